@@ -1,0 +1,204 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Talks to a Docker engine: connects, asks, and turns its refusals into errors that can be read.
+
+The docker SDK (5.0.3 to 7.x) brings the connection (unix socket, TCP with TLS, ssh), the registry credentials and the
+streams; the bodies are the Engine API's own, which the SDK's methods do not all reach (NanoCpus in an update, say).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from ansible.module_utils.basic import env_fallback, missing_required_lib
+
+from ...engine.errors import BackendError, KraalError
+
+DOCKER_IMPORT_ERROR: ImportError | None = None
+try:
+    import docker
+    import docker.errors
+    import docker.tls
+    import requests
+except ImportError as import_error:
+    DOCKER_IMPORT_ERROR = import_error
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+#: How many requests run at a time: the daemon answers an inspection in about a millisecond, Python needs more for asking.
+WIDTH = 8
+
+#: Ansible's declaration of how a module reaches the engine.
+CONNECTION: dict[str, Any] = {
+    "docker_host": {"type": "str", "default": "unix:///var/run/docker.sock", "fallback": (env_fallback, ["DOCKER_HOST"])},
+    "tls_ca": {"type": "path"},
+    "tls_cert": {"type": "path"},
+    "tls_key": {"type": "path"},
+    "api_timeout": {"type": "int", "default": 60},
+}
+
+
+class NotThere(BackendError):
+    """The engine does not know what was asked for (404)."""
+
+
+class Engine:
+    """One connection to one engine, usable from several threads."""
+
+    def __init__(self, client: Any, url: str) -> None:
+        self.client = client
+        self.url = url
+        self.base = "%s/v%s" % (client.base_url, client.api_version)
+        #: Whether the engine runs on this host, so that this host's ports and paths are the engine's.
+        self.local = url.startswith("unix://")
+
+    def call(
+        self, method: str, path: str, *, body: Any = None, query: Mapping[str, Any] | None = None, timeout: float | None = None
+    ) -> Any:
+        """One request; the decoded answer, or None where there is none. Raises NotThere and BackendError."""
+        try:
+            answer = self.client.request(
+                method, self.base + path, json=body, params=query, timeout=self.client.timeout if timeout is None else timeout
+            )
+        except requests.exceptions.RequestException as error:
+            raise BackendError("the engine at %s did not answer: %s" % (self.url, error), remedy="Look at its log, and run again") from error
+        if answer.status_code >= 400:
+            raise refusal(answer.status_code, message_of(answer))
+        return answer.json() if answer.content and answer.headers.get("Content-Type", "").startswith("application/json") else None
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Ask for one object or list."""
+        return self.call("GET", path, query=query)
+
+    def post(self, path: str, body: Any = None, *, timeout: float | None = None, **query: Any) -> Any:
+        """Make or change something."""
+        return self.call("POST", path, body=body, query=query, timeout=timeout)
+
+    def delete(self, path: str, **query: Any) -> None:
+        """Remove something; fine if it is gone already."""
+        try:
+            self.call("DELETE", path, query=query)
+        except NotThere:
+            return
+
+    def inspect_all(self, kind: str, names: Iterable[str]) -> dict[str, Any]:
+        """Inspect many objects side by side (``kind`` is the API's plural); those that are gone meanwhile are left out."""
+
+        def inspect(name: str) -> Any:
+            try:
+                return self.get("/%s/%s/json" % (kind, name) if kind != "networks" else "/networks/%s" % name)
+            except NotThere:
+                return None
+
+        wanted = list(names)
+        return {name: found for name, found in zip(wanted, side_by_side(inspect, wanted)) if found is not None}
+
+    def ask(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        """One of the SDK's own calls, with its errors turned into ours."""
+        with self._translated():
+            return function(*arguments, **named)
+
+    def stream(self, function: Callable[..., Iterable[Any]], **named: Any) -> Iterator[Any]:
+        """One of the SDK's streaming calls (pull, build, events), with its errors turned into ours."""
+        with self._translated():
+            for line in function(**named):
+                if isinstance(line, dict) and line.get("error"):
+                    raise refusal(500, str(line["error"]))
+                yield line
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except docker.errors.APIError as error:
+            raise refusal(error.status_code or 500, error.explanation or str(error)) from error
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+            raise BackendError("the engine at %s broke off: %s" % (self.url, error), remedy="Look at its log, and run again") from error
+
+
+def side_by_side(function: Callable[[T], S], items: Iterable[T]) -> list[S]:
+    """Map in a few threads, in order."""
+    listed = list(items)
+    if len(listed) < 2:
+        return [function(item) for item in listed]
+    with ThreadPoolExecutor(max_workers=min(WIDTH, len(listed))) as pool:
+        return list(pool.map(function, listed))
+
+
+def message_of(answer: Any) -> str:
+    """What the engine says in an error's body."""
+    try:
+        return str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return str(answer.text).strip() or str(answer.reason)
+
+
+def refusal(status: int, message: str) -> BackendError:
+    """The error for what the engine refused, with a remedy where one is known."""
+    lower = message.lower()
+    remedy = ""
+    if "no space left on device" in lower:
+        remedy = "The disk of the engine's data root is full: free space there, or move the data root"
+    elif "port is already allocated" in lower or "address already in use" in lower:
+        remedy = "Choose another host port, or end what listens there"
+    elif "no such image" in lower:
+        remedy = "Pull, build or import the image first (docker_image)"
+    elif "unauthorized" in lower or "no basic auth credentials" in lower or "authentication required" in lower:
+        remedy = "Give registry_username and registry_password, or log in to the registry on this host"
+    elif "certificate signed by unknown authority" in lower:
+        remedy = "Put the registry's CA certificate into /etc/docker/certs.d/REGISTRY/ca.crt on the engine's host"
+    return (NotThere if status == 404 else BackendError)("the engine refused: %s" % message, remedy=remedy)
+
+
+def _unreachable(url: str, error: Exception) -> BackendError:
+    """Why the engine could not be reached, from the error's text: the SDK wraps all of them in one class."""
+    text = str(error)
+    if "Permission denied" in text or "PermissionError" in text:
+        return BackendError(
+            "no permission on %s" % url, remedy="Run the task with become, or put the user into the group docker and log in again"
+        )
+    if "FileNotFoundError" in text or "No such file" in text or "Connection refused" in text or "ConnectionRefused" in text:
+        return BackendError(
+            "no Docker engine answers at %s" % url,
+            remedy="Install and start it (the role kraal.virt.docker_host does), or name the right docker_host",
+        )
+    if "http+docker" in text:
+        return BackendError(
+            "the docker SDK %s does not work with requests %s" % (docker.__version__, requests.__version__),
+            remedy="Install the docker SDK 7.1.0 or later, or requests older than 2.32",
+        )
+    return BackendError("the Docker engine at %s cannot be used: %s" % (url, text), remedy="Check docker_host and the tls options")
+
+
+def connect(parameters: Mapping[str, Any]) -> Engine:
+    """The engine that the task's connection options name. Raises KraalError with the remedy when there is none."""
+    if DOCKER_IMPORT_ERROR is not None:
+        raise KraalError(
+            missing_required_lib("docker", reason="to talk to the Docker engine") + " (%s)" % DOCKER_IMPORT_ERROR,
+            remedy="Install python3-docker (Debian, Ubuntu, Fedora) or docker with pip for that Python, or set ansible_python_interpreter",
+        )
+    url = str(parameters["docker_host"])
+    files = {key: parameters.get(key) for key in ("tls_ca", "tls_cert", "tls_key")}
+    for key, path in files.items():
+        if path and not os.access(path, os.R_OK):
+            raise BackendError("%s: %r cannot be read" % (key, path), remedy="Name a file that exists on the host where the task runs")
+    try:
+        tls: Any = False
+        if any(files.values()):
+            pair = (files["tls_cert"], files["tls_key"]) if files["tls_cert"] and files["tls_key"] else None
+            tls = docker.tls.TLSConfig(client_cert=pair, ca_cert=files["tls_ca"] or True, verify=True)
+        elif url.startswith("https://"):
+            tls = docker.tls.TLSConfig(verify=True)
+        client = docker.APIClient(
+            base_url=url, version="auto", timeout=parameters["api_timeout"], tls=tls, use_ssh_client=url.startswith("ssh://"), num_pools=WIDTH
+        )
+    except (docker.errors.DockerException, requests.exceptions.RequestException, ValueError, OSError) as error:
+        raise _unreachable(url, error) from error
+    return Engine(client, url)

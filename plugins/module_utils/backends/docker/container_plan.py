@@ -1,0 +1,227 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The steps from the container that is there to the one that is wanted. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ...engine.compare import Difference, compared
+from ...engine.errors import BackendError, InvalidOption, Refused
+from ...engine.plan import Disruption, Step
+from ...engine.spec import Spec
+from .container_kinds import read_mounts
+from .container_observe import NEW, Claim, Container, Seen, claims_of, state_of
+from .container_options import CONTAINERS, ContainerOption
+from .references import Reference
+
+_POWER = {
+    ("stopped", "running"): ("start",),
+    ("stopped", "paused"): ("start", "pause"),
+    ("running", "paused"): ("pause",),
+    ("paused", "running"): ("resume",),
+    ("running", "stopped"): ("stop",),
+    ("paused", "stopped"): ("stop",),
+}
+_REACHES = {"start": "running", "pause": "paused", "resume": "running", "stop": "stopped"}
+_COST = {"start": Disruption.NONE, "resume": Disruption.NONE, "pause": Disruption.LIVE, "stop": Disruption.RESTART}
+
+
+def plan(want: Spec, seen: Seen) -> list[Step]:
+    """All steps, the clearing up after a run that died first. Raises Refused and InvalidOption."""
+    have = seen.containers.get(want.name)
+    aside = seen.replaced(want.name)
+    leftover = want.name + NEW in seen.containers
+    if want.state == "absent":
+        return list(_removal(want, seen, have))
+    steps: list[Step] = []
+    if aside is not None and have is None:
+        # A run died before the new container had the name: the old one gets it back.
+        have = aside[1]
+        steps.append(Step(want.name, "restore", "name", aside[0], want.name))
+    if leftover:
+        steps.append(Step(want.name, "clean", "leftover", want.name + NEW))
+    steps += _pull(want, seen)
+    if have is None:
+        steps += _creation(want, seen)
+    else:
+        steps += _changes(want, seen, have, aside[1].state if aside else have.state)
+    if aside is not None and seen.containers.get(want.name) is not None:
+        # A run died before it had removed the old one, which is kept until the new one is as it should be.
+        steps.append(Step(want.name, "clean", "leftover", aside[0]))
+    return steps
+
+
+def target_state(want: Spec, before: str) -> str:
+    """The power state that the task asks for."""
+    return before if want.state == "present" else want.state
+
+
+def _pull(want: Spec, seen: Seen) -> Iterator[Step]:
+    reference: Reference | None = want.values.get("image")
+    if reference is None:
+        return
+    here = seen.images.find(reference)
+    if reference.id or want.steering.get("pull") == "never":
+        if not here:
+            remedy = "Import, build or pull it first (docker_image)" if reference.id else "Import or build it (docker_image), or let it be pulled: pull=missing"
+            raise InvalidOption("image", str(reference), "does not exist on this host", remedy=remedy)
+        return
+    if str(reference) not in seen.remote:
+        return
+    digest = seen.remote[str(reference)]
+    if isinstance(digest, BackendError):
+        raise InvalidOption(
+            "image",
+            str(reference),
+            "cannot be pulled (%s)" % digest.message if here else "does not exist on this host and cannot be pulled (%s)" % digest.message,
+            remedy=digest.remedy or "Import or build it (docker_image), check its name, or reach its registry",
+        ) from digest
+    if not here or digest not in seen.images.digests(here):
+        yield Step(want.name, "pull", "image", None, "%s (%s)" % (reference, digest[:19]))
+
+
+def pulled(want: Spec, seen: Seen) -> bool:
+    """Whether the plan pulls the image, so that it will be another one than is there now."""
+    return any(step.action == "pull" for step in _pull(want, seen))
+
+
+def differences(want: Spec, seen: Seen, have: Container) -> list[Difference]:
+    """What has to change, with what an image brings by itself taken for granted."""
+    values = dict(want.values)
+    observed = {option.name: option.read(have.data) for option in CONTAINERS.options if option.name in values}
+    image = have.image
+    if "image" in values:
+        key = seen.images.find(values["image"])
+        same = key == have.data["Image"] and not pulled(want, seen)
+        # An image is known by its id: the name under which it was asked for may be a tag, a digest or the id.
+        observed["image"] = values["image"] if same else _image_name(have)
+        image = image if same else seen.configs.get(key, {})
+    if "env" in want.purge and "env" in values:
+        inherited = dict(line.split("=", 1) for line in image.get("Env") or () if "=" in line)
+        values["env"] = {**inherited, **values["env"]}
+    if "labels" in want.purge and "labels" in values:
+        values["labels"] = {**(image.get("Labels") or {}), **values["labels"]}
+    if "mounts" in want.purge and "mounts" in values:
+        kept = {target: record for target, record in read_mounts(have.data).items() if target in (image.get("Volumes") or {})}
+        values["mounts"] = {**kept, **values["mounts"]}
+    _complete_commands(values, observed, have, image)
+    return compared(CONTAINERS, Spec(want.name, want.state, values, want.purge), observed)
+
+
+def _image_name(have: Container) -> Reference:
+    """How a plan shows the image that a container has, when it is not the wanted one."""
+    name = str(have.data["Config"].get("Image") or "")
+    key = str(have.data["Image"])[:19]
+    return Reference(id=key if name.startswith("sha256:") or not name else "%s (%s)" % (name, key))
+
+
+def _complete_commands(values: dict[str, Any], observed: Mapping[str, Any], have: Container, image: Mapping[str, Any]) -> None:
+    """An empty command or entrypoint means the image's own; the image's command goes with the image's entrypoint only."""
+    own = tuple(image.get("Entrypoint") or ())
+    entrypoint = values.get("entrypoint", tuple(have.data["Config"].get("Entrypoint") or ()))
+    if "entrypoint" in values:
+        if values["entrypoint"] == ():
+            values["entrypoint"] = entrypoint = own
+        elif values["entrypoint"] == ("",):
+            values["entrypoint"] = entrypoint = ()
+    if values.get("command") == ():
+        values["command"] = tuple(image.get("Cmd") or ()) if entrypoint == own else ()
+
+
+def _shown_creation(want: Spec) -> dict[str, Any]:
+    return CONTAINERS.shown(want)
+
+
+def _creation(want: Spec, seen: Seen) -> Iterator[Step]:
+    if "image" not in want.values:
+        raise InvalidOption("image", None, "is needed to create a container that is not there yet", remedy="Name an image")
+    _check_networks(want, seen)
+    target = "stopped" if want.state == "present" else want.state
+    if target != "stopped":
+        _check_ports(want, seen, want.values.get("ports") or {})
+    yield Step(want.name, "create", "", None, {**_shown_creation(want), "state": "stopped"})
+    yield from _power(want.name, "stopped", target)
+
+
+def _changes(want: Spec, seen: Seen, have: Container, before: str) -> Iterator[Step]:
+    _check_networks(want, seen)
+    found = differences(want, seen, have)
+    now, target = state_of(have.data), target_state(want, before)
+    dear = [each for each in found if isinstance(each.option, ContainerOption) and each.option.cost(each.value) == Disruption.RECREATE]
+    if target != "stopped" and (now == "stopped" or dear):
+        _check_ports(want, seen, want.values.get("ports") or {})
+    if dear:
+        shown = {side: {key: value for each in found for key, value in each.shown(side).items()} for side in ("before", "after")}
+        if now != target:
+            shown["before"]["state"], shown["after"]["state"] = now, target
+        yield Step(want.name, "recreate", "", shown["before"], shown["after"], Disruption.RECREATE)
+        return
+    limits = [each for each in found if each.option.name != "networks"]
+    if limits:
+        yield _set(want.name, limits)
+    for each in found:
+        for part in each.parts if each.option.name == "networks" else ():
+            action = "attach" if part.before is None else "detach" if part.after is None else "reattach"
+            yield Step(want.name, action, "networks[%s]" % part.key, part.before, part.after, Disruption.LIVE)
+    yield from _power(want.name, now, target)
+
+
+def _set(name: str, limits: Sequence[Difference]) -> Step:
+    before = {key: value for each in limits for key, value in each.shown("before").items()}
+    after = {key: value for each in limits for key, value in each.shown("after").items()}
+    if len(after) == 1 and len(before) < 2:
+        ((key, value),) = after.items()
+        return Step(name, "set", key, before.get(key), value, Disruption.LIVE)
+    # One request changes them all: memory and swap, say, depend on each other.
+    return Step(name, "set", "", before, after, Disruption.LIVE)
+
+
+def _power(name: str, now: str, target: str) -> Iterator[Step]:
+    for action in _POWER.get((now, target), ()):
+        yield Step(name, action, "state", now, _REACHES[action], _COST[action])
+        now = _REACHES[action]
+
+
+def _removal(want: Spec, seen: Seen, have: Container | None) -> Iterator[Step]:
+    for key in sorted(seen.containers):
+        if key != want.name:
+            yield Step(want.name, "clean", "leftover", key)
+    if have is None:
+        return
+    now = state_of(have.data)
+    if now != "stopped":
+        yield Step(want.name, "stop", "state", now, "stopped", Disruption.RESTART)
+    before: dict[str, Any] = {"state": "stopped", "image": str(have.data["Config"].get("Image") or have.data["Image"])}
+    if want.steering.get("remove_storage"):
+        before["volumes"] = own_volumes(want.name, seen, have)
+    yield Step(want.name, "remove", "", before, None, Disruption.DESTROY)
+
+
+def own_volumes(name: str, seen: Seen, have: Container) -> list[str]:
+    """The volumes that no other container uses."""
+    volumes = [record.get("source") for record in read_mounts(have.data).values() if record["type"] == "volume"]
+    return sorted(str(volume) for volume in volumes if volume and seen.volume_users.get(volume, set()) <= {name})
+
+
+def _check_networks(want: Spec, seen: Seen) -> None:
+    for network in want.values.get("networks") or {}:
+        if seen.networks is not None and network not in seen.networks:
+            raise InvalidOption("networks[%s]" % network, network, "does not exist", remedy="Make it with docker_network first, or name another")
+    if want.values.get("networks") and str(want.values.get("network_mode", "")).partition(":")[0] in ("host", "none", "container"):
+        raise InvalidOption("network_mode", want.values["network_mode"], "goes with no networks", remedy="Set either networks or network_mode")
+
+
+def _check_ports(want: Spec, seen: Seen, ports: Mapping[str, Any]) -> None:
+    for mine in claims_of(want.name, ports):
+        other = next((claim for claim in seen.claims if claim.against(mine)), None)
+        if other is not None:
+            raise Refused(_in_the_way(mine, other), remedy="Choose another host port, or end what listens there")
+
+
+def _in_the_way(mine: Claim, other: Claim) -> str:
+    holder = "the guest %s" % other.holder if other.holder else "a program on this host"
+    return "ports: host port %d/%s%s is in use by %s" % (mine.port, mine.protocol, " on " + mine.address if mine.address else "", holder)

@@ -1,0 +1,55 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What can go wrong, as exceptions: raised anywhere, turned into one failure at the edge (see task.py).
+
+Every message says what failed and why; ``remedy`` says what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class KraalError(Exception):
+    """The base of every failure that a user is meant to read.
+
+    ``guest`` and ``backend`` name what failed; ``remedy`` is a full sentence without its final full stop.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", guest: str = "", backend: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.guest = guest
+        self.backend = backend
+
+    def about(self, *, guest: str = "", backend: str = "") -> KraalError:
+        """The same error, with the guest and backend filled in where they were not known yet."""
+        self.guest = self.guest or guest
+        self.backend = self.backend or backend
+        return self
+
+    def __str__(self) -> str:
+        where = " ".join(part for part in (self.backend, self.guest) if part)
+        text = "%s: %s" % (where, self.message) if where else self.message
+        return "%s. %s." % (text.rstrip("."), self.remedy.rstrip(".")) if self.remedy else text
+
+
+class InvalidOption(KraalError):
+    """An option's value cannot be meant: names the option, the value and what would be right."""
+
+    def __init__(self, option: str, value: object, why: str, *, remedy: str = "", guest: str = "") -> None:
+        super().__init__("%s: %r %s" % (option, value, why), remedy=remedy, guest=guest)
+        self.option = option
+
+
+class Refused(KraalError):
+    """The plan needs more than the task allows; nothing was touched."""
+
+
+class BackendError(KraalError):
+    """The backend could not be reached, or said no."""
+
+
+class NotKept(KraalError):
+    """The plan was performed, and yet the backend shows something else."""

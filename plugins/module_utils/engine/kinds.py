@@ -1,0 +1,339 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The kinds of option value: how each is declared, understood, compared and shown. Pure.
+
+A kind turns what a user wrote into one canonical form, in which two values that mean the same are equal. What a backend
+reports is read into the same form, so that a rewritten size, a reordered list or an upper-case MAC is no difference.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from .errors import InvalidOption
+from .units import (
+    format_cpus,
+    format_cpuset,
+    format_duration,
+    format_size,
+    parse_cpus,
+    parse_cpuset,
+    parse_duration,
+    parse_size,
+)
+
+HIDDEN = "(hidden)"
+SECRET_KEY = re.compile(
+    r"pass(word|wd|phrase)|(^|_)pass(_|$)|_pwd$|secret|token|credential|(api|access|private|auth|encryption|signing)_?key", re.IGNORECASE
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class Part(NamedTuple):
+    """One entry of an option in which the wanted and the observed value differ; ``key`` is empty for the whole value.
+
+    ``before`` and ``after`` are shown values: what a user would write, secrets hidden. None means that there is none.
+    """
+
+    key: str
+    before: Any
+    after: Any
+
+
+class Kind:
+    """One kind of value. The base class is a value that stands for itself and is compared as a whole."""
+
+    #: What Ansible's argument spec says of such an option.
+    argument: dict[str, Any] = {"type": "raw"}
+    #: Whether ``purge`` may name an option of this kind: its entries are merged otherwise.
+    merges = False
+
+    def parse(self, value: Any, option: str) -> Any:
+        """The canonical form of what the user wrote. Raises InvalidOption."""
+        return value
+
+    def show(self, value: Any) -> Any:
+        """The canonical form as a user would write it; plain data."""
+        return value
+
+    def parts(self, want: Any, have: Any, exact: bool) -> list[Part]:
+        """Where the two canonical forms differ. ``exact``: an entry that is not wanted is a difference too."""
+        return [] if want == have else [Part("", self.shown(have), self.shown(want))]
+
+    def merge(self, want: Any, have: Any, exact: bool) -> Any:
+        """The canonical form that the guest shall have."""
+        return want
+
+    def shown(self, value: Any) -> Any:
+        """show(), with nothing shown as nothing."""
+        return None if value is None else self.show(value)
+
+
+class Text(Kind):
+    """A text without control characters."""
+
+    def __init__(self, *, choices: tuple[str, ...] = (), pattern: str = "", remedy: str = "", fold: bool = False) -> None:
+        self.argument = {"type": "str"}
+        if choices:
+            self.argument["choices"] = list(choices)
+        self.pattern = re.compile(pattern) if pattern else None
+        self.remedy = remedy
+        self.fold = fold
+
+    def parse(self, value: Any, option: str) -> str:
+        text = str(value)
+        if _CONTROL.search(text):
+            raise InvalidOption(option, text, "contains a control character", remedy="Write it on one line")
+        if self.pattern is not None and not self.pattern.fullmatch(text):
+            raise InvalidOption(option, text, "is not understood", remedy=self.remedy)
+        return text.lower() if self.fold else text
+
+
+class Flag(Kind):
+    """Yes or no."""
+
+    argument = {"type": "bool"}
+
+    def parse(self, value: Any, option: str) -> bool:
+        return bool(value)
+
+
+class Integer(Kind):
+    """A whole number within bounds."""
+
+    def __init__(self, least: int = 0, most: int = 2**63 - 1) -> None:
+        self.argument = {"type": "int"}
+        self.least, self.most = least, most
+
+    def parse(self, value: Any, option: str) -> int:
+        number = int(value)
+        if not self.least <= number <= self.most:
+            raise InvalidOption(option, value, "is out of bounds", remedy="Write a number from %d to %d" % (self.least, self.most))
+        return number
+
+
+class Size(Kind):
+    """Bytes. ``unlimited``: the number that stands for no limit at all, written as that word (or as -1)."""
+
+    argument = {"type": "str"}
+
+    def __init__(self, *, unlimited: int | None = None, least: int = 0) -> None:
+        self.unlimited = unlimited
+        self.least = least
+
+    def parse(self, value: Any, option: str) -> int:
+        if self.unlimited is not None and str(value) in ("unlimited", "-1"):
+            return self.unlimited
+        size = parse_size(value, option)
+        if 0 < size < self.least:
+            raise InvalidOption(option, value, "is too small", remedy="Write %s or more" % format_size(self.least))
+        return size
+
+    def show(self, value: int) -> str:
+        return "unlimited" if self.unlimited is not None and value == self.unlimited else format_size(value)
+
+
+class Cpus(Kind):
+    """A number of processors, shares of one included."""
+
+    argument = {"type": "float"}
+
+    def parse(self, value: Any, option: str) -> Decimal:
+        return parse_cpus(value, option)
+
+    def show(self, value: Decimal) -> float | int:
+        return format_cpus(value)
+
+
+class Duration(Kind):
+    """Seconds, as an exact decimal."""
+
+    argument = {"type": "str"}
+
+    def parse(self, value: Any, option: str) -> Decimal:
+        return parse_duration(value, option)
+
+    def show(self, value: Decimal) -> str:
+        return format_duration(value)
+
+
+class Cpuset(Kind):
+    """A set of processor or memory node numbers."""
+
+    argument = {"type": "str"}
+
+    def parse(self, value: Any, option: str) -> tuple[int, ...]:
+        return parse_cpuset(value, option)
+
+    def show(self, value: tuple[int, ...]) -> str:
+        return format_cpuset(value)
+
+
+class Words(Kind):
+    """A command: a list of words, or one text that is split as a shell splits words (and never given to one)."""
+
+    argument = {"type": "raw"}
+
+    def parse(self, value: Any, option: str) -> tuple[str, ...]:
+        if isinstance(value, str):
+            try:
+                words = shlex.split(value)
+            except ValueError as error:
+                raise InvalidOption(option, value, "cannot be split into words: %s" % error, remedy="Write a list of words") from error
+        elif isinstance(value, (list, tuple)):
+            words = [str(word) for word in value]
+        else:
+            raise InvalidOption(option, value, "is no command", remedy="Write a list of words, or one text")
+        if any("\0" in word for word in words):
+            raise InvalidOption(option, value, "contains a NUL", remedy="Remove it")
+        return tuple(words)
+
+    def show(self, value: tuple[str, ...]) -> list[str]:
+        return list(value)
+
+
+class Sequence(Kind):
+    """A list whose order counts, and which is therefore managed as a whole."""
+
+    def __init__(self, item: Kind | None = None) -> None:
+        self.item = item or Text()
+        self.argument = {"type": "list", "elements": self.item.argument["type"]}
+
+    def parse(self, value: Any, option: str) -> tuple[Any, ...]:
+        return tuple(self.item.parse(entry, option) for entry in value)
+
+    def show(self, value: tuple[Any, ...]) -> list[Any]:
+        return [self.item.show(entry) for entry in value]
+
+
+class Members(Kind):
+    """A list whose order does not count; merged with what is there unless it is exact."""
+
+    merges = True
+
+    def __init__(self, item: Kind | None = None) -> None:
+        self.item = item or Text()
+        self.argument = {"type": "list", "elements": self.item.argument["type"]}
+
+    def parse(self, value: Any, option: str) -> frozenset[Any]:
+        return frozenset(self.item.parse(entry, option) for entry in value)
+
+    def show(self, value: frozenset[Any]) -> list[Any]:
+        return [self.item.show(entry) for entry in sorted(value)]
+
+    def parts(self, want: Any, have: Any, exact: bool) -> list[Part]:
+        merged = self.merge(want, have, exact)
+        return [] if merged == (have or frozenset()) else [Part("", self.shown(have), self.show(merged))]
+
+    def merge(self, want: Any, have: Any, exact: bool) -> frozenset[Any]:
+        return frozenset(want) if exact else frozenset(want) | frozenset(have or ())
+
+
+class Entries(Kind):
+    """Entries with a key each; merged with what is there, key by key, unless it is exact.
+
+    The canonical form is a mapping of keys to values; an entry whose value is a mapping is compared field by field, and
+    a field that was not set is not managed.
+    """
+
+    merges = True
+    argument = {"type": "dict"}
+
+    def show_entry(self, key: str, value: Any) -> Any:
+        """One entry's value, as a user would write it."""
+        return value
+
+    def show(self, value: Mapping[str, Any]) -> Any:
+        return {key: self.show_entry(key, value[key]) for key in sorted(value)}
+
+    def same_entry(self, want: Any, have: Any) -> bool:
+        """Whether the observed entry is as wanted."""
+        if isinstance(want, Mapping) and isinstance(have, Mapping):
+            return all(self.same_entry(value, have.get(field)) for field, value in want.items())
+        return bool(want == have)
+
+    def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
+        have = have or {}
+        found = []
+        for key in sorted(set(want) | (set(have) if exact else set())):
+            if key not in have:
+                found.append(Part(key, None, self.show_entry(key, want[key])))
+            elif key not in want:
+                found.append(Part(key, self.show_entry(key, have[key]), None))
+            elif not self.same_entry(want[key], have[key]):
+                found.append(Part(key, self.show_entry(key, have[key]), self.show_entry(key, want[key])))
+        return found
+
+    def merge(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> dict[str, Any]:
+        return dict(want) if exact else {**(have or {}), **want}
+
+
+class Texts(Entries):
+    """A mapping of texts to texts, like labels or environment variables.
+
+    ``guarded``: the value of a key that speaks of a secret (a password, a token) is hidden wherever it is shown.
+    """
+
+    def __init__(self, *, guarded: bool = False, key_pattern: str = r"[^=\x00-\x20][^=\x00-\x1f]*") -> None:
+        self.guarded = guarded
+        self.key_pattern = re.compile(key_pattern)
+
+    def parse(self, value: Any, option: str) -> dict[str, str]:
+        texts = {}
+        for key, text in value.items():
+            if not self.key_pattern.fullmatch(str(key)):
+                raise InvalidOption(option, str(key), "is not a usable key", remedy="Write it without spaces, = and control characters")
+            if isinstance(text, (dict, list)):
+                raise InvalidOption("%s[%s]" % (option, key), text, "is not a text", remedy="Quote it, or write a number or a text")
+            # Ansible hands over YAML's yes and no as booleans; what was meant is the text that JSON and YAML write.
+            texts[str(key)] = str(text).lower() if isinstance(text, bool) else "" if text is None else str(text)
+            if "\0" in texts[str(key)]:
+                raise InvalidOption("%s[%s]" % (option, key), text, "contains a NUL", remedy="Remove it")
+        return texts
+
+    def show_entry(self, key: str, value: Any) -> Any:
+        return HIDDEN if self.guarded and SECRET_KEY.search(key) else value
+
+    def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
+        # Two different secrets look the same when hidden; the plan has to show that something changes.
+        return [
+            part._replace(after=HIDDEN + " (new)") if part.before == part.after == HIDDEN else part
+            for part in super().parts(want, have, exact)
+        ]
+
+
+class Records(Entries):
+    """A list of entries that the user writes as mappings or short texts, each found again by a key of its own.
+
+    ``read`` turns what the user wrote into (key, fields); ``write`` does the opposite, for showing.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Any, str], Iterable[tuple[str, Any]]],
+        write: Callable[[str, Any], Any],
+        argument: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.read, self.write = read, write
+        self.argument = {"type": "list", **(argument or {"elements": "raw"})}
+
+    def parse(self, value: Any, option: str) -> dict[str, Any]:
+        records: dict[str, Any] = {}
+        for entry in value:
+            for key, fields in self.read(entry, option):
+                if key in records and records[key] != fields:
+                    raise InvalidOption(option, key, "is given twice, and not the same", remedy="Keep one of the two")
+                records[key] = fields
+        return records
+
+    def show_entry(self, key: str, value: Any) -> Any:
+        return self.write(key, value)
+
+    def show(self, value: Mapping[str, Any]) -> list[Any]:
+        return [self.show_entry(key, value[key]) for key in sorted(value)]

@@ -1,0 +1,186 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Observe all, plan all, refuse what is not allowed; then, not under check, apply side by side and verify.
+
+The one way in which anything changes, for one guest or for many, of one backend or of several.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from .errors import KraalError, NotKept
+from .lock import locked
+from .plan import Step, permitted
+from .spec import Spec, Table, check_unique
+
+Seen = TypeVar("Seen")
+
+
+class Resource(Protocol[Seen]):
+    """What a backend brings for one kind of thing (a container, a domain, a network).
+
+    ``Seen`` is all that was observed in one go: the things themselves and whatever a plan has to know beside them.
+    """
+
+    table: Table
+
+    def observe(self, wants: Sequence[Spec] | None) -> Seen:
+        """What is there, in bulk: what these specifications speak of, or everything. Reads only."""
+
+    def plan(self, want: Spec, seen: Seen) -> Sequence[Step]:
+        """The steps from what was seen to what is wanted. Pure. Raises Refused or InvalidOption."""
+
+    def apply(self, want: Spec, step: Step, seen: Seen) -> None:
+        """Perform one step: the only code that changes anything."""
+
+    def wait(self, want: Spec) -> None:
+        """Return when what ``wait_for`` names has come true. Raises BackendError when it has not in time."""
+
+    def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
+        """The result form of what was seen under this name; None where nothing is."""
+
+    def foresee(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Mapping[str, Any] | None:
+        """The result form after these steps, as far as it can be known before them. Pure."""
+
+
+@dataclass
+class Outcome:
+    """What became of one guest: the same in check and in real mode, but for what only the backend can say."""
+
+    backend: str
+    name: str
+    steps: list[Step] = field(default_factory=list)
+    changed: bool = False
+    described: Mapping[str, Any] | None = None
+    error: KraalError | None = None
+
+
+@dataclass
+class Job(Generic[Seen]):
+    """The specifications for one resource."""
+
+    resource: Resource[Seen]
+    wants: Sequence[Spec]
+
+
+@dataclass
+class _Work:
+    """One specification on its way through the run."""
+
+    resource: Resource[Any]
+    want: Spec
+    seen: Any
+    outcome: Outcome
+
+
+def reconcile(
+    jobs: Sequence[Job[Any]], *, check: bool, concurrency: int = 8, max_failures: int | None = None, lock_seconds: int = 300
+) -> list[Outcome]:
+    """Make it so, and say what was done: one outcome for each specification, in their order.
+
+    A guest's failure is in its outcome and stops no other guest's work, until more than ``max_failures`` have failed;
+    what had not begun by then is left alone and says so. Raises KraalError for what concerns all (no daemon, say).
+    """
+    check_unique((job.resource.table.backend, want) for job in jobs for want in job.wants)
+    with _locks(jobs, check, lock_seconds):
+        works = [work for planned in _side_by_side(_plan_job, jobs, len(jobs)) for work in planned]
+        if not check:
+            _perform(works, concurrency, max_failures)
+            _verify(works)
+    return [work.outcome for work in works]
+
+
+@contextmanager
+def _locks(jobs: Sequence[Job[Any]], check: bool, seconds: int) -> Iterator[None]:
+    """A check changes nothing, the lock file included."""
+    if check:
+        yield
+        return
+    keys = ["%s %s %s" % (job.resource.table.backend, job.resource.table.kind, want.name) for job in jobs for want in job.wants]
+    with locked(keys, seconds=seconds):
+        yield
+
+
+def _side_by_side(function: Callable[[Any], Any], items: Sequence[Any], width: int) -> list[Any]:
+    """Map in threads, in order; with one item, or one thread, in this thread."""
+    if len(items) < 2 or width < 2:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(max_workers=min(width, len(items))) as pool:
+        return list(pool.map(function, items))
+
+
+def _plan_job(job: Job[Any]) -> list[_Work]:
+    resource = job.resource
+    seen = resource.observe(job.wants)
+    works = []
+    for want in job.wants:
+        outcome = Outcome(resource.table.backend, want.name)
+        works.append(_Work(resource, want, seen, outcome))
+        try:
+            outcome.steps = permitted(resource.plan(want, seen), want.allow)
+        except KraalError as error:
+            outcome.error = error.about(guest=want.name, backend=resource.table.backend)
+            outcome.described = resource.describe(want.name, seen)
+            continue
+        outcome.changed = bool(outcome.steps)
+        outcome.described = resource.foresee(want, outcome.steps, seen)
+    return works
+
+
+def _perform(works: Sequence[_Work], concurrency: int, max_failures: int | None) -> None:
+    """Apply every plan, guests side by side, one step at a time for each guest."""
+    failures = sum(work.outcome.error is not None for work in works)
+    guard = threading.Lock()
+
+    def perform(work: _Work) -> None:
+        nonlocal failures
+        outcome = work.outcome
+        if max_failures is not None and failures > max_failures:
+            outcome.changed = False
+            outcome.error = KraalError(
+                "not begun, because %d others had failed" % failures, remedy="Mend those first, or allow more with max_failures"
+            ).about(guest=outcome.name, backend=outcome.backend)
+            return
+        try:
+            for step in outcome.steps:
+                work.resource.apply(work.want, step, work.seen)
+            work.resource.wait(work.want)
+        except KraalError as error:
+            # `changed` stays: a step that failed half-way may have changed something.
+            outcome.error = error.about(guest=outcome.name, backend=outcome.backend)
+            with guard:
+                failures += 1
+
+    _side_by_side(perform, [work for work in works if work.outcome.error is None], concurrency)
+
+
+def _verify(works: Sequence[_Work]) -> None:
+    """Observe again what was changed, and plan again: nothing may be left to do."""
+    touched = [work for work in works if work.outcome.changed]
+    resources = {id(work.resource): work.resource for work in touched}
+    for key, resource in resources.items():
+        mine = [work for work in touched if id(work.resource) == key]
+        seen = resource.observe([work.want for work in mine])
+        for work in mine:
+            outcome = work.outcome
+            outcome.described = resource.describe(work.want.name, seen)
+            if outcome.error is not None:
+                continue
+            try:
+                rest = permitted(resource.plan(work.want, seen), work.want.allow)
+                if rest:
+                    raise NotKept(
+                        "the plan was performed, but %s did not keep: %s"
+                        % (outcome.backend, "; ".join("%s is %r, wanted %r" % (s.key or s.action, s.before, s.after) for s in rest)),
+                        remedy="Look at the %s daemon's log, or write these options the way it keeps them" % outcome.backend,
+                    )
+            except KraalError as error:
+                outcome.error = error.about(guest=outcome.name, backend=outcome.backend)

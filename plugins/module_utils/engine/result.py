@@ -1,0 +1,64 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one form in which every backend describes a guest, and what will become of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from .plan import Step
+
+
+@dataclass(frozen=True)
+class Address:
+    """One address of a guest. ``family`` is ipv4 or ipv6; ``mac`` is in lower case, empty where unknown."""
+
+    address: str
+    family: str
+    network: str
+    mac: str = ""
+
+
+@dataclass(frozen=True)
+class Guest:
+    """One guest as modules, guests_info, fleet and the inventory show it. ``memory`` as a size (512MiB), empty: no limit."""
+
+    name: str
+    backend: str
+    id: str = ""
+    state: str = "stopped"
+    image: str = ""
+    cpus: float | int | None = None
+    memory: str = ""
+    addresses: tuple[Address, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    autostart: bool = False
+    pending_restart: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, lists rather than tuples."""
+        data = asdict(self)
+        data["addresses"] = [dict(address) for address in data["addresses"]]
+        data["pending_restart"] = list(data["pending_restart"])
+        return data
+
+
+def foreseen(now: Guest | None, fresh: Guest, shown: Mapping[str, Any], steps: Sequence[Step]) -> Guest | None:
+    """The guest after these steps, as far as it can be known before them: what --check returns.
+
+    ``fresh`` is what a guest that is created starts as; ``shown`` the options that are set, as a user would write them.
+    What only the backend can say (an id, an address) stays as it is now.
+    """
+    if any(step.action == "remove" for step in steps):
+        return None
+    guest = now or fresh
+    if not steps:
+        return guest
+    plain = {key: shown[key] for key in ("image", "cpus", "memory", "autostart") if key in shown}
+    labels = {**guest.labels, **shown.get("labels", {})}
+    states = [step.after for step in steps if step.key == "state"]
+    return replace(guest, **plain, labels=labels, state=states[-1] if states else guest.state)

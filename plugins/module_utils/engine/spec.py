@@ -1,0 +1,153 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the user set, typed and normalised: options, tables of options, and the specification read through them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from .errors import InvalidOption
+from .kinds import Kind
+from .plan import Disruption
+
+#: The vocabulary that every guest module shares; a table names the states and waits that its backend has.
+STATES = ("running", "stopped", "paused", "present", "absent")
+WAITS = ("none", "running", "address", "agent", "healthy")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option on one line: its declaration, its reading from what was observed, and what a difference costs."""
+
+    name: str
+    kind: Kind
+    #: Takes what a backend observed of one guest; gives the canonical value, or None where there is none.
+    read: Callable[[Any], Any]
+    change: Disruption
+
+
+@dataclass(frozen=True)
+class Table:
+    """All there is to say of one kind of resource: its options, and what steers a task without being managed."""
+
+    backend: str
+    kind: str
+    options: tuple[Option, ...]
+    states: tuple[str, ...] = STATES
+    state: str = "running"
+    #: The most that a task may disturb unless it says otherwise; None where nothing but the state can disturb.
+    allow: Disruption | None = Disruption.LIVE
+    waits: tuple[str, ...] = ()
+    #: Ansible's declaration of the options that steer the task: they describe how, not what.
+    steering: Mapping[str, Any] = field(default_factory=dict)
+    #: Completes a task's arguments with what they name on this host (a file to read); runs before they are read.
+    complete: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda parameters: parameters
+    #: Raises InvalidOption for a name that the backend would not take.
+    check_name: Callable[[str], None] = lambda name: None
+
+    def __getitem__(self, name: str) -> Option:
+        return self.by_name[name]
+
+    @cached_property
+    def by_name(self) -> dict[str, Option]:
+        """The options, by their names."""
+        return {option.name: option for option in self.options}
+
+    def argument_spec(self) -> dict[str, Any]:
+        """The argument spec of this resource's module."""
+        mergeable = sorted(option.name for option in self.options if option.kind.merges)
+        spec: dict[str, Any] = {
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": list(self.states), "default": self.state},
+        }
+        spec.update((option.name, dict(option.kind.argument)) for option in self.options)
+        if mergeable:
+            spec["purge"] = {"type": "list", "elements": "str", "choices": mergeable, "default": []}
+        if self.allow is not None:
+            spec["disruption"] = {"type": "str", "choices": Disruption.names(), "default": self.allow.label}
+        if self.waits:
+            spec["wait_for"] = {"type": "str", "choices": list(self.waits), "default": "none"}
+            spec["timeout"] = {"type": "int", "default": 60}
+        spec.update(self.steering)
+        return spec
+
+    def read(self, parameters: Mapping[str, Any]) -> Spec:
+        """The specification in a task's (already type-checked) arguments. Raises InvalidOption."""
+        name = parameters["name"]
+        check_plain_name(name)
+        try:
+            self.check_name(name)
+            parameters = self.complete(parameters)
+            values = {
+                option.name: option.kind.parse(parameters[option.name], option.name)
+                for option in self.options
+                if parameters.get(option.name) is not None
+            }
+        except InvalidOption as error:
+            error.guest = name
+            raise
+        allow = Disruption.DESTROY if self.allow is None else Disruption.parse(parameters["disruption"])
+        timeout = parameters.get("timeout") or 0
+        if self.waits and timeout < 1:
+            raise InvalidOption("timeout", timeout, "is not a time to wait", remedy="Write a second or more", guest=name)
+        return Spec(
+            name=name,
+            state=parameters["state"],
+            values=values,
+            purge=frozenset(parameters.get("purge") or ()),
+            allow=allow,
+            wait_for=parameters.get("wait_for") or "none",
+            timeout=timeout,
+            steering={key: parameters.get(key) for key in self.steering},
+        )
+
+    def shown(self, spec: Spec) -> dict[str, Any]:
+        """The options that are set, as a user would write them, secrets hidden."""
+        return {name: self[name].kind.show(value) for name, value in spec.values.items()}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What one task wants of one guest. An option that is not in ``values`` was not set, and is not managed."""
+
+    name: str
+    state: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    purge: frozenset[str] = frozenset()
+    allow: Disruption = Disruption.LIVE
+    wait_for: str = "none"
+    timeout: int = 60
+    steering: Mapping[str, Any] = field(default_factory=dict)
+
+
+def check_plain_name(name: str) -> None:
+    """Refuse what is dangerous in a path, in an argument vector or on a screen, whatever the backend would say of it."""
+    why = ""
+    if not name:
+        why = "is empty"
+    elif name.startswith("-"):
+        why = "starts with a dash"
+    elif "/" in name:
+        why = "contains a slash"
+    elif ".." in name:
+        why = "contains two dots in a row"
+    elif not name.isprintable():
+        why = "contains a control character"
+    if why:
+        raise InvalidOption("name", name, why, remedy="Use letters, digits, and single dots, dashes and underscores between them")
+
+
+def check_unique(specs: Iterable[tuple[str, Spec]]) -> None:
+    """Refuse two guests of one name in one backend; takes pairs of backend and specification."""
+    seen = set()
+    for backend, spec in specs:
+        if (backend, spec.name) in seen:
+            raise InvalidOption(
+                "name", spec.name, "is the name of two %s guests of this task" % backend, remedy="Give each guest a name of its own"
+            )
+        seen.add((backend, spec.name))

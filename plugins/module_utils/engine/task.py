@@ -1,0 +1,70 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The edge to Ansible: a task's arguments in, its result or its one failure out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .errors import KraalError
+from .kinds import SECRET_KEY
+from .plan import diff_of
+from .reconcile import Job, Outcome, Resource, reconcile
+from .spec import Table
+
+#: Too short or too common to be a secret: hiding them would only garble the output.
+_COMMON = frozenset(("true", "false", "none", "null"))
+
+
+class KraalModule(AnsibleModule):  # type: ignore[misc]
+    """AnsibleModule that also keeps secrets which stand deeper than an argument of their own, in ``env`` or in ``guests``."""
+
+    def _load_params(self) -> None:
+        # The first thing that the constructor does: nothing can be logged or returned before.
+        super()._load_params()
+        self.no_log_values.update(secrets_in(self.params))
+
+
+def secrets_in(value: Any, key: str = "") -> Iterator[str]:
+    """The texts below keys that speak of a secret."""
+    if isinstance(value, Mapping):
+        for inner, content in value.items():
+            yield from secrets_in(content, str(inner))
+    elif isinstance(value, (list, tuple)):
+        for content in value:
+            yield from secrets_in(content, key)
+    elif isinstance(value, (str, int, float)) and not isinstance(value, bool) and SECRET_KEY.search(key):
+        text = str(value)
+        if len(text) > 3 and text.lower() not in _COMMON:
+            yield text
+
+
+def plan_of(outcome: Outcome) -> list[dict[str, Any]]:
+    """The public plan."""
+    return [step.as_dict() for step in outcome.steps]
+
+
+def run_resource(
+    table: Table, connect: Callable[[Mapping[str, Any]], Resource[Any]], connection: Mapping[str, Any], result: str, **rules: Any
+) -> None:
+    """The whole of a module for one resource: ``connect`` gets the arguments, ``result`` names the returned object."""
+    module = KraalModule(argument_spec={**table.argument_spec(), **connection}, supports_check_mode=True, **rules)
+    try:
+        want = table.read(module.params)
+        outcome = reconcile([Job(connect(module.params), [want])], check=module.check_mode)[0]
+    except KraalError as error:
+        module.fail_json(msg=str(error.about(backend=table.backend)))
+    answer = {
+        "changed": outcome.changed,
+        "plan": plan_of(outcome),
+        "diff": diff_of(outcome.steps, "%s %s" % (table.backend, outcome.name)),
+        result: outcome.described,
+    }
+    if outcome.error is not None:
+        module.fail_json(msg=str(outcome.error), **answer)
+    module.exit_json(**answer)
