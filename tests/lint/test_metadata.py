@@ -1,0 +1,152 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the collection says of itself is what is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.lint import tree
+from tests.support.paths import COLLECTIONS, ROOT, program
+
+#: An engine's modules are named after it and share the options that say where it is.
+ENGINES = ("docker",)
+
+HEADER = (
+    "Copyright (c) 2026 the kraal.virt contributors",
+    "GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)",
+    "SPDX-License-Identifier: GPL-3.0-or-later",
+)
+
+#: Written by a tool, or with a text of its own, or in a format without comments.
+WITHOUT_HEADER = (".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "ansible.cfg", "changelogs/changelog.yaml")
+
+LINES_OF_CODE = 450
+
+ARTEFACT = {
+    *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "FILES.json", "MANIFEST.json"),
+    *("changelogs", "docs", "meta", "playbooks", "plugins", "roles"),
+}
+
+
+def modules() -> list[str]:
+    return sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py") if path.stem != "__init__")
+
+
+@cache
+def action_groups() -> dict[str, list[str]]:
+    runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))
+    groups: dict[str, list[str]] = runtime["action_groups"]
+    return groups
+
+
+@cache
+def documentation() -> dict[str, Any]:
+    """Every module's documentation with its fragments merged in."""
+    names = [f"kraal.virt.{name}" for name in modules()]
+    environment = dict(os.environ, ANSIBLE_COLLECTIONS_PATH=str(COLLECTIONS))
+    command = [program("ansible-doc"), "--type", "module", "--json", *names]
+    result = subprocess.run(command, check=True, cwd=ROOT, env=environment, capture_output=True, text=True)
+    docs: dict[str, Any] = json.loads(result.stdout)
+    return docs
+
+
+def test_every_module_is_in_the_group_of_all() -> None:
+    assert action_groups()["kraal"] == modules()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_module_of_an_engine_is_in_its_group(engine: str) -> None:
+    assert action_groups()[engine] == [name for name in modules() if name.startswith(f"{engine}_")]
+
+
+def test_there_is_no_other_group() -> None:
+    assert set(action_groups()) == {"kraal", *ENGINES}
+
+
+@pytest.mark.parametrize("module", modules())
+def test_documentation_names_the_groups(module: str) -> None:
+    """Each module extends the fragments that tell its reader which group sets its defaults."""
+    groups = sorted(f"kraal.virt.{group}" for group, members in action_groups().items() if module in members)
+    attribute = documentation()[f"kraal.virt.{module}"]["doc"].get("attributes", {}).get("action_group", {})
+    assert sorted(attribute.get("membership", [])) == groups
+
+
+@pytest.mark.parametrize("module", modules())
+def test_documentation_says_what_check_and_diff_do(module: str) -> None:
+    attributes = documentation()[f"kraal.virt.{module}"]["doc"].get("attributes", {})
+    assert {"check_mode", "diff_mode"} <= set(attributes)
+
+
+def test_version_added_is_not_of_the_future() -> None:
+    now = version(yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["version"])
+    added = {name: doc["doc"].get("version_added") for name, doc in documentation().items()}
+    assert {name: value for name, value in added.items() if value is None or version(value) > now} == {}
+
+
+def version(text: object) -> tuple[int, ...]:
+    return tuple(int(part) for part in str(text).split("."))
+
+
+def test_every_file_has_the_header() -> None:
+    missing = []
+    for name in tree.files():
+        path = ROOT / name
+        if name in WITHOUT_HEADER or path.is_symlink() or path.suffix in (".json", ".md"):
+            continue
+        text = path.read_text(encoding="utf-8")
+        if text and not all(line in text[:1000] for line in HEADER):
+            missing.append(name)
+    assert missing == []
+
+
+def test_no_file_grows_too_long() -> None:
+    """A file that does not fit into a head is two files; documentation, comments and blank lines do not count."""
+    long = {}
+    for name in tree.files():
+        if Path(name).suffix == ".py":
+            code = [line for line in code_of(ROOT / name) if line.strip() and not line.strip().startswith("#")]
+            if len(code) > LINES_OF_CODE:
+                long[name] = len(code)
+    assert long == {}
+
+
+def code_of(path: Path) -> list[str]:
+    """A file's lines without the module's documentation blocks and without the docstrings that span lines."""
+    kept, inside = [], ""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if inside:
+            inside = "" if line.rstrip().endswith(inside) else inside
+            continue
+        for quotes in ('"""', "'''"):
+            if line.count(quotes) == 1:
+                inside = quotes
+        if not inside:
+            kept.append(line)
+    return kept
+
+
+def test_the_artefact_holds_what_runs_and_nothing_else(tmp_path: Path) -> None:
+    """Builds the collection, installs it, and lets Ansible read every module from there."""
+    collection = tree.copy_to(tmp_path / "source")
+    galaxy = program("ansible-galaxy")
+    subprocess.run([galaxy, "collection", "build", "--output-path", str(tmp_path)], check=True, cwd=collection, capture_output=True)
+    (artefact,) = tmp_path.glob("kraal-virt-*.tar.gz")
+    install = [galaxy, "collection", "install", "--offline", "--no-deps", "-p", str(tmp_path / "installed"), str(artefact)]
+    subprocess.run(install, check=True, cwd=tmp_path, env=dict(os.environ, ANSIBLE_CONFIG=os.devnull), capture_output=True)
+    installed = tmp_path / "installed" / "ansible_collections" / "kraal" / "virt"
+    top = {path.name for path in installed.iterdir()}
+    assert top <= ARTEFACT
+    environment = dict(os.environ, ANSIBLE_CONFIG=os.devnull, ANSIBLE_COLLECTIONS_PATH=str(tmp_path / "installed"))
+    command = [program("ansible-doc"), "--type", "module", "--json", *(f"kraal.virt.{name}" for name in modules())]
+    result = subprocess.run(command, check=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert sorted(json.loads(result.stdout)) == [f"kraal.virt.{name}" for name in modules()]

@@ -1,0 +1,74 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The linters, each a test; what one has to say is the test's failure."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.lint import sanity, tree
+from tests.support.paths import COLLECTIONS, ROOT, program
+
+MODULE_UTILS = "ansible_collections.kraal.virt.plugins.module_utils"
+
+
+def run(command: Sequence[str], cwd: Path = ROOT, **environment: str) -> None:
+    result = subprocess.run(command, check=False, cwd=cwd, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if result.returncode:
+        pytest.fail(f"{' '.join(command)}\n{result.stdout}", pytrace=False)
+
+
+def plugin_packages() -> list[str]:
+    """The packages of the controller's side: module_utils are checked by themselves, strictly."""
+    directories = {Path(name).parent for name in tree.files() if name.startswith("plugins/") and name.endswith(".py")}
+    return sorted(str(path) for path in directories if "module_utils" not in path.parts)
+
+
+def test_ruff() -> None:
+    run([program("ruff"), "check", "--no-fix", "."])
+
+
+def test_mypy_strict_on_module_utils() -> None:
+    run([program("mypy"), "--strict", "--python-version", "3.10", "--cache-dir", ".mypy_cache/strict", "-p", MODULE_UTILS])
+
+
+def test_mypy_on_plugins_and_tests() -> None:
+    names = [f"ansible_collections.kraal.virt.{path.replace('/', '.')}" for path in plugin_packages()]
+    packages = [word for name in names for word in ("-p", name)]
+    command = [program("mypy"), "--python-version", "3.11", "--cache-dir", ".mypy_cache/rest", "--follow-imports", "silent"]
+    run([*command, *packages, "-p", "tests.support", "-p", "tests.lint"])
+
+
+def test_yamllint() -> None:
+    run([program("yamllint"), "--strict", "."])
+
+
+def test_ansible_lint() -> None:
+    run([program("ansible-lint"), "--offline", "--strict", "--nocolor"], PATH=f"{Path(program('ansible-lint')).parent}:{os.environ['PATH']}")
+
+
+def test_changelog() -> None:
+    run([program("antsibull-changelog"), "lint"])
+
+
+def test_documentation() -> None:
+    command = [program("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "all", "--check-extra-docs-refs"]
+    root = COLLECTIONS / "ansible_collections" / "kraal" / "virt"
+    run([*command, str(root)], PATH=f"{Path(program('antsibull-docs')).parent}:{os.environ['PATH']}", ANSIBLE_COLLECTIONS_PATH=str(COLLECTIONS))
+
+
+def test_ansible_test_sanity(tmp_path: Path) -> None:
+    result = sanity.run(tree.copy_to(tmp_path))
+    if result.returncode:
+        pytest.fail(result.stdout, pytrace=False)
+
+
+def test_no_sanity_test_is_ignored() -> None:
+    ignored = [name for name in tree.files() if name.startswith("tests/sanity/") and (ROOT / name).read_text(encoding="utf-8").strip()]
+    assert not ignored
