@@ -20,7 +20,7 @@ from ...engine.kinds import Entries, Kind, Records, Text
 from ...engine.units import format_duration, format_size, parse_duration, parse_size
 
 _PORT = re.compile(
-    r"(?:(?P<ip>[0-9.]+|\[[0-9A-Fa-f:.]+\]|):)?(?:(?P<host>[0-9]*(?:-[0-9]+)?):)?(?P<inside>[0-9]+(?:-[0-9]+)?)(?:/(?P<protocol>[A-Za-z]+))?",
+    r"(?:(?P<ip>[0-9]+(?:\.[0-9]+){3}|\[[0-9A-Fa-f:.]+\]|):)?(?:(?P<host>[0-9]*(?:-[0-9]+)?):)?(?P<inside>[0-9]+(?:-[0-9]+)?)(?:/(?P<protocol>[A-Za-z]+))?",
     re.ASCII,
 )
 PORT_REMEDY = "Write 8080:80, 127.0.0.1:8080:80/udp, 8000-8003:80-83, or 80 for a host port of the engine's choice"

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from ...engine.errors import BackendError
 from ...engine.result import Address, Guest
 from ...engine.spec import Spec
-from ...engine.units import format_cpus, format_size, parse_cpus
+from ...engine.units import format_cpus, format_size
 from ...host.sockets import listening_ports
 from .client import Engine
 from .references import ImageIndex, Reference
@@ -193,7 +194,7 @@ def guest_of(container: Container, name: str = "") -> Guest:
         id=container.id,
         state=container.state,
         image=str(config.get("Image") or data["Image"]),
-        cpus=format_cpus(parse_cpus(nano) / 10**9) if nano else None,
+        cpus=format_cpus(Decimal(nano) / 10**9) if nano else None,
         memory=format_size(host["Memory"]) if host.get("Memory") else "",
         addresses=tuple(addresses),
         labels=dict(config.get("Labels") or {}),
