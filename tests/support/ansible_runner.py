@@ -104,7 +104,14 @@ def execute(argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: P
         results = Path(scratch, "results.jsonl")
         full = environment({"ANSIBLE_HOME": scratch, "ANSIBLE_REMOTE_TEMP": f"{scratch}/remote", "KT_RESULTS_FILE": str(results), **(env or {})})
         done = subprocess.run(
-            [program(argv[0]), *argv[1:]], cwd=cwd, env=full, input=stdin if stdin is not None else "", capture_output=True, text=True, timeout=timeout, check=False
+            [program(argv[0]), *argv[1:]],
+            cwd=cwd,
+            env=full,
+            input=stdin if stdin is not None else "",
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
         entries = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()] if results.exists() else []
     stats = next((entry["stats"] for entry in entries if "stats" in entry), {})
@@ -227,7 +234,9 @@ def run_module(name: str, args: Mapping[str, Any] | None = None, **options: Any)
     return run_play([{name: dict(args or {})}], **options)[0]
 
 
-def run_adhoc(pattern: str, module: str, args: str | Mapping[str, Any] = "", *, inventory: str | Path, options: Sequence[str] = (), env: Mapping[str, str] | None = None) -> Run:
+def run_adhoc(
+    pattern: str, module: str, args: str | Mapping[str, Any] = "", *, inventory: str | Path, options: Sequence[str] = (), env: Mapping[str, str] | None = None
+) -> Run:
     """`ansible PATTERN -m MODULE -a ARGS`, as later runs reach the guests."""
     text = args if isinstance(args, str) else json.dumps(args)
     argv = ["ansible", pattern, "--inventory", str(inventory), "--module-name", module, *options]

@@ -49,7 +49,15 @@ class ModuleProcess:
     """A running module: wait for it with `result()`, or kill it midway."""
 
     def __init__(
-        self, name: str, args: Mapping[str, Any] | None = None, *, check: bool = False, diff: bool = False, env: Mapping[str, str] | None = None, interpreter: str = SYSTEM_PYTHON, verbosity: int = 0
+        self,
+        name: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        check: bool = False,
+        diff: bool = False,
+        env: Mapping[str, str] | None = None,
+        interpreter: str = SYSTEM_PYTHON,
+        verbosity: int = 0,
     ) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="kt-module-")
         params = {
@@ -74,7 +82,14 @@ class ModuleProcess:
         full = environment({"PYTHONPATH": os.pathsep.join([_core().name, str(COLLECTIONS)]), **(env or {})})
         # -m, because a file run by its path puts its own directory first on the import path: a module named like a library would hide it.
         self.process = subprocess.Popen(
-            [interpreter, "-m", _python_name(name)], cwd=self._scratch.name, env=full, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            [interpreter, "-m", _python_name(name)],
+            cwd=self._scratch.name,
+            env=full,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         self._input = json.dumps({"ANSIBLE_MODULE_ARGS": params})
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.support.ansible_runner import local_inventory, run_adhoc, run_module, run_play, run_playbook
@@ -70,7 +72,7 @@ def test_module_process_is_the_module() -> None:
 def test_module_process_takes_the_packages_of_its_interpreter() -> None:
     """The SDK of the distribution, not that of the environment the tests run in."""
     with ModuleProcess("ansible.builtin.ping") as process:
-        environ = open(f"/proc/{process.pid}/environ", "rb").read().decode().split("\0")
+        environ = Path(f"/proc/{process.pid}/environ").read_bytes().decode().split("\0")
         path = next(line for line in environ if line.startswith("PYTHONPATH="))
     assert "site-packages" not in path
 

@@ -1,0 +1,102 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures of the integration tests. Session fixtures belong to one pytest-xdist worker each; what workers share has the worker's name in it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+from docker.errors import DockerException
+
+from tests.support.images import BUSYBOX, BaseImages
+from tests.support.leftovers import PREFIX, Bystanders, Scratch, find, remove
+from tests.support.proxy import DOCKER_SOCKET, RecordingProxy
+
+
+@pytest.fixture(scope="session")
+def worker() -> str:
+    """The name of this pytest process: gw0, gw1, ... or main."""
+    return os.environ.get("PYTEST_XDIST_WORKER", "main")
+
+
+@pytest.fixture(scope="session")
+def prefix(worker: str) -> str:
+    """How the name of everything that this process makes on a daemon begins."""
+    return f"{PREFIX}{worker}-"
+
+
+@pytest.fixture(scope="session")
+def docker_daemon() -> str:
+    """The URL of this machine's docker daemon, which `make test` has prepared."""
+    url = f"unix://{DOCKER_SOCKET}"
+    try:
+        with docker.APIClient(base_url=url, version="auto", timeout=10) as client:
+            client.ping()
+    except DockerException as error:
+        pytest.fail(f"no docker daemon answers on {url} ({error}); 'make test' prepares this machine, or start dockerd yourself", pytrace=False)
+    return url
+
+
+@pytest.fixture(scope="session")
+def docker_api(docker_daemon: str) -> Iterator[docker.APIClient]:
+    """The daemon as it is, beside the modules: for looking and for setting a scene."""
+    with docker.APIClient(base_url=docker_daemon, version="auto", timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def leftovers(docker_api: docker.APIClient, prefix: str, worker: str) -> Iterator[None]:
+    """At the end, everything with our prefix is gone and everybody else's things are untouched."""
+    if not Path(BUSYBOX).exists():
+        pytest.fail(f"{BUSYBOX} is missing: install the packages of tests/apt-packages.txt", pytrace=False)
+    remove(docker_api, prefix)  # of a run that was killed
+    bystanders = Bystanders(docker_api, worker)
+    bystanders.create()
+    yield
+    found, changed = find(docker_api, prefix), bystanders.changed()
+    remove(docker_api, prefix)
+    bystanders.remove()
+    assert not found, f"left over by the tests: {found}"
+    assert not changed, f"not the tests' to touch: {changed}"
+
+
+@pytest.fixture(scope="session")
+def base_images(docker_api: docker.APIClient, prefix: str, leftovers: None) -> Iterator[BaseImages]:
+    """Three tiny images: `one`, `two` (other content), `healthy` (with a health check, good after $KT_HEALTHY_AFTER seconds)."""
+    images = BaseImages.create(docker_api, prefix)
+    yield images
+    images.remove(docker_api)
+
+
+@pytest.fixture(scope="session")
+def base_image(base_images: BaseImages) -> str:
+    """The name of a tiny image."""
+    return base_images.one
+
+
+@pytest.fixture
+def scratch(docker_api: docker.APIClient, prefix: str, leftovers: None) -> Iterator[Scratch]:
+    """Names for one test: containers, networks, volumes and images called `scratch("...")` are removed after it."""
+    names = Scratch(docker_api, prefix)
+    yield names
+    names.clean()
+
+
+@pytest.fixture
+def short_tmp() -> Iterator[Path]:
+    """A temporary directory with a short path: a unix socket's path may have 107 characters."""
+    with tempfile.TemporaryDirectory(prefix="kt-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def proxy(docker_daemon: str, short_tmp: Path) -> Iterator[RecordingProxy]:
+    """A recording proxy in front of the real daemon: give the module `docker_host: proxy.base_url`."""
+    with RecordingProxy(short_tmp) as recorder:
+        yield recorder
