@@ -1,0 +1,45 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The backends by name: the one place that `fleet` and the discovery know them from.
+
+Each is imported only when it is asked for; a backend whose library is missing costs nothing and breaks nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..engine.reconcile import Resource
+from ..engine.spec import Table
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What is needed to manage the guests of one backend."""
+
+    table: Table
+    #: The argument spec of the options that say how the backend is reached.
+    connection: Mapping[str, Any]
+    connect: Callable[[Mapping[str, Any]], Resource[Any]]
+
+
+def _docker() -> Backend:
+    from .docker.client import CONNECTION, connect
+    from .docker.container import Containers
+
+    return Backend(Containers.table, CONNECTION, lambda parameters: Containers(connect(parameters)))
+
+
+_LOADERS: dict[str, Callable[[], Backend]] = {"docker": _docker}
+
+#: The names of all backends.
+NAMES = tuple(_LOADERS)
+
+
+def backend(name: str) -> Backend:
+    """The backend of that name, which is one of NAMES."""
+    return _LOADERS[name]()
