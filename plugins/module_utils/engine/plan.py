@@ -100,6 +100,8 @@ def diff_of(steps: Iterable[Step], title: str = "") -> dict[str, Any]:
     after: dict[str, Any] = {}
     fresh = False
     for step in steps:
+        if step.action == "remove":
+            after.clear()
         old, new = ({step.key: value} if step.key else value or {} for value in (step.before, step.after))
         # The first word on a key is what it was before, the last one what it is after.
         before.update({key: value for key, value in old.items() if value is not None and key not in before and not fresh})

@@ -10,7 +10,7 @@ The one way in which anything changes, for one guest or for many, of one backend
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +34,9 @@ class Resource(Protocol[Seen]):
 
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """What is there, in bulk: what these specifications speak of, or everything. Reads only."""
+
+    def names(self, seen: Seen) -> Iterable[str]:
+        """The names of all that was seen."""
 
     def plan(self, want: Spec, seen: Seen) -> Sequence[Step]:
         """The steps from what was seen to what is wanted. Pure. Raises Refused or InvalidOption."""
@@ -87,7 +90,8 @@ def reconcile(
     """Make it so, and say what was done: one outcome for each specification, in their order.
 
     A guest's failure is in its outcome and stops no other guest's work, until more than ``max_failures`` have failed;
-    what had not begun by then is left alone and says so. Raises KraalError for what concerns all (no daemon, say).
+    what had not begun by then is left alone and says so. Raises KraalError for what concerns the whole run: two guests of
+    one name, a lock that another run holds.
     """
     check_unique((job.resource.table.backend, want) for job in jobs for want in job.wants)
     with _locks(jobs, check, lock_seconds):
@@ -118,16 +122,21 @@ def _side_by_side(function: Callable[[Any], Any], items: Sequence[Any], width: i
 
 
 def _plan_job(job: Job[Any]) -> list[_Work]:
-    resource = job.resource
-    seen = resource.observe(job.wants)
-    works = []
-    for want in job.wants:
-        outcome = Outcome(resource.table.backend, want.name)
-        works.append(_Work(resource, want, seen, outcome))
+    resource, backend = job.resource, job.resource.table.backend
+    works = [_Work(resource, want, None, Outcome(backend, want.name)) for want in job.wants]
+    try:
+        seen = resource.observe(job.wants)
+    except KraalError as error:
+        # This backend's guests fail, each with an error of its own; another backend's are none the worse for it.
+        for work in works:
+            work.outcome.error = KraalError(error.message, remedy=error.remedy, guest=work.want.name, backend=backend)
+        return works
+    for work in works:
+        work.seen, want, outcome = seen, work.want, work.outcome
         try:
             outcome.steps = permitted(resource.plan(want, seen), want.allow)
         except KraalError as error:
-            outcome.error = error.about(guest=want.name, backend=resource.table.backend)
+            outcome.error = error.about(guest=want.name, backend=backend)
             outcome.described = resource.describe(want.name, seen)
             continue
         outcome.changed = bool(outcome.steps)

@@ -17,7 +17,7 @@ from ...engine.spec import Spec
 from . import container_body, container_plan
 from .client import Engine, NotThere
 from .container_kinds import encode_endpoint
-from .container_observe import NEW, Container, Seen, guest_of, observe, state_of
+from .container_observe import NEW, Container, Seen, guest_of, observe, owner_of, state_of
 from .container_options import CONTAINERS, ContainerOption
 from .registry import Login, pull
 
@@ -36,6 +36,10 @@ class Containers:
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """See container_observe."""
         return observe(self.engine, wants)
+
+    def names(self, seen: Seen) -> list[str]:
+        """All containers but those on their way to replace another, or to be replaced."""
+        return sorted(name for name in seen.containers if not owner_of(name))
 
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
         """See container_plan."""

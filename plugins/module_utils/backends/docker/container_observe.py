@@ -99,7 +99,7 @@ def observe(engine: Engine, wants: Sequence[Spec] | None) -> Seen:
         mine = set(summaries)
     else:
         names = {want.name for want in wants}
-        mine = {name for name in summaries if name in names or _owner(name) in names}
+        mine = {name for name in summaries if name in names or owner_of(name) in names}
     inspected = engine.inspect_all("containers", [summaries[name]["Id"] for name in sorted(mine)])
     seen = Seen()
     living = [want for want in wants or () if want.state != "absent"]
@@ -127,7 +127,7 @@ def observe(engine: Engine, wants: Sequence[Spec] | None) -> Seen:
     return seen
 
 
-def _owner(name: str) -> str:
+def owner_of(name: str) -> str:
     """The guest that a container on its way belongs to, or nothing."""
     match = OLD.fullmatch(name)
     if match:
@@ -154,7 +154,7 @@ def _claims(engine: Engine, living: Sequence[Spec], seen: Seen, summaries: Mappi
             if not port.get("PublicPort"):
                 continue
             published.add((port["Type"], port["PublicPort"]))
-            owner = _owner(name) or name
+            owner = owner_of(name) or name
             if owner not in mine or "ports" not in mine[owner].values:
                 yield Claim(port["Type"], port.get("IP") or "", port["PublicPort"], owner)
     for want in living:

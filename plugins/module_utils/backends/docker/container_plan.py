@@ -14,7 +14,7 @@ from ...engine.errors import BackendError, InvalidOption, Refused
 from ...engine.plan import Disruption, Step
 from ...engine.spec import Spec
 from .container_kinds import read_mounts
-from .container_observe import NEW, Claim, Container, Seen, claims_of, state_of
+from .container_observe import NEW, Claim, Container, Seen, claims_of, owner_of, state_of
 from .container_options import CONTAINERS, ContainerOption
 from .references import Reference
 
@@ -188,7 +188,7 @@ def _power(name: str, now: str, target: str) -> Iterator[Step]:
 
 def _removal(want: Spec, seen: Seen, have: Container | None) -> Iterator[Step]:
     for key in sorted(seen.containers):
-        if key != want.name:
+        if owner_of(key) == want.name:
             yield Step(want.name, "clean", "leftover", key)
     if have is None:
         return

@@ -1,0 +1,208 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Many guests of several backends in one task: reads the list, brings it to the engine, and puts the answer together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from .backends.registry import NAMES, backend
+from .engine.errors import InvalidOption, KraalError
+from .engine.plan import diff_of
+from .engine.reconcile import Job, Outcome, reconcile
+from .engine.spec import Spec, Table, check_unique
+from .engine.task import KraalModule, plan_of
+
+#: The label that tells a fleet's guests from all others.
+LABEL = "kraal.fleet"
+
+ARGUMENTS: dict[str, Any] = {
+    "guests": {"type": "list", "elements": "dict", "required": True},
+    "defaults": {"type": "dict", "default": {}},
+    "name": {"type": "str"},
+    "prune": {"type": "bool", "default": False},
+    "concurrency": {"type": "int", "default": 8},
+    "max_failures": {"type": "int"},
+}
+
+
+@dataclass
+class Entry:
+    """One guest of the list, typed: its backend, how that is reached, and what is wanted of it."""
+
+    backend: str
+    connection: Mapping[str, Any]
+    want: Spec
+
+
+@dataclass
+class Fleet:
+    """The guests of a task, and what could not be read of them."""
+
+    entries: list[Entry] = field(default_factory=list)
+    no_log_values: set[str] = field(default_factory=set)
+
+
+def expanded(guests: Sequence[Mapping[str, Any]], defaults: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Each guest with the defaults below it (mappings merged key by key), as many times as its ``count`` says. Pure."""
+    for guest in guests:
+        merged = merge(defaults, guest)
+        count = merged.pop("count", None)
+        if count is None:
+            yield merged
+            continue
+        name = str(merged.get("name", ""))
+        if not str(count).isdigit():
+            raise InvalidOption("count", count, "is not a number of guests", remedy="Write 0 or more", guest=name)
+        if "{i}" not in name:
+            raise InvalidOption("name", name, "has no place for the number that count needs", remedy="Write it like web-{i}", guest=name)
+        for number in range(1, int(count) + 1):
+            yield {**merged, "name": name.replace("{i}", str(number))}
+
+
+def merge(defaults: Mapping[str, Any], guest: Mapping[str, Any]) -> dict[str, Any]:
+    """The guest's own values over the defaults; where both are mappings, key by key. A null takes a default away. Pure."""
+    merged = dict(defaults)
+    for key, value in guest.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def read_fleet(parameters: Mapping[str, Any]) -> Fleet:
+    """All guests of the list, every one of them checked before anything is asked of a backend. Raises InvalidOption."""
+    fleet = Fleet()
+    if parameters["prune"] and not parameters["name"]:
+        raise InvalidOption("prune", True, "needs to know which guests are this fleet's", remedy="Give the fleet a name")
+    for number, guest in enumerate(expanded(parameters["guests"], parameters["defaults"]), start=1):
+        fleet.entries.append(_read_guest(guest, "guests[%d]" % number, fleet, parameters["name"]))
+    check_unique((entry.backend, entry.want) for entry in fleet.entries)
+    return fleet
+
+
+def _read_guest(guest: Mapping[str, Any], place: str, fleet: Fleet, label: str | None) -> Entry:
+    name = str(guest.get("name") or place)
+    kind = guest.get("backend")
+    if kind not in NAMES:
+        raise InvalidOption("backend", kind, "is not a backend of this collection", remedy="Write one of: " + ", ".join(NAMES), guest=name)
+    entry = backend(str(kind))
+    given = {key: value for key, value in guest.items() if key != "backend"}
+    spec = {**entry.table.argument_spec(), **entry.connection}
+    if label and "labels" in spec:
+        given["labels"] = {**(given.get("labels") or {}), LABEL: label}
+    checked = ArgumentSpecValidator(spec).validate(given)
+    fleet.no_log_values.update(checked._no_log_values)
+    if checked.error_messages:
+        raise KraalError("; ".join(checked.error_messages), remedy="See the options of the module for %s guests" % kind, guest=name, backend=str(kind))
+    values = checked.validated_parameters
+    try:
+        want = entry.table.read(values)
+    except KraalError as error:
+        raise error.about(backend=str(kind)) from error
+    return Entry(str(kind), {key: values.get(key) for key in entry.connection}, want)
+
+
+def _jobs(fleet: Fleet, failed: list[Outcome]) -> list[Job[Any]]:
+    """One job for each backend and way to reach it; guests whose backend cannot be reached fail, and only they."""
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in fleet.entries:
+        groups.setdefault((entry.backend, repr(sorted(entry.connection.items()))), []).append(entry)
+    jobs = []
+    for (name, _way), entries in groups.items():
+        try:
+            jobs.append(Job(backend(name).connect(entries[0].connection), [entry.want for entry in entries]))
+        except KraalError as error:
+            for entry in entries:
+                own = KraalError(error.message, remedy=error.remedy, guest=entry.want.name, backend=name)
+                failed.append(Outcome(name, entry.want.name, error=own))
+    return jobs
+
+
+def _strays(label: str, fleet: Fleet, jobs: Sequence[Job[Any]], warnings: list[str]) -> Iterator[Job[Any]]:
+    """The guests that carry this fleet's label and are not in its list any more, as jobs that remove them."""
+    resources = {name: [job.resource for job in jobs if job.resource.table.backend == name] for name in NAMES}
+    named = {(entry.backend, entry.want.name) for entry in fleet.entries}
+    for name, found in resources.items():
+        entry = backend(name)
+        if not any(each.backend == name for each in fleet.entries):
+            # Guests may be left of a backend that the list names no longer; they are where that backend is by default.
+            try:
+                found = [entry.connect(ArgumentSpecValidator(dict(entry.connection)).validate({}).validated_parameters)]
+            except KraalError as error:
+                warnings.append("prune: guests of %s were not looked for: %s" % (name, error))
+        for resource in found:
+            seen = resource.observe(None)
+            described = {key: resource.describe(key, seen) or {} for key in resource.names(seen) if (name, key) not in named}
+            strays = [key for key, guest in described.items() if guest.get("labels", {}).get(LABEL) == label]
+            if strays:
+                yield Job(resource, [_absent(entry.table, key) for key in sorted(strays)])
+
+
+def _absent(table: Table, name: str) -> Spec:
+    return table.read(ArgumentSpecValidator(table.argument_spec()).validate({"name": name, "state": "absent"}).validated_parameters)
+
+
+def answer_of(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """The module's result: one plan, one diff and one list of results for all guests, in the list's order. Pure."""
+    return {
+        "changed": any(outcome.changed for outcome in outcomes),
+        "plan": [step for outcome in outcomes for step in plan_of(outcome)],
+        "diff": [diff_of(outcome.steps, "%s %s" % (outcome.backend, outcome.name)) for outcome in outcomes if outcome.steps],
+        "guests": [outcome.described for outcome in outcomes if outcome.described],
+        "results": [
+            {
+                "guest": outcome.name,
+                "backend": outcome.backend,
+                "changed": outcome.changed,
+                "failed": outcome.error is not None,
+                "msg": str(outcome.error or ""),
+            }
+            for outcome in outcomes
+        ],
+    }
+
+
+def summary_of(outcomes: Sequence[Outcome]) -> str:
+    """One line for the failures of a fleet; empty where none failed. Pure."""
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    if not failed:
+        return ""
+    # One failure among many must not hide behind a page of the others.
+    shown = "; ".join(str(outcome.error) for outcome in failed[:5])
+    return "%d of %d guests failed: %s%s" % (len(failed), len(outcomes), shown, "; ..." if len(failed) > 5 else "")
+
+
+def run_fleet() -> None:
+    """The whole of the module."""
+    module = KraalModule(argument_spec=dict(ARGUMENTS), supports_check_mode=True)
+    parameters = module.params
+    outcomes: list[Outcome] = []
+    warnings: list[str] = []
+    try:
+        for key in ("concurrency", "max_failures"):
+            if parameters[key] is not None and parameters[key] < (key == "concurrency"):
+                raise InvalidOption(key, parameters[key], "is too small", remedy="Write a larger number")
+        fleet = read_fleet(parameters)
+        module.no_log_values.update(fleet.no_log_values)
+        jobs = _jobs(fleet, outcomes)
+        if parameters["prune"]:
+            jobs += list(_strays(parameters["name"], fleet, jobs, warnings))
+        outcomes += reconcile(
+            jobs, check=module.check_mode, concurrency=parameters["concurrency"], max_failures=parameters["max_failures"]
+        )
+    except KraalError as error:
+        module.fail_json(msg=str(error))
+    for warning in warnings:
+        module.warn(warning)
+    places = {(entry.backend, entry.want.name): number for number, entry in enumerate(fleet.entries)}
+    outcomes.sort(key=lambda outcome: places.get((outcome.backend, outcome.name), len(places)))
+    failure = summary_of(outcomes)
+    if failure:
+        module.fail_json(msg=failure, **answer_of(outcomes))
+    module.exit_json(**answer_of(outcomes))

@@ -1,0 +1,190 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: fleet
+short_description: Manage many guests of several backends in one task
+version_added: 0.1.0
+author:
+  - the kraal.virt contributors (@kraal-virt)
+description:
+  - Makes a whole list of guests so, in one task. Each backend is observed once, however many guests the list has,
+    everything is planned before anything is touched, and the guests are then worked on side by side.
+  - A guest of the list takes the options of its backend's own module, and behaves just as there.
+  - What fails for one guest does not stop the work on another, and does not hide its result.
+options:
+  guests:
+    description:
+      - The guests, each a mapping with O(guests[].backend) and the options of that backend's module,
+        M(kraal.virt.docker_container) for V(docker), its connection options included.
+      - With C(count), a guest stands for so many, named by a number from 1 in the place of C({i}) in its C(name).
+    type: list
+    elements: dict
+    required: true
+  defaults:
+    description:
+      - Options for every guest of the list. A guest's own value wins; where both are mappings they are merged, key by key.
+        A null as a guest's own value takes the default away.
+    type: dict
+    default: {}
+  name:
+    description:
+      - The fleet's name. Its guests are then marked with the label C(kraal.fleet).
+      - Labels of a Docker container are given at its creation, so a container that joins a named fleet is re-created.
+    type: str
+  prune:
+    description:
+      - Remove the guests that carry this fleet's label and are no longer in the list. Their storage stays.
+      - Needs O(name).
+    type: bool
+    default: false
+  concurrency:
+    description:
+      - How many guests are worked on at the same time.
+    type: int
+    default: 8
+  max_failures:
+    description:
+      - Begin no further guest when more than so many have failed. Without it, all are tried.
+    type: int
+extends_documentation_fragment:
+  - kraal.virt.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+seealso:
+  - module: kraal.virt.docker_container
+  - module: kraal.virt.guests_info
+"""
+
+EXAMPLES = r"""
+- name: Three web servers and a cache
+  kraal.virt.fleet:
+    name: shop
+    defaults:
+      backend: docker
+      image: debian:12
+      command: sleep infinity
+      stop_timeout: 1
+      memory: 128MiB
+    guests:
+      - name: web-{i}
+        count: 3
+        labels:
+          role: web
+      - name: cache
+        memory: 64MiB
+        labels:
+          role: cache
+
+- name: One web server fewer, and the third is removed
+  kraal.virt.fleet:
+    name: shop
+    prune: true
+    defaults:
+      backend: docker
+      image: debian:12
+      command: sleep infinity
+      stop_timeout: 1
+      memory: 128MiB
+    guests:
+      - name: web-{i}
+        count: 2
+        labels:
+          role: web
+      - name: cache
+        memory: 64MiB
+        labels:
+          role: cache
+
+- name: Remove them all
+  kraal.virt.fleet:
+    name: shop
+    prune: true
+    guests: []
+"""
+
+RETURN = r"""
+plan:
+  description:
+    - All steps for all guests, in the order of the list; for one guest they are done in this order. The same under
+      C(--check) and for real.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - guest: web-1
+      action: set
+      key: memory
+      before: 64MiB
+      after: 128MiB
+      disruption: live
+guests:
+  description:
+    - The guests as they are now (under C(--check), as they will be), in the order of the list. A guest that is absent
+      is not among them.
+  returned: when the list could be read
+  type: list
+  elements: dict
+  sample:
+    - name: web-1
+      backend: docker
+      id: 728c2f285d9f1c11396cc13f9b510cf85f3d9262b311543a91ce416a09b3d950
+      state: running
+      image: debian:12
+      cpus: 0.5
+      memory: 128MiB
+      addresses:
+        - address: 172.17.0.2
+          family: ipv4
+          network: bridge
+          mac: "02:42:ac:11:00:02"
+      labels:
+        role: web
+      autostart: false
+      pending_restart: []
+results:
+  description: What became of each guest, in the order of the list.
+  returned: when the list could be read
+  type: list
+  elements: dict
+  contains:
+    guest:
+      description: The guest's name.
+      type: str
+      sample: web-1
+    backend:
+      description: The guest's backend.
+      type: str
+      sample: docker
+    changed:
+      description: Whether it changed.
+      type: bool
+      sample: true
+    failed:
+      description: Whether it failed.
+      type: bool
+      sample: false
+    msg:
+      description: Why it failed; empty where it did not.
+      type: str
+      sample: ""
+"""
+
+from ansible_collections.kraal.virt.plugins.module_utils.fleet import run_fleet
+
+
+def main() -> None:
+    run_fleet()
+
+
+if __name__ == "__main__":
+    main()
