@@ -1,0 +1,49 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a module says of itself: check mode, diff mode, idempotency, and the groups that set its defaults.
+
+A module extends ``kraal.virt.attributes``, names the support it gives, and extends one of the other fragments here for its groups.
+A group's fragment names every group of its modules, since one fragment's list replaces another's.
+"""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Under check mode (C(--check)) nothing is changed, and the result tells what would be.
+  diff_mode:
+    description: Under diff mode (C(--diff)) the changed keys are shown with their values before and after.
+  idempotent:
+    description: Run again with the same arguments, it changes nothing and says so, unless something was changed in between.
+"""
+
+    # For the modules of any backend.
+    KRAAL = r"""
+options: {}
+attributes:
+  action_group:
+    description: Use C(group/kraal.virt.kraal) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership:
+      - kraal.virt.kraal
+"""
+
+    # For the modules that talk to a Docker engine.
+    DOCKER = r"""
+options: {}
+attributes:
+  action_group:
+    description:
+      - Use C(group/kraal.virt.docker) in C(module_defaults) to set defaults for this module, such as the options of the connection.
+      - It is a member of C(group/kraal.virt.kraal) as well.
+    support: full
+    membership:
+      - kraal.virt.docker
+      - kraal.virt.kraal
+"""
