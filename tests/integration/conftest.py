@@ -14,9 +14,12 @@ import docker
 import pytest
 from docker.errors import DockerException
 
+from tests.support.certificates import Authority
+from tests.support.daemons import SecondDaemon
 from tests.support.images import BUSYBOX, BaseImages
 from tests.support.leftovers import PREFIX, Bystanders, Scratch, find, remove
 from tests.support.proxy import DOCKER_SOCKET, RecordingProxy
+from tests.support.registry import Registry
 
 
 @pytest.fixture(scope="session")
@@ -100,3 +103,26 @@ def proxy(docker_daemon: str, short_tmp: Path) -> Iterator[RecordingProxy]:
     """A recording proxy in front of the real daemon: give the module `docker_host: proxy.base_url`."""
     with RecordingProxy(short_tmp) as recorder:
         yield recorder
+
+
+@pytest.fixture(scope="module")
+def second_daemon(leftovers: None) -> Iterator[SecondDaemon]:
+    """A daemon of our own with 64 MiB of disk."""
+    with tempfile.TemporaryDirectory(prefix="kt-") as directory, SecondDaemon(Path(directory)) as daemon:
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def tls_daemon(leftovers: None) -> Iterator[SecondDaemon]:
+    """A daemon of our own that listens on TCP with TLS and demands client certificates."""
+    with tempfile.TemporaryDirectory(prefix="kt-") as directory:
+        authority = Authority(Path(directory, "certificates"))
+        with SecondDaemon(Path(directory), authority=authority) as daemon:
+            yield daemon
+
+
+@pytest.fixture(scope="session")
+def registry(docker_api: docker.APIClient, prefix: str, leftovers: None) -> Iterator[Registry]:
+    """A registry with TLS and a login that this machine's daemon trusts: `registry.push(image, "name:tag")`, `registry.auth`."""
+    with tempfile.TemporaryDirectory(prefix="kt-") as directory, Registry(docker_api, Path(directory), prefix) as server:
+        yield server

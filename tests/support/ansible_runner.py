@@ -114,7 +114,7 @@ def execute(argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: P
             check=False,
         )
         entries = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()] if results.exists() else []
-    stats = next((entry["stats"] for entry in entries if "stats" in entry), {})
+    stats: dict[str, dict[str, int]] = next((entry["stats"] for entry in entries if "stats" in entry), {})
     return Run(done.returncode, done.stdout, done.stderr, list(_results(entries, done)), stats)
 
 

@@ -36,7 +36,9 @@ def find(client: docker.APIClient, prefix: str) -> Found:
     volumes = [item["Name"] for item in client.volumes()["Volumes"] or []]
     images = [tag for item in client.images() for tag in item.get("RepoTags") or []]
     return Found(
-        *(sorted(name for name in names if name.startswith(prefix)) for names in (containers, networks, volumes)),
+        containers=sorted(name for name in containers if name.startswith(prefix)),
+        networks=sorted(name for name in networks if name.startswith(prefix)),
+        volumes=sorted(name for name in volumes if name.startswith(prefix)),
         images=sorted(tag for tag in images if tag.rpartition("/")[2].startswith(prefix)),
     )
 
