@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..engine.reconcile import Resource
+from ..engine.result import Guest
 from ..engine.spec import Table
 
 
@@ -27,6 +28,14 @@ class Backend:
     connect: Callable[[Mapping[str, Any]], Resource[Any]]
 
 
+def _docker_guests() -> list[Guest]:
+    from .docker.container_observe import guest_of, observe, owner_of
+    from .docker.reader import Reader
+
+    seen = observe(Reader(), None)
+    return [guest_of(container) for name, container in sorted(seen.containers.items()) if not owner_of(name)]
+
+
 def _docker() -> Backend:
     from .docker.client import CONNECTION, connect
     from .docker.container import Containers
@@ -36,8 +45,16 @@ def _docker() -> Backend:
 
 _LOADERS: dict[str, Callable[[], Backend]] = {"docker": _docker}
 
+#: For the discovery: the guests on this host. These need no Ansible and no library but Python's own.
+_FINDERS: dict[str, Callable[[], list[Guest]]] = {"docker": _docker_guests}
+
 #: The names of all backends.
 NAMES = tuple(_LOADERS)
+
+
+def guests_of(name: str) -> list[Guest]:
+    """All guests of that backend on this host. Raises NotInstalled where it has none of it, and BackendError."""
+    return _FINDERS[name]()
 
 
 def backend(name: str) -> Backend:

@@ -51,5 +51,9 @@ class BackendError(KraalError):
     """The backend could not be reached, or said no."""
 
 
+class NotInstalled(BackendError):
+    """The backend is not on this host: a failure for who asks for it, none for who looks what is there."""
+
+
 class NotKept(KraalError):
     """The plan was performed, and yet the backend shows something else."""

@@ -10,16 +10,19 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...engine.errors import BackendError
 from ...engine.result import Address, Guest
 from ...engine.spec import Spec
 from ...engine.units import format_cpus, format_size
 from ...host.sockets import listening_ports
-from .client import Engine
 from .references import ImageIndex, Reference
 from .registry import Login, remote_digest
+
+if TYPE_CHECKING:
+    # The discovery looks at containers without the SDK, which costs more to load than all the rest.
+    from .client import Engine
 
 #: The names of a container on its way to replace another, and of the replaced one, which remembers how it was.
 NEW = ".kraal-new"

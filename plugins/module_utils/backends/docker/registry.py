@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...engine.errors import BackendError
-from .client import Engine
 from .references import Reference
+
+if TYPE_CHECKING:
+    from .client import Engine
 
 
 @dataclass(frozen=True)
