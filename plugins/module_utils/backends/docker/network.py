@@ -1,0 +1,215 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Networks as a resource."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...engine.compare import differences
+from ...engine.errors import InvalidOption, Refused
+from ...engine.kinds import Flag, Records, Text, Texts
+from ...engine.plan import Disruption, Step
+from ...engine.spec import Option, Spec, Table
+from .client import Engine
+from .container_observe import name_of
+
+RECREATE = Disruption.RECREATE
+PREDEFINED = ("bridge", "host", "none")
+_SUBNET_FIELDS = {"subnet", "gateway", "ip_range"}
+_REMEDY = "Write a subnet like 172.30.0.0/24, or a mapping with subnet, gateway and ip_range"
+
+
+def _read_subnet(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
+    fields = {"subnet": entry} if isinstance(entry, str) else entry
+    if not isinstance(fields, Mapping) or set(fields) - _SUBNET_FIELDS:
+        raise InvalidOption(option, entry, "is not a subnet", remedy=_REMEDY)
+    try:
+        subnet = ipaddress.ip_network(str(fields.get("subnet")))
+        record: dict[str, Any] = {}
+        if fields.get("gateway"):
+            record["gateway"] = str(ipaddress.ip_address(str(fields["gateway"])))
+        if fields.get("ip_range"):
+            record["ip_range"] = str(ipaddress.ip_network(str(fields["ip_range"])))
+    except ValueError as error:
+        raise InvalidOption(option, entry, "is not a subnet (%s)" % error, remedy=_REMEDY) from error
+    if "gateway" in record and ipaddress.ip_address(record["gateway"]) not in subnet:
+        raise InvalidOption(option, entry, "has a gateway outside of itself", remedy=_REMEDY)
+    yield str(subnet), record
+
+
+def _subnets(network: Mapping[str, Any]) -> dict[str, Any]:
+    found = {}
+    for config in (network.get("IPAM") or {}).get("Config") or ():
+        pairs = (("gateway", "Gateway"), ("ip_range", "IPRange"))
+        # The engine writes an address of IPv6 gateways with its prefix length.
+        found[str(ipaddress.ip_network(config["Subnet"]))] = {name: config[key].partition("/")[0] if name == "gateway" else config[key] for name, key in pairs if config.get(key)}
+    return found
+
+
+SUBNETS = Records(_read_subnet, lambda subnet, record: {"subnet": subnet, **record})
+
+NETWORK_OPTIONS: tuple[Option, ...] = (
+    Option("driver", Text(pattern=r"[a-z0-9][a-z0-9_./:-]*", remedy="Write bridge, macvlan, ipvlan or another driver's name"), lambda data: data["Driver"], RECREATE),
+    Option("subnets", SUBNETS, _subnets, RECREATE),
+    Option("internal", Flag(), lambda data: bool(data.get("Internal")), RECREATE),
+    Option("attachable", Flag(), lambda data: bool(data.get("Attachable")), RECREATE),
+    Option("enable_ipv6", Flag(), lambda data: bool(data.get("EnableIPv6")), RECREATE),
+    Option("options", Texts(), lambda data: data.get("Options") or {}, RECREATE),
+    Option("labels", Texts(), lambda data: data.get("Labels") or {}, RECREATE),
+)
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", name):
+        raise InvalidOption("name", name, "is no name for a network", remedy="Use letters, digits, dots, dashes and underscores")
+    if name in PREDEFINED:
+        raise InvalidOption("name", name, "is one of the engine's own networks", remedy="Choose another name")
+
+
+NETWORKS_TABLE = Table(
+    backend="docker",
+    kind="network",
+    options=NETWORK_OPTIONS,
+    states=("present", "absent"),
+    state="present",
+    allow=Disruption.LIVE,
+    steering={"force": {"type": "bool", "default": False}},
+    check_name=_check_name,
+)
+
+
+@dataclass
+class Seen:
+    """The networks by name, and which containers, running or not, are connected to them."""
+
+    networks: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    users: dict[str, list[str]] = field(default_factory=dict)
+
+
+class Networks:
+    """All networks of one engine."""
+
+    table = NETWORKS_TABLE
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def observe(self, wants: Sequence[Spec] | None) -> Seen:
+        """Two lists: networks, and containers."""
+        seen = Seen()
+        for network in self.engine.get("/networks"):
+            seen.networks.setdefault(network["Name"], []).append(network)
+        for summary in self.engine.get("/containers/json", all="1"):
+            for name in (summary.get("NetworkSettings") or {}).get("Networks") or ():
+                seen.users.setdefault(name, []).append(name_of(summary))
+        return seen
+
+    def names(self, seen: Seen) -> list[str]:
+        """All but the engine's own."""
+        return sorted(set(seen.networks) - set(PREDEFINED))
+
+    def plan(self, want: Spec, seen: Seen) -> list[Step]:
+        """Pure."""
+        found = seen.networks.get(want.name, [])
+        if len(found) > 1:
+            raise Refused("there are %d networks of this name" % len(found), remedy="Remove all but one by their ids (docker network rm ID)")
+        have = found[0] if found else None
+        if want.state == "absent":
+            return self._removal(want, have, sorted(seen.users.get(want.name, [])))
+        if have is None:
+            return [Step(want.name, "create", "", None, self.table.shown(want))]
+        changes = differences(self.table, want, have)
+        if not changes:
+            return []
+        users = sorted(seen.users.get(want.name, []))
+        if users and want.allow >= RECREATE:
+            raise Refused(
+                "%s can only change in a network that nothing is connected to; these containers are: %s"
+                % (", ".join(each.option.name for each in changes), ", ".join(users)),
+                remedy="Disconnect or remove them first, or make a second network and move them",
+            )
+        before = {key: value for each in changes for key, value in each.shown("before").items()}
+        after = {key: value for each in changes for key, value in each.shown("after").items()}
+        return [Step(want.name, "recreate", "", before, after, RECREATE)]
+
+    def _removal(self, want: Spec, have: Mapping[str, Any] | None, users: list[str]) -> list[Step]:
+        if have is None:
+            return []
+        if users and not want.steering.get("force"):
+            raise Refused("it is in use by: %s" % ", ".join(users), remedy="Disconnect or remove these containers first, or set force=true to disconnect them")
+        steps = [Step(want.name, "detach", "containers[%s]" % user, user, None, Disruption.LIVE) for user in users]
+        return [*steps, Step(want.name, "remove", "", {"driver": have["Driver"]}, None, Disruption.DESTROY)]
+
+    def apply(self, want: Spec, step: Step, seen: Seen) -> None:
+        """Perform one step."""
+        if step.action == "detach":
+            self.engine.post("/networks/%s/disconnect" % want.name, {"Container": step.before, "Force": True})
+        elif step.action == "remove":
+            self.engine.delete("/networks/%s" % want.name)
+        elif step.action == "create":
+            self.engine.post("/networks/create", _body(want, {}))
+        else:
+            # The engine can neither change a network nor keep two with one subnet.
+            have = seen.networks[want.name][0]
+            self.engine.delete("/networks/%s" % have["Id"])
+            self.engine.post("/networks/create", _body(want, have))
+
+    def wait(self, want: Spec) -> None:
+        """A network is there as soon as it is made."""
+
+    def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
+        """The network as it was seen."""
+        found = seen.networks.get(name)
+        if not found:
+            return None
+        have = found[0]
+        return {
+            "name": name,
+            "backend": "docker",
+            "id": have["Id"],
+            "driver": have["Driver"],
+            "subnets": SUBNETS.show(_subnets(have)),
+            "internal": bool(have.get("Internal")),
+            "labels": dict(have.get("Labels") or {}),
+            "containers": sorted(seen.users.get(name, [])),
+        }
+
+    def foresee(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Mapping[str, Any] | None:
+        """The network as it will be."""
+        if want.state == "absent":
+            return None
+        now = self.describe(want.name, seen) or {
+            "name": want.name, "backend": "docker", "id": "", "driver": "bridge", "subnets": [], "internal": False, "labels": {}, "containers": []
+        }
+        shown = self.table.shown(want) if steps else {}
+        return {**now, **{key: value for key, value in shown.items() if key in now and key != "labels"}, "labels": {**now["labels"], **shown.get("labels", {})}}
+
+
+def _body(want: Spec, have: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a creation: what the task says over what was there."""
+    values = {option.name: option.read(have) for option in NETWORK_OPTIONS} if have else {"driver": "bridge"}
+    for option in NETWORK_OPTIONS:
+        if option.name in want.values:
+            values[option.name] = option.kind.merge(want.values[option.name], values.get(option.name), option.name in want.purge)
+    keys = {"gateway": "Gateway", "ip_range": "IPRange"}
+    config = [
+        {"Subnet": subnet, **{keys[name]: text for name, text in record.items()}} for subnet, record in (values.get("subnets") or {}).items()
+    ]
+    return {
+        "Name": want.name,
+        "CheckDuplicate": True,
+        "Driver": values["driver"],
+        "Internal": values.get("internal", False),
+        "Attachable": values.get("attachable", False),
+        "EnableIPv6": values.get("enable_ipv6", False),
+        "Options": values.get("options") or {},
+        "Labels": values.get("labels") or {},
+        "IPAM": {**({"Driver": have["IPAM"].get("Driver"), "Options": have["IPAM"].get("Options")} if have else {}), "Config": config},
+    }
