@@ -49,6 +49,8 @@ class Table:
     complete: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda parameters: parameters
     #: Raises InvalidOption for a name that the backend would not take.
     check_name: Callable[[str], None] = lambda name: None
+    #: Whether a name is one word; an image's name has slashes.
+    plain_name: bool = True
 
     def __getitem__(self, name: str) -> Option:
         return self.by_name[name]
@@ -79,7 +81,8 @@ class Table:
     def read(self, parameters: Mapping[str, Any]) -> Spec:
         """The specification in a task's (already type-checked) arguments. Raises InvalidOption."""
         name = parameters["name"]
-        check_plain_name(name)
+        if self.plain_name:
+            check_plain_name(name)
         try:
             self.check_name(name)
             parameters = self.complete(parameters)

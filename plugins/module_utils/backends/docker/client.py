@@ -10,6 +10,7 @@ streams; the bodies are the Engine API's own, which the SDK's methods do not all
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -87,6 +88,19 @@ class Engine:
             self.call("DELETE", path, query=query)
         except NotThere:
             return
+
+    def upload(self, path: str, file: Any, **query: Any) -> None:
+        """Send a file; the engine's progress is read for the error that it may end with."""
+        with self._translated():
+            answer = self.client.request(
+                "POST", self.base + path, data=file, params=query, headers={"Content-Type": "application/x-tar"}, timeout=None, stream=True
+            )
+            if answer.status_code >= 400:
+                raise refusal(answer.status_code, message_of(answer))
+            for line in answer.iter_lines():
+                said = json.loads(line) if line.startswith(b"{") else {}
+                if said.get("error"):
+                    raise refusal(500, str(said["error"]))
 
     def inspect_all(self, kind: str, names: Iterable[str]) -> dict[str, Any]:
         """Inspect many objects side by side (``kind`` is the API's plural); those that are gone meanwhile are left out."""
