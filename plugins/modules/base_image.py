@@ -1,0 +1,146 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: base_image
+short_description: Build a root file system to make guests from
+version_added: 0.1.0
+author:
+  - the kraal.virt contributors (@kraal-virt)
+description:
+  - Builds a root file system of Debian or Ubuntu with mmdebstrap, as a tar archive, from packages alone. No image registry is needed.
+  - A base image is known by what it was asked for. The same request is built once, another request for the same name is built beside it.
+  - M(kraal.virt.docker_image) imports the archive, on this host or on others.
+requirements:
+  - mmdebstrap
+  - root
+options:
+  name:
+    description: The base image's name. The archive's name is made of it and of a digest of the request.
+    type: str
+    required: true
+  state:
+    description: Whether the base image is to be there. V(absent) removes all builds of this name.
+    type: str
+    choices: [present, absent]
+    default: present
+  directory:
+    description: Where the archives are kept.
+    type: path
+    default: /var/cache/kraal.virt
+  suite:
+    description: The release, such as V(bookworm) or V(trixie). That of the host where the task runs unless given.
+    type: str
+  packages:
+    description: Packages to install beyond those of the variant.
+    type: list
+    elements: str
+  variant:
+    description: How much of the release is installed to begin with. V(minbase) unless given.
+    type: str
+    choices: [minbase, buildd, apt, required, important, standard, essential]
+  components:
+    description: The components of the mirror. Those of the host's own sources, or V(main), unless given.
+    type: list
+    elements: str
+  architecture:
+    description: The architecture. The host's own unless given.
+    type: str
+  mirror:
+    description:
+      - The mirror's address. Unless given, the host's own package sources are used, for the wanted suite.
+      - Credentials do not belong here but into the host's apt configuration.
+    type: str
+  keyring:
+    description: The keys that the mirror's packages must be signed with. Those of the host unless given.
+    type: path
+  user:
+    description: A user to make in the root file system.
+    type: str
+  ssh_authorized_keys:
+    description: Public keys with which one may log in as O(user), or as root where there is no O(user).
+    type: list
+    elements: str
+  commands:
+    description: Commands to run inside the root file system before it is packed. Each is a list of words, or a text that is split into words; no shell runs them.
+    type: list
+    elements: raw
+extends_documentation_fragment:
+  - kraal.virt.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+seealso:
+  - module: kraal.virt.docker_image
+"""
+
+EXAMPLES = r"""
+- name: Build a root file system with Python in it
+  kraal.virt.base_image:
+    name: debian
+    packages: [python3]
+  register: base
+
+- name: Import it
+  kraal.virt.docker_image:
+    name: team/debian:stable
+    import:
+      path: "{{ base.base_image.path }}"
+      checksum: "{{ base.base_image.checksum }}"
+
+- name: Remove the archive
+  kraal.virt.base_image:
+    name: debian
+    state: absent
+"""
+
+RETURN = r"""
+plan:
+  description: The steps, in order. The same under C(--check) and for real.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - guest: debian
+      action: build
+      key: ""
+      before: null
+      after:
+        packages: [python3]
+        suite: bookworm
+        variant: minbase
+      disruption: none
+base_image:
+  description:
+    - The base image. Null where it is absent. Under C(--check), the checksum and size of what is not built yet are empty.
+  returned: always
+  type: dict
+  sample:
+    name: debian
+    path: /var/cache/kraal.virt/debian-1f2e3d4c5b6a.tar
+    checksum: sha256:5c1cb2b5e0b2a2a55c7f3c8f0a9b1f2c1e6c7a1f0b1d2e3f4a5b6c7d8e9f0a1b
+    size: 130MiB
+    request:
+      packages: [python3]
+      suite: bookworm
+      variant: minbase
+"""
+
+from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap.base_image import BaseImages
+from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource
+
+
+def main() -> None:
+    run_resource(BaseImages.table, lambda parameters: BaseImages(parameters["directory"]), {}, "base_image")
+
+
+if __name__ == "__main__":
+    main()
