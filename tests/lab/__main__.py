@@ -1,0 +1,57 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`python -m tests.lab up|down|list|build`: a lab by hand, to try a role or to look around."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+import docker
+import yaml
+
+from tests.support.proxy import DOCKER_SOCKET
+
+from .hosts import Lab, running
+from .images import RELEASES, HostImage
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__)
+    actions = parser.add_subparsers(dest="action", required=True)
+    for action, text in (("build", "build the root file systems"), ("up", "boot hosts and write their inventory to standard output")):
+        sub = actions.add_parser(action, help=text)
+        sub.add_argument("suites", nargs="*", default=list(RELEASES), metavar="SUITE", help=f"any of {', '.join(RELEASES)}, repeated for more hosts")
+        sub.add_argument("--package", action="append", default=[], help="one more package in the image")
+        if action == "up":
+            sub.add_argument("--name", default="kt-lab")
+    actions.add_parser("down", help="remove hosts, volumes and network").add_argument("--name", default="kt-lab")
+    actions.add_parser("list", help="show the labs on this machine")
+    options = parser.parse_args(arguments)
+
+    begin = time.monotonic()
+    if options.action == "list":
+        with docker.APIClient(base_url=f"unix://{DOCKER_SOCKET}", version="auto") as client:
+            for name, host, state in running(client):
+                sys.stdout.write(f"{name}\t{host}\t{state}\n")
+        return 0
+    if options.action == "down":
+        Lab(options.name).down()
+        return 0
+    wanted = [HostImage(suite, tuple(options.package)) for suite in options.suites]
+    if options.action == "build":
+        for image in wanted:
+            sys.stdout.write(f"{image.build()}\n")
+    else:
+        lab = Lab(options.name)
+        lab.down()
+        lab.up(*wanted)
+        sys.stdout.write(yaml.safe_dump(lab.inventory(), sort_keys=False))
+    sys.stderr.write(f"{options.action}: {time.monotonic() - begin:.1f} s\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,298 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Boots systemd hosts in containers: real Debian machines with their own network, packages and services, reachable over ssh.
+
+with Lab("kt-lab") as lab:
+    one, two = lab.up(HostImage("bookworm"), HostImage("trixie"))
+    lab.run(one, ["systemctl", "is-system-running"])
+"""
+
+from __future__ import annotations
+
+import io
+import ipaddress
+import shlex
+import shutil
+import socket
+import tarfile
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import docker
+from docker.errors import APIError
+
+from tests.support.paths import SYSTEM_PYTHON
+from tests.support.proxy import DOCKER_SOCKET
+
+from . import images, keys, machine
+from .images import HostImage
+
+LABEL = "kt.lab"
+BOOT = 120
+
+#: Networks for benchmarks (RFC 2544): no other network has these addresses.
+SUBNETS = [ipaddress.ip_network(f"198.18.{number}.0/24") for number in range(64)]
+FIRST_ADDRESS = 10
+
+
+@dataclass(frozen=True)
+class LabHost:
+    """A running lab host and how to reach it."""
+
+    name: str
+    address: str
+    suite: str
+    key: Path
+    known_hosts: Path
+
+    @property
+    def distribution(self) -> str:
+        return f"Debian {images.RELEASES[self.suite]}"
+
+    @property
+    def ssh_options(self) -> list[str]:
+        return ["-o", f"UserKnownHostsFile={self.known_hosts}", "-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes", "-i", str(self.key)]
+
+    @property
+    def ssh_args(self) -> list[str]:
+        """An argument vector; add the remote command."""
+        return ["ssh", *self.ssh_options, "-o", "BatchMode=yes", f"root@{self.address}"]
+
+    @property
+    def inventory(self) -> dict[str, Any]:
+        """Variables of this host in an Ansible inventory."""
+        return {
+            "ansible_host": self.address,
+            "ansible_user": "root",
+            "ansible_ssh_private_key_file": str(self.key),
+            "ansible_ssh_common_args": shlex.join(self.ssh_options[:6]),
+            "ansible_python_interpreter": SYSTEM_PYTHON,
+        }
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a command on a host gave."""
+
+    rc: int
+    stdout: str
+    stderr: str
+
+
+class Lab:
+    """A network with hosts, all named after it, and removed with it."""
+
+    def __init__(self, name: str, base_url: str = f"unix://{DOCKER_SOCKET}") -> None:
+        self.name = name
+        self.directory = images.LAB / name
+        self.hosts: list[LabHost] = []
+        self._client = docker.APIClient(base_url=base_url, version="auto", timeout=120)
+        self._images: set[HostImage] = set()
+
+    def __enter__(self) -> Lab:
+        self.down()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+        self.down()
+        self._client.close()
+
+    def up(self, *wanted: HostImage) -> list[LabHost]:
+        """Boot hosts side by side (NAME-1, NAME-2, ...) beside those that are up; returns when systemd has started all of each."""
+        network = self._network()
+        notify = Path(tempfile.mkdtemp(prefix="kt-lab-"))
+        started: list[tuple[LabHost, socket.socket]] = []
+        try:
+            for image in wanted:
+                number = len(self.hosts) + 1
+                host = self._create(image, f"{self.name}-{number}", str(network[FIRST_ADDRESS + number]), notify)
+                ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                started.append((host, ready))
+                ready.bind(str(notify / f"{host.name}.sock"))
+                self.hosts.append(host)
+                self._client.start(host.name)
+            deadline = time.monotonic() + BOOT
+            for host, ready in started:
+                self._wait_until_up(host, ready, deadline)
+        finally:
+            for _, ready in started:
+                ready.close()
+            shutil.rmtree(notify)
+        return [host for host, _ in started]
+
+    def down(self) -> None:
+        """Remove the hosts with their volumes, the network and the images; also those of an earlier run that was killed."""
+        for item in self._client.containers(all=True, filters={"label": f"{LABEL}={self.name}"}):
+            self._client.remove_container(item["Id"], force=True, v=True)
+        for volume in self._client.volumes(filters={"label": f"{LABEL}={self.name}"})["Volumes"] or []:
+            self._client.remove_volume(volume["Name"])
+        for network in self._client.networks(filters={"label": f"{LABEL}={self.name}"}):
+            self._client.remove_network(network["Id"])
+        with images.locked(images.REPOSITORY):
+            for image in self._images:
+                image.unload(self._client)
+        self._images.clear()
+        self.hosts.clear()
+        if self.directory.exists():
+            shutil.rmtree(self.directory)
+
+    def run(self, host: LabHost, argv: Sequence[str], *, check: bool = True) -> Output:
+        """Run a command on a host, past its sshd; also while the host is cut off."""
+        made = self._client.exec_create(host.name, list(argv), environment=machine.environment())
+        stdout, stderr = self._client.exec_start(made["Id"], demux=True)
+        code = self._client.exec_inspect(made["Id"])["ExitCode"]
+        output = Output(code, (stdout or b"").decode(errors="replace"), (stderr or b"").decode(errors="replace"))
+        if check and code:
+            raise RuntimeError(f"{shlex.join(argv)} on {host.name} ended with {code}:\n{output.stdout[-2000:]}\n{output.stderr[-2000:]}")
+        return output
+
+    def copy(self, host: LabHost, files: dict[str, bytes], mode: int = 0o644) -> None:
+        """Put files onto a host, by absolute path (not below its tmpfs directories /run and /tmp)."""
+        self._client.put_archive(host.name, "/", _tar(files, mode))
+
+    def cut(self, host: LabHost) -> None:
+        """Pull the host's network cable: it goes on running and answers nobody."""
+        self._client.disconnect_container_from_network(host.name, self.name)
+
+    def restore(self, host: LabHost) -> None:
+        """Plug the cable in again, with the same address."""
+        self._client.connect_container_to_network(host.name, self.name, ipv4_address=host.address)
+
+    def freeze(self, host: LabHost) -> None:
+        """Stop the host's processes: connections to it open and then hang, the worst kind of a dead host."""
+        self._client.pause(host.name)
+
+    def thaw(self, host: LabHost) -> None:
+        self._client.unpause(host.name)
+
+    def inventory(self, group: str = "virt_hosts", **variables: Any) -> dict[str, Any]:
+        """The hosts as the data of an Ansible inventory, in one group."""
+        return {"all": {"children": {group: {"hosts": {host.name: host.inventory for host in self.hosts}, "vars": variables}}}}
+
+    def ssh_program(self) -> Path:
+        """A directory with an `ssh` for PATH that knows these hosts by name and address, for programs that take no options for ssh (ssh:// of docker)."""
+        directory = self.directory / "bin"
+        directory.mkdir(exist_ok=True)
+        config = self.directory / "ssh_config"
+        stanzas = [
+            f"Host {host.name} {host.address}\n  HostName {host.address}\n  User root\n  IdentityFile {host.key}\n  IdentitiesOnly yes\n"
+            f"  UserKnownHostsFile {host.known_hosts}\n  StrictHostKeyChecking yes\n  BatchMode yes\n"
+            for host in self.hosts
+        ]
+        config.write_text("\n".join(stanzas), encoding="utf-8")
+        program = directory / "ssh"
+        program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {shlex.quote(str(config))} "$@"\n', encoding="utf-8")
+        program.chmod(0o755)
+        return directory
+
+    # The inside
+
+    def _network(self) -> ipaddress.IPv4Network:
+        """The lab's network, made with the first free range: fixed addresses need a range that was asked for."""
+        for item in self._client.networks(filters={"label": f"{LABEL}={self.name}"}):
+            return ipaddress.IPv4Network(item["IPAM"]["Config"][0]["Subnet"])
+        for subnet in SUBNETS:
+            pool = docker.types.IPAMPool(subnet=str(subnet), gateway=str(subnet[1]))
+            try:
+                self._client.create_network(
+                    self.name,
+                    driver="bridge",
+                    labels={LABEL: self.name},
+                    ipam=docker.types.IPAMConfig(pool_configs=[pool]),
+                    options={"com.docker.network.driver.mtu": str(machine.mtu())},
+                )
+            except APIError as error:
+                if "overlap" not in str(error.explanation):
+                    raise
+                continue
+            return ipaddress.IPv4Network(str(subnet))
+        raise RuntimeError(f"no free range for the lab's network among {SUBNETS[0]} to {SUBNETS[-1]}")
+
+    def _create(self, image: HostImage, name: str, address: str, notify: Path) -> LabHost:
+        volume = f"{name}-docker"
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._client.create_volume(volume, labels={LABEL: self.name})
+        binds = [f"{volume}:/var/lib/docker", "/sys/fs/cgroup:/sys/fs/cgroup:rw", f"{notify}:/notify:rw"]
+        binds += [f"{directory}:{directory}:ro" for directory in machine.pip().directories]
+        body = {
+            "Image": "",
+            "Hostname": name,
+            "Cmd": ["/sbin/init"],
+            # systemd tells whoever started it when everything is up, as a service tells systemd.
+            "Env": [f"NOTIFY_SOCKET=/notify/{name}.sock", "container=docker"],
+            "Labels": {LABEL: self.name},
+            "StopSignal": "SIGRTMIN+3",
+            "HostConfig": {
+                "Binds": binds,
+                "CapAdd": ["ALL"],
+                # Not every machine has it to give; docker's --privileged fails there.
+                "CapDrop": ["SYS_RESOURCE"],
+                "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
+                # What the CLI makes of systempaths=unconfined.
+                "MaskedPaths": [],
+                "ReadonlyPaths": [],
+                # Nested engines cannot start containers in a cgroup namespace of the host's own.
+                "CgroupnsMode": "host",
+                "DeviceCgroupRules": ["a *:* rwm"],
+                "Devices": [
+                    {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rwm"} for path in ("/dev/net/tun", "/dev/fuse", "/dev/loop-control")
+                ],
+                "Tmpfs": {"/run": "", "/run/lock": "", "/tmp": "exec"},
+                "NetworkMode": self.name,
+            },
+            "NetworkingConfig": {"EndpointsConfig": {self.name: {"IPAMConfig": {"IPv4Address": address}}}},
+        }
+        with images.locked(images.REPOSITORY):
+            self._images.add(image)
+            body["Image"] = image.load(self._client)
+            public = keys.controller_key(images.LAB / "id_ed25519")
+            self._client.create_container_from_config(body, name)
+        private, host_public = keys.new_key()
+        known_hosts = self.directory / "known_hosts"
+        with known_hosts.open("a", encoding="utf-8") as known:
+            known.write(f"{address},{name} {host_public.decode()}")
+        host = LabHost(name, address, image.suite, images.LAB / "id_ed25519", known_hosts)
+        self.copy(host, machine.files(image.suite))
+        self.copy(host, {"/etc/ssh/ssh_host_ed25519_key": private, "/root/.ssh/authorized_keys": public}, 0o600)
+        self.copy(host, {"/etc/ssh/ssh_host_ed25519_key.pub": host_public})
+        return host
+
+    def _wait_until_up(self, host: LabHost, ready: socket.socket, deadline: float) -> None:
+        ready.settimeout(max(0.1, deadline - time.monotonic()))
+        try:
+            while b"READY=1" not in ready.recv(4096).split(b"\n"):
+                ready.settimeout(max(0.1, deadline - time.monotonic()))
+        except TimeoutError as error:
+            raise RuntimeError(f"{host.name} did not boot within {BOOT} s:\n{self._client.logs(host.name, tail=50).decode(errors='replace')}") from error
+        state = self.run(host, ["systemctl", "is-system-running", "--wait"], check=False)
+        if state.stdout.strip() != "running":
+            failed = self.run(host, ["systemctl", "list-units", "--failed", "--no-legend", "--plain"], check=False).stdout
+            raise RuntimeError(f"{host.name} is {state.stdout.strip() or state.stderr.strip()}, not running; failed units:\n{failed}")
+
+
+def running(client: docker.APIClient) -> list[tuple[str, str, str]]:
+    """(lab, host, state) of all labs on the daemon."""
+    found = client.containers(all=True, filters={"label": LABEL})
+    return sorted((item["Labels"][LABEL], item["Names"][0].removeprefix("/"), item["Status"]) for item in found)
+
+
+def _tar(files: dict[str, bytes], mode: int) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for directory in sorted(
+            {str(parent) for path in files for parent in Path(path).parents if str(parent) in ("/root/.ssh", "/usr/local/share/ca-certificates")}
+        ):
+            entry = tarfile.TarInfo(directory.lstrip("/"))
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o700 if directory == "/root/.ssh" else 0o755
+            tar.addfile(entry)
+        for path, data in files.items():
+            entry = tarfile.TarInfo(path.lstrip("/"))
+            entry.size, entry.mode = len(data), mode
+            tar.addfile(entry, io.BytesIO(data))
+    return out.getvalue()
