@@ -396,7 +396,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         groups = [guest["backend"]] if "backend" in by else []
         groups += ["host_%s" % host] if "host" in by else []
         groups += ["state_%s" % guest["state"]] if "state" in by else []
-        groups += ["label_%s_%s" % pair for pair in sorted(guest["labels"].items())] if "label" in by else []
+        # Our own notes on an image's origin stand in labels too; they group nothing.
+        labels = sorted(pair for pair in guest["labels"].items() if not pair[0].startswith("kraal.virt."))
+        groups += ["label_%s_%s" % pair for pair in labels] if "label" in by else []
         return groups
 
 
