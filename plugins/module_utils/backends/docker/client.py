@@ -203,11 +203,13 @@ def connect(parameters: Mapping[str, Any]) -> Engine:
     for key, path in files.items():
         if path and not os.access(path, os.R_OK):
             raise BackendError("%s: %r cannot be read" % (key, path), remedy="Name a file that exists on the host where the task runs")
+    if bool(files["tls_cert"]) != bool(files["tls_key"]):
+        raise BackendError("tls_cert and tls_key go together, and only one is given", remedy="Give both, or neither")
     try:
         tls: Any = False
         if any(files.values()):
-            pair = (files["tls_cert"], files["tls_key"]) if files["tls_cert"] and files["tls_key"] else None
-            tls = docker.tls.TLSConfig(client_cert=pair, ca_cert=files["tls_ca"] or True, verify=True)
+            pair = (files["tls_cert"], files["tls_key"]) if files["tls_cert"] else None
+            tls = docker.tls.TLSConfig(client_cert=pair, ca_cert=files["tls_ca"], verify=True)
         elif url.startswith("https://"):
             tls = docker.tls.TLSConfig(verify=True)
         client = docker.APIClient(
