@@ -1,0 +1,117 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: guests_info
+short_description: Tell what guests a host has
+version_added: 0.1.0
+author:
+  - the kraal.virt contributors (@kraal-virt)
+description:
+  - Returns the guests of all backends on the host, in the form that every module of this collection returns a guest in.
+  - Needs no library of a backend on the host. A backend that the host does not have has no guests. One that it has and that does not answer is a
+    warning, and fails the task only when the task names it in O(backends).
+options:
+  backends:
+    description: Look for guests of these backends only.
+    type: list
+    elements: str
+    choices: [docker]
+  names:
+    description: Return the guests of these names only.
+    type: list
+    elements: str
+  states:
+    description: Return guests in these states only.
+    type: list
+    elements: str
+    choices: [running, stopped, paused]
+extends_documentation_fragment:
+  - kraal.virt.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+    details: The module changes nothing.
+  idempotent:
+    support: full
+seealso:
+  - plugin: kraal.virt.guests
+    plugin_type: inventory
+"""
+
+EXAMPLES = r"""
+- name: Look at all guests
+  kraal.virt.guests_info:
+  register: found
+
+- name: Tell their names
+  ansible.builtin.debug:
+    msg: "{{ found.guests | map(attribute='name') | list }}"
+
+- name: Look at the running Docker containers only
+  kraal.virt.guests_info:
+    backends: [docker]
+    states: [running]
+"""
+
+RETURN = r"""
+guests:
+  description: The guests, sorted by backend and name.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: web-1
+      backend: docker
+      id: 728c2f285d9f1c11396cc13f9b510cf85f3d9262b311543a91ce416a09b3d950
+      state: running
+      image: debian:12
+      cpus: 0.5
+      memory: 128MiB
+      addresses:
+        - address: 172.17.0.2
+          family: ipv4
+          network: bridge
+          mac: "02:42:ac:11:00:02"
+      labels:
+        role: web
+      autostart: false
+      pending_restart: []
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import NAMES
+from ansible_collections.kraal.virt.plugins.module_utils.discovery import discover
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "backends": {"type": "list", "elements": "str", "choices": list(NAMES)},
+            "names": {"type": "list", "elements": "str"},
+            "states": {"type": "list", "elements": "str", "choices": ["running", "stopped", "paused"]},
+        },
+        supports_check_mode=True,
+    )
+    wanted = module.params
+    found = discover(NAMES if wanted["backends"] is None else wanted["backends"])
+    if wanted["backends"] and found["warnings"]:
+        module.fail_json(msg="; ".join(found["warnings"]))
+    for warning in found["warnings"]:
+        module.warn(warning)
+    guests = [
+        guest
+        for guest in found["guests"]
+        if (wanted["names"] is None or guest["name"] in wanted["names"]) and (wanted["states"] is None or guest["state"] in wanted["states"])
+    ]
+    module.exit_json(changed=False, guests=guests)
+
+
+if __name__ == "__main__":
+    main()
