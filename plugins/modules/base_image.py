@@ -71,6 +71,7 @@ options:
     elements: raw
 extends_documentation_fragment:
   - kraal.virt.attributes
+  - kraal.virt.attributes.kraal
 attributes:
   check_mode:
     support: full

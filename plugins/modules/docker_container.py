@@ -8,7 +8,484 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: docker_container
 short_description: Manage a Docker container
-description: [x]
+version_added: 0.1.0
+author:
+  - the kraal.virt contributors (@kraal-virt)
+description:
+  - Creates a container, changes it, brings it into a power state, or removes it.
+  - Only what the task sets is managed. Everything else stays as it is, through a re-creation too.
+  - Limits, the restart policy and networks change while the container runs. What cannot change so needs a re-creation, which O(disruption) allows
+    by default. The old container then stops and is kept under another name until the new one runs; if that does not start, the old one is put back.
+    Anonymous volumes move over.
+  - A run that was cut off is cleared up by the next one.
+options:
+  state:
+    choices: [running, stopped, paused, present, absent]
+  image:
+    description:
+      - The image, by name with a tag (V(latest) unless given) or a digest, or by its id.
+      - Needed to create a container. A container has the wanted image when its image's id is the one that this name stands for now, whichever name it was created with.
+      - A change needs a re-creation.
+    type: str
+  command:
+    description:
+      - The command, as a list of words, or as one text that is split into words as a shell splits them. No shell runs it.
+      - An empty list stands for the image's own command.
+      - A change needs a re-creation.
+    type: raw
+  entrypoint:
+    description:
+      - The entrypoint, written like O(command).
+      - An empty list stands for the image's own entrypoint, a list with one empty word for none.
+      - A change needs a re-creation.
+    type: raw
+  env:
+    description:
+      - Environment variables, beside those of the image.
+      - The value of a variable whose name speaks of a secret, such as C(DB_PASSWORD) or C(API_TOKEN), is hidden in plans, differences and logs.
+      - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
+    type: dict
+  user:
+    description:
+      - The user, and behind a colon the group, that the command runs as.
+      - A change needs a re-creation.
+    type: str
+  workdir:
+    description:
+      - The directory that the command starts in.
+      - A change needs a re-creation.
+    type: str
+  hostname:
+    description:
+      - The name that the container has for itself. The engine takes the container's id unless it is set.
+      - A change needs a re-creation.
+    type: str
+  domainname:
+    description:
+      - The domain of that name.
+      - A change needs a re-creation.
+    type: str
+  labels:
+    description:
+      - Labels, beside those of the image.
+      - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
+    type: dict
+  tty:
+    description:
+      - Give the command a terminal.
+      - A change needs a re-creation.
+    type: bool
+  interactive:
+    description:
+      - Keep the command's input open.
+      - A change needs a re-creation.
+    type: bool
+  stop_signal:
+    description:
+      - The signal that asks the container to end, with or without C(SIG), or as a number.
+      - A change needs a re-creation.
+    type: str
+  stop_timeout:
+    description:
+      - How many seconds the container has to end before it is killed. The engine's default is 10.
+      - A change needs a re-creation.
+    type: int
+  healthcheck:
+    description:
+      - How the engine finds out whether the container is well. What is not set here stays as it is, or as the image says.
+      - A change needs a re-creation.
+    type: dict
+    suboptions:
+      test:
+        description: The command that finds out, as a list of words, or a text for the container's shell. V(NONE) turns the image's own check off.
+        type: raw
+      interval:
+        description: The time between two checks, like V(30s).
+        type: str
+      timeout:
+        description: How long a check may take, like V(5s).
+        type: str
+      start_period:
+        description: How long failures do not count after the start, like V(1m30s).
+        type: str
+      retries:
+        description: After how many failures in a row the container is not well.
+        type: int
+  mac_address:
+    description:
+      - The MAC address of the container's first network.
+      - A change needs a re-creation.
+    type: str
+  ports:
+    description:
+      - Ports to publish, as V(8080:80), V(127.0.0.1:8080:80/udp), V(8000-8003:80-83), or V(80) for a host port of the engine's choice.
+      - A port of the container that is named replaces all that was published for it.
+      - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: str
+  mounts:
+    description:
+      - What to mount. Each is a text like V(data:/data) or V(/srv/site:/site:ro), or a mapping with C(target), and with C(type) (V(bind), V(volume) or V(tmpfs)), C(source), C(read_only), C(propagation) (for V(bind)), C(size) and C(mode) (for V(tmpfs)).
+      - A source that begins with a slash is a path on the engine's host, which must exist. Any other is a volume, which is made if it is not there.
+      - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: raw
+  tmpfs:
+    description:
+      - Memory file systems to mount, as V(/run) or V(/run:size=64m,noexec).
+      - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: str
+  network_mode:
+    description:
+      - V(bridge), V(host), V(none), V(container:NAME) or a network. Not together with O(networks), unless it is one of them.
+      - A change needs a re-creation.
+    type: str
+  networks:
+    description:
+      - Networks to connect the container to. Each is a name, or a mapping with C(name), C(ipv4_address), C(ipv6_address) and C(aliases).
+      - A new container is connected to these only. Networks that a container has beyond these are kept unless O(purge) names V(networks).
+      - Changed live. Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: raw
+  cpus:
+    description:
+      - How many processors the container may use, parts of one included. V(0) takes the limit away, which needs a re-creation.
+      - Changed live.
+    type: float
+  cpu_shares:
+    description:
+      - The container's weight against others when processors are scarce. The engine's default is 1024.
+      - Changed live.
+    type: int
+  cpuset_cpus:
+    description:
+      - The processors that it may run on, as V(0-2,4).
+      - Changed live.
+    type: str
+  cpuset_mems:
+    description:
+      - The memory nodes that it may use, as V(0,1).
+      - Changed live.
+    type: str
+  memory:
+    description:
+      - How much memory it may use, as a size like V(512MiB). V(0) takes the limit away, which needs a re-creation.
+      - C(KiB), C(MiB), C(GiB) and the bare letters C(K), C(M), C(G) count in powers of 1024, C(kB), C(MB), C(GB) in powers of 1000. A bare number is bytes.
+      - Where O(memory_swap) is not set and the container has the engine's default for it, it goes along, as twice the memory.
+      - Changed live.
+    type: str
+  memory_reservation:
+    description:
+      - How much memory it is held to when the host is short of it, as a size.
+      - Changed live.
+    type: str
+  memory_swap:
+    description:
+      - How much memory and swap it may use together, as a size, or V(unlimited).
+      - Changed live.
+    type: str
+  pids_limit:
+    description:
+      - How many processes it may have. V(0) and V(-1) stand for no limit.
+      - Changed live.
+    type: int
+  blkio_weight:
+    description:
+      - The container's weight against others for block devices.
+      - Changed live.
+    type: int
+  restart_policy:
+    description:
+      - Whether the engine starts it again, V(no), V(always), V(unless-stopped), V(on-failure) or V(on-failure:5).
+      - Changed live.
+    type: str
+  dns:
+    description:
+      - Name servers.
+      - A change needs a re-creation.
+    type: list
+    elements: str
+  dns_search:
+    description:
+      - Domains to search names in.
+      - A change needs a re-creation.
+    type: list
+    elements: str
+  dns_options:
+    description:
+      - Options of the resolver.
+      - A change needs a re-creation.
+    type: list
+    elements: str
+  extra_hosts:
+    description:
+      - Names that the container finds in C(/etc/hosts), as V(db:192.0.2.5) or V(gateway:host-gateway).
+      - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: str
+  cap_add:
+    description:
+      - Capabilities to add, with or without C(CAP_).
+      - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: str
+  cap_drop:
+    description:
+      - Capabilities to take away, with or without C(CAP_).
+      - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: str
+  devices:
+    description:
+      - Devices of the host, as V(/dev/fuse), V(/dev/sda:/dev/xvda) or V(/dev/sda:/dev/xvda:r).
+      - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: str
+  device_cgroup_rules:
+    description:
+      - Rules for devices, as V(c 42:* rmw).
+      - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: str
+  sysctls:
+    description:
+      - Kernel parameters of the container's own namespaces.
+      - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
+    type: dict
+  ulimits:
+    description:
+      - Limits of its processes, as V(nofile=1024) or V(nofile=1024:2048) (soft and hard).
+      - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: str
+  log_driver:
+    description:
+      - Where what the container prints goes, such as V(json-file), V(local), V(journald) or V(none).
+      - A change needs a re-creation.
+    type: str
+  log_options:
+    description:
+      - Options of the log driver.
+      - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
+    type: dict
+  init:
+    description:
+      - Run an init in it, which passes signals on and reaps processes.
+      - A change needs a re-creation.
+    type: bool
+  privileged:
+    description:
+      - Give it all rights on the host.
+      - A change needs a re-creation.
+    type: bool
+  read_only:
+    description:
+      - Make its root file system read-only.
+      - A change needs a re-creation.
+    type: bool
+  security_opt:
+    description:
+      - Options for what confines it, as V(no-new-privileges), V(apparmor=unconfined) or V(seccomp=/path/to/profile.json). A path is read on the host where the task runs.
+      - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: str
+  group_add:
+    description:
+      - More groups for its processes.
+      - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: str
+  shm_size:
+    description:
+      - The size of C(/dev/shm).
+      - A change needs a re-creation.
+    type: str
+  pid_mode:
+    description:
+      - The namespace for processes, V(host) or V(container:NAME). Its own unless set.
+      - A change needs a re-creation.
+    type: str
+  ipc_mode:
+    description:
+      - The namespace for shared memory, such as V(private), V(shareable), V(host) or V(container:NAME).
+      - A change needs a re-creation.
+    type: str
+  cgroupns_mode:
+    description:
+      - The namespace for control groups.
+      - A change needs a re-creation.
+    type: str
+    choices: [host, private]
+  oom_score_adj:
+    description:
+      - How readily it is killed when the host is out of memory, from -1000 to 1000.
+      - A change needs a re-creation.
+    type: int
+  purge:
+    choices:
+      - cap_add
+      - cap_drop
+      - device_cgroup_rules
+      - devices
+      - env
+      - extra_hosts
+      - group_add
+      - labels
+      - log_options
+      - mounts
+      - networks
+      - ports
+      - security_opt
+      - sysctls
+      - tmpfs
+      - ulimits
+  disruption:
+    default: recreate
+  wait_for:
+    description:
+      - What to wait for at the end of the task.
+      - V(running) waits until it runs, V(address) until it has an address, V(healthy) until its health check says so.
+    type: str
+    choices: [none, running, address, healthy]
+    default: none
+  env_file:
+    description:
+      - Files on the host where the task runs with a C(KEY=value) on each line, as C(docker run --env-file) reads them. A variable of O(env) wins.
+    type: list
+    elements: path
+  pull:
+    description:
+      - When to pull the image. V(missing) pulls what is not on the host. V(always) asks the registry each time, and pulls when it has another content than the host; the container is then re-created. V(never) pulls nothing.
+      - Whether the registry has the image is asked before anything is touched, under C(--check) too.
+    type: str
+    choices: [missing, always, never]
+    default: missing
+  registry_username:
+    description:
+      - The user for the image's registry. Without it, what C(docker login) has left on the host is used.
+    type: str
+  registry_password:
+    description:
+      - The password for the image's registry.
+    type: str
+  remove_storage:
+    description:
+      - With O(state=absent), remove the volumes too that only this container uses. The plan names them.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - kraal.virt.guest
+  - kraal.virt.docker
+  - kraal.virt.attributes
+  - kraal.virt.attributes.docker
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+notes:
+  - A container on its way to replace another is called C(NAME.kraal-new), the one that it replaces C(NAME.kraal-was-STATE).
+  - Whether a port of the host is free is checked before anything is touched, among containers, and where the engine is on the same host among all programs.
+seealso:
+  - module: kraal.virt.fleet
+  - module: kraal.virt.docker_image
+  - module: kraal.virt.docker_network
+  - module: kraal.virt.docker_volume
+"""
+
+EXAMPLES = r"""
+- name: A container that runs
+  kraal.virt.docker_container:
+    name: web
+    image: debian:12
+    command: [sleep, infinity]
+    init: true
+    memory: 64MiB
+    ports:
+      - 127.0.0.1:18080:80
+    env:
+      MODE: production
+
+- name: More memory and a processor limit, while it runs
+  kraal.virt.docker_container:
+    name: web
+    memory: 128MiB
+    cpus: 0.5
+
+- name: Another environment, by a re-creation that keeps the rest
+  kraal.virt.docker_container:
+    name: web
+    env:
+      MODE: test
+
+- name: Refuse what would need a re-creation
+  kraal.virt.docker_container:
+    name: web
+    image: debian:12
+    restart_policy: unless-stopped
+    disruption: live
+
+- name: Remove it, and the volumes that it alone uses
+  kraal.virt.docker_container:
+    name: web
+    state: absent
+    remove_storage: true
+"""
+
+RETURN = r"""
+plan:
+  description: The steps, in order. The same under C(--check) and for real.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    guest:
+      description: The container's name.
+      type: str
+      sample: web
+    action:
+      description: What is done. C(pull), C(create), C(set), C(attach), C(detach), C(reattach), C(recreate), C(start), C(stop), C(pause), C(resume), C(remove), C(restore) or C(clean).
+      type: str
+      sample: set
+    key:
+      description: What is changed. Empty where several keys change in one step, which C(before) and C(after) then name.
+      type: str
+      sample: memory
+    before:
+      description: The value before, as a user writes it. Null where there was none.
+      type: raw
+      sample: 64MiB
+    after:
+      description: The value after. Null where there is none.
+      type: raw
+      sample: 128MiB
+    disruption:
+      description: What the step costs.
+      type: str
+      sample: live
+guest:
+  description: The container as it is now (under C(--check), as it will be). Null where it is absent.
+  returned: always
+  type: dict
+  sample:
+    name: web
+    backend: docker
+    id: 728c2f285d9f1c11396cc13f9b510cf85f3d9262b311543a91ce416a09b3d950
+    state: running
+    image: debian:12
+    cpus: 0.5
+    memory: 128MiB
+    addresses:
+      - address: 172.17.0.5
+        family: ipv4
+        network: bridge
+        mac: "02:42:ac:11:00:05"
+    labels: {}
+    autostart: false
+    pending_restart: []
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.client import CONNECTION, connect

@@ -19,7 +19,7 @@ description:
 options:
   guests:
     description:
-      - The guests, each a mapping with O(guests[].backend) and the options of that backend's module,
+      - The guests, each a mapping with C(backend) and the options of that backend's module,
         M(kraal.virt.docker_container) for V(docker), its connection options included.
       - With C(count), a guest stands for so many, named by a number from 1 in the place of C({i}) in its C(name).
     type: list
@@ -53,6 +53,7 @@ options:
     type: int
 extends_documentation_fragment:
   - kraal.virt.attributes
+  - kraal.virt.attributes.kraal
 attributes:
   check_mode:
     support: full

@@ -32,6 +32,7 @@ options:
     choices: [running, stopped, paused]
 extends_documentation_fragment:
   - kraal.virt.attributes
+  - kraal.virt.attributes.kraal
 attributes:
   check_mode:
     support: full
