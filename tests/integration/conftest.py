@@ -14,6 +14,8 @@ import docker
 import pytest
 from docker.errors import DockerException
 
+from tests.lab.hosts import Lab, LabHost
+from tests.lab.images import HostImage, unload_all
 from tests.support.certificates import Authority
 from tests.support.daemons import SecondDaemon
 from tests.support.images import BUSYBOX, BaseImages
@@ -126,3 +128,23 @@ def registry(docker_api: docker.APIClient, prefix: str, leftovers: None) -> Iter
     """A registry with TLS and a login that this machine's daemon trusts: `registry.push(image, "name:tag")`, `registry.auth`."""
     with tempfile.TemporaryDirectory(prefix="kt-") as directory, Registry(docker_api, Path(directory), prefix) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def lab_images(docker_api: docker.APIClient) -> Iterator[None]:
+    """At the session's end the lab's images leave the daemon; their files stay in the cache."""
+    yield
+    unload_all(docker_api)
+
+
+@pytest.fixture(scope="module")
+def lab(prefix: str, leftovers: None, lab_images: None) -> Iterator[Lab]:
+    """An empty lab for one test file: `lab.up(HostImage("bookworm", packages=("docker.io",)), ...)` boots what it needs."""
+    with Lab(f"{prefix}lab") as machines:
+        yield machines
+
+
+@pytest.fixture(scope="module")
+def lab_hosts(lab: Lab) -> list[LabHost]:
+    """A Debian 12 and a Debian 13 host, fresh for each test file."""
+    return lab.up(HostImage("bookworm"), HostImage("trixie"))

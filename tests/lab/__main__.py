@@ -15,7 +15,7 @@ import yaml
 from tests.support.proxy import DOCKER_SOCKET
 
 from .hosts import Lab, running
-from .images import RELEASES, HostImage
+from .images import RELEASES, HostImage, unload_all
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.action == "down":
         Lab(options.name).down()
+        with docker.APIClient(base_url=f"unix://{DOCKER_SOCKET}", version="auto") as client:
+            unload_all(client)
         return 0
     wanted = [HostImage(suite, tuple(options.package)) for suite in options.suites]
     if options.action == "build":

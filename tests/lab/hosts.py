@@ -93,7 +93,6 @@ class Lab:
         self.directory = images.LAB / name
         self.hosts: list[LabHost] = []
         self._client = docker.APIClient(base_url=base_url, version="auto", timeout=120)
-        self._images: set[HostImage] = set()
 
     def __enter__(self) -> Lab:
         self.down()
@@ -127,17 +126,13 @@ class Lab:
         return [host for host, _ in started]
 
     def down(self) -> None:
-        """Remove the hosts with their volumes, the network and the images; also those of an earlier run that was killed."""
+        """Remove the hosts with their volumes and the network; also those of an earlier run that was killed."""
         for item in self._client.containers(all=True, filters={"label": f"{LABEL}={self.name}"}):
             self._client.remove_container(item["Id"], force=True, v=True)
         for volume in self._client.volumes(filters={"label": f"{LABEL}={self.name}"})["Volumes"] or []:
             self._client.remove_volume(volume["Name"])
         for network in self._client.networks(filters={"label": f"{LABEL}={self.name}"}):
             self._client.remove_network(network["Id"])
-        with images.locked(images.REPOSITORY):
-            for image in self._images:
-                image.unload(self._client)
-        self._images.clear()
         self.hosts.clear()
         if self.directory.exists():
             shutil.rmtree(self.directory)
@@ -249,7 +244,6 @@ class Lab:
             "NetworkingConfig": {"EndpointsConfig": {self.name: {"IPAMConfig": {"IPv4Address": address}}}},
         }
         with images.locked(images.REPOSITORY):
-            self._images.add(image)
             body["Image"] = image.load(self._client)
             public = keys.controller_key(images.LAB / "id_ed25519")
             self._client.create_container_from_config(body, name)

@@ -24,6 +24,7 @@ from . import machine
 LAB = CACHE / "lab"
 CUSTOMIZE = Path(__file__).with_name("customize")
 REPOSITORY = "kt-lab"
+CONFLICT = 409
 RELEASES = {"bookworm": "12", "trixie": "13"}
 
 PACKAGES = (
@@ -106,7 +107,7 @@ class HostImage:
         return self.tar
 
     def load(self, client: docker.APIClient) -> str:
-        """The image's name on the daemon; built and imported as needed. Call it under `locked(REPOSITORY)`, as `unload`."""
+        """The image's name on the daemon; built and imported as needed. Call it under `locked(REPOSITORY)`."""
         try:
             client.inspect_image(self.name)
         except ImageNotFound:
@@ -117,12 +118,14 @@ class HostImage:
             client.inspect_image(self.name)
         return self.name
 
-    def unload(self, client: docker.APIClient) -> None:
-        """Take the image off the daemon, unless somebody else's hosts run on it; the file stays in the cache."""
-        try:
-            client.remove_image(self.name)
-        except ImageNotFound:
-            return
-        except APIError as error:
-            if error.status_code != 409:
-                raise
+
+def unload_all(client: docker.APIClient) -> None:
+    """Take all lab images off the daemon but those that somebody's hosts still run on; the files stay in the cache."""
+    with locked(REPOSITORY):
+        for item in client.images(name=REPOSITORY):
+            for tag in item["RepoTags"]:
+                try:
+                    client.remove_image(tag)
+                except APIError as error:
+                    if error.status_code != CONFLICT:
+                        raise
