@@ -142,11 +142,13 @@ def test_the_artefact_holds_what_runs_and_nothing_else(tmp_path: Path) -> None:
     subprocess.run([galaxy, "collection", "build", "--output-path", str(tmp_path)], check=True, cwd=collection, capture_output=True)
     (artefact,) = tmp_path.glob("kraal-virt-*.tar.gz")
     install = [galaxy, "collection", "install", "--offline", "--no-deps", "-p", str(tmp_path / "installed"), str(artefact)]
-    subprocess.run(install, check=True, cwd=tmp_path, env=dict(os.environ, ANSIBLE_CONFIG=os.devnull), capture_output=True)
+    settings = tmp_path / "ansible.cfg"
+    settings.touch()
+    environment = dict(os.environ, ANSIBLE_CONFIG=str(settings), ANSIBLE_COLLECTIONS_PATH=str(tmp_path / "installed"))
+    subprocess.run(install, check=True, cwd=tmp_path, env=environment, capture_output=True)
     installed = tmp_path / "installed" / "ansible_collections" / "kraal" / "virt"
     top = {path.name for path in installed.iterdir()}
     assert top <= ARTEFACT
-    environment = dict(os.environ, ANSIBLE_CONFIG=os.devnull, ANSIBLE_COLLECTIONS_PATH=str(tmp_path / "installed"))
     command = [program("ansible-doc"), "--type", "module", "--json", *(f"kraal.virt.{name}" for name in modules())]
     result = subprocess.run(command, check=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert sorted(json.loads(result.stdout)) == [f"kraal.virt.{name}" for name in modules()]
