@@ -252,11 +252,9 @@ class Entries(Kind):
     def show(self, value: Mapping[str, Any]) -> Any:
         return {key: self.show_entry(key, value[key]) for key in sorted(value)}
 
-    def same_entry(self, want: Any, have: Any) -> bool:
-        """Whether the observed entry is as wanted."""
-        if isinstance(want, Mapping) and isinstance(have, Mapping):
-            return all(self.same_entry(value, have.get(field)) for field, value in want.items())
-        return bool(want == have)
+    def merge_entry(self, want: Any, have: Any, exact: bool) -> Any:
+        """What an entry shall be that is there already."""
+        return {**have, **want} if isinstance(want, Mapping) and isinstance(have, Mapping) else want
 
     def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
         have = have or {}
@@ -266,12 +264,16 @@ class Entries(Kind):
                 found.append(Part(key, None, self.show_entry(key, want[key])))
             elif key not in want:
                 found.append(Part(key, self.show_entry(key, have[key]), None))
-            elif not self.same_entry(want[key], have[key]):
-                found.append(Part(key, self.show_entry(key, have[key]), self.show_entry(key, want[key])))
+            else:
+                merged = self.merge_entry(want[key], have[key], exact)
+                if merged != have[key]:
+                    found.append(Part(key, self.show_entry(key, have[key]), self.show_entry(key, merged)))
         return found
 
     def merge(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> dict[str, Any]:
-        return dict(want) if exact else {**(have or {}), **want}
+        have = have or {}
+        merged = {key: self.merge_entry(value, have[key], exact) if key in have else value for key, value in want.items()}
+        return merged if exact else {**have, **merged}
 
 
 class Texts(Entries):

@@ -178,9 +178,11 @@ class Containers:
             raise BackendError("the container is gone", remedy="Run again")
         return have
 
-    def _attach(self, want: Spec, step: Step, _seen: Seen) -> None:
+    def _attach(self, want: Spec, step: Step, seen: Seen) -> None:
         network = step.key[len("networks[") : -1]
-        endpoint = encode_endpoint(want.values["networks"][network])
+        found = container_plan.differences(want, seen, self._have(want, seen))
+        (wanted,) = [each.value for each in found if each.option.name == "networks"]
+        endpoint = encode_endpoint(wanted[network])
         self.engine.post("/networks/%s/connect" % network, {"Container": want.name, "EndpointConfig": endpoint})
 
     def _detach(self, want: Spec, step: Step, _seen: Seen) -> None:

@@ -144,7 +144,14 @@ def _write_mount(target: str, record: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-MOUNTS = Records(_read_mount, _write_mount)
+class _Mounts(Records):
+    """What another type of mount had is nothing to the new one."""
+
+    def merge_entry(self, want: Any, have: Any, exact: bool) -> Any:
+        return super().merge_entry(want, have, exact) if want["type"] == have["type"] else want
+
+
+MOUNTS = _Mounts(_read_mount, _write_mount)
 
 
 def read_mounts(inspect: Mapping[str, Any]) -> dict[str, Any]:
@@ -249,12 +256,15 @@ def _read_network(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
 
 
 class _Networks(Records):
-    """Endpoints: those aliases which the engine adds by itself (the container's short id) are no difference."""
+    """Endpoints, whose aliases are a list of their own: merged unless the networks are exact."""
 
-    def same_entry(self, want: Any, have: Any) -> bool:
-        return all(
-            set(value) <= set(have.get(field) or ()) if field == "aliases" else value == have.get(field) for field, value in want.items()
-        )
+    def merge_entry(self, want: Any, have: Any, exact: bool) -> Any:
+        merged = {**have, **want}
+        if "aliases" in want and not exact:
+            merged["aliases"] = tuple(sorted({*want["aliases"], *have.get("aliases", ())}))
+        if not merged.get("aliases"):
+            merged.pop("aliases", None)
+        return merged
 
 
 NETWORKS = _Networks(
