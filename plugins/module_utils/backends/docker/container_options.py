@@ -256,7 +256,7 @@ OPTIONS: tuple[ContainerOption, ...] = (
     _host("sysctls", Texts(), "Sysctls", decode=lambda value: value or {}),
     _host("ulimits", ULIMITS, "Ulimits", decode=_ulimits, encode=_encode_ulimits),
     ContainerOption("log_driver", Text(pattern=r"[A-Za-z0-9][A-Za-z0-9_./:-]*"), lambda data: data["HostConfig"]["LogConfig"].get("Type", ""), RECREATE),
-    ContainerOption("log_options", Texts(), lambda data: data["HostConfig"]["LogConfig"].get("Config") or {}, RECREATE),
+    ContainerOption("log_options", Texts(guarded=True), lambda data: data["HostConfig"]["LogConfig"].get("Config") or {}, RECREATE),
     _host("init", Flag(), "Init", decode=bool),
     _host("privileged", Flag(), "Privileged", decode=bool),
     _host("read_only", Flag(), "ReadonlyRootfs", decode=bool),
