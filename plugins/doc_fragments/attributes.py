@@ -24,7 +24,7 @@ attributes:
 """
 
     # For the modules of any backend.
-    KRAAL = r"""
+    ACTIONGROUP_KRAAL = r"""
 options: {}
 attributes:
   action_group:
@@ -35,7 +35,7 @@ attributes:
 """
 
     # For the modules that talk to a Docker engine.
-    DOCKER = r"""
+    ACTIONGROUP_DOCKER = r"""
 options: {}
 attributes:
   action_group:

@@ -184,6 +184,7 @@ from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.inventory.helpers import get_group_vars
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.release import __version__ as core_version
+
 from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import backend
 from ansible_collections.kraal.virt.plugins.module_utils.discovery import found_in, payload
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError

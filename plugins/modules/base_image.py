@@ -66,12 +66,14 @@ options:
     type: list
     elements: str
   commands:
-    description: Commands to run inside the root file system before it is packed. Each is a list of words, or a text that is split into words; no shell runs them.
+    description:
+      - Commands to run inside the root file system before it is packed.
+      - Each is a list of words, or a text that is split into words. No shell runs them.
     type: list
     elements: raw
 extends_documentation_fragment:
   - kraal.virt.attributes
-  - kraal.virt.attributes.kraal
+  - kraal.virt.attributes.actiongroup_kraal
 attributes:
   check_mode:
     support: full

@@ -24,7 +24,8 @@ options:
   image:
     description:
       - The image, by name with a tag (V(latest) unless given) or a digest, or by its id.
-      - Needed to create a container. A container has the wanted image when its image's id is the one that this name stands for now, whichever name it was created with.
+      - Needed to create a container. A container has the wanted image when its image's id is the one that this name stands for now, whichever name
+        it was created with.
       - A change needs a re-creation.
     type: str
   command:
@@ -125,7 +126,8 @@ options:
     elements: str
   mounts:
     description:
-      - What to mount. Each is a text like V(data:/data) or V(/srv/site:/site:ro), or a mapping with C(target), and with C(type) (V(bind), V(volume) or V(tmpfs)), C(source), C(read_only), C(propagation) (for V(bind)), C(size) and C(mode) (for V(tmpfs)).
+      - What to mount. Each is a text like V(data:/data) or V(/srv/site:/site:ro), or a mapping with C(target), and with C(type) (V(bind), V(volume)
+        or V(tmpfs)), C(source), C(read_only), C(propagation) (for V(bind)), C(size) and C(mode) (for V(tmpfs)).
       - A source that begins with a slash is a path on the engine's host, which must exist. Any other is a volume, which is made if it is not there.
       - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
     type: list
@@ -286,7 +288,8 @@ options:
     type: bool
   security_opt:
     description:
-      - Options for what confines it, as V(no-new-privileges), V(apparmor=unconfined) or V(seccomp=/path/to/profile.json). A path is read on the host where the task runs.
+      - Options for what confines it, as V(no-new-privileges), V(apparmor=unconfined) or V(seccomp=/path/to/profile.json). A path is read on the
+        host where the task runs.
       - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
     type: list
     elements: str
@@ -356,7 +359,8 @@ options:
     elements: path
   pull:
     description:
-      - When to pull the image. V(missing) pulls what is not on the host. V(always) asks the registry each time, and pulls when it has another content than the host; the container is then re-created. V(never) pulls nothing.
+      - When to pull the image. V(missing) pulls what is not on the host. V(always) asks the registry each time, and pulls when it has another
+        content than the host; the container is then re-created. V(never) pulls nothing.
       - Whether the registry has the image is asked before anything is touched, under C(--check) too.
     type: str
     choices: [missing, always, never]
@@ -378,7 +382,7 @@ extends_documentation_fragment:
   - kraal.virt.guest
   - kraal.virt.docker
   - kraal.virt.attributes
-  - kraal.virt.attributes.docker
+  - kraal.virt.attributes.actiongroup_docker
 attributes:
   check_mode:
     support: full
@@ -447,7 +451,9 @@ plan:
       type: str
       sample: web
     action:
-      description: What is done. C(pull), C(create), C(set), C(attach), C(detach), C(reattach), C(recreate), C(start), C(stop), C(pause), C(resume), C(remove), C(restore) or C(clean).
+      description:
+        - What is done. C(pull), C(create), C(set), C(attach), C(detach), C(reattach), C(recreate), C(start), C(stop), C(pause), C(resume), C(remove),
+          C(restore) or C(clean).
       type: str
       sample: set
     key:

@@ -118,7 +118,7 @@ options:
 extends_documentation_fragment:
   - kraal.virt.docker
   - kraal.virt.attributes
-  - kraal.virt.attributes.docker
+  - kraal.virt.attributes.actiongroup_docker
 attributes:
   check_mode:
     support: full

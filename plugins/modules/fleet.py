@@ -53,7 +53,7 @@ options:
     type: int
 extends_documentation_fragment:
   - kraal.virt.attributes
-  - kraal.virt.attributes.kraal
+  - kraal.virt.attributes.actiongroup_kraal
 attributes:
   check_mode:
     support: full

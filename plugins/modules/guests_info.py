@@ -32,7 +32,7 @@ options:
     choices: [running, stopped, paused]
 extends_documentation_fragment:
   - kraal.virt.attributes
-  - kraal.virt.attributes.kraal
+  - kraal.virt.attributes.actiongroup_kraal
 attributes:
   check_mode:
     support: full
@@ -87,6 +87,7 @@ guests:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import NAMES
 from ansible_collections.kraal.virt.plugins.module_utils.discovery import discover
 

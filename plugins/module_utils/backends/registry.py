@@ -28,11 +28,15 @@ class Backend:
     connect: Callable[[Mapping[str, Any]], Resource[Any]]
 
 
-def _docker_guests() -> list[Guest]:
+def _docker_guests(parameters: Mapping[str, Any]) -> list[Guest]:
     from .docker.container_observe import guest_of, observe, owner_of
     from .docker.reader import Reader
 
-    seen = observe(Reader(), None)
+    reader = Reader(parameters)
+    try:
+        seen = observe(reader, None)
+    finally:
+        reader.close()
     return [guest_of(container) for name, container in sorted(seen.containers.items()) if not owner_of(name)]
 
 
@@ -45,16 +49,16 @@ def _docker() -> Backend:
 
 _LOADERS: dict[str, Callable[[], Backend]] = {"docker": _docker}
 
-#: For the discovery: the guests on this host. These need no Ansible and no library but Python's own.
-_FINDERS: dict[str, Callable[[], list[Guest]]] = {"docker": _docker_guests}
+#: For the discovery. These need no Ansible and no library but Python's own.
+_FINDERS: dict[str, Callable[[Mapping[str, Any]], list[Guest]]] = {"docker": _docker_guests}
 
 #: The names of all backends.
 NAMES = tuple(_LOADERS)
 
 
-def guests_of(name: str) -> list[Guest]:
-    """All guests of that backend on this host. Raises NotInstalled where it has none of it, and BackendError."""
-    return _FINDERS[name]()
+def guests_of(name: str, parameters: Mapping[str, Any] | None = None) -> list[Guest]:
+    """All guests of that backend, on this host or where the parameters say. Raises NotInstalled where it has none of it, and BackendError."""
+    return _FINDERS[name](parameters or {})
 
 
 def backend(name: str) -> Backend:

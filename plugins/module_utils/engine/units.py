@@ -22,7 +22,8 @@ for _unit, _factor in _BINARY.items():
         _UNITS[_unit + "b"] = 1000 ** list(_BINARY).index(_unit)
 
 _NUMBER = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[A-Za-z]*)", re.ASCII)
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "ms": Decimal("0.001"), "us": Decimal("0.000001")}
+_SPANS = (("", "1"), ("s", "1"), ("m", "60"), ("h", "3600"), ("d", "86400"), ("ms", "0.001"), ("us", "0.000001"))
+_SECONDS = {unit: Decimal(seconds) for unit, seconds in _SPANS}
 _SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|us|s|m|h|d)?", re.ASCII)
 
 SIZE_REMEDY = "Write a number and a unit, like 512MiB, 1.5GiB, 2G (binary) or 500MB (decimal); a bare number is bytes"

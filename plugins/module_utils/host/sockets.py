@@ -37,7 +37,7 @@ def parse_sockets(text: str, state: str) -> set[tuple[str, int]]:
 
 def listening_ports(root: Path = Path("/proc/net")) -> set[tuple[str, str, int]]:
     """(protocol, address, port) of all that listens on this host; without the protocols that this kernel does not have."""
-    found = set()
+    found: set[tuple[str, str, int]] = set()
     for name, state in _STATES.items():
         if (root / name).exists():
             found.update((name[:3], address, port) for address, port in parse_sockets((root / name).read_text(), state))

@@ -20,13 +20,15 @@ from typing import Any, TypeVar
 from ansible.module_utils.basic import env_fallback, missing_required_lib
 
 from ...engine.errors import BackendError, KraalError
+from .quick_import import without_setuptools
 
 DOCKER_IMPORT_ERROR: ImportError | None = None
 try:
-    import docker
-    import docker.errors
-    import docker.tls
-    import requests
+    with without_setuptools():
+        import docker
+        import docker.errors
+        import docker.tls
+        import requests
 except ImportError as import_error:
     DOCKER_IMPORT_ERROR = import_error
 
@@ -185,7 +187,7 @@ def _unreachable(url: str, error: Exception) -> BackendError:
         )
     if "http+docker" in text:
         return BackendError(
-            "the docker SDK %s does not work with requests %s" % (docker.__version__, requests.__version__),
+            "the docker SDK %s does not work with requests %s" % (docker.__version__, requests.__dict__["__version__"]),
             remedy="Install the docker SDK 7.1.0 or later, or requests older than 2.32",
         )
     return BackendError("the Docker engine at %s cannot be used: %s" % (url, text), remedy="Check docker_host and the tls options")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from ...engine.errors import InvalidOption
@@ -414,7 +415,8 @@ class Healthcheck(Kind):
         return body
 
     def parts(self, want: Any, have: Any, exact: bool) -> list[Any]:
-        same = all(value == (have or {}).get(key) for key, value in want.items())
+        # The engine does not keep a zero: it stands for its own default.
+        same = all((value or None) == ((have or {}).get(key) or None) for key, value in want.items())
         return [] if same else super().parts(self.merge(want, have, exact), have, exact)
 
     def merge(self, want: Any, have: Any, exact: bool) -> dict[str, Any]:
@@ -424,10 +426,10 @@ class Healthcheck(Kind):
         shown: dict[str, Any] = {}
         test = value.get("Test")
         if test:
-            shown["test"] = test[1] if test[0] == "CMD-SHELL" and len(test) == 2 else list(test)
+            shown["test"] = test[1] if test[0] == "CMD-SHELL" and len(test) == 2 and test[1].upper() != "NONE" else list(test)
         for field, key in self._FIELDS.items():
-            if value.get(key):
-                shown[field] = format_duration(parse_duration("%dus" % (value[key] // 1000)))
-        if value.get("Retries"):
+            if key in value:
+                shown[field] = format_duration(Decimal(value[key]) / 10**9)
+        if "Retries" in value:
             shown["retries"] = value["Retries"]
         return shown

@@ -23,6 +23,7 @@ from .registry import Login, remote_digest
 if TYPE_CHECKING:
     # The discovery looks at containers without the SDK, which costs more to load than all the rest.
     from .client import Engine
+    from .reader import Reader
 
 #: The names of a container on its way to replace another, and of the replaced one, which remembers how it was.
 NEW = ".kraal-new"
@@ -95,7 +96,7 @@ def name_of(summary: Mapping[str, Any]) -> str:
     return next((name[1:] for name in summary.get("Names") or () if name.count("/") == 1), "")
 
 
-def observe(engine: Engine, wants: Sequence[Spec] | None) -> Seen:
+def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
     """Look at the containers that are spoken of (None: all) and their surroundings, in a fixed few requests and one for each."""
     summaries = {name_of(summary): summary for summary in engine.get("/containers/json", all="1")}
     if wants is None:
@@ -138,7 +139,7 @@ def owner_of(name: str) -> str:
     return name[: -len(NEW)] if name.endswith(NEW) else ""
 
 
-def _ask_registry(engine: Engine, want: Spec, seen: Seen) -> None:
+def _ask_registry(engine: Any, want: Spec, seen: Seen) -> None:
     """Ask only for what a pull could be needed for, and once for each image."""
     reference: Reference | None = want.values.get("image")
     policy = want.steering.get("pull")
@@ -148,7 +149,7 @@ def _ask_registry(engine: Engine, want: Spec, seen: Seen) -> None:
         seen.remote[str(reference)] = remote_digest(engine, reference, Login.of(want.steering))
 
 
-def _claims(engine: Engine, living: Sequence[Spec], seen: Seen, summaries: Mapping[str, Any]) -> Iterator[Claim]:
+def _claims(engine: Engine | Reader, living: Sequence[Spec], seen: Seen, summaries: Mapping[str, Any]) -> Iterator[Claim]:
     """Every port that is held, or will be by a guest of this task."""
     published = set()
     mine = {want.name: want for want in living}

@@ -109,7 +109,14 @@ def differences(want: Spec, seen: Seen, have: Container) -> list[Difference]:
         kept = {target: record for target, record in read_mounts(have.data).items() if target in (image.get("Volumes") or {})}
         values["mounts"] = {**kept, **values["mounts"]}
     _complete_commands(values, observed, have, image)
-    return compared(CONTAINERS, Spec(want.name, want.state, values, want.purge), observed)
+    if values.get("memory_swap") == 0:
+        # The engine's own default, which it writes down as a number.
+        values["memory_swap"] = 2 * values.get("memory", have.data["HostConfig"].get("Memory") or 0)
+    purge = want.purge
+    if values.get("log_driver", observed.get("log_driver")) != observed.get("log_driver"):
+        # Another driver does not know the options of the one before.
+        purge = purge | {"log_options"}
+    return compared(CONTAINERS, Spec(want.name, want.state, values, purge), observed)
 
 
 def _image_name(have: Container) -> Reference:

@@ -97,7 +97,7 @@ class Seen:
 class Images:
     """All images of one engine."""
 
-    table = IMAGES
+    table: Table = IMAGES
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -249,8 +249,8 @@ class Images:
         now = self.describe(want.name, seen)
         if now is not None and not steps:
             return now
-        fresh = {"name": want.name, "backend": "docker", "id": "", "tags": [str(parse_reference(want.name, "name"))], "digests": [], "size": "", "labels": {}, "containers": []}
-        return fresh
+        fresh: dict[str, Any] = {"name": want.name, "backend": "docker", "id": "", "tags": [str(parse_reference(want.name, "name"))]}
+        return {**fresh, "digests": [], "size": "", "labels": {}, "containers": []}
 
 
 def _source(want: Spec) -> str:

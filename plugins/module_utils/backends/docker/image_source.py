@@ -11,7 +11,7 @@ import json
 import os
 import stat
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,19 +48,21 @@ def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
             raise InvalidOption(given[0], "...", "goes with no image that is absent", remedy="Leave it away, or set state=present")
         return parameters
     if len(given) > 1:
-        raise InvalidOption(given[1], "...", "cannot be had together with %s" % given[0], remedy="An image comes from one of: build, import, load, tag, or its registry")
+        remedy = "An image comes from one of: build, import, load, tag, or its registry"
+        raise InvalidOption(given[1], "...", "cannot be had together with %s" % given[0], remedy=remedy)
     if not given:
         return parameters
-    maker = {"build": _build_content, "import": _import_content, "load": _load_content, "tag": lambda ref: None}[given[0]]
-    content = maker(parameters[given[0]])
-    return {**parameters, "content": content} if content else parameters
+    makers: dict[str, Callable[[Mapping[str, Any]], str]] = {"build": _build_content, "import": _import_content, "load": _load_content}
+    source = given[0]
+    return {**parameters, "content": makers[source](parameters[source])} if source in makers else parameters
 
 
 def changes_of(options: Mapping[str, Any]) -> list[str]:
     """The settings of an imported image, as the instructions that the engine takes."""
     changes = ["ENV %s=%s" % (key, json.dumps(str(value))) for key, value in sorted((options.get("env") or {}).items())]
-    changes += ["%s %s" % (word, json.dumps([str(part) for part in options[key]])) for word, key in (("CMD", "command"), ("ENTRYPOINT", "entrypoint")) if options.get(key)]
-    changes += ["%s %s" % (word, options[key]) for word, key in (("USER", "user"), ("WORKDIR", "workdir")) if options.get(key)]
+    lists, texts = (("CMD", "command"), ("ENTRYPOINT", "entrypoint")), (("USER", "user"), ("WORKDIR", "workdir"))
+    changes += ["%s %s" % (word, json.dumps([str(part) for part in options[key]])) for word, key in lists if options.get(key)]
+    changes += ["%s %s" % (word, options[key]) for word, key in texts if options.get(key)]
     changes += ["LABEL %s=%s" % (json.dumps(str(key)), json.dumps(str(value))) for key, value in sorted((options.get("labels") or {}).items())]
     for change in changes:
         if "\n" in change:
@@ -104,7 +106,8 @@ def load_ids(path: str) -> list[tuple[str, list[str]]]:
 def _load_content(options: Mapping[str, Any]) -> str:
     images = load_ids(str(options["path"]))
     if len(images) != 1:
-        raise InvalidOption("load.path", options["path"], "holds %d images" % len(images), remedy="Save one image to an archive, and name it by its name option")
+        remedy = "Save each image to an archive of its own"
+        raise InvalidOption("load.path", options["path"], "holds %d images" % len(images), remedy=remedy)
     return "load %s" % images[0][0]
 
 

@@ -47,16 +47,22 @@ def _read_subnet(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
 def _subnets(network: Mapping[str, Any]) -> dict[str, Any]:
     found = {}
     for config in (network.get("IPAM") or {}).get("Config") or ():
-        pairs = (("gateway", "Gateway"), ("ip_range", "IPRange"))
-        # The engine writes an address of IPv6 gateways with its prefix length.
-        found[str(ipaddress.ip_network(config["Subnet"]))] = {name: config[key].partition("/")[0] if name == "gateway" else config[key] for name, key in pairs if config.get(key)}
+        record = {}
+        if config.get("Gateway"):
+            # The engine writes the gateway of an IPv6 subnet with a prefix length.
+            record["gateway"] = config["Gateway"].partition("/")[0]
+        if config.get("IPRange"):
+            record["ip_range"] = config["IPRange"]
+        found[str(ipaddress.ip_network(config["Subnet"]))] = record
     return found
 
 
 SUBNETS = Records(_read_subnet, lambda subnet, record: {"subnet": subnet, **record})
 
+DRIVER = Text(pattern=r"[a-z0-9][a-z0-9_./:-]*", remedy="Write bridge, macvlan, ipvlan or another driver's name")
+
 NETWORK_OPTIONS: tuple[Option, ...] = (
-    Option("driver", Text(pattern=r"[a-z0-9][a-z0-9_./:-]*", remedy="Write bridge, macvlan, ipvlan or another driver's name"), lambda data: data["Driver"], RECREATE),
+    Option("driver", DRIVER, lambda data: data["Driver"], RECREATE),
     Option("subnets", SUBNETS, _subnets, RECREATE),
     Option("internal", Flag(), lambda data: bool(data.get("Internal")), RECREATE),
     Option("attachable", Flag(), lambda data: bool(data.get("Attachable")), RECREATE),
@@ -194,7 +200,7 @@ class Networks:
 
 def _body(want: Spec, have: Mapping[str, Any]) -> dict[str, Any]:
     """The body of a creation: what the task says over what was there."""
-    values = {option.name: option.read(have) for option in NETWORK_OPTIONS} if have else {"driver": "bridge"}
+    values: dict[str, Any] = {option.name: option.read(have) for option in NETWORK_OPTIONS} if have else {"driver": "bridge"}
     for option in NETWORK_OPTIONS:
         if option.name in want.values:
             values[option.name] = option.kind.merge(want.values[option.name], values.get(option.name), option.name in want.purge)

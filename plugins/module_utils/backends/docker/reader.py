@@ -2,80 +2,177 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reads from the engine on this host through its socket, with the standard library alone.
+"""Reads from an engine with the standard library alone.
 
 For the discovery, which is sent to hosts that may lack the docker SDK, and which would spend most of its time on loading it.
 """
 
 from __future__ import annotations
 
-import errno
 import http.client
 import json
+import os
 import socket
+import ssl
+import subprocess
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
-from ...engine.errors import BackendError, NotInstalled
+from ...engine.errors import BackendError, InvalidOption, NotInstalled
 
-SOCKET = "/var/run/docker.sock"
+URL = "unix:///var/run/docker.sock"
+CONNECT_SECONDS = 10
 SECONDS = 30
+#: More threads wait for each other: most of the time goes into reading the answers.
 WIDTH = 4
 
 
-class _Connection(http.client.HTTPConnection):
+class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a unix socket."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=SECONDS)
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
         self.path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(SECONDS)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self.path)
 
 
+class _SshConnection(http.client.HTTPConnection):
+    """HTTP through the docker command of another machine, as the docker command itself does it."""
+
+    def __init__(self, target: SplitResult, seconds: float) -> None:
+        super().__init__("localhost", timeout=SECONDS)
+        self.command = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=%d" % seconds]
+        self.command += ["-l", target.username] if target.username else []
+        self.command += ["-p", str(target.port)] if target.port else []
+        self.command += ["--", target.hostname or "", "docker", "system", "dial-stdio"]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def connect(self) -> None:
+        self.sock, theirs = socket.socketpair()
+        self.sock.settimeout(self.timeout)
+        with theirs:
+            self._process = subprocess.Popen(self.command, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE)
+
+    def close(self) -> None:
+        super().close()
+        self.last_words()
+
+    def last_words(self) -> str:
+        """End ssh; what it said."""
+        if self._process is None:
+            return ""
+        process, self._process = self._process, None
+        process.terminate()
+        return process.communicate()[1].decode(errors="replace").strip()
+
+
 class Reader:
-    """The reading half of client.Engine; one connection for each thread, kept open."""
+    """The reading half of client.Engine; one connection for each thread, kept open until close()."""
 
-    local = True
-
-    def __init__(self, path: str = SOCKET) -> None:
-        self.path = path
+    def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
+        given = parameters or {}
+        self.url = str(given.get("docker_host") or URL)
+        self.seconds = float(given.get("connect_timeout") or CONNECT_SECONDS)
+        self._target = urlsplit(self.url)
+        if self._target.scheme not in ("unix", "tcp", "http", "https", "ssh"):
+            raise InvalidOption("docker_host", self.url, "is no address of an engine", remedy="Write unix://..., tcp://... or ssh://...")
+        self.local = self._target.scheme == "unix"
+        self._tls = self._trust({key: given.get(key) for key in ("tls_ca", "tls_cert", "tls_key")})
         self._own = threading.local()
+        self._opened: list[http.client.HTTPConnection] = []
+
+    def _trust(self, files: Mapping[str, Any]) -> ssl.SSLContext | None:
+        if self._target.scheme != "https" and not any(files.values()):
+            return None
+        for key, path in files.items():
+            if path and not os.access(path, os.R_OK):
+                raise BackendError("%s: %r cannot be read" % (key, path), remedy="Name a file that exists on the machine that asks")
+        try:
+            context = ssl.create_default_context(cafile=files["tls_ca"])
+            if files["tls_cert"]:
+                context.load_cert_chain(files["tls_cert"], files["tls_key"])
+        except OSError as error:  # an ssl.SSLError is one
+            raise BackendError("tls_ca, tls_cert, tls_key: %s" % error, remedy="Give certificates and the key that belongs to them, in PEM form") from error
+        return context
+
+    def _connection(self) -> http.client.HTTPConnection:
+        found: http.client.HTTPConnection | None = getattr(self._own, "connection", None)
+        if found is None:
+            found = self._own.connection = self._new_connection()
+            self._opened.append(found)
+        if found.sock is None:
+            found.connect()
+            found.sock.settimeout(SECONDS)
+        return found
+
+    def _new_connection(self) -> http.client.HTTPConnection:
+        target = self._target
+        if target.scheme == "unix":
+            return _UnixConnection(target.path, self.seconds)
+        if target.scheme == "ssh":
+            return _SshConnection(target, self.seconds)
+        host = target.hostname or ""
+        if self._tls is not None:
+            return http.client.HTTPSConnection(host, target.port or 2376, timeout=self.seconds, context=self._tls)
+        return http.client.HTTPConnection(host, target.port or 2375, timeout=self.seconds)
+
+    def close(self) -> None:
+        """End all connections."""
+        for connection in self._opened:
+            connection.close()
 
     def get(self, path: str, **query: Any) -> Any:
         """Ask for one object or list; None for one that is not there. Raises NotInstalled and BackendError."""
-        try:
-            return self._ask("%s?%s" % (path, urlencode(query)) if query else path)
-        except FileNotFoundError as error:
-            raise NotInstalled("no Docker engine runs on this host (%s is missing)" % self.path) from error
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            if isinstance(error, PermissionError) or getattr(error, "errno", 0) == errno.EACCES:
-                remedy = "Read the inventory as a user of the group docker, or with become"
-                raise BackendError("no permission on %s" % self.path, remedy=remedy) from error
-            raise BackendError("the engine at %s did not answer: %s" % (self.path, error), remedy="Start it, or look at its log") from error
-
-    def _ask(self, target: str) -> Any:
-        connection = getattr(self._own, "connection", None)
-        if connection is None:
-            connection = self._own.connection = _Connection(self.path)
-        connection.request("GET", target)
-        answer = connection.getresponse()
-        content = answer.read()
+        with self._explained():
+            connection = self._connection()
+            connection.request("GET", "%s?%s" % (path, urlencode(query)) if query else path)
+            answer = connection.getresponse()
+            content = answer.read()
         if answer.status == 404:
             return None
         if answer.status >= 400:
-            raise ValueError("%d %s" % (answer.status, content.decode(errors="replace").strip()))
-        return json.loads(content)
+            raise BackendError("the engine at %s refused: %d %s" % (self.url, answer.status, content.decode(errors="replace").strip()))
+        with self._explained():
+            return json.loads(content)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """What went wrong, told from the kind of the error and from nobody's words."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            if not self.local:
+                raise BackendError("there is no ssh command to reach %s with" % self.url, remedy="Install it") from error
+            raise NotInstalled("no Docker engine runs on this host (%s is missing)" % self._target.path) from error
+        except PermissionError as error:
+            remedy = "Ask as a user of the group docker, or with become"
+            raise BackendError("no permission on %s" % self._target.path, remedy=remedy) from error
+        except ssl.SSLError as error:
+            raise BackendError("%s is not trusted, or does not trust: %s" % (self.url, error), remedy="Check the tls options") from error
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            connection = getattr(self._own, "connection", None)
+            said = connection.last_words() if isinstance(connection, _SshConnection) else ""
+            raise BackendError("the engine at %s did not answer: %s" % (self.url, said or error), remedy="Start it, or look at its log") from error
 
     def inspect_all(self, kind: str, names: Iterable[str]) -> dict[str, Any]:
         """Inspect many objects; those that are gone meanwhile are left out."""
         listed = list(names)
-        with ThreadPoolExecutor(max_workers=WIDTH) as pool:
-            found = list(pool.map(lambda name: self.get("/%s/%s/json" % (kind, name)), listed))
+        # Over ssh every connection is a login: one is enough.
+        width = 1 if self._target.scheme == "ssh" else WIDTH
+        if width == 1:
+            found = [self._inspect(kind, name) for name in listed]
+        else:
+            with ThreadPoolExecutor(max_workers=width) as pool:
+                found = list(pool.map(lambda name: self._inspect(kind, name), listed))
         return {name: data for name, data in zip(listed, found) if data is not None}
+
+    def _inspect(self, kind: str, name: str) -> Any:
+        return self.get("/%s/%s/json" % (kind, quote(name, safe="")))

@@ -29,8 +29,8 @@ from ...engine.spec import Option, Spec, Table
 from ...engine.units import format_size
 
 WORD = r"[a-z0-9][a-z0-9.+-]*"
+_MIRROR = "Write an address like http://mirror.example/debian; credentials belong into the host's apt configuration"
 _REMEDY = "Use lower-case letters, digits, dots, plus signs and dashes"
-
 
 
 class Commands(Ordered):
@@ -43,6 +43,22 @@ class Commands(Ordered):
         return [list(words) for words in value]
 
 
+class PathText(Text):
+    """An absolute path; not a secret, though Ansible's naming rule takes a keyring for one."""
+
+    def __init__(self) -> None:
+        super().__init__(pattern=r"/.+", remedy="Write an absolute path")
+        self.argument = {"type": "path", "no_log": False}
+
+
+class PublicKeys(Ordered):
+    """Lines of an authorized_keys file: public, though Ansible's naming rule takes them for secrets."""
+
+    def __init__(self) -> None:
+        super().__init__(Text())
+        self.argument = {**self.argument, "no_log": False}
+
+
 def _option(name: str, kind: Any) -> Option:
     return Option(name, kind, lambda build: kind.parse(build["request"][name], name) if build["request"].get(name) is not None else None, Disruption.NONE)
 
@@ -53,10 +69,10 @@ OPTIONS: tuple[Option, ...] = (
     _option("variant", Text(choices=("minbase", "buildd", "apt", "required", "important", "standard", "essential"))),
     _option("components", Ordered(Text(pattern=WORD, remedy=_REMEDY))),
     _option("architecture", Text(pattern=r"[a-z0-9]+", remedy=_REMEDY)),
-    _option("mirror", Text(pattern=r"(https?|ftp|file|copy)://[^\s@]+", remedy="Write an address like http://mirror.example/debian; credentials belong into the host's apt configuration")),
-    _option("keyring", Text(pattern=r"/.+", remedy="Write an absolute path")),
+    _option("mirror", Text(pattern=r"(https?|ftp|file|copy)://[^\s@]+", remedy=_MIRROR)),
+    _option("keyring", PathText()),
     _option("user", Text(pattern=r"[a-z_][a-z0-9_-]{0,31}", remedy="Use lower-case letters, digits, dashes and underscores")),
-    _option("ssh_authorized_keys", Ordered(Text())),
+    _option("ssh_authorized_keys", PublicKeys()),
     _option("commands", Commands()),
 )
 
@@ -252,17 +268,17 @@ def apt_sources(suite: str, lines: Iterable[str], own: str) -> str:
         _origin, uri, release, component, keyring = line.split("|")
         if release == own or release.startswith(own + "-"):
             stanzas.setdefault((uri, suite + release[len(own) :], keyring), set()).add(component)
-    parts = [
-        "Types: deb\nURIs: %s\nSuites: %s\nComponents: %s\n%s" % (uri, release, " ".join(sorted(found)), "Signed-By: %s\n" % keyring if keyring.startswith("/") else "")
-        for (uri, release, keyring), found in sorted(stanzas.items(), key=lambda item: (item[0][1] != suite, item[0]))
-    ]
+    parts = []
+    for (uri, release, keyring), found in sorted(stanzas.items(), key=lambda item: (item[0][1] != suite, item[0])):
+        signed = "Signed-By: %s\n" % keyring if keyring.startswith("/") else ""
+        parts.append("Types: deb\nURIs: %s\nSuites: %s\nComponents: %s\n%s" % (uri, release, " ".join(sorted(found)), signed))
     return "\n".join(parts)
 
 
 def _own_sources(suite: str) -> str:
     form = "$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SIGNED_BY)"
     done = subprocess.run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"], capture_output=True, text=True, check=False)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("Debian|") or line.startswith("Ubuntu|")]
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("Debian|", "Ubuntu|"))]
     return apt_sources(suite, lines, own_suite()) if done.returncode == 0 else ""
 
 
