@@ -59,7 +59,7 @@ class _SshConnection(http.client.HTTPConnection):
         self.sock, theirs = socket.socketpair()
         self.sock.settimeout(self.timeout)
         with theirs:
-            self._process = subprocess.Popen(self.command, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE)
+            self._process = subprocess.Popen(self.command, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.PIPE)
 
     def close(self) -> None:
         super().close()
@@ -108,10 +108,15 @@ class Reader:
         if found is None:
             found = self._own.connection = self._new_connection()
             self._opened.append(found)
-        if found.sock is None:
+        if not self._is_open(found):
             found.connect()
             found.sock.settimeout(SECONDS)
         return found
+
+    @staticmethod
+    def _is_open(connection: http.client.HTTPConnection) -> bool:
+        # The engine closes one that was idle for long, or whose request it could not read.
+        return connection.sock is not None
 
     def _new_connection(self) -> http.client.HTTPConnection:
         target = self._target
