@@ -78,11 +78,8 @@ class Seen:
 
     def replaced(self, name: str) -> tuple[str, Container] | None:
         """The container that a re-creation of this name put aside and did not get to remove, with its name."""
-        for key, container in self.containers.items():
-            match = OLD.fullmatch(key)
-            if match and match["name"] == name:
-                return key, container
-        return None
+        keys = ["%s.kraal-was-%s" % (name, state) for state in ("running", "stopped", "paused")]
+        return next(((key, self.containers[key]) for key in keys if key in self.containers), None)
 
 
 def state_of(data: Mapping[str, Any]) -> str:
