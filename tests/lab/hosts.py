@@ -120,10 +120,10 @@ class Lab:
             for host, ready in started:
                 self._wait_until_up(host, ready, deadline)
         finally:
-            for _, ready in started:
+            for dummy, ready in started:
                 ready.close()
             shutil.rmtree(notify)
-        return [host for host, _ in started]
+        return [host for host, dummy in started]
 
     def down(self) -> None:
         """Remove the hosts with their volumes and the network; also those of an earlier run that was killed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import shlex
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from tests.support.paths import CACHE
 from . import machine
 
 LAB = CACHE / "lab"
-CUSTOMIZE = Path(__file__).with_name("customize")
+CUSTOMIZE = Path(__file__).with_name("customize.py")
 REPOSITORY = "kt-lab"
 CONFLICT = 409
 RELEASES = {"bookworm": "12", "trixie": "13"}
@@ -74,7 +75,7 @@ class HostImage:
             "--variant=minbase",
             f"--keyring={machine.KEYRING}",
             f"--include={include}",
-            f"--customize-hook={CUSTOMIZE}",
+            f"--customize-hook=/usr/bin/python3 {shlex.quote(str(CUSTOMIZE))} \"$1\"",
             *options,
             self.suite,
         ]
@@ -111,7 +112,7 @@ class HostImage:
         try:
             client.inspect_image(self.name)
         except ImageNotFound:
-            repository, _, tag = self.name.rpartition(":")
+            repository, dummy, tag = self.name.rpartition(":")
             with self.build().open("rb") as tar:
                 response = client.post(client._url("/images/create"), data=tar, params={"fromSrc": "-", "repo": repository, "tag": tag}, timeout=300)
             response.raise_for_status()

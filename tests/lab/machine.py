@@ -33,7 +33,7 @@ def _output(*argv: str) -> str:
 def codename() -> str:
     """The Debian release of this machine."""
     for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines():
-        key, _, value = line.partition("=")
+        key, dummy, value = line.partition("=")
         if key == "VERSION_CODENAME":
             return value.strip('"')
     raise RuntimeError("/etc/os-release names no VERSION_CODENAME: the lab needs a Debian release")
@@ -48,7 +48,7 @@ def apt_sources(suite: str) -> str:
         origin, uri, release, component = line.split("|")
         if origin == "Debian" and release.startswith(own):
             stanzas.setdefault((uri, suite + release.removeprefix(own)), set()).add(component)
-    if (not any(release == suite for _, release in stanzas)) or not Path(KEYRING).exists():
+    if (not any(release == suite for dummy, release in stanzas)) or not Path(KEYRING).exists():
         raise RuntimeError(
             f"this machine has no index of Debian {own} to take sources from, or no {KEYRING}: run 'apt-get update' and install debian-archive-keyring"
         )

@@ -73,7 +73,7 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes, mode: int) -> None:
 
 def import_image(client: docker.APIClient, name: str, release: str, changes: Sequence[str] = ()) -> str:
     """Import a variation under a name with a tag; its id. The standard command is `kt-guest`."""
-    repository, _, tag = name.rpartition(":")
+    repository, dummy, tag = name.rpartition(":")
     answer = client.import_image_from_data(root_tar(release), repository=repository, tag=tag, changes=['CMD ["/bin/kt-guest"]', "ENV PATH=/bin", *changes])
     if '"error"' in answer:
         raise RuntimeError(f"the import of {name} failed: {answer}")

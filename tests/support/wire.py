@@ -69,7 +69,7 @@ async def read_head(reader: asyncio.StreamReader) -> Head | None:
     start, *lines = raw[:-4].decode("latin-1").split("\r\n")
     fields = {}
     for line in lines:
-        name, _, value = line.partition(":")
+        name, dummy, value = line.partition(":")
         fields[name.strip().lower()] = value.strip()
     return Head(raw, start, fields)
 

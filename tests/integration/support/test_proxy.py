@@ -141,7 +141,7 @@ def test_the_cli_runs_a_container(proxy, base_image, scratch) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "through\n"), done.stderr
-    assert [str(r).split("/")[-1] for r in proxy.steps][:3] == ["create", "attach", "start"]
+    assert [str(r).rsplit("/", maxsplit=1)[-1] for r in proxy.steps][:3] == ["create", "attach", "start"]
 
 
 def test_a_wait_is_no_step(proxy, api, base_image, scratch) -> None:
