@@ -16,7 +16,8 @@ description:
   - The discovery is sent to each host and run there by its own Python, in one round trip. Nothing is installed or written there.
   - A host that does not answer is a warning, not a failure, unless O(strict_hosts) says so.
   - Every guest is in the group C(kraal_guests), and in the groups that O(group_by) chooses.
-  - What a guest says of itself, like its labels, is never evaluated as a template.
+  - What a guest says of itself, like its labels, is never evaluated as a template. A guest never takes the name of a host or group that the
+    inventory has already, nor C(localhost).
 notes:
   - The name of the file must end with C(guests.yml) or C(guests.yaml).
   - Files in an inventory folder are read in the order of their names. With O(host_groups), this file must come after the one
@@ -41,7 +42,9 @@ options:
         type: str
         required: true
       connection:
-        description: How the host is reached. V(local) for C(localhost) unless said otherwise.
+        description:
+          - How the host is reached. V(local) for C(localhost) unless said otherwise.
+          - C(ssh) is run with the configuration of the user who reads the inventory, and never asks for anything.
         type: str
         choices: [local, ssh]
       address:
@@ -71,12 +74,13 @@ options:
     description:
       - Ask the hosts of these groups of the inventory too. They are reached as their variables in the inventory files say, C(ansible_host),
         C(ansible_user), C(ansible_port), C(ansible_connection), C(ansible_ssh_private_key_file), C(ansible_ssh_common_args),
-        C(ansible_python_interpreter) and C(ansible_become). Variables in C(group_vars) and C(host_vars) folders are not seen here.
+        C(ansible_python_interpreter), C(ansible_become) and C(ansible_become_method), those in C(group_vars) and C(host_vars) folders included.
+      - A host with C(ansible_become) is asked through C(sudo -n), its only method here that needs no password.
     type: list
     elements: str
     default: []
   endpoints:
-    description: Engines to ask from here, without a host to log in to. Needs the docker SDK for this controller's Python.
+    description: Engines to ask from here, without a host to log in to.
     type: list
     elements: dict
     default: []
@@ -91,7 +95,7 @@ options:
         choices: [docker]
         default: docker
       docker_host:
-        description: The engine's address, like C(tcp://192.0.2.10:2376).
+        description: The engine's address, like C(tcp://192.0.2.10:2376), C(ssh://root@192.0.2.10) or C(unix:///run/user/1000/docker.sock).
         type: str
         required: true
       tls_ca:
@@ -124,11 +128,14 @@ options:
   hostname:
     description:
       - A template for the guest's name in the inventory, with the guest's fields as variables. The guest's own name unless set.
-      - Where two guests would have one name, each gets its host's name behind a dot.
+      - Characters that a pattern of hosts could not name are replaced by an underscore.
+      - Where two guests would have one name, or a guest that of a host or group, each gets its host's name behind a dot, and a warning says so.
+        Where one host has two of them, its backend follows too.
     type: str
   group_by:
     description:
       - Which groups are made. V(backend) makes C(docker), V(host) C(host_NAME), V(state) C(state_running), V(label) C(label_KEY_VALUE).
+      - A label whose value is longer than 63 characters makes no group.
     type: list
     elements: str
     choices: [backend, host, state, label]
@@ -171,12 +178,10 @@ keyed_groups:
 """
 
 import json
-import shlex
-import subprocess
-import sys
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from ansible import constants
@@ -184,10 +189,13 @@ from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.inventory.helpers import get_group_vars
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.release import __version__ as core_version
+from ansible.utils.vars import combine_vars
+from ansible.vars.plugins import get_vars_from_inventory_sources
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import backend
-from ansible_collections.kraal.virt.plugins.module_utils.discovery import found_in, payload
+from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import guests_of
+from ansible_collections.kraal.virt.plugins.module_utils.discovery import payload
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
+from ansible_collections.kraal.virt.plugins.plugin_utils import hosts as known_hosts
 
 try:
     import jmespath
@@ -196,23 +204,32 @@ except ImportError:
     jmespath = None
 
 GROUP = "kraal_guests"
-_HOST_FIELDS = {
-    "address": "ansible_host",
-    "user": "ansible_user",
-    "port": "ansible_port",
-    "private_key_file": "ansible_ssh_private_key_file",
-    "ssh_args": "ansible_ssh_common_args",
-    "become": "ansible_become",
-}
+#: Ansible's own names for this machine: a guest of such a name would be taken for it.
+RESERVED = frozenset(("localhost", "127.0.0.1", "::1"))
+LONGEST_VALUE = 63
+
+#: A guest as found, the name of its host, and the variables with which it is reached: plain data, which the cache keeps.
+Entry = dict[str, Any]
 
 
 def shielded(value: Any) -> Any:
     """From core 2.19 on a string is no template unless it is marked as one; before, it is one unless it is wrapped."""
     if tuple(int(part) for part in core_version.split(".")[:2]) >= (2, 19):
         return value
-    from ansible.utils.unsafe_proxy import wrap_var
+    if isinstance(value, Mapping):
+        return {key: shielded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [shielded(inner) for inner in value]
+    if isinstance(value, str) and "{" in value:
+        from ansible.utils.unsafe_proxy import wrap_var
 
-    return wrap_var(value)
+        return wrap_var(value)
+    return value
+
+
+def plain(name: str) -> str:
+    """A name that a pattern of hosts can name: without spaces, commas, colons, brackets, braces."""
+    return re.sub(r"^-|[^\w.-]", "_", name) or "_"
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -241,119 +258,126 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     # Asking.
 
-    def _ask_all(self) -> tuple[list[dict[str, Any]], bool]:
+    def _ask_all(self) -> tuple[list[Entry], bool]:
         """All guests with the way to reach them, and whether every host has answered."""
-        hosts = [self._checked(host, {"name"}) for host in self.get_option("hosts")] + self._hosts_of_groups()
-        endpoints = [self._checked(endpoint, {"name", "docker_host"}) for endpoint in self.get_option("endpoints")]
-        program = payload(self.get_option("backends")) if hosts else ""
-        asked: list[tuple[dict[str, Any], Callable[[], dict[str, Any]]]] = [
-            (host, lambda host=host: self._ask_host(host, program)) for host in hosts  # type: ignore[misc]
-        ]
-        asked += [(endpoint, lambda endpoint=endpoint: self._ask_endpoint(endpoint)) for endpoint in endpoints]  # type: ignore[misc]
+        hosts, problems = self._hosts_of_groups()
+        try:
+            named = [known_hosts.checked("hosts", host, known_hosts.HOST, {"name"}) for host in self.get_option("hosts")]
+            endpoints = [known_hosts.checked("endpoints", host, known_hosts.ENDPOINT, {"name", "docker_host"}) for host in self.get_option("endpoints")]
+        except KraalError as error:
+            raise AnsibleParserError(str(error)) from error
+        twice = [name for name, times in Counter(host["name"] for host in (*named, *endpoints)).items() if times > 1]
+        if twice:
+            raise AnsibleParserError("hosts and endpoints: %s stands there twice. Give each a name of its own." % ", ".join(twice))
+        # Who stands in the file too, is reached as it says there.
+        named += [host for host in hosts if host["name"] not in {each["name"] for each in (*named, *endpoints)}]
+        program = payload(self.get_option("backends")) if named else ""
+        asks: list[tuple[dict[str, Any], Callable[[], dict[str, Any]]]] = [(host, self._asker(host, program)) for host in named]
+        asks += [(endpoint, self._endpoint_asker(endpoint)) for endpoint in endpoints]
         guests, complete = [], True
-        if not asked:
-            return [], True
-        with ThreadPoolExecutor(max_workers=len(asked)) as pool:
-            answers = [(host, pool.submit(ask)) for host, ask in asked]
+        with ThreadPoolExecutor(max_workers=max(len(asks), 1)) as pool:
+            answers = [(host, pool.submit(ask)) for host, ask in asks]
             for host, answer in answers:
                 try:
                     found = answer.result()
                 except KraalError as error:
-                    if self.get_option("strict_hosts"):
-                        raise AnsibleParserError("%s: %s" % (host["name"], error)) from error
-                    self.display.warning("%s: %s Its guests are left out." % (host["name"], error))
-                    complete = False
+                    problems[host["name"]] = error
                     continue
                 for warning in found["warnings"]:
                     self.display.warning("%s: %s" % (host["name"], warning))
                     complete = False
-                guests += [{"guest": guest, "host": host["name"], "way": _way(host)} for guest in found["guests"]]
-        return guests, complete
+                way = known_hosts.way_to(host)
+                guests += [{"guest": guest, "host": host["name"], "way": way} for guest in found["guests"]]
+        for name, problem in problems.items():
+            if self.get_option("strict_hosts"):
+                raise AnsibleParserError("%s: %s" % (name, problem)) from problem
+            self.display.warning("%s: %s Its guests are left out." % (name, str(problem).rstrip(".") + "."))
+        return guests, complete and not problems
 
-    @staticmethod
-    def _checked(entry: Any, needed: set[str]) -> dict[str, Any]:
-        known = {"name", "connection", "python", "backend", "docker_host", "tls_ca", "tls_cert", "tls_key", *_HOST_FIELDS}
-        if not isinstance(entry, Mapping) or needed - set(entry) or set(entry) - known:
-            raise AnsibleParserError(
-                "hosts and endpoints: %r is not understood. Give a mapping with %s, and of %s what is needed." % (entry, sorted(needed), sorted(known))
-            )
-        return dict(entry)
-
-    def _hosts_of_groups(self) -> list[dict[str, Any]]:
-        found = []
+    def _hosts_of_groups(self) -> tuple[list[dict[str, Any]], dict[str, KraalError]]:
+        """The hosts of ``host_groups``, and why some of them cannot be asked."""
+        found: dict[str, dict[str, Any]] = {}
+        problems = {}
         for name in self.get_option("host_groups"):
             group = self.inventory.groups.get(name)
             if group is None:
                 self.display.warning("host_groups: there is no group %s in the inventory files that were read before this one." % name)
                 continue
             for host in group.get_hosts():
-                variables = {**get_group_vars(host.get_groups()), **host.get_vars()}
-                own: dict[str, Any] = {"name": host.name}
-                own.update({field: variables[key] for field, key in _HOST_FIELDS.items() if variables.get(key) is not None})
-                if str(variables.get("ansible_python_interpreter", "auto")).startswith("/"):
-                    own["python"] = variables["ansible_python_interpreter"]
-                if variables.get("ansible_connection") == "local":
-                    own["connection"] = "local"
-                found.append(own)
-        return found
+                if "kraal_guest" in host.vars:
+                    # A guest that another of these files put into that group.
+                    continue
+                try:
+                    found[host.name] = known_hosts.from_variables(host.name, self._variables(host))
+                except KraalError as error:
+                    problems[host.name] = error
+        return list(found.values()), problems
 
-    def _ask_host(self, host: dict[str, Any], program: str) -> dict[str, Any]:
-        command = [*(["sudo", "-n"] if host.get("become") else []), str(host.get("python") or "/usr/bin/python3"), "-"]
-        seconds = self.get_option("timeout")
-        if is_local(host):
-            if not Path(command[-2]).exists():
-                command[-2] = sys.executable
-        else:
-            command = [*ssh_command(host, self.get_option("connect_timeout")), shlex.join(command)]
-            seconds += self.get_option("connect_timeout")
+    def _variables(self, host: Any) -> dict[str, Any]:
+        """What says how a host is reached, evaluated: who wrote the inventory may well use a variable in a variable."""
+        groups, sources = host.get_groups(), getattr(self.inventory, "processed_sources", [])
+        found = get_group_vars(groups)
+        for more in (
+            get_vars_from_inventory_sources(self.loader, sources, groups, "all"),
+            host.get_vars(),
+            get_vars_from_inventory_sources(self.loader, sources, [host], "all"),
+        ):
+            found = combine_vars(found, more)
+        self.templar.available_variables = found
+        wanted = [key for key in known_hosts.VARIABLES.values() if key in found]
         try:
-            done = subprocess.run(command, input=program, capture_output=True, text=True, timeout=seconds, check=False, errors="replace")
-        except subprocess.TimeoutExpired as error:
-            raise KraalError("it gave no answer within %d seconds." % seconds) from error
-        except OSError as error:
-            raise KraalError("%s cannot be run: %s." % (command[0], error.strerror)) from error
-        try:
-            return found_in(done.stdout)
-        except ValueError as error:
-            said = done.stderr.strip().splitlines() or ["nothing was said"]
-            raise KraalError("the discovery ended with code %d: %s." % (done.returncode, said[-1].rstrip("."))) from error
+            return {key: self.templar.template(found[key]) for key in wanted}
+        except AnsibleError as error:
+            raise KraalError("how it is reached cannot be read: %s" % error, remedy="Correct its variables") from error
 
-    def _ask_endpoint(self, endpoint: dict[str, Any]) -> dict[str, Any]:
-        kind = backend(endpoint.get("backend", "docker"))
-        defaults = {key: spec.get("default") for key, spec in kind.connection.items()}
-        resource = kind.connect({**defaults, **{key: endpoint[key] for key in kind.connection if endpoint.get(key)}})
-        seen = resource.observe(None)
-        return {"guests": [resource.describe(name, seen) for name in resource.names(seen)], "warnings": []}
+    def _asker(self, host: Mapping[str, Any], program: str) -> Callable[[], dict[str, Any]]:
+        return lambda: known_hosts.ask(
+            host,
+            program,
+            timeout=self.get_option("timeout"),
+            connect_timeout=self.get_option("connect_timeout"),
+            host_key_checking=constants.HOST_KEY_CHECKING,
+        )
+
+    def _endpoint_asker(self, endpoint: Mapping[str, Any]) -> Callable[[], dict[str, Any]]:
+        parameters = {**endpoint, "connect_timeout": self.get_option("connect_timeout")}
+        kind = endpoint.get("backend", "docker")
+        return lambda: {"guests": [guest.as_dict() for guest in guests_of(kind, parameters)], "warnings": []}
 
     # Filling.
 
-    def _fill(self, found: list[dict[str, Any]]) -> None:
+    def _fill(self, found: list[Entry]) -> None:
         states = self.get_option("states")
         chosen = self._query([entry for entry in found if entry["guest"]["state"] in states])
+        groups = [[self._sanitize_group_name(group) for group in self._groups(entry)] for entry in chosen]
+        names = self._names(chosen, {GROUP, *(name for own in groups for name in own)})
+        strict = self.get_option("strict")
         self.inventory.add_group(GROUP)
-        for name, entry in self._named(chosen):
-            guest, host = entry["guest"], entry["host"]
+        for name in sorted({name for own in groups for name in own}):
+            self.inventory.add_group(name)
+        for name, own, entry in zip(names, groups, chosen, strict=True):
+            guest = entry["guest"]
             self.inventory.add_host(name, group=GROUP)
-            variables = {
-                "kraal_guest": guest,
-                "kraal_host": host,
-                "ansible_connection": "kraal.virt.guest",
-                "ansible_host": guest["name"],
-                "ansible_guest_backend": guest["backend"],
-                **entry["way"],
-            }
+            variables = shielded(
+                {
+                    "kraal_guest": guest,
+                    "kraal_host": entry["host"],
+                    "ansible_connection": "kraal.virt.guest",
+                    "ansible_host": guest["name"],
+                    "ansible_guest_name": guest["name"],
+                    "ansible_guest_backend": guest["backend"],
+                    **entry["way"],
+                }
+            )
             for key, value in variables.items():
-                self.inventory.set_variable(name, key, shielded(value))
-            for group in self._groups(guest, host):
-                safe = self._sanitize_group_name(group)
-                self.inventory.add_group(safe)
-                self.inventory.add_child(safe, name)
-            strict = self.get_option("strict")
+                self.inventory.set_variable(name, key, value)
+            for group in own:
+                self.inventory.add_child(group, name)
             self._set_composite_vars(self.get_option("compose"), variables, name, strict=strict)
             self._add_host_to_composed_groups(self.get_option("groups"), variables, name, strict=strict)
             self._add_host_to_keyed_groups(self.get_option("keyed_groups"), variables, name, strict=strict)
 
-    def _query(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _query(self, entries: list[Entry]) -> list[Entry]:
         expression = self.get_option("query")
         if not expression:
             return entries
@@ -366,67 +390,57 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise AnsibleParserError("query: %r is no JMESPath expression: %s" % (expression, error)) from error
         if not isinstance(taken, list) or not all(isinstance(guest, dict) and "position" in guest for guest in taken):
             raise AnsibleParserError("query: %r does not give a list of guests. Write a filter like [?labels.role == 'web']." % expression)
-        return [entries[guest["position"]] for guest in taken]
+        return [entries[position] for position in dict.fromkeys(guest["position"] for guest in taken)]
 
-    def _named(self, entries: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
-        """Each guest with its name in the inventory, which is nobody else's."""
+    def _names(self, entries: list[Entry], groups: set[str]) -> list[str]:
+        """For each guest a name in the inventory that is nobody else's: with as much behind it as that takes, and the same at every run."""
+        own = [plain(self._own_name(entry)) for entry in entries]
+        forms = [(name, plain("%s.%s" % (name, entry["host"]))) for name, entry in zip(own, entries, strict=True)]
+        choices = [(*form, plain("%s.%s" % (form[1], entry["guest"]["backend"]))) for form, entry in zip(forms, entries, strict=True)]
+        level = [0] * len(entries)
+        taken = groups | RESERVED | set(self.inventory.groups)
+        while True:
+            names = [choice[at] for choice, at in zip(choices, level, strict=True)]
+            times = Counter(names)
+            clashing = [n for n, name in enumerate(names) if times[name] > 1 or name in taken or self._is_another(name, entries[n])]
+            if not clashing:
+                break
+            for number in clashing:
+                level[number] += 1
+                if level[number] == len(choices[number]):
+                    raise AnsibleParserError(
+                        "hostname: more than one guest would be %s in the inventory. Write a template that tells them apart." % names[number]
+                    )
+        for name, at, first, entry in zip(names, level, own, entries, strict=True):
+            if at:
+                said = "%s is the name of something else in the inventory too: the %s guest on %s is %s there."
+                self.display.warning(said % (first, entry["guest"]["backend"], entry["host"], name))
+        return names
+
+    def _own_name(self, entry: Entry) -> str:
         template = self.get_option("hostname")
-        plain = []
-        for entry in entries:
-            name = entry["guest"]["name"]
-            if template:
-                self.templar.available_variables = {**{key: shielded(value) for key, value in entry["guest"].items()}, "host": entry["host"]}
-                name = str(self.templar.template(template))
-            plain.append(name)
-        named, used = [], set(self.inventory.hosts)
-        for name, entry in zip(plain, entries, strict=True):
-            own = name
-            if plain.count(name) > 1 or name in self.inventory.hosts:
-                own = "%s.%s" % (name, entry["host"])
-                self.display.warning("%s is the name of more than one host: the guest on %s is %s in the inventory." % (name, entry["host"], own))
-            if own in used:
-                own = "%s.%s" % (own, entry["guest"]["backend"])
-            if own in used:
-                raise AnsibleParserError("two guests are %s in the inventory. Set hostname to a template that tells them apart." % own)
-            used.add(own)
-            named.append((own, entry))
-        return named
+        if not template:
+            return str(entry["guest"]["name"])
+        self.templar.available_variables = shielded({**entry["guest"], "host": entry["host"]})
+        try:
+            return str(self.templar.template(template))
+        except AnsibleError as error:
+            raise AnsibleParserError("hostname: %r gives no name for %s: %s" % (template, entry["guest"]["name"], error)) from error
 
-    def _groups(self, guest: Mapping[str, Any], host: str) -> list[str]:
-        by = self.get_option("group_by")
+    def _is_another(self, name: str, entry: Entry) -> bool:
+        """Whether the inventory has a host of that name which is not this very guest, found by another file."""
+        host = self.inventory.hosts.get(name)
+        if host is None:
+            return False
+        there = host.vars.get("kraal_guest") or {}
+        return (there.get("backend"), there.get("id"), host.vars.get("kraal_host")) != (entry["guest"]["backend"], entry["guest"]["id"], entry["host"])
+
+    def _groups(self, entry: Entry) -> list[str]:
+        by, guest = self.get_option("group_by"), entry["guest"]
         groups = [guest["backend"]] if "backend" in by else []
-        groups += ["host_%s" % host] if "host" in by else []
+        groups += ["host_%s" % entry["host"]] if "host" in by else []
         groups += ["state_%s" % guest["state"]] if "state" in by else []
         # Our own notes on an image's origin stand in labels too; they group nothing.
-        labels = sorted(pair for pair in guest["labels"].items() if not pair[0].startswith("kraal.virt."))
+        labels = sorted(pair for pair in guest["labels"].items() if not pair[0].startswith("kraal.virt.") and len(pair[1]) <= LONGEST_VALUE)
         groups += ["label_%s_%s" % pair for pair in labels] if "label" in by else []
         return groups
-
-
-def is_local(host: Mapping[str, Any]) -> bool:
-    """Whether that host is this machine."""
-    return (host.get("connection") or ("local" if host["name"] == "localhost" and not host.get("address") else "ssh")) == "local"
-
-
-def ssh_command(host: Mapping[str, Any], connect_timeout: int) -> list[str]:
-    """ssh to that host, which never asks anything. No ControlMaster: its background process would keep our pipes open."""
-    command = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=%d" % connect_timeout]
-    if not constants.HOST_KEY_CHECKING:
-        command += ["-o", "StrictHostKeyChecking=no"]
-    for flag, key in (("-l", "user"), ("-p", "port"), ("-i", "private_key_file")):
-        if host.get(key):
-            command += [flag, str(host[key])]
-    return [*command, *shlex.split(str(host.get("ssh_args") or "")), "--", str(host.get("address") or host["name"])]
-
-
-def _way(host: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables with which the connection plugin finds the guest's host."""
-    if "docker_host" in host:
-        fields = {"docker_host": "docker_host", "tls_ca": "tls_ca", "tls_cert": "tls_cert", "tls_key": "tls_key"}
-        return {"ansible_guest_host_connection": "local", **{"ansible_guest_" + key: host[field] for key, field in fields.items() if host.get(field)}}
-    if is_local(host):
-        way: dict[str, Any] = {"ansible_guest_host_connection": "local"}
-    else:
-        way = {"ansible_guest_host_connection": "ssh", "ansible_guest_host_address": host.get("address") or host["name"]}
-        way.update({"ansible_guest_host_" + key: host[key] for key in ("user", "port", "private_key_file", "ssh_args") if host.get(key)})
-    return {**way, "ansible_guest_host_become": True} if host.get("become") else way

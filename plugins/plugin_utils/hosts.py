@@ -1,0 +1,139 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The hosts that an inventory of guests asks, how each is reached, and what it says. For the controller."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.parsing.convert_bool import boolean
+
+from ansible_collections.kraal.virt.plugins.module_utils.discovery import found_in
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
+
+PYTHON = "/usr/bin/python3"
+#: ssh's own code for what went wrong before the command ran.
+SSH_FAILED = 255
+
+#: The fields of a host, and the variables that say the same of a host of the inventory.
+VARIABLES = {
+    "address": "ansible_host",
+    "user": "ansible_user",
+    "port": "ansible_port",
+    "private_key_file": "ansible_ssh_private_key_file",
+    "ssh_args": "ansible_ssh_common_args",
+    "python": "ansible_python_interpreter",
+    "become": "ansible_become",
+    "connection": "ansible_connection",
+    "become_method": "ansible_become_method",
+}
+HOST = frozenset({"name", *VARIABLES} - {"become_method"})
+ENDPOINT = frozenset({"name", "backend", "docker_host", "tls_ca", "tls_cert", "tls_key"})
+
+_CONNECTIONS = {"local": "local", "ansible.builtin.local": "local", "ssh": "ssh", "smart": "ssh", "ansible.builtin.ssh": "ssh"}
+_SUDO = ("sudo", "ansible.builtin.sudo")
+
+
+def checked(option: str, entry: Any, known: frozenset[str], needed: set[str]) -> dict[str, Any]:
+    """An entry of ``hosts`` or ``endpoints``, whose suboptions Ansible does not check. Raises KraalError."""
+    if not isinstance(entry, Mapping):
+        raise KraalError("%s: %r is no mapping" % (option, entry), remedy="Give each a name, like {name: localhost}")
+    for key in needed:
+        if not isinstance(entry.get(key), str) or not entry[key]:
+            raise KraalError("%s: %r lacks %s" % (option, dict(entry), key), remedy="Add it")
+    unknown = sorted(set(map(str, entry)) - known)
+    if unknown:
+        raise KraalError("%s: %s does not have %s" % (option, entry["name"], ", ".join(unknown)), remedy="Known are " + ", ".join(sorted(known)))
+    host = {key: value for key, value in entry.items() if value is not None}
+    if host.get("connection", "ssh") not in ("local", "ssh"):
+        raise KraalError("%s: %s has the connection %r" % (option, host["name"], host["connection"]), remedy="Write local or ssh")
+    return _typed(host, "%s: %s" % (option, host["name"]))
+
+
+def from_variables(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """A host of the inventory in the form of an entry of ``hosts``. Raises KraalError for what cannot be used to ask it."""
+    host = {field: variables[key] for field, key in VARIABLES.items() if variables.get(key) is not None}
+    if not str(host.get("python", PYTHON)).startswith("/"):
+        del host["python"]  # a way to find one, like auto
+    host = _typed({"name": name, **host}, name)
+    connection, method = host.pop("connection", None), host.pop("become_method", _SUDO[0])
+    if connection is not None:
+        if connection not in _CONNECTIONS:
+            raise KraalError("it is reached by %s" % connection, remedy="Only local and ssh can be used to ask a host for its guests")
+        host["connection"] = _CONNECTIONS[connection]
+    if host.get("become") and method not in _SUDO:
+        raise KraalError("it becomes root by %s" % method, remedy="Only sudo can be used to ask a host for its guests")
+    return host
+
+
+def _typed(host: dict[str, Any], place: str) -> dict[str, Any]:
+    try:
+        if "become" in host:
+            host["become"] = boolean(host["become"])
+        if "port" in host:
+            host["port"] = int(host["port"])
+    except (TypeError, ValueError) as error:
+        raise KraalError("%s: %s" % (place, error), remedy="Write a number for port, and true or false for become") from error
+    return host
+
+
+def is_local(host: Mapping[str, Any]) -> bool:
+    """Whether that host is this machine."""
+    return (host.get("connection") or ("local" if host["name"] == "localhost" and not host.get("address") else "ssh")) == "local"
+
+
+def ssh_command(host: Mapping[str, Any], connect_timeout: int, host_key_checking: bool) -> list[str]:
+    """ssh to that host, which never asks anything. No ControlMaster: its background process would keep our pipes open."""
+    # Of an option that is given twice, ssh takes the first: the user's own stand before ours.
+    command = ["ssh", *shlex.split(str(host.get("ssh_args") or "")), "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=%d" % connect_timeout]
+    if not host_key_checking:
+        command += ["-o", "StrictHostKeyChecking=no"]
+    for flag, key in (("-l", "user"), ("-p", "port"), ("-i", "private_key_file")):
+        if host.get(key):
+            command += [flag, str(host[key])]
+    return [*command, "--", str(host.get("address") or host["name"])]
+
+
+def ask(host: Mapping[str, Any], program: str, *, timeout: int, connect_timeout: int, host_key_checking: bool) -> dict[str, Any]:
+    """Run the program on that host, and give what it found. Raises KraalError."""
+    python, local = str(host.get("python") or PYTHON), is_local(host)
+    if local and not Path(python).exists():
+        python = sys.executable
+    # Isolated: no module may come from the directory that this happens to run in, least of all as root.
+    command = [*(["sudo", "-n", "--"] if host.get("become") else []), python, "-I", "-"]
+    if not local:
+        command = [*ssh_command(host, connect_timeout, host_key_checking), shlex.join(command)]
+        timeout += connect_timeout
+    try:
+        done = subprocess.run(command, input=program, capture_output=True, encoding="utf-8", errors="replace", timeout=timeout, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise KraalError("it gave no answer within %d seconds" % timeout, remedy="Look at what the host does, or allow a longer timeout") from error
+    except OSError as error:
+        raise KraalError("%s cannot be run: %s" % (command[0], error.strerror), remedy="Install it") from error
+    try:
+        return found_in(done.stdout)
+    except ValueError as error:
+        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1].rstrip(".")
+        if not local and done.returncode == SSH_FAILED:
+            raise KraalError("no connection: %s" % said, remedy="See that ssh reaches it without asking for anything") from error
+        raise KraalError("the discovery ended with code %d: %s" % (done.returncode, said), remedy="It runs %s, 3.9 or later" % python) from error
+
+
+def way_to(host: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables with which the connection plugin finds the guests of that host or endpoint."""
+    if "docker_host" in host:
+        fields = ("docker_host", "tls_ca", "tls_cert", "tls_key")
+        return {"ansible_guest_host_connection": "local", **{"ansible_guest_" + key: host[key] for key in fields if host.get(key)}}
+    if is_local(host):
+        way: dict[str, Any] = {"ansible_guest_host_connection": "local"}
+    else:
+        way = {"ansible_guest_host_connection": "ssh", "ansible_guest_host_address": host.get("address") or host["name"]}
+        way.update({"ansible_guest_host_" + key: host[key] for key in ("user", "port", "private_key_file", "ssh_args") if host.get(key)})
+    return {**way, "ansible_guest_host_become": True} if host.get("become") else way
