@@ -164,6 +164,8 @@ def refusal(status: int, message: str) -> BackendError:
         remedy = "The disk of the engine's data root is full: free space there, or move the data root"
     elif "port is already allocated" in lower or "address already in use" in lower:
         remedy = "Choose another host port, or end what listens there"
+    elif "bind source path does not exist" in lower:
+        remedy = "Make that path on the engine's host first, or name a volume"
     elif "no such image" in lower:
         remedy = "Pull, build or import the image first (docker_image)"
     elif "unauthorized" in lower or "no basic auth credentials" in lower or "authentication required" in lower:

@@ -61,6 +61,8 @@ def replacement(want: Spec, have: Container, changes: Sequence[Difference]) -> d
         networks = read_networks(have.data)
     _write(body, changed)
     mode = body["HostConfig"].get("NetworkMode")
+    if have.data["HostConfig"].get("NetworkMode") == "host" != mode and "hostname" not in want.values:
+        body["Config"].pop("Hostname", None)
     if "network_mode" not in want.values and networks and mode not in networks:
         body["HostConfig"]["NetworkMode"] = next(iter(networks))
     if str(body["HostConfig"].get("NetworkMode")).partition(":")[0] in ("host", "none", "container"):
@@ -148,7 +150,9 @@ def _carried_config(have: Container) -> dict[str, Any]:
         kept["Entrypoint"] = config.get("Entrypoint") or [""]
     if own_command(have):
         kept["Cmd"] = config.get("Cmd") or []
-    if config.get("Hostname") and not have.id.startswith(config["Hostname"]):
+    # In another container's network the name is that one's: it comes with the network, and is refused beside it.
+    borrowed = str(have.data["HostConfig"].get("NetworkMode")).startswith("container:")
+    if config.get("Hostname") and not borrowed and not have.id.startswith(config["Hostname"]):
         kept["Hostname"] = config["Hostname"]
     if config.get("MacAddress"):
         kept["MacAddress"] = config["MacAddress"]

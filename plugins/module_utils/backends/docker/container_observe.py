@@ -72,6 +72,8 @@ class Seen:
     #: What their registries say of images that may have to be pulled, by name: a digest, or why there is none.
     remote: dict[str, str | BackendError] = field(default_factory=dict)
     networks: frozenset[str] | None = None
+    #: The ids of all containers, by name: others than those that are spoken of may be joined.
+    ids: dict[str, str] = field(default_factory=dict)
     claims: list[Claim] = field(default_factory=list)
     #: The names of the containers that use a volume.
     volume_users: dict[str, set[str]] = field(default_factory=dict)
@@ -102,7 +104,7 @@ def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
         names = {want.name for want in wants}
         mine = {name for name in summaries if name in names or owner_of(name) in names}
     inspected = engine.inspect_all("containers", [summaries[name]["Id"] for name in sorted(mine)])
-    seen = Seen()
+    seen = Seen(ids={name: str(summary["Id"]) for name, summary in summaries.items()})
     living = [want for want in wants or () if want.state != "absent"]
     if living:
         seen.images = ImageIndex(engine.get("/images/json"))

@@ -112,11 +112,22 @@ def differences(want: Spec, seen: Seen, have: Container) -> list[Difference]:
     if values.get("memory_swap") == 0:
         # The engine's own default, which it writes down as a number.
         values["memory_swap"] = 2 * values.get("memory", have.data["HostConfig"].get("Memory") or 0)
+    for name in ("network_mode", "pid_mode", "ipc_mode"):
+        # The engine writes the id of the container whose namespace is shared.
+        if name in values and _joins(str(values[name]), str(observed[name]), seen):
+            observed[name] = values[name]
     purge = want.purge
     if values.get("log_driver", observed.get("log_driver")) != observed.get("log_driver"):
         # Another driver does not know the options of the one before.
         purge = purge | {"log_options"}
     return compared(CONTAINERS, Spec(want.name, want.state, values, purge), observed)
+
+
+def _joins(want: str, have: str, seen: Seen) -> bool:
+    """Whether both are the namespace of one container, called by its name or by an id."""
+    kind, _colon, name = want.partition(":")
+    other, _colon, key = have.partition(":")
+    return kind == other == "container" and bool(name) and (seen.ids.get(name) == key or key.startswith(name))
 
 
 def _image_name(have: Container) -> Reference:
@@ -158,7 +169,7 @@ def _changes(want: Spec, seen: Seen, have: Container, before: str) -> Iterator[S
     _check_networks(want, seen)
     found = differences(want, seen, have)
     now, target = state_of(have.data), target_state(want, before)
-    dear = [each for each in found if isinstance(each.option, ContainerOption) and each.option.cost(each.value) == Disruption.RECREATE]
+    dear = [each for each in found if _cost(each, have) == Disruption.RECREATE]
     if target != "stopped" and (now == "stopped" or dear):
         _check_ports(want, seen, want.values.get("ports") or {})
     if dear:
@@ -175,6 +186,19 @@ def _changes(want: Spec, seen: Seen, have: Container, before: str) -> Iterator[S
             action = "attach" if part.before is None else "detach" if part.after is None else "reattach"
             yield Step(want.name, action, "networks[%s]" % part.key, part.before, part.after, Disruption.LIVE)
     yield from _power(want.name, now, target)
+
+
+def _cost(difference: Difference, have: Container) -> Disruption:
+    """What it costs to bring this about in this very container."""
+    option = difference.option
+    if option.name == "networks" and alone(str(have.data["HostConfig"].get("NetworkMode"))):
+        return Disruption.RECREATE
+    return option.cost(difference.value) if isinstance(option, ContainerOption) else option.change
+
+
+def alone(mode: str) -> bool:
+    """Whether a container in this network mode can be connected to no network."""
+    return mode.partition(":")[0] in ("host", "none", "container")
 
 
 def _set(name: str, limits: Sequence[Difference]) -> Step:
@@ -218,7 +242,7 @@ def _check_networks(want: Spec, seen: Seen) -> None:
     for network in want.values.get("networks") or {}:
         if seen.networks is not None and network not in seen.networks:
             raise InvalidOption("networks[%s]" % network, network, "does not exist", remedy="Make it with docker_network first, or name another")
-    if want.values.get("networks") and str(want.values.get("network_mode", "")).partition(":")[0] in ("host", "none", "container"):
+    if want.values.get("networks") and alone(str(want.values.get("network_mode"))):
         raise InvalidOption("network_mode", want.values["network_mode"], "goes with no networks", remedy="Set either networks or network_mode")
 
 
