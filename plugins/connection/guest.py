@@ -15,7 +15,10 @@ description:
   - The guest's host is this machine, or another that is reached over P(ansible.builtin.ssh#connection), whose connections persist as usual.
   - The inventory plugin P(kraal.virt.guests#inventory) sets all that is needed.
 notes:
-  - For Docker, the host needs the docker command, and the guest a shell; C(cat) in the guest moves files.
+  - For Docker, the host needs the docker command, and the guest C(/bin/sh); C(cat), C(head) and C(tail) in the guest move files.
+  - Over ssh, what the configuration says of ssh connections holds for the one to the host, such as C(timeout), C(host_key_checking) and C(ssh_args).
+    Not so the user and the port, since a user that is set for the guests is none of the host's.
+  - Becoming another user happens in the guest, with the become plugin that the task names. O(host_become) is for the host.
 options:
   guest:
     description: The guest's name on its host.
@@ -112,6 +115,20 @@ options:
       - name: ansible_guest_tls_key
 """
 
+EXAMPLES = r"""
+# An inventory without the inventory plugin: a container on this machine, and one on another host
+all:
+  vars:
+    ansible_connection: kraal.virt.guest
+  hosts:
+    web-1:
+    db-1:
+      ansible_guest_host_connection: ssh
+      ansible_guest_host_address: 192.0.2.10
+      ansible_guest_host_user: admin
+      ansible_guest_host_become: true
+"""
+
 import shlex
 from collections.abc import Callable
 from typing import Any
@@ -119,6 +136,17 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
 from ansible.plugins.connection import ConnectionBase
 from ansible.plugins.loader import connection_loader
+
+#: So much of a file is moved at a time, and held in memory.
+CHUNK = 16 * 1024 * 1024
+
+#: ssh ends with this code when it failed itself, so a command that ends with it must say so in another way.
+SSH_FAILED = 255
+SAID_SO = "\nkraal.virt: the command itself ended with code 255\n"
+KEEP_CODE = '"$@"; code=$?; [ $code -ne 255 ] || { printf %%s %s >&2; code=254; }; exit $code' % shlex.quote(SAID_SO)
+
+#: What a shell says when it found no such command, or could not run it; docker exec says the same of the shell.
+NOT_RUN = (126, 127)
 
 
 class Connection(ConnectionBase):
@@ -135,24 +163,26 @@ class Connection(ConnectionBase):
         if self._host is None:
             kind = self.get_option("host_connection")
             self._host = connection_loader.get("ansible.builtin." + kind, self._play_context, "/dev/null")
-            options = {
-                "host": self.get_option("host_address"),
-                "remote_user": self.get_option("host_user"),
-                "port": self.get_option("host_port"),
-                "private_key_file": self.get_option("host_private_key_file"),
-                "ssh_common_args": self.get_option("host_ssh_args"),
-            }
-            self._host.set_options(direct={key: value for key, value in options.items() if kind == "ssh" and value is not None})
+            self._host.set_options(direct=self._ssh_options() if kind == "ssh" else {})
             self._connected = True
         return self
+
+    def _ssh_options(self) -> dict[str, Any]:
+        if not self.get_option("host_address"):
+            raise AnsibleError("%s: ssh does not know where its host is. Set ansible_guest_host_address." % self._who())
+        # Set even where they are None: what is configured for the guests is not meant. A terminal on the host would not be the guest's.
+        options = {"remote_user": self.get_option("host_user"), "port": self.get_option("host_port"), "use_tty": False}
+        others = {"host": "host_address", "private_key_file": "host_private_key_file", "ssh_common_args": "host_ssh_args"}
+        return {**options, **{key: self.get_option(own) for key, own in others.items() if self.get_option(own) is not None}}
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         """Run a command line in the guest's shell."""
         super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
         self._connect()
         code, out, err = self._in_guest(["/bin/sh", "-c", cmd], in_data, sudoable)
-        if code != 0 and not out:
-            self._fail_if_down()
+        # What gave an answer was there to give it.
+        if code in NOT_RUN or (code != 0 and not out):
+            self._fail_if_down(code)
         return code, out, err
 
     def put_file(self, in_path: str, out_path: str) -> None:
@@ -161,27 +191,37 @@ class Connection(ConnectionBase):
         self._connect()
         try:
             with open(in_path, "rb") as file:
-                content = file.read()
+                # An empty input is none to Ansible's own connections, which then leave the stream open.
+                content = file.read(CHUNK)
+                self._write(out_path, 'cat > "$1"' if content else ': > "$1"', content)
+                while content := file.read(CHUNK):
+                    self._write(out_path, 'cat >> "$1"', content)
         except FileNotFoundError as error:
             raise AnsibleFileNotFound("%s: there is no file %s on the controller" % (self._who(), in_path)) from error
-        # An empty input is none to Ansible's own connections, which then leave the stream open.
-        script = 'cat > "$1"' if content else ': > "$1"'
-        code, _out, err = self._in_guest(["/bin/sh", "-c", script, "sh", out_path], content or None, False)
-        self._check(code, err, "the file %s could not be written" % out_path)
+
+    def _write(self, path: str, script: str, content: bytes) -> None:
+        code, _out, err = self._in_guest(["/bin/sh", "-c", script, "sh", path], content or None, False)
+        self._check(code, err, "the file %s could not be written" % path)
 
     def fetch_file(self, in_path: str, out_path: str) -> None:
         """Bring a file from the guest."""
         super().fetch_file(in_path, out_path)
         self._connect()
-        code, out, err = self._in_guest(["/bin/sh", "-c", 'cat "$1"', "sh", in_path], None, False)
-        self._check(code, err, "the file %s could not be read" % in_path)
+        # A directory can be opened like a file, and is found out too late to say so.
+        script = '[ ! -d "$1" ] || { echo "it is a directory" >&2; exit 1; }; exec < "$1" && tail -c "+$2" | head -c "$3"'
         with open(out_path, "wb") as file:
-            file.write(out)
+            while True:
+                argv = ["/bin/sh", "-c", script, "sh", in_path, str(file.tell() + 1), str(CHUNK)]
+                code, out, err = self._in_guest(argv, None, False)
+                self._check(code, err, "the file %s could not be read" % in_path)
+                file.write(out)
+                if len(out) < CHUNK:
+                    return
 
     def reset(self) -> None:
         """Let go of the host's connection, so that it is made anew."""
-        if self._host is not None and hasattr(self._host, "reset"):
-            self._host.reset()
+        self._connect()
+        self._host.reset()
         self.close()
 
     def close(self) -> None:
@@ -199,12 +239,17 @@ class Connection(ConnectionBase):
     def _in_guest(self, argv: list[str], in_data: bytes | None, sudoable: bool) -> tuple[int, bytes, bytes]:
         enter: Callable[[], list[str]] = {"docker": self._docker_exec}[self.get_option("backend")]
         self._host.set_become_plugin(self.become if sudoable else None)
-        code, out, err = self._on_host([*enter(), *argv], in_data, sudoable)
-        return code, out, err
+        return self._on_host([*enter(), *argv], in_data, sudoable)
 
     def _on_host(self, argv: list[str], in_data: bytes | None, sudoable: bool) -> tuple[int, bytes, bytes]:
-        become = ["sudo", "-n"] if self.get_option("host_become") else []
-        code, out, err = self._host.exec_command(shlex.join([*become, *argv]), in_data=in_data, sudoable=sudoable)
+        become = ["sudo", "-n", "--"] if self.get_option("host_become") else []
+        keep = ["/bin/sh", "-c", KEEP_CODE, "sh"] if self.get_option("host_connection") == "ssh" else []
+        try:
+            code, out, err = self._host.exec_command(shlex.join([*keep, *become, *argv]), in_data=in_data, sudoable=sudoable)
+        except AnsibleConnectionFailure as error:
+            raise AnsibleConnectionFailure("%s: %s" % (self._who(), error)) from error
+        if code == SSH_FAILED - 1 and err.endswith(SAID_SO.encode()):
+            return SSH_FAILED, out, err[: -len(SAID_SO)]
         return int(code), out, err
 
     def _docker(self) -> list[str]:
@@ -224,16 +269,21 @@ class Connection(ConnectionBase):
 
     def _check(self, code: int, err: bytes, what: str) -> None:
         if code != 0:
-            self._fail_if_down()
+            self._fail_if_down(code)
             raise AnsibleError("%s: %s: %s" % (self._who(), what, err.decode(errors="replace").strip()))
 
-    def _fail_if_down(self) -> None:
-        """A command that failed without a word may have failed for want of a guest: ask the engine, rather than guess from words."""
+    def _fail_if_down(self, failed: int) -> None:
+        """A command may have failed for want of a guest, or of a shell in it: ask the engine, rather than guess from words."""
         self._host.set_become_plugin(None)
         argv = [*self._docker(), "container", "inspect", "--format", "{{.State.Status}}", "--", self.get_option("guest")]
         code, out, err = self._on_host(argv, None, False)
         status = out.decode(errors="replace").strip()
         if code == 0 and status == "running":
+            if failed in NOT_RUN:
+                code, out, err = self._on_host([*self._docker_exec(), "/bin/sh", "-c", ":"], None, False)
+                if code != 0:
+                    said = (err.strip() or out.strip()).decode(errors="replace")
+                    raise AnsibleConnectionFailure("%s: no shell can be run in it: %s" % (self._who(), said))
             return
         if code == 0:
             raise AnsibleConnectionFailure("%s: it is %s. Start it, or read the inventory again." % (self._who(), status))
