@@ -38,11 +38,48 @@ def _core() -> tempfile.TemporaryDirectory[str]:
     return directory
 
 
-def _python_name(name: str) -> str:
+def python_name(name: str) -> str:
+    """Where Python finds the module of that FQCN."""
     namespace, collection, module = name.split(".", 2)
     if (namespace, collection) == ("ansible", "builtin"):
         return f"ansible.modules.{module}"
     return f"ansible_collections.{namespace}.{collection}.plugins.modules.{module}"
+
+
+def module_environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment in which a module runs."""
+    return environment({"PYTHONPATH": os.pathsep.join([_core().name, str(COLLECTIONS)]), **(env or {})})
+
+
+def module_input(name: str, args: Mapping[str, Any] | None, scratch: str, *, check: bool = False, diff: bool = False, verbosity: int = 0) -> str:
+    """What Ansible hands to a module."""
+    params = {
+        **(args or {}),
+        "_ansible_check_mode": check,
+        "_ansible_diff": diff,
+        "_ansible_verbosity": verbosity,
+        "_ansible_debug": False,
+        "_ansible_no_log": False,
+        "_ansible_keep_remote_files": False,
+        "_ansible_module_name": name,
+        "_ansible_version": ansible_version,
+        "_ansible_shell_executable": "/bin/sh",
+        "_ansible_syslog_facility": "LOG_USER",
+        "_ansible_selinux_special_fs": ["fuse", "nfs", "vboxsf", "ramfs", "9p", "vfat"],
+        "_ansible_socket": None,
+        "_ansible_target_log_info": None,
+        "_ansible_tracebacks_for": [],
+        "_ansible_remote_tmp": scratch,
+        "_ansible_tmpdir": scratch,
+    }
+    return json.dumps({"ANSIBLE_MODULE_ARGS": params})
+
+
+def as_result(rc: int, stdout: str, stderr: str) -> Result:
+    """What a module printed, read."""
+    start = stdout.find("{")
+    data: dict[str, Any] = json.loads(stdout[start:]) if start >= 0 else {}
+    return Result(rc, bool(data.get("changed", False)), bool(data.get("failed", rc != 0)), data, stdout, stderr, skipped=bool(data.get("skipped", False)))
 
 
 class ModuleProcess:
@@ -60,29 +97,10 @@ class ModuleProcess:
         verbosity: int = 0,
     ) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="kt-module-")
-        params = {
-            **(args or {}),
-            "_ansible_check_mode": check,
-            "_ansible_diff": diff,
-            "_ansible_verbosity": verbosity,
-            "_ansible_debug": False,
-            "_ansible_no_log": False,
-            "_ansible_keep_remote_files": False,
-            "_ansible_module_name": name,
-            "_ansible_version": ansible_version,
-            "_ansible_shell_executable": "/bin/sh",
-            "_ansible_syslog_facility": "LOG_USER",
-            "_ansible_selinux_special_fs": ["fuse", "nfs", "vboxsf", "ramfs", "9p", "vfat"],
-            "_ansible_socket": None,
-            "_ansible_target_log_info": None,
-            "_ansible_tracebacks_for": [],
-            "_ansible_remote_tmp": self._scratch.name,
-            "_ansible_tmpdir": self._scratch.name,
-        }
-        full = environment({"PYTHONPATH": os.pathsep.join([_core().name, str(COLLECTIONS)]), **(env or {})})
+        full = module_environment(env)
         # -m, because a file run by its path puts its own directory first on the import path: a module named like a library would hide it.
         self.process = subprocess.Popen(
-            [interpreter, "-m", _python_name(name)],
+            [interpreter, "-m", python_name(name)],
             cwd=self._scratch.name,
             env=full,
             stdin=subprocess.PIPE,
@@ -91,7 +109,7 @@ class ModuleProcess:
             text=True,
             start_new_session=True,
         )
-        self._input = json.dumps({"ANSIBLE_MODULE_ARGS": params})
+        self._input = module_input(name, args, self._scratch.name, check=check, diff=diff, verbosity=verbosity)
 
     @property
     def pid(self) -> int:
@@ -119,10 +137,7 @@ class ModuleProcess:
             raise
         finally:
             self._scratch.cleanup()
-        start = stdout.find("{")
-        data: dict[str, Any] = json.loads(stdout[start:]) if start >= 0 else {}
-        failed = bool(data.get("failed", self.process.returncode != 0))
-        return Result(self.process.returncode, bool(data.get("changed", False)), failed, data, stdout, stderr, skipped=bool(data.get("skipped", False)))
+        return as_result(self.process.returncode, stdout, stderr)
 
     def __enter__(self) -> ModuleProcess:
         return self

@@ -1,0 +1,95 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every option of docker_container keeps the four promises on a real daemon: create, again, change, again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import pytest
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_options import CONTAINERS
+
+from .driver import Driver, actions, fill
+from .options import ROWS, Row
+
+
+@pytest.fixture
+def words(driver: Driver, worker_id: str, tmp_path, request) -> Mapping[str, str]:
+    """What the <words> of the table stand for; networks are made for the rows that have them."""
+    number = int(worker_id.removeprefix("gw")) if worker_id.startswith("gw") else 0
+    profile = tmp_path / "seccomp.json"
+    profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW"}), encoding="utf-8")
+    ids, images = driver.images.ids, driver.images
+    found = {
+        "one": images.one, "two": images.two, "one-id": ids[images.one], "two-id": ids[images.two], "two-hex": ids[images.two].partition(":")[2],
+        "two-short": ids[images.two][:19], "vol1": driver.scratch("vol1"), "vol2": driver.scratch("vol2"), "net1": driver.scratch("net1"),
+        "net2": driver.scratch("net2"), "dir": str(tmp_path), "profile": str(profile), "port": str(2350 + number), "addr": f"10.213.{number}",
+    }  # fmt: skip
+    if request.getfixturevalue("row").option == "networks":
+        driver.api.create_network(found["net1"])
+        driver.api.create_network(found["net2"], ipam={"Config": [{"Subnet": f"{found['addr']}.0/24"}]})
+    return found
+
+
+def test_no_option_is_without_a_row() -> None:
+    assert {option.name for option in CONTAINERS.options} == {row.option for row in ROWS}
+
+
+def test_purge_is_tested_for_each_option_that_has_it() -> None:
+    assert {option.name for option in CONTAINERS.options if option.kind.merges} == {row.option for row in ROWS if row.purge}
+
+
+def _look(driver: Driver, row: Row, words: Mapping[str, str], which: int) -> None:
+    seen, wanted = row.look(driver.inspect()), fill(row.seen[which], words)
+    assert _plain(seen) == _plain(wanted)
+    if row.inside:
+        assert driver.inside(*row.inside[0]) == row.inside[1 + which]
+
+
+def _plain(value):
+    """Tuples as lists."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return {key: _plain(entry) for key, entry in value.items()} if isinstance(value, Mapping) else value
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+def test_create_again_change_again(row: Row, driver: Driver, words: Mapping[str, str]) -> None:
+    extra = fill(dict(row.extra), words)
+    first, second = ({**extra, row.option: fill(value, words)} for value in (row.first, row.second))
+    stopped = extra.get("state") == "present"
+
+    made = driver.do(**first)
+    assert actions(made) == (["create"] if stopped else ["create", "start state"])
+    _look(driver, row, words, 0)
+    driver.again(**first)
+
+    old = driver.inspect()
+    changed = driver.do(**second)
+    assert changed["plan"], "the second value is no change"
+    assert any(step["key"].startswith(row.option) or any(key.startswith(row.option) for key in step["after"] or {}) for step in changed["plan"])
+    _check_cost(driver, old, changed, row.live)
+    _look(driver, row, words, 1)
+    for value in (row.second, *row.same):
+        driver.again(**extra, **{row.option: fill(value, words)})
+
+    if row.purge:
+        old = driver.inspect()
+        _check_cost(driver, old, driver.do(**first, purge=[row.option]), row.purge_live)
+        _look(driver, row, words, 0)
+        driver.again(**first, purge=[row.option])
+    assert driver.mine() == [driver.word]
+
+
+def _check_cost(driver: Driver, old: Mapping, result, live: bool) -> None:
+    """A live change leaves the container and its process alone; another one makes a new container of the same name."""
+    new = driver.inspect()
+    assert {step["disruption"] for step in result["plan"]} == {"live" if live else "recreate"}
+    if live:
+        assert (new["Id"], new["State"]["StartedAt"], new["State"]["Pid"]) == (old["Id"], old["State"]["StartedAt"], old["State"]["Pid"])
+    else:
+        assert actions(result) == ["recreate"]
+        assert new["Id"] != old["Id"] and new["Name"] == old["Name"]
+    assert new["State"]["Status"] == old["State"]["Status"]
