@@ -1,0 +1,133 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How an inventory's hosts are read and reached."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+import pytest
+
+from ansible_collections.kraal.virt.plugins.module_utils.discovery import payload
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
+from ansible_collections.kraal.virt.plugins.plugin_utils import hosts
+
+
+def entry(**fields: object) -> dict[str, object]:
+    return hosts.checked("hosts", fields, hosts.HOST, {"name"})
+
+
+def ask(host: dict[str, object], program: str, timeout: int = 20) -> dict[str, object]:
+    return hosts.ask(host, program, timeout=timeout, connect_timeout=2, host_key_checking=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("localhost", "is no mapping"),
+        ({"address": "192.0.2.1"}, "lacks name"),
+        ({"name": 5}, "lacks name"),
+        ({"name": "a", "adress": "192.0.2.1"}, "does not have adress"),
+        ({"name": "a", "docker_host": "tcp://192.0.2.1"}, "does not have docker_host"),
+        ({"name": "a", "port": "ssh"}, "port"),
+        ({"name": "a", "become": "perhaps"}, "become"),
+        ({"name": "a", "connection": "docker"}, "connection 'docker'"),
+    ],
+)
+def test_bad_entries(given: object, why: str) -> None:
+    with pytest.raises(KraalError, match=why):
+        hosts.checked("hosts", given, hosts.HOST, {"name"})
+
+
+def test_types_are_those_of_the_options() -> None:
+    assert entry(name="a", port="2222", become="yes", user=None) == {"name": "a", "port": 2222, "become": True}
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, {}),
+        ({"ansible_host": "192.0.2.1", "ansible_port": "22"}, {"address": "192.0.2.1", "port": 22}),
+        ({"ansible_connection": "ansible.builtin.local"}, {"connection": "local"}),
+        ({"ansible_connection": "smart"}, {"connection": "ssh"}),
+        ({"ansible_python_interpreter": "auto_silent"}, {}),
+        ({"ansible_python_interpreter": "/opt/python"}, {"python": "/opt/python"}),
+        ({"ansible_become": "true", "ansible_become_method": "sudo"}, {"become": True}),
+        ({"ansible_become": False, "ansible_become_method": "su"}, {"become": False}),
+    ],
+)
+def test_hosts_of_the_inventory(variables: dict[str, object], expected: dict[str, object]) -> None:
+    assert hosts.from_variables("h", variables) == {"name": "h", **expected}
+
+
+@pytest.mark.parametrize("variables", [{"ansible_connection": "community.docker.docker"}, {"ansible_become": True, "ansible_become_method": "su"}])
+def test_hosts_that_cannot_be_asked(variables: dict[str, object]) -> None:
+    with pytest.raises(KraalError, match="Only (local and ssh|sudo) can be used"):
+        hosts.from_variables("h", variables)
+
+
+def test_what_is_local() -> None:
+    assert hosts.is_local(entry(name="localhost"))
+    assert hosts.is_local(entry(name="here", connection="local"))
+    assert not hosts.is_local(entry(name="localhost", connection="ssh"))
+    assert not hosts.is_local(entry(name="localhost", address="192.0.2.1"))
+    assert not hosts.is_local(entry(name="there"))
+
+
+def test_ssh_command_ends_with_the_address_and_puts_the_users_options_first() -> None:
+    host = entry(name="h", address="192.0.2.1", user="admin", port=2222, private_key_file="/k", ssh_args="-o 'ProxyCommand=nc %h' -o ConnectTimeout=1")
+    command = hosts.ssh_command(host, 7, host_key_checking=False)
+    assert command[-2:] == ["--", "192.0.2.1"]
+    assert command[1:5] == ["-o", "ProxyCommand=nc %h", "-o", "ConnectTimeout=1"]
+    assert {"BatchMode=yes", "ConnectTimeout=7", "StrictHostKeyChecking=no"} <= set(command)
+    assert "-l admin -p 2222 -i /k" in shlex.join(command)
+    assert "StrictHostKeyChecking=no" not in hosts.ssh_command(host, 7, host_key_checking=True)
+
+
+def test_way_to_a_guest() -> None:
+    assert hosts.way_to(entry(name="localhost", become=True)) == {"ansible_guest_host_connection": "local", "ansible_guest_host_become": True}
+    assert hosts.way_to(entry(name="h", port=22)) == {
+        "ansible_guest_host_connection": "ssh",
+        "ansible_guest_host_address": "h",
+        "ansible_guest_host_port": 22,
+    }
+    engine = {"name": "e", "docker_host": "tcp://192.0.2.1:2376", "tls_ca": "/ca"}
+    assert hosts.way_to(engine) == {
+        "ansible_guest_host_connection": "local",
+        "ansible_guest_docker_host": "tcp://192.0.2.1:2376",
+        "ansible_guest_tls_ca": "/ca",
+    }
+
+
+def test_the_discovery_runs_without_ansible_and_without_the_collection(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no backend asked for it finds nothing, and has found its way through its own imports."""
+    monkeypatch.chdir(tmp_path)
+    # What stands in the directory that it happens to run in is not imported.
+    (tmp_path / "json.py").write_text("raise SystemExit('taken from the working directory')\n")
+    assert ask(entry(name="localhost"), payload([])) == {"guests": [], "warnings": []}
+
+
+def test_what_a_host_prints_besides_is_no_answer() -> None:
+    program = "print('Welcome!')\nprint('kraal.virt discovery: {\"guests\": [], \"warnings\": []}')\nprint('Bye')\n"
+    assert ask(entry(name="localhost"), program)["guests"] == []
+
+
+@pytest.mark.parametrize(
+    ("host", "program", "why"),
+    [
+        ({"name": "localhost"}, "raise SystemExit('no luck')", "ended with code 1: no luck.*3.9 or later"),
+        ({"name": "localhost"}, "print('Welcome!')", "it said nothing"),
+        ({"name": "localhost"}, "import time; time.sleep(60)", "no answer within 1 seconds"),
+        ({"name": "h", "address": "127.0.0.1", "port": 1}, "", "no connection: .*refused"),
+    ],
+)
+def test_hosts_that_do_not_answer(host: dict[str, object], program: str, why: str) -> None:
+    with pytest.raises(KraalError, match=why):
+        ask(host, program, timeout=1)
+
+
+def test_a_local_host_without_the_usual_python_takes_ours() -> None:
+    program = "import json, sys\nprint('kraal.virt discovery: ' + json.dumps({'guests': [], 'warnings': [sys.executable]}))"
+    assert ask(entry(name="localhost", python="/nowhere/python3"), program)["warnings"] == [sys.executable]
