@@ -54,6 +54,13 @@ class Resource(Protocol[Seen]):
         """The result form after these steps, as far as it can be known before them. Pure."""
 
 
+class Guests(Resource[Seen], Protocol[Seen]):
+    """A resource whose things are guests: what a fleet has to know beside the plan."""
+
+    def labels(self, name: str, seen: Seen) -> Mapping[str, str]:
+        """The labels of the guest of that name, or of what a run that died has left of it."""
+
+
 @dataclass
 class Outcome:
     """What became of one guest: the same in check and in real mode, but for what only the backend can say."""
@@ -168,7 +175,11 @@ def _perform(works: Sequence[_Work], concurrency: int, max_failures: int | None)
             with guard:
                 failures += 1
 
-    _side_by_side(perform, [work for work in works if work.outcome.error is None], concurrency)
+    ready = [work for work in works if work.outcome.error is None]
+    # A guest that leaves may hold what another needs, a port of the host say.
+    leaving = [work for work in ready if work.want.state in ("absent", "stopped")]
+    _side_by_side(perform, leaving, concurrency)
+    _side_by_side(perform, [work for work in ready if work not in leaving], concurrency)
 
 
 def _verify(works: Sequence[_Work]) -> None:
@@ -177,7 +188,14 @@ def _verify(works: Sequence[_Work]) -> None:
     resources = {id(work.resource): work.resource for work in touched}
     for key, resource in resources.items():
         mine = [work for work in touched if id(work.resource) == key]
-        seen = resource.observe([work.want for work in mine])
+        try:
+            seen = resource.observe([work.want for work in mine])
+        except KraalError as error:
+            for work in mine:
+                # What failed before keeps its own reason; whatever was done, nobody saw it.
+                unseen = KraalError("the plan was performed, but what became of it cannot be seen: " + error.message, remedy=error.remedy)
+                work.outcome.error = work.outcome.error or unseen.about(guest=work.want.name, backend=resource.table.backend)
+            continue
         for work in mine:
             outcome = work.outcome
             outcome.described = resource.describe(work.want.name, seen)
