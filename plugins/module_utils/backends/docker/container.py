@@ -38,8 +38,16 @@ class Containers:
         return observe(self.engine, wants)
 
     def names(self, seen: Seen) -> list[str]:
-        """All containers but those on their way to replace another, or to be replaced."""
-        return sorted(name for name in seen.containers if not owner_of(name))
+        """All containers; one on its way to replace another, or to be replaced, goes by that one's name."""
+        return sorted({owner_of(name) or name for name in seen.containers})
+
+    def labels(self, name: str, seen: Seen) -> Mapping[str, str]:
+        """The labels of all that goes by this name."""
+        found: dict[str, str] = {}
+        for key, container in seen.containers.items():
+            if name in (key, owner_of(key)):
+                found.update(container.data["Config"].get("Labels") or {})
+        return found
 
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
         """See container_plan."""
