@@ -43,11 +43,9 @@ class Containers:
 
     def labels(self, name: str, seen: Seen) -> Mapping[str, str]:
         """The labels of all that goes by this name."""
-        found: dict[str, str] = {}
-        for key, container in seen.containers.items():
-            if name in (key, owner_of(key)):
-                found.update(container.data["Config"].get("Labels") or {})
-        return found
+        aside = seen.replaced(name)
+        found = [aside[1] if aside else None, seen.containers.get(name + NEW), seen.containers.get(name)]
+        return {key: value for each in found if each for key, value in (each.data["Config"].get("Labels") or {}).items()}
 
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
         """See container_plan."""
