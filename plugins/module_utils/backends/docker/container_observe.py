@@ -125,8 +125,7 @@ def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
         seen.networks = frozenset(word for network in engine.get("/networks") for word in (network["Name"], network["Id"]))
     if any(want.state != "stopped" for want in living):
         leaving = {want.name for want in wants or () if want.state in ("absent", "stopped")}
-        here = {name: summary for name, summary in summaries.items() if (owner_of(name) or name) not in leaving}
-        seen.claims = list(_claims(engine, living, seen, here))
+        seen.claims = [claim for claim in _claims(engine, living, seen, summaries) if claim.holder not in leaving]
     for want in living:
         _ask_registry(engine, want, seen)
     return seen
