@@ -177,9 +177,8 @@ def _perform(works: Sequence[_Work], concurrency: int, max_failures: int | None)
 
     ready = [work for work in works if work.outcome.error is None]
     # A guest that leaves may hold what another needs, a port of the host say.
-    leaving = [work for work in ready if work.want.state in ("absent", "stopped")]
-    _side_by_side(perform, leaving, concurrency)
-    _side_by_side(perform, [work for work in ready if work not in leaving], concurrency)
+    for leaves in (True, False):
+        _side_by_side(perform, [work for work in ready if (work.want.state in ("absent", "stopped")) is leaves], concurrency)
 
 
 def _verify(works: Sequence[_Work]) -> None:
