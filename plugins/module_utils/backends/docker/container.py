@@ -59,7 +59,7 @@ class Containers:
     def foresee(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Mapping[str, Any] | None:
         """The guest as it will be."""
         have = seen.containers.get(want.name) or (seen.replaced(want.name) or (None, None))[1]
-        if have is None and want.state == "absent":
+        if want.state == "absent":
             return None
         now = guest_of(have, want.name) if have else None
         guest = foreseen(now, Guest(want.name, "docker"), CONTAINERS.shown(want), steps)
