@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..engine.reconcile import Resource
+from ..engine.reconcile import Guests
 from ..engine.result import Guest
 from ..engine.spec import Table
 
@@ -25,7 +25,7 @@ class Backend:
     table: Table
     #: The argument spec of the options that say how the backend is reached.
     connection: Mapping[str, Any]
-    connect: Callable[[Mapping[str, Any]], Resource[Any]]
+    connect: Callable[[Mapping[str, Any]], Guests[Any]]
 
 
 def _docker_guests(parameters: Mapping[str, Any]) -> list[Guest]:
