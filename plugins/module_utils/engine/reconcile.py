@@ -100,7 +100,8 @@ def reconcile(
     what had not begun by then is left alone and says so. Raises KraalError for what concerns the whole run: two guests of
     one name, a lock that another run holds.
     """
-    check_unique((job.resource.table.backend, want) for job in jobs for want in job.wants)
+    for job in jobs:
+        check_unique((job.resource.table.backend, want) for want in job.wants)
     with _locks(jobs, check, lock_seconds):
         works = [work for planned in _side_by_side(_plan_job, jobs, len(jobs)) for work in planned]
         if not check:
