@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -15,12 +16,15 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from .backends.registry import NAMES, backend
 from .engine.errors import InvalidOption, KraalError
 from .engine.plan import diff_of
-from .engine.reconcile import Job, Outcome, reconcile
+from .engine.reconcile import Guests, Job, Outcome, reconcile
 from .engine.spec import Spec, Table, check_unique
 from .engine.task import KraalModule, plan_of
 
 #: The label that tells a fleet's guests from all others.
 LABEL = "kraal.fleet"
+
+#: How many failures a message tells in full.
+SHOWN = 5
 
 ARGUMENTS: dict[str, Any] = {
     "guests": {"type": "list", "elements": "dict", "required": True},
@@ -30,6 +34,14 @@ ARGUMENTS: dict[str, Any] = {
     "concurrency": {"type": "int", "default": 8},
     "max_failures": {"type": "int"},
 }
+
+
+@dataclass
+class FleetJob(Job[Any]):
+    """The specifications for one engine's guests; those of the strays join them."""
+
+    resource: Guests[Any]
+    wants: list[Spec]
 
 
 @dataclass
@@ -43,27 +55,27 @@ class Entry:
 
 @dataclass
 class Fleet:
-    """The guests of a task, and what could not be read of them."""
+    """The guests of a task, the secrets among their options, and where its guests are when the list names none."""
 
     entries: list[Entry] = field(default_factory=list)
     no_log_values: set[str] = field(default_factory=set)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
-def expanded(guests: Sequence[Mapping[str, Any]], defaults: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Each guest with the defaults below it (mappings merged key by key), as many times as its ``count`` says. Pure."""
-    for guest in guests:
-        merged = merge(defaults, guest)
-        count = merged.pop("count", None)
-        if count is None:
-            yield merged
-            continue
-        name = str(merged.get("name", ""))
-        if not str(count).isdigit():
-            raise InvalidOption("count", count, "is not a number of guests", remedy="Write 0 or more", guest=name)
-        if "{i}" not in name:
-            raise InvalidOption("name", name, "has no place for the number that count needs", remedy="Write it like web-{i}", guest=name)
-        for number in range(1, int(count) + 1):
-            yield {**merged, "name": name.replace("{i}", str(number))}
+def expanded(guest: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """A guest with the defaults below it (mappings merged key by key), as many times as its ``count`` says. Pure."""
+    merged = merge(defaults, guest)
+    count = merged.pop("count", None)
+    if count is None:
+        yield merged
+        return
+    name = str(merged.get("name", ""))
+    if not str(count).isdigit():
+        raise InvalidOption("count", count, "is not a number of guests", remedy="Write 0 or more", guest=name)
+    if "{i}" not in name:
+        raise InvalidOption("name", name, "has no place for the number that count needs", remedy="Write it like web-{i}", guest=name)
+    for number in range(1, int(count) + 1):
+        yield {**merged, "name": name.replace("{i}", str(number))}
 
 
 def merge(defaults: Mapping[str, Any], guest: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,12 +88,24 @@ def merge(defaults: Mapping[str, Any], guest: Mapping[str, Any]) -> dict[str, An
 
 
 def read_fleet(parameters: Mapping[str, Any]) -> Fleet:
-    """All guests of the list, every one of them checked before anything is asked of a backend. Raises InvalidOption."""
-    fleet = Fleet()
+    """All guests of the list, every one of them checked before anything is asked of a backend. Raises KraalError for all that is wrong."""
+    fleet = Fleet(defaults=parameters["defaults"])
+    for key, least in (("concurrency", 1), ("max_failures", 0)):
+        if parameters[key] is not None and parameters[key] < least:
+            raise InvalidOption(key, parameters[key], "is too small", remedy="Write %d or more" % least)
     if parameters["prune"] and not parameters["name"]:
         raise InvalidOption("prune", True, "needs to know which guests are this fleet's", remedy="Give the fleet a name")
-    for number, guest in enumerate(expanded(parameters["guests"], parameters["defaults"]), start=1):
-        fleet.entries.append(_read_guest(guest, "guests[%d]" % number, fleet, parameters["name"]))
+    errors: list[KraalError] = []
+    for number, guest in enumerate(parameters["guests"], start=1):
+        try:
+            for each in expanded(guest, parameters["defaults"]):
+                fleet.entries.append(_read_guest(each, "guests[%d]" % number, fleet, parameters["name"]))
+        except KraalError as error:
+            errors.append(error)
+    if len(errors) > 1:
+        raise KraalError("%d of the guests cannot be, and none was touched: %s" % (len(errors), listed(errors)))
+    if errors:
+        raise errors[0]
     check_unique((entry.backend, entry.want) for entry in fleet.entries)
     return fleet
 
@@ -94,21 +118,38 @@ def _read_guest(guest: Mapping[str, Any], place: str, fleet: Fleet, label: str |
     entry = backend(str(kind))
     given = {key: value for key, value in guest.items() if key != "backend"}
     spec = {**entry.table.argument_spec(), **entry.connection}
-    if label and "labels" in spec:
-        given["labels"] = {**(given.get("labels") or {}), LABEL: label}
+    unknown = sorted(str(key) for key in given if key not in spec)
+    if unknown:
+        near = get_close_matches(unknown[0], spec, 1)
+        hint = "Did you mean %s? " % near[0] if near else ""
+        raise KraalError(
+            "%s: no such option" % ", ".join(unknown),
+            remedy="%sThe options are those of the module for %s guests" % (hint, kind),
+            guest=name,
+            backend=str(kind),
+        )
     checked = ArgumentSpecValidator(spec).validate(given)
     fleet.no_log_values.update(checked._no_log_values)
     if checked.error_messages:
         raise KraalError("; ".join(checked.error_messages), remedy="See the options of the module for %s guests" % kind, guest=name, backend=str(kind))
     values = checked.validated_parameters
     try:
+        if label and "labels" in spec:
+            values["labels"] = _labelled(values.get("labels") or {}, label)
         want = entry.table.read(values)
     except KraalError as error:
-        raise error.about(backend=str(kind)) from error
+        raise error.about(guest=name, backend=str(kind)) from error
     return Entry(str(kind), {key: values.get(key) for key in entry.connection}, want)
 
 
-def _jobs(fleet: Fleet, failed: list[Outcome]) -> list[Job[Any]]:
+def _labelled(labels: Mapping[str, Any], label: str) -> dict[str, Any]:
+    other = labels.get(LABEL, label)
+    if other != label:
+        raise InvalidOption("labels[%s]" % LABEL, other, "is not this fleet's name, %s" % label, remedy="Leave this label to the fleet")
+    return {**labels, LABEL: label}
+
+
+def _jobs(fleet: Fleet, failed: list[Outcome]) -> list[FleetJob]:
     """One job for each backend and way to reach it; guests whose backend cannot be reached fail, and only they."""
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in fleet.entries:
@@ -116,7 +157,7 @@ def _jobs(fleet: Fleet, failed: list[Outcome]) -> list[Job[Any]]:
     jobs = []
     for (name, _way), entries in groups.items():
         try:
-            jobs.append(Job(backend(name).connect(entries[0].connection), [entry.want for entry in entries]))
+            jobs.append(FleetJob(backend(name).connect(entries[0].connection), [entry.want for entry in entries]))
         except KraalError as error:
             for entry in entries:
                 own = KraalError(error.message, remedy=error.remedy, guest=entry.want.name, backend=name)
@@ -124,24 +165,35 @@ def _jobs(fleet: Fleet, failed: list[Outcome]) -> list[Job[Any]]:
     return jobs
 
 
-def _strays(label: str, fleet: Fleet, jobs: Sequence[Job[Any]], warnings: list[str]) -> Iterator[Job[Any]]:
-    """The guests that carry this fleet's label and are not in its list any more, as jobs that remove them."""
-    resources = {name: [job.resource for job in jobs if job.resource.table.backend == name] for name in NAMES}
+def _add_strays(label: str, fleet: Fleet, jobs: list[FleetJob], warnings: list[str]) -> None:
+    """Remove, in the same plan, what carries this fleet's label and is not in its list any more."""
     named = {(entry.backend, entry.want.name) for entry in fleet.entries}
-    for name, found in resources.items():
-        entry = backend(name)
-        if not any(each.backend == name for each in fleet.entries):
-            # Guests may be left of a backend that the list names no longer; they are where that backend is by default.
-            try:
-                found = [entry.connect(ArgumentSpecValidator(dict(entry.connection)).validate({}).validated_parameters)]
-            except KraalError as error:
-                warnings.append("prune: guests of %s were not looked for: %s" % (name, error))
-        for resource in found:
-            seen = resource.observe(None)
-            described = {key: resource.describe(key, seen) or {} for key in resource.names(seen) if (name, key) not in named}
-            strays = [key for key, guest in described.items() if guest.get("labels", {}).get(LABEL) == label]
-            if strays:
-                yield Job(resource, [_absent(entry.table, key) for key in sorted(strays)])
+    for name in NAMES:
+        if not any(entry.backend == name for entry in fleet.entries):
+            # Guests may be left of a backend that the list does not name now; they are where the defaults say.
+            jobs += _nameless(name, fleet, warnings)
+    for job in jobs:
+        resource, table = job.resource, job.resource.table
+        seen = resource.observe(None)
+        strays = [key for key in resource.names(seen) if (table.backend, key) not in named and resource.labels(key, seen).get(LABEL) == label]
+        job.wants += [_absent(table, key) for key in strays]
+
+
+def _nameless(name: str, fleet: Fleet, warnings: list[str]) -> list[FleetJob]:
+    """A job without guests yet, for a backend that the list does not name."""
+    entry = backend(name)
+    given = {key: value for key, value in fleet.defaults.items() if key in entry.connection and value is not None}
+    checked = ArgumentSpecValidator(dict(entry.connection)).validate(given)
+    meant = fleet.defaults.get("backend") == name
+    try:
+        if checked.error_messages:
+            raise KraalError("; ".join(checked.error_messages), backend=name)
+        return [FleetJob(entry.connect(checked.validated_parameters), [])]
+    except KraalError as error:
+        if meant:
+            raise error.about(backend=name) from error
+        warnings.append("prune: guests of %s were not looked for: %s" % (name, error))
+        return []
 
 
 def _absent(table: Table, name: str) -> Spec:
@@ -168,14 +220,15 @@ def answer_of(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
+def listed(errors: Sequence[KraalError]) -> str:
+    """The first few of them: one failure among many must not hide behind a page of the others. Pure."""
+    return "; ".join(str(error) for error in errors[:SHOWN]) + ("; and %d more" % (len(errors) - SHOWN) if len(errors) > SHOWN else "")
+
+
 def summary_of(outcomes: Sequence[Outcome]) -> str:
     """One line for the failures of a fleet; empty where none failed. Pure."""
-    failed = [outcome for outcome in outcomes if outcome.error is not None]
-    if not failed:
-        return ""
-    # One failure among many must not hide behind a page of the others.
-    shown = "; ".join(str(outcome.error) for outcome in failed[:5])
-    return "%d of %d guests failed: %s%s" % (len(failed), len(outcomes), shown, "; ..." if len(failed) > 5 else "")
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    return "%d of %d guests failed: %s" % (len(errors), len(outcomes), listed(errors)) if errors else ""
 
 
 def run_fleet() -> None:
@@ -185,17 +238,12 @@ def run_fleet() -> None:
     outcomes: list[Outcome] = []
     warnings: list[str] = []
     try:
-        for key in ("concurrency", "max_failures"):
-            if parameters[key] is not None and parameters[key] < (key == "concurrency"):
-                raise InvalidOption(key, parameters[key], "is too small", remedy="Write a larger number")
         fleet = read_fleet(parameters)
         module.no_log_values.update(fleet.no_log_values)
         jobs = _jobs(fleet, outcomes)
         if parameters["prune"]:
-            jobs += list(_strays(parameters["name"], fleet, jobs, warnings))
-        outcomes += reconcile(
-            jobs, check=module.check_mode, concurrency=parameters["concurrency"], max_failures=parameters["max_failures"]
-        )
+            _add_strays(parameters["name"], fleet, jobs, warnings)
+        outcomes += reconcile(jobs, check=module.check_mode, concurrency=parameters["concurrency"], max_failures=parameters["max_failures"])
     except KraalError as error:
         module.fail_json(msg=str(error))
     for warning in warnings:
