@@ -132,8 +132,12 @@ def stale(pidfile: Path, programs: Sequence[str]) -> bool:
     if not pidfile.exists():
         return False
     number = pidfile.read_text(encoding="ascii", errors="replace").strip()
-    name = Path("/proc", number, "comm")
-    return not (number.isdigit() and name.exists() and name.read_text(encoding="utf-8", errors="replace").strip() in programs)
+    try:
+        # "PID (NAME) STATE ...". A zombie has ended; only its parent has not taken note of it.
+        name, _bracket, rest = Path("/proc", number, "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")
+    except OSError:
+        return True
+    return not number.isdigit() or name.partition("(")[2] not in programs or rest.split()[0] in "ZX"
 
 
 def main(arguments: Sequence[str]) -> None:
