@@ -80,10 +80,10 @@ def permitted(steps: Sequence[Step], allow: Disruption) -> list[Step]:
     """The steps that may be done.
 
     A restart that is not allowed is left out: what it would bring into effect is written down already and stays
-    pending. A re-creation that is not allowed is refused, since nothing else could bring the wanted change.
+    pending. Anything else that is not allowed is refused, since nothing else could bring the wanted change.
     """
     refused = [step for step in steps if step.disruption > allow and step.action not in STATE_ACTIONS]
-    beyond = [step for step in refused if step.disruption > Disruption.RESTART]
+    beyond = [step for step in refused if step.disruption != Disruption.RESTART]
     if beyond:
         need = max(step.disruption for step in beyond).label
         raise Refused(
