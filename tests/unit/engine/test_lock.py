@@ -1,0 +1,141 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two runs on one guest wait for each other; one that died holds nothing. With real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.kraal.virt.plugins.module_utils.engine import lock
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
+
+from tests.support.paths import COLLECTIONS
+
+#: Holds the locks of its arguments until its input ends, and says when it has them.
+HOLDER = """
+import sys
+from ansible_collections.kraal.virt.plugins.module_utils.engine import lock
+
+lock.DIRECTORIES = (sys.argv[1],)
+with lock.locked(sys.argv[2:], seconds=60):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+class Holder:
+    """Another process with locks."""
+
+    def __init__(self, directory: Path, *keys: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", HOLDER, str(directory), *keys],
+            env={**os.environ, "PYTHONPATH": str(COLLECTIONS)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait(self) -> None:
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "held\n"
+
+    def end(self) -> None:
+        self.process.communicate()
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(lock, "DIRECTORIES", (str(tmp_path),))
+    return tmp_path
+
+
+@pytest.fixture
+def holder(directory: Path) -> Iterator[Holder]:
+    other = Holder(directory, "boxes box a")
+    other.wait()
+    yield other
+    other.process.kill()
+    other.end()
+
+
+def test_a_second_run_waits_until_the_first_has_ended(directory: Path, holder: Holder) -> None:
+    second = Holder(directory, "boxes box a")
+    # It has started and waits for the lock when the kernel shows it among those that are blocked.
+    deadline = time.monotonic() + 30
+    while f" {second.process.pid} " not in Path("/proc/locks").read_text(encoding="utf-8"):
+        assert time.monotonic() < deadline and second.process.poll() is None
+        time.sleep(0.02)
+    waiting = [line for line in Path("/proc/locks").read_text(encoding="utf-8").splitlines() if f" {second.process.pid} " in line]
+    assert any("->" in line for line in waiting), "it waits, and holds nothing yet"
+    holder.end()
+    second.wait()
+    second.end()
+
+
+def test_a_run_that_was_killed_holds_nothing(directory: Path, holder: Holder) -> None:
+    holder.process.send_signal(signal.SIGKILL)
+    holder.process.wait()
+    with lock.locked(["boxes box a"], seconds=1):
+        pass
+
+
+def test_too_long_a_wait_names_the_process_and_the_guest(directory: Path, holder: Holder) -> None:
+    with pytest.raises(KraalError) as caught, lock.locked(["boxes box b", "boxes box a"], seconds=1):
+        pytest.fail("the lock was free")
+    assert str(caught.value) == (
+        f"another run (process {holder.process.pid}) has held boxes box a for 1 seconds. Wait for it or end it, then run again."
+    )
+
+
+def test_after_a_failed_wait_nothing_is_held(directory: Path, holder: Holder) -> None:
+    with pytest.raises(KraalError), lock.locked(["boxes box a", "boxes box b"], seconds=1):
+        pytest.fail("the lock was free")
+    other = Holder(directory, "boxes box b")
+    other.wait()
+    other.end()
+
+
+def test_two_names_do_not_wait_for_each_other(directory: Path, holder: Holder) -> None:
+    with lock.locked(["boxes box b", "crates box a"], seconds=1):
+        pass
+
+
+def test_the_alarm_of_the_caller_stays(directory: Path) -> None:
+    def mine(_signal: int, _frame: object) -> None:
+        pytest.fail("nothing may ring")
+
+    before = signal.signal(signal.SIGALRM, mine)
+    try:
+        with lock.locked(["boxes box a"], seconds=1):
+            assert signal.getsignal(signal.SIGALRM) is mine
+            assert signal.alarm(0) == 0
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_one_file_serves_every_user_and_is_left_closed(directory: Path) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    for _again in range(2):
+        with lock.locked(["boxes box a", "boxes box a", "boxes box b"]):
+            pass
+    assert set(os.listdir("/proc/self/fd")) == before
+    (file,) = directory.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o666
+    assert file.stat().st_size == 0
+
+
+def test_a_link_in_the_place_of_the_file_is_not_followed(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    target = tmp_path_factory.mktemp("elsewhere") / "target"
+    (directory / "kraal.virt.lock").symlink_to(target)
+    with pytest.raises(OSError), lock.locked(["boxes box a"]):
+        pytest.fail("the link was followed")
+    assert not target.exists()

@@ -1,0 +1,36 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The edge to Ansible: which texts are secrets, and what a module answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption, Step
+from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Outcome
+from ansible_collections.kraal.virt.plugins.module_utils.engine.task import plan_of, secrets_in
+
+
+@pytest.mark.parametrize(
+    ("value", "secrets"),
+    [
+        ({"env": {"DB_PASSWORD": "hunter2", "PATH": "/bin"}}, ["hunter2"]),
+        ({"guests": [{"env": {"TOKEN": "abcd"}}, {"env": {"API_KEY": "efgh"}}]}, ["abcd", "efgh"]),
+        ({"registry_password": "s3cr3t"}, ["s3cr3t"]),
+        ({"secrets": ["first one", "second one"]}, ["first one", "second one"]),
+        ({"env": {"PASSWORD": 12345, "OTHER_PASSWORD": 3.25}}, ["12345", "3.25"]),
+        ({"env": {"TOKEN": {"inner": "shown as a text of its own"}}}, []),
+        ({"env": {"PASSWORD": None, "TOKEN": True, "SECRET": "true", "API_KEY": "abc", "PASS": ""}}, []),
+        ({"name": "web", "memory": "64MiB", "command": ["sleep", "infinity"]}, []),
+        ({}, []),
+    ],
+)
+def test_secrets_are_found_wherever_they_stand(value: dict[str, Any], secrets: list[str]) -> None:
+    assert list(secrets_in(value)) == secrets
+
+
+def test_the_plan_is_plain_data() -> None:
+    outcome = Outcome("boxes", "a", [Step("a", "set", "memory", "1MiB", "2MiB", Disruption.LIVE)])
+    assert plan_of(outcome) == [{"guest": "a", "action": "set", "key": "memory", "before": "1MiB", "after": "2MiB", "disruption": "live"}]
