@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fixtures of the integration tests. Session fixtures belong to one pytest-xdist worker each; what workers share has the worker's name in it."""
+"""Fixtures of the integration tests. Session fixtures belong to one pytest process (a worker of pytest-xdist) each; what it makes bears its name."""
 
 from __future__ import annotations
 
@@ -22,18 +22,27 @@ from tests.support.images import BUSYBOX, BaseImages
 from tests.support.leftovers import PREFIX, Bystanders, Scratch, find, remove
 from tests.support.proxy import DOCKER_SOCKET, RecordingProxy
 from tests.support.registry import Registry
+from tests.support.session import abandoned, claimed, new_name
 
 
 @pytest.fixture(scope="session")
 def worker() -> str:
-    """The name of this pytest process: gw0, gw1, ... or main."""
+    """Which of the processes of this run this is: gw0, gw1, ... or main. For ports and the like; names on a daemon begin with `prefix`."""
     return os.environ.get("PYTEST_XDIST_WORKER", "main")
 
 
 @pytest.fixture(scope="session")
-def prefix(worker: str) -> str:
+def run_name() -> Iterator[str]:
+    """The name of this pytest process among all that use this machine's daemon."""
+    name = new_name()
+    with claimed(name):
+        yield name
+
+
+@pytest.fixture(scope="session")
+def prefix(run_name: str) -> str:
     """How the name of everything that this process makes on a daemon begins."""
-    return f"{PREFIX}{worker}-"
+    return f"{PREFIX}{run_name}-"
 
 
 @pytest.fixture(scope="session")
@@ -56,12 +65,15 @@ def docker_api(docker_daemon: str) -> Iterator[docker.APIClient]:
 
 
 @pytest.fixture(scope="session")
-def leftovers(docker_api: docker.APIClient, prefix: str, worker: str) -> Iterator[None]:
+def leftovers(docker_api: docker.APIClient, prefix: str, run_name: str) -> Iterator[None]:
     """At the end, everything with our prefix is gone and everybody else's things are untouched."""
     if not Path(BUSYBOX).exists():
         pytest.fail(f"{BUSYBOX} is missing: install the packages of tests/apt-packages.txt", pytrace=False)
-    remove(docker_api, prefix)  # of a run that was killed
-    bystanders = Bystanders(docker_api, worker)
+    for name in abandoned():
+        Lab(f"{PREFIX}{name}-lab").down()
+        remove(docker_api, f"{PREFIX}{name}-")
+        Bystanders(docker_api, name).remove()
+    bystanders = Bystanders(docker_api, run_name)
     bystanders.create()
     yield
     found, changed = find(docker_api, prefix), bystanders.changed()

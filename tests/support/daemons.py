@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,6 +30,9 @@ from .certificates import Authority, Pair
 START = 60
 STOP = 30
 
+
+#: A test run that is killed takes its daemons with it.
+DIES_WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")
 
 #: Hands over a listening socket as a service manager does: as descriptor 3, with the number of the process that becomes dockerd.
 HAND_OVER = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); os.execvp(sys.argv[2], sys.argv[2:])"
@@ -47,6 +51,8 @@ class SecondDaemon:
         self.log = directory / "dockerd.log"
         self.port: int | None = None
         self.authority = authority
+        # Not the directory's name: containerd takes fewer characters than a temporary name may have.
+        self._unique = uuid.uuid4().hex[:12]
         self._size = size
         self._args = list(args)
         self._process: subprocess.Popen[bytes] | None = None
@@ -89,7 +95,7 @@ class SecondDaemon:
         argv = ["dockerd", "--host", self.base_url, "--data-root", str(self.data), "--exec-root", str(run), "--pidfile", str(self.directory / "dockerd.pid")]
         argv += ["--config-file", str(self.directory / "daemon.json"), "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-masq=false"]
         # A containerd of the system may be shared with the machine's daemon: never its containers.
-        argv += ["--containerd-namespace", f"kt-{self.directory.name}", "--containerd-plugins-namespace", f"kt-plugins-{self.directory.name}"]
+        argv += ["--containerd-namespace", f"kt-{self._unique}", "--containerd-plugins-namespace", f"kt-plugins-{self._unique}"]
         if self.authority is not None:
             pair = self.authority.issue("localhost", ("127.0.0.1",))
             argv += ["--host", "fd://", "--tlsverify", "--tlscacert", str(self.authority.certificate)]
@@ -112,7 +118,9 @@ class SecondDaemon:
                 self.port = listener.getsockname()[1]
                 handed = [listener.fileno()]
                 argv = [sys.executable, "-c", HAND_OVER, str(listener.fileno()), *argv]
-            self._process = subprocess.Popen(["unshare", "--net", "--", *argv], stdout=log, stderr=log, start_new_session=True, env=env, pass_fds=handed)
+            self._process = subprocess.Popen(
+                [*DIES_WITH_US, "unshare", "--net", "--", *argv], stdout=log, stderr=log, start_new_session=True, env=env, pass_fds=handed
+            )
             _wait_for_ready(self._process, ready, self.log)
         notify.unlink()
 
@@ -136,7 +144,7 @@ def _wait_for_ready(process: subprocess.Popen[bytes], ready: socket.socket, log:
     ended = os.pidfd_open(process.pid)
     try:
         while (left := deadline - time.monotonic()) > 0:
-            readable, _, _ = select.select([ready.fileno(), ended], [], [], left)
+            readable = select.select([ready.fileno(), ended], [], [], left)[0]
             if ready.fileno() in readable and b"READY=1" in ready.recv(4096).split(b"\n"):
                 return
             if ended in readable:

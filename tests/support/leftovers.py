@@ -86,9 +86,9 @@ class Scratch:
 class Bystanders:
     """Objects that are not ours to touch, one of each kind and unused, as a user has them: at the end they must be what they were."""
 
-    def __init__(self, client: docker.APIClient, worker: str) -> None:
+    def __init__(self, client: docker.APIClient, run_name: str) -> None:
         self.client = client
-        self.name = f"keep-{worker}-bystander"
+        self.name = f"keep-{run_name}-bystander"
         self.image = f"{self.name}:1"
 
     def create(self) -> None:

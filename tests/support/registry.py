@@ -24,6 +24,7 @@ import docker
 import yaml
 
 from .certificates import Authority
+from .daemons import DIES_WITH_US
 
 PROGRAM = "/usr/bin/docker-registry"
 CERTS = Path("/etc/docker/certs.d")
@@ -63,7 +64,7 @@ class Registry:
     def push(self, image: str, name: str) -> str:
         """Put a local image into the registry as NAME:TAG and forget the local name; the full name."""
         full = self.image(name)
-        repository, _, tag = full.rpartition(":")
+        repository, dummy, tag = full.rpartition(":")
         self._client.tag(image, repository, tag)
         try:
             for line in self._client.push(repository, tag, stream=True, decode=True, auth_config=self.auth):
@@ -109,7 +110,7 @@ class Registry:
         config = self._directory / "registry.yml"
         config.write_text(yaml.safe_dump(self._config(address)), encoding="utf-8")
         self._process = subprocess.Popen(
-            [PROGRAM, "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={"OTEL_TRACES_EXPORTER": "none"}
+            [*DIES_WITH_US, PROGRAM, "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={"OTEL_TRACES_EXPORTER": "none"}
         )
         listening = threading.Event()
         # The log says when it listens; somebody has to go on reading it, or the registry blocks on a full pipe.
