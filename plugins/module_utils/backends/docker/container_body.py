@@ -12,7 +12,7 @@ from typing import Any
 
 from ...engine.compare import Difference
 from ...engine.spec import Spec
-from .container_kinds import encode_endpoint, encode_mounts, encode_ports, read_mounts, read_networks
+from .container_kinds import NETWORKS, encode_endpoint, encode_mounts, encode_ports, read_mounts, read_networks
 from .container_observe import Container
 from .container_options import CONTAINERS, ContainerOption, pairs
 
@@ -56,9 +56,10 @@ def replacement(want: Spec, have: Container, changes: Sequence[Difference]) -> d
         body["HostConfig"]["SecurityOpt"] = [word for word in body["HostConfig"].get("SecurityOpt") or () if word != "label=disable"]
     if "memory" in changed and "memory_swap" not in want.values and _default_swap(have.data["HostConfig"]):
         body["HostConfig"].pop("MemorySwap", None)
-    networks = changed.pop("networks", None)
-    if networks is None:
-        networks = read_networks(have.data)
+    changed.pop("networks", None)
+    networks = read_networks(have.data)
+    if "networks" in want.values:
+        networks = NETWORKS.merge(want.values["networks"], networks, "networks" in want.purge)
     _write(body, changed)
     mode = body["HostConfig"].get("NetworkMode")
     if have.data["HostConfig"].get("NetworkMode") == "host" != mode and "hostname" not in want.values:

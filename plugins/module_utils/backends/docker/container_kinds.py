@@ -274,8 +274,11 @@ NETWORKS = _Networks(
 
 
 def read_networks(inspect: Mapping[str, Any]) -> dict[str, Any]:
-    """The networks that a container is connected to, with the addresses that were asked for and the aliases."""
-    short = str(inspect.get("Id", ""))[:12]
+    """The networks that a container is connected to, with the addresses that were asked for and the aliases.
+
+    The engine adds the container's short id and its hostname to the aliases by itself.
+    """
+    own = {str(inspect.get("Id", ""))[:12], str(inspect.get("Config", {}).get("Hostname", ""))}
     found = {}
     for name, endpoint in (inspect.get("NetworkSettings", {}).get("Networks") or {}).items():
         if name in ("host", "none"):
@@ -285,7 +288,7 @@ def read_networks(inspect: Mapping[str, Any]) -> dict[str, Any]:
         for key, source in (("ipv4_address", "IPv4Address"), ("ipv6_address", "IPv6Address")):
             if config.get(source):
                 record[key] = str(ipaddress.ip_address(config[source]))
-        aliases = tuple(sorted(set(endpoint.get("Aliases") or ()) - {short}))
+        aliases = tuple(sorted(set(endpoint.get("Aliases") or ()) - own))
         if aliases:
             record["aliases"] = aliases
         found[name] = record

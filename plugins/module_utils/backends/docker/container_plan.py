@@ -116,6 +116,11 @@ def differences(want: Spec, seen: Seen, have: Container) -> list[Difference]:
         # The engine writes the id of the container whose namespace is shared.
         if name in values and _joins(str(values[name]), str(observed[name]), seen):
             observed[name] = values[name]
+    for name, record in values.get("networks", {}).items():
+        if have.data["Config"].get("Hostname") in record.get("aliases", ()) and name in observed["networks"]:
+            # What was asked for is there by itself.
+            aliases = {*observed["networks"][name].get("aliases", ()), have.data["Config"]["Hostname"]}
+            observed["networks"] = {**observed["networks"], name: {**observed["networks"][name], "aliases": tuple(sorted(aliases))}}
     purge = want.purge
     if values.get("log_driver", observed.get("log_driver")) != observed.get("log_driver"):
         # Another driver does not know the options of the one before.
