@@ -71,7 +71,8 @@ class Boxes:
         if spec.state == "absent":
             return [Step(spec.name, "remove", "", dict(box), None, Disruption.DESTROY)] if box is not None else []
         if box is None:
-            return [Step(spec.name, "create", "", None, {**self.table.shown(spec), "state": "stopped"}), Step(spec.name, "start", "state", "stopped", "running")]
+            created = Step(spec.name, "create", "", None, {**self.table.shown(spec), "state": "stopped"})
+            return [created, Step(spec.name, "start", "state", "stopped", "running")]
         return [
             Step(spec.name, "set", each.option.name, each.shown("before").get(each.option.name), each.shown("after")[each.option.name], each.option.change)
             for each in differences(self.table, spec, box)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.kraal.virt.plugins.module_utils.engine.compare import compared, differences, key_of
 from ansible_collections.kraal.virt.plugins.module_utils.engine.kinds import Entries, Kind, Members, Sequence, Text, Texts
 from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Option, Spec, Table
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.unit.engine.boxes import TABLE, want
 
 KEYS = st.sampled_from(["a", "b", "c", "d"])
@@ -29,7 +29,7 @@ KINDS: dict[str, tuple[Kind, st.SearchStrategy[Any]]] = {
     "texts": (Texts(), DICTS),
     "entries": (Entries(), NESTED),
 }
-ALL = Table("boxes", "box", tuple(Option(name, kind, lambda have, name=name: have.get(name), Disruption.LIVE) for name, (kind, _values) in KINDS.items()))
+ALL = Table("boxes", "box", tuple(Option(name, kind, lambda have: have, Disruption.LIVE) for name, (kind, _values) in KINDS.items()))
 SOME = st.fixed_dictionaries({}, optional={name: values for name, (_kind, values) in KINDS.items()})
 MERGING = sorted(name for name, (kind, _values) in KINDS.items() if kind.merges)
 

@@ -9,6 +9,9 @@ import string
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.kinds import (
     HIDDEN,
@@ -26,8 +29,6 @@ from ansible_collections.kraal.virt.plugins.module_utils.engine.kinds import (
     Texts,
     Words,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 WORD = st.text(string.ascii_letters + string.digits + " =:/.-_'\"\\$", max_size=12)
 KEY = st.text(string.ascii_letters + string.digits + "_.", min_size=1, max_size=8)

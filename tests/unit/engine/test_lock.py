@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.kraal.virt.plugins.module_utils.engine import lock
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
-
 from tests.support.paths import COLLECTIONS
 
 #: Holds the locks of its arguments until its input ends, and says when it has them.

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import Refused
-from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import STATE_ACTIONS, Disruption, Step, diff_of, keys_of, permitted
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import Refused
+from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import STATE_ACTIONS, Disruption, Step, diff_of, keys_of, permitted
 
 NONE, LIVE, RESTART, RECREATE, DESTROY = Disruption
 

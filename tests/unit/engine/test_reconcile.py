@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.kraal.virt.plugins.module_utils.engine import lock
-from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, NotKept, Refused
-from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Job, Outcome, reconcile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.kraal.virt.plugins.module_utils.engine import lock
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, NotKept, Refused
+from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Job, Outcome, reconcile
 from tests.unit.engine.boxes import Boxes, want
 
 NAMES = ["a", "b", "c", "d"]

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.kinds import Size
 from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Option, Table, check_plain_name, check_unique
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.unit.engine.boxes import TABLE, arguments, want
 
 

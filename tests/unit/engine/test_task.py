@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption, Step
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Outcome
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import plan_of, secrets_in

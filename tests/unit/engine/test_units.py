@@ -8,6 +8,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.units import (
     format_cpus,
@@ -19,8 +22,6 @@ from ansible_collections.kraal.virt.plugins.module_utils.engine.units import (
     parse_duration,
     parse_size,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
@@ -133,7 +134,8 @@ def test_durations_that_are_refused(text: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [("0", "0s"), ("30", "30s"), ("90", "1m30s"), ("3600", "1h"), ("0.5", "500ms"), ("1.25", "1250ms"), ("0.00025", "250us"), ("90000", "25h")]
+    ("seconds", "text"),
+    [("0", "0s"), ("30", "30s"), ("90", "1m30s"), ("3600", "1h"), ("0.5", "500ms"), ("1.25", "1250ms"), ("0.00025", "250us"), ("90000", "25h")],
 )
 def test_durations_are_written_short(seconds: str, text: str) -> None:
     assert format_duration(Decimal(seconds)) == text
