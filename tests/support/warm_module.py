@@ -8,7 +8,6 @@ Most of a module's run is Python importing ansible-core and the libraries; a tab
 
 from __future__ import annotations
 
-import json
 import subprocess
 import tempfile
 from collections.abc import Mapping

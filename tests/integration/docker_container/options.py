@@ -39,6 +39,9 @@ class Row:
     purge: bool = False
     purge_live: bool = False
 
+    #: A HostConfig that the engine warns of where the kernel does not know this limit.
+    kernel: Mapping[str, Any] | None = None
+
     @property
     def id(self) -> str:
         return f"{self.option}-{self.about}" if self.about else self.option
@@ -109,6 +112,10 @@ def ulimits(data: Inspect) -> list[tuple[str, int, int]]:
     return sorted((entry["Name"], entry["Soft"], entry["Hard"]) for entry in data["HostConfig"]["Ulimits"])
 
 
+def security(data: Inspect) -> list[str]:
+    return sorted(word.replace(":", "=") for word in data["HostConfig"]["SecurityOpt"])
+
+
 def seccomp(data: Inspect) -> list[str]:
     return sorted(word.partition("{")[0] for word in data["HostConfig"]["SecurityOpt"])
 
@@ -136,7 +143,8 @@ ROWS = (
     Row("interactive", False, True, config("OpenStdin"), (False, True)),
     Row("stop_signal", "SIGTERM", "INT", config("StopSignal"), ("SIGTERM", "SIGINT"), same=("SIGINT", "int")),
     Row("stop_timeout", 3, 0, config("StopTimeout"), (3, 0)),
-    Row("healthcheck", {"test": "test -e /tmp/healthy", "interval": "1s", "retries": 2}, {"test": ["CMD", "true"], "interval": "500ms", "start_period": "1m30s"},
+    Row("healthcheck", {"test": "test -e /tmp/healthy", "interval": "1s", "retries": 2},
+        {"test": ["CMD", "true"], "interval": "500ms", "start_period": "1m30s"},
         config("Healthcheck"),
         ({"Test": ["CMD-SHELL", "test -e /tmp/healthy"], "Interval": 10**9, "Retries": 2},
          {"Test": ["CMD", "true"], "Interval": 5 * 10**8, "Retries": 2, "StartPeriod": 90 * 10**9}),
@@ -166,7 +174,8 @@ ROWS = (
     Row("mounts", ["<vol1>:/data"], [{"target": "/data"}, {"target": "/mnt"}],
         lambda data: sorted((mount["Destination"], len(mount["Name"])) for mount in data["Mounts"] if mount["Destination"] != "/data"),
         ([], [("/mnt", 64)]), about="anonymous"),
-    Row("tmpfs", ["/run:size=64m"], ["/run:size=32m,noexec", "/var/kt"], host("Tmpfs"), ({"/run": "size=67108864"}, {"/run": "noexec,size=33554432", "/var/kt": ""}),
+    Row("tmpfs", ["/run:size=64m"], ["/run:size=32m,noexec", "/var/kt"], host("Tmpfs"),
+        ({"/run": "size=67108864"}, {"/run": "noexec,size=33554432", "/var/kt": ""}),
         same=(["/run/:noexec,size=32MiB"], ["/run:size=33554432,noexec"], ["/var/kt/"]), purge=True),
     Row("network_mode", "bridge", "none", host("NetworkMode"), ("bridge", "none")),
     Row("network_mode", "none", "default", host("NetworkMode"), ("none", "bridge"), about="default", same=("bridge",)),
@@ -189,7 +198,7 @@ ROWS = (
     Row("memory_swap", "128MiB", "256MiB", host("MemorySwap"), (128 * MIB, 256 * MIB), live=True, about="more", extra={"memory": "64MiB"}, same=("256M",)),
     Row("pids_limit", 50, 100, host("PidsLimit"), (50, 100), live=True),
     Row("pids_limit", 50, -1, lambda data: data["HostConfig"]["PidsLimit"] in (None, 0, -1), (False, True), about="none", live=True, same=(0,)),
-    Row("blkio_weight", 100, 500, host("BlkioWeight"), (100, 500), live=True),
+    Row("blkio_weight", 100, 500, host("BlkioWeight"), (100, 500), live=True, kernel={"BlkioWeight": 100}),
     Row("restart_policy", "on-failure:3", "unless-stopped", restart, (("on-failure", 3), ("unless-stopped", 0)), live=True),
     Row("restart_policy", "always", "on-failure", restart, (("always", 0), ("on-failure", 0)), about="on-failure", live=True, same=("on-failure:0",)),
     Row("restart_policy", "always", False, restart, (("always", 0), ("no", 0)), about="no", live=True, same=("no",)),
@@ -217,9 +226,12 @@ ROWS = (
     # This machine may lack a capability that a privileged container needs for its start.
     Row("privileged", False, True, host("Privileged"), (False, True), extra={"state": "present"}),
     Row("read_only", False, True, host("ReadonlyRootfs"), (False, True)),
-    Row("security_opt", ["no-new-privileges"], ["seccomp=unconfined"], lambda data: sorted(word.replace(":", "=") for word in data["HostConfig"]["SecurityOpt"]),
+    Row("security_opt", ["no-new-privileges"], ["seccomp=unconfined"], security,
         (["no-new-privileges"], ["no-new-privileges", "seccomp=unconfined"]), same=(["seccomp:unconfined", "no-new-privileges:true"],), purge=True),
     Row("security_opt", ["seccomp=<profile>"], ["seccomp=unconfined"], seccomp, (["seccomp="], ["seccomp=unconfined"]), about="seccomp"),
+    Row("security_opt", ["no-new-privileges"], ["systempaths=unconfined", "no-new-privileges=false"],
+        lambda data: (data["HostConfig"]["SecurityOpt"] or [], data["HostConfig"]["MaskedPaths"] == []), ((["no-new-privileges"], False), ([], True)),
+        about="system paths", same=(["systempaths:unconfined"],)),
     Row("group_add", ["1000"], ["2000", 1000], members("GroupAdd"), (["1000"], ["1000", "2000"]), same=(["2000"], [2000]), purge=True),
     Row("shm_size", "32MiB", "48m", host("ShmSize"), (32 * MIB, 48 * MIB), same=("48MiB", 50331648)),
     Row("pid_mode", "", "host", host("PidMode"), ("", "host")),

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 
 from ansible.module_utils.basic import env_fallback, missing_required_lib
@@ -91,6 +94,12 @@ class Engine:
         except NotThere:
             return
 
+    def time(self) -> float:
+        """What the engine's clock shows: deadlines of its event streams are its own."""
+        if self.local:
+            return time.time()
+        return parse_time(str(self.get("/info")["SystemTime"]))
+
     def upload(self, path: str, file: Any, **query: Any) -> None:
         """Send a file; the engine's progress is read for the error that it may end with."""
         with self._translated():
@@ -137,6 +146,14 @@ class Engine:
             raise refusal(error.status_code or 500, error.explanation or str(error)) from error
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             raise BackendError("the engine at %s broke off: %s" % (self.url, error), remedy="Look at its log, and run again") from error
+
+
+def parse_time(text: str) -> float:
+    """Seconds since the epoch of a time as the engine writes it: 2026-01-31T23:59:59.123456789+01:00."""
+    match = re.fullmatch(r"(.{19})(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})", text, re.ASCII)
+    if match is None:
+        raise BackendError("the engine's time %r is not understood" % text)
+    return datetime.strptime(match[1] + match[3], "%Y-%m-%dT%H:%M:%S%z").timestamp() + float(match[2] or 0)
 
 
 def side_by_side(function: Callable[[T], S], items: Iterable[T]) -> list[S]:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -97,77 +96,86 @@ class Containers:
         pull(self.engine, want.values["image"], Login.of(want.steering))
 
     def _create(self, want: Spec, _step: Step, _seen: Seen) -> None:
-        self._make(want.name, container_body.creation(want))
+        self._make(want, want.name, container_body.creation(want))
 
-    def _make(self, name: str, body: dict[str, Any]) -> None:
+    def _make(self, want: Spec, name: str, body: dict[str, Any]) -> str:
+        """A new container that does not run yet; its id. What cannot be made as it is wanted is not left behind."""
         single, others = container_body.endpoints(body)
-        self.engine.post("/containers/create", single, name=name)
+        made = self.engine.post("/containers/create", single, name=name)
         try:
+            if made.get("Warnings"):
+                self._check_kept(want, made["Id"], made["Warnings"])
             for network, endpoint in others.items():
-                self.engine.post("/networks/%s/connect" % network, {"Container": name, "EndpointConfig": endpoint})
+                self.engine.post("/networks/%s/connect" % network, {"Container": made["Id"], "EndpointConfig": endpoint})
         except BackendError:
-            self.engine.delete("/containers/%s" % name, force="1")
+            self._discard(made["Id"])
             raise
+        return str(made["Id"])
+
+    def _check_kept(self, want: Spec, key: str, warnings: Sequence[str]) -> None:
+        """The engine only warns of limits that this kernel does not know, and leaves them out."""
+        lost = container_plan.not_kept(want, self.engine.get("/containers/%s/json" % key))
+        if lost:
+            raise BackendError(
+                "the engine does not keep %s (%s)" % (", ".join(lost), " ".join(warnings)), remedy="Leave it out on this host, or boot a kernel that knows it"
+            )
+
+    def _discard(self, name: str) -> None:
+        """Remove a container that has come to nothing, with the volumes that were made for it alone."""
+        self.engine.delete("/containers/%s" % name, force="1", v="1")
 
     def _recreate(self, want: Spec, _step: Step, seen: Seen) -> None:
         """The old container keeps its place until its successor is made, and is kept aside until that one runs."""
-        name = want.name
-        have = seen.containers.get(name)
-        before = have.state if have else "stopped"
-        aside = seen.replaced(name)
-        if have is None and aside is not None:
-            have, before = aside[1], aside[1].state
+        name, have, aside = want.name, container_plan.subject(want, seen), seen.replaced(want.name)
         if have is None:
             raise BackendError("the container to replace is gone", remedy="Run again")
-        now, target = state_of(have.data), container_plan.target_state(want, before)
-        changes = container_plan.differences(want, seen, have)
-        self._make(name + NEW, container_body.replacement(want, have, changes))
-        kept = "%s.kraal-was-%s" % (name, before)
+        now, before = state_of(have.data), aside[1].state if aside else have.state
+        target = container_plan.target_state(want, before)
+        successor = self._make(want, name + NEW, container_body.replacement(want, have, container_plan.differences(want, seen, have)))
         try:
-            self.engine.post("/containers/%s/rename" % have.id, name=kept)
+            self.engine.post("/containers/%s/rename" % have.id, name="%s.kraal-was-%s" % (name, before))
             if now != "stopped":
                 self._halt(have.id, now, have)
-            self.engine.post("/containers/%s/rename" % (name + NEW), name=name)
+            self.engine.post("/containers/%s/rename" % successor, name=name)
             if target != "stopped":
-                self.engine.post("/containers/%s/start" % name)
-                self._settle(want)
+                self.engine.post("/containers/%s/start" % successor)
+                self._settle(want, successor)
             if target == "paused":
-                self.engine.post("/containers/%s/pause" % name)
+                self.engine.post("/containers/%s/pause" % successor)
         except BackendError as error:
-            self._put_back(name, have, now)
-            error.message += "; the old container was put back"
+            error.message += "; " + self._put_back(name, have, now)
             raise
-        self.engine.delete("/containers/%s" % have.id, force="1")
+        self._delete(have.id, force="1")
 
-    def _settle(self, want: Spec) -> None:
+    def _settle(self, want: Spec, key: str) -> None:
         """Do not take a container that ends at once for one that runs."""
-        if want.wait_for != "none":
-            self._wait(want.name, want.wait_for, want.timeout)
-            return
-        self._wait_for_end(want.name)
-        self._check_runs(want.name)
-
-    def _wait_for_end(self, name: str) -> None:
         # The stream of events ends by itself at `until`; a container that ends shows itself before.
-        for _event in self._events(name, time.time() + SETTLE_SECONDS, ["die"]):
-            return
+        for _event in self._events(key, SETTLE_SECONDS, ["die"]):
+            raise self._ended(key)
+        if want.wait_for != "none":
+            self._wait(key, want.wait_for, want.timeout)
 
-    def _put_back(self, name: str, have: Container, state: str) -> None:
-        """Undo a re-creation: the successor goes, the old container gets its name and its power state back."""
-        kept = self.engine.get("/containers/%s/json" % have.id)
+    def _put_back(self, name: str, have: Container, state: str) -> str:
+        """Undo a re-creation: the successor goes, the old container gets its name and its power state back. What was done, in words."""
+        try:
+            kept = self.engine.get("/containers/%s/json" % have.id)
+        except NotThere:
+            # Made with docker run --rm, it went when it was stopped: what there is of the successor is all there is.
+            return "the old container was made to remove itself when it stops, and could not be put back"
         for other in (name + NEW, name):
             try:
                 found = self.engine.get("/containers/%s/json" % other)
             except NotThere:
                 continue
             if found["Id"] != kept["Id"]:
-                self.engine.delete("/containers/%s" % found["Id"], force="1")
+                self._discard(found["Id"])
         if kept["Name"] != "/" + name:
             self.engine.post("/containers/%s/rename" % have.id, name=name)
         if state != "stopped" and state_of(kept) == "stopped":
             self.engine.post("/containers/%s/start" % have.id)
             if state == "paused":
                 self.engine.post("/containers/%s/pause" % have.id)
+        return "the old container was put back"
 
     def _set(self, want: Spec, _step: Step, seen: Seen) -> None:
         have = self._have(want, seen)
@@ -176,10 +184,12 @@ class Containers:
             for each in container_plan.differences(want, seen, have)
             if isinstance(each.option, ContainerOption) and each.option.name != "networks"
         ]
-        self.engine.post("/containers/%s/update" % have.id, container_body.update(want, have, limits))
+        answer = self.engine.post("/containers/%s/update" % have.id, container_body.update(want, have, limits))
+        if answer.get("Warnings"):
+            self._check_kept(want, have.id, answer["Warnings"])
 
     def _have(self, want: Spec, seen: Seen) -> Container:
-        have = seen.containers.get(want.name) or (seen.replaced(want.name) or (None, None))[1]
+        have = container_plan.subject(want, seen)
         if have is None:
             raise BackendError("the container is gone", remedy="Run again")
         return have
@@ -205,20 +215,22 @@ class Containers:
             self.engine.post("/containers/%s/start" % want.name)
             self._check_runs(want.name)
         except BackendError as error:
-            if aside is not None and want.name in seen.containers:
+            if aside is not None and aside[1] is not container_plan.subject(want, seen):
                 # This start was the last act of a re-creation that died: end it as that one would have.
-                self._put_back(want.name, aside[1], aside[1].state)
-                error.message += "; the old container was put back"
+                error.message += "; " + self._put_back(want.name, aside[1], aside[1].state)
             raise
 
     def _check_runs(self, name: str) -> None:
         data = self.engine.get("/containers/%s/json" % name)
-        if state_of(data) != "stopped" and not data["State"].get("Restarting"):
-            return
-        said = self._last_words(name)
-        raise BackendError(
-            "it ended right after its start with exit code %s%s%s"
-            % (data["State"].get("ExitCode"), " (%s)" % data["State"]["Error"] if data["State"].get("Error") else "", said),
+        if state_of(data) == "stopped" or data["State"].get("Restarting"):
+            raise self._ended(name)
+
+    def _ended(self, name: str) -> BackendError:
+        """The error for a container that does not go on running."""
+        state = self.engine.get("/containers/%s/json" % name)["State"]
+        why = " (%s)" % state["Error"] if state.get("Error") else ""
+        return BackendError(
+            "it ended right after its start with exit code %s%s%s" % (state.get("ExitCode"), why, self._last_words(name)),
             remedy="Correct its command, or use state=present for a guest that ends by itself",
         )
 
@@ -248,47 +260,71 @@ class Containers:
         self.engine.post("/containers/%s/unpause" % want.name)
 
     def _remove(self, want: Spec, step: Step, _seen: Seen) -> None:
-        self.engine.delete("/containers/%s" % want.name)
+        self._delete(want.name)
         for volume in step.before.get("volumes", ()):
             self.engine.delete("/volumes/%s" % volume)
 
-    def _clean(self, _want: Spec, step: Step, _seen: Seen) -> None:
-        self.engine.delete("/containers/%s" % step.before, force="1")
+    def _delete(self, name: str, **query: str) -> None:
+        try:
+            self.engine.delete("/containers/%s" % name, **query)
+        except BackendError as error:
+            if "is already in progress" not in error.message:
+                raise
+            self._wait_until_removed(name)
+
+    def _wait_until_removed(self, name: str) -> None:
+        """A container that was made to remove itself when it stops is on its way."""
+        try:
+            self.engine.post("/containers/%s/wait" % name, condition="removed")
+        except NotThere:
+            return
+
+    def _clean(self, want: Spec, step: Step, _seen: Seen) -> None:
+        if str(step.before).endswith(NEW) or step.before == want.name:
+            self._discard(str(step.before))
+        else:
+            self._delete(str(step.before), force="1")
 
     def _restore(self, want: Spec, step: Step, _seen: Seen) -> None:
         self.engine.post("/containers/%s/rename" % step.before, name=want.name)
 
     # Waiting: on the engine's events, which it ends at the deadline by itself.
 
-    def _events(self, name: str, until: float, kinds: Sequence[str]) -> Any:
-        return self.engine.stream(
-            self.engine.client.events,
-            since=int(time.time()) - 1,
-            until="%.3f" % until,
-            decode=True,
-            filters={"type": ["container"], "container": [name], "event": list(kinds)},
-        )
+    def _events(self, key: str, seconds: float, kinds: Sequence[str]) -> Any:
+        """The events of one container, from a moment ago: by its id, since names are matched by how they begin."""
+        now = self.engine.time()
+        filters = {"type": ["container"], "container": [key], "event": list(kinds)}
+        return self.engine.stream(self.engine.client.events, since="%.3f" % (now - 1), until="%.3f" % (now + seconds), decode=True, filters=filters)
 
     def _wait(self, name: str, condition: str, seconds: int) -> None:
-        until = time.time() + seconds
-        if self._is(name, condition):
+        data = self.engine.get("/containers/%s/json" % name)
+        if fulfils(data, condition):
             return
-        for _event in self._events(name, until, ["start", "die", "health_status", "unpause"]):
-            if self._is(name, condition):
+        for event in self._events(data["Id"], seconds, ["start", "die", "health_status", "unpause"]):
+            data = self.engine.get("/containers/%s/json" % name)
+            if fulfils(data, condition):
                 return
-        if not self._is(name, condition):
+            if event.get("Action") == "die" and state_of(data) == "stopped":
+                raise self._ended(name)
+        if not fulfils(self.engine.get("/containers/%s/json" % name), condition):
             raise BackendError(
-                "it was not %s within %d seconds%s" % (condition, seconds, self._last_words(name)),
+                "it was not %s within %d seconds%s" % (CONDITIONS[condition], seconds, self._last_words(name)),
                 remedy="Allow a longer timeout, or look at what the guest does",
             )
 
-    def _is(self, name: str, condition: str) -> bool:
-        data = self.engine.get("/containers/%s/json" % name)
-        if condition == "healthy":
-            health = data["State"].get("Health")
-            if not health or health.get("Status") == "none":
-                raise BackendError("wait_for: %s cannot become healthy, it has no health check" % name, remedy="Give it a healthcheck, or wait_for=running")
-            return bool(health["Status"] == "healthy")
-        if condition == "address":
-            return bool(guest_of(Container(data, {}, state_of(data))).addresses)
-        return state_of(data) == "running"
+
+#: What a guest was not when the wait was over.
+CONDITIONS = {"running": "running", "address": "given an address", "healthy": "healthy"}
+
+
+def fulfils(data: Mapping[str, Any], condition: str) -> bool:
+    """Whether an inspected container is what ``wait_for`` names. Raises BackendError where it never can be."""
+    if condition == "healthy":
+        health = data["State"].get("Health")
+        if not health or health.get("Status") == "none":
+            name = str(data["Name"])[1:]
+            raise BackendError("wait_for: %s cannot become healthy, it has no health check" % name, remedy="Give it a healthcheck, or wait_for=running")
+        return bool(health["Status"] == "healthy")
+    if condition == "address":
+        return bool(guest_of(Container(data, {}, state_of(data))).addresses)
+    return state_of(data) == "running"

@@ -15,6 +15,7 @@ from ...engine.spec import Spec
 from .container_kinds import NETWORKS, encode_endpoint, encode_mounts, encode_ports, read_mounts, read_networks
 from .container_observe import Container
 from .container_options import CONTAINERS, ContainerOption, pairs
+from .container_security import write_security
 
 #: What a container has of its own, beside what is kept in HostConfig; the rest of Config comes from its image or the engine.
 _OWN = ("User", "WorkingDir", "StopSignal", "StopTimeout", "Healthcheck", "Domainname", "Tty", "OpenStdin", "StdinOnce", "Shell")
@@ -62,6 +63,8 @@ def replacement(want: Spec, have: Container, changes: Sequence[Difference]) -> d
         networks = NETWORKS.merge(want.values["networks"], networks, "networks" in want.purge)
     _write(body, changed)
     mode = body["HostConfig"].get("NetworkMode")
+    if mode == "default" and "bridge" in networks:
+        mode = body["HostConfig"]["NetworkMode"] = "bridge"
     if have.data["HostConfig"].get("NetworkMode") == "host" != mode and "hostname" not in want.values:
         body["Config"].pop("Hostname", None)
     if "network_mode" not in want.values and networks and mode not in networks:
@@ -114,6 +117,8 @@ def _write(body: dict[str, Any], values: Mapping[str, Any]) -> None:
             body["HostConfig"]["PortBindings"] = encode_ports(value)
         elif section:
             body[section][key] = option.encode(value)
+    if "security_opt" in values:
+        write_security(body["HostConfig"], values["security_opt"])
     if "log_driver" in values or "log_options" in values:
         log = body["HostConfig"].setdefault("LogConfig", {})
         if "log_driver" in values:
@@ -141,7 +146,7 @@ def own_command(have: Container) -> bool:
 def _carried_config(have: Container) -> dict[str, Any]:
     config, image = have.data["Config"], have.image
     kept = {key: copy.deepcopy(config[key]) for key in _OWN if config.get(key) and config[key] != image.get(key)}
-    kept["Image"] = config["Image"]
+    kept["Image"] = have.image_name or config["Image"]
     kept["Env"] = [line for line in config.get("Env") or () if line not in (image.get("Env") or ())]
     for key in ("Labels", "ExposedPorts"):
         inherited = image.get(key) or {}
@@ -172,14 +177,15 @@ def _carried_host(have: Container) -> dict[str, Any]:
 
 def _carry_mounts(host: dict[str, Any], have: Container, wanted: Mapping[str, Any] | None, exact: bool) -> None:
     """Keep binds and mounts as they were declared, anonymous volumes by their names; put the wanted ones over them."""
+    real = {target: record for target, record in read_mounts(have.data).items() if record["type"] == "volume"}
     declared: list[dict[str, Any]] = list(host.get("Mounts") or ())
+    for mount in declared:
+        mount["Target"] = mount["Target"].rstrip("/") or "/"
+        if mount.get("Type") == "volume" and not mount.get("Source") and mount["Target"] in real:
+            mount["Source"] = real[mount["Target"]]["source"]
     binds: list[str] = list(host.get("Binds") or ())
     targets = {mount["Target"] for mount in declared} | {_bind_target(bind) for bind in binds}
-    anonymous = {
-        target: record
-        for target, record in read_mounts(have.data).items()
-        if target not in targets and record["type"] == "volume" and not host.get("VolumesFrom")
-    }
+    anonymous = {target: record for target, record in real.items() if target not in targets}
     declared += encode_mounts(anonymous)
     if wanted is not None:
         unchanged = set() if exact else set(targets | set(anonymous)) - set(wanted)

@@ -307,14 +307,6 @@ def encode_endpoint(record: Mapping[str, Any]) -> dict[str, Any]:
 # The small ones ----------------------------------------------------------------------------------------------------
 
 
-class Capability(Text):
-    """A capability's name; the engine takes and shows it with and without CAP_."""
-
-    def parse(self, value: Any, option: str) -> str:
-        name = super().parse(value, option).upper()
-        return name[4:] if name.startswith("CAP_") else name
-
-
 class Signal(Text):
     """A signal's name with SIG, or its number."""
 

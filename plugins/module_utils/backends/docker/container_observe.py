@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ...engine.errors import BackendError
+from ...engine.errors import BackendError, InvalidOption
 from ...engine.result import Address, Guest
 from ...engine.spec import Spec
 from ...engine.units import format_cpus, format_size
 from ...host.sockets import listening_ports
-from .references import ImageIndex, Reference
+from .references import ImageIndex, Reference, parse_reference
 from .registry import Login, remote_digest
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class Container:
     image: Mapping[str, Any]
     #: Its power state; for one that is being replaced, the state from before that.
     state: str
+    #: What its image can be called now: the name under which it was made may mean another image meanwhile.
+    image_name: str = ""
 
     @property
     def id(self) -> str:
@@ -116,7 +118,7 @@ def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
         name = str(data["Name"])[1:]
         match = OLD.fullmatch(name)
         state = match["state"] if match else state_of(data)
-        seen.containers[name] = Container(data, seen.configs.get(data["Image"], {}), state)
+        seen.containers[name] = Container(data, seen.configs.get(data["Image"], {}), state, _image_name(data, seen.images))
     for name, summary in summaries.items():
         for mount in summary.get("Mounts") or ():
             if mount.get("Type") == "volume":
@@ -129,6 +131,15 @@ def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
     for want in living:
         _ask_registry(engine, want, seen)
     return seen
+
+
+def _image_name(data: Mapping[str, Any], images: ImageIndex) -> str:
+    name, key = str(data["Config"].get("Image") or ""), str(data["Image"])
+    try:
+        return name if images.find(parse_reference(name)) == key else key
+    except InvalidOption:
+        # Made by another tool, from the first few digits of an id.
+        return key
 
 
 def owner_of(name: str) -> str:

@@ -23,7 +23,6 @@ from .container_kinds import (
     MOUNTS,
     NETWORKS,
     ULIMITS,
-    Capability,
     Healthcheck,
     Ports,
     RestartPolicy,
@@ -37,6 +36,7 @@ from .container_kinds import (
     read_restart,
     tmpfs_options,
 )
+from .container_security import Capability, SecurityOptions, read_capabilities, read_security
 from .references import Reference, parse_reference
 
 RECREATE, LIVE = Disruption.RECREATE, Disruption.LIVE
@@ -138,27 +138,6 @@ def _members(value: Any) -> frozenset[str]:
     return frozenset(value or ())
 
 
-def _capabilities(value: Any) -> frozenset[str]:
-    return frozenset(name.upper()[4:] if name.upper().startswith("CAP_") else name.upper() for name in value or ())
-
-
-def _security(value: Any) -> frozenset[str]:
-    # The command line's old separator is a colon; a bare no-new-privileges means yes.
-    words = (re.sub(r"^([a-z-]+):", r"\1=", word) for word in value or ())
-    return frozenset("no-new-privileges" if word == "no-new-privileges=true" else word for word in words)
-
-
-def _security_of(data: Inspect) -> frozenset[str]:
-    # The engine adds this one to every privileged container by itself.
-    return _security(data["HostConfig"].get("SecurityOpt")) - (frozenset(("label=disable",)) if data["HostConfig"].get("Privileged") else frozenset())
-
-
-class _Security(Text):
-    def parse(self, value: Any, option: str) -> str:
-        (word,) = _security([str(value)])
-        return word
-
-
 def _devices(value: Any) -> dict[str, Any]:
     return {
         entry["PathInContainer"]: {"host": entry["PathOnHost"], "permissions": "".join(sorted(entry.get("CgroupPermissions") or "rwm"))}
@@ -249,8 +228,8 @@ OPTIONS: tuple[ContainerOption, ...] = (
     _host("dns_options", Sequence(), "DnsOptions", decode=_words, encode=_list),
     _host("extra_hosts", EXTRA_HOSTS, "ExtraHosts", decode=lambda value: pairs(value, ":"),
           encode=lambda value: ["%s:%s" % pair for pair in sorted(value.items())]),
-    _host("cap_add", Members(Capability()), "CapAdd", decode=_capabilities, encode=_sorted),
-    _host("cap_drop", Members(Capability()), "CapDrop", decode=_capabilities, encode=_sorted),
+    _host("cap_add", Members(Capability()), "CapAdd", decode=read_capabilities, encode=_sorted),
+    _host("cap_drop", Members(Capability()), "CapDrop", decode=read_capabilities, encode=_sorted),
     _host("devices", DEVICES, "Devices", decode=_devices, encode=_encode_devices),
     _host("device_cgroup_rules", Members(), "DeviceCgroupRules", decode=_members, encode=_sorted),
     _host("sysctls", Texts(), "Sysctls", decode=lambda value: value or {}),
@@ -260,7 +239,7 @@ OPTIONS: tuple[ContainerOption, ...] = (
     _host("init", Flag(), "Init", decode=bool),
     _host("privileged", Flag(), "Privileged", decode=bool),
     _host("read_only", Flag(), "ReadonlyRootfs", decode=bool),
-    ContainerOption("security_opt", Members(_Security()), _security_of, RECREATE, ("HostConfig", "SecurityOpt"), _sorted),
+    ContainerOption("security_opt", SecurityOptions(), read_security, RECREATE),
     _host("group_add", Members(), "GroupAdd", decode=_members, encode=_sorted),
     _host("shm_size", Size(), "ShmSize", decode=_number),
     _host("pid_mode", Text(), "PidMode", decode=_text),

@@ -26,33 +26,49 @@ _POWER = {
     ("running", "stopped"): ("stop",),
     ("paused", "stopped"): ("stop",),
 }
+#: What the engine changes in a container as it runs, and what it only warns of where the kernel does not know it.
+LIMITS = frozenset(option.name for option in CONTAINERS.options if option.change == Disruption.LIVE) - {"networks"}
 _REACHES = {"start": "running", "pause": "paused", "resume": "running", "stop": "stopped"}
 _COST = {"start": Disruption.NONE, "resume": Disruption.NONE, "pause": Disruption.LIVE, "stop": Disruption.RESTART}
 
 
 def plan(want: Spec, seen: Seen) -> list[Step]:
     """All steps, the clearing up after a run that died first. Raises Refused and InvalidOption."""
-    have = seen.containers.get(want.name)
-    aside = seen.replaced(want.name)
-    leftover = want.name + NEW in seen.containers
     if want.state == "absent":
-        return list(_removal(want, seen, have))
+        return list(_removal(want, seen))
+    have, aside = seen.containers.get(want.name), seen.replaced(want.name)
     steps: list[Step] = []
-    if aside is not None and have is None:
+    if aside is not None and have is not None and _begun_anew(want, seen, have):
+        # A run died before the new container's first start, and what is wanted now is another one: back to the old one.
+        steps.append(Step(want.name, "clean", "leftover", want.name))
+    if aside is not None and subject(want, seen) is aside[1]:
         # A run died before the new container had the name: the old one gets it back.
-        have = aside[1]
         steps.append(Step(want.name, "restore", "name", aside[0], want.name))
-    if leftover:
+    if want.name + NEW in seen.containers:
         steps.append(Step(want.name, "clean", "leftover", want.name + NEW))
+    have = subject(want, seen)
     steps += _pull(want, seen)
     if have is None:
-        steps += _creation(want, seen)
-    else:
-        steps += _changes(want, seen, have, aside[1].state if aside else have.state)
-    if aside is not None and seen.containers.get(want.name) is not None:
-        # A run died before it had removed the old one, which is kept until the new one is as it should be.
-        steps.append(Step(want.name, "clean", "leftover", aside[0]))
-    return steps
+        return [*steps, *_creation(want, seen)]
+    changes = list(_changes(want, seen, have, have.state if aside is None else aside[1].state))
+    if aside is None or aside[1] is have:
+        return [*steps, *changes]
+    # A run died before it had removed the old one, which is kept until the new one is as it should be.
+    clean = Step(want.name, "clean", "leftover", aside[0])
+    return [*steps, clean, *changes] if any(step.action == "recreate" for step in changes) else [*steps, *changes, clean]
+
+
+def subject(want: Spec, seen: Seen) -> Container | None:
+    """The container that the plan is about: the one of that name, or the old one where its successor came to nothing."""
+    have, aside = seen.containers.get(want.name), seen.replaced(want.name)
+    if aside is not None and (have is None or _begun_anew(want, seen, have)):
+        return aside[1]
+    return have
+
+
+def _begun_anew(want: Spec, seen: Seen, have: Container) -> bool:
+    """Whether this container has never run and will not do as it is."""
+    return have.data["State"]["StartedAt"].startswith("0001-") and any(_cost(each, have) == Disruption.RECREATE for each in differences(want, seen, have))
 
 
 def target_state(want: Spec, before: str) -> str:
@@ -128,6 +144,12 @@ def differences(want: Spec, seen: Seen, have: Container) -> list[Difference]:
     return compared(CONTAINERS, Spec(want.name, want.state, values, purge), observed)
 
 
+def not_kept(want: Spec, data: Mapping[str, Any]) -> list[str]:
+    """The limits that were set, and that this new container does not have."""
+    wanted = [(want.values[option.name], option) for option in CONTAINERS.options if want.values.get(option.name)]
+    return [option.name for value, option in wanted if option.name in LIMITS and option.kind.parts(value, option.read(data), False)]
+
+
 def _joins(want: str, have: str, seen: Seen) -> bool:
     """Whether both are the namespace of one container, called by its name or by an id."""
     kind, _colon, name = want.partition(":")
@@ -190,6 +212,11 @@ def _changes(want: Spec, seen: Seen, have: Container, before: str) -> Iterator[S
         for part in each.parts if each.option.name == "networks" else ():
             action = "attach" if part.before is None else "detach" if part.after is None else "reattach"
             yield Step(want.name, action, "networks[%s]" % part.key, part.before, part.after, Disruption.LIVE)
+    if target == "stopped" != now and have.data["HostConfig"].get("AutoRemove"):
+        raise Refused(
+            "state: it was made to be removed as soon as it stops (docker run --rm), and cannot be stopped and kept",
+            remedy="Use state=absent to remove it, and then make it anew",
+        )
     yield from _power(want.name, now, target)
 
 
@@ -222,25 +249,29 @@ def _power(name: str, now: str, target: str) -> Iterator[Step]:
         now = _REACHES[action]
 
 
-def _removal(want: Spec, seen: Seen, have: Container | None) -> Iterator[Step]:
-    for key in sorted(seen.containers):
-        if owner_of(key) == want.name:
-            yield Step(want.name, "clean", "leftover", key)
-    if have is None:
-        return
-    now = state_of(have.data)
-    if now != "stopped":
-        yield Step(want.name, "stop", "state", now, "stopped", Disruption.RESTART)
-    before: dict[str, Any] = {"state": "stopped", "image": str(have.data["Config"].get("Image") or have.data["Image"])}
+def _removal(want: Spec, seen: Seen) -> Iterator[Step]:
+    mine = {key: container for key, container in seen.containers.items() if (owner_of(key) or key) == want.name}
+    for key in sorted(set(mine) - {want.name}):
+        yield Step(want.name, "clean", "leftover", key)
+    have = mine.get(want.name)
+    before: dict[str, Any] = {}
+    if have is not None:
+        now = state_of(have.data)
+        if now != "stopped":
+            yield Step(want.name, "stop", "state", now, "stopped", Disruption.RESTART)
+        before = {"state": "stopped", "image": str(have.data["Config"].get("Image") or have.data["Image"])}
     if want.steering.get("remove_storage"):
-        before["volumes"] = own_volumes(want.name, seen, have)
-    yield Step(want.name, "remove", "", before, None, Disruption.DESTROY)
+        volumes = sorted({volume for container in mine.values() for volume in own_volumes(want.name, seen, container)})
+        if volumes or have is not None:
+            before["volumes"] = volumes
+    if before:
+        yield Step(want.name, "remove", "", before, None, Disruption.DESTROY)
 
 
 def own_volumes(name: str, seen: Seen, have: Container) -> list[str]:
-    """The volumes that no other container uses."""
-    volumes = [record.get("source") for record in read_mounts(have.data).values() if record["type"] == "volume"]
-    return sorted(str(volume) for volume in volumes if volume and seen.volume_users.get(volume, set()) <= {name})
+    """The volumes that no other guest uses."""
+    volumes = {str(record["source"]) for record in read_mounts(have.data).values() if record["type"] == "volume" and record.get("source")}
+    return sorted(volume for volume in volumes if {owner_of(user) or user for user in seen.volume_users.get(volume, ())} <= {name})
 
 
 def _check_networks(want: Spec, seen: Seen) -> None:
