@@ -103,7 +103,7 @@ def read_fleet(parameters: Mapping[str, Any]) -> Fleet:
         except KraalError as error:
             errors.append(error)
     if len(errors) > 1:
-        raise KraalError("%d of the guests cannot be, and none was touched: %s" % (len(errors), listed(errors)))
+        raise KraalError("%d entries of guests are wrong, and nothing was touched: %s" % (len(errors), listed(errors)))
     if errors:
         raise errors[0]
     check_unique((entry.backend, entry.want) for entry in fleet.entries)
@@ -113,6 +113,8 @@ def read_fleet(parameters: Mapping[str, Any]) -> Fleet:
 def _read_guest(guest: Mapping[str, Any], place: str, fleet: Fleet, label: str | None) -> Entry:
     name = str(guest.get("name") or place)
     kind = guest.get("backend")
+    if kind is None:
+        raise KraalError("backend is missing", remedy="Write one of %s, for all guests in defaults" % ", ".join(NAMES), guest=name)
     if kind not in NAMES:
         raise InvalidOption("backend", kind, "is not a backend of this collection", remedy="Write one of: " + ", ".join(NAMES), guest=name)
     entry = backend(str(kind))
@@ -120,7 +122,7 @@ def _read_guest(guest: Mapping[str, Any], place: str, fleet: Fleet, label: str |
     spec = {**entry.table.argument_spec(), **entry.connection}
     unknown = sorted(str(key) for key in given if key not in spec)
     if unknown:
-        near = get_close_matches(unknown[0], spec, 1)
+        near = get_close_matches(unknown[0], spec, 1, 0.7)
         hint = "Did you mean %s? " % near[0] if near else ""
         raise KraalError(
             "%s: no such option" % ", ".join(unknown),
@@ -221,8 +223,16 @@ def answer_of(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def listed(errors: Sequence[KraalError]) -> str:
-    """The first few of them: one failure among many must not hide behind a page of the others. Pure."""
-    return "; ".join(str(error) for error in errors[:SHOWN]) + ("; and %d more" % (len(errors) - SHOWN) if len(errors) > SHOWN else "")
+    """The errors as one sentence, what several guests share told once, and the first few only: none hides behind a page of others. Pure."""
+    shared: dict[tuple[str, str, str], list[str]] = {}
+    for error in errors:
+        shared.setdefault((error.backend, error.message, error.remedy), []).append(error.guest)
+    told = []
+    for (where, message, remedy), names in list(shared.items())[:SHOWN]:
+        who = ", ".join(filter(None, names[:SHOWN])) + (" and %d more" % (len(names) - SHOWN) if len(names) > SHOWN else "")
+        told.append(str(KraalError(message, remedy=remedy, guest=who, backend=where)).rstrip("."))
+    hidden = len(shared) - len(told)
+    return "; ".join(told) + ("; and %d other errors" % hidden if hidden else "") + "."
 
 
 def summary_of(outcomes: Sequence[Outcome]) -> str:

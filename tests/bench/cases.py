@@ -31,7 +31,7 @@ def guest(number: int) -> str:
 
 def fleet(numbers: Iterable[int], state: str = "running", memory: Mapping[int, str] | None = None) -> dict[str, Any]:
     """The same guests for the fleet ..."""
-    defaults = {"backend": "docker", "image": IMAGE, "memory": "64MiB", "stop_timeout": 1, "env": {"ROLE": "web"}, "labels": {"role": "web"}, "state": state}
+    defaults = {"backend": "docker", "image": IMAGE, "memory": "64M", "stop_timeout": 1, "env": {"ROLE": "web"}, "labels": {"role": "web"}, "state": state}
     guests = [{"name": guest(number), **({"memory": memory[number]} if memory and number in memory else {})} for number in numbers]
     return {FLEET: {"defaults": defaults, "guests": guests}}
 
@@ -39,7 +39,7 @@ def fleet(numbers: Iterable[int], state: str = "running", memory: Mapping[int, s
 def loop(numbers: Iterable[int], memory: Mapping[int, str] | None = None) -> dict[str, Any]:
     """... for the peer ..."""
     options = {"image": IMAGE, "memory": "{{ item.memory }}", "stop_timeout": 1, "env": {"ROLE": "web"}, "labels": {"role": "web"}, "state": "started"}
-    items = [{"name": guest(number), "memory": (memory or {}).get(number, "64MiB")} for number in numbers]
+    items = [{"name": guest(number), "memory": (memory or {}).get(number, "64M")} for number in numbers]
     return {PEER: {"name": "{{ item.name }}", **options}, "loop": items, "loop_control": {"label": "{{ item.name }}"}}
 
 
@@ -108,13 +108,13 @@ class Bench:
         case = f"change one of {count}"
         mine, check, peer = self.report.start(case, "fleet", "fleet --check", f"{PEER} in a loop")
         for turn in range(turns):
-            task = fleet(range(count), memory={7: f"{96 + turn}MiB"})
+            task = fleet(range(count), memory={7: f"{96 + turn}M"})
             run = self.ansible.play(task, changed=True, check=True)
             check.add(run.seconds, run.cpu)
             run = self.ansible.play(task, changed=True)
             mine.add(run.seconds, run.cpu)
             if turn < peer_turns:
-                run = self.ansible.play(loop(range(count), memory={7: f"{32 + turn}MiB"}), changed=True)
+                run = self.ansible.play(loop(range(count), memory={7: f"{32 + turn}M"}), changed=True)
                 peer.add(run.seconds, run.cpu)
 
     def inventory(self, count: int, turns: int) -> None:

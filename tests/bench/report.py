@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -66,6 +67,7 @@ class Report:
 
     def start(self, case: str, *names: str, unit: str = "s") -> list[Series]:
         """A new series for each name."""
+        print(f"measuring: {case}", file=sys.stderr, flush=True)
         fresh = [Series(case, name, unit) for name in names]
         self.series += fresh
         return fresh

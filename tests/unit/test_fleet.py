@@ -1,0 +1,207 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fleet's own part: how a list becomes guests, what is wrong with one, and how the answer is put together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from ansible_collections.kraal.virt.plugins.module_utils import fleet
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
+from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption, Step
+from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Outcome
+
+DOCKER = {"backend": "docker", "image": "debian:12"}
+
+values = some.recursive(
+    some.one_of(some.integers(), some.text(max_size=3)), lambda inner: some.dictionaries(some.text(max_size=2), inner, max_size=3), max_leaves=8
+)
+mappings = some.dictionaries(some.text(max_size=2), values, max_size=4)
+
+
+def read(*guests: dict[str, Any], **parameters: Any) -> fleet.Fleet:
+    return fleet.read_fleet({"guests": list(guests), "defaults": {}, "name": None, "prune": False, "concurrency": 8, "max_failures": None, **parameters})
+
+
+def said(*guests: dict[str, Any], **parameters: Any) -> str:
+    with pytest.raises(KraalError) as caught:
+        read(*guests, **parameters)
+    return str(caught.value)
+
+
+def names(*guests: dict[str, Any], **parameters: Any) -> list[str]:
+    return [entry.want.name for entry in read(*guests, **parameters).entries]
+
+
+# Merging
+
+
+def test_a_guest_wins_over_the_defaults_and_mappings_are_merged_key_by_key() -> None:
+    defaults = {"memory": "1GiB", "env": {"A": "1", "B": "2"}, "dns": ["192.0.2.1"]}
+    guest = {"name": "web", "memory": "2GiB", "env": {"B": "3"}, "dns": ["192.0.2.2"]}
+    assert fleet.merge(defaults, guest) == {"name": "web", "memory": "2GiB", "env": {"A": "1", "B": "3"}, "dns": ["192.0.2.2"]}
+
+
+def test_a_null_takes_a_default_away_at_any_depth() -> None:
+    assert fleet.merge({"memory": "1GiB", "env": {"A": "1", "B": "2"}}, {"memory": None, "env": {"A": None}}) == {"env": {"B": "2"}}
+
+
+@given(mappings)
+def test_no_defaults_change_nothing(guest: dict[str, Any]) -> None:
+    assert fleet.merge({}, guest) == guest
+
+
+@given(mappings, mappings)
+def test_what_a_guest_says_is_never_lost(defaults: dict[str, Any], guest: dict[str, Any]) -> None:
+    merged = fleet.merge(defaults, guest)
+    assert set(merged) == set(defaults) | set(guest)
+    assert all(merged[key] == value for key, value in guest.items() if not isinstance(value, dict))
+    assert all(merged[key] == value for key, value in defaults.items() if key not in guest)
+
+
+@given(mappings, mappings)
+def test_merging_touches_neither_side(defaults: dict[str, Any], guest: dict[str, Any]) -> None:
+    before = repr(defaults), repr(guest)
+    fleet.merge(defaults, guest)
+    assert (repr(defaults), repr(guest)) == before
+
+
+# Counting
+
+
+def test_count_makes_so_many_guests() -> None:
+    assert names({"name": "web-{i}", "count": 3}, {"name": "db"}, defaults=DOCKER) == ["web-1", "web-2", "web-3", "db"]
+
+
+def test_a_count_may_be_a_text_as_a_template_gives_it() -> None:
+    assert names({"name": "web-{i}", "count": "2"}, defaults=DOCKER) == ["web-1", "web-2"]
+
+
+def test_a_count_of_none_makes_none() -> None:
+    assert names({"name": "web-{i}", "count": 0}, defaults=DOCKER) == []
+
+
+def test_without_a_count_the_name_is_taken_as_it_is() -> None:
+    assert "web-{i}" in said({"name": "web-{i}"}, defaults=DOCKER)
+
+
+@pytest.mark.parametrize("count", [-1, "many", 1.5, True, [2]])
+def test_what_is_no_count(count: object) -> None:
+    assert said({"name": "web-{i}", "count": count}, defaults=DOCKER) == f"web-{{i}}: count: {count!r} is not a number of guests. Write 0 or more."
+
+
+def test_a_count_needs_a_place_in_the_name() -> None:
+    assert said({"name": "web", "count": 2}, defaults=DOCKER).endswith("has no place for the number that count needs. Write it like web-{i}.")
+
+
+# Labels
+
+
+def test_a_named_fleet_labels_its_guests_beside_their_own_labels() -> None:
+    (entry,) = read({"name": "web", "labels": {"role": "web"}}, defaults=DOCKER, name="shop").entries
+    assert entry.want.values["labels"] == {"role": "web", "kraal.fleet": "shop"}
+
+
+def test_labels_written_as_a_text_are_labels() -> None:
+    (entry,) = read({"name": "web", "labels": "role=web"}, defaults=DOCKER, name="shop").entries
+    assert entry.want.values["labels"] == {"role": "web", "kraal.fleet": "shop"}
+
+
+def test_a_fleet_without_a_name_manages_no_label() -> None:
+    (entry,) = read({"name": "web"}, defaults=DOCKER).entries
+    assert "labels" not in entry.want.values
+
+
+def test_the_label_is_not_for_a_guest_to_set() -> None:
+    assert "labels[kraal.fleet]: 'other' is not this fleet's name, shop" in said(
+        {"name": "web", "labels": {"kraal.fleet": "other"}}, defaults=DOCKER, name="shop"
+    )
+
+
+# What is wrong
+
+
+@pytest.mark.parametrize(
+    ("guest", "parts"),
+    [
+        ({"name": "web", "memry": "1GiB"}, ["docker web: memry: no such option", "Did you mean memory?"]),
+        ({"name": "web", "xyzzy": 1}, ["docker web: xyzzy: no such option. The options are those"]),
+        ({"name": "web", "memory": "12 apples"}, ["docker web: memory: '12 apples' is not a size", "512MiB"]),
+        ({"name": "web", "state": "runing"}, ["docker web: value of state must be one of", "runing"]),
+        ({"name": "web", "backend": "dokcer"}, ["web: backend: 'dokcer' is not a backend", "Write one of: docker"]),
+        ({"name": "web", "backend": None}, ["web: backend is missing", "in defaults"]),
+        ({"image": "debian:12"}, ["docker guests[1]: missing required arguments: name"]),
+        ({"name": "../web"}, ["docker ../web: name: '../web' contains a slash"]),
+        ({"name": "-web"}, ["starts with a dash"]),
+        ({"name": "we\nb"}, ["contains a control character"]),
+        ({"name": "a..b"}, ["contains two dots in a row"]),
+    ],
+)
+def test_a_message_names_guest_option_value_and_remedy(guest: dict[str, Any], parts: list[str]) -> None:
+    message = said(guest, defaults=DOCKER)
+    assert [part for part in parts if part not in message] == [], message
+
+
+def test_all_wrong_guests_are_named_at_once() -> None:
+    message = said({"name": "ok"}, {"name": "web", "memory": "much"}, {"name": "db", "cpus": "-1"}, defaults=DOCKER)
+    assert message.startswith("2 entries of guests are wrong, and nothing was touched: ") and "docker web: " in message and "docker db: " in message
+
+
+def test_two_guests_of_one_name() -> None:
+    assert said({"name": "web"}, {"name": "web-{i}", "count": 2}, {"name": "web-2"}, defaults=DOCKER) == (
+        "name: 'web-2' is the name of two docker guests of this task. Give each guest a name of its own."
+    )
+
+
+def test_pruning_needs_a_name() -> None:
+    assert said(prune=True) == "prune: True needs to know which guests are this fleet's. Give the fleet a name."
+
+
+@pytest.mark.parametrize(("option", "value", "least"), [("concurrency", 0, 1), ("max_failures", -1, 0)])
+def test_numbers_have_a_least(option: str, value: int, least: int) -> None:
+    assert said(**{option: value}) == f"{option}: {value} is too small. Write {least} or more."
+
+
+def test_credentials_of_guests_are_kept_from_the_output() -> None:
+    found = read({"name": "web", "registry_username": "user", "registry_password": "very-secret"}, defaults=DOCKER)
+    assert "very-secret" in found.no_log_values and "user" not in found.no_log_values
+
+
+# The answer
+
+
+def outcome(name: str, *steps: Step, error: KraalError | None = None) -> Outcome:
+    return Outcome("docker", name, list(steps), bool(steps), {"name": name}, error)
+
+
+def test_the_answer_keeps_the_order_and_tells_of_each() -> None:
+    change = Step("b", "set", "memory", "1GiB", "2GiB", Disruption.LIVE)
+    answer = fleet.answer_of([outcome("a"), outcome("b", change), outcome("c", error=KraalError("is broken", remedy="Mend it", guest="c", backend="docker"))])
+    assert answer["changed"] is True
+    assert [step["guest"] for step in answer["plan"]] == ["b"]
+    assert answer["diff"] == [{"before": {"memory": "1GiB"}, "after": {"memory": "2GiB"}, "before_header": "docker b", "after_header": "docker b"}]
+    assert [(each["guest"], each["changed"], each["failed"], each["msg"]) for each in answer["results"]] == [
+        ("a", False, False, ""),
+        ("b", True, False, ""),
+        ("c", False, True, "docker c: is broken. Mend it."),
+    ]
+
+
+def test_no_failure_needs_no_summary() -> None:
+    assert fleet.summary_of([outcome("a")]) == ""
+
+
+def test_the_summary_tells_what_is_shared_once() -> None:
+    failed = [outcome(name, error=KraalError("is broken", remedy="Mend it", guest=name, backend="docker")) for name in "abcdefg"]
+    assert fleet.summary_of([*failed, outcome("h")]) == "7 of 8 guests failed: docker a, b, c, d, e and 2 more: is broken. Mend it."
+
+
+def test_the_summary_does_not_hide_behind_a_page() -> None:
+    failed = [outcome(name, error=KraalError(f"is broken at {name}", guest=name)) for name in "abcdefg"]
+    summary = fleet.summary_of(failed)
+    assert summary.startswith("7 of 7 guests failed: a: is broken at a; b: is broken at b; ") and summary.endswith("e: is broken at e; and 2 other errors.")
