@@ -6,19 +6,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from .errors import KraalError
-from .kinds import SECRET_KEY
+from .kinds import INLINE_SECRET, SECRET_KEY
 from .plan import diff_of
 from .reconcile import Job, Outcome, Resource, reconcile
 from .spec import Table
 
 #: Too short or too common to be a secret: hiding them would only garble the output.
 _COMMON = frozenset(("true", "false", "none", "null"))
+#: The password in an address like https://user:password@host/.
+_USERINFO = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 
 
 class KraalModule(AnsibleModule):  # type: ignore[misc]
@@ -31,17 +34,17 @@ class KraalModule(AnsibleModule):  # type: ignore[misc]
 
 
 def secrets_in(value: Any, key: str = "") -> Iterator[str]:
-    """The texts below keys that speak of a secret."""
+    """The texts below keys that speak of a secret, and the passwords inside other texts (mount options, addresses)."""
     if isinstance(value, Mapping):
         for inner, content in value.items():
             yield from secrets_in(content, str(inner))
     elif isinstance(value, (list, tuple)):
         for content in value:
             yield from secrets_in(content, key)
-    elif isinstance(value, (str, int, float)) and not isinstance(value, bool) and SECRET_KEY.search(key):
+    elif isinstance(value, (str, int, float)) and not isinstance(value, bool):
         text = str(value)
-        if len(text) > 3 and text.lower() not in _COMMON:
-            yield text
+        found = [text] if SECRET_KEY.search(key) else [*(match["value"] for match in INLINE_SECRET.finditer(text)), *_USERINFO.findall(text)]
+        yield from (each for each in found if len(each) > 3 and each.lower() not in _COMMON)
 
 
 def plan_of(outcome: Outcome) -> list[dict[str, Any]]:
