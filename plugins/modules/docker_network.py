@@ -30,10 +30,18 @@ options:
     type: str
   subnets:
     description:
-      - The network's subnets. Each is a text like V(172.30.0.0/24), or a mapping with C(subnet), and with C(gateway) and C(ip_range) if wanted.
-      - Merged with the subnets that the network has, unless O(purge) names V(subnets).
+      - The network's subnets. Each is a text like V(172.30.0.0/24), or a mapping with C(subnet), and with C(gateway), C(ip_range) and
+        C(aux_addresses) (names and addresses that the engine must not give away) if wanted.
+      - The list is complete for each family of addresses that it names. An IPv6 subnet leaves the subnet for IPv4 to the engine.
+      - Without it, the engine chooses.
     type: list
     elements: raw
+  ipam_driver:
+    description: The driver that manages the addresses. The engine's own (V(default)) unless given.
+    type: str
+  ipam_options:
+    description: The options of the driver that manages the addresses.
+    type: dict
   internal:
     description: Keep the network from the outside world.
     type: bool
@@ -41,10 +49,12 @@ options:
     description: Let containers that are not part of a service connect to a network of a swarm.
     type: bool
   enable_ipv6:
-    description: Enable IPv6.
+    description: Enable IPv6. A subnet of IPv6 needs it.
     type: bool
   options:
-    description: The driver's options, such as C(parent) for V(macvlan) or C(com.docker.network.driver.mtu) for V(bridge).
+    description:
+      - The driver's options, such as C(parent) for V(macvlan) and V(ipvlan), or C(com.docker.network.driver.mtu) for V(bridge).
+      - The value of a key that speaks of a secret, such as a password, is hidden in plans and differences.
     type: dict
   labels:
     description: Labels.
@@ -53,7 +63,7 @@ options:
     description: Remove what the network has beyond what the task names, for these options.
     type: list
     elements: str
-    choices: [labels, options, subnets]
+    choices: [ipam_options, labels, options]
     default: []
   disruption:
     description: The most that the task may disturb. A change to a network needs V(recreate).
@@ -76,6 +86,8 @@ attributes:
   idempotent:
     support: full
 notes:
+  - Containers count as connected whether they run or not. A stopped one could not start any more once its network has been made anew.
+  - Should the engine refuse the new network in a re-creation, the old one is put back.
   - A re-creation keeps the network's settings that the task does not name. Should the host fail in the middle of one, only what the task names is
     made again by the next run.
 """
@@ -93,6 +105,17 @@ EXAMPLES = r"""
     name: backend
     internal: true
     disruption: recreate
+
+- name: A network that puts its guests beside the host, on the network of its interface eth1
+  kraal.virt.docker_network:
+    name: lan
+    driver: macvlan
+    subnets:
+      - subnet: 192.0.2.0/24
+        gateway: 192.0.2.1
+        ip_range: 192.0.2.128/25
+    options:
+      parent: eth1
 
 - name: Remove it
   kraal.virt.docker_network:
@@ -128,6 +151,9 @@ network:
       - subnet: 172.31.252.0/24
         gateway: 172.31.252.1
     internal: false
+    attachable: false
+    enable_ipv6: false
+    options: {}
     labels: {}
     containers: []
 """

@@ -30,7 +30,7 @@ options:
   driver_options:
     description:
       - The driver's options, such as C(type), C(device) and C(o) for V(local).
-      - The value of a key that speaks of a secret, such as a password, is hidden in plans and differences.
+      - The value of a key that speaks of a secret, such as a password, is hidden in plans and differences; so is a C(password=) among mount options.
     type: dict
   labels:
     description: Labels.
@@ -42,7 +42,9 @@ options:
     choices: [driver_options, labels]
     default: []
   disruption:
-    description: The most that the task may disturb. Changing a volume needs V(destroy), and loses its data.
+    description:
+      - The most that the task may disturb. Changing a volume needs V(destroy), and loses its data.
+      - A volume that a container uses, running or not, is not changed even so.
     type: str
     choices: [none, live, restart, recreate, destroy]
     default: live
@@ -65,6 +67,14 @@ EXAMPLES = r"""
     name: database
     labels:
       backup: daily
+
+- name: A volume on a server of the network
+  kraal.virt.docker_volume:
+    name: media
+    driver_options:
+      type: nfs
+      device: :/srv/media
+      o: addr=192.0.2.5,ro
 
 - name: Remove it, with all that is in it
   kraal.virt.docker_volume:
@@ -95,6 +105,7 @@ volume:
     name: database
     backend: docker
     driver: local
+    driver_options: {}
     mountpoint: /var/lib/docker/volumes/database/_data
     labels:
       backup: daily

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Networks as a resource."""
+"""Networks as a resource. The engine cannot change one: a change is a re-creation, and a network in use is not torn down."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...engine.compare import differences
-from ...engine.errors import InvalidOption, Refused
-from ...engine.kinds import Flag, Records, Text, Texts
+from ...engine.errors import BackendError, InvalidOption, Refused
+from ...engine.kinds import Flag, Part, Records, Text, Texts
 from ...engine.plan import Disruption, Step
 from ...engine.spec import Option, Spec, Table
 from .client import Engine
@@ -22,13 +22,14 @@ from .container_observe import name_of
 
 RECREATE = Disruption.RECREATE
 PREDEFINED = ("bridge", "host", "none")
-_SUBNET_FIELDS = {"subnet", "gateway", "ip_range"}
-_REMEDY = "Write a subnet like 172.30.0.0/24, or a mapping with subnet, gateway and ip_range"
+_REMEDY = "Write a subnet like 172.30.0.0/24, or a mapping with subnet, gateway, ip_range and aux_addresses"
+#: The fields of a subnet, and what the engine calls them.
+_KEYS = {"gateway": "Gateway", "ip_range": "IPRange", "aux_addresses": "AuxiliaryAddresses"}
 
 
 def _read_subnet(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
-    fields = {"subnet": entry} if isinstance(entry, str) else entry
-    if not isinstance(fields, Mapping) or set(fields) - _SUBNET_FIELDS:
+    fields: Any = {"subnet": entry} if isinstance(entry, str) else entry
+    if not isinstance(fields, Mapping) or set(fields) - {"subnet", *_KEYS} or not isinstance(fields.get("aux_addresses") or {}, Mapping):
         raise InvalidOption(option, entry, "is not a subnet", remedy=_REMEDY)
     try:
         subnet = ipaddress.ip_network(str(fields.get("subnet")))
@@ -37,37 +38,65 @@ def _read_subnet(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
             record["gateway"] = str(ipaddress.ip_address(str(fields["gateway"])))
         if fields.get("ip_range"):
             record["ip_range"] = str(ipaddress.ip_network(str(fields["ip_range"])))
+        if fields.get("aux_addresses"):
+            record["aux_addresses"] = {str(name): str(ipaddress.ip_address(str(text))) for name, text in fields["aux_addresses"].items()}
     except ValueError as error:
         raise InvalidOption(option, entry, "is not a subnet (%s)" % error, remedy=_REMEDY) from error
-    if "gateway" in record and ipaddress.ip_address(record["gateway"]) not in subnet:
-        raise InvalidOption(option, entry, "has a gateway outside of itself", remedy=_REMEDY)
+    inside = [record.get("gateway"), (record.get("ip_range") or "").partition("/")[0], *record.get("aux_addresses", {}).values()]
+    for address in filter(None, inside):
+        if ipaddress.ip_address(address) not in subnet:
+            raise InvalidOption(option, entry, "does not contain %s" % address, remedy=_REMEDY)
     yield str(subnet), record
 
 
-def _subnets(network: Mapping[str, Any]) -> dict[str, Any]:
+def _family(subnet: str) -> int:
+    return ipaddress.ip_network(subnet).version
+
+
+class Subnets(Records):
+    """The subnets of a network: complete for each family that is named, since the engine adds one for IPv4 by itself."""
+
+    merges = False
+
+    def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
+        return super().parts(want, self._rivals(want, have), True)
+
+    def merge(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> dict[str, Any]:
+        rivals = self._rivals(want, have)
+        others = {subnet: record for subnet, record in (have or {}).items() if subnet not in rivals}
+        return {**others, **super().merge(want, rivals, True)}
+
+    @staticmethod
+    def _rivals(want: Mapping[str, Any], have: Mapping[str, Any] | None) -> dict[str, Any]:
+        families = {_family(subnet) for subnet in want}
+        return {subnet: record for subnet, record in (have or {}).items() if _family(subnet) in families}
+
+
+def read_subnets(network: Mapping[str, Any]) -> dict[str, Any]:
+    """The subnets of an inspected network."""
     found = {}
     for config in (network.get("IPAM") or {}).get("Config") or ():
-        record = {}
-        if config.get("Gateway"):
+        record = {name: config[key] for name, key in _KEYS.items() if config.get(key)}
+        if "gateway" in record:
             # The engine writes the gateway of an IPv6 subnet with a prefix length.
-            record["gateway"] = config["Gateway"].partition("/")[0]
-        if config.get("IPRange"):
-            record["ip_range"] = config["IPRange"]
+            record["gateway"] = str(ipaddress.ip_address(record["gateway"].partition("/")[0]))
         found[str(ipaddress.ip_network(config["Subnet"]))] = record
     return found
 
 
-SUBNETS = Records(_read_subnet, lambda subnet, record: {"subnet": subnet, **record})
+SUBNETS = Subnets(_read_subnet, lambda subnet, record: {"subnet": subnet, **record})
 
 DRIVER = Text(pattern=r"[a-z0-9][a-z0-9_./:-]*", remedy="Write bridge, macvlan, ipvlan or another driver's name")
 
 NETWORK_OPTIONS: tuple[Option, ...] = (
     Option("driver", DRIVER, lambda data: data["Driver"], RECREATE),
-    Option("subnets", SUBNETS, _subnets, RECREATE),
+    Option("subnets", SUBNETS, read_subnets, RECREATE),
+    Option("ipam_driver", DRIVER, lambda data: (data.get("IPAM") or {}).get("Driver") or "default", RECREATE),
+    Option("ipam_options", Texts(guarded=True), lambda data: (data.get("IPAM") or {}).get("Options") or {}, RECREATE),
     Option("internal", Flag(), lambda data: bool(data.get("Internal")), RECREATE),
     Option("attachable", Flag(), lambda data: bool(data.get("Attachable")), RECREATE),
     Option("enable_ipv6", Flag(), lambda data: bool(data.get("EnableIPv6")), RECREATE),
-    Option("options", Texts(), lambda data: data.get("Options") or {}, RECREATE),
+    Option("options", Texts(guarded=True), lambda data: data.get("Options") or {}, RECREATE),
     Option("labels", Texts(), lambda data: data.get("Labels") or {}, RECREATE),
 )
 
@@ -97,6 +126,8 @@ class Seen:
 
     networks: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
     users: dict[str, list[str]] = field(default_factory=dict)
+    #: The network drivers that the engine has; None where nobody asks for one.
+    drivers: list[str] | None = None
 
 
 class Networks:
@@ -115,6 +146,8 @@ class Networks:
         for summary in self.engine.get("/containers/json", all="1"):
             for name in (summary.get("NetworkSettings") or {}).get("Networks") or ():
                 seen.users.setdefault(name, []).append(name_of(summary))
+        if any("driver" in want.values for want in wants or ()):
+            seen.drivers = list(self.engine.get("/info")["Plugins"]["Network"] or ())
         return seen
 
     def names(self, seen: Seen) -> list[str]:
@@ -129,6 +162,7 @@ class Networks:
         have = found[0] if found else None
         if want.state == "absent":
             return self._removal(want, have, sorted(seen.users.get(want.name, [])))
+        _check(want, seen, have)
         if have is None:
             return [Step(want.name, "create", "", None, self.table.shown(want))]
         changes = differences(self.table, want, have)
@@ -162,10 +196,17 @@ class Networks:
         elif step.action == "create":
             self.engine.post("/networks/create", _body(want, {}))
         else:
-            # The engine can neither change a network nor keep two with one subnet.
-            have = seen.networks[want.name][0]
-            self.engine.delete("/networks/%s" % have["Id"])
+            self._recreate(want, seen.networks[want.name][0])
+
+    def _recreate(self, want: Spec, have: Mapping[str, Any]) -> None:
+        # The engine keeps no two networks with one subnet, so the old one goes first; if the new one cannot be made, it comes back.
+        self.engine.delete("/networks/%s" % have["Id"])
+        try:
             self.engine.post("/networks/create", _body(want, have))
+        except BackendError as error:
+            self.engine.post("/networks/create", _body(Spec(want.name, "present"), have))
+            error.message += "; the old network was put back"
+            raise
 
     def wait(self, want: Spec) -> None:
         """A network is there as soon as it is made."""
@@ -181,8 +222,11 @@ class Networks:
             "backend": "docker",
             "id": have["Id"],
             "driver": have["Driver"],
-            "subnets": SUBNETS.show(_subnets(have)),
+            "subnets": SUBNETS.show(read_subnets(have)),
             "internal": bool(have.get("Internal")),
+            "attachable": bool(have.get("Attachable")),
+            "enable_ipv6": bool(have.get("EnableIPv6")),
+            "options": NETWORKS_TABLE["options"].kind.show(have.get("Options") or {}),
             "labels": dict(have.get("Labels") or {}),
             "containers": sorted(seen.users.get(name, [])),
         }
@@ -191,11 +235,30 @@ class Networks:
         """The network as it will be."""
         if want.state == "absent":
             return None
-        now = self.describe(want.name, seen) or {
-            "name": want.name, "backend": "docker", "id": "", "driver": "bridge", "subnets": [], "internal": False, "labels": {}, "containers": []
-        }
-        shown = self.table.shown(want) if steps else {}
-        return {**now, **{key: value for key, value in shown.items() if key in now and key != "labels"}, "labels": {**now["labels"], **shown.get("labels", {})}}
+        now = self.describe(want.name, seen)
+        if now is not None and not steps:
+            return now
+        have = (seen.networks.get(want.name) or [{}])[0]
+        body = _body(want, have)
+        ahead = {**body, "Id": "" if now is None else now["id"]}
+        return self.describe(want.name, Seen({want.name: [ahead]}, seen.users))
+
+
+def _check(want: Spec, seen: Seen, have: Mapping[str, Any] | None) -> None:
+    """Raises InvalidOption for what the engine would refuse, before anything is touched."""
+    driver = want.values.get("driver")
+    if seen.drivers is not None and driver not in (None, *seen.drivers):
+        raise InvalidOption("driver", driver, "is no network driver of this engine", remedy="It has: %s" % ", ".join(seen.drivers))
+    six = [subnet for subnet in want.values.get("subnets") or {} if _family(subnet) == 6]
+    if six and not want.values.get("enable_ipv6", bool(have and have.get("EnableIPv6"))):
+        raise InvalidOption("subnets", six[0], "needs IPv6", remedy="Set enable_ipv6=true")
+    for other in (network for found in seen.networks.values() for network in found if network["Name"] != want.name):
+        for taken in read_subnets(other):
+            for subnet in want.values.get("subnets") or {}:
+                if ipaddress.ip_network(subnet).overlaps(ipaddress.ip_network(taken)):
+                    raise InvalidOption(
+                        "subnets", subnet, "overlaps with %s of the network %s" % (taken, other["Name"]), remedy="Choose a subnet that is free"
+                    )
 
 
 def _body(want: Spec, have: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,9 +267,8 @@ def _body(want: Spec, have: Mapping[str, Any]) -> dict[str, Any]:
     for option in NETWORK_OPTIONS:
         if option.name in want.values:
             values[option.name] = option.kind.merge(want.values[option.name], values.get(option.name), option.name in want.purge)
-    keys = {"gateway": "Gateway", "ip_range": "IPRange"}
     config = [
-        {"Subnet": subnet, **{keys[name]: text for name, text in record.items()}} for subnet, record in (values.get("subnets") or {}).items()
+        {"Subnet": subnet, **{_KEYS[name]: value for name, value in record.items()}} for subnet, record in (values.get("subnets") or {}).items()
     ]
     return {
         "Name": want.name,
@@ -217,5 +279,5 @@ def _body(want: Spec, have: Mapping[str, Any]) -> dict[str, Any]:
         "EnableIPv6": values.get("enable_ipv6", False),
         "Options": values.get("options") or {},
         "Labels": values.get("labels") or {},
-        "IPAM": {**({"Driver": have["IPAM"].get("Driver"), "Options": have["IPAM"].get("Options")} if have else {}), "Config": config},
+        "IPAM": {"Driver": values.get("ipam_driver") or "default", "Options": values.get("ipam_options") or {}, "Config": config},
     }

@@ -13,7 +13,7 @@ from typing import Any
 
 from ...engine.compare import differences
 from ...engine.errors import InvalidOption, Refused
-from ...engine.kinds import Text, Texts
+from ...engine.kinds import HIDDEN, INLINE_SECRET, Part, Text, Texts
 from ...engine.plan import Disruption, Step
 from ...engine.spec import Option, Spec, Table
 from .client import Engine
@@ -21,9 +21,25 @@ from .container_observe import name_of
 
 DESTROY = Disruption.DESTROY
 
+
+class DriverOptions(Texts):
+    """A driver's options. Mount options stand in one of them, separated by commas, and a password may be among them."""
+
+    def __init__(self) -> None:
+        super().__init__(guarded=True)
+
+    def show_entry(self, key: str, value: Any) -> Any:
+        shown = super().show_entry(key, value)
+        return shown if shown == HIDDEN else INLINE_SECRET.sub(lambda match: match["key"] + HIDDEN, value)
+
+    def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
+        # Two different secrets look the same when hidden; the plan has to show that something changes.
+        return [part._replace(after="%s (new)" % part.after) if part.before == part.after else part for part in super().parts(want, have, exact)]
+
+
 VOLUME_OPTIONS: tuple[Option, ...] = (
     Option("driver", Text(pattern=r"[a-z0-9][a-z0-9_./:-]*", remedy="Write local, or another driver's name"), lambda data: data["Driver"], DESTROY),
-    Option("driver_options", Texts(guarded=True), lambda data: data.get("Options") or {}, DESTROY),
+    Option("driver_options", DriverOptions(), lambda data: data.get("Options") or {}, DESTROY),
     Option("labels", Texts(), lambda data: data.get("Labels") or {}, DESTROY),
 )
 
@@ -50,6 +66,8 @@ class Seen:
 
     volumes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     users: dict[str, list[str]] = field(default_factory=dict)
+    #: The volume drivers that the engine has; None where nobody asks for one.
+    drivers: list[str] | None = None
 
 
 class Volumes:
@@ -67,6 +85,8 @@ class Volumes:
             for mount in summary.get("Mounts") or ():
                 if mount.get("Type") == "volume":
                     seen.users.setdefault(mount["Name"], []).append(name_of(summary))
+        if any("driver" in want.values for want in wants or ()):
+            seen.drivers = list(self.engine.get("/info")["Plugins"]["Volume"] or ())
         return seen
 
     def names(self, seen: Seen) -> list[str]:
@@ -81,6 +101,9 @@ class Volumes:
             if have is not None and users:
                 raise Refused("it is in use by: %s" % ", ".join(users), remedy="Remove these containers first")
             return [Step(want.name, "remove", "", {"driver": have["Driver"]}, None, DESTROY)] if have else []
+        driver = want.values.get("driver")
+        if seen.drivers is not None and driver not in (None, *seen.drivers):
+            raise InvalidOption("driver", driver, "is no volume driver of this engine", remedy="It has: %s" % ", ".join(seen.drivers))
         if have is None:
             return [Step(want.name, "create", "", None, self.table.shown(want))]
         changes = differences(self.table, want, have)
@@ -101,12 +124,7 @@ class Volumes:
         if step.action in ("remove", "recreate"):
             self.engine.delete("/volumes/%s" % want.name)
         if step.action in ("create", "recreate"):
-            values = {option.name: option.read(have) for option in VOLUME_OPTIONS} if have else {"driver": "local"}
-            for option in VOLUME_OPTIONS:
-                if option.name in want.values:
-                    values[option.name] = option.kind.merge(want.values[option.name], values.get(option.name), option.name in want.purge)
-            body = {"Name": want.name, "Driver": values["driver"], "DriverOpts": values.get("driver_options") or {}, "Labels": values.get("labels") or {}}
-            self.engine.post("/volumes/create", body)
+            self.engine.post("/volumes/create", _body(want, have))
 
     def wait(self, want: Spec) -> None:
         """A volume is there as soon as it is made."""
@@ -120,6 +138,7 @@ class Volumes:
             "name": name,
             "backend": "docker",
             "driver": have["Driver"],
+            "driver_options": VOLUMES_TABLE["driver_options"].kind.show(have.get("Options") or {}),
             "mountpoint": have.get("Mountpoint", ""),
             "labels": dict(have.get("Labels") or {}),
             "containers": sorted(seen.users.get(name, [])),
@@ -129,6 +148,18 @@ class Volumes:
         """The volume as it will be."""
         if want.state == "absent":
             return None
-        now = self.describe(want.name, seen) or {"name": want.name, "backend": "docker", "driver": "local", "mountpoint": "", "labels": {}, "containers": []}
-        shown = self.table.shown(want) if steps else {}
-        return {**now, "driver": shown.get("driver", now["driver"]), "labels": {**now["labels"], **shown.get("labels", {})}}
+        have = seen.volumes.get(want.name, {})
+        if have and not steps:
+            return self.describe(want.name, seen)
+        body = _body(want, have)
+        ahead = {**body, "Options": body["DriverOpts"], "Mountpoint": have.get("Mountpoint", "")}
+        return self.describe(want.name, Seen({want.name: ahead}, seen.users))
+
+
+def _body(want: Spec, have: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a creation: what the task says over what was there."""
+    values: dict[str, Any] = {option.name: option.read(have) for option in VOLUME_OPTIONS} if have else {"driver": "local"}
+    for option in VOLUME_OPTIONS:
+        if option.name in want.values:
+            values[option.name] = option.kind.merge(want.values[option.name], values.get(option.name), option.name in want.purge)
+    return {"Name": want.name, "Driver": values["driver"], "DriverOpts": values.get("driver_options") or {}, "Labels": values.get("labels") or {}}
