@@ -212,6 +212,20 @@ def _unreachable(url: str, error: Exception) -> BackendError:
     return BackendError("the Docker engine at %s cannot be used: %s" % (url, text), remedy="Check docker_host and the tls options")
 
 
+def _client_class() -> Any:
+    """The SDK's client, deaf to the environment.
+
+    requests prefers REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE to the authority that the task names, and a proxy to the engine's own address.
+    """
+
+    class Client(docker.APIClient):  # type: ignore[misc, unused-ignore]
+        """requests' constructor would set it, and the SDK's asks the engine for its version before anybody could set it back."""
+
+        trust_env = property(lambda self: False, lambda self, value: None)
+
+    return Client
+
+
 def connect(parameters: Mapping[str, Any]) -> Engine:
     """The engine that the task's connection options name. Raises KraalError with the remedy when there is none."""
     if DOCKER_IMPORT_ERROR is not None:
@@ -233,7 +247,7 @@ def connect(parameters: Mapping[str, Any]) -> Engine:
             tls = docker.tls.TLSConfig(client_cert=pair, ca_cert=files["tls_ca"], verify=True)
         elif url.startswith("https://"):
             tls = docker.tls.TLSConfig(verify=True)
-        client = docker.APIClient(
+        client = _client_class()(
             base_url=url, version="auto", timeout=parameters["api_timeout"], tls=tls, use_ssh_client=url.startswith("ssh://"), num_pools=WIDTH
         )
     except (docker.errors.DockerException, requests.exceptions.RequestException, ValueError, OSError) as error:
