@@ -16,7 +16,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, TypedDict
+from typing import TypedDict
 
 #: As the engine will have it; that of a remote shell often lacks the sbin directories.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -25,7 +25,7 @@ TIMEOUT = 30
 
 class Finding(TypedDict):
     check: str
-    ok: Optional[bool]
+    ok: bool | None
     found: str
     remedy: str
 
@@ -79,13 +79,20 @@ def overlay(filesystems: str, configuration: str | None) -> Finding:
     if "overlay" in filesystems.split():
         return finding("overlay", True, "the kernel has it")
     built = kernel_option("OVERLAY_FS", configuration)
-    return finding("overlay", built, {True: "a module", False: "the kernel was built without it", None: "not loaded, and the kernel's configuration is not known"}[built], remedy)
+    return finding(
+        "overlay",
+        built,
+        {True: "a module", False: "the kernel was built without it", None: "not loaded, and the kernel's configuration is not known"}[built],
+        remedy,
+    )
 
 
 def attempt(argv: Sequence[str]) -> str:
     """What went wrong, or nothing. Runs in a network namespace of its own."""
     try:
-        done = subprocess.run(["unshare", "--net", "--", *argv], capture_output=True, text=True, timeout=TIMEOUT, check=False, env={"PATH": PATH, "LC_ALL": "C"})
+        done = subprocess.run(
+            ["unshare", "--net", "--", *argv], capture_output=True, text=True, timeout=TIMEOUT, check=False, env={"PATH": PATH, "LC_ALL": "C"}
+        )
     except subprocess.TimeoutExpired:
         return f"`{' '.join(argv)}` did not end within {TIMEOUT} s"
     return "" if done.returncode == 0 else f"`{' '.join(argv)}` said: {(done.stderr or done.stdout).strip()}"
@@ -103,7 +110,13 @@ def trial(check: str, option: str, configuration: str | None, argv: Sequence[str
 
 def links(configuration: str | None) -> list[Finding]:
     return [
-        trial("veth", "VETH", configuration, ["ip", "link", "add", "kraal0", "type", "veth", "peer", "name", "kraal1"], "`modprobe veth`, or a kernel with CONFIG_VETH"),
+        trial(
+            "veth",
+            "VETH",
+            configuration,
+            ["ip", "link", "add", "kraal0", "type", "veth", "peer", "name", "kraal1"],
+            "`modprobe veth`, or a kernel with CONFIG_VETH",
+        ),
         trial("bridge", "BRIDGE", configuration, ["ip", "link", "add", "kraal0", "type", "bridge"], "`modprobe bridge`, or a kernel with CONFIG_BRIDGE"),
     ]
 
@@ -153,7 +166,11 @@ def main(arguments: Sequence[str]) -> None:
         findings += links(configuration)
         if "--no-iptables" not in arguments:
             findings += iptables(configuration)
-    pidfiles = {"/var/run/docker.pid": ("dockerd",), "/var/run/docker-ssd.pid": ("dockerd",), "/var/run/docker/containerd/containerd.pid": ("containerd", "docker-containe")}
+    pidfiles = {
+        "/var/run/docker.pid": ("dockerd",),
+        "/var/run/docker-ssd.pid": ("dockerd",),
+        "/var/run/docker/containerd/containerd.pid": ("containerd", "docker-containe"),
+    }
     left = [path for path, programs in pidfiles.items() if stale(Path(path), programs)]
     systemd = Path("/run/systemd/system").is_dir()
     init = Path("/proc/1/comm").read_text(encoding="utf-8").strip()

@@ -20,7 +20,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 #: The engine brings the first along, to be the first process of containers; it says its version and ends.
-PROGRAMS = (("/usr/bin/docker-init", "--version"), ("/usr/libexec/docker/docker-init", "--version"), ("/usr/bin/tini-static", "--version"), ("/bin/busybox", "true"))
+PROGRAMS = (
+    ("/usr/bin/docker-init", "--version"),
+    ("/usr/libexec/docker/docker-init", "--version"),
+    ("/usr/bin/tini-static", "--version"),
+    ("/bin/busybox", "true"),
+)
 TIMEOUT = 60
 
 
@@ -52,7 +57,9 @@ def find_program() -> tuple[bytes, str]:
             content = Path(path).read_bytes()
             if is_static(content):
                 return content, argument
-    raise Refused("find a static program", f"none of {', '.join(path for path, _argument in PROGRAMS)} is there and static; install the package tini or busybox-static")
+    raise Refused(
+        "find a static program", f"none of {', '.join(path for path, _argument in PROGRAMS)} is there and static; install the package tini or busybox-static"
+    )
 
 
 def root_file_system(program: bytes) -> bytes:
