@@ -263,7 +263,10 @@ class _Networks(Records):
         merged = {**have, **want}
         if "aliases" in want and not exact:
             merged["aliases"] = tuple(sorted({*want["aliases"], *have.get("aliases", ())}))
-        if not merged.get("aliases"):
+        if "aliases" in have:
+            merged.setdefault("aliases", ())
+        elif not merged.get("aliases"):
+            # To want none where there are none is no difference.
             merged.pop("aliases", None)
         return merged
 
