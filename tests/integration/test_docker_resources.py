@@ -63,7 +63,9 @@ ROWS = {
         "destroy",
     ),
     "volume labels": Row(VOLUME, {"labels": {"a": "1"}, "driver": "local"}, {"labels": {"a": "2"}}, "destroy", same=({"labels": {"a": 1}}, {})),
-    "image import": Row(IMAGE, {"import": {"path": "<one>"}}, {"import": {"path": "<two>"}}, "none", same=({"import": {"path": "<one>", "checksum": "<sum>"}},)),
+    "image import": Row(
+        IMAGE, {"import": {"path": "<one>"}}, {"import": {"path": "<two>"}}, "none", same=({"import": {"path": "<one>", "checksum": "<sum>"}},)
+    ),
     "image import settings": Row(
         IMAGE, {"import": {"path": "<one>", "command": ["a b", '"c"']}}, {"import": {"path": "<one>", "env": {"A": 'x "y" $z'}}}, "none"
     ),
