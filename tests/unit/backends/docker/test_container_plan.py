@@ -1,0 +1,332 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps from a container that a real daemon showed to the one that is wanted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.client import BackendError
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_observe import Claim, Seen
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_plan import own_volumes, plan
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, Refused
+from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption, Step, permitted
+from tests.unit.backends.docker.scene import image_id, inspected, seen, want
+
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+
+def actions(steps: list[Step]) -> list[str]:
+    return [f"{step.action} {step.key}".strip() for step in steps]
+
+
+def full(**changes: Any) -> Seen:
+    return seen(containers={"web": inspected("full", **changes)})
+
+
+# Creation and power -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("running", ["create", "start state"]),
+        ("stopped", ["create"]),
+        ("present", ["create"]),
+        ("paused", ["create", "start state", "pause state"]),
+        ("absent", []),
+    ],
+)
+def test_a_container_that_is_not_there(state: str, expected: list[str]) -> None:
+    assert actions(plan(want("web", image="base:1", state=state), seen())) == expected
+
+
+def test_a_creation_shows_what_was_asked_for() -> None:
+    (create, start) = plan(want("web", image="base:1", memory="64M", env={"A": "1", "TOKEN": "hunter2"}), seen())
+    assert create.before is None
+    assert create.after == {"image": "base:1", "memory": "64MiB", "env": {"A": "1", "TOKEN": "(hidden)"}, "state": "stopped"}
+    assert (start.before, start.after, start.disruption) == ("stopped", "running", Disruption.NONE)
+
+
+def test_a_creation_needs_an_image() -> None:
+    with pytest.raises(InvalidOption, match="image: None is needed to create"):
+        plan(want("web"), seen())
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "expected"),
+    [
+        ("running", "running", []),
+        ("running", "present", []),
+        ("running", "stopped", ["stop"]),
+        ("running", "paused", ["pause"]),
+        ("restarting", "running", []),
+        ("paused", "running", ["resume"]),
+        ("paused", "stopped", ["stop"]),
+        ("paused", "paused", []),
+        ("paused", "present", []),
+        ("exited", "running", ["start"]),
+        ("exited", "paused", ["start", "pause"]),
+        ("exited", "stopped", []),
+        ("exited", "present", []),
+        ("created", "running", ["start"]),
+        ("dead", "stopped", []),
+    ],
+)
+def test_every_way_from_a_power_state_to_another(status: str, state: str, expected: list[str]) -> None:
+    steps = plan(want("web", state=state), seen(containers={"web": inspected("full", status)}))
+    assert [step.action for step in steps] == expected
+    assert {step.key for step in steps} <= {"state"}
+    assert permitted(steps, Disruption.NONE) == steps
+
+
+@pytest.mark.parametrize(("status", "expected"), [("running", ["stop", "remove"]), ("paused", ["stop", "remove"]), ("exited", ["remove"])])
+def test_removal_stops_first(status: str, expected: list[str]) -> None:
+    steps = plan(want("web", state="absent"), seen(containers={"web": inspected("full", status)}))
+    assert [step.action for step in steps] == expected
+    assert (steps[-1].before, steps[-1].after) == ({"state": "stopped", "image": "base:1"}, None)
+
+
+# Changes ----------------------------------------------------------------------------------------------------------
+
+
+def test_limits_change_in_one_live_step() -> None:
+    (step,) = plan(want("web", memory="128MiB", cpus=2, pids_limit=100), full())
+    assert step == Step("web", "set", "", {"cpus": 0.5, "memory": "96MiB"}, {"cpus": 2, "memory": "128MiB"}, Disruption.LIVE)
+
+
+def test_a_single_limit_has_its_key() -> None:
+    (step,) = plan(want("web", memory="128MiB"), full())
+    assert step == Step("web", "set", "memory", "96MiB", "128MiB", Disruption.LIVE)
+
+
+def test_networks_are_connected_and_disconnected_one_by_one() -> None:
+    steps = plan(want("web", networks=["bridge", {"name": "back", "ipv4_address": "172.31.241.8"}], purge=["networks"]), full())
+    assert actions(steps) == ["reattach networks[back]", "attach networks[bridge]", "detach networks[front]"]
+    assert {step.disruption for step in steps} == {Disruption.LIVE}
+    assert plan(want("web", networks=["back"]), full()) == []
+
+
+def test_networks_of_a_container_that_stands_alone_need_a_new_one() -> None:
+    scene = seen(containers={"web": inspected("apart", "running", NetworkMode="none")})
+    (step,) = plan(want("web", networks=["front"]), scene)
+    assert (step.action, step.disruption) == ("recreate", Disruption.RECREATE)
+
+
+def test_one_dear_change_makes_the_whole_a_recreation() -> None:
+    (step,) = plan(want("web", memory="128MiB", user="root", env={"A": "2", "C": "3"}), full())
+    assert step == Step(
+        "web",
+        "recreate",
+        "",
+        {"env[A]": "a=b c", "user": "app", "memory": "96MiB"},
+        {"env[A]": "2", "env[C]": "3", "user": "root", "memory": "128MiB"},
+        Disruption.RECREATE,
+    )
+
+
+def test_a_recreation_shows_the_state_that_it_ends_in() -> None:
+    (step,) = plan(want("web", user="root", state="stopped"), full())
+    assert (step.before["state"], step.after["state"]) == ("running", "stopped")
+    scene = seen(containers={"web": inspected("full", "exited")})
+    (step,) = plan(want("web", user="root", state="present"), scene)
+    assert "state" not in step.after
+
+
+def test_a_recreation_that_is_not_allowed_is_refused_with_the_keys() -> None:
+    with pytest.raises(Refused, match="env\\[A\\], user cannot change"):
+        permitted(plan(want("web", user="root", env={"A": "2"}), full()), Disruption.LIVE)
+
+
+def test_a_limit_that_is_taken_away_needs_a_new_container() -> None:
+    (step,) = plan(want("web", memory=0), full())
+    assert (step.action, step.before, step.after) == ("recreate", {"memory": "96MiB"}, {"memory": "0B"})
+
+
+def test_secrets_are_hidden_in_changes() -> None:
+    scene = full(Env=["DB_PASSWORD=old", "A=1"])
+    (step,) = plan(want("web", env={"DB_PASSWORD": "new"}), scene)
+    assert (step.before, step.after) == ({"env[DB_PASSWORD]": "(hidden)"}, {"env[DB_PASSWORD]": "(hidden) (new)"})
+    assert "old" not in str(step.as_dict()) and "hunter" not in str(step.as_dict())
+
+
+def test_purge_leaves_what_the_image_brings() -> None:
+    scene = seen(containers={"web": inspected("plain")})
+    assert plan(want("web", env={}, labels={}, mounts=[], purge=["env", "labels", "mounts"]), scene) == []
+    data = inspected("plain")
+    data["Config"]["Env"].append("EXTRA_ONE=2")
+    (step,) = plan(want("web", env={}, purge=["env"]), seen(containers={"web": data}))
+    assert (step.before, step.after) == ({"env[EXTRA_ONE]": "2"}, {})
+
+
+def test_an_empty_command_is_the_images_own() -> None:
+    scene = seen(containers={"web": inspected("plain")})
+    assert plan(want("web", command=[], entrypoint=[]), scene) == []
+    (step,) = plan(want("web", command=[]), full())
+    assert (step.action, step.after) == ("recreate", {"command": []})
+    assert plan(want("web", command=["/bin/kt-guest"]), scene) == []
+
+
+def test_a_namespace_is_shared_by_name_or_id() -> None:
+    data = inspected("full")
+    scene = seen(containers={"web": inspected("apart", PidMode="container:" + data["Id"]), "other": data})
+    for name in ("other", data["Id"], data["Id"][:12]):
+        assert plan(want("web", state="present", pid_mode=f"container:{name}"), scene) == []
+    (step,) = plan(want("web", state="present", pid_mode="container:web"), scene)
+    assert step.action == "recreate"
+
+
+# Images -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["base:1", "docker.io/library/base:1", "id", "bare id", "short id"])
+def test_an_image_is_the_same_by_any_of_its_names(name: str) -> None:
+    key = image_id("base:1")
+    text = {"id": key, "bare id": key.removeprefix("sha256:"), "short id": key[:19]}.get(name, name)
+    assert plan(want("web", image=text), full()) == []
+
+
+def test_another_image_is_shown_by_name_and_id() -> None:
+    (step,) = plan(want("web", image="base:2"), full())
+    assert step.before == {"image": f"base:1 ({image_id('base:1')[:19]})"}
+    assert step.after == {"image": "base:2"}
+
+
+def test_a_name_that_means_another_image_now_is_a_change() -> None:
+    data = inspected("full")
+    data["Image"] = image_id("base:2")
+    (step,) = plan(want("web", image="base:1"), seen(containers={"web": data}))
+    assert (step.action, list(step.after)) == ("recreate", ["image"])
+
+
+def test_an_image_that_is_nowhere_is_an_error_before_anything_is_touched() -> None:
+    with pytest.raises(InvalidOption, match="does not exist on this host"):
+        plan(want("web", image="missing:1", pull="never"), seen())
+    with pytest.raises(InvalidOption, match="cannot be pulled \\(no such host\\)"):
+        plan(want("web", image="missing:1"), seen(remote={"missing:1": BackendError("no such host")}))
+    with pytest.raises(InvalidOption, match="does not exist on this host"):
+        plan(want("web", image=DIGEST), seen())
+
+
+def test_an_image_that_is_missing_is_pulled_first() -> None:
+    steps = plan(want("web", image="app:1"), seen(remote={"app:1": DIGEST}))
+    assert actions(steps) == ["pull image", "create", "start state"]
+    assert (steps[0].before, steps[0].after) == (None, f"app:1 ({DIGEST[:19]})")
+
+
+def test_always_pulls_what_the_registry_has_anew() -> None:
+    scene = full()
+    scene.remote = {"base:1": DIGEST}
+    assert actions(plan(want("web", image="base:1", pull="always"), scene)) == ["pull image", "recreate"]
+    scene.images.summaries[image_id("base:1")]["RepoDigests"] = [f"base@{DIGEST}"]
+    assert plan(want("web", image="base:1", pull="always"), scene) == []
+
+
+def test_always_fails_when_the_registry_does_not_answer() -> None:
+    scene = full()
+    scene.remote = {"base:1": BackendError("unauthorized")}
+    with pytest.raises(InvalidOption, match="cannot be pulled \\(unauthorized\\)"):
+        plan(want("web", image="base:1", pull="always"), scene)
+
+
+# What stands in the way -------------------------------------------------------------------------------------------
+
+
+def test_a_network_has_to_be_there() -> None:
+    with pytest.raises(InvalidOption, match="networks\\[dmz\\]: 'dmz' does not exist"):
+        plan(want("web", image="base:1", networks=["dmz"]), seen())
+
+
+@pytest.mark.parametrize("mode", ["host", "none", "container:db"])
+def test_networks_do_not_go_with_a_mode_that_stands_alone(mode: str) -> None:
+    with pytest.raises(InvalidOption, match="goes with no networks"):
+        plan(want("web", image="base:1", networks=["front"], network_mode=mode), seen())
+
+
+@pytest.mark.parametrize(
+    ("claim", "published", "clash"),
+    [
+        (Claim("tcp", "", 8080, "db"), "8080:80", "in use by the guest db"),
+        (Claim("tcp", "0.0.0.0", 8080, ""), "127.0.0.1:8080:80", "on 127.0.0.1 is in use by a program on this host"),
+        (Claim("tcp", "127.0.0.1", 8080, "db"), "8080:80", "in use by the guest db"),
+        (Claim("udp", "", 8080, "db"), "8080:80/udp", "host port 8080/udp is in use"),
+        (Claim("tcp", "127.0.0.1", 8080, "db"), "127.0.0.2:8080:80", ""),
+        (Claim("udp", "", 8080, "db"), "8080:80", ""),
+        (Claim("tcp", "", 8081, "db"), "8080:80", ""),
+        (Claim("tcp", "", 8080, "db"), "80", ""),
+        (Claim("tcp", "", 8080, "db"), "8080-8090:80", ""),
+        (Claim("tcp", "", 8080, "web"), "8080:80", ""),
+    ],
+)
+def test_a_port_in_use_is_found_before_anything_is_touched(claim: Claim, published: str, clash: str) -> None:
+    wanted = want("web", image="base:1", ports=[published])
+    if clash:
+        with pytest.raises(Refused) as caught:
+            plan(wanted, seen(claims=[claim]))
+        assert clash in str(caught.value)
+    else:
+        assert actions(plan(wanted, seen(claims=[claim]))) == ["create", "start state"]
+
+
+def test_a_container_that_is_not_started_needs_no_port() -> None:
+    scene = seen(claims=[Claim("tcp", "", 8080, "db")])
+    assert actions(plan(want("web", image="base:1", ports=["8080:80"], state="stopped"), scene)) == ["create"]
+
+
+# After a run that died --------------------------------------------------------------------------------------------
+
+
+def test_a_successor_that_was_only_made_is_cleaned_away() -> None:
+    scene = seen(containers={"web": inspected("full"), "web.kraal-new": inspected("apart")})
+    assert actions(plan(want("web"), scene)) == ["clean leftover"]
+    assert actions(plan(want("web", user="root"), scene)) == ["clean leftover", "recreate"]
+
+
+def test_an_old_container_without_a_successor_gets_its_name_back() -> None:
+    scene = seen(containers={"web.kraal-was-running": inspected("full", "exited"), "web.kraal-new": inspected("apart")})
+    steps = plan(want("web", state="present"), scene)
+    assert actions(steps) == ["restore name", "clean leftover", "start state"]
+    assert (steps[0].before, steps[0].after) == ("web.kraal-was-running", "web")
+
+
+def test_present_means_the_state_from_before_the_recreation() -> None:
+    scene = seen(containers={"web.kraal-was-stopped": inspected("full", "exited")})
+    assert actions(plan(want("web", state="present"), scene)) == ["restore name"]
+    scene = seen(containers={"web.kraal-was-paused": inspected("full", "exited")})
+    assert actions(plan(want("web", state="present"), scene)) == ["restore name", "start state", "pause state"]
+
+
+def test_a_recreation_that_only_lacked_its_end_is_ended() -> None:
+    scene = seen(containers={"web": inspected("full", "created"), "web.kraal-was-running": inspected("full", "exited")})
+    assert actions(plan(want("web"), scene)) == ["start state", "clean leftover"]
+
+
+def test_removal_takes_its_own_leftovers_and_nobody_elses() -> None:
+    names = ["web", "web.kraal-new", "web.kraal-was-running", "webs", "webs.kraal-new"]
+    scene = seen(containers={name: inspected("full", "exited") for name in names})
+    steps = plan(want("web", state="absent"), scene)
+    assert [(step.action, step.before) for step in steps if step.action == "clean"] == [("clean", "web.kraal-new"), ("clean", "web.kraal-was-running")]
+    assert steps[-1].action == "remove"
+    assert actions(plan(want("other", state="absent"), scene)) == []
+
+
+# Storage ----------------------------------------------------------------------------------------------------------
+
+
+def test_storage_goes_only_when_asked_for_and_only_when_it_is_nobody_elses() -> None:
+    scene = full()
+    scene.volume_users = {"volume-a": {"web"}}
+    assert "volumes" not in plan(want("web", state="absent"), scene)[-1].before
+    wanted = want("web", state="absent", remove_storage=True)
+    assert plan(wanted, scene)[-1].before["volumes"] == ["volume-a"], "neither the bind mount nor the tmpfs"
+    scene.volume_users = {"volume-a": {"web", "db"}}
+    assert plan(wanted, scene)[-1].before["volumes"] == []
+
+
+def test_the_volumes_of_a_container_are_its_own_while_it_is_replaced() -> None:
+    scene = full()
+    scene.volume_users = {"volume-a": {"web", "web.kraal-was-running", "web.kraal-new"}}
+    assert own_volumes("web", scene, scene.containers["web"]) == ["volume-a"]
