@@ -1,0 +1,229 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Guests reached through their host: commands, files, users, and what is said when there is no way."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from tests.lab import images
+from tests.lab.images import HostImage
+from tests.support.ansible_runner import Result, Run, run_tasks
+from tests.support.images import BUSYBOX
+from tests.support.leftovers import remove
+
+CONNECTION = {"ansible_connection": "kraal.virt.guest", "ansible_python_interpreter": "/usr/bin/python3"}
+PASSWORD = "kt-secret-word"
+ODD_PATH = "/root/kt 'quoted' & \"doubly\"; *?ü"
+#: More than one piece of a file, see CHUNK in the plugin.
+LARGE = 17 * 1024 * 1024
+
+
+class Guests:
+    """A guest with Python, one without, one that is stopped, one that is frozen, and one without a shell."""
+
+    def __init__(self, client: docker.APIClient, prefix: str, small: str) -> None:
+        self.client, self.prefix = client, f"{prefix}c-"
+        with images.locked(images.REPOSITORY):
+            self.create("python", HostImage("bookworm").load(client), ["sleep", "infinity"], init=True)
+        self.create("small", small)
+        self.create("stopped", small, start=False)
+        self.create("frozen", small)
+        client.pause(self("frozen"))
+        bare = self("bare") + ":1"
+        repository, _, tag = bare.partition(":")
+        client.import_image_from_data(_only_busybox(), repository=repository, tag=tag)
+        self.create("bare", bare, ["/busybox", "sleep", "3600"], init=True)
+        self.run("python", "useradd --create-home --shell /bin/bash kt && echo root:%s | chpasswd" % PASSWORD)
+
+    def __call__(self, name: str) -> str:
+        return self.prefix + name
+
+    def create(self, name: str, image: str, command: list[str] | None = None, *, start: bool = True, init: bool = False) -> None:
+        config = self.client.create_host_config(init=init)
+        self.client.create_container(image, command, name=self(name), host_config=config)
+        if start:
+            self.client.start(self(name))
+
+    def run(self, name: str, script: str) -> str:
+        """Past the plugin."""
+        made = self.client.exec_create(self(name), ["/bin/sh", "-c", script])
+        out = self.client.exec_start(made["Id"])
+        assert self.client.exec_inspect(made["Id"])["ExitCode"] == 0, out
+        return str(out.decode())
+
+
+def _only_busybox() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        tar.add(BUSYBOX, "busybox")
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def guests(docker_api: docker.APIClient, prefix: str, base_image: str, lab_images: None) -> Iterator[Guests]:
+    made = Guests(docker_api, prefix, base_image)
+    yield made
+    remove(docker_api, made.prefix)
+
+
+@pytest.fixture
+def play(guests: Guests) -> Any:
+    """Runs tasks on one of our guests."""
+
+    def run(guest: str, *tasks: dict[str, Any], env: dict[str, str] | None = None, **variables: Any) -> Run:
+        inventory = {"all": {"hosts": {guests(guest): {}}, "vars": {**CONNECTION, **variables}}}
+        return run_tasks(tasks, inventory=inventory, hosts="all", env=env)
+
+    return run
+
+
+def the(run: Run) -> Result:
+    assert len(run.results) == 1, run.output
+    return run.results[0]
+
+
+def raw(script: str) -> dict[str, Any]:
+    return {"ansible.builtin.raw": script}
+
+
+@pytest.mark.parametrize("pipelining", ["0", "1"])
+def test_modules_and_files(play: Any, guests: Guests, tmp_path: Path, pipelining: str) -> None:
+    """5 MB to the guest and back, byte for byte, through modules that transfer them both ways."""
+    content = os.urandom(5_000_000) + b"\r\n\x00\x04"
+    (tmp_path / "sent").write_bytes(content)
+    run = play(
+        "python",
+        {"ansible.builtin.ping": {}},
+        {"ansible.builtin.copy": {"src": str(tmp_path / "sent"), "dest": ODD_PATH, "mode": "0600"}},
+        {"ansible.builtin.stat": {"path": ODD_PATH}},
+        {"ansible.builtin.fetch": {"src": ODD_PATH, "dest": str(tmp_path / "back"), "flat": True}},
+        {"ansible.builtin.setup": {"gather_subset": ["!all", "min"]}},
+        {"ansible.builtin.file": {"path": ODD_PATH, "state": "absent"}},
+        env={"ANSIBLE_PIPELINING": pipelining},
+    )
+    assert not any(result.failed for result in run.results), run.output
+    assert run.results[2]["stat"]["size"] == len(content)
+    assert (tmp_path / "back").read_bytes() == content
+    assert run.results[4]["ansible_facts"]["ansible_distribution"] == "Debian"
+    assert "WARNING" not in run.stderr, run.stderr
+
+
+def test_a_file_of_several_pieces_and_an_empty_one(play: Any, guests: Guests, tmp_path: Path) -> None:
+    content = os.urandom(LARGE)
+    (tmp_path / "large").write_bytes(content)
+    (tmp_path / "empty").write_bytes(b"")
+    copies = [{"ansible.builtin.copy": {"src": str(tmp_path / name), "dest": f"/root/{name}", "mode": "0600"}} for name in ("large", "empty")]
+    fetches = [{"ansible.builtin.fetch": {"src": f"/root/{name}", "dest": str(tmp_path / f"{name}.back"), "flat": True}} for name in ("large", "empty")]
+    run = play("python", *copies, *fetches, {"ansible.builtin.file": {"path": "/root/large", "state": "absent"}})
+    assert not any(result.failed for result in run.results), run.output
+    assert (tmp_path / "large.back").read_bytes() == content
+    assert (tmp_path / "empty.back").read_bytes() == b""
+
+
+def test_fetching_what_is_no_file(play: Any) -> None:
+    for path, why in (("/etc", "directory"), ("/no/such", "not exist|No such")):
+        result = the(play("python", {"ansible.builtin.fetch": {"src": path, "dest": "/tmp/kt-never", "flat": True, "fail_on_missing": True}}))
+        assert result.failed and not result.unreachable
+        assert any(each in result.msg for each in why.split("|")), result.msg
+
+
+@pytest.mark.parametrize("code", [1, 125, 126, 127, 255])
+def test_a_commands_own_failure_is_no_unreachable_guest(play: Any, code: int) -> None:
+    """Not even when it says what a missing guest would be said of."""
+    result = the(play("small", raw(f"echo 'Error: No such container' >&2; exit {code}")))
+    assert (result["rc"], result.failed, result.unreachable) == (code, True, False)
+    assert "No such container" in result["stderr"]
+
+
+def test_quoting(play: Any) -> None:
+    result = the(play("small", raw("""printf '%s|' "a b" 'c"d' "$(echo e)" '$HOME' '&;' 'ü'""")))
+    assert result["stdout"] == 'a b|c"d|e|$HOME|&;|ü|'
+
+
+def test_the_user_in_the_guest(play: Any) -> None:
+    assert the(play("small", raw("id -un")))["stdout"].strip() == "root"
+    assert the(play("small", raw("id -un"), ansible_user="app"))["stdout"].strip() == "app"
+
+
+@pytest.mark.parametrize("pipelining", ["0", "1"])
+def test_becoming_another_user(play: Any, pipelining: str) -> None:
+    task = {"ansible.builtin.command": "id -un", "become": True, "become_method": "ansible.builtin.su", "become_user": "kt"}
+    result = the(play("python", task, env={"ANSIBLE_PIPELINING": pipelining}, ansible_shell_allow_world_readable_temp=True))
+    assert (result["stdout"], result.failed) == ("kt", False), result.json
+
+
+@pytest.mark.parametrize("pipelining", ["0", "1"])
+def test_becoming_root_with_a_password(play: Any, pipelining: str) -> None:
+    """The prompt is answered by Ansible's own connection underneath."""
+    become = {"become": True, "become_method": "ansible.builtin.su", "become_user": "root"}
+    env = {"ANSIBLE_PIPELINING": pipelining, "ANSIBLE_TIMEOUT": "20"}
+    result = the(play("python", {"ansible.builtin.command": "id -un", **become}, env=env, ansible_user="kt", ansible_become_password=PASSWORD))
+    assert (result.json.get("stdout"), result.failed) == ("root", False), result.json
+    assert PASSWORD not in result.stdout + result.stderr
+
+
+def test_a_wrong_password_is_said(play: Any) -> None:
+    become = {"become": True, "become_method": "ansible.builtin.su", "become_user": "root"}
+    task = {"ansible.builtin.command": "id -un", **become}
+    result = the(play("python", task, env={"ANSIBLE_TIMEOUT": "5"}, ansible_user="kt", ansible_become_password="wrong-word"))
+    assert result.failed
+    assert "wrong-word" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("guest", "variables", "why"),
+    [
+        ("stopped", {}, "stopped on this machine: it is created. Start it"),
+        ("frozen", {}, "frozen on this machine: it is paused. Start it"),
+        ("nobody", {}, "nobody.* See that the guest exists"),
+        ("bare", {}, "bare on this machine: no shell can be run in it"),
+        ("small", {"ansible_guest_docker_command": "/nowhere/docker"}, "/nowhere/docker.*See that .* the host has the docker command"),
+        ("small", {"ansible_guest_docker_host": "unix:///nowhere.sock"}, "unix:///nowhere.sock.*its engine runs"),
+        (
+            "small",
+            {"ansible_guest_host_connection": "ssh", "ansible_guest_host_address": "127.0.0.1", "ansible_guest_host_port": 1},
+            "small on 127.0.0.1: .*Connection refused",
+        ),
+    ],
+)
+def test_no_way_to_the_guest(play: Any, guests: Guests, guest: str, variables: dict[str, Any], why: str) -> None:
+    result = the(play(guest, raw("true"), **variables))
+    assert result.unreachable, result.json
+    assert re.search(why, " ".join(result.msg.split())), result.msg
+    assert guests(guest) in result.msg
+
+
+def test_a_guest_that_stops_under_a_command(play: Any, guests: Guests, base_image: str) -> None:
+    guests.create("dying", base_image)
+    killed, after = play("dying", raw("kill -TERM 1; sleep 20"), raw("true")).results
+    # The engine may not have noticed yet when the command is gone; then it is the command that failed.
+    assert killed.failed
+    assert after.unreachable and "it is exited" in after.msg
+
+
+def test_a_file_for_a_guest_that_is_down(play: Any, tmp_path: Path) -> None:
+    """The plugin's own way of moving files, without a module before it."""
+    (tmp_path / "script").write_text("#!/bin/sh\necho done\n")
+    assert the(play("stopped", {"ansible.builtin.script": str(tmp_path / "script")})).unreachable
+    assert the(play("small", {"ansible.builtin.script": str(tmp_path / "script")}))["stdout"].strip() == "done"
+
+
+def test_ssh_needs_an_address(play: Any) -> None:
+    result = the(play("small", raw("true"), ansible_guest_host_connection="ssh"))
+    assert result.failed and "Set ansible_guest_host_address" in result.msg
+
+
+def test_reset(play: Any) -> None:
+    run = play("small", raw("echo one"), {"ansible.builtin.meta": "reset_connection"}, raw("echo two"))
+    assert [result["stdout"].strip() for result in run.results] == ["one", "two"], run.output
