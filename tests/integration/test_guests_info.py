@@ -1,0 +1,78 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""guests_info against the real daemon, as a host runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import docker
+import pytest
+
+from tests.support.ansible_runner import run_module
+from tests.support.leftovers import remove
+from tests.support.module_process import module_process
+
+MODULE = "kraal.virt.guests_info"
+
+
+@pytest.fixture(scope="module")
+def guests(docker_api: docker.APIClient, prefix: str, base_image: str) -> Iterator[str]:
+    """A prefix of guests: web runs, db is paused, off is stopped."""
+    mine = f"{prefix}g-"
+    for name in ("web", "db", "off"):
+        docker_api.create_container(base_image, name=mine + name, labels={"tier": name}, host_config=docker_api.create_host_config(nano_cpus=500_000_000))
+    docker_api.start(mine + "web")
+    docker_api.start(mine + "db")
+    docker_api.pause(mine + "db")
+    yield mine
+    remove(docker_api, mine)
+
+
+def test_all_guests_in_the_one_form(guests: str) -> None:
+    result = module_process(MODULE, {})
+    assert (result.changed, result.failed) == (False, False), result.json
+    mine = {guest["name"]: guest for guest in result["guests"] if guest["name"].startswith(guests)}
+    assert {name.removeprefix(guests): guest["state"] for name, guest in mine.items()} == {"web": "running", "db": "paused", "off": "stopped"}
+    web = mine[guests + "web"]
+    assert (web["backend"], web["cpus"], web["labels"], web["memory"]) == ("docker", 0.5, {"tier": "web"}, "")
+    assert web["addresses"][0]["network"] == "bridge"
+    assert [guest["name"] for guest in result["guests"]] == sorted(guest["name"] for guest in result["guests"])
+
+
+def test_the_same_as_the_guests_own_module_returns(guests: str, base_image: str) -> None:
+    own = module_process("kraal.virt.docker_container", {"name": guests + "web", "image": base_image}, check=True)
+    assert (own.changed, own.failed) == (False, False), own.json
+    assert module_process(MODULE, {"names": [guests + "web"]})["guests"] == [own["guest"]]
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_chosen_guests(guests: str, check: bool) -> None:
+    names = [guests + name for name in ("web", "off", "nobody")]
+    for states, expected in ((None, ["off", "web"]), (["stopped"], ["off"]), (["paused"], []), ([], [])):
+        arguments = {"names": names, "backends": ["docker"], **({} if states is None else {"states": states})}
+        result = module_process(MODULE, arguments, check=check)
+        assert [guest["name"].removeprefix(guests) for guest in result["guests"]] == expected
+        assert result.changed is False
+    assert module_process(MODULE, {"backends": []}, check=check)["guests"] == []
+
+
+@pytest.mark.parametrize(("arguments", "why"), [({"backends": ["podman"]}, "podman"), ({"states": ["dead"]}, "dead"), ({"name": "web"}, "name")])
+def test_bad_arguments(arguments: dict[str, object], why: str) -> None:
+    result = module_process(MODULE, arguments)
+    assert result.failed and why in result.msg
+
+
+def test_no_permission(guests: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A warning where everything is looked through, a failure where the backend was named."""
+    python = tmp_path_factory.mktemp("python") / "python3"
+    python.write_text('#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups -- /usr/bin/python3 "$@"\n')
+    python.chmod(0o755)
+    # Where that user may write.
+    options = {"interpreter": str(python), "env": {"ANSIBLE_REMOTE_TEMP": "/tmp/kt-remote-nobody", "ANSIBLE_PIPELINING": "1"}}
+    result = run_module(MODULE, {}, **options)
+    assert (result.failed, result["guests"]) == (False, [])
+    assert any("no permission on /var/run/docker.sock" in warning and "group docker" in warning for warning in result.warnings)
+    result = run_module(MODULE, {"backends": ["docker"]}, **options)
+    assert result.failed and "no permission on /var/run/docker.sock" in result.msg
