@@ -41,7 +41,7 @@ class Guests:
         self.create("frozen", small)
         client.pause(self("frozen"))
         bare = self("bare") + ":1"
-        repository, _, tag = bare.partition(":")
+        repository, dummy, tag = bare.partition(":")
         client.import_image_from_data(_only_busybox(), repository=repository, tag=tag)
         self.create("bare", bare, ["/busybox", "sleep", "3600"], init=True)
         self.run("python", "useradd --create-home --shell /bin/bash kt && echo root:%s | chpasswd" % PASSWORD)

@@ -217,7 +217,7 @@ def test_cache(source: Any, guests: Guests, tmp_path: Path) -> None:
 def test_cached_guests_are_not_evaluated_either(source: Any, guests: Guests, proof: Path, tmp_path: Path) -> None:
     cache = {"cache": True, "cache_plugin": "ansible.builtin.jsonfile", "cache_connection": str(tmp_path / "cache")}
     inventory = source(compose={"note": "kraal_guest.labels.note | default('')"}, **cache)
-    for _ in range(2):
+    for dummy in range(2):
         assert hosts_of(run_inventory(inventory, "--list"))[guests("evil")]["note"] == guests.evil
     run = run_adhoc(guests("evil"), "ansible.builtin.debug", "msg={{note}}", inventory=inventory)
     assert [result.msg for result in run.results] == [guests.evil], run.output
