@@ -16,6 +16,7 @@ from ...engine.spec import Spec
 from . import container_body, container_plan
 from .client import Engine, NotThere
 from .container_kinds import encode_endpoint
+from .container_limits import not_kept
 from .container_observe import NEW, Container, Seen, guest_of, observe, owner_of, state_of
 from .container_options import CONTAINERS, ContainerOption
 from .registry import Login, pull
@@ -114,7 +115,7 @@ class Containers:
 
     def _check_kept(self, want: Spec, key: str, warnings: Sequence[str]) -> None:
         """The engine only warns of limits that this kernel does not know, and leaves them out."""
-        lost = container_plan.not_kept(want, self.engine.get("/containers/%s/json" % key))
+        lost = not_kept(want, self.engine.get("/containers/%s/json" % key))
         if lost:
             raise BackendError(
                 "the engine does not keep %s (%s)" % (", ".join(lost), " ".join(warnings)), remedy="Leave it out on this host, or boot a kernel that knows it"

@@ -13,6 +13,7 @@ from typing import Any
 from ...engine.compare import Difference
 from ...engine.spec import Spec
 from .container_kinds import NETWORKS, encode_endpoint, encode_mounts, encode_ports, read_mounts, read_networks
+from .container_limits import default_swap
 from .container_observe import Container
 from .container_options import CONTAINERS, ContainerOption, pairs
 from .container_security import write_security
@@ -55,7 +56,7 @@ def replacement(want: Spec, have: Container, changes: Sequence[Difference]) -> d
             body["Config"].pop({"command": "Cmd", "entrypoint": "Entrypoint"}[name], None)
     if "privileged" in changed:
         body["HostConfig"]["SecurityOpt"] = [word for word in body["HostConfig"].get("SecurityOpt") or () if word != "label=disable"]
-    if "memory" in changed and "memory_swap" not in want.values and _default_swap(have.data["HostConfig"]):
+    if "memory" in changed and "memory_swap" not in want.values and default_swap(have.data["HostConfig"]):
         body["HostConfig"].pop("MemorySwap", None)
     changed.pop("networks", None)
     networks = read_networks(have.data)
@@ -94,14 +95,10 @@ def update(want: Spec, have: Container, changes: Sequence[Difference]) -> dict[s
         if isinstance(option, ContainerOption):
             body[option.place[1]] = option.encode(difference.value)
     host = have.data["HostConfig"]
-    if "Memory" in body and "memory_swap" not in want.values and _default_swap(host):
+    if "Memory" in body and "memory_swap" not in want.values and default_swap(host):
         # Memory may not grow beyond memory and swap together; what was not asked for stays the engine's default, twice the memory.
         body["MemorySwap"] = 2 * body["Memory"]
     return body
-
-
-def _default_swap(host: Mapping[str, Any]) -> bool:
-    return host.get("MemorySwap") in (0, None, 2 * (host.get("Memory") or 0))
 
 
 def _write(body: dict[str, Any], values: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from ...engine.errors import BackendError, InvalidOption, Refused
 from ...engine.plan import Disruption, Step
 from ...engine.spec import Spec
 from .container_kinds import read_mounts
+from .container_limits import check_memory
 from .container_observe import NEW, Claim, Container, Seen, claims_of, owner_of, state_of
 from .container_options import CONTAINERS, ContainerOption
 from .references import Reference
@@ -26,8 +27,6 @@ _POWER = {
     ("running", "stopped"): ("stop",),
     ("paused", "stopped"): ("stop",),
 }
-#: What the engine changes in a container as it runs, and what it only warns of where the kernel does not know it.
-LIMITS = frozenset(option.name for option in CONTAINERS.options if option.change == Disruption.LIVE) - {"networks"}
 _REACHES = {"start": "running", "pause": "paused", "resume": "running", "stop": "stopped"}
 _COST = {"start": Disruption.NONE, "resume": Disruption.NONE, "pause": Disruption.LIVE, "stop": Disruption.RESTART}
 
@@ -144,12 +143,6 @@ def differences(want: Spec, seen: Seen, have: Container) -> list[Difference]:
     return compared(CONTAINERS, Spec(want.name, want.state, values, purge), observed)
 
 
-def not_kept(want: Spec, data: Mapping[str, Any]) -> list[str]:
-    """The limits that were set, and that this new container does not have."""
-    wanted = [(want.values[option.name], option) for option in CONTAINERS.options if want.values.get(option.name)]
-    return [option.name for value, option in wanted if option.name in LIMITS and option.kind.parts(value, option.read(data), False)]
-
-
 def _joins(want: str, have: str, seen: Seen) -> bool:
     """Whether both are the namespace of one container, called by its name or by an id."""
     kind, _colon, name = want.partition(":")
@@ -185,6 +178,7 @@ def _creation(want: Spec, seen: Seen) -> Iterator[Step]:
     if "image" not in want.values:
         raise InvalidOption("image", None, "is needed to create a container that is not there yet", remedy="Name an image")
     _check_networks(want, seen)
+    check_memory(want, {})
     target = "stopped" if want.state == "present" else want.state
     if target != "stopped":
         _check_ports(want, seen, want.values.get("ports") or {})
@@ -194,6 +188,8 @@ def _creation(want: Spec, seen: Seen) -> Iterator[Step]:
 
 def _changes(want: Spec, seen: Seen, have: Container, before: str) -> Iterator[Step]:
     _check_networks(want, seen)
+    if any(name in want.values for name in ("memory", "memory_swap", "memory_reservation")):
+        check_memory(want, have.data["HostConfig"])
     found = differences(want, seen, have)
     now, target = state_of(have.data), target_state(want, before)
     dear = [each for each in found if _cost(each, have) == Disruption.RECREATE]

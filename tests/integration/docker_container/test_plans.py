@@ -1,0 +1,165 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every kind of plan: what --check says is what is done; and a run that dies anywhere in it loses nothing that the next one cannot mend."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+import tarfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from tests.support.proxy import Cut
+
+from .driver import Driver, actions, fill
+from .plans import PLANS, Plan
+
+ORDER = ("none", "live", "restart", "recreate", "destroy")
+
+
+@pytest.fixture(scope="module")
+def networks(docker_api, prefix, leftovers) -> Iterator[Mapping[str, str]]:
+    """Two networks for all tests of this file."""
+    names = {"net1": f"{prefix}plans-net1", "net2": f"{prefix}plans-net2"}
+    for name in names.values():
+        docker_api.create_network(name)
+    yield names
+    for name in names.values():
+        docker_api.remove_network(name)
+
+
+@pytest.fixture
+def words(driver: Driver, networks: Mapping[str, str]) -> Mapping[str, str]:
+    return {**networks, "two": driver.images.two, "vol": driver.scratch("vol")}
+
+
+def set_scene(driver: Driver, plan: Plan, words: Mapping[str, str]) -> None:
+    """Bring about what is there before the plan, from whatever is there."""
+    driver.make(state="absent", remove_storage=True)
+    for number, args in enumerate(plan.before):
+        driver.make(**fill(dict(args), words))
+        if number == 0:
+            driver.inside("sh", "-c", "echo data > /data/file; echo data > /srv/file")
+
+
+def data_of(driver: Driver, path: str) -> str:
+    """What a file in the guest holds, whether it runs or not."""
+    stream, _stat = driver.api.get_archive(driver.name, path)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+        file = tar.extractfile(path.rpartition("/")[2])
+        assert file is not None
+        return file.read().decode().strip()
+
+
+def portrait(driver: Driver) -> Any:
+    """All that a user would notice of the guest; what is new in each container, like its id, is left out."""
+    found = driver.scratch.found()
+    if not found.containers:
+        return {"volumes": [_nameless(name) for name in found.volumes]}
+    data = driver.inspect()
+    short, ends = data["Id"][:12], data["NetworkSettings"]["Networks"].items()
+    config = {key: value for key, value in data["Config"].items() if key != "Hostname"}
+    mounts = sorted((mount["Destination"], mount["Type"], _nameless(mount.get("Name", "")), mount["RW"]) for mount in data["Mounts"])
+    host = {key: value for key, value in data["HostConfig"].items() if key not in ("Mounts", "Binds")}
+    known = {
+        name: ((end["IPAMConfig"] or {}).get("IPv4Address"), sorted(set(end["Aliases"] or ()) - {short}), bool(end["IPAddress"])) for name, end in ends
+    }
+    return {"containers": driver.mine(), "state": data["State"]["Status"], "config": config, "host": host, "mounts": mounts, "networks": known}
+
+
+def _nameless(name: str) -> str:
+    return "anonymous" if re.fullmatch("[0-9a-f]{64}", name) else name
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.id)
+def test_the_plan_is_what_is_done(plan: Plan, driver: Driver, words: Mapping[str, str]) -> None:
+    set_scene(driver, plan, words)
+    old = driver.inspect() if plan.before else {}
+    wanted = fill(dict(plan.wanted), words)
+    done = driver.do(**wanted)
+    assert tuple(actions(done)) == tuple(fill(plan.actions, words))
+    assert max((step["disruption"] for step in done["plan"]), key=ORDER.index) == plan.disruption
+    after: dict[str, Any] = {}
+    for step in done["plan"]:
+        after.update({step["key"]: step["after"]} if step["key"] else step["after"] or {})
+    assert {key: after.get(key) for key in plan.after} == fill(dict(plan.after), words)
+    if plan.same:
+        new = driver.inspect()
+        assert new["Id"] == old["Id"]
+        if not any(action in ("stop state", "start state") for action in plan.actions):
+            assert new["State"]["StartedAt"] == old["State"]["StartedAt"]
+    driver.again(**wanted)
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.id)
+def test_a_crash_after_any_step(plan: Plan, driver: Driver, words: Mapping[str, str]) -> None:
+    wanted = fill(dict(plan.wanted), words)
+    set_scene(driver, plan, words)
+    driver.proxy.clear()
+    driver.make(**wanted)
+    steps = [str(step) for step in driver.proxy.steps]
+    intended = portrait(driver)
+    for number in itertools.count(1):
+        if number > len(steps):
+            break
+        set_scene(driver, plan, words)
+        # By turns: the program sees the daemon die, and the program itself is killed.
+        driver.proxy.fail_after(number, Cut.KILL if number % 2 else Cut.BEFORE)
+        crashed = driver.run(**wanted)
+        assert driver.proxy.crashed.is_set() and crashed.failed, f"no crash after {steps[number - 1]}"
+        driver.proxy.heal()
+        _nothing_is_lost(driver, plan, steps[number - 1])
+
+        driver.do(**wanted)
+        driver.again(**wanted)
+        got = portrait(driver)
+        assert got == intended, f"after a crash after {steps[number - 1]}"
+        if plan.before and plan.wanted.get("state") != "absent":
+            assert [data_of(driver, f"{path}/file") for path in ("/data", "/srv")] == ["data", "data"]
+
+
+def _nothing_is_lost(driver: Driver, plan: Plan, step: str) -> None:
+    """Right after the crash, some container still has the data, unless it was to go."""
+    if not plan.before or plan.wanted.get("state") == "absent":
+        return
+    found = [driver.api.inspect_container(name) for name in driver.scratch.found().containers]
+    assert any({"/data", "/srv"} <= {mount["Destination"] for mount in data["Mounts"]} for data in found), f"after {step}: {driver.mine()}"
+
+
+def test_what_a_dead_run_left_is_cleaned_up_by_what_removes_the_guest(driver: Driver, words: Mapping[str, str]) -> None:
+    (plan,) = [plan for plan in PLANS if plan.id == "recreate"]
+    set_scene(driver, plan, words)
+    driver.proxy.clear()
+    driver.make(**fill(dict(plan.wanted), words))
+    for number in range(1, len(driver.proxy.steps) + 1):
+        set_scene(driver, plan, words)
+        driver.proxy.fail_after(number, Cut.KILL)
+        driver.run(**fill(dict(plan.wanted), words))
+        driver.proxy.heal()
+        driver.do(state="absent", remove_storage=True)
+        driver.again(state="absent", remove_storage=True)
+        found = driver.scratch.found()
+        assert not found.containers and not found.volumes
+
+
+def test_another_change_after_a_crash(driver: Driver, words: Mapping[str, str]) -> None:
+    """The wish changes between the run that died and the next one; the data stays, and no trace of the first wish's container."""
+    (plan,) = [plan for plan in PLANS if plan.id == "recreate"]
+    set_scene(driver, plan, words)
+    driver.proxy.clear()
+    driver.make(**fill(dict(plan.wanted), words))
+    for number in range(1, len(driver.proxy.steps) + 1):
+        set_scene(driver, plan, words)
+        driver.proxy.fail_after(number, Cut.KILL)
+        driver.run(**fill(dict(plan.wanted), words))
+        driver.proxy.heal()
+        driver.do(env={"KT_A": "3"}, labels={"kt.other": "yes"})
+        driver.again(env={"KT_A": "3"}, labels={"kt.other": "yes"})
+        assert driver.mine() == [driver.word] and driver.state() == "running"
+        assert [data_of(driver, f"{path}/file") for path in ("/data", "/srv")] == ["data", "data"]
+        assert driver.inside("sh", "-c", "echo $KT_A") == "3"
