@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.client import BackendError
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_observe import Claim, Seen
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_plan import own_volumes, plan
-from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, Refused
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.references import ImageIndex
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError, InvalidOption, Refused
 from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption, Step, permitted
-from tests.unit.backends.docker.scene import image_id, inspected, seen, want
+from tests.unit.backends.docker.scene import image_id, inspected, load, seen, want
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
@@ -221,7 +221,7 @@ def test_always_pulls_what_the_registry_has_anew() -> None:
     scene = full()
     scene.remote = {"base:1": DIGEST}
     assert actions(plan(want("web", image="base:1", pull="always"), scene)) == ["pull image", "recreate"]
-    scene.images.summaries[image_id("base:1")]["RepoDigests"] = [f"base@{DIGEST}"]
+    scene.images = ImageIndex({**summary, "RepoDigests": [f"base@{DIGEST}"]} for summary in load("images"))
     assert plan(want("web", image="base:1", pull="always"), scene) == []
 
 
