@@ -16,29 +16,35 @@ description:
   - An image comes from its registry, unless the task names one of O(build), O(import), O(load) and O(tag).
   - An image is known by its content. What was built or imported remembers in the label C(kraal.virt.source) what it was made from,
     so the same source gives no change and another one does.
+  - An image of the wanted content that is on the host already, under another name or none, gets the name. Nothing is sent or built then.
   - When a name moves to another image, the former one stays on the host without that name.
 options:
   name:
-    description: The image's name, with a tag (V(latest) unless given) and with its registry where that is not the engine's default.
+    description:
+      - The image's name, with a tag (V(latest) unless given) and with its registry where that is not the engine's default.
+      - An image from its registry may also be named by its digest, like V(app@sha256:...).
     type: str
     required: true
   state:
     description:
       - Whether the image is to be there.
-      - V(absent) takes the name away, and with its last name the image. An image whose last name it is and that a container uses is kept,
-        unless O(force) says otherwise.
+      - V(absent) takes the name away, and with its last name the image. The RV(plan) says which of both (C(untag) or C(remove)).
+      - An image whose last name it is and that a container uses, running or not, is kept, unless O(force) says otherwise.
     type: str
     choices: [present, absent]
     default: present
   pull:
     description:
       - For an image from its registry, when to pull. V(missing) pulls what is not on the host. V(always) asks the registry each time, and pulls
-        when it has another content than the host.
+        when it has another content than the host. V(missing) unless given.
     type: str
     choices: [missing, always]
-    default: missing
   build:
-    description: Build it from a directory, with the engine's classic builder. It is built again when a file, an argument or another of these options changes.
+    description:
+      - Build it from a directory, with the engine's classic builder.
+      - It is built again when a file (its content or mode), the Dockerfile, C(args), C(target) or C(labels) change, or when the image that the
+        wanted stage stands on has other layers than at the time of the build. Times and owners of files mean nothing.
+      - A file that C(.dockerignore) excludes means nothing either. The C(.dockerignore) itself counts as a file.
     type: dict
     suboptions:
       path:
@@ -46,20 +52,28 @@ options:
         type: path
         required: true
       dockerfile:
-        description: The Dockerfile inside the directory. C(Dockerfile) unless given.
+        description: The Dockerfile's path inside the directory. C(Dockerfile) unless given.
         type: str
       args:
         description: Build arguments. They can be read in the image's history, so they are no place for secrets.
         type: dict
       target:
-        description: The stage to build.
-        type: str
-      network:
-        description: The network mode of the build's steps.
+        description: The stage to build. The last one unless given.
         type: str
       labels:
         description: Labels for the image.
         type: dict
+      network:
+        description: The network mode of the build's steps.
+        type: str
+      pull:
+        description: When it is built, ask the registry for newer base images.
+        type: bool
+        default: false
+      nocache:
+        description: When it is built, do not take steps from earlier builds.
+        type: bool
+        default: false
   import:
     description: Import a root file system. It is imported again when the archive's content or another of these options changes.
     type: dict
@@ -71,7 +85,9 @@ options:
       checksum:
         description:
           - The archive's SHA-256. The archive is then not read to find out whether the image has its content, and need not even be there as long as
-            the image has it, or under C(--check). So a play can ask first whether a host needs the archive, and bring it only then.
+            the image has it, or under C(--check).
+          - So a play can ask first whether a host needs the archive, with C(check_mode=true), and bring it only where a step of the RV(plan) has the
+            action C(import).
         type: str
       command:
         description: The image's command.
@@ -90,12 +106,21 @@ options:
       workdir:
         description: The image's working directory.
         type: str
+      expose:
+        description: The ports that the image speaks of, such as V(80) or V(53/udp).
+        type: list
+        elements: str
+      volumes:
+        description: The paths for which each container gets a volume of its own.
+        type: list
+        elements: str
       labels:
         description: Labels for the image.
         type: dict
   load:
     description:
-      - Load it from an archive that C(docker save) has made of one image. The names that the archive gives the image come back too.
+      - Load it from an archive that C(docker save) has made. Of an archive with several images, the one of this name is meant, and all are loaded.
+      - The names that the archive gives its images come back when it is loaded. A single image in it may have another name, or none.
     type: dict
     suboptions:
       path:
@@ -106,7 +131,9 @@ options:
     description: Another image on the host, by name or id, that gets this name.
     type: str
   force:
-    description: With O(state=absent), take the last name away from an image that containers use.
+    description:
+      - With O(state=absent), take the last name away from an image that containers use.
+      - The image stays as long as a container runs on it. If only stopped containers use it, the engine removes it.
     type: bool
     default: false
   registry_username:
@@ -128,6 +155,9 @@ attributes:
     support: full
 seealso:
   - module: kraal.virt.base_image
+notes:
+  - Archives and directories are read on the host where the task runs. Under C(--check) they are read too, and nothing is sent.
+  - Where the engine is reached through its socket on that host, an archive bigger than the room in the engine's data root is refused beforehand.
 """
 
 EXAMPLES = r"""
@@ -148,6 +178,8 @@ EXAMPLES = r"""
     name: team/app:1
     build:
       path: /srv/app
+      args:
+        VERSION: "1.2"
 
 - name: Take the names away again
   kraal.virt.docker_image:

@@ -226,14 +226,19 @@ def _client_class() -> Any:
     return Client
 
 
+def sdk_missing(error: ImportError) -> KraalError:
+    """What to do about a missing SDK."""
+    return KraalError(
+        missing_required_lib("docker", reason="to talk to the Docker engine") + " (%s)" % error,
+        remedy="Install python3-docker (Debian, Ubuntu, Fedora) or docker with pip for that Python, or set ansible_python_interpreter",
+    )
+
+
 def connect(parameters: Mapping[str, Any]) -> Engine:
     """The engine that the task's connection options name. Raises KraalError with the remedy when there is none."""
     if DOCKER_IMPORT_ERROR is not None:
-        raise KraalError(
-            missing_required_lib("docker", reason="to talk to the Docker engine") + " (%s)" % DOCKER_IMPORT_ERROR,
-            remedy="Install python3-docker (Debian, Ubuntu, Fedora) or docker with pip for that Python, or set ansible_python_interpreter",
-        )
-    url = str(parameters["docker_host"])
+        raise sdk_missing(DOCKER_IMPORT_ERROR) from DOCKER_IMPORT_ERROR
+    url = str(parameters["docker_host"] or CONNECTION["docker_host"]["default"])
     files = {key: parameters.get(key) for key in ("tls_ca", "tls_cert", "tls_key")}
     for key, path in files.items():
         if path and not os.access(path, os.R_OK):

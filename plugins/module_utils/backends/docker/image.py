@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,12 +20,14 @@ from ...engine.spec import Option, Spec, Table
 from ...engine.units import format_size
 from .client import Engine
 from .container_observe import name_of
-from .image_source import LABEL, SOURCES, changes_of, complete, file_digest
+from .image_source import LABEL, SOURCES, build_base, changes_of, complete, file_digest
 from .references import ImageIndex, Reference, parse_reference
 from .registry import Login, pull, remote_digest
 
+#: Colours and the like in what a build says.
+_ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _ARGUMENTS: dict[str, Any] = {
-    "pull": {"type": "str", "choices": ["missing", "always"], "default": "missing"},
+    "pull": {"type": "str", "choices": ["missing", "always"]},
     "build": {
         "type": "dict",
         "options": {
@@ -31,8 +35,10 @@ _ARGUMENTS: dict[str, Any] = {
             "dockerfile": {"type": "str"},
             "args": {"type": "dict"},
             "target": {"type": "str"},
-            "network": {"type": "str"},
             "labels": {"type": "dict"},
+            "network": {"type": "str"},
+            "pull": {"type": "bool", "default": False},
+            "nocache": {"type": "bool", "default": False},
         },
     },
     "import": {
@@ -45,6 +51,8 @@ _ARGUMENTS: dict[str, Any] = {
             "env": {"type": "dict"},
             "user": {"type": "str"},
             "workdir": {"type": "str"},
+            "expose": {"type": "list", "elements": "str"},
+            "volumes": {"type": "list", "elements": "str"},
             "labels": {"type": "dict"},
         },
     },
@@ -57,13 +65,19 @@ _ARGUMENTS: dict[str, Any] = {
 
 
 def _check_name(name: str) -> None:
-    reference = parse_reference(name, "name")
-    if reference.id or reference.digest:
-        raise InvalidOption("name", name, "names no image that could be made", remedy="Write a name with a tag, like app:1.2")
+    if parse_reference(name, "name").id:
+        raise InvalidOption("name", name, "is an id, and no name", remedy="Write a name, like app:1.2")
 
 
 class ImageTable(Table):
     """A table whose ``content`` is not the user's to set: it comes from the source that the user names."""
+
+    def read(self, parameters: Mapping[str, Any]) -> Spec:
+        """A digest names what a registry has, and nothing that is made here."""
+        want = super().read(parameters)
+        if _source(want) and parse_reference(want.name, "name").digest:
+            raise InvalidOption("name", want.name, "names no image that could be made", remedy="Write a name with a tag, like app:1.2")
+        return want
 
     def argument_spec(self) -> dict[str, Any]:
         """Without ``content``."""
@@ -91,7 +105,30 @@ class Seen:
     images: ImageIndex = field(default_factory=lambda: ImageIndex(()))
     users: dict[str, list[str]] = field(default_factory=dict)
     remote: str | BackendError | None = None
+    #: The size of the archive that may have to be read, and the room for it; None where unknown.
+    size: int | None = None
     free: int | None = None
+    #: What a build stands on, if it is on the host.
+    base: str = ""
+    #: The layers of the images that matter to a build, by id.
+    layers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def label(self, key: str) -> str:
+        """What an image was made from, if it was made here."""
+        return str((self.images.summaries.get(key, {}).get("Labels") or {}).get(LABEL) or "")
+
+    def stands(self, key: str) -> bool:
+        """Whether an image stands on the base as it is now."""
+        below = self.layers.get(self.base, ())
+        return self.layers.get(key, ())[: len(below)] == below
+
+    def made_from(self, content: str) -> list[str]:
+        """The images of that content, the newest first."""
+        if content.startswith("load "):
+            key = content.partition(" ")[2]
+            return [key] if key in self.images.summaries else []
+        found = [key for key in self.images.summaries if self.label(key) == content and self.stands(key)]
+        return sorted(found, key=lambda key: (-(self.images.summaries[key].get("Created") or 0), key))
 
 
 class Images:
@@ -108,13 +145,27 @@ class Images:
         for summary in self.engine.get("/containers/json", all="1"):
             seen.users.setdefault(summary["ImageID"], []).append(name_of(summary))
         for want in wants or ():
-            reference = parse_reference(want.name, "name")
-            here = seen.images.find(reference)
-            if want.state == "present" and not _source(want) and (not here or want.steering["pull"] == "always"):
-                seen.remote = remote_digest(self.engine, reference, Login.of(want.steering))
-            if self.engine.local and _source(want) in ("import", "load"):
-                seen.free = _free(self.engine)
+            if want.state == "present":
+                self._look(want, seen)
         return seen
+
+    def _look(self, want: Spec, seen: Seen) -> None:
+        """What the plan for one image has to know beside the lists."""
+        source, reference = _source(want), parse_reference(want.name, "name")
+        here = seen.images.find(reference)
+        if not source and (not here or (want.steering["pull"] == "always" and not reference.digest)):
+            seen.remote = remote_digest(self.engine, reference, Login.of(want.steering))
+        if source in ("import", "load"):
+            path = want.steering[source]["path"]
+            seen.size = os.path.getsize(path) if os.path.isfile(path) else None
+            seen.free = _free(self.engine) if self.engine.local and seen.size is not None else None
+        if source == "build":
+            base = build_base(want.steering["build"])
+            seen.base = seen.images.find(base) if base else ""
+            if seen.base:
+                alike = [key for key in seen.images.summaries if seen.label(key) == want.values["content"]]
+                found = self.engine.inspect_all("images", [seen.base, *alike])
+                seen.layers = {key: tuple((data.get("RootFS") or {}).get("Layers") or ()) for key, data in found.items()}
 
     def names(self, seen: Seen) -> list[str]:
         """The names with a tag of all images."""
@@ -133,16 +184,21 @@ class Images:
             if not other:
                 raise InvalidOption("tag", want.steering["tag"], "does not exist on this host", remedy="Pull, build or import it first")
             return [] if other == here else [Step(want.name, "tag", "content", here[:19] or None, other[:19])]
-        after = want.values["content"]
-        labels = seen.images.summaries.get(here, {}).get("Labels") or {}
-        before = "load %s" % here if source == "load" and here else labels.get(LABEL) or here[:19] or None
-        if before == after:
+        content = str(want.values["content"])
+        alike = seen.made_from(content)
+        if here and here in alike:
             return []
+        before = seen.label(here) or here[:19] or None
+        if alike:
+            # Made before: under another name, or by a run that died before it could give it this one.
+            return [Step(want.name, "tag", "content", before, content)]
         self._check_room(want, seen, source)
-        return [Step(want.name, source, "content", before, after)]
+        if before == content:
+            before = "%s, not on %s" % (content, seen.base[:19])
+        return [Step(want.name, source, "content", before, content)]
 
     def _pull(self, want: Spec, seen: Seen, here: str) -> list[Step]:
-        if here and want.steering["pull"] == "missing":
+        if here and seen.remote is None:
             return []
         if not isinstance(seen.remote, str):
             error = seen.remote or BackendError("the registry was not asked")
@@ -154,32 +210,33 @@ class Images:
         return [Step(want.name, "pull", "content", here[:19] or None, seen.remote[:19])]
 
     def _check_room(self, want: Spec, seen: Seen, source: str) -> None:
-        path = want.steering[source]["path"] if source in ("import", "load") else ""
-        if seen.free is not None and path and os.path.isfile(path) and os.path.getsize(path) > seen.free:
+        if seen.free is not None and seen.size is not None and seen.size > seen.free:
             raise Refused(
                 "%s: %r has %s, and the disk of the engine's data root only %s left"
-                % (source, path, format_size(os.path.getsize(path)), format_size(seen.free)),
+                % (source, want.steering[source]["path"], format_size(seen.size), format_size(seen.free)),
                 remedy="Free space there, or move the data root",
             )
 
     def _removal(self, want: Spec, seen: Seen, here: str) -> list[Step]:
         if not here:
             return []
-        last = len(seen.images.tags(here)) < 2
-        users = sorted(seen.users.get(here, [])) if last else []
+        if left_of(seen.images.tags(here), seen.images.names(here), parse_reference(want.name, "name")):
+            return [Step(want.name, "untag", "content", here[:19], None)]
+        users = sorted(seen.users.get(here, []))
         if users and not want.steering["force"]:
             raise Refused("it is in use by: %s" % ", ".join(users), remedy="Remove these containers first, or set force=true to take the name away")
-        return [Step(want.name, "remove", "", {"id": here[:19]}, None, Disruption.DESTROY)]
+        return [Step(want.name, "remove", "", {"content": seen.label(here) or here[:19]}, None, Disruption.DESTROY)]
 
     def apply(self, want: Spec, step: Step, seen: Seen) -> None:
         """Perform one step."""
         reference = parse_reference(want.name, "name")
         if step.action == "pull":
             pull(self.engine, reference, Login.of(want.steering))
-        elif step.action == "remove":
-            self.engine.call("DELETE", "/images/%s" % want.name, query={"force": "1" if want.steering["force"] else "0"})
+        elif step.action in ("remove", "untag"):
+            self.engine.delete("/images/%s" % reference, force="1" if want.steering["force"] else "0")
         elif step.action == "tag":
-            self._tag(seen.images.find(parse_reference(want.steering["tag"], "tag")), reference)
+            content = want.values.get("content")
+            self._tag(seen.made_from(content)[0] if content else seen.images.find(parse_reference(want.steering["tag"], "tag")), reference)
         elif step.action == "import":
             self._import(reference, want.steering["import"], str(want.values["content"]))
         elif step.action == "load":
@@ -206,21 +263,32 @@ class Images:
     def _build(self, want: Spec, options: Mapping[str, Any], content: str) -> None:
         arguments = {str(key): str(value) for key, value in (options.get("args") or {}).items()}
         labels = {str(key): str(value) for key, value in (options.get("labels") or {}).items()}
-        for _line in self.engine.stream(
-            self.engine.client.build,
-            path=options["path"],
-            tag=want.name,
-            dockerfile=options.get("dockerfile"),
-            buildargs=arguments,
-            target=options.get("target") or "",
-            network_mode=options.get("network"),
-            labels={**labels, LABEL: content},
-            rm=True,
-            forcerm=True,
-            decode=True,
-        ):
-            # The stream ends when the image is built, and raises when a step fails.
-            continue
+        said: deque[str] = deque(maxlen=5)
+        try:
+            for line in self.engine.stream(
+                self.engine.client.build,
+                path=options["path"],
+                tag=str(parse_reference(want.name, "name")),
+                dockerfile=options.get("dockerfile") or "Dockerfile",
+                buildargs=arguments,
+                target=options.get("target") or "",
+                network_mode=options.get("network"),
+                labels={**labels, LABEL: content},
+                pull=bool(options.get("pull")),
+                nocache=bool(options.get("nocache")),
+                rm=True,
+                forcerm=True,
+                decode=True,
+            ):
+                # The stream ends when the image is built, and raises when a step fails.
+                said.extend(str(line.get("stream") or "").splitlines())
+        except BackendError as error:
+            words = [word for word in (_ESCAPE.sub("", line).strip() for line in said) if word]
+            error.message += "; the build said last: %s" % " / ".join(words) if words else ""
+            raise
+        except OSError as error:
+            remedy = "Free space in the temporary directory, and make all files readable"
+            raise BackendError("the build's files cannot be packed: %s" % error, remedy=remedy) from error
 
     def wait(self, want: Spec) -> None:
         """An image is there as soon as it is made."""
@@ -228,8 +296,9 @@ class Images:
     def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
         """The image as it was seen."""
         here = seen.images.find(parse_reference(name, "name"))
-        if not here:
-            return None
+        return self._described(name, here, seen) if here else None
+
+    def _described(self, name: str, here: str, seen: Seen) -> dict[str, Any]:
         summary = seen.images.summaries[here]
         return {
             "name": name,
@@ -250,7 +319,22 @@ class Images:
         if now is not None and not steps:
             return now
         fresh: dict[str, Any] = {"name": want.name, "backend": "docker", "id": "", "tags": [str(parse_reference(want.name, "name"))]}
-        return {**fresh, "digests": [], "size": "", "labels": {}, "containers": []}
+        fresh.update(digests=[], size="", labels={}, containers=[])
+        if steps[-1].action == "tag":
+            content = want.values.get("content")
+            key = seen.made_from(content)[0] if content else seen.images.find(parse_reference(want.steering["tag"], "tag"))
+            fresh = {**self._described(want.name, key, seen)}
+            fresh["tags"] = sorted({*fresh["tags"], str(parse_reference(want.name, "name"))})
+        elif "content" in want.values:
+            fresh["labels"] = {LABEL: want.values["content"]} if steps[-1].action != "load" else {}
+        return fresh
+
+
+def left_of(tags: Sequence[str], names: Sequence[str], reference: Reference) -> list[str]:
+    """The names that an image keeps when it loses one: with the last tag of a repository go the repository's digests. Pure."""
+    left = [name for name in names if name != str(reference)]
+    same = [tag for tag in tags if tag in left and parse_reference(tag).repository == reference.repository]
+    return [name for name in left if same or "@" not in name or parse_reference(name).repository != reference.repository]
 
 
 def _source(want: Spec) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 import tarfile
 from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ...engine.errors import InvalidOption
+from ...engine.kinds import Texts
+from .client import sdk_missing
+from .image_dockerfile import base_of
+from .references import Reference, parse_reference
 
 #: The label in which an image remembers what it was made from.
 LABEL = "kraal.virt.source"
@@ -52,21 +57,37 @@ def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         raise InvalidOption(given[1], "...", "cannot be had together with %s" % given[0], remedy=remedy)
     if not given:
         return parameters
-    makers: dict[str, Callable[[Mapping[str, Any]], str]] = {"build": _build_content, "import": _import_content, "load": _load_content}
+    if parameters.get("pull"):
+        raise InvalidOption("pull", parameters["pull"], "goes with no image that comes from %s" % given[0], remedy="Leave it away")
     source = given[0]
-    return {**parameters, "content": makers[source](parameters[source])} if source in makers else parameters
+    if source == "tag":
+        return parameters
+    makers: dict[str, Callable[[Mapping[str, Any]], str]] = {"build": _build_content, "import": _import_content}
+    options = parameters[source]
+    return {**parameters, "content": _load_content(options, parameters["name"]) if source == "load" else makers[source](options)}
+
+
+def quoted(text: str) -> str:
+    """A word of an instruction, in which nothing means anything but itself."""
+    return '"%s"' % re.sub(r'(["\\$])', r"\\\1", text)
 
 
 def changes_of(options: Mapping[str, Any]) -> list[str]:
     """The settings of an imported image, as the instructions that the engine takes."""
-    changes = ["ENV %s=%s" % (key, json.dumps(str(value))) for key, value in sorted((options.get("env") or {}).items())]
-    lists, texts = (("CMD", "command"), ("ENTRYPOINT", "entrypoint")), (("USER", "user"), ("WORKDIR", "workdir"))
+    env = Texts(key_pattern=r"[A-Za-z_][A-Za-z0-9_.-]*").parse(options.get("env") or {}, "import.env")
+    labels = Texts().parse(options.get("labels") or {}, "import.labels")
+    changes = ["ENV %s=%s" % (key, quoted(value)) for key, value in sorted(env.items())]
+    lists, texts = (("CMD", "command"), ("ENTRYPOINT", "entrypoint"), ("VOLUME", "volumes")), (("USER", "user"), ("WORKDIR", "workdir"))
     changes += ["%s %s" % (word, json.dumps([str(part) for part in options[key]])) for word, key in lists if options.get(key)]
-    changes += ["%s %s" % (word, options[key]) for word, key in texts if options.get(key)]
-    changes += ["LABEL %s=%s" % (json.dumps(str(key)), json.dumps(str(value))) for key, value in sorted((options.get("labels") or {}).items())]
+    changes += ["%s %s" % (word, re.sub(r"([\\$])", r"\\\1", str(options[key]))) for word, key in texts if options.get(key)]
+    changes += ["EXPOSE %s" % port for port in options.get("expose") or ()]
+    changes += ["LABEL %s=%s" % (quoted(key), quoted(value)) for key, value in sorted(labels.items())]
     for change in changes:
-        if "\n" in change:
-            raise InvalidOption("import", change, "contains a line break", remedy="Write it on one line")
+        if re.search(r"[\x00\r\n]", change):
+            raise InvalidOption("import", change.partition(" ")[2].partition("=")[0], "contains a line break", remedy="Write it on one line")
+    for port in options.get("expose") or ():
+        if not re.fullmatch(r"[0-9]{1,5}(-[0-9]{1,5})?(/(tcp|udp|sctp))?", str(port)):
+            raise InvalidOption("import.expose", port, "is not a port", remedy="Write 80, 53/udp or 8000-8010")
     return changes
 
 
@@ -98,34 +119,67 @@ def load_ids(path: str) -> list[tuple[str, list[str]]]:
         with tarfile.open(path) as archive:
             member = archive.extractfile("manifest.json")
             manifest = json.load(member) if member else []
-        return [("sha256:" + Path(entry["Config"]).name.removesuffix(".json"), list(entry.get("RepoTags") or ())) for entry in manifest]
-    except (KeyError, ValueError, TypeError, tarfile.TarError) as error:
+        return [("sha256:" + _stem(str(entry["Config"])), [str(tag) for tag in entry.get("RepoTags") or ()]) for entry in manifest]
+    except (KeyError, ValueError, TypeError, AttributeError, EOFError, OSError, tarfile.TarError) as error:
         raise InvalidOption("load.path", path, "holds no saved images (%s)" % error, remedy="Make it with: docker save") from error
 
 
-def _load_content(options: Mapping[str, Any]) -> str:
+def _stem(config: str) -> str:
+    """The digest in the name of an image's configuration: DIGEST.json, or blobs/sha256/DIGEST."""
+    stem = config.rpartition("/")[2]
+    return stem[: -len(".json")] if stem.endswith(".json") else stem
+
+
+def _load_content(options: Mapping[str, Any], name: str) -> str:
     images = load_ids(str(options["path"]))
-    if len(images) != 1:
-        remedy = "Save each image to an archive of its own"
-        raise InvalidOption("load.path", options["path"], "holds %d images" % len(images), remedy=remedy)
-    return "load %s" % images[0][0]
+    mine = [key for key, tags in images if str(parse_reference(name, "name")) in [str(parse_reference(tag, "load.path")) for tag in tags]]
+    if not mine and len(images) == 1:
+        # An archive of one image may name it differently, or not at all.
+        mine = [images[0][0]]
+    if not mine:
+        tags = sorted(tag for _key, tags in images for tag in tags)
+        remedy = "Name one of them" if tags else "Save the image to an archive of its own"
+        raise InvalidOption("load.path", options["path"], "holds %d images, none called %s: %s" % (len(images), name, ", ".join(tags)), remedy=remedy)
+    return "load %s" % mine[0]
 
 
 def _build_content(options: Mapping[str, Any]) -> str:
     root = Path(str(options["path"]))
     if not root.is_dir():
         raise InvalidOption("build.path", str(root), "is not a directory on this host", remedy=_HERE)
-    dockerfile = root / str(options.get("dockerfile") or "Dockerfile")
-    if not dockerfile.is_file():
-        raise InvalidOption("build.dockerfile", str(dockerfile), "is not there", remedy="Name the Dockerfile inside the directory")
-    entries = [(name, *_entry(root / name)) for name in context_files(root, str(options.get("dockerfile") or "Dockerfile"))]
-    settings = {key: options.get(key) for key in ("dockerfile", "args", "target", "network", "labels")}
-    return "build %s" % digest_of([entries, settings])
+    name = _dockerfile(root, options)
+    entries = [(path, *_entry(root / path)) for path in context_files(root, name)]
+    # What says how to build rather than what is left out: another network or an empty cache gives no other image.
+    settings = {key: options.get(key) for key in ("args", "target", "labels")}
+    return "build %s" % digest_of([entries, name, settings])
+
+
+def _dockerfile(root: Path, options: Mapping[str, Any]) -> str:
+    """Its path inside the directory."""
+    name = os.path.normpath(str(options.get("dockerfile") or "Dockerfile"))
+    if os.path.isabs(name) or name.startswith("..") or not (root / name).is_file():
+        raise InvalidOption("build.dockerfile", name, "is not a file in %s" % root, remedy="Name the Dockerfile inside the directory, by its path there")
+    return name
+
+
+def build_base(options: Mapping[str, Any]) -> Reference | None:
+    """The image that a build stands on; None where there is none, or it cannot be told."""
+    root = Path(str(options["path"]))
+    text = (root / _dockerfile(root, options)).read_text(encoding="utf-8", errors="replace")
+    found = base_of(text, {str(key): str(value) for key, value in (options.get("args") or {}).items()}, str(options.get("target") or ""))
+    try:
+        return parse_reference(found) if found else None
+    except InvalidOption:
+        # The engine will say what it thinks of that name.
+        return None
 
 
 def context_files(root: Path, dockerfile: str) -> list[str]:
     """The files that belong to a build, by the rules of .dockerignore."""
-    from docker.utils.build import exclude_paths
+    try:
+        from docker.utils.build import exclude_paths
+    except ImportError as error:
+        raise sdk_missing(error) from error
 
     ignore = root / ".dockerignore"
     lines = ignore.read_text(encoding="utf-8").splitlines() if ignore.is_file() else []
@@ -134,9 +188,12 @@ def context_files(root: Path, dockerfile: str) -> list[str]:
 
 
 def _entry(path: Path) -> Iterable[Any]:
-    mode = path.lstat().st_mode
-    if stat.S_ISLNK(mode):
-        return ("link", os.readlink(path))
+    try:
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            return ("link", os.readlink(path))
+    except OSError as error:
+        raise InvalidOption("build.path", str(path), "cannot be read: %s" % error.strerror, remedy=_HERE) from error
     if stat.S_ISREG(mode):
-        return ("file", stat.S_IMODE(mode) & 0o111 != 0, file_digest(str(path), "build.path"))
-    return ("other", stat.S_IFMT(mode))
+        return ("file", stat.S_IMODE(mode), file_digest(str(path), "build.path"))
+    return (stat.S_IFMT(mode), stat.S_IMODE(mode))

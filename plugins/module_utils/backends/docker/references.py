@@ -85,3 +85,8 @@ class ImageIndex:
         """The names with a tag that an image has."""
         names = (str(name) for name in self.summaries.get(key, {}).get("RepoTags") or ())
         return sorted(name for name in names if not name.startswith("<none>"))
+
+    def names(self, key: str) -> list[str]:
+        """All names that an image has, those with a digest too."""
+        digests = (str(name) for name in self.summaries.get(key, {}).get("RepoDigests") or ())
+        return self.tags(key) + sorted(name for name in digests if not name.startswith("<none>"))
