@@ -14,6 +14,9 @@ author:
 description:
   - Builds a root file system of Debian or Ubuntu with mmdebstrap, as a tar archive, from packages alone. No image registry is needed.
   - A base image is known by what it was asked for. The same request is built once, another request for the same name is built beside it.
+    A description in JSON stands beside each archive.
+  - On the same day, from the same packages, the same request gives the same archive, byte for byte.
+  - An archive appears when it is complete. What a run leaves that dies in the middle is removed by the next one.
   - M(kraal.virt.docker_image) imports the archive, on this host or on others.
 requirements:
   - mmdebstrap
@@ -44,7 +47,7 @@ options:
     type: str
     choices: [minbase, buildd, apt, required, important, standard, essential]
   components:
-    description: The components of the mirror. Those of the host's own sources, or V(main), unless given.
+    description: The components of the package sources, such as V(main) and V(contrib). Those of the host's own sources, or V(main), unless given.
     type: list
     elements: str
   architecture:
@@ -52,8 +55,9 @@ options:
     type: str
   mirror:
     description:
-      - The mirror's address. Unless given, the host's own package sources are used, for the wanted suite.
-      - Credentials do not belong here but into the host's apt configuration.
+      - The mirror's address. Unless given, the host's own package sources are used for the wanted suite, with its updates and security updates.
+      - An address with credentials is refused, because it would stand in the root file system's package sources.
+      - Apt's proxies of the host are used, and the environment's before them.
     type: str
   keyring:
     description: The keys that the mirror's packages must be signed with. Those of the host unless given.
@@ -71,6 +75,16 @@ options:
       - Each is a list of words, or a text that is split into words. No shell runs them.
     type: list
     elements: raw
+  serial:
+    description:
+      - Any text. Another one is another request, so the base image is built anew, with the packages of that day.
+    type: str
+  purge:
+    description: With V(builds), the other builds of this name are removed, once the wanted one is there.
+    type: list
+    elements: str
+    choices: [builds]
+    default: []
 extends_documentation_fragment:
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_kraal
@@ -81,6 +95,8 @@ attributes:
     support: full
   idempotent:
     support: full
+notes:
+  - A keyring that does not know the keys of a newer suite is the usual reason for a refusal. A newer C(debian-archive-keyring) knows them.
 seealso:
   - module: kraal.virt.docker_image
 """

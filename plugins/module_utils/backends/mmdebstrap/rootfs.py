@@ -1,0 +1,214 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Builds one root file system with mmdebstrap: from this host's own package sources unless told otherwise, and cleared away if it fails."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ...engine.errors import BackendError, InvalidOption, KraalError
+
+#: How many seconds a build that was told to end may take.
+PATIENCE = 60
+
+ROLLING = ("sid", "unstable", "experimental")
+
+
+def own_suite(release: Path = Path("/etc/os-release")) -> str:
+    """The code name of this host's release. Raises InvalidOption where it has none."""
+    lines = release.read_text(encoding="utf-8").splitlines() if release.exists() else []
+    found = [line.partition("=")[2].strip('"') for line in lines if line.startswith("VERSION_CODENAME=")]
+    if not found or not found[0]:
+        raise InvalidOption("suite", None, "cannot be told from this host", remedy="Name a suite, like bookworm")
+    return found[0]
+
+
+def obstacle() -> KraalError | None:
+    """Why nothing can be built here."""
+    if shutil.which("mmdebstrap") is None:
+        return BackendError("mmdebstrap is not installed on this host", remedy="Install the package mmdebstrap, or build on another host")
+    if os.geteuid() != 0:
+        return BackendError("only root can build a root file system", remedy="Run the task with become")
+    return None
+
+
+def checksum_of(path: Path) -> str:
+    """sha256:... of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return "sha256:" + digest.hexdigest()
+
+
+def apt_sources(suite: str, lines: Iterable[str], own: str, components: Iterable[str] | None = None) -> str:
+    """This host's package sources for its own release, exchanged for a suite's, in deb822 form. Pure.
+
+    ``lines``: apt-get indextargets as ORIGIN|URI|RELEASE|COMPONENT|KEYRING. ``components``: instead of this host's.
+    """
+    # What is not released has no updates, and backports are nothing that a base image takes without being asked.
+    kinds = ("",) if suite in ROLLING else ("", "-updates", "-security")
+    stanzas: dict[tuple[str, str, str], set[str]] = {}
+    for line in lines:
+        _origin, uri, release, component, keyring = line.split("|")
+        if release.startswith(own) and release[len(own) :] in kinds:
+            stanzas.setdefault((uri, suite + release[len(own) :], keyring), set()).add(component)
+    parts = []
+    for (uri, release, keyring), found in sorted(stanzas.items(), key=lambda item: (item[0][1] != suite, item[0])):
+        signed = "Signed-By: %s\n" % keyring if keyring.startswith("/") else ""
+        parts.append("Types: deb\nURIs: %s\nSuites: %s\nComponents: %s\n%s" % (uri, release, " ".join(sorted(components or found)), signed))
+    return "\n".join(parts)
+
+
+_INDEX = re.compile(r"'(?P<uri>[^']+/(?:debian|debian-security|ubuntu)/)dists/(?P<release>[^/']+)/(?P<component>[^']+)/binary-[a-z0-9]+/Packages[^/']*'")
+
+
+def indexes(lines: Iterable[str]) -> Iterator[str]:
+    """What apt-get update would fetch, in the form of indextargets: for a host that has fetched nothing yet. Pure."""
+    for line in lines:
+        match = _INDEX.match(line)
+        if match:
+            yield "|%s|%s|%s|" % (match["uri"], match["release"], match["component"])
+
+
+def _own_sources(suite: str, components: Iterable[str] | None) -> str:
+    form = "$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SIGNED_BY)"
+    own = own_suite()
+    told = _said(["apt-get", "indextargets", "--format", form, "Created-By: Packages"])
+    found = apt_sources(suite, [line for line in told if line.startswith(("Debian|", "Ubuntu|"))], own, components)
+    return found or apt_sources(suite, indexes(_said(["apt-get", "update", "--print-uris"])), own, components)
+
+
+def _said(command: list[str]) -> list[str]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # pylint: disable=ansible-bad-function
+    return done.stdout.splitlines() if done.returncode == 0 else []
+
+
+def _proxies() -> dict[str, str]:
+    """The proxies of this host's apt: mmdebstrap's apt reads another configuration, but the same environment."""
+    found = {}
+    for scheme in ("http", "https"):
+        said = _said(["apt-config", "--format", "%v%n", "dump", "Acquire::%s::Proxy" % scheme])
+        if said and said[0] not in ("", "DIRECT"):
+            found["%s_proxy" % scheme] = said[0]
+    return found
+
+
+def clear(work: Path) -> None:
+    """Remove what a build has left. Raises BackendError while something is mounted below it: that could be the host's /dev."""
+    deadline = time.monotonic() + PATIENCE
+    with held(work) as free:
+        # A lock has no deadline of its own. Whoever holds this one was told to end, and does so in a second or two.
+        while not free() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        if not free():
+            raise BackendError("a build that outlived its run is still at work in %s" % work, remedy="End its mmdebstrap, and run again")
+        mounts = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
+        below = [mount for mount in mounts if mount.startswith("%s/" % work)]
+        if below:
+            raise BackendError("%s cannot be removed: %s is mounted there" % (work, below[0]), remedy="Unmount it, and run again")
+        shutil.rmtree(work)
+
+
+@contextmanager
+def held(work: Path) -> Iterator[Callable[[], bool]]:
+    """A lock on a directory that goes with the last process that has it; what is given tries to get it."""
+    file = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+
+    def free() -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    try:
+        yield free
+    finally:
+        os.close(file)
+
+
+def command_of(request: Mapping[str, Any], archive: Path, hook: Path | None, sources: bool) -> list[str]:
+    """mmdebstrap's argument vector. Pure."""
+    # Should this process die, mmdebstrap ends too, and takes its own leftovers away.
+    command = ["setpriv", "--pdeathsig", "TERM", "--", "mmdebstrap", "--quiet", "--format=tar", "--variant=%s" % request["variant"]]
+    for flag, key in (("include", "packages"), ("components", "components")):
+        if request.get(key):
+            command.append("--%s=%s" % (flag, ",".join(request[key])))
+    for flag, key in (("architectures", "architecture"), ("keyring", "keyring")):
+        if request.get(key):
+            command.append("--%s=%s" % (flag, request[key]))
+    if hook is not None:
+        command.append("--customize-hook=%s" % hook)
+    return [*command, "--", request["suite"], str(archive), *([request["mirror"]] if request.get("mirror") else ["-"] if sources else [])]
+
+
+_HOOK = '''#!{python}
+# Runs on the host, before the root file system is packed; its path is the argument.
+import json, os, subprocess, sys
+root, asked = sys.argv[1], json.loads({asked!r})
+def run(*argv):
+    subprocess.run(["chroot", root, *argv], check=True, stdin=subprocess.DEVNULL)
+user = asked.get("user")
+if user:
+    run("useradd", "--create-home", "--shell", "/bin/bash", "--", user)
+if asked.get("ssh_authorized_keys"):
+    home = "/home/" + user if user else "/root"
+    folder = root + home + "/.ssh"
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    with open(folder + "/authorized_keys", "w", encoding="utf-8") as file:
+        file.write("".join(key + "\\n" for key in asked["ssh_authorized_keys"]))
+    os.chmod(folder + "/authorized_keys", 0o600)
+    run("chown", "-R", "--", (user or "root") + ":", home + "/.ssh")
+for words in asked.get("commands") or ():
+    run(*words)
+'''
+
+
+def run_mmdebstrap(request: Mapping[str, Any], archive: Path, work: Path) -> None:
+    """Build into a file. Raises BackendError with what mmdebstrap said last."""
+    hook = None
+    asked = {key: request[key] for key in ("user", "ssh_authorized_keys", "commands") if request.get(key)}
+    if asked:
+        hook = work / "hook"
+        hook.write_text(_HOOK.format(python=sys.executable, asked=json.dumps(asked)), encoding="utf-8")
+        hook.chmod(0o700)
+    sources = "" if request.get("mirror") else _own_sources(request["suite"], request.get("components"))
+    # The same packages give the same archive for a day.
+    environment = {**_proxies(), **os.environ, "LC_ALL": "C.UTF-8", "SOURCE_DATE_EPOCH": str(int(time.time()) // 86400 * 86400), "TMPDIR": str(work)}
+    work.chmod(0o755)
+    command = command_of(request, archive, hook, bool(sources))
+    file = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # mmdebstrap and its children keep the lock for as long as any of them lives: see clear().
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
+            command, input=sources, capture_output=True, text=True, check=False, env=environment, errors="replace", pass_fds=[file]
+        )
+    finally:
+        os.close(file)
+    if done.returncode == 0:
+        return
+    said = [line for line in done.stderr.splitlines() if line.strip()]
+    # A command's own words stand before mmdebstrap's verdict.
+    text = " / ".join(line for line in said[-6:] if not line.startswith("I:"))
+    remedy = "Check the suite, the packages' names, and that the mirror can be reached"
+    if "NO_PUBKEY" in done.stderr or "not signed" in done.stderr:
+        remedy = "The keys of the suite are missing here: install a newer debian-archive-keyring, or name a keyring"
+    elif "No space left" in done.stderr:
+        remedy = "Free space below the directory, or choose another one"
+    raise BackendError("mmdebstrap failed: %s" % text, remedy=remedy)
