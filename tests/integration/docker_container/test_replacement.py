@@ -51,7 +51,7 @@ def test_a_failed_start_puts_the_old_container_back(driver: Driver, state: str) 
     [
         {"command": ["/bin/no-such-program"]},
         {"user": "nobody-knows-him"},
-        {"workdir": "/etc/passwd/x"},
+        {"ipc_mode": "no-such-mode"},
         {"restart_policy": "always", "command": FAILING},
         {"healthcheck": {"test": "false", "interval": "200ms", "retries": 1}, "wait_for": "healthy", "timeout": 5},
     ],
@@ -69,8 +69,8 @@ def test_whatever_keeps_the_new_one_from_running(driver: Driver, wrong: Mapping[
 def test_a_creation_that_the_engine_refuses_leaves_the_old_one_alone(driver: Driver) -> None:
     driver.make()
     old = driver.inspect()
-    result = driver.run(ipc_mode="no-such-mode")
-    assert result.failed and "no-such-mode" in result.msg
+    result = driver.run(workdir="/etc/passwd/x")
+    assert result.failed and "not a directory" in result.msg and "put back" not in result.msg
     new = driver.inspect()
     assert (new["Id"], new["State"]["StartedAt"]) == (old["Id"], old["State"]["StartedAt"]) and driver.mine() == [driver.word]
 
@@ -79,7 +79,7 @@ def test_a_failed_creation_leaves_nothing(driver: Driver, network: str) -> None:
     before = driver.api.volumes()["Volumes"]
     wrong = {"networks": ["bridge", {"name": network, "ipv4_address": "10.99.0.1"}], "mounts": [{"target": "/data"}]}
     result = driver.run(**wrong)
-    assert result.failed and "10.99.0.1" in result.msg or "address" in result.msg
+    assert result.failed and "address" in result.msg.lower()
     assert driver.mine() == [] and len(driver.api.volumes()["Volumes"]) <= len(before)
 
 

@@ -211,12 +211,18 @@ class Containers:
         self._attach(want, step, seen)
 
     def _start(self, want: Spec, _step: Step, seen: Seen) -> None:
-        aside = seen.replaced(want.name)
+        have, aside = container_plan.subject(want, seen), seen.replaced(want.name)
         try:
-            self.engine.post("/containers/%s/start" % want.name)
+            try:
+                self.engine.post("/containers/%s/start" % want.name)
+            except BackendError:
+                if have is None:
+                    # Made a moment ago by this very plan: nothing is left of what cannot be started.
+                    self._discard(want.name)
+                raise
             self._check_runs(want.name)
         except BackendError as error:
-            if aside is not None and aside[1] is not container_plan.subject(want, seen):
+            if aside is not None and aside[1] is not have:
                 # This start was the last act of a re-creation that died: end it as that one would have.
                 error.message += "; " + self._put_back(want.name, aside[1], aside[1].state)
             raise
