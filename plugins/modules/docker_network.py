@@ -106,17 +106,6 @@ EXAMPLES = r"""
     internal: true
     disruption: recreate
 
-- name: A network that puts its guests beside the host, on the network of its interface eth1
-  kraal.virt.docker_network:
-    name: lan
-    driver: macvlan
-    subnets:
-      - subnet: 192.0.2.0/24
-        gateway: 192.0.2.1
-        ip_range: 192.0.2.128/25
-    options:
-      parent: eth1
-
 - name: Remove it
   kraal.virt.docker_network:
     name: backend
