@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import sys
 import time
 from pathlib import Path
@@ -46,6 +47,8 @@ def machine(client: docker.APIClient) -> dict[str, object]:
 
 def main() -> int:
     start = time.monotonic()
+    # Ended from outside, it clears up as after an error.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     peer.install()
     with docker.APIClient(base_url=f"unix://{DOCKER_SOCKET}", version="auto", timeout=120, num_pools=8) as client:
         try:
