@@ -1,0 +1,184 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Guests on several hosts over ssh: found side by side, told apart, and reached; one host may be dead."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.lab.hosts import Lab, LabHost
+from tests.lab.images import HostImage
+from tests.support.ansible_runner import Run, environment, run_adhoc, run_inventory
+from tests.support.images import root_tar
+
+CONNECT_TIMEOUT = 4
+#: Under any load, what a run may take more than another that does the same.
+SLACK = 10
+
+ENGINE = ("docker.io",)
+GUEST_USER = "app"
+
+#: The plugin without modules, which would need a Python in the guest: moves a file to a guest and back.
+MOVE = """
+import json, sys
+from ansible.plugins.loader import connection_loader, init_plugin_loader
+from ansible.playbook.play_context import PlayContext
+init_plugin_loader()
+options, sent, path, back = json.loads(sys.argv[1]), *sys.argv[2:]
+connection = connection_loader.get("kraal.virt.guest", PlayContext(), "/dev/null")
+connection.set_options(direct=options)
+connection.put_file(sent, path)
+connection.fetch_file(path, back)
+connection.close()
+"""
+
+
+@pytest.fixture(scope="module")
+def hosts(lab: Lab) -> Iterator[list[LabHost]]:
+    """Three hosts with an engine. The first two have a guest `web` each, the first one `db` too."""
+    image = HostImage("bookworm", packages=ENGINE)
+    machines = lab.up(image, image, image)
+    for number, host in enumerate(machines):
+        load = "docker import --change 'CMD [\"/bin/kt-guest\"]' --change 'ENV PATH=/bin' - kt:1"
+        subprocess.run([*host.ssh_args, load], input=root_tar(host.name), check=True)
+        for name in ("web", "db")[: 2 - number]:
+            lab.run(host, ["docker", "run", "--detach", "--name", name, "--network", "none", "--label", f"role={name}", "kt:1"])
+    yield machines
+
+
+@pytest.fixture
+def source(lab: Lab, hosts: list[LabHost], tmp_path: Path) -> Any:
+    """A folder with the hosts and, behind them, their guests."""
+    (tmp_path / "inventory").mkdir()
+    (tmp_path / "inventory" / "10-hosts.yml").write_text(yaml.safe_dump(lab.inventory()))
+
+    def write(**config: Any) -> Path:
+        data = {"plugin": "kraal.virt.guests", "host_groups": ["virt_hosts"], "connect_timeout": CONNECT_TIMEOUT, **config}
+        (tmp_path / "inventory" / "20-guests.yml").write_text(yaml.safe_dump(data))
+        return tmp_path / "inventory"
+
+    return write
+
+
+def timed(inventory: Path) -> tuple[Run, float]:
+    begin = time.monotonic()
+    run = run_inventory(inventory, "--graph", "--vars")
+    return run, time.monotonic() - begin
+
+
+def members(inventory: Path, group: str) -> list[str]:
+    run = run_inventory(inventory, "--list")
+    assert run.rc == 0, run.output
+    found: list[str] = json.loads(run.stdout).get(group, {}).get("hosts", [])
+    return sorted(found)
+
+
+def test_found_told_apart_and_reached(source: Any, hosts: list[LabHost]) -> None:
+    one, two, three = hosts
+    inventory = source()
+    guests = sorted(["db", f"web.{one.name}", f"web.{two.name}"])
+    assert members(inventory, "kraal_guests") == guests
+    assert members(inventory, "label_role_web") == guests[1:]
+    assert members(inventory, f"host_{two.name.replace('-', '_')}") == [f"web.{two.name}"]
+    assert members(inventory, f"host_{three.name.replace('-', '_')}") == []
+    run = run_adhoc("kraal_guests", "ansible.builtin.raw", "cat /etc/kt-release", inventory=inventory)
+    said = {result.host: result["stdout"].strip() for result in run.results}
+    assert said == {"db": one.name, f"web.{one.name}": one.name, f"web.{two.name}": two.name}, run.output
+
+
+def test_codes_and_words_come_back_over_ssh(source: Any, hosts: list[LabHost]) -> None:
+    """ssh's own code for a connection that failed is a code like any other when a command gives it."""
+    inventory = source()
+    for code in (1, 126, 127, 254, 255):
+        run = run_adhoc("db", "ansible.builtin.raw", f"echo said; echo why >&2; exit {code}", inventory=inventory)
+        (result,) = run.results
+        assert (result["rc"], result["stdout"].strip(), result.unreachable) == (code, "said", False)
+        assert result["stderr"].replace(f"Shared connection to {hosts[0].address} closed.", "").strip() == "why"
+
+
+def test_the_guests_user_is_not_the_hosts(source: Any, hosts: list[LabHost]) -> None:
+    run = run_adhoc("db", "ansible.builtin.raw", "id -un", inventory=source(), options=["--user", GUEST_USER])
+    assert run.results[0]["stdout"].strip() == GUEST_USER, run.output
+
+
+def test_files_over_ssh(hosts: list[LabHost], tmp_path: Path) -> None:
+    host = hosts[0]
+    content = os.urandom(5_000_000)
+    (tmp_path / "sent").write_bytes(content)
+    options = {
+        "guest": "db",
+        "host_connection": "ssh",
+        "host_address": host.address,
+        "host_user": "root",
+        "host_private_key_file": str(host.key),
+        "host_ssh_args": host.inventory["ansible_ssh_common_args"],
+    }
+    argv = [sys.executable, "-c", MOVE, json.dumps(options), str(tmp_path / "sent"), "/data/a b", str(tmp_path / "back")]
+    subprocess.run(argv, check=True, env=environment({"ANSIBLE_HOME": str(tmp_path / "home")}))
+    assert (tmp_path / "back").read_bytes() == content
+
+
+def test_a_stopped_guest_on_another_host(source: Any, lab: Lab, hosts: list[LabHost]) -> None:
+    lab.run(hosts[0], ["docker", "stop", "db"])
+    try:
+        run = run_adhoc("db", "ansible.builtin.raw", "true", inventory=source(states=["running", "stopped"]))
+        (result,) = run.results
+        assert result.unreachable
+        assert f"docker guest db on {hosts[0].address}: it is exited" in result.msg
+    finally:
+        lab.run(hosts[0], ["docker", "start", "db"])
+
+
+def test_an_engine_over_ssh(source: Any, lab: Lab, hosts: list[LabHost]) -> None:
+    """The docker command's own way: found without a login file on the host, and reached."""
+    inventory = source(host_groups=[], endpoints=[{"name": "engine", "docker_host": f"ssh://root@{hosts[0].address}"}])
+    env = {"PATH": f"{lab.ssh_program()}:{os.environ['PATH']}"}
+    run = run_adhoc("kraal_guests", "ansible.builtin.raw", "cat /etc/kt-release", inventory=inventory, env=env)
+    assert {result.host: result["stdout"].strip() for result in run.results} == {"db": hosts[0].name, "web": hosts[0].name}, run.output
+
+
+def test_become_on_the_host(source: Any, lab: Lab, hosts: list[LabHost]) -> None:
+    """sudo is not there: the remedy is told, and the others are asked all the same."""
+    run = run_inventory(source(host_groups=[], hosts=[{"name": "localhost", "connection": "local", "become": True, "python": "/nowhere"}]), "--graph")
+    assert run.rc == 0
+    host = hosts[1]
+    config = {"name": "two", "address": host.address, "user": "root", "private_key_file": str(host.key), "become": True}
+    run = run_inventory(source(host_groups=[], hosts=[{**config, "ssh_args": host.inventory["ansible_ssh_common_args"]}]), "--graph")
+    assert "two: the discovery ended with code 127" in " ".join(run.stderr.split()), run.stderr
+
+
+def test_one_host_is_dead(source: Any, lab: Lab, hosts: list[LabHost]) -> None:
+    """Its processes hang, so that it takes connections and answers nobody: the inventory waits for it once, and while the others are asked."""
+    inventory = source()
+    _run, alive = timed(inventory)
+    lab.freeze(hosts[2])
+    try:
+        run, took = timed(inventory)
+    finally:
+        lab.thaw(hosts[2])
+    assert f"web.{hosts[1].name}" in run.stdout
+    assert f"{hosts[2].name}: no connection" in " ".join(run.stderr.split())
+    assert took < alive + CONNECT_TIMEOUT + SLACK, (alive, took)
+
+
+def test_one_host_is_cut_off(source: Any, lab: Lab, hosts: list[LabHost]) -> None:
+    inventory = source()
+    lab.cut(hosts[1])
+    try:
+        run = run_inventory(inventory, "--list")
+        assert f"{hosts[1].name}: no connection" in " ".join(run.stderr.split())
+        # Nobody shares its name now.
+        assert sorted(json.loads(run.stdout)["kraal_guests"]["hosts"]) == ["db", "web"]
+    finally:
+        lab.restore(hosts[1])
