@@ -160,7 +160,7 @@ def test_what_is_not_whole_is_built_again(directory, quick) -> None:
         lambda: path.write_bytes(b"short"),
         lambda: path.with_suffix(".json").write_text("{"),
         lambda: path.with_suffix(".json").unlink(),
-        lambda: path.unlink(),
+        path.unlink,
     ):
         spoil()
         assert [step["action"] for step in do(quick)["plan"]] == ["build"]

@@ -97,7 +97,7 @@ def test_one_observation_however_many_guests(fleet: Fleet) -> None:
     fleet.good({"name": "web-{i}", "count": 12, "state": "present"})
     routes = [request.route for request in fleet.proxy.requests]
     assert routes.count("/containers/json") == routes.count("/images/json") == 1
-    assert len(routes) == 12 + 4, routes  # version, containers, images, the one image
+    assert len(routes) == 12 + 5, routes  # version, containers, images, the one image, volumes
 
 
 def test_defaults_are_merged_and_a_null_takes_one_away(fleet: Fleet) -> None:

@@ -163,3 +163,23 @@ def test_another_change_after_a_crash(driver: Driver, words: Mapping[str, str]) 
         assert driver.mine() == [driver.word] and driver.state() == "running"
         assert [data_of(driver, f"{path}/file") for path in ("/data", "/srv")] == ["data", "data"]
         assert driver.inside("sh", "-c", "echo $KT_A") == "3"
+
+
+def test_a_removal_with_its_storage_that_died_is_forgotten_by_the_next_wish(driver: Driver, words: Mapping[str, str]) -> None:
+    """What was to be removed with the guest stays, if the guest is wanted again or its storage is to be kept."""
+    (plan,) = [plan for plan in PLANS if plan.id == "remove-storage"]
+    wanted = fill(dict(plan.wanted), words)
+    set_scene(driver, plan, words)
+    driver.proxy.clear()
+    driver.make(**wanted)
+    gone = next(number for number, step in enumerate(driver.proxy.steps, start=1) if str(step) == f"DELETE /containers/{driver.name}")
+    for wish in ({"mounts": ["<vol>:/srv"]}, {"state": "absent"}):
+        set_scene(driver, plan, words)
+        driver.proxy.fail_after(gone, Cut.KILL)
+        driver.run(**wanted)
+        driver.proxy.heal()
+        assert words["vol"] in driver.scratch.found().volumes and len(driver.scratch.found().volumes) == 2
+        done = driver.do(**fill(dict(wish), words))
+        assert actions(done)[0] == "clean leftover"
+        driver.again(**fill(dict(wish), words))
+        assert driver.scratch.found().volumes == [words["vol"]]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -156,8 +157,10 @@ def images(driver: Driver) -> Iterator[tuple[str, str]]:
     names = tuple(f"{driver.scratch(name)}:1" for name in ("brings", "other"))
     for name, text, user, directory, port, end in zip(names, ("one", "two"), ("app", "root"), ("/tmp", "/data"), (80, 81), ("SIGINT", "SIGTERM"), strict=True):
         changes = [f"ENV KT_IMAGE={text}", f"ENV KT_{text.upper()}=1", f"LABEL kt.image={text} kt.{text}=1", f"VOLUME /{text}", f"EXPOSE {port}"]
-        changes += ['ENTRYPOINT ["/bin/sh", "-c"]', f'CMD ["exec kt-guest {text}"]', f"USER {user}", f"WORKDIR {directory}", f"STOPSIGNAL {end}"]
+        changes += ['ENTRYPOINT ["/bin/sh", "-c"]', f'CMD ["exec kt-guest {text}"]', f"USER {user}", f"WORKDIR {directory}"]
         import_image(driver.api, name, text, [*changes, f"HEALTHCHECK --interval=1h CMD {text}"])
+        # An import takes no STOPSIGNAL.
+        list(driver.api.build(fileobj=io.BytesIO(f"FROM {name}\nSTOPSIGNAL {end}\n".encode()), tag=name, rm=True))
     yield names  # type: ignore[misc]
     driver.make(state="absent", remove_storage=True)
 

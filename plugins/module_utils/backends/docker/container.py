@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from . import container_body, container_plan
 from .client import Engine, NotThere
 from .container_kinds import encode_endpoint
 from .container_limits import not_kept
-from .container_observe import NEW, Container, Seen, guest_of, observe, owner_of, state_of
+from .container_observe import NEW, REMOVES, STORAGE, Container, Seen, guest_of, observe, owner_of, state_of
 from .container_options import CONTAINERS, ContainerOption
 from .registry import Login, pull
 
@@ -266,10 +267,17 @@ class Containers:
     def _resume(self, want: Spec, _step: Step, _seen: Seen) -> None:
         self.engine.post("/containers/%s/unpause" % want.name)
 
-    def _remove(self, want: Spec, step: Step, _seen: Seen) -> None:
+    def _remove(self, want: Spec, step: Step, seen: Seen) -> None:
+        volumes, mark = list(step.before.get("volumes", ())), want.name + STORAGE
+        if volumes and seen.doomed.get(want.name) != volumes:
+            # The engine lets a volume go only after its container, and then nobody else knows that it was this guest's.
+            self.engine.delete("/volumes/%s" % mark)
+            self.engine.post("/volumes/create", {"Name": mark, "Labels": {REMOVES: json.dumps(volumes)}})
         self._delete(want.name)
-        for volume in step.before.get("volumes", ()):
+        for volume in volumes:
             self.engine.delete("/volumes/%s" % volume)
+        if volumes:
+            self.engine.delete("/volumes/%s" % mark)
 
     def _delete(self, name: str, **query: str) -> None:
         try:
@@ -287,7 +295,9 @@ class Containers:
             return
 
     def _clean(self, want: Spec, step: Step, _seen: Seen) -> None:
-        if str(step.before).endswith(NEW) or step.before == want.name:
+        if str(step.before).endswith(STORAGE):
+            self.engine.delete("/volumes/%s" % step.before)
+        elif str(step.before).endswith(NEW) or step.before == want.name:
             self._discard(str(step.before))
         else:
             self._delete(str(step.before), force="1")

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 #: The names of a container on its way to replace another, and of the replaced one, which remembers how it was.
 NEW = ".kraal-new"
+#: A volume that holds nothing: until a guest's storage is gone, its label names the rest, which no container names any more.
+STORAGE = ".kraal-storage"
+REMOVES = "kraal.virt.removes"
 OLD = re.compile(r"(?P<name>.+)\.kraal-was-(?P<state>running|stopped|paused)")
 
 
@@ -79,6 +83,8 @@ class Seen:
     claims: list[Claim] = field(default_factory=list)
     #: The names of the containers that use a volume.
     volume_users: dict[str, set[str]] = field(default_factory=dict)
+    #: The volumes that are still to go of guests whose removal has begun, by the guest's name.
+    doomed: dict[str, list[str]] = field(default_factory=dict)
 
     def replaced(self, name: str) -> tuple[str, Container] | None:
         """The container that a re-creation of this name put aside and did not get to remove, with its name."""
@@ -123,6 +129,8 @@ def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
         for mount in summary.get("Mounts") or ():
             if mount.get("Type") == "volume":
                 seen.volume_users.setdefault(mount["Name"], set()).add(name)
+    if wants is not None:
+        seen.doomed = _doomed(engine, {want.name for want in wants})
     if any("networks" in want.values for want in living):
         seen.networks = frozenset(word for network in engine.get("/networks") for word in (network["Name"], network["Id"]))
     if any(want.state != "stopped" for want in living):
@@ -131,6 +139,16 @@ def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
     for want in living:
         _ask_registry(engine, want, seen)
     return seen
+
+
+def _doomed(engine: Engine | Reader, names: set[str]) -> dict[str, list[str]]:
+    """What removals that died have left to do, for these guests; a volume that is gone by now is left out."""
+    marks = engine.get("/volumes", filters=json.dumps({"label": [REMOVES]}))["Volumes"] or ()
+    mine = {mark["Name"][: -len(STORAGE)]: mark for mark in marks if mark["Name"].endswith(STORAGE) and mark["Name"][: -len(STORAGE)] in names}
+    if not mine:
+        return {}
+    there = {volume["Name"] for volume in engine.get("/volumes")["Volumes"] or ()}
+    return {name: [volume for volume in json.loads(mark["Labels"][REMOVES]) if volume in there] for name, mark in mine.items()}
 
 
 def _image_name(data: Mapping[str, Any], images: ImageIndex) -> str:

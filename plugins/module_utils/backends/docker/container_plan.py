@@ -15,7 +15,7 @@ from ...engine.plan import Disruption, Step
 from ...engine.spec import Spec
 from .container_kinds import read_mounts
 from .container_limits import check_memory
-from .container_observe import NEW, Claim, Container, Seen, claims_of, owner_of, state_of
+from .container_observe import NEW, STORAGE, Claim, Container, Seen, claims_of, owner_of, state_of
 from .container_options import CONTAINERS, ContainerOption
 from .references import Reference
 
@@ -37,6 +37,9 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
         return list(_removal(want, seen))
     have, aside = seen.containers.get(want.name), seen.replaced(want.name)
     steps: list[Step] = []
+    if want.name in seen.doomed:
+        # A run died that was to remove the guest and its storage; it is wanted again.
+        steps.append(Step(want.name, "clean", "leftover", want.name + STORAGE))
     if aside is not None and have is not None and _begun_anew(want, seen, have):
         # A run died before the new container's first start, and what is wanted now is another one: back to the old one.
         steps.append(Step(want.name, "clean", "leftover", want.name))
@@ -257,9 +260,16 @@ def _removal(want: Spec, seen: Seen) -> Iterator[Step]:
             yield Step(want.name, "stop", "state", now, "stopped", Disruption.RESTART)
         before = {"state": "stopped", "image": str(have.data["Config"].get("Image") or have.data["Image"])}
     if want.steering.get("remove_storage"):
-        volumes = sorted({volume for container in mine.values() for volume in own_volumes(want.name, seen, container)})
+        volumes = sorted(
+            {
+                *(volume for container in mine.values() for volume in own_volumes(want.name, seen, container)),
+                *(volume for volume in seen.doomed.get(want.name, ()) if _used_by(want.name, seen, volume)),
+            }
+        )
         if volumes or have is not None:
             before["volumes"] = volumes
+    if want.name in seen.doomed and not before.get("volumes"):
+        yield Step(want.name, "clean", "leftover", want.name + STORAGE)
     if before:
         yield Step(want.name, "remove", "", before, None, Disruption.DESTROY)
 
@@ -267,7 +277,12 @@ def _removal(want: Spec, seen: Seen) -> Iterator[Step]:
 def own_volumes(name: str, seen: Seen, have: Container) -> list[str]:
     """The volumes that no other guest uses."""
     volumes = {str(record["source"]) for record in read_mounts(have.data).values() if record["type"] == "volume" and record.get("source")}
-    return sorted(volume for volume in volumes if {owner_of(user) or user for user in seen.volume_users.get(volume, ())} <= {name})
+    return sorted(volume for volume in volumes if _used_by(name, seen, volume))
+
+
+def _used_by(name: str, seen: Seen, volume: str) -> bool:
+    """Whether nobody but this guest uses that volume."""
+    return {owner_of(user) or user for user in seen.volume_users.get(volume, ())} <= {name}
 
 
 def _check_networks(want: Spec, seen: Seen) -> None:

@@ -145,7 +145,7 @@ def held(work: Path) -> Iterator[Callable[[], bool]]:
 def command_of(request: Mapping[str, Any], archive: Path, hook: Path | None, sources: bool) -> list[str]:
     """mmdebstrap's argument vector. Pure."""
     # Should this process die, mmdebstrap ends too, and takes its own leftovers away.
-    command = ["setpriv", "--pdeathsig", "TERM", "--", "mmdebstrap", "--quiet", "--format=tar", "--variant=%s" % request["variant"]]
+    command = ["setpriv", "--pdeathsig", "TERM", "--", "mmdebstrap", "--format=tar", "--variant=%s" % request["variant"]]
     for flag, key in (("include", "packages"), ("components", "components")):
         if request.get(key):
             command.append("--%s=%s" % (flag, ",".join(request[key])))
@@ -203,9 +203,9 @@ def run_mmdebstrap(request: Mapping[str, Any], archive: Path, work: Path) -> Non
         os.close(file)
     if done.returncode == 0:
         return
-    said = [line for line in done.stderr.splitlines() if line.strip()]
-    # A command's own words stand before mmdebstrap's verdict.
-    text = " / ".join(line for line in said[-6:] if not line.startswith("I:"))
+    said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("I:")]
+    # What apt or a command said stands before mmdebstrap's verdict; --quiet would keep apt's words back.
+    text = " / ".join(said[-6:])
     remedy = "Check the suite, the packages' names, and that the mirror can be reached"
     if "NO_PUBKEY" in done.stderr or "not signed" in done.stderr:
         remedy = "The keys of the suite are missing here: install a newer debian-archive-keyring, or name a keyring"
