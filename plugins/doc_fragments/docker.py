@@ -39,4 +39,5 @@ options:
 requirements:
   - the Docker engine 20.10 or later
   - the Docker SDK for Python (C(docker), Debian's C(python3-docker)) 5.0.3 or later, for the Python that the module runs with
+  - paramiko (Debian's C(python3-paramiko)) beside it for an engine over V(ssh://), although it is C(ssh) that connects
 """

@@ -21,6 +21,7 @@ from tests.lab.hosts import Lab, LabHost
 from tests.lab.images import HostImage
 from tests.support.ansible_runner import Run, environment, run_adhoc, run_inventory
 from tests.support.images import root_tar
+from tests.support.module_process import module_process
 
 CONNECT_TIMEOUT = 4
 #: Under any load, what a run may take more than another that does the same.
@@ -28,6 +29,7 @@ SLACK = 10
 
 ENGINE = ("docker.io",)
 GUEST_USER = "app"
+CONTAINER = "kraal.virt.docker_container"
 
 #: The plugin without modules, which would need a Python in the guest: moves a file to a guest and back.
 MOVE = """
@@ -146,6 +148,18 @@ def test_an_engine_over_ssh(source: Any, lab: Lab, hosts: list[LabHost]) -> None
     env = {"PATH": f"{lab.ssh_program()}:{os.environ['PATH']}"}
     run = run_adhoc("kraal_guests", "ansible.builtin.raw", "cat /etc/kt-release", inventory=inventory, env=env)
     assert {result.host: result["stdout"].strip() for result in run.results} == {"db": hosts[0].name, "web": hosts[0].name}, run.output
+
+
+def test_the_modules_on_an_engine_over_ssh(lab: Lab, hosts: list[LabHost]) -> None:
+    env = {"PATH": f"{lab.ssh_program()}:{os.environ['PATH']}"}
+    guest = {"name": "far", "image": "kt:1", "pull": "never", "network_mode": "none", "stop_timeout": 1, "docker_host": f"ssh://root@{hosts[1].address}"}
+    made = module_process(CONTAINER, guest, env=env)
+    assert not made.failed and made["guest"]["state"] == "running", made.msg
+    assert lab.run(hosts[1], ["docker", "inspect", "--format", "{{.State.Status}}", "far"]).stdout.strip() == "running"
+    assert not module_process(CONTAINER, guest, env=env).changed
+    assert [step["action"] for step in module_process(CONTAINER, {**guest, "env": {"KT_A": "1"}}, env=env)["plan"]] == ["recreate"]
+    gone = module_process(CONTAINER, {**guest, "state": "absent"}, env=env)
+    assert not gone.failed and "far" not in lab.run(hosts[1], ["docker", "ps", "--all"]).stdout
 
 
 def test_become_on_the_host(source: Any, lab: Lab, hosts: list[LabHost]) -> None:

@@ -204,6 +204,9 @@ def _unreachable(url: str, error: Exception) -> BackendError:
             "no Docker engine answers at %s" % url,
             remedy="Install and start it (the role kraal.virt.docker_host does), or name the right docker_host",
         )
+    if "paramiko" in text:
+        # The SDK wants it for ssh:// even where, as here, the system's own ssh makes the connection.
+        return BackendError("the docker SDK lacks paramiko, which %s needs" % url, remedy="Install python3-paramiko, or paramiko with pip, for that Python")
     if "http+docker" in text:
         return BackendError(
             "the docker SDK %s does not work with requests %s" % (docker.__version__, requests.__dict__["__version__"]),
