@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from docker.errors import APIError
 
 from tests.support.resource_driver import ResourceDriver
 from tests.support.warm_module import WarmModule
@@ -169,7 +170,12 @@ def test_a_subnet_that_another_network_has(driver, docker_api, scratch) -> None:
 
 def test_two_networks_of_one_name(driver, docker_api, scratch) -> None:
     docker_api.create_network(scratch("n"))
-    docker_api.create_network(scratch("n"), check_duplicate=False)
+    try:
+        docker_api.create_network(scratch("n"), check_duplicate=False)
+    except APIError as error:
+        if error.status_code != 409:
+            raise
+        pytest.skip("this engine cannot have two networks of one name (from API 1.44 on none can)")
     driver.refused("2 networks", name=scratch("n"), state="absent")
     for network in docker_api.networks(names=[scratch("n")]):
         docker_api.remove_network(network["Id"])

@@ -32,6 +32,10 @@ class KraalModule(AnsibleModule):  # type: ignore[misc]
         super()._load_params()
         self.no_log_values.update(secrets_in(self.params))
 
+    def log(self, msg: Any, log_args: Any = None) -> None:
+        # From Python 3.12 on syslog refuses a NUL, and core fails for that before anybody could say which option has it.
+        super().log(msg.replace("\0", "\\0") if isinstance(msg, str) else msg, log_args)
+
 
 def secrets_in(value: Any, key: str = "") -> Iterator[str]:
     """The texts below keys that speak of a secret, and the passwords inside other texts (mount options, addresses)."""

@@ -52,7 +52,7 @@ def test_a_failed_start_puts_the_old_container_back(driver: Driver, state: str) 
     [
         {"command": ["/bin/no-such-program"]},
         {"user": "nobody-knows-him"},
-        {"ipc_mode": "no-such-mode"},
+        {"sysctls": {"net.ipv4.kt_no_such": "1"}},
         {"restart_policy": "always", "command": FAILING},
         {"healthcheck": {"test": "false", "interval": "200ms", "retries": 1}, "wait_for": "healthy", "timeout": 5},
     ],
