@@ -118,9 +118,11 @@ def test_mixed_results_are_all_told(fleet: Fleet) -> None:
     told = fleet.told(result)
     assert (told[0], told[2], told[3]) == (("good", True, False), ("still", False, False), ("none", False, True)) and told[1][2]
     assert result.msg.startswith("2 of 4 guests failed: docker ")
-    for name, why in (("bad", "it ended right after its start with exit code 3: told to fail"), ("none", "image: 'kt-no-such-image:1' does not exist")):
-        assert f"docker {fleet.scratch(name)}: {why}" in result.msg
-    assert result["results"][0]["msg"] == "" and "exit code 3" in result["results"][1]["msg"]
+    # On a busy machine it still runs when it is looked at right after its start, and is found stopped in the end.
+    ended = ("it ended right after its start with exit code 3: told to fail", "the plan was performed, but docker did not keep: state is 'stopped'")
+    for name, reasons in (("bad", ended), ("none", ("image: 'kt-no-such-image:1' does not exist",))):
+        assert any(f"docker {fleet.scratch(name)}: {why}" in result.msg for why in reasons), result.msg
+    assert result["results"][0]["msg"] == "" and any(why in result["results"][1]["msg"] for why in ended)
     assert fleet.states("good", "still", "none") == ["running", "running", "absent"]
 
 

@@ -215,7 +215,7 @@ class Lab:
         self._client.create_volume(volume, labels={LABEL: self.name})
         binds = [f"{volume}:/var/lib/docker", "/sys/fs/cgroup:/sys/fs/cgroup:rw", f"{notify}:/notify:rw"]
         binds += [f"{directory}:{directory}:ro" for directory in machine.pip().directories]
-        body = {
+        body: dict[str, Any] = {
             "Image": "",
             "Hostname": name,
             "Cmd": ["/sbin/init"],
@@ -246,7 +246,14 @@ class Lab:
         with images.locked(images.REPOSITORY):
             body["Image"] = image.load(self._client)
             public = keys.controller_key(images.LAB / "id_ed25519")
-            self._client.create_container_from_config(body, name)
+            try:
+                self._client.create_container_from_config(body, name)
+            except APIError as error:
+                if "CapDrop" not in str(error.explanation):
+                    raise
+                # Newer engines take ALL for what there is, and drop nothing that there is not.
+                del body["HostConfig"]["CapDrop"]
+                self._client.create_container_from_config(body, name)
         private, host_public = keys.new_key()
         known_hosts = self.directory / "known_hosts"
         with known_hosts.open("a", encoding="utf-8") as known:
