@@ -18,7 +18,8 @@ def test_no_secret_is_printed(driver: Driver, tmp_path: Path) -> None:
     login = {"registry_username": "kt", "registry_password": "{{ hush }}-registry"}
     first = driver.arguments(env={"DB_PASSWORD": "{{ hush }}-first", "API_TOKEN": "{{ hush }}-token"}, env_file=[str(file)], **login)
     second = driver.arguments(env={"DB_PASSWORD": "{{ hush }}-second", "PLAIN": "kt-shown"}, **login)
-    talks = driver.arguments(env={"DB_PASSWORD": "{{ hush }}-third"}, command=["sh", "-c", "echo kt-says $DB_PASSWORD; exit 3"], **login)
+    watched = {"healthcheck": {"test": "false", "interval": "1h"}, "wait_for": "healthy"}
+    talks = driver.arguments(env={"DB_PASSWORD": "{{ hush }}-third"}, command=["sh", "-c", "echo kt-says $DB_PASSWORD; exit 3"], **watched, **login)
     wrong = driver.arguments(env={"DB_PASSWORD": "{{ hush }}-wrong", "A=B": "1"}, **login)
     tasks = [{MODULE: first}, {MODULE: second, "check_mode": True}, {MODULE: second}, {MODULE: talks}, {MODULE: wrong}]
     # Out of a variable: Ansible itself shows the lines around a task that failed.
