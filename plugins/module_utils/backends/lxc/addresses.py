@@ -144,7 +144,7 @@ def wait_for_address(pid: int, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
 
     def wait() -> bool:
-        process = os.pidfd_open(pid)
+        process: int = os.pidfd_open(pid)
         try:
             enter(pid)
             # The subscription first: what comes between it and the first look is told, not lost.
@@ -157,10 +157,10 @@ def wait_for_address(pid: int, seconds: float) -> bool:
                     left = min(deadline - time.monotonic(), 1)
                     if left <= 0:
                         return False
-                    ready = select.select([events, process], [], [], left)[0]
+                    ready = select.select([events.fileno(), process], [], [], left)[0]
                     if process in ready:
                         return False
-                    if events in ready:
+                    if ready:
                         events.recv(1 << 16)
         finally:
             os.close(process)

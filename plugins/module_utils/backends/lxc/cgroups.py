@@ -75,7 +75,7 @@ def _file(groups: Groups, places: Mapping[str, Path], name: str) -> Path | None:
 
 def read(groups: Groups, places: Mapping[str, Path], files: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """The texts in these files; those that are not there are left out."""
-    found = {}
+    found: dict[str, tuple[str, ...]] = {}
     for name in files:
         path = _file(groups, places, name)
         try:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -114,6 +115,9 @@ class Lxc:
         link = self._link()
         if link.is_symlink() and not any(Path(self.path).glob("*/config")):
             link.unlink(missing_ok=True)
+            if not any(KNOWN_PATHS.iterdir()):
+                with contextlib.suppress(OSError):  # another run has put one there in this moment
+                    KNOWN_PATHS.rmdir()
 
 
 def all_paths(standard: str) -> list[str]:

@@ -76,7 +76,7 @@ class Containers:
         if guest is None:
             return None
         ends = {step.action for step in steps} & {"restart", "stop", "start", "recreate", "create"}
-        pending = [] if have is None or ends or not have.runs else container_plan.pending_after(have, differences(want, have))
+        pending = [] if have is None or ends else container_plan.pending_after(have, seen)
         return replace(guest, pending_restart=tuple(pending)).as_dict()
 
     def apply(self, want: Spec, step: Step, seen: Seen) -> None:

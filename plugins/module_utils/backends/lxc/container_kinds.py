@@ -35,13 +35,16 @@ class Image:
     path: str = ""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Image) and self.checksum == other.checksum
+        if not isinstance(other, Image):
+            return False
+        # Of one that is not built yet only the path is known, which base_image makes of what is asked for.
+        return self.checksum == other.checksum if self.checksum and other.checksum else self.path == other.path
 
     def __hash__(self) -> int:
-        return hash(self.checksum)
+        return 0
 
     def __str__(self) -> str:
-        return "%s (%s)" % (self.path, self.checksum[:19])
+        return "%s (%s)" % (self.path, self.checksum[:19]) if self.checksum else self.path
 
 
 class ImageKind(Kind):
@@ -167,7 +170,8 @@ def read_networks(config: Config) -> dict[str, Any]:
 
 def write_networks(value: Mapping[str, Any], config: Config) -> dict[str, tuple[str, ...]]:
     """The lines for these devices, and for no others."""
-    numbers, changes = net_names(config), {}
+    numbers = net_names(config)
+    changes: dict[str, tuple[str, ...]] = {}
     for name, number in numbers.items():
         if name not in value:
             changes.update({key: () for key in config.values if key.startswith("lxc.net.%d." % number)})

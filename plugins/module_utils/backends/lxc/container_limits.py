@@ -55,7 +55,7 @@ def number(text: str) -> int:
     match = re.fullmatch(r"(\d+)([KkMmGgTt]?)", word, re.ASCII)
     if match is None:
         return 0
-    return int(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " ")
+    return int(match[1]) << 10 * " kmgt".index(match[2].lower() or " ")
 
 
 def last(raw: Raw, file: str) -> str:
@@ -237,7 +237,7 @@ LIMITS: dict[str, Limit] = {
     "memory": Limit(("memory", "memory"), ("memory.limit_in_bytes", "memory.max")),
     "memory_swap": SwapLimit(("memory", "memory"), ("memory.memsw.limit_in_bytes", "memory.swap.max"), none=UNLIMITED),
     "pids_limit": Limit(("pids", "pids"), ("pids.max", "pids.max"), none=UNLIMITED, free=("max", "max")),
-    "blkio_weight": WeightLimit(("blkio", "io"), ("", ""), span=(1, 1000)),
+    "blkio_weight": WeightLimit(("blkio", "io"), ("", ""), span=(10, 1000)),
     "io_limits": IoLimit(("blkio", "io"), ("", "")),
 }
 
@@ -296,7 +296,7 @@ KINDS: dict[str, Kind] = {
     "memory": PageSize(least=1024**2),
     "memory_swap": PageSize(unlimited=UNLIMITED, least=1024**2),
     "pids_limit": Count(-1),
-    "blkio_weight": Integer(1, 1000),
+    "blkio_weight": Integer(10, 1000),
     "io_limits": Records(_read_io, _write_io),
 }
 

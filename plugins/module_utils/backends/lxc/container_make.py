@@ -23,8 +23,9 @@ from ...engine.errors import BackendError
 from ...engine.spec import Spec
 from .client import Lxc, run, told
 from .config import Config
+from .container_kinds import Image
 from .container_observe import BASES, MARK, NOTE, first_config
-from .container_options import Image, checksum_of, template_arguments
+from .container_options import checksum_of, template_arguments
 
 #: For what lxc-create runs: templates download, package managers install.
 MAKE_SECONDS = 3600
@@ -177,7 +178,7 @@ class Maker:
             used = "\n".join(_text(path) for path in (*self.root.glob("*/config"), *self.root.glob(MARK + "*")))
             left = [base for base in (self.root / BASES).iterdir() if base.name != ".lock"]
             for base in left:
-                if base.name not in used and base.name.rpartition(".new")[0] not in used.split("\n"):
+                if (base.name[:-4] if base.name.endswith(".new") else base.name) not in used:
                     remove_tree(base)
                     left = [each for each in left if each != base]
             if not left:

@@ -27,6 +27,7 @@ from .container_kinds import net_names
 from .container_limits import LIMITS, Groups
 from .container_options import Container, option_keys, storage_of
 from .container_target import config_after, differences
+from .monitor import started_with
 
 #: Beside a configuration: what liblxc has no key for.
 NOTE = "kraal.json"
@@ -42,13 +43,15 @@ USERNS = "/usr/share/lxc/config/userns.conf"
 MARGIN = 2
 
 #: What a running container is asked beside the keys in its file: whatever may have been taken away since.
+#: Not lxc.cap.keep, to which liblxc 5.0 answers with lxc.cap.drop.
 ASKED = (
-    "lxc.uts.name", "lxc.net", "lxc.mount.entry", "lxc.mount.auto", "lxc.mount.fstab", "lxc.cap.drop", "lxc.cap.keep", "lxc.idmap",
+    "lxc.uts.name", "lxc.net", "lxc.mount.entry", "lxc.mount.auto", "lxc.mount.fstab", "lxc.cap.drop", "lxc.idmap",
     "lxc.environment", "lxc.hook.pre-start", "lxc.hook.pre-mount", "lxc.hook.mount", "lxc.hook.autodev", "lxc.hook.start-host", "lxc.hook.start",
     "lxc.hook.stop", "lxc.hook.post-stop", "lxc.init.cmd", "lxc.init.uid", "lxc.init.gid", "lxc.init.cwd", "lxc.signal.halt", "lxc.signal.reboot",
     "lxc.signal.stop", "lxc.tty.max", "lxc.pty.max", "lxc.arch", "lxc.autodev", "lxc.seccomp.profile", "lxc.apparmor.profile", "lxc.no_new_privs",
     "lxc.prlimit", "lxc.sysctl", "lxc.proc", "lxc.cgroup", "lxc.cgroup2", "lxc.console.buffer.size",
 )
+ASKED_OF_NETS = ("type", "link", "flags", "mtu", "ipv4.address", "ipv4.gateway", "ipv6.address", "ipv6.gateway")
 #: What is of no concern to a container that runs.
 _IDLE = re.compile(r"lxc\.(start\.(auto|order|delay)|group|include|log\..*|cgroup2?\..*|rootfs\.path)")
 _LIMITED = frozenset(
@@ -70,6 +73,8 @@ class Seen:
     strange: frozenset[str] = frozenset()
     #: Why liblxc refuses the configuration that a guest would get, by its name.
     objections: dict[str, str] = field(default_factory=dict)
+    #: What will wait for a restart once a running guest's new configuration is written, by its name.
+    pending: dict[str, tuple[str, ...]] = field(default_factory=dict)
     #: The configuration that a new container begins with.
     fresh: Config = field(default_factory=lambda: Config(""))
     #: Images that were looked for and are not there.
@@ -229,18 +234,19 @@ def _changed(container: Container, files: Files) -> bool:
 
 def _pending(lxc: Lxc, container: Container) -> tuple[str, ...]:
     """The keys that the container was started without, or with another value; liblxc itself writes both sides."""
-    keys = list(dict.fromkeys([*ASKED, *(key for key in sorted(container.config.values) if not _IDLE.fullmatch(key))]))
+    nets = ["lxc.net.%d.%s" % (number, rest) for number in container.config.nets() for rest in ASKED_OF_NETS]
+    keys = list(dict.fromkeys([*ASKED, *nets, *(key for key in sorted(container.config.values) if not _IDLE.fullmatch(key))]))
+    running = started_with(lxc.path, container.name, keys)
     words = [word for key in keys for word in ("-c", key)]
-    now = run(["lxc-info", "-P", lxc.path, "-n", container.name, *words])
-    then = run(["lxc-info", "-P", "/nonexistent", "-n", "kraal.none", "--rcfile", "CONFIG", *words], config=container.config.text)
-    if now.returncode or then.returncode:
+    done = run(["lxc-info", "-P", "/nonexistent", "-n", "kraal.none", "--rcfile", "CONFIG", *words], config=container.config.text)
+    if done.returncode or running is None:
         return ()
-    running, written = _answers(now.stdout, keys), _answers(then.stdout, keys)
+    written = _answers(done.stdout, keys)
     found = []
     for key in keys:
         if key in ("lxc.cgroup", "lxc.cgroup2", "lxc.prlimit", "lxc.sysctl", "lxc.proc"):
             found += _lines_apart(running.get(key, ()), written.get(key, ()))
-        elif running.get(key, ()) != written.get(key, ()) and not (key == "lxc.uts.name" and written.get(key, ()) == ()):
+        elif running.get(key, ()) != written.get(key, ()):
             found.append(key)
     return tuple(dict.fromkeys(found))
 
@@ -272,7 +278,7 @@ def _prepare(lxc: Lxc, wants: Sequence[Spec], seen: Seen, files: Files) -> None:
     making = [want for want in living if want.name not in seen.containers or seen.containers[want.name].unfinished]
     if making:
         seen.fresh = Config(fresh_text(lxc.setting("lxc.default_config")), files)
-        seen.missing = frozenset(want.values["image"].path for want in making if "image" in want.values and not os.path.isfile(want.values["image"].path))
+        seen.missing = frozenset(want.values["image"].path for want in making if _lacks_image(want))
     for path in {os.path.normpath(want.steering["clone"]["lxc_path"]) for want in making if (want.steering.get("clone") or {}).get("lxc_path")}:
         found, _strange = _read_all(path, files, seen.groups)
         running = _states(Lxc({"lxc_path": path}), found)
@@ -282,8 +288,16 @@ def _prepare(lxc: Lxc, wants: Sequence[Spec], seen: Seen, files: Files) -> None:
         if have is None or have.unfinished:
             have = Container(want.name, lxc.path, first_config(want, seen.fresh), groups=seen.groups)
         after = config_after(differences(want, have), have)
-        if after.text != have.config.text:
-            seen.objections[want.name] = lxc.objection(after.text)
+        if after.text == have.config.text:
+            continue
+        seen.objections[want.name] = lxc.objection(after.text)
+        if have.runs and not seen.objections[want.name]:
+            seen.pending[want.name] = pending_words(replace(have, config=after, pending=_pending(lxc, replace(have, config=after))))
+
+
+def _lacks_image(want: Spec) -> bool:
+    image = want.values.get("image")
+    return image is not None and bool(image.checksum) and not os.path.isfile(image.path)
 
 
 def fresh_text(path: str) -> str:
@@ -317,8 +331,13 @@ def guest_of(container: Container) -> Guest:
         ),
         labels=dict(container.note.get("labels") or {}),
         autostart=container.config.get("lxc.start.auto") == "1",
-        pending_restart=tuple(sorted({option_keys(key, container.config) for key in container.pending})),
+        pending_restart=pending_words(container),
     )
+
+
+def pending_words(container: Container) -> tuple[str, ...]:
+    """What waits for a restart, in the words of a task."""
+    return tuple(sorted({option_keys(key, container.config) for key in container.pending}))
 
 
 def _network(container: Container, interface: str) -> str:

@@ -228,7 +228,8 @@ def _complete_image(given: Any) -> dict[str, str]:
         raise InvalidOption("image.path", path, "is not absolute", remedy=IMAGE_REMEDY)
     if checksum and not re.fullmatch(r"sha256:[0-9a-f]{64}", checksum):
         raise InvalidOption("image.checksum", checksum, "is not a checksum", remedy="Write sha256: and 64 hexadecimal digits")
-    if not checksum:
+    if not checksum and ("checksum" not in fields or os.path.exists(path)):
+        # base_image gives an empty one under check mode, for what it would build.
         try:
             checksum = _described(path) or checksum_of(path)
         except OSError as error:

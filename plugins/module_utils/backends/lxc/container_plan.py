@@ -15,8 +15,8 @@ from ...engine.errors import InvalidOption, Refused
 from ...engine.plan import Disruption, Step
 from ...engine.spec import Spec
 from .container_limits import LIMITS, Groups, check_memory
-from .container_observe import Seen, image_of
-from .container_options import Container, option_keys, storage_of
+from .container_observe import Seen, image_of, pending_words
+from .container_options import Container, storage_of
 from .container_target import differences, shown_creation
 
 _POWER = {
@@ -46,7 +46,7 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
     _check(want, seen)
     if have is None:
         return [*steps, *_creation(want, seen)]
-    return [*steps, *_changes(want, have)]
+    return [*steps, *_changes(want, seen, have)]
 
 
 def _check(want: Spec, seen: Seen) -> None:
@@ -90,7 +90,7 @@ def _check_source(clone: dict[str, Any], want: Spec, seen: Seen) -> None:
         raise Refused("the container %s runs, and only a stopped one can be cloned" % name, remedy="Stop it first, or clone one that is kept stopped")
 
 
-def _changes(want: Spec, have: Container) -> Iterator[Step]:
+def _changes(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
     if "memory" in want.values or "memory_swap" in want.values:
         check_memory(want.values, {name: have.limit(name, live=False) for name in ("memory", "memory_swap")})
     found = differences(want, have)
@@ -101,8 +101,8 @@ def _changes(want: Spec, have: Container) -> Iterator[Step]:
         return
     if found:
         yield _set(want.name, found, have)
-    pending = pending_after(have, found)
-    if pending and have.runs and target != "stopped":
+    pending = pending_after(have, seen)
+    if pending and target != "stopped":
         # Written down already: whether it is brought into effect now is the user's to allow.
         yield Step(want.name, "restart", "pending_restart", pending, [], Disruption.RESTART)
     yield from _power(want.name, now, target)
@@ -122,12 +122,9 @@ def _anew(want: Spec, have: Container, found: Sequence[Difference], dear: Sequen
     yield Step(want.name, "recreate", "", shown["before"], shown["after"], Disruption.RECREATE)
 
 
-def pending_after(have: Container, found: Sequence[Difference]) -> list[str]:
-    """What will wait for a restart once these differences are written down, in the words of a task."""
-    before = {option_keys(key, have.config) for key in have.pending}
-    # What is set again may be what the container was started with: only a look after it can tell.
-    fresh = {key for each in found if each.option.change == Disruption.RESTART for key in {**each.shown("before"), **each.shown("after")}}
-    return sorted(before | fresh)
+def pending_after(have: Container, seen: Seen) -> list[str]:
+    """What will wait for a restart once all is written down, in the words of a task."""
+    return list(seen.pending.get(have.name, pending_words(have))) if have.runs else []
 
 
 def _set(name: str, found: Sequence[Difference], have: Container) -> Step:
