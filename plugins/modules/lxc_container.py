@@ -43,8 +43,8 @@ options:
     type: str
   template_options:
     description:
-      - The template's options, a mapping like V({dist: debian, release: bookworm, arch: amd64}), or a list of words. An option that takes no value is written
-        with V(true).
+      - The template's options, a mapping of its long options (C(dist), C(release) and C(arch) for V(download)), or a list of words. An option that takes no
+        value is written with V(true).
     type: raw
   clone:
     description:
