@@ -337,7 +337,9 @@ def guest_of(container: Container) -> Guest:
 
 def pending_words(container: Container) -> tuple[str, ...]:
     """What waits for a restart, in the words of a task."""
-    return tuple(sorted({option_keys(key, container.config) for key in container.pending}))
+    words = {option_keys(key, container.config) for key in container.pending}
+    # A device more or less shows in their number too.
+    return tuple(sorted(words - {"networks"} if any(word.startswith("networks[") for word in words) else words))
 
 
 def _network(container: Container, interface: str) -> str:
