@@ -21,12 +21,9 @@ from .addresses import wait_for_address
 from .client import Lxc, run, told
 from .config import Config
 from .container_make import Maker, made_from, remove_tree, replace_file, unpack, write_note
-from .container_observe import NOTE, Files, Seen, guest_of, observe
+from .container_observe import NEW, NOTE, OLD, REPLACING, Files, Seen, guest_of, observe, read_note
 from .container_options import CONTAINERS, Container
 from .container_target import config_after, differences, limit_files, note_after
-
-NEW, OLD = "rootfs.kraal-new", "rootfs.kraal-old"
-
 
 class Containers:
     """All containers of one directory."""
@@ -77,7 +74,8 @@ class Containers:
             return None
         ends = {step.action for step in steps} & {"restart", "stop", "start", "recreate", "create"}
         pending = [] if have is None or ends else container_plan.pending_after(have, seen)
-        return replace(guest, pending_restart=tuple(pending)).as_dict()
+        labels = want.values.get("labels", {}) if "labels" in want.purge else guest.labels
+        return replace(guest, labels=labels, pending_restart=tuple(pending)).as_dict()
 
     def apply(self, want: Spec, step: Step, seen: Seen) -> None:
         """Perform one step."""
@@ -122,7 +120,7 @@ class Containers:
         """The container with its configuration and limits as they are at this moment."""
         config = self._place(have.name) / "config"
         text = config.read_text(encoding="utf-8", errors="surrogateescape")
-        return replace(have, config=Config(text, Files()))
+        return replace(have, config=Config(text, Files()), note=read_note(self._place(have.name) / NOTE))
 
     def _create(self, want: Spec, _step: Step, seen: Seen) -> None:
         try:
@@ -179,6 +177,8 @@ class Containers:
         patience = 30 if patience is None else int(patience)
         how = ["-k"] if patience == 0 else ["-t", str(patience)]
         self._tool("stop", want.name, *how, seconds=patience + 60)
+        # One that had to be killed may still be on its way, and what is not gone cannot be started.
+        self._tool("wait", want.name, "-s", "STOPPED", "-t", "60", seconds=70)
 
     def _restart(self, want: Spec, _step: Step, seen: Seen) -> None:
         now = seen.containers[want.name].state
@@ -190,8 +190,11 @@ class Containers:
     def _remove(self, want: Spec, step: Step, _seen: Seen) -> None:
         self.maker.remove(want.name, storage="storage" in step.before)
 
-    def _clean(self, want: Spec, _step: Step, seen: Seen) -> None:
+    def _clean(self, want: Spec, step: Step, seen: Seen) -> None:
         have = seen.containers[want.name]
+        if str(step.before).endswith(OLD):
+            self._put_back(have)
+            return
         self.maker.remove(want.name, storage=container_plan.goes(have, True), runs=have.runs)
 
     def _recreate(self, want: Spec, _step: Step, seen: Seen) -> None:
@@ -201,9 +204,7 @@ class Containers:
         root, image = place / "rootfs", want.values["image"]
         idmap = want.values.get("idmap", have.config.values.get("lxc.idmap", ()))
         try:
-            for leftover in (place / NEW, place / OLD):
-                if leftover.exists():
-                    remove_tree(leftover)
+            write_note(place, {**have.note, REPLACING: image.checksum})
             (place / NEW).mkdir(mode=0o755)
             unpack(image, place / NEW, idmap)
             if have.runs:
@@ -216,7 +217,27 @@ class Containers:
         except OSError as error:
             raise BackendError("its root file system cannot be replaced: %s" % error, remedy="Run again") from error
         target = have.state if want.state == "present" else want.state
+        # What was done until here stays: another image is there now, whether it can be started or not.
         if target != "stopped":
             self._start(want.name)
         if target == "paused":
             self._tool("freeze", want.name)
+
+    def _put_back(self, have: Container) -> None:
+        """Clear up after a re-creation that died: the old root file system comes back, unless the new one was there for good."""
+        place = self._place(have.name)
+        note = read_note(place / NOTE)
+        try:
+            if (place / OLD).exists():
+                if REPLACING in note:
+                    if (place / "rootfs").exists():
+                        remove_tree(place / "rootfs")
+                    (place / OLD).rename(place / "rootfs")
+                else:
+                    remove_tree(place / OLD)
+        except OSError as error:
+            raise BackendError("its root file system cannot be put back: %s" % error, remedy="Run again") from error
+        if (place / NEW).exists():
+            remove_tree(place / NEW)
+        if REPLACING in note:
+            write_note(place, {key: value for key, value in note.items() if key != REPLACING})

@@ -211,16 +211,17 @@ class Maker:
     def remove(self, name: str, *, storage: bool, runs: bool = False) -> None:
         """Take a container away. ``storage``: its root file system too, by liblxc, which knows what it is."""
         place = self.root / name
-        self.mark(name, _text(self.root / (MARK + name)))
+        self.mark(name)
         if runs:
             self.lxc.tool("stop", name, "-k")
         if storage and (place / "config").exists():
             self.lxc.tool("destroy", name, seconds=MAKE_SECONDS)
         if place.exists():
             remove_tree(place)
-        self.unmark(name)
         self.free_bases()
         self.lxc.forget()
+        # The mark last: as long as it is there, the next run comes here again.
+        self.unmark(name)
 
 
 def made_from(want: Spec) -> str:
