@@ -207,7 +207,7 @@ def _verify(works: Sequence[_Work]) -> None:
                     raise NotKept(
                         "the plan was performed, but %s did not keep: %s"
                         % (outcome.backend, "; ".join("%s is %r, wanted %r" % (s.key or s.action, s.before, s.after) for s in rest)),
-                        remedy="Look at the %s daemon's log, or write these options the way it keeps them" % outcome.backend,
+                        remedy="Look at what %s has logged, or write these options the way it keeps them" % outcome.backend,
                     )
             except KraalError as error:
                 outcome.error = error.about(guest=outcome.name, backend=outcome.backend)

@@ -59,6 +59,13 @@ def foreseen(now: Guest | None, fresh: Guest, shown: Mapping[str, Any], steps: S
     if not steps:
         return guest
     plain = {key: shown[key] for key in ("image", "cpus", "memory", "autostart") if key in shown}
-    labels = {**guest.labels, **shown.get("labels", {})}
+    labels = {key: text for key, text in guest.labels.items() if not any(_goes("labels[%s]" % key, step) for step in steps)}
+    labels.update(shown.get("labels", {}))
     states = [step.after for step in steps if step.key == "state"]
     return replace(guest, **plain, labels=labels, state=states[-1] if states else guest.state)
+
+
+def _goes(key: str, step: Step) -> bool:
+    """Whether the guest has that key before the step and not after it."""
+    before, after = ({step.key: value} if step.key else value or {} for value in (step.before, step.after))
+    return before.get(key) is not None and after.get(key) is None

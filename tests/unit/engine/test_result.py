@@ -47,3 +47,11 @@ def test_the_last_word_on_the_state_counts() -> None:
 
 def test_what_is_removed_is_no_guest() -> None:
     assert foreseen(NOW, FRESH, {}, [Step("a", "remove", "", {}, None)]) is None
+
+
+def test_a_label_that_is_purged_is_not_foreseen() -> None:
+    both = Step("a", "recreate", "", {"labels[role]": "web", "memory": "1GiB"}, {"labels[tier]": "1", "memory": "2GiB"})
+    single = Step("a", "set", "labels[role]", "web", None)
+    for step in (both, single):
+        guest = foreseen(NOW, FRESH, {"labels": {"tier": "1"}}, [step])
+        assert guest is not None and guest.labels == {"tier": "1"}
