@@ -73,7 +73,7 @@ def test_what_the_backend_does_not_keep_is_an_error() -> None:
     assert isinstance(outcome.error, NotKept)
     assert str(outcome.error) == (
         "boxes a: the plan was performed, but boxes did not keep: memory is None, wanted '1KiB'. "
-        "Look at the boxes daemon's log, or write these options the way it keeps them."
+        "Look at what boxes has logged, or write these options the way it keeps them."
     )
     assert outcome.changed
 
