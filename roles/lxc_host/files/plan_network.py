@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Says what the host's network for guests is, and what its files would have to say: /etc/default/lxc-net and /etc/lxc/default.conf. Changes nothing.
 
-Prints one JSON object: `errors` (what was asked for and cannot be), `files` (path, text before and after, the keys that differ), `state` of the bridge, and
-what it `takes`: nothing, start or restart.
+Prints one JSON object: `errors` (what was asked for and cannot be), `files` (path, text before and after, the keys that differ), `state` of the bridge that
+the file names, whether it is as the file says (`good`), and what it `takes` to be as asked for: nothing, start or restart.
 """
 
 from __future__ import annotations
@@ -291,7 +291,9 @@ def plan(options: argparse.Namespace) -> dict[str, Any]:
         "network": {"path": str(network), "exists": network.exists(), "before": texts[network], "after": text, "keys": keys},
         "default": {"path": str(guests), "exists": guests.exists(), "before": texts[guests], "after": line, "keys": lines},
     }
-    return {"errors": [], "files": files, "state": now, "runs": runs, "takes": takes, "iptables": on and after.get("LXC_USE_NFT", "true") != "true"}
+    iptables = on and after.get("LXC_USE_NFT", "true") != "true"
+    good = runs and as_said if before["USE_LXC_BRIDGE"] == "true" else not runs
+    return {"errors": [], "files": files, "state": now, "runs": runs, "good": good, "takes": takes, "iptables": iptables}
 
 
 def main(arguments: Sequence[str]) -> None:

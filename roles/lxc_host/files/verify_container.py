@@ -25,7 +25,6 @@ BUSYBOX = "/bin/busybox"
 DEFAULTS = "/etc/lxc/default.conf"
 #: Beside the containers, where programs may be executed; without a `config` in it, it is none of them.
 HOME = "/var/lib/lxc"
-NAME = "guest"
 TIMEOUT = 60
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 #: What udhcpc runs in the guest when it has an address.
@@ -60,10 +59,12 @@ class Guest:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.which = ["-P", str(path), "-n", NAME]
+        # Of its own too: control groups are named after containers, whatever their path.
+        self.name = path.name
+        self.which = ["-P", str(path), "-n", self.name]
 
     def make(self) -> None:
-        root = self.path / NAME / "rootfs"
+        root = self.path / self.name / "rootfs"
         for directory in ("bin", "dev", "proc", "sys", "tmp"):
             (root / directory).mkdir(parents=True)
         shutil.copy2(BUSYBOX, root / "bin" / "busybox")
@@ -77,7 +78,7 @@ class Guest:
             "lxc.mount.auto": "proc:mixed",
             "lxc.init.cmd": "/bin/busybox sleep 600",
         }
-        (self.path / NAME / "config").write_text("".join(f"{key} = {value}\n" for key, value in lines.items()), encoding="utf-8")
+        (self.path / self.name / "config").write_text("".join(f"{key} = {value}\n" for key, value in lines.items()), encoding="utf-8")
 
     def start(self) -> None:
         log = self.path / "log"
