@@ -34,6 +34,20 @@ attributes:
       - kraal.virt.kraal
 """
 
+    # For the modules of LXC.
+    ACTIONGROUP_LXC = r"""
+options: {}
+attributes:
+  action_group:
+    description:
+      - Use C(group/kraal.virt.lxc) in C(module_defaults) to set defaults for this module, such as the directory of the containers.
+      - It is a member of C(group/kraal.virt.kraal) as well.
+    support: full
+    membership:
+      - kraal.virt.kraal
+      - kraal.virt.lxc
+"""
+
     # For the modules that talk to a Docker engine.
     ACTIONGROUP_DOCKER = r"""
 options: {}

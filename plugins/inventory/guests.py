@@ -111,8 +111,8 @@ options:
     description: Look for guests of these backends only.
     type: list
     elements: str
-    choices: [docker]
-    default: [docker]
+    choices: [docker, lxc]
+    default: [docker, lxc]
   states:
     description: Take guests in these states only.
     type: list
@@ -134,7 +134,7 @@ options:
     type: str
   group_by:
     description:
-      - Which groups are made. V(backend) makes C(docker), V(host) C(host_NAME), V(state) C(state_running), V(label) C(label_KEY_VALUE).
+      - Which groups are made. V(backend) makes C(docker) and C(lxc), V(host) C(host_NAME), V(state) C(state_running), V(label) C(label_KEY_VALUE).
       - A label whose value is longer than 63 characters makes no group.
     type: list
     elements: str
@@ -366,6 +366,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                     "ansible_host": guest["name"],
                     "ansible_guest_name": guest["name"],
                     "ansible_guest_backend": guest["backend"],
+                    **({"ansible_guest_lxc_path": guest["id"].rpartition("/")[0]} if guest["backend"] == "lxc" else {}),
                     **entry["way"],
                 }
             )

@@ -20,7 +20,7 @@ options:
   guests:
     description:
       - The guests, each a mapping with C(backend) and the options of that backend's module,
-        M(kraal.virt.docker_container) for V(docker), its connection options included.
+        M(kraal.virt.docker_container) for V(docker) and M(kraal.virt.lxc_container) for V(lxc), its connection options included.
       - With C(count), a guest stands for so many, named by a number from 1 in the place of C({i}) in its C(name).
     type: list
     elements: dict
@@ -34,7 +34,7 @@ options:
   name:
     description:
       - The fleet's name. Its guests are then marked with the label C(kraal.fleet).
-      - Labels of a Docker container are given at its creation, so a container that joins a named fleet is re-created.
+      - Labels of a Docker container are given at its creation, so a container that joins a named fleet is re-created. An LXC container just gets the label.
     type: str
   prune:
     description:
@@ -63,6 +63,7 @@ attributes:
     support: full
 seealso:
   - module: kraal.virt.docker_container
+  - module: kraal.virt.lxc_container
   - module: kraal.virt.guests_info
 """
 

@@ -20,7 +20,7 @@ options:
     description: Look for guests of these backends only.
     type: list
     elements: str
-    choices: [docker]
+    choices: [docker, lxc]
   names:
     description: Return the guests of these names only.
     type: list

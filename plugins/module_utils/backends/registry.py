@@ -47,10 +47,23 @@ def _docker() -> Backend:
     return Backend(Containers.table, CONNECTION, lambda parameters: Containers(connect(parameters)))
 
 
-_LOADERS: dict[str, Callable[[], Backend]] = {"docker": _docker}
+def _lxc_guests(parameters: Mapping[str, Any]) -> list[Guest]:
+    from .lxc.container_observe import all_guests
+
+    return all_guests(parameters)
+
+
+def _lxc() -> Backend:
+    from .lxc.client import CONNECTION, Lxc
+    from .lxc.container import Containers
+
+    return Backend(Containers.table, CONNECTION, lambda parameters: Containers(Lxc(parameters)))
+
+
+_LOADERS: dict[str, Callable[[], Backend]] = {"docker": _docker, "lxc": _lxc}
 
 #: For the discovery. These need no Ansible and no library but Python's own.
-_FINDERS: dict[str, Callable[[Mapping[str, Any]], list[Guest]]] = {"docker": _docker_guests}
+_FINDERS: dict[str, Callable[[Mapping[str, Any]], list[Guest]]] = {"docker": _docker_guests, "lxc": _lxc_guests}
 
 #: The names of all backends.
 NAMES = tuple(_LOADERS)

@@ -1,0 +1,137 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How LXC is reached: its tools, its directories, and the network namespaces of what runs."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...engine.errors import BackendError, InvalidOption, NotInstalled
+
+#: The argument spec of the one option that says where the containers are.
+CONNECTION: dict[str, Any] = {"lxc_path": {"type": "path"}}
+
+#: Directories of containers that a task has named, beside the standard one: a link each.
+KNOWN_PATHS = Path("/var/lib/kraal.virt/lxc-paths")
+SECONDS = 60
+
+
+def run(argv: Sequence[str], *, seconds: float | None = SECONDS, config: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run one of LXC's tools; whatever it answers. ``config``: a text that it finds at the path in the argument CONFIG."""
+    program = shutil.which(argv[0])
+    if program is None:
+        raise NotInstalled("%s is not on this host" % argv[0], remedy="Install the package lxc")
+    words, files = [program, *argv[1:]], []
+    try:
+        if config is not None:
+            # A file without a name: what is only looked at leaves nothing behind.
+            files.append(os.memfd_create("config", 0))
+            os.write(files[0], config.encode(errors="surrogateescape"))
+            words = [word if word != "CONFIG" else "/dev/fd/%d" % files[0] for word in words]
+        return subprocess.run(  # pylint: disable=ansible-bad-function
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            timeout=seconds,
+            check=False,
+            pass_fds=files,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BackendError("%s did not end within %d seconds" % (argv[0], error.timeout), remedy="Look at what it waits for, and run again") from error
+    finally:
+        for file in files:
+            os.close(file)
+
+
+def told(text: str) -> str:
+    """What a tool said, without the places in its sources."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return "; ".join(line.rpartition(" - ")[2] if " - " in line else line for line in lines)
+
+
+class Lxc:
+    """The containers in one directory."""
+
+    def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
+        given = (parameters or {}).get("lxc_path")
+        if given is not None and (not str(given).startswith("/") or not str(given).isprintable() or "/../" in "%s/" % given):
+            raise InvalidOption("lxc_path", given, "is no absolute path", remedy="Write one like /var/lib/lxc")
+        self.standard = self.setting("lxc.lxcpath") or "/var/lib/lxc"
+        self.path = os.path.normpath(str(given or self.standard))
+
+    @staticmethod
+    def setting(key: str) -> str:
+        """A setting of the host, from lxc.conf(5)."""
+        return run(["lxc-config", key]).stdout.strip()
+
+    def tool(self, name: str, guest: str, *args: str, seconds: float | None = SECONDS) -> str:
+        """Run lxc-NAME for one container; what it printed. Raises BackendError with what it says."""
+        done = run(["lxc-" + name, "-P", self.path, "-n", guest, *args], seconds=seconds)
+        if done.returncode:
+            why = told(done.stderr) or told(done.stdout) or "exit code %d" % done.returncode
+            raise BackendError("lxc-%s failed: %s" % (name, why), remedy="Look at the container's configuration and log")
+        return done.stdout
+
+    def objection(self, config: str) -> str:
+        """Why liblxc refuses this configuration; empty where it takes it. Nothing is written."""
+        # The name of no container, so that none is asked.
+        done = run(["lxc-info", "-P", "/nonexistent", "-n", "kraal.none", "--rcfile", "CONFIG", "-c", "lxc.uts.name", "-o", "/dev/stderr", "-l", "ERROR"],
+                   config=config)
+        if not done.returncode:
+            return ""
+        return told(done.stderr) or "it cannot be read"
+
+    def _link(self) -> Path:
+        return KNOWN_PATHS / hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
+
+    def remember(self) -> None:
+        """Let the discovery find containers that are not in the standard directory."""
+        if self.path == self.standard:
+            return
+        link = self._link()
+        try:
+            KNOWN_PATHS.mkdir(mode=0o755, parents=True, exist_ok=True)
+            if not link.is_symlink():
+                link.symlink_to(self.path)
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise BackendError("%s cannot be written: %s" % (link, error.strerror), remedy="Run as root (become)") from error
+
+    def forget(self) -> None:
+        """The reverse, when the last container of this directory is gone."""
+        link = self._link()
+        if link.is_symlink() and not any(Path(self.path).glob("*/config")):
+            link.unlink(missing_ok=True)
+            if not any(KNOWN_PATHS.iterdir()):
+                with contextlib.suppress(OSError):  # another run has put one there in this moment
+                    KNOWN_PATHS.rmdir()
+
+
+def all_paths(standard: str) -> list[str]:
+    """The standard directory, those that tasks have named, and those of the containers that run."""
+    found = [standard]
+    if KNOWN_PATHS.is_dir():
+        found += sorted(os.readlink(link) for link in KNOWN_PATHS.iterdir() if link.is_symlink())
+    try:
+        lines = Path("/proc/net/unix").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        # The socket of a container that runs: @/var/lib/lxc/NAME/command.
+        address = line.rpartition(" @")[2]
+        if address.startswith("/") and address.endswith("/command") and address.count("/") > 2:
+            found.append(address.rsplit("/", 2)[0])
+    return [path for path in dict.fromkeys(found) if os.path.isdir(path)]

@@ -1,0 +1,222 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Containers as a resource: the only code that changes one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ...engine.errors import BackendError, KraalError
+from ...engine.plan import Step
+from ...engine.result import Guest, foreseen
+from ...engine.spec import Spec
+from . import cgroups, container_plan
+from .addresses import wait_for_address
+from .client import Lxc, run, told
+from .config import Config
+from .container_make import Maker, made_from, remove_tree, replace_file, unpack, write_note
+from .container_observe import NOTE, Files, Seen, guest_of, observe
+from .container_options import CONTAINERS, Container
+from .container_target import config_after, differences, limit_files, note_after
+
+NEW, OLD = "rootfs.kraal-new", "rootfs.kraal-old"
+
+
+class Containers:
+    """All containers of one directory."""
+
+    table = CONTAINERS
+
+    def __init__(self, lxc: Lxc) -> None:
+        self.lxc = lxc
+        self.maker = Maker(lxc)
+
+    def observe(self, wants: Sequence[Spec] | None) -> Seen:
+        """See container_observe."""
+        return observe(self.lxc, wants)
+
+    def names(self, seen: Seen) -> list[str]:
+        """All containers, those that were not finished as well."""
+        return sorted(seen.containers)
+
+    def labels(self, name: str, seen: Seen) -> Mapping[str, str]:
+        """The labels in the note beside the configuration."""
+        return dict(seen.containers[name].note.get("labels") or {}) if name in seen.containers else {}
+
+    def plan(self, want: Spec, seen: Seen) -> list[Step]:
+        """See container_plan."""
+        return container_plan.plan(want, seen)
+
+    def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
+        """The guest as it was seen."""
+        have = seen.containers.get(name)
+        return guest_of(have).as_dict() if have and not have.unfinished else None
+
+    def foresee(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Mapping[str, Any] | None:
+        """The guest as it will be."""
+        if want.state == "absent":
+            return None
+        have = seen.containers.get(want.name)
+        if have is not None and have.unfinished:
+            have = None
+        shown = CONTAINERS.shown(want)
+        if "image" in shown:
+            shown["image"] = want.values["image"].path
+        for key, empty in (("cpus", None), ("memory", "")):
+            if key in want.values and not want.values[key]:
+                shown[key] = empty
+        fresh = Guest(want.name, "lxc", id="%s/%s" % (self.lxc.path, want.name), image=made_from(want))
+        guest = foreseen(guest_of(have) if have else None, fresh, shown, steps)
+        if guest is None:
+            return None
+        ends = {step.action for step in steps} & {"restart", "stop", "start", "recreate", "create"}
+        pending = [] if have is None or ends else container_plan.pending_after(have, seen)
+        return replace(guest, pending_restart=tuple(pending)).as_dict()
+
+    def apply(self, want: Spec, step: Step, seen: Seen) -> None:
+        """Perform one step."""
+        perform: Mapping[str, Callable[[Spec, Step, Seen], None]] = {
+            "create": self._create,
+            "recreate": self._recreate,
+            "set": self._set,
+            "restart": self._restart,
+            "start": lambda want, _step, _seen: self._start(want.name),
+            "stop": lambda want, step, _seen: self._stop(want, str(step.before)),
+            "pause": lambda want, _step, _seen: self._tool("freeze", want.name),
+            "resume": lambda want, _step, _seen: self._tool("unfreeze", want.name),
+            "remove": self._remove,
+            "clean": self._clean,
+        }
+        perform[step.action](want, step, seen)
+
+    def wait(self, want: Spec) -> None:
+        """Return when the guest runs, or has an address."""
+        if want.wait_for == "none" or want.state not in ("running", "present"):
+            return
+        deadline = time.monotonic() + want.timeout
+        done = run(["lxc-wait", "-P", self.lxc.path, "-n", want.name, "-s", "RUNNING", "-t", str(want.timeout)], seconds=want.timeout + 10)
+        if done.returncode:
+            raise BackendError("it was not running within %d seconds" % want.timeout, remedy="Start it, or allow a longer timeout")
+        if want.wait_for == "address":
+            pid = self.lxc.tool("info", want.name, "-pH").strip()
+            if not pid.isdigit() or not wait_for_address(int(pid), max(deadline - time.monotonic(), 0.1)):
+                raise BackendError(
+                    "it was not given an address within %d seconds" % want.timeout, remedy="Look at its networks and their DHCP, or allow a longer timeout"
+                )
+
+    # One step each.
+
+    def _tool(self, name: str, guest: str, *args: str, seconds: float = 60) -> None:
+        self.lxc.tool(name, guest, *args, seconds=seconds)
+
+    def _place(self, name: str) -> Path:
+        return Path(self.lxc.path, name)
+
+    def _now(self, have: Container) -> Container:
+        """The container with its configuration and limits as they are at this moment."""
+        config = self._place(have.name) / "config"
+        text = config.read_text(encoding="utf-8", errors="surrogateescape")
+        return replace(have, config=Config(text, Files()))
+
+    def _create(self, want: Spec, _step: Step, seen: Seen) -> None:
+        try:
+            config, note = self.maker.make(want, seen.fresh)
+            have = Container(want.name, self.lxc.path, config, note, groups=seen.groups)
+            found = differences(want, have)
+            self._write(have, config_after(found, have), note_after(found, have))
+            self.maker.unmark(want.name)
+        except KraalError as error:
+            # Nothing is left of what could not be made.
+            try:
+                self.maker.remove(want.name, storage=True)
+            except KraalError as other:
+                error.message += "; what there is of it could not be removed: %s" % other.message
+            raise
+        except OSError as error:
+            raise BackendError("it cannot be made: %s" % error, remedy="Run again; what there is of it is removed first") from error
+
+    def _write(self, have: Container, config: Config, note: Mapping[str, Any]) -> None:
+        """Replace the configuration and the note, unless liblxc does not take it: then the old one stays."""
+        place = self._place(have.name)
+        objection = self.lxc.objection(config.text)
+        if objection:
+            raise BackendError("liblxc refuses the configuration: %s" % objection, remedy="Correct the options; the old configuration is kept")
+        if not (place / NOTE).exists() or note != have.note:
+            write_note(place, note)
+        if not (place / "config").exists() or (place / "config").read_text(encoding="utf-8", errors="surrogateescape") != config.text:
+            replace_file(place / "config", config.text)
+
+    def _set(self, want: Spec, _step: Step, seen: Seen) -> None:
+        have = self._now(seen.containers[want.name])
+        found = differences(want, have)
+        self._write(have, config_after(found, have), note_after(found, have))
+        if have.runs:
+            places = cgroups.directories(have.pid, have.config.get("lxc.cgroup.dir"))
+            cgroups.write(have.groups, places, limit_files(found, have))
+
+    def _start(self, name: str) -> None:
+        log = self._place(name) / ("%s.log" % name)
+        before = log.stat().st_size if log.exists() else 0
+        done = run(["lxc-start", "-P", self.lxc.path, "-n", name, "-d", "-o", str(log), "-l", "ERROR"], seconds=300)
+        if done.returncode:
+            with log.open(encoding="utf-8", errors="replace") as file:
+                file.seek(before)
+                lines = [line for line in file.read().splitlines() if "lxc_start.c" not in line and "lxccontainer.c" not in line]
+            why = told("\n".join(lines)) or told(done.stderr)
+            raise BackendError("it does not start: %s" % why, remedy="Correct its options; its log is %s" % log)
+
+    def _stop(self, want: Spec, now: str) -> None:
+        if now == "paused":
+            # A frozen process cannot follow a signal.
+            self._tool("unfreeze", want.name)
+        patience = want.steering.get("stop_timeout")
+        patience = 30 if patience is None else int(patience)
+        how = ["-k"] if patience == 0 else ["-t", str(patience)]
+        self._tool("stop", want.name, *how, seconds=patience + 60)
+
+    def _restart(self, want: Spec, _step: Step, seen: Seen) -> None:
+        now = seen.containers[want.name].state
+        self._stop(want, now)
+        self._start(want.name)
+        if now == "paused":
+            self._tool("freeze", want.name)
+
+    def _remove(self, want: Spec, step: Step, _seen: Seen) -> None:
+        self.maker.remove(want.name, storage="storage" in step.before)
+
+    def _clean(self, want: Spec, _step: Step, seen: Seen) -> None:
+        have = seen.containers[want.name]
+        self.maker.remove(want.name, storage=container_plan.goes(have, True), runs=have.runs)
+
+    def _recreate(self, want: Spec, _step: Step, seen: Seen) -> None:
+        """Another root file system beside the old one, which then takes its place."""
+        have = self._now(seen.containers[want.name])
+        place, found = self._place(want.name), differences(want, have)
+        root, image = place / "rootfs", want.values["image"]
+        idmap = want.values.get("idmap", have.config.values.get("lxc.idmap", ()))
+        try:
+            for leftover in (place / NEW, place / OLD):
+                if leftover.exists():
+                    remove_tree(leftover)
+            (place / NEW).mkdir(mode=0o755)
+            unpack(image, place / NEW, idmap)
+            if have.runs:
+                self._stop(want, have.state)
+            root.rename(place / OLD)
+            (place / NEW).rename(root)
+            note = {**note_after(found, have), "image": {"path": image.path, "checksum": image.checksum}}
+            self._write(have, config_after(found, have), note)
+            remove_tree(place / OLD)
+        except OSError as error:
+            raise BackendError("its root file system cannot be replaced: %s" % error, remedy="Run again") from error
+        target = have.state if want.state == "present" else want.state
+        if target != "stopped":
+            self._start(want.name)
+        if target == "paused":
+            self._tool("freeze", want.name)

@@ -1,0 +1,277 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How a container comes into being and goes: its directory, its root file system, and the mark that it is not whole."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import random
+import re
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ...engine.errors import BackendError
+from ...engine.spec import Spec
+from .client import Lxc, run, told
+from .config import Config
+from .container_kinds import Image
+from .container_observe import BASES, MARK, NOTE, first_config
+from .container_options import checksum_of, template_arguments
+
+#: For what lxc-create runs: templates download, package managers install.
+MAKE_SECONDS = 3600
+
+#: A template for lxc-create that unpacks an archive into storage which lxc-create makes.
+UNPACK = """#!/bin/sh
+for word; do
+  case "$word" in
+    --rootfs=*) root="${word#--rootfs=}" ;;
+    --image=*) image="${word#--image=}" ;;
+  esac
+done
+mkdir -p "$root"
+exec tar --numeric-owner --xattrs '--xattrs-include=*' -xpf "$image" -C "$root"
+"""
+
+_guard = threading.Lock()
+
+
+def replace_file(path: Path, text: str, mode: int = 0o640) -> None:
+    """Write a file so that it is always whole: the old one or the new one, with the old one's owner and permissions."""
+    fresh = path.with_name(".%s.kraal-new" % path.name)
+    try:
+        with fresh.open("w", encoding="utf-8", errors="surrogateescape") as file:
+            try:
+                found = path.stat()
+                os.fchown(file.fileno(), found.st_uid, found.st_gid)
+                mode = found.st_mode & 0o7777
+            except FileNotFoundError:
+                # A new file: its permissions are those that were asked for.
+                pass
+            os.fchmod(file.fileno(), mode)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(fresh, path)
+    except OSError as error:
+        raise BackendError("%s cannot be written: %s" % (path, error.strerror), remedy="Run as root (become), and look for space on its disk") from error
+
+
+def write_note(place: Path, note: Mapping[str, Any]) -> None:
+    """What liblxc has no key for."""
+    replace_file(place / NOTE, json.dumps(note, indent=1, sort_keys=True) + "\n", 0o644)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory with all below it, and nothing that is mounted there."""
+    done = run(["rm", "-rf", "--one-file-system", "--", str(path)], seconds=MAKE_SECONDS)
+    if done.returncode:
+        raise BackendError("%s cannot be removed: %s" % (path, told(done.stderr)), remedy="Look at what is mounted there")
+
+
+def complete_hwaddr(text: str) -> str:
+    """The x in a hardware address of the host's default configuration stands for any digit, chosen once."""
+
+    def choose(match: re.Match[str]) -> str:
+        return match[1] + re.sub("[xX]", lambda _x: random.choice("0123456789abcdef"), match[2])
+
+    return re.sub(r"(?m)^(\s*lxc\.net\.\d+\.hwaddr\s*=)(.*)$", choose, text)
+
+
+class Maker:
+    """Makes and removes the containers of one directory."""
+
+    def __init__(self, lxc: Lxc) -> None:
+        self.lxc = lxc
+        self.root = Path(lxc.path)
+
+    def mark(self, name: str, base: str = "") -> None:
+        """From now on what has this name is not whole."""
+        try:
+            self.root.mkdir(mode=0o755, parents=True, exist_ok=True)
+            (self.root / (MARK + name)).write_text(base, encoding="utf-8")
+        except OSError as error:
+            raise BackendError("%s cannot be written: %s" % (self.root, error.strerror), remedy="Run as root (become)") from error
+
+    def unmark(self, name: str) -> None:
+        """It is whole, or gone."""
+        (self.root / (MARK + name)).unlink(missing_ok=True)
+
+    def make(self, want: Spec, fresh: Config) -> tuple[Config, dict[str, Any]]:
+        """A container that is marked as not whole yet: its first configuration, and its note."""
+        self.lxc.remember()
+        image: Image | None = want.values.get("image")
+        storage = want.values.get("storage", "dir")
+        self.mark(want.name, _base_key(want) if image is not None and storage == "overlay" else "")
+        if image is not None:
+            note: dict[str, Any] = {"image": {"path": image.path, "checksum": image.checksum}}
+            if storage in ("dir", "overlay"):
+                return self._from_image(want, image, storage, fresh), note
+            with tempfile.TemporaryDirectory(prefix="kraal-") as directory:
+                script = Path(directory, "unpack")
+                script.write_text(UNPACK, encoding="utf-8")
+                script.chmod(0o700)
+                _check_content(image)
+                own = self._lxc_create(want, str(script), ["--image=" + image.path], storage)
+            # What the image brings of its own is as for any other storage.
+            first = first_config(want, Config("", fresh.includes)).text
+            return Config(first + own.text, fresh.includes), note
+        if want.steering.get("clone"):
+            return self._clone(want, fresh), {"made_from": made_from(want)}
+        words = template_arguments(want.steering.get("template_options"))
+        return self._lxc_create(want, str(want.steering["template"]), words, storage, fresh), {"made_from": made_from(want)}
+
+    def _from_image(self, want: Spec, image: Image, storage: str, fresh: Config) -> Config:
+        place = self.root / want.name
+        idmap = want.values.get("idmap", ())
+        # The guest's root has to get through to its root file system.
+        place.mkdir(mode=0o771 if idmap else 0o770, exist_ok=True)
+        if storage == "overlay":
+            lower, upper = self._base(image, idmap, _base_key(want)), place / "overlay" / "delta"
+            upper.mkdir(parents=True)
+            _give(upper, idmap)
+            _give(upper.parent, idmap)
+            path = "overlay:%s:%s" % (lower, upper)
+        else:
+            (place / "rootfs").mkdir(mode=0o755)
+            unpack(image, place / "rootfs", idmap)
+            path = "dir:%s/rootfs" % place
+        first = first_config(want, Config(complete_hwaddr(fresh.text), fresh.includes))
+        return first.assigned({"lxc.rootfs.path": (path,)})
+
+    def _base(self, image: Image, idmap: Sequence[str], key: str) -> Path:
+        """The image's root file system that many containers share."""
+        base = self.root / BASES / key
+        with self._base_lock(key):
+            if not base.is_dir():
+                fresh = base.with_name(key + ".new")
+                if fresh.exists():
+                    # Of a run that died: the lock says that it is nobody's.
+                    remove_tree(fresh)
+                (fresh / "rootfs").mkdir(mode=0o755, parents=True)
+                unpack(image, fresh / "rootfs", idmap)
+                fresh.rename(base)
+        return base / "rootfs"
+
+    @contextmanager
+    def _base_lock(self, key: str) -> Iterator[None]:
+        (self.root / BASES).mkdir(mode=0o755, exist_ok=True)
+        # The record lock is this process's among others, the guard this thread's among others.
+        with _guard, (self.root / BASES / ".lock").open("a", encoding="utf-8") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            yield
+
+    def free_bases(self) -> None:
+        """Remove the shared root file systems that no container stands on any more."""
+        if not (self.root / BASES).is_dir():
+            return
+        with self._base_lock(""):
+            used = "\n".join(_text(path) for path in (*self.root.glob("*/config"), *self.root.glob(MARK + "*")))
+            left = [base for base in (self.root / BASES).iterdir() if base.name != ".lock"]
+            for base in left:
+                if (base.name[:-4] if base.name.endswith(".new") else base.name) not in used:
+                    remove_tree(base)
+                    left = [each for each in left if each != base]
+            if not left:
+                remove_tree(self.root / BASES)
+
+    def _lxc_create(self, want: Spec, template: str, words: Sequence[str], storage: str, fresh: Config | None = None) -> Config:
+        idmap = want.values.get("idmap", ())
+        text = fresh.text if fresh is not None else _text(Path(self.lxc.setting("lxc.default_config") or "/etc/lxc/default.conf"))
+        given = want.steering.get("storage_options") or {}
+        flags = {"size": "--fssize", "filesystem": "--fstype", "vg": "--vgname", "lv": "--lvname", "thin_pool": "--thinpool", "zfs_root": "--zfsroot"}
+        more = [word for key, flag in flags.items() if given.get(key) for word in (flag, str(given[key]))]
+        with tempfile.NamedTemporaryFile("w", prefix="kraal-", suffix=".conf", encoding="utf-8") as file:
+            file.write("\n".join([text, *("lxc.idmap = %s" % line for line in idmap), ""]))
+            file.flush()
+            self.lxc.tool("create", want.name, "-t", template, "-f", file.name, "-B", storage, *more, "--", *words, seconds=MAKE_SECONDS)
+        return Config(_text(self.root / want.name / "config"), fresh.includes if fresh is not None else lambda path: ())
+
+    def _clone(self, want: Spec, fresh: Config) -> Config:
+        clone = want.steering["clone"]
+        source = Lxc({"lxc_path": clone.get("lxc_path") or self.lxc.path})
+        words = ["-N", want.name, "-p", self.lxc.path]
+        words += ["-s"] if clone.get("snapshot") else []
+        words += ["-B", str(want.values["storage"])] if "storage" in want.values else []
+        source.tool("copy", str(clone["name"]), *words, seconds=MAKE_SECONDS)
+        config = self.root / want.name / "config"
+        if not config.exists():
+            raise BackendError("lxc-copy made nothing of %s" % clone["name"], remedy="Install rsync, which a copy that is no snapshot needs")
+        return Config(_text(config), fresh.includes)
+
+    def remove(self, name: str, *, storage: bool, runs: bool = False) -> None:
+        """Take a container away. ``storage``: its root file system too, by liblxc, which knows what it is."""
+        place = self.root / name
+        self.mark(name, _text(self.root / (MARK + name)))
+        if runs:
+            self.lxc.tool("stop", name, "-k")
+        if storage and (place / "config").exists():
+            self.lxc.tool("destroy", name, seconds=MAKE_SECONDS)
+        if place.exists():
+            remove_tree(place)
+        self.unmark(name)
+        self.free_bases()
+        self.lxc.forget()
+
+
+def made_from(want: Spec) -> str:
+    """What a container without an image is made from, in one word."""
+    if want.steering.get("clone"):
+        return "clone:%s" % want.steering["clone"]["name"]
+    return "template:%s" % want.steering["template"] if want.steering.get("template") else ""
+
+
+def _base_key(want: Spec) -> str:
+    digest = hashlib.sha256("\n".join([want.values["image"].checksum, *want.values.get("idmap", ())]).encode())
+    return digest.hexdigest()[:32]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return ""
+
+
+def _check_content(image: Image) -> None:
+    try:
+        found = checksum_of(image.path)
+    except OSError as error:
+        raise BackendError("image.path: %r cannot be read: %s" % (image.path, error.strerror), remedy="Build it anew with base_image") from error
+    if found != image.checksum:
+        raise BackendError("image.path: %r has the checksum %s, not %s" % (image.path, found, image.checksum), remedy="Build it anew, or name its own checksum")
+
+
+def _give(path: Path, idmap: Sequence[str]) -> None:
+    """Let a directory belong to the guest's root."""
+    owners = {}
+    for line in idmap:
+        kind, inside, outside, _count = line.split()
+        if inside == "0":
+            owners[kind] = int(outside)
+    if owners:
+        os.chown(path, owners.get("u", -1), owners.get("g", -1))
+
+
+def unpack(image: Image, target: Path, idmap: Sequence[str]) -> None:
+    """The archive's files, owned by the guest's users."""
+    _check_content(image)
+    command = ["tar", "--numeric-owner", "--xattrs", "--xattrs-include=*", "-xpf", image.path, "-C", str(target)]
+    if idmap:
+        _give(target, idmap)
+        maps = [word for line in idmap for word in ("-m", line.replace(" ", ":"))]
+        # Nobody but the host's root may make devices; the guest's are made by liblxc.
+        command = ["lxc-usernsexec", *maps, "--", command[0], "--exclude=./dev/*", *command[1:]]
+    done = run(command, seconds=MAKE_SECONDS)
+    if done.returncode:
+        remedy = "Check the archive, and the space in %s" % target.parent
+        raise BackendError("%s cannot be unpacked: %s" % (image.path, told(done.stderr)[-500:]), remedy=remedy)

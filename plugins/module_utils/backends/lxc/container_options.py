@@ -1,0 +1,332 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options of a container, one on a line: kind, reading, the configuration lines that it stands for, and what a change costs."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...engine.errors import InvalidOption
+from ...engine.kinds import Flag, Integer, Kind, Members, Text, Texts
+from ...engine.plan import Disruption
+from ...engine.spec import Option, Table
+from .config import Config
+from .container_kinds import (
+    Capability,
+    ConfigKeys,
+    Idmap,
+    Image,
+    ImageKind,
+    Mounts,
+    Networks,
+    check_text,
+    net_names,
+    read_mounts,
+    read_networks,
+    write_mounts,
+    write_networks,
+)
+from .container_limits import KINDS, LIMITS, Groups, Limit
+
+NONE, LIVE, RESTART, RECREATE = Disruption.NONE, Disruption.LIVE, Disruption.RESTART, Disruption.RECREATE
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,99}", re.ASCII)
+#: What a directory or volume is called where a root file system stands, by the word before the colon.
+STORAGES = ("dir", "overlay", "btrfs", "zfs", "lvm", "loop")
+#: For how long a stop is patient unless the task says otherwise.
+STOP_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container as it was found: its configuration, the note beside it, and what the kernel says of it while it runs."""
+
+    name: str
+    path: str
+    config: Config
+    #: What is kept beside the configuration: image, labels, description.
+    note: Mapping[str, Any] = field(default_factory=dict)
+    state: str = "stopped"
+    pid: int = 0
+    groups: Groups = Groups()
+    #: The control group's files, by name; empty while it does not run.
+    live: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    addresses: tuple[Any, ...] = ()
+    #: The configuration keys that take effect at the next start.
+    pending: tuple[str, ...] = ()
+    #: Its directory, of which nothing but a container that was never finished may be left.
+    unfinished: bool = False
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has processes, frozen or not."""
+        return self.state != "stopped"
+
+    @property
+    def written(self) -> dict[str, tuple[str, ...]]:
+        """The control group's files as the configuration has them."""
+        prefix = self.groups.prefix
+        return {key[len(prefix) :]: values for key, values in self.config.values.items() if key.startswith(prefix)}
+
+    def limit(self, name: str, want: Any = None, *, live: bool | None = None) -> Any:
+        """A limit as it is in effect (live), or written in the configuration."""
+        raw = self.live if (self.runs if live is None else live) else self.written
+        total = {"memory": LIMITS["memory"].decode(self.groups, raw)} if name == "memory_swap" else {}
+        return LIMITS[name].decode(self.groups, raw, want, total)
+
+
+#: Lines for the configuration: each key with its whole list of values, none to take it away.
+Lines = dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class ContainerOption(Option):
+    """An option with the lines that a value of it stands for in a configuration."""
+
+    lines: Callable[[Any, Config], Lines] = lambda value, config: {}
+    limit: Limit | None = None
+    #: Its place in the note beside the configuration, for what liblxc has no key for.
+    note: str = ""
+    #: Which keys of a configuration are this option's.
+    keys: str = ""
+
+
+def _one(name: str, kind: Kind, key: str, change: Disruption, read: Callable[[Config], Any], write: Callable[[Any], str] = str) -> ContainerOption:
+    """An option that is one key."""
+    return ContainerOption(name, kind, lambda have: read(have.config), change, lambda value, config: {key: (write(value),)}, keys=re.escape(key))
+
+
+def _number(name: str, key: str) -> ContainerOption:
+    def read(config: Config) -> int:
+        text = config.get(key, "0")
+        return int(text) if re.fullmatch(r"-?\d+", text, re.ASCII) else 0
+
+    return _one(name, Integer(), key, NONE, read)
+
+
+def _members(name: str, kind: Kind, key: str, change: Disruption) -> ContainerOption:
+    """A list whose order does not count for the user; in the file what is there keeps its place."""
+
+    def lines(value: frozenset[str], config: Config) -> Lines:
+        have = list(dict.fromkeys(config.values.get(key, ())))
+        return {key: (*(word for word in have if word in value), *sorted(value - set(have)))}
+
+    return ContainerOption(name, Members(kind), lambda have: frozenset(have.config.values.get(key, ())), change, lines, keys=re.escape(key))
+
+
+def _limit(name: str) -> ContainerOption:
+    return ContainerOption(name, KINDS[name], lambda have: have.limit(name), LIVE, limit=LIMITS[name])
+
+
+def _noted(name: str, kind: Kind, empty: Any) -> ContainerOption:
+    return ContainerOption(name, kind, lambda have: have.note.get(name, empty), NONE, note=name)
+
+
+def _idmap(value: tuple[str, ...], _config: Config) -> Lines:
+    return {"lxc.idmap": value}
+
+
+def _image(have: Container) -> Image | None:
+    kept = have.note.get("image") or {}
+    return Image(str(kept["checksum"]), str(kept.get("path", ""))) if kept.get("checksum") else None
+
+
+def storage_of(config: Config) -> str:
+    """The kind of storage that the root file system is on."""
+    word, colon, _rest = config.get("lxc.rootfs.path").partition(":")
+    word = {"overlayfs": "overlay"}.get(word, word)
+    if colon and word in STORAGES:
+        return word
+    return "lvm" if word.startswith("/dev/") else "dir"
+
+
+HOSTNAME = Text(pattern=r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?", remedy="Write letters, digits, dots and dashes, 64 at most")
+
+OPTIONS: tuple[ContainerOption, ...] = (
+    ContainerOption("image", ImageKind(), _image, RECREATE),
+    ContainerOption("storage", Text(choices=STORAGES), lambda have: storage_of(have.config), RECREATE),
+    ContainerOption("idmap", Idmap(), lambda have: have.config.values.get("lxc.idmap", ()), RECREATE, _idmap, keys=r"lxc\.idmap"),
+    ContainerOption("config", ConfigKeys(), lambda have: have.config.values, RESTART, lambda value, config: dict(value)),
+    _one("hostname", HOSTNAME, "lxc.uts.name", RESTART, lambda config: config.get("lxc.uts.name")),
+    ContainerOption("networks", Networks(), lambda have: read_networks(have.config), RESTART, write_networks, keys=r"lxc\.net\..*"),
+    ContainerOption("mounts", Mounts(), lambda have: read_mounts(have.config), RESTART, write_mounts, keys=r"lxc\.mount\.entry"),
+    _members("cap_drop", Capability(), "lxc.cap.drop", RESTART),
+    _members("cap_keep", Capability(), "lxc.cap.keep", RESTART),
+    *(_limit(name) for name in LIMITS),
+    _one("autostart", Flag(), "lxc.start.auto", NONE, lambda config: config.get("lxc.start.auto") == "1", lambda value: str(int(value))),
+    _number("autostart_order", "lxc.start.order"),
+    _number("autostart_delay", "lxc.start.delay"),
+    _members("autostart_groups", Text(pattern=r"[A-Za-z0-9_.-]+", remedy="Write letters, digits, dots, dashes and underscores"), "lxc.group", NONE),
+    _noted("labels", Texts(), {}),
+    _noted("description", Text(), ""),
+)
+
+
+def option_keys(key: str, config: Config) -> str:
+    """What a configuration key is called in a task: the option that it is, or config[KEY]."""
+    if key == "lxc.net" or key.startswith("lxc.net."):
+        number = (key.split(".") + [""])[2] if key != "lxc.net" else ""
+        name = next((name for name, each in net_names(config).items() if str(each) == number), "")
+        return "networks[%s]" % name if name else "networks"
+    for option in OPTIONS:
+        if option.keys and re.fullmatch(option.keys, key):
+            return option.name
+    return "config[%s]" % key
+
+
+def check_name(name: str) -> None:
+    """What liblxc, a host name, a control group and a path can all take."""
+    if not NAME.fullmatch(name):
+        remedy = "Use up to 100 letters, digits, dots, dashes and underscores, a letter or digit first"
+        raise InvalidOption("name", name, "is no name for a container", remedy=remedy)
+
+
+@functools.lru_cache(maxsize=64)
+def _digest(path: str, _stamp: tuple[int, ...]) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return "sha256:" + digest.hexdigest()
+
+
+def checksum_of(path: str) -> str:
+    """sha256:... of a file; read once for as long as it does not change."""
+    found = os.stat(path)
+    return _digest(path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
+
+
+def _described(path: str) -> str:
+    """The checksum in the description that base_image leaves beside its archives, where it is this archive's."""
+    try:
+        with open(os.path.splitext(path)[0] + ".json", encoding="utf-8") as file:
+            described = json.load(file)
+        fits = described["file"] == os.path.basename(path) and described["size"] == os.path.getsize(path)
+        return str(described["checksum"]) if fits else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        # No description, or none of this archive: then the archive itself is read.
+        return ""
+
+
+IMAGE_REMEDY = "Write the path of an archive, or a mapping with path and checksum as base_image returns them"
+
+
+def _complete_image(given: Any) -> dict[str, str]:
+    fields = {"path": given} if isinstance(given, str) else given
+    if not isinstance(fields, Mapping) or not {"path"} <= set(fields):
+        raise InvalidOption("image", given, "is not an archive", remedy=IMAGE_REMEDY)
+    path, checksum = check_text(fields["path"], "image.path"), str(fields.get("checksum") or "").lower()
+    if not path.startswith("/"):
+        raise InvalidOption("image.path", path, "is not absolute", remedy=IMAGE_REMEDY)
+    if checksum and not re.fullmatch(r"sha256:[0-9a-f]{64}", checksum):
+        raise InvalidOption("image.checksum", checksum, "is not a checksum", remedy="Write sha256: and 64 hexadecimal digits")
+    if not checksum and ("checksum" not in fields or os.path.exists(path)):
+        # base_image gives an empty one under check mode, for what it would build.
+        try:
+            checksum = _described(path) or checksum_of(path)
+        except OSError as error:
+            remedy = "Build it with base_image, or copy it to the host first"
+            raise InvalidOption("image.path", path, "cannot be read: %s" % error.strerror, remedy=remedy) from error
+    return {"path": path, "checksum": checksum}
+
+
+def _device(entry: Any) -> Any:
+    """A block device by the numbers that the kernel knows it by."""
+    if not isinstance(entry, Mapping) or not str(entry.get("device") or "").startswith("/"):
+        return entry
+    path = str(entry["device"])
+    try:
+        number = os.stat(path).st_rdev
+    except (OSError, ValueError) as error:
+        raise InvalidOption("io_limits", path, "cannot be looked at: %s" % error, remedy="Name a block device of the host") from error
+    if not number:
+        raise InvalidOption("io_limits", path, "is no device", remedy="Name a block device of the host")
+    return {**entry, "device": "%d:%d" % (os.major(number), os.minor(number))}
+
+
+def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read what the task names on this host, and refuse what cannot go together."""
+    completed = dict(parameters)
+    ways = [way for way in ("image", "template", "clone") if parameters.get(way)]
+    if len(ways) > 1:
+        raise InvalidOption(ways[1], parameters[ways[1]], "cannot go with %s" % ways[0], remedy="A container is made in one of these ways")
+    if parameters.get("state") == "absent":
+        completed.pop("image", None)
+    elif parameters.get("image") is not None:
+        completed["image"] = _complete_image(parameters["image"])
+    if parameters.get("io_limits"):
+        completed["io_limits"] = [_device(entry) for entry in parameters["io_limits"]]
+    if parameters.get("config"):
+        for option in OPTIONS:
+            for key in parameters["config"]:
+                if option.keys and parameters.get(option.name) is not None and re.fullmatch(option.keys, str(key)):
+                    raise InvalidOption("config[%s]" % key, parameters["config"][key], "is what %s sets" % option.name, remedy="Set one of the two")
+    if parameters.get("template"):
+        check_template(str(parameters["template"]), parameters.get("template_options"))
+    if parameters.get("clone"):
+        check_name(str(parameters["clone"]["name"]))
+    if (parameters.get("stop_timeout") or 0) < 0:
+        raise InvalidOption("stop_timeout", parameters["stop_timeout"], "is not a time to wait", remedy="Write 0 or more seconds")
+    return completed
+
+
+def check_template(name: str, options: Any) -> None:
+    """A template's name, or its path."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*|/[A-Za-z0-9_./+-]+", name, re.ASCII) or ".." in name:
+        raise InvalidOption("template", name, "is not a template", remedy="Write its name, like download, or its absolute path")
+    template_arguments(options)
+
+
+def template_arguments(options: Any) -> list[str]:
+    """A template's own options: words as they are, or a mapping whose keys are long options (a true flag has no value)."""
+    if options is None:
+        return []
+    if isinstance(options, (list, tuple)):
+        return [check_text(word, "template_options") for word in options]
+    if not isinstance(options, Mapping):
+        raise InvalidOption("template_options", options, "is neither a list nor a mapping", remedy="Write {dist: debian, release: bookworm, arch: amd64}")
+    words: list[str] = []
+    for key, value in options.items():
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", str(key), re.ASCII):
+            raise InvalidOption("template_options", key, "is not an option's name", remedy="Write it without the dashes before it")
+        if value is not False and value is not None:
+            words += ["--" + str(key)] + ([] if value is True else [check_text(value, "template_options[%s]" % key)])
+    return words
+
+
+STORAGE_OPTIONS: dict[str, Any] = {
+    "size": {"type": "str"},
+    "filesystem": {"type": "str"},
+    "vg": {"type": "str"},
+    "lv": {"type": "str"},
+    "thin_pool": {"type": "str"},
+    "zfs_root": {"type": "str"},
+}
+
+CONTAINERS = Table(
+    backend="lxc",
+    kind="container",
+    options=OPTIONS,
+    waits=("none", "running", "address"),
+    steering={
+        "template": {"type": "str"},
+        "template_options": {"type": "raw"},
+        "clone": {
+            "type": "dict",
+            "options": {"name": {"type": "str", "required": True}, "lxc_path": {"type": "path"}, "snapshot": {"type": "bool", "default": False}},
+        },
+        "storage_options": {"type": "dict", "options": STORAGE_OPTIONS},
+        "stop_timeout": {"type": "int", "default": STOP_SECONDS},
+        "remove_storage": {"type": "bool", "default": False},
+    },
+    complete=complete,
+    check_name=check_name,
+)

@@ -1,0 +1,170 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The steps from the container that is there to the one that is wanted. Pure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ...engine.compare import Difference
+from ...engine.errors import InvalidOption, Refused
+from ...engine.plan import Disruption, Step
+from ...engine.spec import Spec
+from .container_limits import LIMITS, Groups, check_memory
+from .container_observe import Seen, image_of, pending_words
+from .container_options import Container, storage_of
+from .container_target import differences, shown_creation
+
+_POWER = {
+    ("stopped", "running"): ("start",),
+    ("stopped", "paused"): ("start", "pause"),
+    ("running", "paused"): ("pause",),
+    ("paused", "running"): ("resume",),
+    ("running", "stopped"): ("stop",),
+    ("paused", "stopped"): ("stop",),
+}
+_REACHES = {"start": "running", "pause": "paused", "resume": "running", "stop": "stopped"}
+_COST = {"start": Disruption.NONE, "resume": Disruption.NONE, "pause": Disruption.LIVE, "stop": Disruption.RESTART}
+
+
+def plan(want: Spec, seen: Seen) -> list[Step]:
+    """All steps, the clearing up after a run that died first. Raises Refused and InvalidOption."""
+    have = seen.containers.get(want.name)
+    steps: list[Step] = []
+    if have is not None and have.unfinished:
+        _check_free(want, seen)
+        steps.append(Step(want.name, "clean", "leftover", "%s/%s" % (have.path, want.name)))
+        have = None
+    if want.state == "absent":
+        return [*steps, *(_removal(want, seen, have) if have else ())]
+    if want.name in seen.strange:
+        raise Refused("a directory of this name is there, and no container is in it", remedy="Look at what it is, and move it away")
+    _check(want, seen)
+    if have is None:
+        return [*steps, *_creation(want, seen)]
+    return [*steps, *_changes(want, seen, have)]
+
+
+def _check(want: Spec, seen: Seen) -> None:
+    """What the host and liblxc have to say of the options."""
+    for name in want.values:
+        if name in LIMITS and not _has(seen.groups, name):
+            raise InvalidOption(name, want.values[name], "is a limit that this host's kernel does not have", remedy="Leave it out on this host")
+    if seen.objections.get(want.name):
+        named = [name for name in ("config", "networks", "mounts", "idmap", "cap_drop", "cap_keep", "hostname") if name in want.values]
+        raise InvalidOption(", ".join(named) or "options", want.name, "is what liblxc refuses: %s" % seen.objections[want.name], remedy="Correct the values")
+
+
+def _has(groups: Groups, name: str) -> bool:
+    limit = LIMITS[name]
+    return limit.controller[groups.version - 1] in groups.controllers and bool(limit.files(groups))
+
+
+def _creation(want: Spec, seen: Seen) -> Iterator[Step]:
+    clone, storage = want.steering.get("clone"), want.values.get("storage")
+    if "image" in want.values:
+        if want.values["image"].path in seen.missing:
+            raise InvalidOption("image.path", want.values["image"].path, "does not exist", remedy="Build it with base_image, or copy it to the host first")
+    elif clone:
+        _check_source(clone, want, seen)
+    elif not want.steering.get("template"):
+        raise InvalidOption("image", None, "is needed to create a container that is not there yet", remedy="Name an image, a template, or a container to clone")
+    if storage == "overlay" and want.steering.get("template"):
+        raise InvalidOption("storage", storage, "needs something to lie over", remedy="Make the container from an image, or clone one with snapshot=true")
+    check_memory(want.values, {})
+    target = "stopped" if want.state == "present" else want.state
+    yield Step(want.name, "create", "", None, {**shown_creation(want), "state": "stopped"})
+    yield from _power(want.name, "stopped", target)
+
+
+def _check_source(clone: dict[str, Any], want: Spec, seen: Seen) -> None:
+    path, name = clone.get("lxc_path"), str(clone["name"])
+    source = seen.others.get((os.path.normpath(path), name)) if path else seen.containers.get(name)
+    if source is None or source.unfinished or (not path and name == want.name):
+        raise InvalidOption("clone.name", name, "is no container to clone", remedy="Make it in a task before this one, or name another")
+    if source.runs:
+        raise Refused("the container %s runs, and only a stopped one can be cloned" % name, remedy="Stop it first, or clone one that is kept stopped")
+
+
+def _changes(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
+    if "memory" in want.values or "memory_swap" in want.values:
+        check_memory(want.values, {name: have.limit(name, live=False) for name in ("memory", "memory_swap")})
+    found = differences(want, have)
+    now, target = have.state, have.state if want.state == "present" else want.state
+    dear = [each for each in found if each.option.change == Disruption.RECREATE]
+    if dear:
+        yield from _anew(want, have, found, dear, target)
+        return
+    if found:
+        yield _set(want.name, found, have)
+    pending = pending_after(have, seen)
+    if pending and target != "stopped":
+        # Written down already: whether it is brought into effect now is the user's to allow.
+        yield Step(want.name, "restart", "pending_restart", pending, [], Disruption.RESTART)
+    yield from _power(want.name, now, target)
+
+
+def _anew(want: Spec, have: Container, found: Sequence[Difference], dear: Sequence[Difference], target: str) -> Iterator[Step]:
+    """The container with another root file system."""
+    image = want.values.get("image")
+    if image is None or storage_of(have.config) != "dir" or any(each.option.name == "storage" for each in dear):
+        raise Refused(
+            "%s cannot change in a container that is there" % ", ".join(sorted(each.option.name for each in dear)),
+            remedy="Leave it as it is, or remove the container with state=absent and make it anew",
+        )
+    shown = {side: {key: value for each in found for key, value in each.shown(side).items()} for side in ("before", "after")}
+    if have.state != target:
+        shown["before"]["state"], shown["after"]["state"] = have.state, target
+    yield Step(want.name, "recreate", "", shown["before"], shown["after"], Disruption.RECREATE)
+
+
+def pending_after(have: Container, seen: Seen) -> list[str]:
+    """What will wait for a restart once all is written down, in the words of a task."""
+    return list(seen.pending.get(have.name, pending_words(have))) if have.runs else []
+
+
+def _set(name: str, found: Sequence[Difference], have: Container) -> Step:
+    before = {key: value for each in found for key, value in each.shown("before").items()}
+    after = {key: value for each in found for key, value in each.shown("after").items()}
+    live = have.runs and any(each.option.change == Disruption.LIVE for each in found)
+    cost = Disruption.LIVE if live else Disruption.NONE
+    if len({**before, **after}) == 1:
+        (key,) = {**before, **after}
+        return Step(name, "set", key, before.get(key), after.get(key), cost)
+    # One replacement of the file brings them all.
+    return Step(name, "set", "", before, after, cost)
+
+
+def _power(name: str, now: str, target: str) -> Iterator[Step]:
+    for action in _POWER.get((now, target), ()):
+        yield Step(name, action, "state", now, _REACHES[action], _COST[action])
+        now = _REACHES[action]
+
+
+def _removal(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
+    _check_free(want, seen)
+    if have.runs:
+        yield Step(want.name, "stop", "state", have.state, "stopped", Disruption.RESTART)
+    before = {"state": "stopped", "image": image_of(have)}
+    if goes(have, bool(want.steering.get("remove_storage"))):
+        before["storage"] = have.config.get("lxc.rootfs.path")
+    yield Step(want.name, "remove", "", before, None, Disruption.DESTROY)
+
+
+def _check_free(want: Spec, seen: Seen) -> None:
+    standing = sorted(name for name in seen.dependants.get(want.name, ()) if name != want.name)
+    if standing:
+        raise Refused("the root file systems of %s stand on this one's" % ", ".join(standing), remedy="Remove those first")
+
+
+def goes(have: Container, remove_storage: bool) -> bool:
+    """Whether the root file system goes with the container: one in its own directory does, a volume only if the task says so."""
+    kind, _colon, path = have.config.get("lxc.rootfs.path").rpartition(":")
+    if kind.partition(":")[0] in ("overlay", "overlayfs") or path.startswith("%s/%s/" % (have.path, have.name)):
+        return path.startswith("%s/%s/" % (have.path, have.name))
+    volume = kind in ("lvm", "zfs") or path.startswith("/dev/")
+    return volume and remove_storage and os.path.basename(path) == have.name

@@ -1,0 +1,127 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every option of the table: created, unchanged, changed, unchanged; under --check first, and nothing touched; and what the change costs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .driver import Driver, actions, fill
+from .options import ROWS, Row
+
+
+@pytest.fixture(scope="module")
+def disk() -> str:
+    """A block device that the kernel can throttle: the one that the root file system is on."""
+    number = os.stat("/").st_dev
+    return f"{os.major(number)}:{os.minor(number)}"
+
+
+@pytest.fixture
+def words(driver: Driver, disk: str) -> Mapping[str, str]:
+    blkio = Path("/sys/fs/cgroup/blkio")
+    weight = next((name for name in ("blkio.weight", "blkio.bfq.weight") if any(blkio.glob(f"*/{name}"))), "")
+    path = os.path.realpath(f"/dev/block/{disk}") if Path(f"/dev/block/{disk}").exists() else f"/dev/{Path(f'/sys/dev/block/{disk}').resolve().name}"
+    return {**driver.words, "disk": path, "number": disk, "weight": weight}
+
+
+def check_shown(driver: Driver, row: Row, words: Mapping[str, str], number: int) -> None:
+    """What liblxc reads in the file, and what the kernel has."""
+    keys, files = fill(row.keys, words), fill(row.files, words)
+    if keys:
+        assert driver.lab.asked(driver.name, *keys) == fill(row.seen[number], words)
+    if files:
+        assert driver.lab.group(driver.name, *files) == fill(row.group[number], words)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+def test_an_option(row: Row, driver: Driver, words: Mapping[str, str]) -> None:
+    def args(value: Any, **more: Any) -> dict[str, Any]:
+        filled: dict[str, Any] = fill({**row.extra, row.option: value, **more}, words)
+        return filled
+
+    created = driver.do(**args(row.first))
+    assert actions(created)[0] == "create"
+    if row.first:
+        assert row.option in created["plan"][0]["after"]
+    driver.again(**args(row.first))
+    check_shown(driver, row, words, 0)
+    pid = driver.lab.pid(driver.name)
+    assert bool(pid) == (row.extra.get("state") != "present")
+
+    changed = driver.do(**args(row.second))
+    assert actions(changed)[0].startswith("set") and len(changed["plan"]) == 1
+    assert changed["plan"][0]["disruption"] == ("live" if row.cost == "live" else "none")
+    assert driver.lab.pid(driver.name) == pid
+    check_shown(driver, row, words, 1)
+    for value in (row.second, *row.same):
+        driver.again(**args(value))
+    pending = changed["guest"]["pending_restart"]
+    assert (row.pending in pending) if row.cost == "restart" and pid else pending == []
+
+    if row.cost == "restart" and pid:
+        if row.inside:
+            assert driver.lab.inside(driver.name, *fill(row.inside[0], words)) == fill(row.inside[1], words)
+        restarted = driver.do(**args(row.second, disruption="restart"))
+        assert [(step["action"], step["disruption"]) for step in restarted["plan"]] == [("restart", "restart")]
+        assert restarted["guest"]["pending_restart"] == [] and driver.lab.pid(driver.name) not in (0, pid)
+        driver.again(**args(row.second, disruption="restart"))
+        if row.inside:
+            assert driver.lab.inside(driver.name, *fill(row.inside[0], words)) == fill(row.inside[2], words)
+        check_shown(driver, row, words, 1)
+
+    if row.purge is not None:
+        purged = driver.do(**args(row.first, purge=[row.option]))
+        assert len(purged["plan"]) == 1
+        assert driver.lab.asked(driver.name, *fill(row.keys, words)) == fill(row.purge, words)
+        driver.again(**args(row.first, purge=[row.option]))
+
+
+def test_every_option_is_in_the_table() -> None:
+    from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import CONTAINERS
+
+    # What a change of needs another container is tested with the ways to make one.
+    assert set(CONTAINERS.by_name) - {row.option for row in ROWS} == {"image", "storage", "idmap", "cap_keep"}
+
+
+def test_labels_are_merged_and_purged(driver: Driver) -> None:
+    driver.do(labels={"a": "1", "b": "x\ny"})
+    assert driver.do(labels={"c": "2"})["guest"]["labels"] == {"a": "1", "b": "x\ny", "c": "2"}
+    assert driver.do(labels={"c": "2"}, purge=["labels"])["guest"]["labels"] == {"c": "2"}
+
+
+def test_a_pending_change_that_is_taken_back_needs_no_restart(driver: Driver) -> None:
+    driver.make(hostname="kt-one")
+    pid = driver.lab.pid(driver.name)
+    driver.do(hostname="kt-two")
+    assert driver.again(hostname="kt-two")["guest"]["pending_restart"] == ["hostname"]
+    back = driver.do(hostname="kt-one", disruption="restart")
+    assert actions(back) == ["set hostname"] and back["guest"]["pending_restart"] == []
+    assert driver.lab.pid(driver.name) == pid
+
+
+def test_a_change_by_hand_is_seen(driver: Driver) -> None:
+    """In the file it waits for a restart; in the control group it is put right."""
+    driver.make(memory="64MiB")
+    with driver.config.open("a", encoding="utf-8") as file:
+        file.write("lxc.environment = BY=hand\n")
+    assert driver.again(memory="64MiB")["guest"]["pending_restart"] == ["config[lxc.environment]"]
+    limit = Path(f"/sys/fs/cgroup/memory/lxc.payload.{driver.name}/memory.limit_in_bytes")
+    limit.write_text("33554432", encoding="ascii")
+    done = driver.do(memory="64MiB")
+    assert [(step["key"], step["before"], step["after"]) for step in done["plan"]] == [("memory", "32MiB", "64MiB")]
+    assert limit.read_text(encoding="ascii").strip() == str(64 * 1024**2)
+
+
+def test_disruption_none_keeps_limits_as_they_are(driver: Driver) -> None:
+    driver.make(memory="64MiB")
+    driver.refused("memory", "live", memory="32MiB", disruption="none")
+    driver.do(hostname="kt-other", disruption="none")
+    driver.make(state="stopped")
+    driver.do(memory="32MiB", disruption="none", state="stopped")
