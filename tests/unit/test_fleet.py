@@ -51,6 +51,19 @@ def test_a_null_takes_a_default_away_at_any_depth() -> None:
     assert fleet.merge({"memory": "1GiB", "env": {"A": "1", "B": "2"}}, {"memory": None, "env": {"A": None}}) == {"env": {"B": "2"}}
 
 
+def test_defaults_of_one_backend_are_for_its_guests_and_win() -> None:
+    defaults = {"backend": "docker", "memory": "1GiB", "labels": {"a": "1"}, "docker": {"init": True, "labels": {"b": "2"}}, "lxc": {"memory": "2GiB"}}
+    docker = {"backend": "docker", "memory": "1GiB", "labels": {"a": "1", "b": "2"}, "init": True, "name": "web"}
+    assert list(fleet.expanded({"name": "web"}, defaults)) == [docker]
+    lxc = {"backend": "lxc", "memory": "2GiB", "labels": {"a": "1"}, "name": "db"}
+    assert list(fleet.expanded({"name": "db", "backend": "lxc"}, defaults)) == [lxc]
+    assert list(fleet.expanded({"name": "db", "backend": "lxc", "memory": None}, defaults)) == [{"backend": "lxc", "labels": {"a": "1"}, "name": "db"}]
+
+
+def test_defaults_of_a_backend_that_are_no_mapping() -> None:
+    assert "defaults[docker]" in said({**DOCKER, "name": "web"}, defaults={"docker": "web"})
+
+
 @given(mappings)
 def test_no_defaults_change_nothing(guest: dict[str, Any]) -> None:
     assert fleet.merge({}, guest) == guest
