@@ -279,9 +279,13 @@ def test_becoming_root_with_a_password(play: Any, pipelining: str) -> None:
     """The prompt is answered by Ansible's own connection underneath."""
     become = {"become": True, "become_method": "ansible.builtin.su", "become_user": "root"}
     env = {"ANSIBLE_PIPELINING": pipelining, "ANSIBLE_TIMEOUT": "20"}
-    result = the(play("python", {"ansible.builtin.command": "id -un", **become}, env=env, ansible_user="kt", ansible_become_password=PASSWORD))
+    tasks = [{"ansible.builtin.command": "id -un", **become}, {**raw(r"id -un; printf 'a\nb'; echo e >&2"), **become}]
+    result, plain = play("python", *tasks, env=env, ansible_user="kt", ansible_become_password=PASSWORD).results
     assert (result.json.get("stdout"), result.failed) == ("root", False), result.json
     assert PASSWORD not in result.stdout + result.stderr
+    # The terminal on which the password is asked for is none in the guest: line ends stay, and so do the two streams apart.
+    assert plain["stdout"] == "root\na\nb", plain.json
+    assert "e\n" in plain["stderr"], plain.json
 
 
 def test_a_wrong_password_is_said(play: Any) -> None:
