@@ -23,6 +23,7 @@ from tests.support.certificates import Authority
 from tests.support.daemons import SecondDaemon
 from tests.support.images import BUSYBOX, BaseImages
 from tests.support.leftovers import PREFIX, Bystanders, Scratch, find, remove
+from tests.support.lxc import LxcLab
 from tests.support.proxy import DOCKER_SOCKET, RecordingProxy
 from tests.support.registry import Registry
 from tests.support.session import abandoned, claimed, new_name
@@ -84,6 +85,16 @@ def leftovers(docker_api: docker.APIClient, prefix: str, run_name: str) -> Itera
     bystanders.remove()
     assert not found, f"left over by the tests: {found}"
     assert not changed, f"not the tests' to touch: {changed}"
+
+
+@pytest.fixture(scope="session")
+def lxc(run_name: str) -> Iterator[LxcLab]:
+    """A directory of LXC containers, a bridge and tiny root file systems of this process's own."""
+    lab = LxcLab.create(run_name)
+    yield lab
+    states = lab.states()
+    lab.remove()
+    assert not states, f"left over by the tests: {states}"
 
 
 @pytest.fixture(scope="session")

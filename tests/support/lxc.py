@@ -20,6 +20,12 @@ from pathlib import Path
 from .images import root_tar
 from .session import LOCKS
 
+#: The files of version 1 in which limits are.
+LIMITS = (
+    *("cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.shares", "cpuset.cpus", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "pids.max"),
+    *("blkio.weight", "blkio.bfq.weight", "blkio.throttle.read_bps_device", "blkio.throttle.write_bps_device", "blkio.throttle.write_iops_device"),
+)
+
 DIRECTORY = "kt-lxc-"
 BRIDGE = "ktb"
 
@@ -174,7 +180,7 @@ def tree(root: Path) -> dict[str, object]:
 def limits(lab: LxcLab, names: Sequence[str]) -> dict[str, str]:
     """What can be set in the control groups of these containers."""
     found = {}
-    for place in (place for name in names for place in Path("/sys/fs/cgroup").glob(f"*/lxc.payload.{name}/*.*")):
-        if place.name.endswith(("_bytes", ".max", "_quota_us", "_period_us", ".shares", ".cpus", ".weight", "_device")) and "usage" not in place.name:
+    for place in (Path("/sys/fs/cgroup", file.partition(".")[0], f"lxc.payload.{name}", file) for name in names for file in LIMITS):
+        if place.exists():
             found[str(place)] = place.read_text(encoding="ascii")
     return found

@@ -20,16 +20,6 @@ from .driver import MODULE, Driver
 
 
 @pytest.fixture(scope="session")
-def lxc(run_name: str) -> Iterator[LxcLab]:
-    """A directory of containers and a bridge of this process's own."""
-    lab = LxcLab.create(run_name)
-    yield lab
-    states = lab.states()
-    lab.remove()
-    assert not states, f"left over by the tests: {states}"
-
-
-@pytest.fixture(scope="session")
 def module(lxc: LxcLab) -> Iterator[WarmModule]:
     """The module, imported once under the distribution's Python, with the hook that can kill it."""
     crash = lxc.root / "crash.json"

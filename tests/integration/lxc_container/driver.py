@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.support.lxc import LxcLab, limits, tree
 from tests.support.warm_module import WarmModule
 
 MODULE = "kraal.virt.lxc_container"
-KNOWN = Path("/var/lib/kraal.virt")
+KNOWN = Path("/var/lib/kraal.virt/lxc-paths")
 _numbers = itertools.count(1)
 
 
@@ -77,12 +78,15 @@ class Driver:
     def host(self) -> dict[str, Any]:
         """All that a module could have touched."""
         names = [place.name for place in self.lab.path.iterdir()]
-        return {**tree(self.lab.path), **limits(self.lab, names), **self.lab.states(), **(tree(KNOWN) if KNOWN.exists() else {})}
+        # Other runs beside this one have directories of their own.
+        known = [link.name for link in KNOWN.iterdir() if os.readlink(link).startswith(str(self.lab.root))] if KNOWN.is_dir() else []
+        return {**tree(self.lab.path), **limits(self.lab, names), **self.lab.states(), "known": known}
 
     def unchanged(self, before: dict[str, Any]) -> None:
         """The host is what it was."""
         after = self.host()
-        assert {key: (before.get(key), after.get(key)) for key in {*before, *after} if before.get(key) != after.get(key)} == {}
+        changed = {key: (before.get(key), after.get(key)) for key in {*before, *after} if before.get(key) != after.get(key)}
+        assert not changed, str(changed)
 
     def check(self, **args: Any) -> Result:
         """A run under --check: the host is afterwards what it was, to the time of each file."""

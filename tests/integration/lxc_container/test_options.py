@@ -87,7 +87,7 @@ def test_every_option_is_in_the_table() -> None:
     from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import CONTAINERS
 
     # What a change of needs another container is tested with the ways to make one.
-    assert set(CONTAINERS.by_name) - {row.option for row in ROWS} == {"image", "storage", "idmap", "cap_keep"}
+    assert set(CONTAINERS.by_name) - {row.option for row in ROWS} == {"image", "storage", "idmap"}
 
 
 def test_labels_are_merged_and_purged(driver: Driver) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -91,7 +92,11 @@ class Lxc:
                    config=config)
         if not done.returncode:
             return ""
-        return told(done.stderr) or "it cannot be read"
+        said = list(dict.fromkeys(told(done.stderr).split("; ")))
+        # Each level of liblxc says again that it failed; the first one says why, and one of them at which line.
+        line = next((match[1] for match in (re.search(r'at line "(.*)"$', each) for each in said) if match), "")
+        why = next((each for each in said if "Failed to parse" not in each and not each.startswith("Failed to load")), "it does not understand it")
+        return "%s, at the line %r" % (why, line) if line else why
 
     def _link(self) -> Path:
         return KNOWN_PATHS / hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]

@@ -14,18 +14,16 @@ from typing import Any
 
 from ...engine.errors import BackendError, KraalError
 from ...engine.plan import Step
-from ...engine.result import Guest, foreseen
 from ...engine.spec import Spec
 from . import cgroups, container_plan
 from .addresses import wait_for_address
 from .client import Lxc, run, told
 from .config import Config
+from .container_kinds import Image
 from .container_make import Maker, made_from, remove_tree, replace_file, unpack, write_note
-from .container_observe import NOTE, Files, Seen, guest_of, observe
+from .container_observe import NEW, NOTE, OLD, REPLACING, Files, Seen, first_config, guest_of, observe, read_note
 from .container_options import CONTAINERS, Container
 from .container_target import config_after, differences, limit_files, note_after
-
-NEW, OLD = "rootfs.kraal-new", "rootfs.kraal-old"
 
 
 class Containers:
@@ -59,25 +57,27 @@ class Containers:
         return guest_of(have).as_dict() if have and not have.unfinished else None
 
     def foresee(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Mapping[str, Any] | None:
-        """The guest as it will be."""
+        """The guest as it will be: what a look at it with its new configuration and note would show."""
         if want.state == "absent":
             return None
         have = seen.containers.get(want.name)
-        if have is not None and have.unfinished:
-            have = None
-        shown = CONTAINERS.shown(want)
-        if "image" in shown:
-            shown["image"] = want.values["image"].path
-        for key, empty in (("cpus", None), ("memory", "")):
-            if key in want.values and not want.values[key]:
-                shown[key] = empty
-        fresh = Guest(want.name, "lxc", id="%s/%s" % (self.lxc.path, want.name), image=made_from(want))
-        guest = foreseen(guest_of(have) if have else None, fresh, shown, steps)
-        if guest is None:
-            return None
-        ends = {step.action for step in steps} & {"restart", "stop", "start", "recreate", "create"}
-        pending = [] if have is None or ends else container_plan.pending_after(have, seen)
-        return replace(guest, pending_restart=tuple(pending)).as_dict()
+        if have is None or have.unfinished:
+            note = {"made_from": made_from(want)}
+            have = Container(want.name, self.lxc.path, first_config(want, seen.fresh), note, groups=seen.groups)
+        found = differences(want, have)
+        image: Image | None = want.values.get("image") if any(step.action in ("create", "recreate") for step in steps) else None
+        noted: dict[str, Any] = note_after(found, have)
+        if image is not None:
+            noted["image"] = {"path": image.path, "checksum": image.checksum}
+        # As if it were stopped: its limits are then those that are written down.
+        guest = guest_of(replace(have, config=config_after(found, have), note=noted, state="stopped", addresses=(), pending=()))
+        anew = {step.action for step in steps} & {"restart", "stop", "start", "recreate", "create"}
+        return replace(
+            guest,
+            state=have.state if want.state == "present" else want.state,
+            addresses=() if anew else guest_of(have).addresses,
+            pending_restart=() if anew else tuple(container_plan.pending_after(have, seen)),
+        ).as_dict()
 
     def apply(self, want: Spec, step: Step, seen: Seen) -> None:
         """Perform one step."""
@@ -93,7 +93,10 @@ class Containers:
             "remove": self._remove,
             "clean": self._clean,
         }
-        perform[step.action](want, step, seen)
+        try:
+            perform[step.action](want, step, seen)
+        except OSError as error:
+            raise BackendError("%s failed: %s" % (step.action, error), remedy="Run again; what was begun is cleared up first") from error
 
     def wait(self, want: Spec) -> None:
         """Return when the guest runs, or has an address."""
@@ -122,7 +125,7 @@ class Containers:
         """The container with its configuration and limits as they are at this moment."""
         config = self._place(have.name) / "config"
         text = config.read_text(encoding="utf-8", errors="surrogateescape")
-        return replace(have, config=Config(text, Files()))
+        return replace(have, config=Config(text, Files()), note=read_note(self._place(have.name) / NOTE))
 
     def _create(self, want: Spec, _step: Step, seen: Seen) -> None:
         try:
@@ -138,8 +141,6 @@ class Containers:
             except KraalError as other:
                 error.message += "; what there is of it could not be removed: %s" % other.message
             raise
-        except OSError as error:
-            raise BackendError("it cannot be made: %s" % error, remedy="Run again; what there is of it is removed first") from error
 
     def _write(self, have: Container, config: Config, note: Mapping[str, Any]) -> None:
         """Replace the configuration and the note, unless liblxc does not take it: then the old one stays."""
@@ -179,6 +180,8 @@ class Containers:
         patience = 30 if patience is None else int(patience)
         how = ["-k"] if patience == 0 else ["-t", str(patience)]
         self._tool("stop", want.name, *how, seconds=patience + 60)
+        # One that had to be killed may still be on its way, and what is not gone cannot be started.
+        self._tool("wait", want.name, "-s", "STOPPED", "-t", "60", seconds=70)
 
     def _restart(self, want: Spec, _step: Step, seen: Seen) -> None:
         now = seen.containers[want.name].state
@@ -190,8 +193,11 @@ class Containers:
     def _remove(self, want: Spec, step: Step, _seen: Seen) -> None:
         self.maker.remove(want.name, storage="storage" in step.before)
 
-    def _clean(self, want: Spec, _step: Step, seen: Seen) -> None:
+    def _clean(self, want: Spec, step: Step, seen: Seen) -> None:
         have = seen.containers[want.name]
+        if str(step.before).endswith(OLD):
+            self._put_back(have)
+            return
         self.maker.remove(want.name, storage=container_plan.goes(have, True), runs=have.runs)
 
     def _recreate(self, want: Spec, _step: Step, seen: Seen) -> None:
@@ -200,23 +206,35 @@ class Containers:
         place, found = self._place(want.name), differences(want, have)
         root, image = place / "rootfs", want.values["image"]
         idmap = want.values.get("idmap", have.config.values.get("lxc.idmap", ()))
-        try:
-            for leftover in (place / NEW, place / OLD):
-                if leftover.exists():
-                    remove_tree(leftover)
-            (place / NEW).mkdir(mode=0o755)
-            unpack(image, place / NEW, idmap)
-            if have.runs:
-                self._stop(want, have.state)
-            root.rename(place / OLD)
-            (place / NEW).rename(root)
-            note = {**note_after(found, have), "image": {"path": image.path, "checksum": image.checksum}}
-            self._write(have, config_after(found, have), note)
-            remove_tree(place / OLD)
-        except OSError as error:
-            raise BackendError("its root file system cannot be replaced: %s" % error, remedy="Run again") from error
+        write_note(place, {**have.note, REPLACING: image.checksum})
+        (place / NEW).mkdir(mode=0o755)
+        unpack(image, place / NEW, idmap)
+        if have.runs:
+            self._stop(want, have.state)
+        root.rename(place / OLD)
+        (place / NEW).rename(root)
+        note = {**note_after(found, have), "image": {"path": image.path, "checksum": image.checksum}}
+        self._write(have, config_after(found, have), note)
+        remove_tree(place / OLD)
         target = have.state if want.state == "present" else want.state
+        # What was done until here stays: another image is there now, whether it can be started or not.
         if target != "stopped":
             self._start(want.name)
         if target == "paused":
             self._tool("freeze", want.name)
+
+    def _put_back(self, have: Container) -> None:
+        """Clear up after a re-creation that died: the old root file system comes back, unless the new one was there for good."""
+        place = self._place(have.name)
+        note = read_note(place / NOTE)
+        if (place / OLD).exists():
+            if REPLACING in note:
+                if (place / "rootfs").exists():
+                    remove_tree(place / "rootfs")
+                (place / OLD).rename(place / "rootfs")
+            else:
+                remove_tree(place / OLD)
+        if (place / NEW).exists():
+            remove_tree(place / NEW)
+        if REPLACING in note:
+            write_note(place, {key: value for key, value in note.items() if key != REPLACING})

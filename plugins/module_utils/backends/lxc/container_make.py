@@ -13,7 +13,6 @@ import os
 import random
 import re
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,8 +40,6 @@ done
 mkdir -p "$root"
 exec tar --numeric-owner --xattrs '--xattrs-include=*' -xpf "$image" -C "$root"
 """
-
-_guard = threading.Lock()
 
 
 def replace_file(path: Path, text: str, mode: int = 0o640) -> None:
@@ -151,7 +148,7 @@ class Maker:
     def _base(self, image: Image, idmap: Sequence[str], key: str) -> Path:
         """The image's root file system that many containers share."""
         base = self.root / BASES / key
-        with self._base_lock(key):
+        with self._bases_locked():
             if not base.is_dir():
                 fresh = base.with_name(key + ".new")
                 if fresh.exists():
@@ -163,26 +160,27 @@ class Maker:
         return base / "rootfs"
 
     @contextmanager
-    def _base_lock(self, key: str) -> Iterator[None]:
-        (self.root / BASES).mkdir(mode=0o755, exist_ok=True)
-        # The record lock is this process's among others, the guard this thread's among others.
-        with _guard, (self.root / BASES / ".lock").open("a", encoding="utf-8") as file:
-            fcntl.lockf(file, fcntl.LOCK_EX)
+    def _bases_locked(self) -> Iterator[None]:
+        """One at a time, of all threads and processes; the lock is the directory itself and goes with its holder."""
+        file = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(file)
 
     def free_bases(self) -> None:
         """Remove the shared root file systems that no container stands on any more."""
-        if not (self.root / BASES).is_dir():
-            return
-        with self._base_lock(""):
+        with self._bases_locked():
+            if not (self.root / BASES).is_dir():
+                return
             used = "\n".join(_text(path) for path in (*self.root.glob("*/config"), *self.root.glob(MARK + "*")))
-            left = [base for base in (self.root / BASES).iterdir() if base.name != ".lock"]
-            for base in left:
-                if (base.name[:-4] if base.name.endswith(".new") else base.name) not in used:
-                    remove_tree(base)
-                    left = [each for each in left if each != base]
-            if not left:
-                remove_tree(self.root / BASES)
+            bases = list((self.root / BASES).iterdir())
+            unused = [base for base in bases if (base.name[:-4] if base.name.endswith(".new") else base.name) not in used]
+            for base in unused:
+                remove_tree(base)
+            if len(unused) == len(bases):
+                (self.root / BASES).rmdir()
 
     def _lxc_create(self, want: Spec, template: str, words: Sequence[str], storage: str, fresh: Config | None = None) -> Config:
         idmap = want.values.get("idmap", ())
@@ -211,16 +209,17 @@ class Maker:
     def remove(self, name: str, *, storage: bool, runs: bool = False) -> None:
         """Take a container away. ``storage``: its root file system too, by liblxc, which knows what it is."""
         place = self.root / name
-        self.mark(name, _text(self.root / (MARK + name)))
+        self.mark(name)
         if runs:
             self.lxc.tool("stop", name, "-k")
         if storage and (place / "config").exists():
             self.lxc.tool("destroy", name, seconds=MAKE_SECONDS)
         if place.exists():
             remove_tree(place)
-        self.unmark(name)
         self.free_bases()
         self.lxc.forget()
+        # The mark last: as long as it is there, the next run comes here again.
+        self.unmark(name)
 
 
 def made_from(want: Spec) -> str:

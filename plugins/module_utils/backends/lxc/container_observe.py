@@ -33,6 +33,8 @@ from .monitor import started_with
 NOTE = "kraal.json"
 #: Beside a container's directory: what has that name is being made or removed, and is not whole. Holds the base it stands on.
 MARK = ".kraal-partial-"
+#: A root file system that is to take another one's place, the one that had it, and the key of the note that says so until it is done.
+NEW, OLD, REPLACING = "rootfs.kraal-new", "rootfs.kraal-old", "replacing"
 #: Root file systems of images that containers share, below overlays of their own.
 BASES = ".kraal-bases"
 
@@ -143,11 +145,14 @@ def _read_all(path: str, files: Files, groups: Groups) -> tuple[dict[str, Contai
             text = ""
         except OSError as error:
             raise BackendError("%s cannot be read: %s" % (place, error.strerror), remedy="Look as root (become)") from error
-        found[name] = Container(name, path, Config(text, files), _note(place / NOTE), groups=groups, unfinished=name in marked)
+        note = read_note(place / NOTE)
+        replacing = REPLACING in note or (place / OLD).exists() or (place / NEW).exists()
+        found[name] = Container(name, path, Config(text, files), note, groups=groups, unfinished=name in marked, replacing=replacing)
     return found, strange
 
 
-def _note(path: Path) -> dict[str, Any]:
+def read_note(path: Path) -> dict[str, Any]:
+    """What is kept beside a configuration."""
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

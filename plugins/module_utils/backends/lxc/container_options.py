@@ -64,6 +64,8 @@ class Container:
     pending: tuple[str, ...] = ()
     #: Its directory, of which nothing but a container that was never finished may be left.
     unfinished: bool = False
+    #: A run died that was to give it another root file system.
+    replacing: bool = False
 
     @property
     def runs(self) -> bool:

@@ -15,7 +15,7 @@ from ...engine.errors import InvalidOption, Refused
 from ...engine.plan import Disruption, Step
 from ...engine.spec import Spec
 from .container_limits import LIMITS, Groups, check_memory
-from .container_observe import Seen, image_of, pending_words
+from .container_observe import OLD, Seen, image_of, pending_words
 from .container_options import Container, storage_of
 from .container_target import differences, shown_creation
 
@@ -39,6 +39,8 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
         _check_free(want, seen)
         steps.append(Step(want.name, "clean", "leftover", "%s/%s" % (have.path, want.name)))
         have = None
+    elif have is not None and have.replacing and want.state != "absent":
+        steps.append(Step(want.name, "clean", "leftover", "%s/%s/%s" % (have.path, want.name, OLD)))
     if want.state == "absent":
         return [*steps, *(_removal(want, seen, have) if have else ())]
     if want.name in seen.strange:
