@@ -112,18 +112,18 @@ options:
     type: str
   networks:
     description:
-      - The network devices, in order. Each is the name of a bridge, or a mapping with C(type) (V(veth) unless set, V(macvlan), V(ipvlan), V(phys), V(none) for the
-        host's own network, V(empty) for nothing but loopback), C(link) (a device of the host), C(name) (in the container; C(eth0), C(eth1) unless set),
-        C(mac_address), C(ipv4_address) and C(ipv6_address) with the length of the prefix, C(ipv4_gateway), C(ipv6_gateway), C(mtu), C(mode) (of V(macvlan) and
-        V(ipvlan)) and C(host_name) (of a V(veth)).
+      - The network devices, in order. Each is the name of a bridge, or a mapping with C(type) (V(veth) unless set, V(macvlan), V(ipvlan), V(phys),
+        V(none) for the host's own network, V(empty) for nothing but loopback), C(link) (a device of the host), C(name) (in the container; C(eth0),
+        C(eth1) unless set), C(mac_address), C(ipv4_address) and C(ipv6_address) with the length of the prefix, C(ipv4_gateway), C(ipv6_gateway),
+        C(mtu), C(mode) (of V(macvlan) and V(ipvlan)) and C(host_name) (of a V(veth)).
       - A new container has the devices of the host's default configuration as well. A device is known by its C(name), and fields that are not set stay.
       - A change takes effect at the next start. Merged with what is there, unless O(purge) names it.
     type: list
     elements: raw
   mounts:
     description:
-      - What to mount. Each is a text like V(/srv/site:/site:ro), or a mapping with C(source), C(target), C(type) (V(bind) unless set), C(read_only), C(options),
-        C(create) (V(dir), V(file), V(no); what to make in the container where nothing is there) and C(optional).
+      - What to mount. Each is a text like V(/srv/site:/site:ro), or a mapping with C(source), C(target), C(type) (V(bind) unless set), C(read_only),
+        C(options), C(create) (V(dir), V(file), V(no); what to make in the container where nothing is there) and C(optional).
       - Mounts of included files are not looked at.
       - A change takes effect at the next start. Merged with what is there, unless O(purge) names it.
     type: list
@@ -177,8 +177,8 @@ options:
     type: int
   io_limits:
     description:
-      - How fast it may read and write block devices. Each is a mapping with C(device) (a path on the host, or V(8:0)), C(read_bps), C(write_bps) (sizes, for each
-        second), C(read_iops) and C(write_iops). V(0) stands for no limit.
+      - How fast it may read and write block devices. Each is a mapping with C(device) (a path on the host, or V(8:0)), C(read_bps), C(write_bps) (sizes,
+        for each second), C(read_iops) and C(write_iops). V(0) stands for no limit.
       - Changed live. Merged with what is there, unless O(purge) names it.
     type: list
     elements: raw

@@ -13,9 +13,11 @@ from typing import Any
 import docker
 
 from tests.support import leftovers
+from tests.support.lxc import LxcLab
+from tests.support.session import claimed, new_name
 
 from .report import Report, Verdict
-from .runs import Ansible, docker_run
+from .runs import Ansible, docker_run, side_by_side
 
 PREFIX = "kt-bench-"
 IMAGE = f"{PREFIX}busybox:1"
@@ -71,6 +73,7 @@ class Bench:
         self.ansible.play(fleet(range(100, 200), "present"), changed=True)
         self.inventory(200, turns=5)
         self.memory(500)
+        LxcBench(self.ansible, self.report).run(20)
 
     def create(self, count: int, turns: int, peer_turns: int) -> None:
         """Create and start guests that are not there."""
@@ -140,3 +143,70 @@ class Bench:
         making.add(self.ansible.peak(fleet(range(count), "present"), changed=True))
         still.add(self.ansible.peak(fleet(range(count), "present"), changed=False))
         self.report.verdicts.append(Verdict(case, "the module's process", max(making.median, still.median), 150, "MB"))
+
+
+class LxcBench:
+    """LXC containers from one base image, which module base_image has built, against a loop of LXC's own tools."""
+
+    def __init__(self, ansible: Ansible, report: Report) -> None:
+        self.ansible, self.report = ansible, report
+
+    def run(self, count: int) -> None:
+        name = new_name()
+        with claimed(name):
+            lab = LxcLab.create(name)
+            try:
+                image = str(lab.root / "images" / "debian.tar")
+                self.ansible.play({"kraal.virt.base_image": {"name": "kt-bench", "directory": str(lab.root / "images")}}, changed=True)
+                (built,) = (lab.root / "images").glob("*.tar")
+                built.with_suffix(".json").unlink()
+                built.rename(image)
+                self.create(lab, image, count)
+                self.unchanged(lab, image, count)
+            finally:
+                lab.remove()
+
+    @staticmethod
+    def fleet(lab: LxcLab, image: str, count: int, state: str = "running", **more: Any) -> dict[str, Any]:
+        # A Debian of the smallest variant has no init system: these guests just run.
+        config = {"lxc.init.cmd": "/bin/sleep infinity"}
+        system = {"backend": "lxc", "lxc_path": str(lab.path), "image": image, "memory": "64M", "networks": [{"type": "empty"}], "config": config}
+        return {FLEET: {"defaults": {**system, "stop_timeout": 0, "state": state, **more}, "guests": [{"name": f"{PREFIX}{{i}}", "count": count}]}}
+
+    def create(self, lab: LxcLab, image: str, count: int, turns: int = 3) -> None:
+        """Each with a root file system of its own: unpacked here, copied there."""
+        case = f"create and start {count} (LXC)"
+        mine, loop, overlay, snapshots = self.report.start(
+            case, "fleet", "lxc-copy and lxc-start, 4 at a time", "fleet, storage overlay", "lxc-copy -s and lxc-start, 4 at a time"
+        )
+        for _turn in range(turns):
+            for series, more in ((mine, {}), (overlay, {"storage": "overlay"})):
+                run = self.ansible.play(self.fleet(lab, image, count, **more), changed=True)
+                series.add(run.seconds, run.cpu)
+                self.ansible.play(self.fleet(lab, image, count, "absent"), changed=True)
+            source = self.fleet(lab, image, 1, "stopped")
+            self.ansible.play(source, changed=True)
+            for series, how in ((loop, []), (snapshots, ["-s", "-B", "overlay"])):
+                copies = [f"{PREFIX}copy-{number}" for number in range(count)]
+                place = ["-P", str(lab.path), "-n"]
+                run = side_by_side([[["lxc-copy", *place, f"{PREFIX}1", "-N", name, *how], ["lxc-start", *place, name]] for name in copies], 4)
+                series.add(run.seconds, run.cpu)
+                side_by_side([[["lxc-stop", *place, name, "-k"], ["lxc-destroy", *place, name]] for name in copies], 4)
+            lab.clear()
+        self.report.verdicts.append(Verdict(case, "the time of lxc-copy and lxc-start, 4 at a time", mine.median / loop.median, 1.5, "times"))
+
+    def unchanged(self, lab: LxcLab, image: str, count: int, turns: int = 5) -> None:
+        """Nothing to change."""
+        case = f"nothing to change in {count} (LXC)"
+        ping, mine, check = self.report.start(case, PING, "fleet", "fleet --check")
+        self.ansible.play(self.fleet(lab, image, count, storage="overlay"), changed=True)
+        for _turn in range(turns):
+            for series, task, checks in (
+                (ping, {PING: {}}, False),
+                (mine, self.fleet(lab, image, count, storage="overlay"), False),
+                (check, self.fleet(lab, image, count, storage="overlay"), True),
+            ):
+                run = self.ansible.play(task, changed=False, check=checks)
+                series.add(run.seconds, run.cpu)
+        self.ansible.play(self.fleet(lab, image, count, "absent"), changed=True)
+        self.report.verdicts.append(Verdict(case, "more than a ping task", mine.median - ping.median, 1, "s"))

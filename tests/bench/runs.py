@@ -120,6 +120,16 @@ def docker_run(commands: Sequence[Sequence[str]], width: int) -> Run:
     return timed(all_of_them)
 
 
+def side_by_side(commands: Sequence[Sequence[Sequence[str]]], width: int) -> Run:
+    """Several programs one after the other, many such rows side by side."""
+
+    def all_of_them() -> str:
+        with ThreadPoolExecutor(width) as pool:
+            return "".join(pool.map(lambda row: "".join(program(argv) for argv in row), commands))
+
+    return timed(all_of_them)
+
+
 def scratch() -> tempfile.TemporaryDirectory[str]:
     """A directory for a run."""
     return tempfile.TemporaryDirectory(prefix="kt-bench-")

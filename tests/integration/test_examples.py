@@ -25,6 +25,7 @@ import yaml
 from tests.support.ansible_runner import run_tasks
 from tests.support.daemons import SecondDaemon
 from tests.support.images import import_image, root_tar
+from tests.support.lxc import system_tar
 from tests.support.paths import COLLECTIONS, ROOT, program
 
 MODULES = ROOT / "plugins" / "modules"
@@ -56,6 +57,10 @@ PREPARATIONS: dict[str, Preparation] = {
     "docker_network": Preparation(),
     "docker_volume": Preparation(),
     "fleet": Preparation(images=("debian:12",)),
+    "lxc_container": Preparation(
+        paths={"/var/cache/kraal.virt": {"base.tar": system_tar("example")}},
+        defaults={"kraal.virt.lxc_container": {"lxc_path": "<directory>/lxc", "stop_timeout": "1"}},
+    ),
     "guests_info": Preparation(unchanged=("Look at all guests", "Tell their names", "Look at the running Docker containers only")),
 }
 

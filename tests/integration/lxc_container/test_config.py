@@ -18,7 +18,7 @@ lxc.include = /usr/share/lxc/config/common.conf
    lxc.start.auto=1
 # Twice, because it is so easy to do:
 lxc.start.auto = 1
-lxc.rootfs.path = dir:<root>   # no comment in liblxc's eyes, so not here
+lxc.rootfs.path = dir:<root>
 lxc.uts.name = "by hand"
 some.other = tool
 lxc.environment = A=1
@@ -40,7 +40,7 @@ def by_hand(driver: Driver) -> Driver:
     more.write_text("lxc.tty.max = 3\nlxc.environment = C=3\n", encoding="utf-8")
     place = driver.config.parent
     (place / "kraal.json").unlink()
-    text = HAND.replace("   # no comment in liblxc's eyes, so not here", "").replace("<root>", str(place / "rootfs")).replace("<more>", str(more))
+    text = HAND.replace("<root>", str(place / "rootfs")).replace("<more>", str(more))
     driver.config.write_text(text, encoding="utf-8")
     return driver
 
@@ -63,7 +63,7 @@ def test_what_was_written_by_hand_stays(by_hand: Driver) -> None:
     driver = by_hand
     before = driver.config.read_text(encoding="utf-8").splitlines()
     args = {"image": ..., "state": "stopped"}
-    driver.again(**args, autostart=True, hostname="by hand".replace(" ", "-") if False else ...)
+    driver.again(**args, autostart=True)
     driver.do(**args, autostart=False)
     after = driver.config.read_text(encoding="utf-8").splitlines()
     assert [line for line in before if "start.auto" not in line] == [line for line in after if "start.auto" not in line]

@@ -94,7 +94,7 @@ def test_a_clone_of_another_directory(driver: Driver, tmp_path: Path) -> None:
 
 
 def test_a_template_with_options(driver: Driver) -> None:
-    done = driver.do(template="busybox", template_options={"auth-key": "<two>"} if False else None, networks=["<bridge>"])
+    done = driver.do(template="busybox", networks=["<bridge>"])
     assert done["guest"]["image"] == "template:busybox"
     assert "lxc.mount.entry = /lib lib none ro,bind 0 0" in driver.config.read_text(encoding="utf-8")
     driver.again(template="busybox", networks=["<bridge>"])
@@ -129,14 +129,15 @@ def test_stop_is_patient_and_then_not(driver: Driver) -> None:
 def test_waits(driver: Driver) -> None:
     address = {"networks": [{"link": "<bridge>", "ipv4_address": "<net>.40/24"}]}
     done = driver.make(**address, wait_for="address", timeout=20)
-    assert [(each["address"], each["family"], each["network"]) for each in done["guest"]["addresses"]] == [(f"{driver.lab.network}.40", "ipv4", driver.lab.bridge)]
+    (found,) = done["guest"]["addresses"]
+    assert (found["address"], found["family"], found["network"]) == (f"{driver.lab.network}.40", "ipv4", driver.lab.bridge)
     other = driver.of("silent")
     result = other.run(networks=[{"type": "empty"}], wait_for="address", timeout=1)
     assert result.failed and "not given an address within 1 seconds" in result.msg
     # An address that comes later ends the wait.
-    waiting = subprocess.Popen(["sh", "-c", f"sleep 1; lxc-attach -P {driver.lab.path} -n {other.name} -- /bin/busybox ip address add 192.0.2.7/32 dev lo"])
-    late = other.run(networks=[{"type": "empty"}], wait_for="address", timeout=20)
-    waiting.wait()
+    attach = f"lxc-attach -P {driver.lab.path} -n {other.name} -- /bin/busybox ip address add 192.0.2.7/32 dev lo"
+    with subprocess.Popen(["sh", "-c", f"sleep 1; {attach}"]):
+        late = other.run(networks=[{"type": "empty"}], wait_for="address", timeout=20)
     assert not late.failed, late.msg
 
 

@@ -23,7 +23,7 @@ from ...engine.spec import Spec
 from .client import Lxc, run, told
 from .config import Config
 from .container_kinds import Image
-from .container_observe import BASES, MARK, NOTE, first_config
+from .container_observe import BASES, MARK, NOTE, RDEPENDS, SNAPSHOTS, first_config, read_pairs
 from .container_options import checksum_of, template_arguments
 
 #: For what lxc-create runs: templates download, package managers install.
@@ -108,7 +108,11 @@ class Maker:
         self.lxc.remember()
         image: Image | None = want.values.get("image")
         storage = want.values.get("storage", "dir")
-        self.mark(want.name, _base_key(want) if image is not None and storage == "overlay" else "")
+        base = _base_key(want) if image is not None and storage == "overlay" else ""
+        if want.steering.get("clone"):
+            clone = want.steering["clone"]
+            base = "%s\n%s\n" % (os.path.normpath(clone.get("lxc_path") or self.lxc.path), clone["name"])
+        self.mark(want.name, base)
         if image is not None:
             note: dict[str, Any] = {"image": {"path": image.path, "checksum": image.checksum}}
             if storage in ("dir", "overlay"):
@@ -158,6 +162,18 @@ class Maker:
                 unpack(image, fresh / "rootfs", idmap)
                 fresh.rename(base)
         return base / "rootfs"
+
+    def _forget_snapshot(self, origin: Path, name: str) -> None:
+        """Take a snapshot that is gone out of its origin's list."""
+        with self._bases_locked():
+            found = read_pairs(origin / SNAPSHOTS)
+            left = [pair for pair in found if pair != (str(self.root), name)]
+            if not found:
+                return
+            if left:
+                replace_file(origin / SNAPSHOTS, "".join("%s\n%s\n" % pair for pair in left))
+            else:
+                (origin / SNAPSHOTS).unlink()
 
     @contextmanager
     def _bases_locked(self) -> Iterator[None]:
@@ -209,13 +225,20 @@ class Maker:
     def remove(self, name: str, *, storage: bool, runs: bool = False) -> None:
         """Take a container away. ``storage``: its root file system too, by liblxc, which knows what it is."""
         place = self.root / name
-        self.mark(name)
+        # A snapshot's origin has written it down, and it may be that only the mark knows the origin.
+        origins = {*read_pairs(self.root / (MARK + name)), *read_pairs(place / RDEPENDS)}
+        self.mark(name, "".join("%s\n%s\n" % pair for pair in sorted(origins)))
         if runs:
             self.lxc.tool("stop", name, "-k")
-        if storage and (place / "config").exists():
+        kind = Config(_text(place / "config")).get("lxc.rootfs.path").rpartition(":")[0].partition(":")[0]
+        if storage and kind not in ("", "dir", "overlay", "overlayfs"):
+            # Who stood on it is gone, as the plan has seen; liblxc may have been killed before it wrote that down.
+            (place / SNAPSHOTS).unlink(missing_ok=True)
             self.lxc.tool("destroy", name, seconds=MAKE_SECONDS)
         if place.exists():
             remove_tree(place)
+        for origin in origins:
+            self._forget_snapshot(Path(*origin), name)
         self.free_bases()
         self.lxc.forget()
         # The mark last: as long as it is there, the next run comes here again.

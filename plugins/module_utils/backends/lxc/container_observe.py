@@ -33,6 +33,8 @@ from .monitor import started_with
 NOTE = "kraal.json"
 #: Beside a container's directory: what has that name is being made or removed, and is not whole. Holds the base it stands on.
 MARK = ".kraal-partial-"
+#: What liblxc writes down of snapshots: beside the snapshot its origin, beside the origin its snapshots.
+RDEPENDS, SNAPSHOTS = "lxc_rdepends", "lxc_snapshots"
 #: A root file system that is to take another one's place, the one that had it, and the key of the note that says so until it is done.
 NEW, OLD, REPLACING = "rootfs.kraal-new", "rootfs.kraal-old", "replacing"
 #: Root file systems of images that containers share, below overlays of their own.
@@ -116,6 +118,9 @@ def observe(lxc: Lxc, wants: Sequence[Spec] | None) -> Seen:
         base = base_of(container, seen.containers)
         if base:
             seen.dependants.setdefault(base, []).append(name)
+        # Those in other directories.
+        pairs = [(path, other) for path, other in read_pairs(Path(lxc.path, name, SNAPSHOTS)) if path != lxc.path and Path(path, other, RDEPENDS).exists()]
+        seen.dependants.setdefault(name, []).extend("%s/%s" % pair for pair in sorted(set(pairs)))
     mine = [container for name, container in seen.containers.items() if names is None or name in names]
     seen.containers.update({container.name: container for container in _looked_into(lxc, mine, files)})
     if any(want.state != "absent" for want in wants or ()):
@@ -175,6 +180,15 @@ def _states(lxc: Lxc, found: Mapping[str, Container]) -> dict[str, tuple[str, in
     return running
 
 
+def read_pairs(path: Path) -> list[tuple[str, str]]:
+    """What liblxc writes down of containers that belong together: the directory and the name of each, line by line."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return []
+    return [(os.path.normpath(directory), name) for directory, name in zip(lines[::2], lines[1::2]) if directory.startswith("/") and "/" not in name and name]
+
+
 def base_of(container: Container, others: Mapping[str, Container]) -> str:
     """The container on whose root file system this one's stands, as an overlay or a snapshot."""
     words = container.config.get("lxc.rootfs.path").split(":")
@@ -182,13 +196,10 @@ def base_of(container: Container, others: Mapping[str, Container]) -> str:
     for name, other in others.items():
         if name != container.name and lower.startswith("%s/%s/" % (other.path, name)):
             return name
-    try:
-        # What lxc-copy writes down of a snapshot: the directory and the name of the origin, line by line.
-        lines = Path(container.path, container.name, "lxc_rdepends").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    pairs = zip(lines[::2], lines[1::2])
-    return next((name for path, name in pairs if name in others and others[name].path == os.path.normpath(path) and storage_of(container.config) != "dir"), "")
+    if storage_of(container.config) == "dir":
+        return ""
+    pairs = read_pairs(Path(container.path, container.name, RDEPENDS))
+    return next((name for path, name in pairs if name in others and others[name].path == path), "")
 
 
 def _looked_into(lxc: Lxc, containers: Iterable[Container], files: Files) -> list[Container]:
