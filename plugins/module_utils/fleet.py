@@ -14,7 +14,7 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .backends.registry import NAMES, backend
-from .engine.errors import InvalidOption, KraalError
+from .engine.errors import InvalidOption, KraalError, NotInstalled
 from .engine.plan import diff_of
 from .engine.reconcile import Guests, Job, Outcome, reconcile
 from .engine.spec import Spec, Table, check_unique
@@ -203,6 +203,8 @@ def _nameless(name: str, fleet: Fleet, warnings: list[str]) -> list[FleetJob]:
     except KraalError as error:
         if meant:
             raise error.about(backend=name) from error
+        if isinstance(error, NotInstalled):
+            return []  # and so none of its guests
         warnings.append("prune: guests of %s were not looked for: %s" % (name, error))
         return []
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from ansible_collections.kraal.virt.plugins.module_utils import fleet
-from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError, KraalError, NotInstalled
 from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption, Step
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Outcome
 
@@ -218,3 +220,20 @@ def test_the_summary_does_not_hide_behind_a_page() -> None:
     failed = [outcome(name, error=KraalError(f"is broken at {name}", guest=name)) for name in "abcdefg"]
     summary = fleet.summary_of(failed)
     assert summary.startswith("7 of 7 guests failed: a: is broken at a; b: is broken at b; ") and summary.endswith("e: is broken at e; and 2 other errors.")
+
+
+# Backends that the list does not name
+
+
+@pytest.mark.parametrize(("error", "warned"), [(NotInstalled, []), (BackendError, ["prune: guests of lxc were not looked for: it is broken"])])
+def test_a_backend_that_is_not_there_has_no_guests_to_prune(monkeypatch: pytest.MonkeyPatch, error: type[KraalError], warned: list[str]) -> None:
+    def connect(parameters: Mapping[str, Any]) -> Any:
+        raise error("it is broken")
+
+    real = fleet.backend("lxc")
+    monkeypatch.setattr(fleet, "backend", lambda name: replace(real, connect=connect))
+    warnings: list[str] = []
+    assert fleet._nameless("lxc", fleet.Fleet(defaults={"backend": "docker"}), warnings) == []
+    assert warnings == warned
+    with pytest.raises(KraalError, match="it is broken"):
+        fleet._nameless("lxc", fleet.Fleet(defaults={"backend": "lxc"}), warnings)
