@@ -204,7 +204,8 @@ def _nameless(name: str, fleet: Fleet, warnings: list[str]) -> list[FleetJob]:
         if meant:
             raise error.about(backend=name) from error
         if isinstance(error, NotInstalled):
-            return []  # and so none of its guests
+            # Where there is none of it, no guest of it can be left.
+            return []
         warnings.append("prune: guests of %s were not looked for: %s" % (name, error))
         return []
 

@@ -38,7 +38,8 @@ def test_all_guests_in_the_one_form(guests: str) -> None:
     web = mine[guests + "web"]
     assert (web["backend"], web["cpus"], web["labels"], web["memory"]) == ("docker", 0.5, {"tier": "web"}, "")
     assert web["addresses"][0]["network"] == "bridge"
-    assert [guest["name"] for guest in result["guests"]] == sorted(guest["name"] for guest in result["guests"])
+    order = [(guest["backend"], guest["name"]) for guest in result["guests"]]
+    assert order == sorted(order)
 
 
 def test_the_same_as_the_guests_own_module_returns(guests: str, base_image: str) -> None:

@@ -336,8 +336,8 @@ def test_an_endpoint_that_does_not_answer_waits_no_longer_than_it_may(source: An
 def test_an_engine_that_is_not_there_is_no_warning(tmp_path: Path) -> None:
     """A host without Docker has no Docker guests."""
     inventory = tmp_path / "guests.yml"
-    host = {"name": "localhost", "python": str(tmp_path / "python")}
-    inventory.write_text(yaml.safe_dump({"plugin": "kraal.virt.guests", "backends": ["docker"], "hosts": [host]}))
+    hosts = [{"name": "localhost", "python": str(tmp_path / "python")}]
+    inventory.write_text(yaml.safe_dump({"plugin": "kraal.virt.guests", "hosts": hosts, "backends": ["docker"]}))
     # A mount namespace in which the socket is not.
     (tmp_path / "python").write_text("#!/bin/sh\nexec unshare --mount -- sh -c 'mount -t tmpfs none /run && exec /usr/bin/python3 \"$@\"' sh \"$@\"\n")
     (tmp_path / "python").chmod(0o755)

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .images import root_tar
 from .session import LOCKS
@@ -161,14 +162,14 @@ def _alive(run_name: str) -> bool:
     return False
 
 
-def tree(root: Path) -> dict[str, object]:
+def tree(root: Path) -> dict[str, Any]:
     """All below a directory: kind, owner, times, and the content of what is small."""
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     for directory, names, files in os.walk(root):
         for name in (*names, *files):
             path = Path(directory, name)
             at = path.lstat()
-            content: object = None
+            content: Any = None
             if path.is_symlink():
                 content = os.readlink(path)
             elif path.is_file() and at.st_size < 1 << 16:

@@ -38,7 +38,7 @@ def set_scene(driver: Driver, plan: Plan, words: Mapping[str, str]) -> None:
 def portrait(driver: Driver, plan: Plan) -> Any:
     """All that a user would notice: the files with their owners and contents, but for what is new each time, the limits, and the state."""
     files = {}
-    for name, (mode, uid, gid, size, _modified, _changed, content) in tree(driver.lab.path).items():  # type: ignore[misc]
+    for name, (mode, uid, gid, size, _modified, _changed, content) in tree(driver.lab.path).items():
         if name.endswith(".log"):
             continue
         if name.endswith("/config") and isinstance(content, bytes):

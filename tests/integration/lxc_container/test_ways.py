@@ -9,6 +9,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -172,7 +173,7 @@ def test_btrfs(driver: Driver, pool: Path) -> None:
 
 def test_a_volume_in_a_file(driver: Driver) -> None:
     """Storage that lxc-create makes, and an archive unpacked into it."""
-    args = {"storage": "loop", "storage_options": {"size": "64M", "filesystem": "ext4"}}
+    args: dict[str, Any] = {"storage": "loop", "storage_options": {"size": "64M", "filesystem": "ext4"}}
     result = driver.run(**args, check=True)
     assert not result.failed
     done = driver.run(**args)

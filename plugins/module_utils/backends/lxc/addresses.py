@@ -41,7 +41,7 @@ class Found:
     family: str
 
 
-def in_threads_of_their_own(function: Callable[[], Answer]) -> Answer:
+def in_a_thread_of_its_own(function: Callable[[], Answer]) -> Answer:
     """Run it in a thread, which may go into other namespaces: it takes nobody with it, and ends there."""
     answers: list[Answer] = []
     errors: list[BaseException] = []
@@ -136,7 +136,7 @@ def addresses_of(pids: Iterable[int]) -> dict[int, tuple[Found, ...]]:
                 found[pid] = ()
         return found
 
-    return in_threads_of_their_own(look)
+    return in_a_thread_of_its_own(look)
 
 
 def wait_for_address(pid: int, seconds: float) -> bool:
@@ -166,6 +166,6 @@ def wait_for_address(pid: int, seconds: float) -> bool:
             os.close(process)
 
     try:
-        return in_threads_of_their_own(wait)
+        return in_a_thread_of_its_own(wait)
     except OSError:
         return False

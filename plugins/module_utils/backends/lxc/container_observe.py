@@ -106,6 +106,14 @@ class Files:
 
 def observe(lxc: Lxc, wants: Sequence[Spec] | None) -> Seen:
     """Look at the containers that are spoken of (None: all), in a fixed few calls; each that runs and was changed is asked itself."""
+    try:
+        return _observe(lxc, wants)
+    except OSError as error:
+        remedy = "Look as root (become), and at the files that they include"
+        raise BackendError("the containers in %s cannot be read: %s" % (lxc.path, error), remedy=remedy) from error
+
+
+def _observe(lxc: Lxc, wants: Sequence[Spec] | None) -> Seen:
     seen, files = Seen(groups=cgroups.look()), Files()
     names = None if wants is None else {want.name for want in wants}
     found, strange = _read_all(lxc.path, files, seen.groups)
