@@ -15,7 +15,10 @@ description:
   - The guest's host is this machine, or another that is reached over P(ansible.builtin.ssh#connection), whose connections persist as usual.
   - The inventory plugin P(kraal.virt.guests#inventory) sets all that is needed.
 notes:
-  - For Docker, the host needs the docker command, and the guest C(/bin/sh); C(cat), C(head) and C(tail) in the guest move files.
+  - The host needs the docker command for Docker, and C(lxc-attach) for LXC, as root or with O(host_become). The guest needs C(/bin/sh);
+    C(cat), C(head) and C(tail) in the guest move files.
+  - In an LXC guest, commands run with nothing of the host's environment, in the user's home. Another O(remote_user) than root needs
+    C(su) and C(id) in the guest.
   - Over ssh, what the configuration says of ssh connections holds for the one to the host, such as C(timeout), C(host_key_checking) and C(ssh_args).
     Not so the user and the port, since a user that is set for the guests is none of the host's.
   - Becoming another user happens in the guest, with the become plugin that the task names. O(host_become) is for the host.
@@ -31,12 +34,12 @@ options:
   backend:
     description: The guest's backend.
     type: str
-    choices: [docker]
+    choices: [docker, lxc]
     default: docker
     vars:
       - name: ansible_guest_backend
   remote_user:
-    description: The user in the guest. The image's own user unless set.
+    description: The user in the guest. Unless set, the image's own for Docker, and root for LXC.
     type: str
     vars:
       - name: ansible_user
@@ -113,10 +116,15 @@ options:
     type: path
     vars:
       - name: ansible_guest_tls_key
+  lxc_path:
+    description: The directory of LXC's containers on the host, if it is not that of the host's configuration.
+    type: str
+    vars:
+      - name: ansible_guest_lxc_path
 """
 
 EXAMPLES = r"""
-# An inventory without the inventory plugin: a container on this machine, and one on another host
+# An inventory without the inventory plugin: a container on this machine, one on another host, and one of LXC
 all:
   vars:
     ansible_connection: kraal.virt.guest
@@ -127,15 +135,19 @@ all:
       ansible_guest_host_address: 192.0.2.10
       ansible_guest_host_user: admin
       ansible_guest_host_become: true
+    mail-1:
+      ansible_guest_backend: lxc
 """
 
 import shlex
-from collections.abc import Callable
+import sys
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
 from ansible.plugins.connection import ConnectionBase
 from ansible.plugins.loader import connection_loader
+
+from ansible_collections.kraal.virt.plugins.plugin_utils.ways import NOT_RUN, WAYS, Way
 
 #: So much of a file is moved at a time, and held in memory.
 CHUNK = 16 * 1024 * 1024
@@ -145,8 +157,22 @@ SSH_FAILED = 255
 SAID_SO = "\nkraal.virt: the command itself ended with code 255\n"
 KEEP_CODE = '"$@"; code=$?; [ $code -ne 255 ] || { printf %%s %s >&2; code=254; }; exit $code' % shlex.quote(SAID_SO)
 
-#: What a shell says when it found no such command, or could not run it; docker exec says the same of the shell.
-NOT_RUN = (126, 127)
+#: Where a password may be asked for, Ansible's local connection gives a terminal as standard input. This passes on what comes, by a pipe.
+RELAY = """
+import os, subprocess, sys, threading
+guest = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE)
+def relay():
+    try:
+        while piece := os.read(0, 65536):
+            os.write(guest.stdin.fileno(), piece)
+    except OSError:
+        pass
+    guest.stdin.close()
+threading.Thread(target=relay, daemon=True).start()
+code = guest.wait()
+sys.stdout.flush()
+os._exit(code if code >= 0 else 128 - code)
+"""
 
 
 class Connection(ConnectionBase):
@@ -232,40 +258,29 @@ class Connection(ConnectionBase):
 
     # The host's side.
 
+    @property
+    def _way(self) -> Way:
+        return WAYS[self.get_option("backend")](self.get_option)
+
     def _who(self) -> str:
-        host = self.get_option("docker_host") or self.get_option("host_address") or "this machine"
-        return "%s guest %s on %s" % (self.get_option("backend"), self.get_option("guest"), host)
+        return "%s guest %s on %s" % (self.get_option("backend"), self.get_option("guest"), self._way.where)
 
     def _in_guest(self, argv: list[str], in_data: bytes | None, sudoable: bool) -> tuple[int, bytes, bytes]:
-        enter: Callable[[], list[str]] = {"docker": self._docker_exec}[self.get_option("backend")]
         self._host.set_become_plugin(self.become if sudoable else None)
-        return self._on_host([*enter(), *argv], in_data, sudoable)
+        prompted = sudoable and self.become is not None and self.become.expect_prompt() and self.get_option("host_connection") == "local"
+        relay = [sys.executable, "-I", "-c", RELAY] if prompted and self._way.minds_terminals else []
+        return self._on_host(self._way.enter(argv), in_data, sudoable, relay)
 
-    def _on_host(self, argv: list[str], in_data: bytes | None, sudoable: bool) -> tuple[int, bytes, bytes]:
+    def _on_host(self, argv: list[str], in_data: bytes | None, sudoable: bool, relay: list[str] | None = None) -> tuple[int, bytes, bytes]:
         become = ["sudo", "-n", "--"] if self.get_option("host_become") else []
         keep = ["/bin/sh", "-c", KEEP_CODE, "sh"] if self.get_option("host_connection") == "ssh" else []
         try:
-            code, out, err = self._host.exec_command(shlex.join([*keep, *become, *argv]), in_data=in_data, sudoable=sudoable)
+            code, out, err = self._host.exec_command(shlex.join([*(relay or []), *keep, *become, *argv]), in_data=in_data, sudoable=sudoable)
         except AnsibleConnectionFailure as error:
             raise AnsibleConnectionFailure("%s: %s" % (self._who(), error)) from error
         if code == SSH_FAILED - 1 and err.endswith(SAID_SO.encode()):
             return SSH_FAILED, out, err[: -len(SAID_SO)]
         return int(code), out, err
-
-    def _docker(self) -> list[str]:
-        argv = [self.get_option("docker_command")]
-        if self.get_option("docker_host"):
-            argv += ["--host", self.get_option("docker_host")]
-        if self.get_option("tls_ca") or self.get_option("tls_cert"):
-            argv.append("--tlsverify")
-        for flag, key in (("--tlscacert", "tls_ca"), ("--tlscert", "tls_cert"), ("--tlskey", "tls_key")):
-            if self.get_option(key):
-                argv += [flag, self.get_option(key)]
-        return argv
-
-    def _docker_exec(self) -> list[str]:
-        user = ["--user", self.get_option("remote_user")] if self.get_option("remote_user") else []
-        return [*self._docker(), "exec", "--interactive", *user, "--", self.get_option("guest")]
 
     def _check(self, code: int, err: bytes, what: str) -> None:
         if code != 0:
@@ -273,19 +288,19 @@ class Connection(ConnectionBase):
             raise AnsibleError("%s: %s: %s" % (self._who(), what, err.decode(errors="replace").strip()))
 
     def _fail_if_down(self, failed: int) -> None:
-        """A command may have failed for want of a guest, or of a shell in it: ask the engine, rather than guess from words."""
+        """A command may have failed for want of a guest, or of a shell in it: ask the backend, rather than guess from words."""
         self._host.set_become_plugin(None)
-        argv = [*self._docker(), "container", "inspect", "--format", "{{.State.Status}}", "--", self.get_option("guest")]
-        code, out, err = self._on_host(argv, None, False)
+        way = self._way
+        code, out, err = self._on_host(way.state(), None, False)
         status = out.decode(errors="replace").strip()
-        if code == 0 and status == "running":
+        if code == 0 and status == way.running:
             if failed in NOT_RUN:
-                code, out, err = self._on_host([*self._docker_exec(), "/bin/sh", "-c", ":"], None, False)
+                code, out, err = self._on_host(way.enter(["/bin/sh", "-c", ":"]), None, False)
                 if code != 0:
                     said = (err.strip() or out.strip()).decode(errors="replace")
                     raise AnsibleConnectionFailure("%s: no shell can be run in it: %s" % (self._who(), said))
             return
         if code == 0:
-            raise AnsibleConnectionFailure("%s: it is %s. Start it, or read the inventory again." % (self._who(), status))
-        said = err.decode(errors="replace").strip() or "the docker command gave code %d" % code
-        raise AnsibleConnectionFailure("%s: %s. See that the guest exists, and that the host has the docker command and its engine runs." % (self._who(), said))
+            raise AnsibleConnectionFailure("%s: it is %s. Start it, or read the inventory again." % (self._who(), status.lower()))
+        said = (err.strip() or out.strip()).decode(errors="replace") or "%s gave code %d" % (way.state()[0], code)
+        raise AnsibleConnectionFailure("%s: %s. %s" % (self._who(), said, way.remedy))

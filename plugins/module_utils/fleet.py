@@ -64,7 +64,7 @@ class Fleet:
 
 def expanded(guest: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """A guest with the defaults below it (mappings merged key by key), as many times as its ``count`` says. Pure."""
-    merged = merge(defaults, guest)
+    merged = merge(defaults_of(guest.get("backend") or defaults.get("backend"), defaults), guest)
     count = merged.pop("count", None)
     if count is None:
         yield merged
@@ -76,6 +76,12 @@ def expanded(guest: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[
         raise InvalidOption("name", name, "has no place for the number that count needs", remedy="Write it like web-{i}", guest=name)
     for number in range(1, int(count) + 1):
         yield {**merged, "name": name.replace("{i}", str(number))}
+
+
+def defaults_of(kind: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults for guests of one backend: those for all, and over them those under its name. Pure."""
+    own = defaults.get(kind) if kind in NAMES else None
+    return merge({key: value for key, value in defaults.items() if key not in NAMES}, own or {})
 
 
 def merge(defaults: Mapping[str, Any], guest: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,6 +101,9 @@ def read_fleet(parameters: Mapping[str, Any]) -> Fleet:
             raise InvalidOption(key, parameters[key], "is too small", remedy="Write %d or more" % least)
     if parameters["prune"] and not parameters["name"]:
         raise InvalidOption("prune", True, "needs to know which guests are this fleet's", remedy="Give the fleet a name")
+    for name in NAMES:
+        if not isinstance(parameters["defaults"].get(name) or {}, Mapping):
+            raise InvalidOption("defaults[%s]" % name, parameters["defaults"][name], "is no mapping", remedy="Write the options of %s guests below it" % name)
     errors: list[KraalError] = []
     for number, guest in enumerate(parameters["guests"], start=1):
         try:
@@ -184,7 +193,7 @@ def _add_strays(label: str, fleet: Fleet, jobs: list[FleetJob], warnings: list[s
 def _nameless(name: str, fleet: Fleet, warnings: list[str]) -> list[FleetJob]:
     """A job without guests yet, for a backend that the list does not name."""
     entry = backend(name)
-    given = {key: value for key, value in fleet.defaults.items() if key in entry.connection and value is not None}
+    given = {key: value for key, value in defaults_of(name, fleet.defaults).items() if key in entry.connection and value is not None}
     checked = ArgumentSpecValidator(dict(entry.connection)).validate(given)
     meant = fleet.defaults.get("backend") == name
     try:

@@ -29,6 +29,7 @@ options:
     description:
       - Options for every guest of the list. A guest's own value wins; where both are mappings they are merged, key by key.
         A null as a guest's own value takes the default away.
+      - Under the name of a backend, C(docker) or C(lxc), stand those that are for its guests only. They win over those for all.
     type: dict
     default: {}
   name:

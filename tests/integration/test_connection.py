@@ -8,7 +8,10 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
+import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ import pytest
 from tests.lab import images
 from tests.lab.images import HostImage
 from tests.support.ansible_runner import Result, Run, run_tasks
-from tests.support.images import BUSYBOX
+from tests.support.images import BUSYBOX, root_tar
 from tests.support.leftovers import remove
 
 CONNECTION = {"ansible_connection": "kraal.virt.guest", "ansible_python_interpreter": "/usr/bin/python3"}
@@ -29,27 +32,40 @@ ODD_PATH = "/root/kt 'quoted' & \"doubly\"; *?ü"
 LARGE = 17 * 1024 * 1024
 
 
-class Guests:
+#: In the guest with Python: a user, and a password for root.
+PREPARE = f"useradd --create-home --shell /bin/bash kt && echo root:{PASSWORD} | chpasswd"
+
+
+class DockerGuests:
     """A guest with Python, one without, one that is stopped, one that is frozen, and one without a shell."""
 
+    variables = {"ansible_guest_backend": "docker"}
+    stopped = "exited"
+
     def __init__(self, client: docker.APIClient, prefix: str, small: str) -> None:
-        self.client, self.prefix = client, f"{prefix}c-"
+        self.client, self.prefix, self.image = client, f"{prefix}c-", small
+
+    def fill(self) -> None:
+        client, small = self.client, self.image
         with images.locked(images.REPOSITORY):
-            self.create("python", HostImage("bookworm").load(client), ["sleep", "infinity"], init=True)
-        self.create("small", small)
-        self.create("stopped", small, start=False)
-        self.create("frozen", small)
+            self._create("python", HostImage("bookworm").load(client), ["sleep", "infinity"], init=True)
+        self.create("small")
+        self._create("stopped", small, start=False)
+        self.create("frozen")
         client.pause(self("frozen"))
         bare = self("bare") + ":1"
         repository, dummy, tag = bare.partition(":")
         client.import_image_from_data(_only_busybox(), repository=repository, tag=tag)
-        self.create("bare", bare, ["/busybox", "sleep", "3600"], init=True)
-        self.run("python", "useradd --create-home --shell /bin/bash kt && echo root:%s | chpasswd" % PASSWORD)
+        self._create("bare", bare, ["/busybox", "sleep", "3600"], init=True)
+        self.run("python", PREPARE)
 
     def __call__(self, name: str) -> str:
         return self.prefix + name
 
-    def create(self, name: str, image: str, command: list[str] | None = None, *, start: bool = True, init: bool = False) -> None:
+    def create(self, name: str) -> None:
+        self._create(name, self.image)
+
+    def _create(self, name: str, image: str, command: list[str] | None = None, *, start: bool = True, init: bool = False) -> None:
         config = self.client.create_host_config(init=init)
         self.client.create_container(image, command, name=self(name), host_config=config)
         if start:
@@ -62,6 +78,73 @@ class Guests:
         assert self.client.exec_inspect(made["Id"])["ExitCode"] == 0, out
         return str(out.decode())
 
+    def remove(self) -> None:
+        remove(self.client, self.prefix)
+
+
+class LxcGuests:
+    """The same in containers of LXC, under a path of their own."""
+
+    stopped = "stopped"
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix, self.path = f"{prefix}c-", Path(tempfile.mkdtemp(prefix="kt-connection-"))
+        self.path.chmod(0o755)
+        self.variables = {"ansible_guest_backend": "lxc", "ansible_guest_lxc_path": str(self.path)}
+
+    def fill(self) -> None:
+        self._create("python", HostImage("bookworm").build().read_bytes(), "/usr/bin/sleep infinity")
+        self.create("small")
+        self._create("stopped", root_tar("1"), start=False)
+        self.create("frozen")
+        self._lxc("freeze", "frozen")
+        self._create("bare", _only_busybox(), "/busybox sleep 3600")
+        self.run("python", PREPARE)
+
+    def __call__(self, name: str) -> str:
+        return self.prefix + name
+
+    def create(self, name: str) -> None:
+        self._create(name, root_tar("1"))
+
+    def _create(self, name: str, content: bytes, command: str = "/bin/kt-guest", *, start: bool = True) -> None:
+        home = self.path / self(name)
+        root = home / "rootfs"
+        root.mkdir(parents=True)
+        subprocess.run(["tar", "--extract", "--numeric-owner", "--directory", str(root)], input=content, check=True)
+        for directory in ("dev", "proc", "sys"):
+            (root / directory).mkdir(exist_ok=True)
+        lines = {
+            "lxc.uts.name": self(name),
+            "lxc.rootfs.path": f"dir:{root}",
+            "lxc.init.cmd": command,
+            "lxc.net.0.type": "empty",
+            "lxc.mount.auto": "proc:mixed",
+        }
+        (home / "config").write_text("".join(f"{key} = {value}\n" for key, value in lines.items()), encoding="utf-8")
+        if start:
+            self._lxc("start", name)
+
+    def _lxc(self, action: str, name: str, *argv: str) -> str:
+        done = subprocess.run(
+            [f"lxc-{action}", "-P", str(self.path), "-n", self(name), *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def run(self, name: str, script: str) -> str:
+        """Past the plugin."""
+        return self._lxc("attach", name, "--clear-env", "--", "/bin/sh", "-c", script)
+
+    def remove(self) -> None:
+        for home in self.path.iterdir():
+            for action in (["lxc-unfreeze"], ["lxc-stop", "--kill"]):
+                subprocess.run([*action, "-P", str(self.path), "-n", home.name], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        shutil.rmtree(self.path)
+
+
+Guests = DockerGuests | LxcGuests
+
 
 def _only_busybox() -> bytes:
     out = io.BytesIO()
@@ -70,11 +153,14 @@ def _only_busybox() -> bytes:
     return out.getvalue()
 
 
-@pytest.fixture(scope="module")
-def guests(docker_api: docker.APIClient, prefix: str, base_image: str, lab_images: None) -> Iterator[Guests]:
-    made = Guests(docker_api, prefix, base_image)
-    yield made
-    remove(docker_api, made.prefix)
+@pytest.fixture(scope="module", params=["docker", "lxc"])
+def guests(request: pytest.FixtureRequest, docker_api: docker.APIClient, prefix: str, base_image: str, lab_images: None) -> Iterator[Guests]:
+    made = DockerGuests(docker_api, prefix, base_image) if request.param == "docker" else LxcGuests(prefix)
+    try:
+        made.fill()
+        yield made
+    finally:
+        made.remove()
 
 
 @pytest.fixture
@@ -82,7 +168,7 @@ def play(guests: Guests) -> Any:
     """Runs tasks on one of our guests."""
 
     def run(guest: str, *tasks: dict[str, Any], env: dict[str, str] | None = None, **variables: Any) -> Run:
-        inventory = {"all": {"hosts": {guests(guest): {}}, "vars": {**CONNECTION, **variables}}}
+        inventory = {"all": {"hosts": {guests(guest): {}}, "vars": {**CONNECTION, **guests.variables, **variables}}}
         return run_tasks(tasks, inventory=inventory, hosts="all", env=env)
 
     return run
@@ -154,6 +240,31 @@ def test_quoting(play: Any) -> None:
 def test_the_user_in_the_guest(play: Any) -> None:
     assert the(play("small", raw("id -un")))["stdout"].strip() == "root"
     assert the(play("small", raw("id -un"), ansible_user="app"))["stdout"].strip() == "app"
+    unknown = the(play("small", raw("id -un"), ansible_user="kt-nobody"))
+    assert unknown.unreachable and "kt-nobody" in unknown.msg, unknown.msg
+
+
+def test_the_users_groups_and_home(play: Any, guests: Guests) -> None:
+    """All of them, and what the shell of a login would have."""
+    guests.run("python", "groupadd --force kt-more && usermod --append --groups kt-more kt")
+    result = the(play("python", raw('id -Gn; echo "$HOME"; command -v chpasswd'), ansible_user="kt"))
+    assert result["stdout"].split() == ["kt", "kt-more", "/home/kt", "/usr/sbin/chpasswd"]
+
+
+@pytest.mark.parametrize("guests", ["lxc"], indirect=True)
+def test_nothing_of_the_hosts_environment_is_in_an_lxc_guest(play: Any, guests: Guests) -> None:
+    result = the(play("small", raw("env; pwd"), env={"KT_SECRET": PASSWORD, "HOME": os.environ["HOME"]}))
+    names = {line.partition("=")[0] for line in result["stdout"].split() if "=" in line}
+    assert names <= {"PATH", "HOME", "container", "PWD", "SHLVL", "OLDPWD", "TERM", "_"}, names
+    assert "HOME=/root" in result["stdout"].split()
+    assert result["stdout"].split()[-1] == "/root"
+
+
+def test_output_byte_for_byte(play: Any) -> None:
+    """No terminal in between that would turn line ends or mix the two streams."""
+    result = the(play("small", raw(r"printf 'a\nb\r\n\033[0m'; printf 'e\n' >&2")))
+    assert result["stdout"] == "a\nb\r\n\x1b[0m"
+    assert result["stderr"].replace("\r\n", "\n").endswith("e\n")
 
 
 @pytest.mark.parametrize("pipelining", ["0", "1"])
@@ -168,9 +279,13 @@ def test_becoming_root_with_a_password(play: Any, pipelining: str) -> None:
     """The prompt is answered by Ansible's own connection underneath."""
     become = {"become": True, "become_method": "ansible.builtin.su", "become_user": "root"}
     env = {"ANSIBLE_PIPELINING": pipelining, "ANSIBLE_TIMEOUT": "20"}
-    result = the(play("python", {"ansible.builtin.command": "id -un", **become}, env=env, ansible_user="kt", ansible_become_password=PASSWORD))
+    tasks = [{"ansible.builtin.command": "id -un", **become}, {**raw(r"id -un; printf 'a\nb'; echo e >&2"), **become}]
+    result, plain = play("python", *tasks, env=env, ansible_user="kt", ansible_become_password=PASSWORD).results
     assert (result.json.get("stdout"), result.failed) == ("root", False), result.json
     assert PASSWORD not in result.stdout + result.stderr
+    # The terminal on which the password is asked for is none in the guest: line ends stay, and so do the two streams apart.
+    assert plain["stdout"] == "root\na\nb", plain.json
+    assert "e\n" in plain["stderr"], plain.json
 
 
 def test_a_wrong_password_is_said(play: Any) -> None:
@@ -181,21 +296,31 @@ def test_a_wrong_password_is_said(play: Any) -> None:
     assert "wrong-word" not in result.stdout + result.stderr
 
 
-@pytest.mark.parametrize(
-    ("guest", "variables", "why"),
-    [
+NOWHERE = {"ansible_guest_host_connection": "ssh", "ansible_guest_host_address": "127.0.0.1", "ansible_guest_host_port": 1}
+NO_WAY: dict[str, list[tuple[str, dict[str, Any], str]]] = {
+    "docker": [
         ("stopped", {}, "stopped on this machine: it is created. Start it"),
-        ("frozen", {}, "frozen on this machine: it is paused. Start it"),
-        ("nobody", {}, "nobody.* See that the guest exists"),
-        ("bare", {}, "bare on this machine: no shell can be run in it"),
         ("small", {"ansible_guest_docker_command": "/nowhere/docker"}, "/nowhere/docker.*See that .* the host has the docker command"),
         ("small", {"ansible_guest_docker_host": "unix:///nowhere.sock"}, "unix:///nowhere.sock.*its engine runs"),
-        (
-            "small",
-            {"ansible_guest_host_connection": "ssh", "ansible_guest_host_address": "127.0.0.1", "ansible_guest_host_port": 1},
-            "small on 127.0.0.1: .*Connection refused",
-        ),
     ],
+    "lxc": [
+        ("stopped", {}, "stopped on this machine: it is stopped. Start it"),
+        ("small", {"ansible_guest_lxc_path": "/nowhere"}, "small on this machine: .*doesn't exist.*ansible_guest_lxc_path"),
+    ],
+    "both": [
+        ("frozen", {}, "frozen on this machine: it is (paused|frozen). Start it"),
+        ("nobody", {}, "nobody.* See that the guest exists"),
+        ("bare", {}, "bare on this machine: no shell can be run in it"),
+        ("small", NOWHERE, "small on 127.0.0.1: .*Connection refused"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("guests", "guest", "variables", "why"),
+    [(backend, *case) for backend in ("docker", "lxc") for case in NO_WAY[backend] + NO_WAY["both"]],
+    indirect=["guests"],
+    ids=str,
 )
 def test_no_way_to_the_guest(play: Any, guests: Guests, guest: str, variables: dict[str, Any], why: str) -> None:
     result = the(play(guest, raw("true"), **variables))
@@ -204,12 +329,12 @@ def test_no_way_to_the_guest(play: Any, guests: Guests, guest: str, variables: d
     assert guests(guest) in result.msg
 
 
-def test_a_guest_that_stops_under_a_command(play: Any, guests: Guests, base_image: str) -> None:
-    guests.create("dying", base_image)
+def test_a_guest_that_stops_under_a_command(play: Any, guests: Guests) -> None:
+    guests.create("dying")
     killed, after = play("dying", raw("kill -TERM 1; sleep 20"), raw("true")).results
     # The engine may not have noticed yet when the command is gone; then it is the command that failed.
     assert killed.failed
-    assert after.unreachable and "it is exited" in after.msg
+    assert after.unreachable and f"it is {guests.stopped}" in after.msg
 
 
 def test_a_file_for_a_guest_that_is_down(play: Any, tmp_path: Path) -> None:

@@ -27,9 +27,17 @@ CONNECT_TIMEOUT = 4
 #: Under any load, what a run may take more than another that does the same.
 SLACK = 10
 
-ENGINE = ("docker.io",)
+ENGINES = ("docker.io", "lxc")
 GUEST_USER = "app"
 CONTAINER = "kraal.virt.docker_container"
+
+#: Makes a container of the archive on its standard input.
+MAIL = """mkdir --parents /var/lib/lxc/mail/rootfs && tar --extract --directory /var/lib/lxc/mail/rootfs && cat > /var/lib/lxc/mail/config << END
+lxc.uts.name = mail
+lxc.rootfs.path = dir:/var/lib/lxc/mail/rootfs
+lxc.init.cmd = /bin/kt-guest
+lxc.net.0.type = empty
+END"""
 
 #: The plugin without modules, which would need a Python in the guest: moves a file to a guest and back.
 MOVE = """
@@ -48,14 +56,15 @@ connection.close()
 
 @pytest.fixture(scope="module")
 def hosts(lab: Lab) -> Iterator[list[LabHost]]:
-    """Three hosts with an engine. The first two have a guest `web` each, the first one `db` too."""
-    image = HostImage("bookworm", packages=ENGINE)
+    """Three hosts with Docker and LXC. The first two have a guest `web` each, the first one `db` too, and the second one `mail` of LXC, which is stopped."""
+    image = HostImage("bookworm", packages=ENGINES)
     machines = lab.up(image, image, image)
     for number, host in enumerate(machines):
         load = "docker import --change 'CMD [\"/bin/kt-guest\"]' --change 'ENV PATH=/bin' - kt:1"
         subprocess.run([*host.ssh_args, load], input=root_tar(host.name), check=True)
         for name in ("web", "db")[: 2 - number]:
             lab.run(host, ["docker", "run", "--detach", "--name", name, "--network", "none", "--label", f"role={name}", "kt:1"])
+    subprocess.run([*machines[1].ssh_args, MAIL], input=root_tar("mail"), check=True)
     yield machines
 
 
@@ -114,17 +123,49 @@ def test_the_guests_user_is_not_the_hosts(source: Any, hosts: list[LabHost]) -> 
     assert run.results[0]["stdout"].strip() == GUEST_USER, run.output
 
 
+@pytest.fixture
+def mail(lab: Lab, hosts: list[LabHost]) -> Iterator[LabHost]:
+    """The host of the LXC guest, which runs meanwhile."""
+    lab.run(hosts[1], ["lxc-start", "--name", "mail"])
+    yield hosts[1]
+    lab.run(hosts[1], ["lxc-stop", "--name", "mail", "--kill"])
+
+
+def test_an_lxc_guest_on_another_host(source: Any, mail: LabHost, lab: Lab, tmp_path: Path) -> None:
+    """Found beside those of Docker and entered as they are: codes, words, users, and files byte for byte."""
+    inventory = source()
+    assert members(inventory, "lxc") == ["mail"]
+    for code in (0, 1, 126, 127, 254, 255):
+        (result,) = run_adhoc("lxc", "ansible.builtin.raw", f"cat /etc/kt-release; echo why >&2; exit {code}", inventory=inventory).results
+        assert (result["rc"], result["stdout"].strip(), result.unreachable) == (code, "mail", False)
+        assert result["stderr"].replace(f"Shared connection to {mail.address} closed.", "").strip() == "why"
+    run = run_adhoc("lxc", "ansible.builtin.raw", "id -un; echo $HOME", inventory=inventory, options=["--user", GUEST_USER])
+    assert run.results[0]["stdout"].split() == [GUEST_USER, f"/home/{GUEST_USER}"], run.output
+    move("mail", mail, tmp_path, backend="lxc")
+    lab.run(mail, ["lxc-freeze", "--name", "mail"])
+    try:
+        (result,) = run_adhoc("lxc", "ansible.builtin.raw", "true", inventory=source(states=["paused"])).results
+        assert result.unreachable and f"lxc guest mail on {mail.address}: it is frozen" in result.msg
+    finally:
+        lab.run(mail, ["lxc-unfreeze", "--name", "mail"])
+
+
 def test_files_over_ssh(hosts: list[LabHost], tmp_path: Path) -> None:
-    host = hosts[0]
+    move("db", hosts[0], tmp_path)
+
+
+def move(guest: str, host: LabHost, tmp_path: Path, **more: str) -> None:
+    """A file to a guest and back."""
     content = os.urandom(5_000_000)
     (tmp_path / "sent").write_bytes(content)
     options = {
-        "guest": "db",
+        "guest": guest,
         "host_connection": "ssh",
         "host_address": host.address,
         "host_user": "root",
         "host_private_key_file": str(host.key),
         "host_ssh_args": host.inventory["ansible_ssh_common_args"],
+        **more,
     }
     argv = [sys.executable, "-c", MOVE, json.dumps(options), str(tmp_path / "sent"), "/data/a b", str(tmp_path / "back")]
     subprocess.run(argv, check=True, env=environment({"ANSIBLE_HOME": str(tmp_path / "home")}))

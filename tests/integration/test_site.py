@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,11 @@ import pytest
 import yaml
 
 from tests.support.ansible_runner import run_adhoc, run_inventory, run_playbook
+from tests.support.images import BUSYBOX
 from tests.support.paths import ROOT, SYSTEM_PYTHON
+
+#: Addresses on this machine's bridge for LXC guests, outside of what DHCP and the example give away.
+NETWORKS = {number: {"name": "eth0", "link": "lxcbr0", "ipv4_address": f"10.0.3.{40 + number}/24", "ipv4_gateway": "10.0.3.1"} for number in (1, 2)}
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +36,13 @@ def inventory(tmp_path_factory: pytest.TempPathFactory, prefix: str, docker_api:
     variables["fleet_name"] = f"{prefix}site"
     variables["fleet_base_images"][0]["image"] = image
     variables["fleet_networks"] = [{"name": f"{prefix}site", "subnets": ["198.19.250.0/24"]}]
-    variables["fleet_defaults"].update(image=image, networks=[f"{prefix}site"], restart_policy="no", stop_timeout=1)
+    variables["fleet_defaults"]["docker"].update(image=image, networks=[f"{prefix}site"], restart_policy="no", stop_timeout=1)
+    lxc_path = tmp_path_factory.mktemp("site") / "lxc"
+    variables["fleet_defaults"]["lxc"].update(lxc_path=str(lxc_path))
     variables["fleet_guests"] = [
         {"name": f"{prefix}web-{{i}}", "count": 2, "labels": {"role": "web"}},
         {"name": f"{prefix}db-{{i}}", "count": 2, "labels": {"role": "db"}, "cpus": 0.5},
+        *({"name": f"{prefix}mail-{number}", "backend": "lxc", "labels": {"role": "mail"}, "networks": [network]} for number, network in NETWORKS.items()),
     ]
     (folder / "group_vars" / "virt_hosts.yml").write_text(yaml.safe_dump(variables), encoding="utf-8")
     yield folder
@@ -45,8 +54,8 @@ def failures(run: Any) -> dict[str, int]:
     return {host: stats["failures"] + stats["unreachable"] for host, stats in run.stats.items()}
 
 
-def guests(prefix: str) -> list[str]:
-    return [f"{prefix}{name}-{number}" for name in ("db", "web") for number in (1, 2)]
+def guests(prefix: str, *roles: str) -> list[str]:
+    return [f"{prefix}{role}-{number}" for role in roles or ("db", "mail", "web") for number in (1, 2)]
 
 
 def test_site_makes_the_fleet_and_configures_inside_it(inventory: Path, prefix: str) -> None:
@@ -72,7 +81,8 @@ def test_check_agrees(inventory: Path) -> None:
 
 def test_the_inventory_has_the_guests_in_their_groups(inventory: Path, prefix: str) -> None:
     listed = yaml.safe_load(run_inventory(inventory, "--list").stdout)
-    assert sorted(listed["docker"]["hosts"]) == guests(prefix)
+    assert sorted(listed["docker"]["hosts"]) == guests(prefix, "db", "web")
+    assert sorted(listed["lxc"]["hosts"]) == guests(prefix, "mail")
     assert sorted(listed["label_role_web"]["hosts"]) == [f"{prefix}web-1", f"{prefix}web-2"]
     assert sorted(listed["label_role_db"]["hosts"]) == [f"{prefix}db-1", f"{prefix}db-2"]
     variables = listed["_meta"]["hostvars"][f"{prefix}db-1"]
@@ -83,12 +93,25 @@ def test_the_inventory_has_the_guests_in_their_groups(inventory: Path, prefix: s
 
 
 def test_every_guest_answers_a_ping(inventory: Path, prefix: str) -> None:
-    run = run_adhoc("docker", "ansible.builtin.ping", inventory=inventory)
+    run = run_adhoc("docker:lxc", "ansible.builtin.ping", inventory=inventory)
     assert run.rc == 0, run.output
-    assert run.stdout.count('"ping": "pong"') == 4, run.output
+    assert run.stdout.count('"ping": "pong"') == 6, run.output
+
+
+def test_an_lxc_guest_and_its_host_reach_each_other(inventory: Path, prefix: str) -> None:
+    """By the bridge that prepare made, without a word on it in the guest."""
+    listed = yaml.safe_load(run_inventory(inventory, "--list").stdout)["_meta"]["hostvars"][f"{prefix}mail-1"]
+    assert "10.0.3.41" in str(listed["kraal_guest"]["addresses"])
+    assert subprocess.run([BUSYBOX, "ping", "-c", "1", "-W", "5", "10.0.3.41"], check=False, capture_output=True).returncode == 0
+    # The bridge's name server answers from there.
+    reach = "import socket; print(socket.create_connection(('10.0.3.1', 53), 5).getpeername()[0])"
+    (result,) = run_adhoc(f"{prefix}mail-1", "ansible.builtin.command", json.dumps({"argv": ["/usr/bin/python3", "-c", reach]}), inventory=inventory).results
+    assert result["stdout"] == "10.0.3.1", result.json
 
 
 def test_what_configure_wrote_is_in_the_guest(inventory: Path, prefix: str, docker_api: docker.APIClient) -> None:
+    (said,) = run_adhoc(f"{prefix}mail-1", "ansible.builtin.command", "cat /etc/motd", inventory=inventory).results
+    assert said["stdout"] == f"{prefix}mail-1 runs on localhost, made by kraal.virt"
     made = docker_api.exec_create(f"{prefix}web-1", ["cat", "/etc/motd"])
     assert docker_api.exec_start(made["Id"]) == f"{prefix}web-1 runs on localhost, made by kraal.virt\n".encode()
 
@@ -106,6 +129,7 @@ def test_teardown_takes_all_away(inventory: Path, prefix: str, docker_api: docke
     assert run.rc == 0, run.output
     assert not [name for found in docker_api.containers(all=True) for name in found["Names"] if name[1:] in guests(prefix)]
     assert f"{prefix}site" not in [network["Name"] for network in docker_api.networks()]
+    assert not [line for line in Path("/proc/net/unix").read_text(encoding="utf-8").splitlines() if any(f"/{name}/command" in line for name in guests(prefix))]
     again = run_playbook("kraal.virt.teardown", inventory)
     assert (again.rc, again.changed) == (0, 0), again.output
 

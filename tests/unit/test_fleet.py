@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from ansible_collections.kraal.virt.plugins.module_utils import fleet
-from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError, KraalError, NotInstalled
 from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption, Step
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Outcome
 
@@ -49,6 +51,19 @@ def test_a_guest_wins_over_the_defaults_and_mappings_are_merged_key_by_key() -> 
 
 def test_a_null_takes_a_default_away_at_any_depth() -> None:
     assert fleet.merge({"memory": "1GiB", "env": {"A": "1", "B": "2"}}, {"memory": None, "env": {"A": None}}) == {"env": {"B": "2"}}
+
+
+def test_defaults_of_one_backend_are_for_its_guests_and_win() -> None:
+    defaults = {"backend": "docker", "memory": "1GiB", "labels": {"a": "1"}, "docker": {"init": True, "labels": {"b": "2"}}, "lxc": {"memory": "2GiB"}}
+    docker = {"backend": "docker", "memory": "1GiB", "labels": {"a": "1", "b": "2"}, "init": True, "name": "web"}
+    assert list(fleet.expanded({"name": "web"}, defaults)) == [docker]
+    lxc = {"backend": "lxc", "memory": "2GiB", "labels": {"a": "1"}, "name": "db"}
+    assert list(fleet.expanded({"name": "db", "backend": "lxc"}, defaults)) == [lxc]
+    assert list(fleet.expanded({"name": "db", "backend": "lxc", "memory": None}, defaults)) == [{"backend": "lxc", "labels": {"a": "1"}, "name": "db"}]
+
+
+def test_defaults_of_a_backend_that_are_no_mapping() -> None:
+    assert "defaults[docker]" in said({**DOCKER, "name": "web"}, defaults={"docker": "web"})
 
 
 @given(mappings)
@@ -205,3 +220,20 @@ def test_the_summary_does_not_hide_behind_a_page() -> None:
     failed = [outcome(name, error=KraalError(f"is broken at {name}", guest=name)) for name in "abcdefg"]
     summary = fleet.summary_of(failed)
     assert summary.startswith("7 of 7 guests failed: a: is broken at a; b: is broken at b; ") and summary.endswith("e: is broken at e; and 2 other errors.")
+
+
+# Backends that the list does not name
+
+
+@pytest.mark.parametrize(("error", "warned"), [(NotInstalled, []), (BackendError, ["prune: guests of lxc were not looked for: it is broken"])])
+def test_a_backend_that_is_not_there_has_no_guests_to_prune(monkeypatch: pytest.MonkeyPatch, error: type[KraalError], warned: list[str]) -> None:
+    def connect(parameters: Mapping[str, Any]) -> Any:
+        raise error("it is broken")
+
+    real = fleet.backend("lxc")
+    monkeypatch.setattr(fleet, "backend", lambda name: replace(real, connect=connect))
+    warnings: list[str] = []
+    assert fleet._nameless("lxc", fleet.Fleet(defaults={"backend": "docker"}), warnings) == []
+    assert warnings == warned
+    with pytest.raises(KraalError, match="it is broken"):
+        fleet._nameless("lxc", fleet.Fleet(defaults={"backend": "lxc"}), warnings)

@@ -208,6 +208,7 @@ def checksum_of(path: str) -> str:
 
 def _described(path: str) -> str:
     """The checksum in the description that base_image leaves beside its archives, where it is this archive's."""
+    path = os.path.realpath(path)  # the role fleet gives an archive a second name that stays
     try:
         with open(os.path.splitext(path)[0] + ".json", encoding="utf-8") as file:
             described = json.load(file)
