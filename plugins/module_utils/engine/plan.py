@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -67,6 +67,26 @@ class Step:
             "after": self.after,
             "disruption": self.disruption.label,
         }
+
+
+#: What brings a guest from one power state to another, where each action leads, and what it costs.
+_POWER = {
+    ("stopped", "running"): ("start",),
+    ("stopped", "paused"): ("start", "pause"),
+    ("running", "paused"): ("pause",),
+    ("paused", "running"): ("resume",),
+    ("running", "stopped"): ("stop",),
+    ("paused", "stopped"): ("stop",),
+}
+_REACHES = {"start": "running", "pause": "paused", "resume": "running", "stop": "stopped"}
+_COST = {"start": Disruption.NONE, "resume": Disruption.NONE, "pause": Disruption.LIVE, "stop": Disruption.RESTART}
+
+
+def power(name: str, now: str, target: str) -> Iterator[Step]:
+    """The steps from one power state to another; none where they are the same."""
+    for action in _POWER.get((now, target), ()):
+        yield Step(name, action, "state", now, _REACHES[action], _COST[action])
+        now = _REACHES[action]
 
 
 def keys_of(step: Step) -> list[str]:

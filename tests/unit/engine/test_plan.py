@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import Refused
-from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import STATE_ACTIONS, Disruption, Step, diff_of, keys_of, permitted
+from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import STATE_ACTIONS, Disruption, Step, diff_of, keys_of, permitted, power
 
 NONE, LIVE, RESTART, RECREATE, DESTROY = Disruption
 
@@ -103,3 +103,13 @@ def test_what_is_created_was_nothing_before() -> None:
 
 def test_what_is_removed_is_nothing_after() -> None:
     assert diff_of([STOP, REMOVE]) == {"before": {"state": "running", "image": "x"}, "after": {}}
+
+
+def test_the_way_from_one_power_state_to_another() -> None:
+    steps = list(power("a", "stopped", "paused"))
+    assert [(step.action, step.before, step.after, step.disruption) for step in steps] == [
+        ("start", "stopped", "running", Disruption.NONE),
+        ("pause", "running", "paused", Disruption.LIVE),
+    ]
+    assert [step.disruption for step in power("a", "paused", "stopped")] == [Disruption.RESTART]
+    assert list(power("a", "running", "running")) == []

@@ -11,24 +11,13 @@ from typing import Any
 
 from ...engine.compare import Difference, compared
 from ...engine.errors import BackendError, InvalidOption, Refused
-from ...engine.plan import Disruption, Step
+from ...engine.plan import Disruption, Step, power
 from ...engine.spec import Spec
 from .container_kinds import read_mounts
 from .container_limits import check_memory
 from .container_observe import NEW, STORAGE, Claim, Container, Seen, claims_of, owner_of, state_of
 from .container_options import CONTAINERS, ContainerOption
 from .references import Reference
-
-_POWER = {
-    ("stopped", "running"): ("start",),
-    ("stopped", "paused"): ("start", "pause"),
-    ("running", "paused"): ("pause",),
-    ("paused", "running"): ("resume",),
-    ("running", "stopped"): ("stop",),
-    ("paused", "stopped"): ("stop",),
-}
-_REACHES = {"start": "running", "pause": "paused", "resume": "running", "stop": "stopped"}
-_COST = {"start": Disruption.NONE, "resume": Disruption.NONE, "pause": Disruption.LIVE, "stop": Disruption.RESTART}
 
 
 def plan(want: Spec, seen: Seen) -> list[Step]:
@@ -186,7 +175,7 @@ def _creation(want: Spec, seen: Seen) -> Iterator[Step]:
     if target != "stopped":
         _check_ports(want, seen, want.values.get("ports") or {})
     yield Step(want.name, "create", "", None, {**_shown_creation(want), "state": "stopped"})
-    yield from _power(want.name, "stopped", target)
+    yield from power(want.name, "stopped", target)
 
 
 def _changes(want: Spec, seen: Seen, have: Container, before: str) -> Iterator[Step]:
@@ -216,7 +205,7 @@ def _changes(want: Spec, seen: Seen, have: Container, before: str) -> Iterator[S
             "state: it was made to be removed as soon as it stops (docker run --rm), and cannot be stopped and kept",
             remedy="Use state=absent to remove it, and then make it anew",
         )
-    yield from _power(want.name, now, target)
+    yield from power(want.name, now, target)
 
 
 def _cost(difference: Difference, have: Container) -> Disruption:
@@ -240,12 +229,6 @@ def _set(name: str, limits: Sequence[Difference]) -> Step:
         return Step(name, "set", key, before.get(key), value, Disruption.LIVE)
     # One request changes them all: memory and swap, say, depend on each other.
     return Step(name, "set", "", before, after, Disruption.LIVE)
-
-
-def _power(name: str, now: str, target: str) -> Iterator[Step]:
-    for action in _POWER.get((now, target), ()):
-        yield Step(name, action, "state", now, _REACHES[action], _COST[action])
-        now = _REACHES[action]
 
 
 def _removal(want: Spec, seen: Seen) -> Iterator[Step]:

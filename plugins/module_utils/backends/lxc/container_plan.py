@@ -12,23 +12,12 @@ from typing import Any
 
 from ...engine.compare import Difference
 from ...engine.errors import InvalidOption, Refused
-from ...engine.plan import Disruption, Step
+from ...engine.plan import Disruption, Step, power
 from ...engine.spec import Spec
 from .container_limits import LIMITS, Groups, check_memory
 from .container_observe import OLD, Seen, image_of, pending_words
 from .container_options import Container, storage_of
 from .container_target import differences, shown_creation
-
-_POWER = {
-    ("stopped", "running"): ("start",),
-    ("stopped", "paused"): ("start", "pause"),
-    ("running", "paused"): ("pause",),
-    ("paused", "running"): ("resume",),
-    ("running", "stopped"): ("stop",),
-    ("paused", "stopped"): ("stop",),
-}
-_REACHES = {"start": "running", "pause": "paused", "resume": "running", "stop": "stopped"}
-_COST = {"start": Disruption.NONE, "resume": Disruption.NONE, "pause": Disruption.LIVE, "stop": Disruption.RESTART}
 
 
 def plan(want: Spec, seen: Seen) -> list[Step]:
@@ -80,7 +69,7 @@ def _creation(want: Spec, seen: Seen) -> Iterator[Step]:
     check_memory(want.values, {})
     target = "stopped" if want.state == "present" else want.state
     yield Step(want.name, "create", "", None, {**shown_creation(want), "state": "stopped"})
-    yield from _power(want.name, "stopped", target)
+    yield from power(want.name, "stopped", target)
 
 
 def _check_source(clone: dict[str, Any], want: Spec, seen: Seen) -> None:
@@ -107,7 +96,7 @@ def _changes(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
     if pending and target != "stopped":
         # Written down already: whether it is brought into effect now is the user's to allow.
         yield Step(want.name, "restart", "pending_restart", pending, [], Disruption.RESTART)
-    yield from _power(want.name, now, target)
+    yield from power(want.name, now, target)
 
 
 def _anew(want: Spec, have: Container, found: Sequence[Difference], dear: Sequence[Difference], target: str) -> Iterator[Step]:
@@ -139,12 +128,6 @@ def _set(name: str, found: Sequence[Difference], have: Container) -> Step:
         return Step(name, "set", key, before.get(key), after.get(key), cost)
     # One replacement of the file brings them all.
     return Step(name, "set", "", before, after, cost)
-
-
-def _power(name: str, now: str, target: str) -> Iterator[Step]:
-    for action in _POWER.get((now, target), ()):
-        yield Step(name, action, "state", now, _REACHES[action], _COST[action])
-        now = _REACHES[action]
 
 
 def _removal(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
