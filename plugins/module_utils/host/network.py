@@ -125,13 +125,13 @@ def manager_of(host: Host, name: str) -> tuple[str, str]:
             return "NetworkManager", "nmcli: %s is %s by %s" % (name, state, connection or "no connection")
     index = host.word("/sys/class/net/%s/ifindex" % name)
     link = host.text("/run/systemd/netif/links/" + index) if index else None
-    state = re.search(r"^ADMIN_STATE=(\S+)$", link or "", re.MULTILINE)
-    if state and state[1] in ("configured", "configuring", "pending", "failed"):
-        file = re.search(r"^NETWORK_FILE=(\S+)$", link or "", re.MULTILINE)
-        by = file[1] if file else "no file"
+    admin = re.search(r"^ADMIN_STATE=(\S+)$", link or "", re.MULTILINE)
+    if admin and admin[1] in ("configured", "configuring", "pending", "failed"):
+        told = re.search(r"^NETWORK_FILE=(\S+)$", link or "", re.MULTILINE)
+        by = told[1] if told else "no file"
         if re.search(r"/\d+-netplan-[^/]*$", by):
             return "netplan", "systemd-networkd works by its file %s" % by
-        return "systemd-networkd", "systemd-networkd: %s is %s by %s" % (name, state[1], by)
+        return "systemd-networkd", "systemd-networkd: %s is %s by %s" % (name, admin[1], by)
     for file in ["/etc/network/interfaces", *("/etc/network/interfaces.d/" + entry for entry in host.names("/etc/network/interfaces.d"))]:
         if re.search(r"^\s*iface\s+%s\s" % re.escape(name), host.text(file) or "", re.MULTILINE):
             return "ifupdown", "%s describes it" % file
