@@ -129,6 +129,8 @@ def cpu_module(found: Found) -> str:
 def _device_text(device: Found) -> str:
     if not device["present"]:
         return "no /dev/kvm" + (", though the kernel offers it (/sys/class/misc/kvm)" if device["offered"] else "")
+    if device["kind"] != "character":
+        return "what is at /dev/kvm is no character device"
     node = "/dev/kvm is a %s device %d:%d" % (device["kind"], device["major"], device["minor"])
     return node + (" and opens" if device["opens"] else " and does not open: %s" % device["error"])
 

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The network and the storage pool that guests are put into.
 
-`address`: whether the network's address is one, and with `--fresh` whether the host's routes leave room for it; needs no libvirt. `make`: makes, starts and autostarts
-both; with `--check` says what it would do. Prints one JSON object: `error`, and for `make` also `done`.
+`address`: whether the network's address is one, and with `--fresh` whether the host's routes leave room for it; needs no libvirt.
+`make`: makes, starts and autostarts both; with `--check` says what it would do. Prints one JSON object: `error`, and for `make` also `done`.
 """
 
 from __future__ import annotations
@@ -131,7 +131,9 @@ class Setup:
                 return
             found = self.connection.networkDefineXML(network_xml(name, address))
         elif not found.isPersistent():
-            raise Refused(f"the network {name} runs, but has no definition that outlives it. End it (virsh net-destroy {name}), or name another kvm_host_network.")
+            raise Refused(
+                f"the network {name} runs, but has no definition that outlives it. End it (virsh net-destroy {name}), or name another kvm_host_network."
+            )
         has = address_of(found.XMLDesc(0))
         if asked and has is not None and has != address:
             if found.isActive():
@@ -161,7 +163,9 @@ class Setup:
             # For a directory it makes the directory, and is content when there is one.
             found.build(0)
         elif not found.isPersistent():
-            raise Refused(f"the storage pool {name} runs, but has no definition that outlives it. End it (virsh pool-destroy {name}), or name another kvm_host_pool.")
+            raise Refused(
+                f"the storage pool {name} runs, but has no definition that outlives it. End it (virsh pool-destroy {name}), or name another kvm_host_pool."
+            )
         has = ET.fromstring(found.XMLDesc(0)).findtext("target/path") or ""
         if asked and has.rstrip("/") != path.rstrip("/"):
             raise Refused(f"the storage pool {name} is in {has}, not in {path}. Name another kvm_host_pool, or take kvm_host_pool_path out.")
