@@ -8,7 +8,6 @@ The tests on the hosts build on each other in their order, as a host's days do.
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import json
 import os
@@ -20,8 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab import images, keys, machine
-from tests.lab.hosts import LABEL, Lab, LabHost
+from tests.lab.hosts import Lab, LabHost
 from tests.support.ansible_runner import Run, run_tasks
 from tests.support.paths import ROOT
 
@@ -146,37 +144,6 @@ def engine() -> tuple[str, str]:
 
 
 # Hosts
-
-
-@pytest.fixture(scope="module")
-def bare_host(lab: Lab, lab_hosts: list[LabHost], docker_api: Any) -> LabHost:
-    """A twin of the Debian 13 host whose first process is no init system, and does not even bury its dead. It goes with the lab."""
-    host = lab_hosts[1]
-    like = docker_api.inspect_container(host.name)
-    name = f"{host.name}-bare"
-    docker_api.create_volume(f"{name}-docker", labels={LABEL: lab.name})
-    # Not the other's volume, nor the directory through which it said that it is up, which is gone by now.
-    binds = [bind for bind in like["HostConfig"]["Binds"] if ":/var/lib/docker" not in bind and ":/notify" not in bind]
-    body = {
-        "Image": like["Config"]["Image"],
-        "Hostname": name,
-        "Cmd": ["sleep", "infinity"],
-        "Labels": {LABEL: lab.name},
-        "HostConfig": {**like["HostConfig"], "Binds": [f"{name}-docker:/var/lib/docker", *binds]},
-    }
-    docker_api.create_container_from_config(body, name)
-    private, public = keys.new_key()
-    twin = dataclasses.replace(host, name=name)
-    lab.copy(twin, machine.files(host.suite))
-    authorized = keys.controller_key(images.LAB / "id_ed25519")
-    lab.copy(twin, {"/etc/ssh/ssh_host_ed25519_key": private, "/root/.ssh/authorized_keys": authorized}, 0o600)
-    docker_api.start(name)
-    lab.run(twin, ["mkdir", "/run/sshd"])
-    lab.run(twin, ["/usr/sbin/sshd"])
-    address = docker_api.inspect_container(name)["NetworkSettings"]["Networks"][lab.name]["IPAddress"]
-    with host.known_hosts.open("a", encoding="utf-8") as known:
-        known.write(f"{address},{name} {public.decode()}")
-    return dataclasses.replace(twin, address=address)
 
 
 class Hosts:
