@@ -27,7 +27,7 @@ _HOST = ("sockets.py",)
 _PACKAGE = "ansible_collections.kraal.virt.plugins.module_utils"
 
 # Imports the sources that were sent with it straight from memory: nothing is written on the host.
-_BOOTSTRAP = """
+_BOOTSTRAP = '''
 import base64, importlib.abc, importlib.util, json, sys, zlib
 sources = json.loads(zlib.decompress(base64.b64decode({sources!r})))
 class Sent(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
@@ -43,7 +43,7 @@ class Sent(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 sys.meta_path.insert(0, Sent())
 from {package}.discovery import main
 main({request!r})
-"""
+'''
 
 
 def discover(backends: Collection[str] = NAMES) -> dict[str, Any]:
@@ -66,7 +66,9 @@ def payload(backends: Collection[str]) -> str:
     files = [root / "discovery.py", *root.glob("engine/*.py"), *(root / "host" / name for name in _HOST), root / "backends" / "registry.py"]
     files += [path for name in backends for path in (root / "backends" / name).glob("*.py")]
     sources = {
-        ".".join((_PACKAGE, *path.relative_to(root).with_suffix("").parts)): path.read_text(encoding="utf-8") for path in files if path.name != "__init__.py"
+        ".".join((_PACKAGE, *path.relative_to(root).with_suffix("").parts)): path.read_text(encoding="utf-8")
+        for path in files
+        if path.name != "__init__.py"
     }
     packed = base64.b64encode(zlib.compress(json.dumps(sources).encode())).decode()
     return _BOOTSTRAP.format(sources=packed, package=_PACKAGE, request=json.dumps(list(backends)))

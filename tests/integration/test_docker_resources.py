@@ -52,7 +52,9 @@ ROWS = {
         "recreate",
         same=({"enable_ipv6": False},),
     ),
-    "network options": Row(NETWORK, {"options": {"com.docker.network.driver.mtu": 1400}}, {"options": {"com.docker.network.driver.mtu": "1300"}}, "recreate"),
+    "network options": Row(
+        NETWORK, {"options": {"com.docker.network.driver.mtu": 1400}}, {"options": {"com.docker.network.driver.mtu": "1300"}}, "recreate"
+    ),
     "network labels": Row(NETWORK, {"labels": {"a": "1"}}, {"labels": {"a": "2"}}, "recreate", same=({"labels": {"a": 1}}, {})),
     "volume driver_options": Row(
         VOLUME,

@@ -338,7 +338,7 @@ def test_an_engine_that_is_not_there_is_no_warning(tmp_path: Path) -> None:
     inventory = tmp_path / "guests.yml"
     inventory.write_text(yaml.safe_dump({"plugin": "kraal.virt.guests", "hosts": [{"name": "localhost", "python": str(tmp_path / "python")}]}))
     # A mount namespace in which the socket is not.
-    (tmp_path / "python").write_text('#!/bin/sh\nexec unshare --mount -- sh -c \'mount -t tmpfs none /run && exec /usr/bin/python3 "$@"\' sh "$@"\n')
+    (tmp_path / "python").write_text("#!/bin/sh\nexec unshare --mount -- sh -c 'mount -t tmpfs none /run && exec /usr/bin/python3 \"$@\"' sh \"$@\"\n")
     (tmp_path / "python").chmod(0o755)
     run = run_inventory(inventory, "--list")
     assert hosts_of(run) == {}
@@ -346,7 +346,7 @@ def test_an_engine_that_is_not_there_is_no_warning(tmp_path: Path) -> None:
 
 
 def test_no_permission_is_a_warning_with_a_remedy(tmp_path: Path) -> None:
-    (tmp_path / "python").write_text('#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups -- /usr/bin/python3 "$@"\n')
+    (tmp_path / "python").write_text("#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups -- /usr/bin/python3 \"$@\"\n")
     (tmp_path / "python").chmod(0o755)
     inventory = tmp_path / "guests.yml"
     inventory.write_text(yaml.safe_dump({"plugin": "kraal.virt.guests", "hosts": [{"name": "localhost", "python": str(tmp_path / "python")}]}))

@@ -75,7 +75,7 @@ class HostImage:
             "--variant=minbase",
             f"--keyring={machine.KEYRING}",
             f"--include={include}",
-            f'--customize-hook=/usr/bin/python3 {shlex.quote(str(CUSTOMIZE))} "$1"',
+            f"--customize-hook=/usr/bin/python3 {shlex.quote(str(CUSTOMIZE))} \"$1\"",
             *options,
             self.suite,
         ]

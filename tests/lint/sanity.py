@@ -24,13 +24,13 @@ HOME = CACHE / "sanity"
 #: The oldest Python that modules promise, up to the newest that ansible-test may know.
 TARGETS = tuple(f"3.{minor}" for minor in range(9, 15))
 
-INSTALLER = """\
+INSTALLER = '''\
 import subprocess
 import sys
 
 wanted = [word for word in sys.argv[1:] if word not in ("--no-setuptools", "--no-wheel")]
 sys.exit(subprocess.call([{python!r}, "-m", "pip", "--python", sys.executable, "install", "--quiet", *wanted]))
-"""
+'''
 
 
 def pip_version() -> str:

@@ -29,7 +29,9 @@ from .units import (
 )
 
 HIDDEN = "(hidden)"
-SECRET_KEY = re.compile(r"pass(word|wd|phrase)|(^|_)pass(_|$)|_pwd$|secret|token|credential|(api|access|private|auth|encryption|signing)_?key", re.IGNORECASE)
+SECRET_KEY = re.compile(
+    r"pass(word|wd|phrase)|(^|_)pass(_|$)|_pwd$|secret|token|credential|(api|access|private|auth|encryption|signing)_?key", re.IGNORECASE
+)
 #: A secret inside a longer text: password=... among mount options.
 INLINE_SECRET = re.compile(r"(?P<key>(?:^|[,;\s])[a-z0-9_-]*(?:pass(?:word|wd|phrase)?|secret|token)=)(?P<value>[^,;\s]+)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -304,7 +306,10 @@ class Texts(Entries):
 
     def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
         # Two different secrets look the same when hidden; the plan has to show that something changes.
-        return [part._replace(after=HIDDEN + " (new)") if part.before == part.after == HIDDEN else part for part in super().parts(want, have, exact)]
+        return [
+            part._replace(after=HIDDEN + " (new)") if part.before == part.after == HIDDEN else part
+            for part in super().parts(want, have, exact)
+        ]
 
 
 class Records(Entries):

@@ -91,7 +91,9 @@ class _Work:
     outcome: Outcome
 
 
-def reconcile(jobs: Sequence[Job[Any]], *, check: bool, concurrency: int = 8, max_failures: int | None = None, lock_seconds: int = 300) -> list[Outcome]:
+def reconcile(
+    jobs: Sequence[Job[Any]], *, check: bool, concurrency: int = 8, max_failures: int | None = None, lock_seconds: int = 300
+) -> list[Outcome]:
     """Make it so, and say what was done: one outcome for each specification, in their order.
 
     A guest's failure is in its outcome and stops no other guest's work, until more than ``max_failures`` have failed;
@@ -160,9 +162,9 @@ def _perform(works: Sequence[_Work], concurrency: int, max_failures: int | None)
         outcome = work.outcome
         if max_failures is not None and failures > max_failures:
             outcome.changed = False
-            outcome.error = KraalError("not begun, because %d others had failed" % failures, remedy="Mend those first, or allow more with max_failures").about(
-                guest=outcome.name, backend=outcome.backend
-            )
+            outcome.error = KraalError(
+                "not begun, because %d others had failed" % failures, remedy="Mend those first, or allow more with max_failures"
+            ).about(guest=outcome.name, backend=outcome.backend)
             return
         try:
             for step in outcome.steps:

@@ -87,7 +87,9 @@ class Table:
             self.check_name(name)
             parameters = self.complete(parameters)
             values = {
-                option.name: option.kind.parse(parameters[option.name], option.name) for option in self.options if parameters.get(option.name) is not None
+                option.name: option.kind.parse(parameters[option.name], option.name)
+                for option in self.options
+                if parameters.get(option.name) is not None
             }
         except InvalidOption as error:
             error.guest = name
@@ -148,5 +150,7 @@ def check_unique(specs: Iterable[tuple[str, Spec]]) -> None:
     seen = set()
     for backend, spec in specs:
         if (backend, spec.name) in seen:
-            raise InvalidOption("name", spec.name, "is the name of two %s guests of this task" % backend, remedy="Give each guest a name of its own")
+            raise InvalidOption(
+                "name", spec.name, "is the name of two %s guests of this task" % backend, remedy="Give each guest a name of its own"
+            )
         seen.add((backend, spec.name))

@@ -52,7 +52,9 @@ def plan_of(outcome: Outcome) -> list[dict[str, Any]]:
     return [step.as_dict() for step in outcome.steps]
 
 
-def run_resource(table: Table, connect: Callable[[Mapping[str, Any]], Resource[Any]], connection: Mapping[str, Any], result: str, **rules: Any) -> None:
+def run_resource(
+    table: Table, connect: Callable[[Mapping[str, Any]], Resource[Any]], connection: Mapping[str, Any], result: str, **rules: Any
+) -> None:
     """The whole of a module for one resource: ``connect`` gets the arguments, ``result`` names the returned object."""
     module = KraalModule(argument_spec={**table.argument_spec(), **connection}, supports_check_mode=True, **rules)
     try:

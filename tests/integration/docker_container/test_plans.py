@@ -66,7 +66,9 @@ def portrait(driver: Driver) -> Any:
     config = {key: value for key, value in data["Config"].items() if key != "Hostname"}
     mounts = sorted((mount["Destination"], mount["Type"], _nameless(mount.get("Name", "")), mount["RW"]) for mount in data["Mounts"])
     host = {key: value for key, value in data["HostConfig"].items() if key not in ("Mounts", "Binds")}
-    known = {name: ((end["IPAMConfig"] or {}).get("IPv4Address"), sorted(set(end["Aliases"] or ()) - {short}), bool(end["IPAddress"])) for name, end in ends}
+    known = {
+        name: ((end["IPAMConfig"] or {}).get("IPv4Address"), sorted(set(end["Aliases"] or ()) - {short}), bool(end["IPAddress"])) for name, end in ends
+    }
     return {"containers": driver.mine(), "state": data["State"]["Status"], "config": config, "host": host, "mounts": mounts, "networks": known}
 
 

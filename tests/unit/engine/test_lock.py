@@ -91,7 +91,9 @@ def test_a_run_that_was_killed_holds_nothing(directory: Path, holder: Holder) ->
 def test_too_long_a_wait_names_the_process_and_the_guest(directory: Path, holder: Holder) -> None:
     with pytest.raises(KraalError) as caught, lock.locked(["boxes box b", "boxes box a"], seconds=1):
         pytest.fail("the lock was free")
-    assert str(caught.value) == (f"another run (process {holder.process.pid}) has held boxes box a for 1 seconds. Wait for it or end it, then run again.")
+    assert str(caught.value) == (
+        f"another run (process {holder.process.pid}) has held boxes box a for 1 seconds. Wait for it or end it, then run again."
+    )
 
 
 def test_after_a_failed_wait_nothing_is_held(directory: Path, holder: Holder) -> None:

@@ -65,10 +65,14 @@ class Engine:
         #: Whether the engine runs on this host, so that this host's ports and paths are the engine's.
         self.local = url.startswith("unix://")
 
-    def call(self, method: str, path: str, *, body: Any = None, query: Mapping[str, Any] | None = None, timeout: float | None = None) -> Any:
+    def call(
+        self, method: str, path: str, *, body: Any = None, query: Mapping[str, Any] | None = None, timeout: float | None = None
+    ) -> Any:
         """One request; the decoded answer, or None where there is none. Raises NotThere and BackendError."""
         try:
-            answer = self.client.request(method, self.base + path, json=body, params=query, timeout=self.client.timeout if timeout is None else timeout)
+            answer = self.client.request(
+                method, self.base + path, json=body, params=query, timeout=self.client.timeout if timeout is None else timeout
+            )
         except requests.exceptions.RequestException as error:
             raise BackendError("the engine at %s did not answer: %s" % (self.url, error), remedy="Look at its log, and run again") from error
         if answer.status_code >= 400:
@@ -192,7 +196,9 @@ def _unreachable(url: str, error: Exception) -> BackendError:
     """Why the engine could not be reached, from the error's text: the SDK wraps all of them in one class."""
     text = str(error)
     if "Permission denied" in text or "PermissionError" in text:
-        return BackendError("no permission on %s" % url, remedy="Run the task with become, or put the user into the group docker and log in again")
+        return BackendError(
+            "no permission on %s" % url, remedy="Run the task with become, or put the user into the group docker and log in again"
+        )
     if "FileNotFoundError" in text or "No such file" in text or "Connection refused" in text or "ConnectionRefused" in text:
         return BackendError(
             "no Docker engine answers at %s" % url,

@@ -181,7 +181,11 @@ class Containers:
 
     def _set(self, want: Spec, _step: Step, seen: Seen) -> None:
         have = self._have(want, seen)
-        limits = [each for each in container_plan.differences(want, seen, have) if isinstance(each.option, ContainerOption) and each.option.name != "networks"]
+        limits = [
+            each
+            for each in container_plan.differences(want, seen, have)
+            if isinstance(each.option, ContainerOption) and each.option.name != "networks"
+        ]
         answer = self.engine.post("/containers/%s/update" % have.id, container_body.update(want, have, limits))
         if answer.get("Warnings"):
             self._check_kept(want, have.id, answer["Warnings"])

@@ -104,7 +104,9 @@ def _read_mount(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
         flags = set(parts[2].split(",")) if len(parts) == 3 else set()
         if len(parts) not in (2, 3) or not parts[0] or flags - {"ro", "rw"}:
             raise InvalidOption(option, entry, "is not a mount", remedy=MOUNT_REMEDY)
-        fields: dict[str, Any] = {"type": "bind" if parts[0].startswith("/") else "volume", "source": parts[0], "target": parts[1], "read_only": "ro" in flags}
+        fields: dict[str, Any] = {
+            "type": "bind" if parts[0].startswith("/") else "volume", "source": parts[0], "target": parts[1], "read_only": "ro" in flags
+        }
     elif isinstance(entry, Mapping) and not set(entry) - _MOUNT_FIELDS:
         fields = dict(entry)
     else:
@@ -269,7 +271,9 @@ class _Networks(Records):
         return merged
 
 
-NETWORKS = _Networks(_read_network, lambda name, record: {"name": name, **{k: list(v) if isinstance(v, tuple) else v for k, v in record.items()}})
+NETWORKS = _Networks(
+    _read_network, lambda name, record: {"name": name, **{k: list(v) if isinstance(v, tuple) else v for k, v in record.items()}}
+)
 
 
 def read_networks(inspect: Mapping[str, Any]) -> dict[str, Any]:
@@ -320,7 +324,9 @@ class RestartPolicy(Text):
     """no, always, unless-stopped, on-failure or on-failure:5."""
 
     def __init__(self) -> None:
-        super().__init__(pattern=r"no|always|unless-stopped|on-failure(:[0-9]+)?", remedy="Write no, always, unless-stopped, on-failure or on-failure:5")
+        super().__init__(
+            pattern=r"no|always|unless-stopped|on-failure(:[0-9]+)?", remedy="Write no, always, unless-stopped, on-failure or on-failure:5"
+        )
 
     def parse(self, value: Any, option: str) -> str:
         # YAML 1.1 reads a bare no as false.
@@ -349,7 +355,9 @@ def _read_device(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     yield inside, {"host": parts[0], "permissions": "".join(sorted(parts[2] if len(parts) > 2 else "rwm"))}
 
 
-DEVICES = Records(_read_device, lambda inside, record: "%s:%s:%s" % (record["host"], inside, record["permissions"]), {"elements": "str"})
+DEVICES = Records(
+    _read_device, lambda inside, record: "%s:%s:%s" % (record["host"], inside, record["permissions"]), {"elements": "str"}
+)
 
 
 def _read_ulimit(entry: Any, option: str) -> Iterable[tuple[str, Any]]:

@@ -146,7 +146,10 @@ def _devices(value: Any) -> dict[str, Any]:
 
 
 def _encode_devices(value: Mapping[str, Any]) -> list[dict[str, str]]:
-    return [{"PathOnHost": record["host"], "PathInContainer": inside, "CgroupPermissions": record["permissions"]} for inside, record in sorted(value.items())]
+    return [
+        {"PathOnHost": record["host"], "PathInContainer": inside, "CgroupPermissions": record["permissions"]}
+        for inside, record in sorted(value.items())
+    ]
 
 
 def _ulimits(value: Any) -> dict[str, Any]:
@@ -206,13 +209,8 @@ OPTIONS: tuple[ContainerOption, ...] = (
     ContainerOption("mac_address", MAC, _mac, RECREATE, ("Config", "MacAddress")),
     _host("ports", Ports(), "PortBindings", decode=read_ports, encode=encode_ports),
     ContainerOption("mounts", MOUNTS, read_mounts, RECREATE, ("HostConfig", "Mounts")),
-    _host(
-        "tmpfs",
-        Tmpfs(),
-        "Tmpfs",
-        decode=lambda value: {key.rstrip("/") or "/": tmpfs_options(text) for key, text in (value or {}).items()},
-        encode=lambda value: {key: ",".join(words) for key, words in value.items()},
-    ),
+    _host("tmpfs", Tmpfs(), "Tmpfs", decode=lambda value: {key.rstrip("/") or "/": tmpfs_options(text) for key, text in (value or {}).items()},
+          encode=lambda value: {key: ",".join(words) for key, words in value.items()}),
     _host("network_mode", _NetworkMode(), "NetworkMode", decode=_network_mode),
     ContainerOption("networks", NETWORKS, read_networks, LIVE),
     _host("cpus", Cpus(), "NanoCpus", LIVE, _nanocpus, lambda value: int(value * 10**9), sticky=True),
@@ -228,13 +226,8 @@ OPTIONS: tuple[ContainerOption, ...] = (
     _host("dns", Sequence(), "Dns", decode=_words, encode=_list),
     _host("dns_search", Sequence(), "DnsSearch", decode=_words, encode=_list),
     _host("dns_options", Sequence(), "DnsOptions", decode=_words, encode=_list),
-    _host(
-        "extra_hosts",
-        EXTRA_HOSTS,
-        "ExtraHosts",
-        decode=lambda value: pairs(value, ":"),
-        encode=lambda value: ["%s:%s" % pair for pair in sorted(value.items())],
-    ),
+    _host("extra_hosts", EXTRA_HOSTS, "ExtraHosts", decode=lambda value: pairs(value, ":"),
+          encode=lambda value: ["%s:%s" % pair for pair in sorted(value.items())]),
     _host("cap_add", Members(Capability()), "CapAdd", decode=read_capabilities, encode=_sorted),
     _host("cap_drop", Members(Capability()), "CapDrop", decode=read_capabilities, encode=_sorted),
     _host("devices", DEVICES, "Devices", decode=_devices, encode=_encode_devices),

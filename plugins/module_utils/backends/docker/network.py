@@ -256,7 +256,9 @@ def _check(want: Spec, seen: Seen, have: Mapping[str, Any] | None) -> None:
         for taken in read_subnets(other):
             for subnet in want.values.get("subnets") or {}:
                 if ipaddress.ip_network(subnet).overlaps(ipaddress.ip_network(taken)):
-                    raise InvalidOption("subnets", subnet, "overlaps with %s of the network %s" % (taken, other["Name"]), remedy="Choose a subnet that is free")
+                    raise InvalidOption(
+                        "subnets", subnet, "overlaps with %s of the network %s" % (taken, other["Name"]), remedy="Choose a subnet that is free"
+                    )
 
 
 def _body(want: Spec, have: Mapping[str, Any]) -> dict[str, Any]:
@@ -265,7 +267,9 @@ def _body(want: Spec, have: Mapping[str, Any]) -> dict[str, Any]:
     for option in NETWORK_OPTIONS:
         if option.name in want.values:
             values[option.name] = option.kind.merge(want.values[option.name], values.get(option.name), option.name in want.purge)
-    config = [{"Subnet": subnet, **{_KEYS[name]: value for name, value in record.items()}} for subnet, record in (values.get("subnets") or {}).items()]
+    config = [
+        {"Subnet": subnet, **{_KEYS[name]: value for name, value in record.items()}} for subnet, record in (values.get("subnets") or {}).items()
+    ]
     return {
         "Name": want.name,
         "CheckDuplicate": True,

@@ -157,7 +157,7 @@ def command_of(request: Mapping[str, Any], archive: Path, hook: Path | None, sou
     return [*command, "--", request["suite"], str(archive), *([request["mirror"]] if request.get("mirror") else ["-"] if sources else [])]
 
 
-_HOOK = """#!{python}
+_HOOK = '''#!{python}
 # Runs on the host, before the root file system is packed; its path is the argument.
 import json, os, subprocess, sys
 root, asked = sys.argv[1], json.loads({asked!r})
@@ -176,7 +176,7 @@ if asked.get("ssh_authorized_keys"):
     run("chown", "-R", "--", (user or "root") + ":", home + "/.ssh")
 for words in asked.get("commands") or ():
     run(*words)
-"""
+'''
 
 
 def run_mmdebstrap(request: Mapping[str, Any], archive: Path, work: Path) -> None:

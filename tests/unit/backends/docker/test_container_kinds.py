@@ -65,7 +65,9 @@ MOUNT = st.one_of(
     st.fixed_dictionaries({"target": PATH, "source": PATH}, optional={"propagation": st.sampled_from(["rslave", "rprivate"])}),
     st.fixed_dictionaries({"target": PATH, "type": st.just("tmpfs")}, optional={"size": SIZE, "mode": st.sampled_from(["1777", "700", "0755"])}),
 )
-NETWORK = st.one_of(NAME, st.fixed_dictionaries({"name": NAME}, optional={"ipv4_address": IPV4, "ipv6_address": IPV6, "aliases": st.lists(NAME, max_size=3)}))
+NETWORK = st.one_of(
+    NAME, st.fixed_dictionaries({"name": NAME}, optional={"ipv4_address": IPV4, "ipv6_address": IPV6, "aliases": st.lists(NAME, max_size=3)})
+)
 TEST = st.one_of(st.sampled_from(["NONE", "none", "true", "test -e /tmp/x"]), st.lists(NAME, min_size=1), st.just(["CMD-SHELL", "none"]))
 
 

@@ -73,7 +73,9 @@ def test_what_is_shown_can_be_written(name: str) -> None:
 
 def like_an_inspection(body: dict[str, Any]) -> dict[str, Any]:
     """What a daemon would show of a body that it was given, as far as it shows it in the same words."""
-    networks = {name: {"IPAMConfig": end.get("IPAMConfig"), "Aliases": end.get("Aliases")} for name, end in body["NetworkingConfig"]["EndpointsConfig"].items()}
+    networks = {
+        name: {"IPAMConfig": end.get("IPAMConfig"), "Aliases": end.get("Aliases")} for name, end in body["NetworkingConfig"]["EndpointsConfig"].items()
+    }
     mounts = [
         {"Type": mount["Type"], "Destination": mount["Target"], "RW": not mount["ReadOnly"], "Name": mount.get("Source"), "Source": mount.get("Source")}
         for mount in body["HostConfig"].get("Mounts", ())
