@@ -22,6 +22,8 @@ from .engine.errors import KraalError, NotInstalled
 
 #: What stands before the document: a host's login files may print something of their own.
 MARK = "kraal.virt discovery: "
+#: What backends observe with; the rest of that room only host_info needs.
+_HOST = ("sockets.py",)
 _PACKAGE = "ansible_collections.kraal.virt.plugins.module_utils"
 
 # Imports the sources that were sent with it straight from memory: nothing is written on the host.
@@ -61,7 +63,7 @@ def discover(backends: Collection[str] = NAMES) -> dict[str, Any]:
 def payload(backends: Collection[str]) -> str:
     """A Python program for a host's own interpreter (3.9 or later) that prints what discover() finds there."""
     root = Path(__file__).parent
-    files = [root / "discovery.py", *root.glob("engine/*.py"), *root.glob("host/*.py"), root / "backends" / "registry.py"]
+    files = [root / "discovery.py", *root.glob("engine/*.py"), *(root / "host" / name for name in _HOST), root / "backends" / "registry.py"]
     files += [path for name in backends for path in (root / "backends" / name).glob("*.py")]
     sources = {
         ".".join((_PACKAGE, *path.relative_to(root).with_suffix("").parts)): path.read_text(encoding="utf-8")
