@@ -117,10 +117,17 @@ class LxcLab:
 
     def group(self, name: str, *files: str) -> list[str]:
         """What stands in a running container's control group, by the names of version 1."""
-        found = []
-        for file in files:
-            place = Path("/sys/fs/cgroup", file.partition(".")[0], f"lxc.payload.{name}", file)
-            found.append(place.read_text(encoding="ascii").strip())
+        places = self.groups(name)
+        return [(places[file.partition(".")[0]] / file).read_text(encoding="ascii").strip() for file in files]
+
+    def groups(self, name: str) -> dict[str, Path]:
+        """The control groups of a container that runs, by their controllers: below those in which this program is, or not."""
+        pid = self.pid(name)
+        lines = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines() if pid else []
+        found = {}
+        for line in lines:
+            _number, controllers, path = line.split(":", 2)
+            found.update({controller: Path("/sys/fs/cgroup", controller, path.strip("/")) for controller in controllers.split(",") if controller})
         return found
 
     def inside(self, name: str, *command: str) -> str:
@@ -181,7 +188,9 @@ def tree(root: Path) -> dict[str, Any]:
 def limits(lab: LxcLab, names: Sequence[str]) -> dict[str, str]:
     """What can be set in the control groups of these containers."""
     found = {}
-    for place in (Path("/sys/fs/cgroup", file.partition(".")[0], f"lxc.payload.{name}", file) for name in names for file in LIMITS):
-        if place.exists():
-            found[str(place)] = place.read_text(encoding="ascii")
+    for name in names:
+        places = lab.groups(name)
+        for place in (places[file.partition(".")[0]] / file for file in LIMITS if file.partition(".")[0] in places):
+            if place.exists():
+                found[str(place)] = place.read_text(encoding="ascii")
     return found

@@ -112,7 +112,7 @@ def test_a_change_by_hand_is_seen(driver: Driver) -> None:
     with driver.config.open("a", encoding="utf-8") as file:
         file.write("lxc.environment = BY=hand\n")
     assert driver.again(memory="64MiB")["guest"]["pending_restart"] == ["config[lxc.environment]"]
-    limit = Path(f"/sys/fs/cgroup/memory/lxc.payload.{driver.name}/memory.limit_in_bytes")
+    limit = driver.lab.groups(driver.name)["memory"] / "memory.limit_in_bytes"
     limit.write_text("33554432", encoding="ascii")
     done = driver.do(memory="64MiB")
     assert [(step["key"], step["before"], step["after"]) for step in done["plan"]] == [("memory", "32MiB", "64MiB")]
