@@ -100,9 +100,9 @@ class LxcLab:
         return self.root / f"base-{release}.tar"
 
     def states(self) -> dict[str, str]:
-        """The state of each container, as lxc-ls says it."""
+        """The state of each container, as lxc-ls says it; one that a killed lxc-freeze has begun to freeze will be frozen."""
         lines = run("lxc-ls", "-P", str(self.path), "-f", "-F", "NAME,STATE").splitlines()[1:]
-        return {words[0]: words[1] for words in map(str.split, lines)}
+        return {words[0]: words[1].replace("FREEZING", "FROZEN") for words in map(str.split, lines)}
 
     def pid(self, name: str) -> int:
         """The first process of a container that runs; 0 of one that does not."""
