@@ -179,7 +179,16 @@ class Containers:
         patience = want.steering.get("stop_timeout")
         patience = 30 if patience is None else int(patience)
         how = ["-k"] if patience == 0 else ["-t", str(patience)]
-        self._tool("stop", want.name, *how, seconds=patience + 60)
+        for last in (False, True):
+            try:
+                self._tool("stop", want.name, *how, seconds=patience + 60)
+                break
+            except BackendError:
+                # A monitor that is busy with what a program asked of it that died since is taken for one that is gone.
+                if self._tool("info", want.name, "-sH").strip() == "STOPPED":
+                    break
+                if last:
+                    raise
         # One that had to be killed may still be on its way, and what is not gone cannot be started.
         self._tool("wait", want.name, "-s", "STOPPED", "-t", "60", seconds=70)
 
