@@ -1,0 +1,101 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a plan for these very specifications has to know beside the domains; asked only where it matters. Reads only."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+from ...engine.errors import InvalidOption, Refused
+from ...engine.spec import Spec
+from . import vm_devices as dev
+from .client import Host, LibvirtError
+from .vm_observe import Domain, Seen, look_at_emulator, look_at_pools, look_at_users, look_at_volume, observe
+from .vm_options import BY_NAME
+from .vm_plan import changes
+from .vm_target import creation, differences, path_of_seed, set_seed, wanted, written
+from .xml import serialize
+
+
+def survey(host: Host, wants: Sequence[Spec] | None) -> Seen:
+    """The domains that are spoken of, and what their plans need."""
+    seen = observe(host, wants)
+    for want in wants or ():
+        have = _whole(seen, want)
+        if want.state == "absent":
+            if have is not None and want.steering.get("remove_storage"):
+                _about_removal(host, seen, have)
+            continue
+        if _needs_pools(want, have) and not seen.pools:
+            look_at_pools(host, seen)
+        if have is None:
+            look_at_emulator(host, seen, want.values.get("type", "auto"))
+        if "disks" in want.values or want.steering.get("source"):
+            _about_disks(host, seen, want, have)
+        _objection(host, seen, want, have)
+    return seen
+
+
+def _whole(seen: Seen, want: Spec) -> Domain | None:
+    have = seen.domains.get(want.name)
+    return None if have is None or have.making is not None else have
+
+
+def _needs_pools(want: Spec, have: Domain | None) -> bool:
+    if "cloud_init" in want.values or (have is None and want.steering.get("source")):
+        return True
+    there = BY_NAME["disks"].read(have.stored) if have else {}
+    for target, record in want.values.get("disks", {}).items():
+        if "volume" in record or target not in there or record.get("path", there[target]["path"]) != there[target]["path"]:
+            return True
+    return False
+
+
+def _about_disks(host: Host, seen: Seen, want: Spec, have: Domain | None) -> None:
+    """The volumes of disks that the domain does not have yet."""
+    there = BY_NAME["disks"].read(have.stored) if have else {}
+    try:
+        paths = {target: record.get("path", "") for target, record in wanted(want, seen, have).values.get("disks", {}).items()}
+    except InvalidOption:
+        # The plan says so too, where it belongs.
+        return
+    for target, path in paths.items():
+        if path and path != there.get(target, {}).get("path"):
+            look_at_volume(host, seen, path)
+
+
+def _about_removal(host: Host, seen: Seen, have: Domain) -> None:
+    if not seen.pools:
+        look_at_pools(host, seen)
+    if not seen.users:
+        look_at_users(host, seen)
+    for view in (have.stored, have.live):
+        for disk in dev.devices(view.root, "disk") if view else ():
+            path = dev.source_of(disk)
+            if path:
+                look_at_volume(host, seen, path)
+
+
+def _objection(host: Host, seen: Seen, want: Spec, have: Domain | None) -> None:
+    """Whether libvirt would take what the guest becomes: it can be asked for the emulator's command line of a domain that nobody defines."""
+    try:
+        full = wanted(want, seen, have)
+        if have is None:
+            root = creation(full, seen, str(uuid.uuid4()))
+        else:
+            if not changes(full, have):
+                return
+            root = written(full, have.stored, differences(full, have.stored))
+            if "cloud_init" in full.values:
+                set_seed(root, want.name, path_of_seed(full, seen))
+        text = serialize(root)
+    except (InvalidOption, Refused):
+        # The plan says so too, where it belongs.
+        return
+    try:
+        host.ask(host.conn.domainXMLToNative, "qemu-argv", text, 0)
+    except LibvirtError as error:
+        seen.objections[want.name] = error.message
