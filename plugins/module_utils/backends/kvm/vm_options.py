@@ -158,6 +158,15 @@ def same_machine(want: str, have: str | None) -> bool:
     return want == have or bool(have and want in _ALIASES and have.startswith(_ALIASES[want]))
 
 
+def _write_machine(root: Element, before: Any, after: str) -> None:
+    put(root, "os/type@machine", after)
+    if before and before.partition("-")[0] != after.partition("-")[0] or same_machine("q35", before) != (after.startswith("pc-q35") or after == "q35"):
+        # Another kind of machine has other buses: libvirt gives every device a new place.
+        drop(root, "devices/controller")
+        for device in make(root, "devices"):
+            drop(device, "address")
+
+
 def _read_firmware(view: View) -> str:
     loader = view.root.find("os/loader")
     return "uefi" if get(view.root, "os@firmware") == "efi" or (loader is not None and loader.get("type") == "pflash") else "bios"
@@ -169,11 +178,15 @@ def _write_firmware(root: Element, _before: Any, after: str) -> None:
     put(root, "os@firmware", "efi" if after == "uefi" else None)
 
 
-def _read_secure(view: View) -> bool:
+def _read_secure(view: View) -> bool | None:
+    """None: libvirt's own choice, which differs from host to host."""
+    if _read_firmware(view) == "bios":
+        return False
     feature = view.root.find("os/firmware/feature[@name='secure-boot']")
     if feature is not None:
         return feature.get("enabled") == "yes"
-    return get(view.root, "os/loader@secure") == "yes"
+    loader = get(view.root, "os/loader@secure")
+    return None if loader is None else loader == "yes"
 
 
 def _write_secure(root: Element, _before: Any, after: bool) -> None:
@@ -320,7 +333,8 @@ OPTIONS: tuple[VmOption, ...] = (
     _scalar("uuid", Text(pattern=r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", remedy="Write it like 6ba7b810-9dad-41d1-80b4-00c04fd430c8", fold=True), "uuid",
             change=RECREATE),
     _scalar("description", Text(), "description", "", NONE, False),
-    _scalar("machine", Text(pattern=r"[A-Za-z0-9._-]+", remedy="Write a machine of QEMU's, like q35 or pc"), "os/type@machine"),
+    VmOption("machine", Text(pattern=r"[A-Za-z0-9._-]+", remedy="Write a machine of QEMU's, like q35 or pc"),
+             lambda view: get(view.root, "os/type@machine"), RESTART, _write_machine),
     VmOption("cpus_max", Integer(1, 4096), lambda view: int(get(view.root, "vcpu") or 1), RESTART, _write_cpus_max),
     VmOption("cpus", Integer(1, 4096), _read_cpus, LIVE, _write_cpus),
     VmOption("cpu", FieldSet(CPU_FIELDS), lambda view: read_fields(CPU_FIELDS, view.root), RESTART, _write_cpu),

@@ -91,6 +91,9 @@ def _objection(host: Host, seen: Seen, want: Spec, have: Domain | None) -> None:
             root = written(full, have.stored, differences(full, have.stored))
             if "cloud_init" in full.values:
                 set_seed(root, want.name, path_of_seed(full, seen))
+        if any(device.get("type") == "usb" for device in dev.devices(root, "hostdev")):
+            # Which one it is, is found out at the start only, and libvirt cannot say more without it.
+            return
         text = serialize(root)
     except (InvalidOption, Refused):
         # The plan says so too, where it belongs.

@@ -121,6 +121,9 @@ def observed(want: Spec, view: View) -> dict[str, Any]:
             have = dev.rekeyed(value, have)
         elif name == "machine" and same_machine(value, have):
             have = value
+        elif name == "secure_boot" and want.values.get("firmware") == "uefi" and read(view, "firmware") == "bios":
+            # A firmware that is new brings libvirt's choice with it.
+            have = None
         elif name == "xml":
             have = overlay_seen(value.root, view.root)
         found[name] = have

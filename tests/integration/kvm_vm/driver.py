@@ -1,0 +1,98 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Drives the module kvm_vm through its promises, and looks at libvirt beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from tests.support.ansible_runner import Result
+from tests.support.libvirt_daemon import LibvirtDaemon
+from tests.support.libvirt_driver import LibvirtModule
+
+#: A guest without an operating system follows no power button.
+FORCE = {"force_stop": True, "stop_timeout": 0}
+
+
+def fill(value: Any, words: Mapping[str, str]) -> Any:
+    """The value with each <word> in it replaced."""
+    if isinstance(value, str):
+        for word, text in words.items():
+            value = value.replace(f"<{word}>", text)
+        return value
+    if isinstance(value, Mapping):
+        return {fill(key, words): fill(entry, words) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(fill(entry, words) for entry in value)
+    return value
+
+
+def actions(result: Result) -> list[str]:
+    """The actions of a plan, with their keys."""
+    return [f"{step['action']} {step['key']}".strip() for step in result["plan"]]
+
+
+@dataclass
+class Driver:
+    """One guest."""
+
+    host: LibvirtDaemon
+    module: LibvirtModule
+    name: str
+
+    def of(self, name: str) -> Driver:
+        """The same for another guest."""
+        return replace(self, name=name)
+
+    def arguments(self, **args: Any) -> dict[str, Any]:
+        return {key: value for key, value in {"name": self.name, "type": "qemu", "memory": "64MiB", **FORCE, **args}.items() if value is not ...}
+
+    def run(self, check: bool = False, **args: Any) -> Result:
+        return self.module.run(check=check, **self.arguments(**args))
+
+    def do(self, **args: Any) -> Result:
+        return self.module.do(**self.arguments(**args))
+
+    def again(self, **args: Any) -> Result:
+        return self.module.again(**self.arguments(**args))
+
+    def change(self, **args: Any) -> Result:
+        return self.module.change(**self.arguments(**args))
+
+    def refused(self, *words: str, **args: Any) -> Result:
+        return self.module.refused(*words, **self.arguments(**args))
+
+    def make(self, **args: Any) -> Result:
+        """Do it without the check before: for setting a scene."""
+        result = self.run(**args)
+        assert not result.failed, result.msg or result.stderr
+        return result
+
+    def xml(self, live: bool = False) -> ET.Element:
+        """What libvirt keeps, or what runs."""
+        return ET.fromstring(self.host.virsh("dumpxml", self.name, "--security-info", *(() if live else ("--inactive",))))
+
+    def names(self) -> list[str]:
+        return sorted(self.host.virsh("list", "--all", "--name").split())
+
+    def state(self) -> str:
+        return self.host.virsh("domstate", self.name).strip()
+
+    def volumes(self, pool: str = "default") -> list[str]:
+        self.host.virsh("pool-refresh", pool)
+        return sorted(line.split()[0] for line in self.host.virsh("vol-list", pool).splitlines()[2:] if line.strip())
+
+    def clear(self) -> None:
+        """No guest and no volume is left."""
+        for name in self.host.virsh("list", "--name").split():
+            self.host.virsh("destroy", name, check=False)
+        for name in self.names():
+            self.host.virsh("undefine", name, "--nvram", "--managed-save", "--snapshots-metadata", "--checkpoints-metadata", "--tpm", check=False)
+        for pool in ("default", "kt-pool"):
+            for path in (self.host.pools / pool).iterdir():
+                path.unlink()
+            self.host.virsh("pool-refresh", pool)
