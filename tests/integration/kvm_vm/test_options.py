@@ -15,6 +15,10 @@ from .driver import Driver, actions, fill
 from .rows import ROWS, Row
 
 
+#: What changes with an option.
+ALONG = {"memory": {"memory_max"}, "cpus": {"cpus_max"}, "graphics": {"video"}, "secure_boot": {"xml"}}
+
+
 def test_no_option_is_without_a_row() -> None:
     assert {option.name for option in VMS.options} == {row.option for row in ROWS}
 
@@ -67,7 +71,7 @@ def test_change_as_it_runs(row: Row, driver: Driver, words: Mapping[str, str]) -
     pending = changed["guest"]["pending_restart"]
     if row.running == "restart":
         assert {step["disruption"] for step in changed["plan"]} == {"none"}
-        assert pending and {key.partition("[")[0] for key in pending} <= {row.option, "memory_max", "cpus_max"}, pending
+        assert pending and {key.partition("[")[0] for key in pending} <= {row.option, *ALONG.get(row.option, ())}, pending
         checked = driver.run(check=True, state="running", **second)
         assert (checked.changed, checked["guest"]["pending_restart"]) == (False, pending)
         driver.again(state="running", **second)

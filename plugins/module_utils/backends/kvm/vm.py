@@ -25,7 +25,7 @@ from .vm_observe import Domain, Seen, guest_of, look, observe
 from .vm_options import BY_NAME, VMS, View, read_labels
 from .vm_storage import to_make
 from .vm_survey import survey
-from .vm_xml import Element, get
+from .vm_xml import Element, copied, get
 from .xml import NAMESPACE, serialize
 
 #: How long a running guest may take to follow a change that needs its help.
@@ -217,7 +217,8 @@ class Vms:
             self.host.ask(domain.setMetadata, constant("DOMAIN_METADATA_DESCRIPTION"), get(root, "description"), None, None, constant("DOMAIN_AFFECT_LIVE"))
         if "labels" in names:
             note = root.find("metadata/{%s}guest" % NAMESPACE)
-            text = serialize(note) if note is not None else None
+            # Libvirt puts the namespace in by itself.
+            text = serialize(_plain(note)) if note is not None else None
             self.host.ask(domain.setMetadata, constant("DOMAIN_METADATA_ELEMENT"), text, "kraal", NAMESPACE, constant("DOMAIN_AFFECT_LIVE"))
 
     def _live(self, want: Spec, step: Step, domain: Any, have: Domain, seed: str) -> None:
@@ -316,3 +317,11 @@ class Vms:
         for path in step.before.get("volumes", ()):
             vm_volumes.delete(self.host, path)
         self._undefine(want.name)
+
+
+def _plain(element: Element) -> Element:
+    """An element without namespaces."""
+    copy = copied(element)
+    for each in copy.iter():
+        each.tag = each.tag.rpartition("}")[2]
+    return copy

@@ -74,7 +74,6 @@ def _read_disk(entry: Any, option: str) -> tuple[str, dict[str, Any]]:
     if not _TARGET.fullmatch(target):
         raise InvalidOption(option, target, "is no name of a disk in the guest", remedy="Write target like vda, sdb or hdc")
     record = parse_fields(DISK_FIELDS, fields, where, more=("target",))
-    record.setdefault("bus", next((bus for bus, prefix in PREFIXES.items() if target.startswith(prefix)), "virtio"))
     if "volume" in record and "path" in record:
         raise InvalidOption(where, record["path"], "is given, and a volume too", remedy="Give either path, or pool and volume")
     if "volume" in record:
@@ -89,6 +88,11 @@ def _read_disk(entry: Any, option: str) -> tuple[str, dict[str, Any]]:
 DISKS = DeviceSet(DISK_FIELDS, _read_disk, "target", {"elements": "raw"})
 
 
+def bus_of(target: str) -> str:
+    """The bus of a new disk of that name, where the task names none."""
+    return next((bus for bus, prefix in PREFIXES.items() if target.startswith(prefix)), "virtio")
+
+
 def named_disks(entries: Any) -> list[Any]:
     """The entries of ``disks``, each with a target: one that has none gets the next free name of its bus."""
     filled = [{"path": entry} if isinstance(entry, str) else dict(entry) if isinstance(entry, Mapping) else entry for entry in entries]
@@ -99,7 +103,6 @@ def named_disks(entries: Any) -> list[Any]:
         bus = str(entry.get("bus") or {"cdrom": "sata", "floppy": "fdc"}.get(str(entry.get("device")), "virtio"))
         prefix = PREFIXES.get(bus, "vd")
         entry["target"] = next(name for name in (prefix + letter for letter in "abcdefghijklmnopqrstuvwxyz") if name not in taken)
-        entry["bus"] = bus
         taken.add(entry["target"])
     return filled
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...engine.errors import InvalidOption
@@ -161,6 +161,11 @@ def look(host: Host, domain: Any, state: str, autostart: bool, sizes: Mapping[st
         live = View(parse(host.ask(domain.XMLDesc, flags)), name, autostart, sizes) if state != "stopped" else None
     except NotThere:
         return None
+    if live is not None:
+        # The statistics are of what runs: another disk may be stored under the same name.
+        paths = {get(disk, "target@dev"): source_of(disk) for disk in live.root.findall("devices/disk")}
+        mine = {get(disk, "target@dev") for disk in stored.root.findall("devices/disk") if paths.get(get(disk, "target@dev")) == source_of(disk)}
+        stored = replace(stored, sizes={target: size for target, size in sizes.items() if target in mine})
     return Domain(name, state, stored, live)
 
 

@@ -237,6 +237,7 @@ class Overlay(Entries):
     """A part of a domain's XML: its values by their paths. The tree itself goes with them, for writing."""
 
     argument = {"type": "str"}
+    merges = False
 
     def parse(self, value: Any, option: str) -> dict[str, str]:
         root = read_overlay(str(value), option)

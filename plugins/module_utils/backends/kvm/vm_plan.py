@@ -103,6 +103,9 @@ def changes(want: Spec, have: Domain) -> list[Change]:
             part = warm or cold
             if part is None:
                 continue
+            if option.name == "memory" and cold is None:
+                # It has been told to the guest, which follows in its own time, if it has a driver for that.
+                continue
             hot = warm is not None and have.live is not None and _hot(option.name, key, want, have.live)
             if option.name == "disks" and _grows(want, have, key):
                 found.append(Change(option.name, part, stays, "resize"))
@@ -202,8 +205,6 @@ def pending_after(want: Spec, have: Domain, found: Sequence[Change] | None = Non
     after = replace(have.stored, root=written(want, have.stored, differences(want, have.stored)))
     done = {each.key for each in found if each.hot}
     waiting = {key for key in pending(after, have.live) if key not in done}
-    if any(each.option == "xml" for each in found):
-        waiting.update(each.key for each in found if each.option == "xml")
     if any(each.option == "cloud_init" and not each.hot for each in found):
         waiting.add("cloud_init")
     return sorted(waiting)

@@ -58,12 +58,16 @@ def _about_disks(host: Host, seen: Seen, want: Spec, have: Domain | None) -> Non
     """The volumes of disks that the domain does not have yet."""
     there = BY_NAME["disks"].read(have.stored) if have else {}
     try:
-        paths = {target: record.get("path", "") for target, record in wanted(want, seen, have).values.get("disks", {}).items()}
+        disks = wanted(want, seen, have).values.get("disks", {})
     except InvalidOption:
         # The plan says so too, where it belongs.
         return
-    for target, path in paths.items():
-        if path and path != there.get(target, {}).get("path"):
+    for target, record in disks.items():
+        now = there.get(target, {})
+        path = record.get("path", now.get("path"))
+        if path and (path != now.get("path") or ("size" in record and "size" not in now)):
+            if not seen.pools:
+                look_at_pools(host, seen)
             look_at_volume(host, seen, path)
 
 

@@ -18,7 +18,8 @@ from . import vm_devices as dev
 from .vm_observe import MAKING, Domain, Pool, Seen
 from .vm_options import BY_NAME, GUEST, OPTIONS, VMS, OverlayValues, View, VmOption, guest_note, same_machine
 from .vm_seed import TARGET, Seed, seed_path, seed_volume
-from .vm_xml import ET, Element, copied, drop, get, lay_over, make, overlay_seen, put, put_size
+from .vm_xml import ET, Element, copied, drop, get, lay_over, make, overlay_seen, overlay_values, put, put_size
+from .xml import canonical
 
 #: Empty slots for what is plugged in while a guest runs.
 SPARE_PORTS = 8
@@ -55,8 +56,13 @@ def _disks(want: Spec, seen: Seen, have: Domain | None) -> dict[str, Any]:
             record["path"] = _default_path(want, seen, target, record, pool)
         if record.get("size"):
             record["size"] = -(-record["size"] // SECTOR) * SECTOR
+            now, volume = there.get(target, {}), seen.volumes.get(record.get("path", there.get(target, {}).get("path", "")))
+            if target in there and "size" not in now and volume is not None and volume.capacity == record["size"]:
+                # The statistics of libvirt do not speak of it, and the pool says that it is as it shall be.
+                del record["size"]
         if target not in there:
             record.setdefault("device", "disk")
+            record.setdefault("bus", dev.bus_of(target))
             record.setdefault("format", _format(record, seen))
             if record["device"] == "cdrom":
                 record["read_only"] = True
@@ -259,12 +265,38 @@ def pending(stored: View, live: View) -> list[str]:
         if option.name == "cloud_init":
             continue
         before, after = read(live, option.name), read(stored, option.name)
+        if option.name == "memory" and after <= (read(live, "memory_max") or 0):
+            # The guest has been asked for it, and follows in its own time.
+            continue
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             found += [key_of(option.name, key) for key in sorted({*before, *after}) if _waits(option.name, key, before, after)]
         elif before is not None and after is not None and before != after:
             found.append(option.name)
     if seed_path(stored.root, stored.name) != seed_path(live.root, live.name):
         found.append("cloud_init")
+    return [*found, *("xml[%s]" % tag for tag in _other(stored.root, live.root))]
+
+
+#: What no option speaks of and the live XML says the same way: an overlay, or another program, may have changed it.
+_PARTS = ("features", "clock", "pm", "memtune", "blkiotune", "cputune", "numatune", "memoryBacking", "iothreads", "sysinfo", "on_poweroff", "on_reboot", "on_crash",
+          "launchSecurity", "keywrap", "{http://libvirt.org/schemas/domain/qemu/1.0}commandline")  # fmt: skip
+_DEVICES = ("input", "sound", "hub", "redirdev", "iommu", "panic", "smartcard", "memory", "vsock")
+_GIVEN = ("address", "alias", "seclabel")
+
+
+def _other(stored: Element, live: Element) -> list[str]:
+    """The names of the other elements that are stored and not in effect. What libvirt adds to a guest as it starts waits for nothing."""
+    found = []
+    for path in _PARTS:
+        for part in stored.findall(path):
+            there = live.find(path)
+            wished = overlay_values(part)
+            if there is None or any(overlay_seen(part, there).get(key) != value for key, value in wished.items()):
+                found.append(path.rpartition("}")[2])
+    for tag in _DEVICES:
+        sides = [sorted(canonical(each, _GIVEN) for each in root.findall("devices/" + tag)) for root in (stored, live)]
+        if sides[0] != sides[1]:
+            found.append(tag)
     return found
 
 
