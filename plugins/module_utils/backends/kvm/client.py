@@ -24,6 +24,7 @@ try:
     import libvirt
 except ImportError as import_error:
     LIBVIRT_IMPORT_ERROR = import_error
+    libvirt = None  # for those that import it from here; connect() fails before any of them needs it
 
 T = TypeVar("T")
 
