@@ -14,9 +14,9 @@ from typing import Any
 
 from ...engine.compare import Difference, differences
 from ...engine.errors import BackendError, InvalidOption, Refused
-from ...engine.plan import Disruption, Step
+from ...engine.plan import Disruption, Step, keys_of
 from ...engine.spec import Spec
-from .client import Host, NotThere, libvirt
+from .client import Host, NotThere
 from .network_options import ISOLATED, NETWORK_OPTIONS, NETWORKS_TABLE, TOPOLOGY, View, read_forward, read_subnets
 from .network_xml import PIECES, defined, entries, updates
 from .xml import Element, attribute, parse, serialize
@@ -68,7 +68,7 @@ class Networks:
             try:
                 active, persistent = bool(ask(network.isActive)), bool(ask(network.isPersistent))
                 live = parse(ask(network.XMLDesc, 0)) if active else None
-                config = parse(ask(network.XMLDesc, libvirt.VIR_NETWORK_XML_INACTIVE)) if persistent else copy.deepcopy(live)
+                config = parse(ask(network.XMLDesc, self.host.api.VIR_NETWORK_XML_INACTIVE)) if persistent else copy.deepcopy(live)
                 if config is not None:
                     autostart = persistent and bool(ask(network.autostart))
                     seen.networks[network.name()] = Network(network.UUIDString(), config, live, persistent, autostart)
@@ -101,8 +101,9 @@ class Networks:
             state = "active" if want.state == "active" else "inactive"
             fresh = Step(want.name, "create", "", None, self.table.shown(want))
             return [fresh, Step(want.name, "start", "state", "inactive", state)] if state == "active" else [fresh]
-        steps = self._stop(want, seen) if want.state == "inactive" and have.active else []
-        steps += self._changes(want, have, seen, ends=bool(steps))
+        stop = self._stop(want, seen) if want.state == "inactive" and have.active else []
+        # Written before it is stopped: one that is not written down would be gone.
+        steps = [*self._changes(want, have, seen, ends=bool(stop)), *stop]
         if want.state == "active" and not have.active:
             steps.append(Step(want.name, "start", "state", "inactive", "active"))
         return steps
@@ -133,10 +134,7 @@ class Networks:
 
     def _changes(self, want: Spec, have: Network, seen: Seen, ends: bool) -> list[Step]:
         """What changes in a network that is there; ``ends``: it is stopped anyway, so nothing of it has to change live."""
-        steps = [] if have.persistent or want.state == "inactive" else [Step(want.name, "set", "persistent", False, True)]
-        if not have.persistent and want.state == "inactive":
-            # Stopping would be the end of it: it is written down first.
-            steps = [Step(want.name, "set", "persistent", False, True)]
+        steps = [] if have.persistent else [Step(want.name, "set", "persistent", False, True)]
         stored = {each.option.name: each for each in differences(self.table, want, have.view())}
         effect = {each.option.name: each for each in differences(self.table, want, have.view(live=True))} if have.active and not ends else {}
         whole = not have.active or ends or any(name in effect or name in stored for name in TOPOLOGY)
@@ -164,14 +162,17 @@ class Networks:
             if want.values.get("autostart"):
                 ask(network.setAutostart, 1)
             return
+        if step.action == "remove":
+            # One that was not written down went when it was stopped.
+            left = self.host.find(self.host.conn.networkLookupByName, want.name)
+            if left is not None:
+                ask(left.undefine)
+            return
         network = ask(self.host.conn.networkLookupByName, want.name)
         if step.action == "start":
             self._start(network, undo=have is None)
         elif step.action == "stop":
             ask(network.destroy)
-        elif step.action == "remove":
-            if ask(network.isPersistent):
-                ask(network.undefine)
         elif step.action == "restart" and have is not None:
             self._restart(network, have)
         elif step.key == "autostart":
@@ -179,10 +180,10 @@ class Networks:
         elif have is not None and step.key.partition("[")[0] in PIECES and step.disruption == LIVE:
             self._update(network, want, step, have)
         elif have is not None:
-            self._define(have.config if step.key == "persistent" else self._merged(want, have))
+            self._define(have.config if step.key == "persistent" else self._merged(want, have, keys_of(step)))
 
     def _define(self, tree: Element) -> Any:
-        return self.host.ask(self.host.conn.networkDefineXMLFlags, serialize(tree), libvirt.VIR_NETWORK_DEFINE_VALIDATE)
+        return self.host.ask(self.host.conn.networkDefineXMLFlags, serialize(tree), self.host.api.VIR_NETWORK_DEFINE_VALIDATE)
 
     def _start(self, network: Any, undo: bool) -> None:
         try:
@@ -204,6 +205,7 @@ class Networks:
             raise
 
     def _update(self, network: Any, want: Spec, step: Step, have: Network) -> None:
+        api = self.host.api
         name, _bracket, rest = step.key.partition("[")
         sides = []
         for live in (False, True):
@@ -214,20 +216,21 @@ class Networks:
         stored = [call for live, calls in sides if not live for call in calls]
         effect = [call for live, calls in sides if live for call in calls]
         same = [(*call[:3], serialize(call.element)) for call in stored] == [(*call[:3], serialize(call.element)) for call in effect]
-        both = libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE | libvirt.VIR_NETWORK_UPDATE_AFFECT_CONFIG
-        runs = [(both, stored)] if same else [(libvirt.VIR_NETWORK_UPDATE_AFFECT_CONFIG, stored), (libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE, effect)]
+        both = api.VIR_NETWORK_UPDATE_AFFECT_LIVE | api.VIR_NETWORK_UPDATE_AFFECT_CONFIG
+        runs = [(both, stored)] if same else [(api.VIR_NETWORK_UPDATE_AFFECT_CONFIG, stored), (api.VIR_NETWORK_UPDATE_AFFECT_LIVE, effect)]
         for flags, calls in runs:
             for call in calls:
-                command = getattr(libvirt, "VIR_NETWORK_UPDATE_COMMAND_%s" % call.command)
-                section = getattr(libvirt, "VIR_NETWORK_SECTION_%s" % call.section)
+                command = getattr(api, "VIR_NETWORK_UPDATE_COMMAND_%s" % call.command)
+                section = getattr(api, "VIR_NETWORK_SECTION_%s" % call.section)
                 self.host.ask(network.update, command, section, call.parent, serialize(call.element), flags)
 
-    def _merged(self, want: Spec, have: Network | None) -> Element:
-        """The definition as the task wants it."""
+    def _merged(self, want: Spec, have: Network | None, keys: Sequence[str] | None = None) -> Element:
+        """The definition as the task wants it; with keys, in these only: what is changed while the network is active is not written before."""
+        only = None if keys is None else {key.partition("[")[0] for key in keys}
         values = {
             option.name: want.values[option.name] if have is None else _merged_value(want, option.name, have.view())
             for option in NETWORK_OPTIONS
-            if option.name in want.values and option.name != "autostart"
+            if option.name in want.values and option.name != "autostart" and (only is None or option.name in only)
         }
         if have is None and "forward" not in values:
             values["forward"] = "nat"

@@ -109,13 +109,13 @@ class Range(Text):
 def _read_dhcp_host(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     fields = _fields(entry, option, ("mac", "id", "address", "name"), _HOST)
     key = str(fields.pop("mac", "")).lower()
-    if key and not re.fullmatch(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", key):
+    if key and not is_mac(key):
         raise InvalidOption(option, entry, "has no MAC address in mac", remedy="Write it like 52:54:00:12:34:56")
     if bool(key) == ("id" in fields) or not fields:
         raise InvalidOption(option, entry, "is not understood", remedy=_HOST)
     if not key:
         key = str(fields.pop("id")).lower()
-        if not re.fullmatch(r"[0-9a-f]{1,2}(:[0-9a-f]{1,2}){1,129}", key):
+        if not re.fullmatch(r"[0-9a-f]{1,2}(:[0-9a-f]{1,2}){9,129}", key):
             raise InvalidOption(option, entry, "has no DHCP unique identifier in id", remedy="Write it like 0:1:0:1:18:aa:62:fe:0:16:3e:44:55:66")
     if "address" in fields:
         fields["address"] = address_of(fields["address"], option, entry, _HOST)
@@ -125,7 +125,12 @@ def _read_dhcp_host(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
 
 
 def _write_dhcp_host(key: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {"mac" if re.fullmatch(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", key) else "id": key, **fields}
+    return {"mac" if is_mac(key) else "id": key, **fields}
+
+
+def is_mac(key: str) -> bool:
+    """Whether a host of DHCP is known by its MAC address, or by its DHCP unique identifier."""
+    return re.fullmatch(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", key) is not None
 
 
 def _read_dns_host(entry: Any, option: str) -> Iterable[tuple[str, Any]]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...engine.errors import InvalidOption
-from .network_options import ISOLATED, dhcp_host_of, interface_of, range_of
+from .network_options import ISOLATED, dhcp_host_of, interface_of, is_mac, range_of
 from .xml import Element, child, drop, make, yes
 
 #: Options that libvirt changes in an active network, entry by entry.
@@ -122,7 +122,7 @@ def _entry(option: str, key: str, fields: Any) -> Element:
         first, _dash, last = key.partition("-")
         return make("range", {"start": first, "end": last})
     if option == "dhcp_hosts":
-        return make("host", {"mac" if key.count(":") == 5 else "id": key, "name": fields.get("name"), "ip": fields.get("address")})
+        return make("host", {"mac" if is_mac(key) else "id": key, "name": fields.get("name"), "ip": fields.get("address")})
     if option == "dns_hosts":
         return make("host", {"ip": key}, *(make("hostname", text=name) for name in sorted(fields)))
     return make("txt", {"name": key, "value": fields})
