@@ -115,7 +115,7 @@ class LibvirtModule:
                 prepare()
                 crashed = self.run(crash=(steps, when), **args)
                 whole = bool(crashed.json)
-                assert whole or len(self.calls) == steps + 1, crashed.stderr
+                assert whole or len(self.calls) > steps, crashed.stderr
                 result = self.run(**args)
                 assert not result.failed, f"after a crash {when} call {steps + 1}: {result.msg or result.stderr}"
                 self.again(**args)
