@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -91,6 +92,8 @@ class LibvirtDaemon:
         self.directory = directory
         self.socket = directory / "run" / "libvirt" / "libvirt-sock"
         self.log = directory / "libvirtd.log"
+        #: For the directories of pools: the same path in there and out here.
+        self.pools = directory / "pools"
         self._box: subprocess.Popen[str] | None = None
         self._daemon: subprocess.Popen[bytes] | None = None
         self._init = 0
@@ -116,6 +119,27 @@ class LibvirtDaemon:
         if check and done.returncode:
             raise RuntimeError(f"virsh {command} ended with {done.returncode}: {done.stderr.strip()}")
         return done.stdout
+
+    def define(self, kind: str, text: str) -> None:
+        """Define something beside the modules: `kind` is what virsh puts before `define` (net-, pool-, or nothing for a guest)."""
+        file = self.directory / "defined.xml"
+        file.write_text(text, encoding="utf-8")
+        self.virsh(f"{kind}define", str(file))
+
+    def clear(self) -> None:
+        """Take away all that is in it."""
+        for listing, active, end, forget in (
+            (("list", "--all", "--name"), ("list", "--name"), "destroy", ("undefine", "--nvram", "--managed-save", "--snapshots-metadata")),
+            (("net-list", "--all", "--name"), ("net-list", "--name"), "net-destroy", ("net-undefine",)),
+            (("pool-list", "--all", "--name"), ("pool-list", "--name"), "pool-destroy", ("pool-undefine",)),
+        ):
+            everything = self.virsh(*listing).split()
+            for name in self.virsh(*active).split() if everything else ():
+                self.virsh(end, name)
+            for name in everything:
+                # What was not written down went when it was ended.
+                self.virsh(forget[0], name, *forget[1:], check=False)
+        shutil.rmtree(self.pools, ignore_errors=True)
 
     def __enter__(self) -> LibvirtDaemon:
         for name in (*PLACES.values(), "dev"):

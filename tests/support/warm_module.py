@@ -50,13 +50,13 @@ for line in sys.stdin:
 class WarmModule:
     """A module that is imported and waits for its runs, one at a time."""
 
-    def __init__(self, name: str, interpreter: str = SYSTEM_PYTHON) -> None:
+    def __init__(self, name: str, interpreter: str = SYSTEM_PYTHON, env: Mapping[str, str] | None = None) -> None:
         self.name = name
         self._scratch = tempfile.TemporaryDirectory(prefix="kt-warm-")
         self._process = subprocess.Popen(
             [interpreter, "-c", SERVER, python_name(name)],
             cwd=self._scratch.name,
-            env=module_environment(),
+            env=module_environment(env),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

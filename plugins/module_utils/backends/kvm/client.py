@@ -60,6 +60,8 @@ class Host:
     def __init__(self, conn: Any, uri: str) -> None:
         self.conn = conn
         self.uri = uri
+        #: The binding itself, for its constants (host.api.VIR_...): nobody else has to import it.
+        self.api: Any = libvirt
         #: Whether libvirt runs on this host, so that this host's paths and devices are its own.
         self.local = not urlsplit(uri).hostname
         #: As libvirt counts: 9 * 1000000 + 0 * 1000 + 0 for 9.0.0. The daemon's, not the library's.
@@ -98,7 +100,7 @@ def code(name: str) -> int:
 
 def refusal(error: Any, uri: str = "") -> LibvirtError:
     """The error for what libvirt refused, with a remedy where one is known."""
-    number, message = error.get_error_code(), (error.get_error_message() or str(error)).strip()
+    number, message = error.get_error_code(), " ".join((error.get_error_message() or str(error)).split())
     if number in [code(name) for name in _NOT_THERE]:
         return NotThere("libvirt knows of no such thing: %s" % message, code=number)
     if number == code("OPERATION_TIMEOUT") and "lock" in message:
