@@ -111,8 +111,8 @@ options:
     description: Look for guests of these backends only.
     type: list
     elements: str
-    choices: [docker]
-    default: [docker]
+    choices: [docker, kvm]
+    default: [docker, kvm]
   states:
     description: Take guests in these states only.
     type: list
@@ -134,7 +134,7 @@ options:
     type: str
   group_by:
     description:
-      - Which groups are made. V(backend) makes C(docker), V(host) C(host_NAME), V(state) C(state_running), V(label) C(label_KEY_VALUE).
+      - Which groups are made. V(backend) makes C(docker) and C(kvm), V(host) C(host_NAME), V(state) C(state_running), V(label) C(label_KEY_VALUE).
       - A label whose value is longer than 63 characters makes no group.
     type: list
     elements: str

@@ -38,7 +38,10 @@ INIT = """#!/bin/sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 for try in 1 2 3; do for module in /modules/*; do insmod $module 2>/dev/null; done; done
-echo 1 > /sys/devices/system/cpu/cpu0/online 2>/dev/null
+while true; do
+  for cpu in /sys/devices/system/cpu/cpu[1-9]*; do [ -e $cpu/online ] && grep -q 0 $cpu/online && echo 1 > $cpu/online; done
+  sleep 1
+done &
 for link in /sys/class/net/*; do ifconfig ${link##*/} up; done
 if [ -e /sys/class/net/eth0 ] && ! grep -q kt.quiet /proc/cmdline; then udhcpc -i eth0 -b -q -s /dhcp >/dev/null 2>&1 & fi
 mkdir -p /dev/virtio-ports /var/run /etc/acpi
@@ -48,7 +51,6 @@ echo kt-guest is up
 while true; do
   [ -e /dev/virtio-ports/org.qemu.guest_agent.0 ] && qemu-ga -p /dev/virtio-ports/org.qemu.guest_agent.0 -t /var/run 2>&1
   for port in /sys/class/virtio-ports/*; do [ -e $port ] && ln -sf ../${port##*/} /dev/virtio-ports/$(cat $port/name); done
-  for cpu in /sys/devices/system/cpu/cpu[1-9]*; do [ -e $cpu/online ] && grep -q 0 $cpu/online && echo 1 > $cpu/online; done
   sleep 1
 done
 """

@@ -47,10 +47,30 @@ def _docker() -> Backend:
     return Backend(Containers.table, CONNECTION, lambda parameters: Containers(connect(parameters)))
 
 
-_LOADERS: dict[str, Callable[[], Backend]] = {"docker": _docker}
+def _kvm_guests(parameters: Mapping[str, Any]) -> list[Guest]:
+    from .kvm.client import connect
+    from .kvm.vm import guest_now
+    from .kvm.vm_observe import observe
+
+    host = connect(parameters)
+    try:
+        seen = observe(host, None)
+    finally:
+        host.close()
+    return [guest_now(have) for have in seen.domains.values() if have.making is None]
+
+
+def _kvm() -> Backend:
+    from .kvm.client import CONNECTION, connect
+    from .kvm.vm import Vms
+
+    return Backend(Vms.table, CONNECTION, lambda parameters: Vms(connect(parameters)))
+
+
+_LOADERS: dict[str, Callable[[], Backend]] = {"docker": _docker, "kvm": _kvm}
 
 #: For the discovery. These need no Ansible and no library but Python's own.
-_FINDERS: dict[str, Callable[[Mapping[str, Any]], list[Guest]]] = {"docker": _docker_guests}
+_FINDERS: dict[str, Callable[[Mapping[str, Any]], list[Guest]]] = {"docker": _docker_guests, "kvm": _kvm_guests}
 
 #: The names of all backends.
 NAMES = tuple(_LOADERS)

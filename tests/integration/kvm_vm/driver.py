@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -43,13 +43,14 @@ class Driver:
     host: LibvirtDaemon
     module: LibvirtModule
     name: str
+    defaults: Mapping[str, Any] = field(default_factory=lambda: {"type": "qemu", "memory": "64MiB"})
 
     def of(self, name: str) -> Driver:
         """The same for another guest."""
         return replace(self, name=name)
 
     def arguments(self, **args: Any) -> dict[str, Any]:
-        return {key: value for key, value in {"name": self.name, "type": "qemu", "memory": "64MiB", **FORCE, **args}.items() if value is not ...}
+        return {key: value for key, value in {"name": self.name, **self.defaults, **FORCE, **args}.items() if value is not ...}
 
     def run(self, check: bool = False, **args: Any) -> Result:
         return self.module.run(check=check, **self.arguments(**args))

@@ -59,11 +59,7 @@ class Vms:
     def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
         """The guest as it was seen."""
         have = seen.domains.get(name)
-        return None if have is None or have.making is not None else self._guest(have).as_dict()
-
-    @staticmethod
-    def _guest(have: Domain) -> Guest:
-        return guest_of(have, vm_target.pending(have.stored, have.live) if have.live else ())
+        return None if have is None or have.making is not None else guest_now(have).as_dict()
 
     def foresee(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Mapping[str, Any] | None:
         """The guest as it will be."""
@@ -74,7 +70,7 @@ class Vms:
             have = None
         shown = dict(VMS.shown(want))
         fresh = Guest(want.name, "kvm", image=vm_target.source_name(want), cpus=1, memory="1GiB")
-        now = self._guest(have) if have else None
+        now = guest_now(have) if have else None
         guest = foreseen(now, fresh, shown, steps)
         if guest is None or have is None or not steps:
             return guest.as_dict() if guest else None
@@ -317,6 +313,11 @@ class Vms:
         for path in step.before.get("volumes", ()):
             vm_volumes.delete(self.host, path)
         self._undefine(want.name)
+
+
+def guest_now(have: Domain) -> Guest:
+    """The result form, with what waits for a restart."""
+    return guest_of(have, vm_target.pending(have.stored, have.live) if have.live else ())
 
 
 def _plain(element: Element) -> Element:

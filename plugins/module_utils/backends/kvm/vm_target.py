@@ -274,7 +274,7 @@ def pending(stored: View, live: View) -> list[str]:
             found.append(option.name)
     if seed_path(stored.root, stored.name) != seed_path(live.root, live.name):
         found.append("cloud_init")
-    return [*found, *("xml[%s]" % tag for tag in _other(stored.root, live.root))]
+    return sorted([*found, *("xml[%s]" % tag for tag in _other(stored.root, live.root))])
 
 
 #: What no option speaks of and the live XML says the same way: an overlay, or another program, may have changed it.
