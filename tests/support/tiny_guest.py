@@ -113,9 +113,7 @@ def _build(scratch: Path, packages: list[str], place: Path) -> None:
     for archive in scratch.glob("*.deb"):
         subprocess.run(["dpkg-deb", "-x", str(archive), str(root)], check=True)
     file, executable, directory = stat.S_IFREG | 0o644, stat.S_IFREG | 0o755, stat.S_IFDIR | 0o755
-    entries: dict[str, tuple[int, bytes]] = {
-        name: (directory, b"") for name in ("bin", "dev", "etc", "etc/acpi", "etc/acpi/PWRF", "lib", "modules", "proc", "sbin", "sys", "tmp", "usr", "var")
-    }
+    entries: dict[str, tuple[int, bytes]] = dict.fromkeys(("bin", "dev", "etc", "etc/acpi", "etc/acpi/PWRF", "lib", "modules", "proc", "sbin", "sys", "tmp", "usr", "var"), (directory, b""))
     entries["lib64"] = (directory, b"")
     entries["init"] = (executable, INIT.encode())
     entries["dhcp"] = (executable, DHCP.encode())

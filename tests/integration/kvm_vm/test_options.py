@@ -14,7 +14,6 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_options
 from .driver import Driver, actions, fill
 from .rows import ROWS, Row
 
-
 #: What changes with an option.
 ALONG = {"memory": {"memory_max"}, "cpus": {"cpus_max"}, "graphics": {"video"}, "secure_boot": {"xml"}}
 

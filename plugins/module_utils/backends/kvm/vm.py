@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -126,8 +125,6 @@ class Vms:
     def _create(self, want: Spec, _step: Step, seen: Seen) -> None:
         want = vm_target.wanted(want, seen, None)
         source = want.steering.get("source") or {}
-        if source.get("image") and source.get("checksum"):
-            vm_volumes.check_image(str(source["image"]), str(source["checksum"]))
         making = to_make(want, seen, None)
         fresh = [each.path for each in making if not each.there]
         seed = vm_target.path_of_seed(want, seen) if "cloud_init" in want.values else ""
@@ -168,8 +165,7 @@ class Vms:
         if pool is None:
             raise BackendError("the pool for the seed is gone", remedy="Run again")
         vm_volumes.delete(self.host, path)
-        content = vm_seed.build(want.values["cloud_init"], want.name)
-        vm_volumes.send(self.host, pool.name, os.path.basename(path), "raw", io.BytesIO(content), len(content))
+        vm_volumes.send_bytes(self.host, pool.name, os.path.basename(path), vm_seed.build(want.values["cloud_init"], want.name))
 
     def _clean(self, want: Spec, _step: Step, seen: Seen) -> None:
         have = seen.domains[want.name]

@@ -17,7 +17,7 @@ from typing import Any
 from ...engine.errors import InvalidOption
 from ...engine.kinds import Entries, Flag, Integer, Text
 from .vm_fields import MAC, ORDER, PATH, SIZE, DeviceSet, Field, parse_fields, read_fields, word, write_fields
-from .vm_xml import Element, ET, get, make, put
+from .vm_xml import ET, Element, get, make, put
 
 NAME = Text(pattern=r"[A-Za-z0-9][A-Za-z0-9_.+:@-]*", remedy="Use letters, digits, dots, dashes and underscores")
 FLAG = Flag()

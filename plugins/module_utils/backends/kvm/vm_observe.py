@@ -15,13 +15,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...engine.errors import InvalidOption
+from ...engine.errors import InvalidOption, KraalError
 from ...engine.result import Address, Guest
 from ...engine.spec import Spec
 from ...engine.units import format_size
 from . import vm_addresses
 from .client import Host, LibvirtError, NotThere
 from .constants import constant
+from .storage_use import Uses, real
 from .vm_devices import source_of
 from .vm_options import GUEST, View, read_labels
 from .vm_seed import seed_path
@@ -107,8 +108,8 @@ class Seen:
     backing: set[str] = field(default_factory=set)
     #: By the domain type that was asked for.
     emulators: dict[str, Emulator] = field(default_factory=dict)
-    #: What libvirt has to say against what guests would become, by name.
-    objections: dict[str, str] = field(default_factory=dict)
+    #: What is wrong with what guests would become, by name: what libvirt has to say against it, or what is not there.
+    faults: dict[str, KraalError] = field(default_factory=dict)
 
     def pool_of(self, path: str) -> Pool | None:
         """The pool in whose directory that path is."""
@@ -207,28 +208,22 @@ def size_in_bytes(root: Element, path: str) -> int:
     return 0 if found is None else int(found.text or 0) if found.get("unit", "bytes") == "bytes" else size_of(found) or 0
 
 
-def look_at_users(host: Host, seen: Seen) -> None:
-    """Who uses which storage: all domains, stored and live, and what stands below the volumes of all pools."""
-    for domain, found in bulk(host):
-        name, runs = domain.name(), STATES.get(int(found.get("state.state", 0)), "stopped") != "stopped"
-        for flags in (constant("DOMAIN_XML_INACTIVE"), *((0,) if runs else ())):
-            try:
-                root = parse(host.ask(domain.XMLDesc, flags))
-            except NotThere:
-                continue
-            for disk in root.findall("devices/disk"):
-                seen.users.setdefault(source_of(disk), set()).add(name)
-                for below in disk.iter("backingStore"):
-                    seen.backing.update(filter(None, (get(below, "source@file"), get(below, "source@dev"))))
-            for kernel in (get(root, "os/kernel"), get(root, "os/initrd")):
-                if kernel:
-                    seen.users.setdefault(kernel, set()).add(name)
-    for pool in host.ask(host.conn.listAllStoragePools, constant("CONNECT_LIST_STORAGE_POOLS_ACTIVE")):
-        for handle in host.ask(pool.listAllVolumes, 0):
-            below = host.find(handle.XMLDesc, 0)
-            path = get(parse(below), "backingStore/path") if below else None
-            if path:
-                seen.backing.add(path)
+def look_at_users(host: Host, seen: Seen, uses: Uses, path: str) -> None:
+    """Who uses a volume, under whatever name, and whether others stand on it."""
+    volume = seen.volumes.get(path)
+    if volume is not None:
+        seen.users[path] = {use.guest for use in uses.of(volume.pool, volume.name, real(host, path))}
+        if real(host, path) in uses.overlays:
+            seen.backing.add(path)
+
+
+def refused_machine(host: Host, kind: str, machine: str) -> str:
+    """Why the emulator has no such machine; empty where it has."""
+    try:
+        host.ask(host.conn.getDomainCapabilities, None, None, machine, kind, 0)
+    except LibvirtError as error:
+        return error.message
+    return ""
 
 
 def look_at_emulator(host: Host, seen: Seen, kind: str) -> None:

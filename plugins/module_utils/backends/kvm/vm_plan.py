@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...engine.compare import Difference, key_of
-from ...engine.errors import InvalidOption, Refused
+from ...engine.errors import Refused
 from ...engine.kinds import Part
 from ...engine.plan import Disruption, Step
 from ...engine.spec import Spec
@@ -65,8 +65,8 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
     if want.state == "absent":
         return [*steps, *(_removal(want, seen, have) if have else ())]
     full = wanted(want, seen, have)
-    if want.name in seen.objections:
-        raise InvalidOption("options", want.name, "are what libvirt refuses: %s" % seen.objections[want.name], remedy="Correct the values")
+    if want.name in seen.faults:
+        raise seen.faults[want.name]
     if have is None:
         return [*steps, *_creation(full, seen)]
     return [*steps, *_changes(full, seen, have)]

@@ -13,9 +13,11 @@ from ...engine.errors import InvalidOption, Refused
 from ...engine.spec import Spec
 from . import vm_devices as dev
 from .client import Host, LibvirtError
-from .vm_observe import Domain, Seen, look_at_emulator, look_at_pools, look_at_users, look_at_volume, observe
+from .storage_use import uses_of
+from .vm_observe import Domain, Seen, look_at_emulator, look_at_pools, look_at_users, look_at_volume, observe, refused_machine
 from .vm_options import BY_NAME
 from .vm_plan import changes
+from .vm_source import check_source
 from .vm_target import creation, differences, path_of_seed, set_seed, wanted, written
 from .xml import serialize
 
@@ -31,8 +33,13 @@ def survey(host: Host, wants: Sequence[Spec] | None) -> Seen:
             continue
         if _needs_pools(want, have) and not seen.pools:
             look_at_pools(host, seen)
-        if have is None:
-            look_at_emulator(host, seen, want.values.get("type", "auto"))
+        try:
+            if have is None:
+                look_at_emulator(host, seen, want.values.get("type", "auto"))
+                check_source(host, want.steering)
+        except InvalidOption as error:
+            seen.faults[want.name] = error
+            continue
         if "disks" in want.values or want.steering.get("source"):
             _about_disks(host, seen, want, have)
         _objection(host, seen, want, have)
@@ -74,13 +81,13 @@ def _about_disks(host: Host, seen: Seen, want: Spec, have: Domain | None) -> Non
 def _about_removal(host: Host, seen: Seen, have: Domain) -> None:
     if not seen.pools:
         look_at_pools(host, seen)
-    if not seen.users:
-        look_at_users(host, seen)
+    uses = uses_of(host, volumes=True)
     for view in (have.stored, have.live):
         for disk in dev.devices(view.root, "disk") if view else ():
             path = dev.source_of(disk)
             if path:
                 look_at_volume(host, seen, path)
+                look_at_users(host, seen, uses, path)
 
 
 def _objection(host: Host, seen: Seen, want: Spec, have: Domain | None) -> None:
@@ -105,4 +112,7 @@ def _objection(host: Host, seen: Seen, want: Spec, have: Domain | None) -> None:
     try:
         host.ask(host.conn.domainXMLToNative, "qemu-argv", text, 0)
     except LibvirtError as error:
-        seen.objections[want.name] = error.message
+        machine = full.values.get("machine")
+        why = refused_machine(host, root.get("type", "qemu"), machine) if machine else ""
+        options = ("machine", machine) if why else ("options", want.name)
+        seen.faults[want.name] = InvalidOption(*options, "is what libvirt refuses: %s" % (why or error.message), remedy="Correct the values")

@@ -16,7 +16,7 @@ from ...engine.errors import InvalidOption
 from ...engine.spec import Spec
 from . import vm_devices as dev
 from .vm_observe import MAKING, Domain, Pool, Seen
-from .vm_options import BY_NAME, GUEST, OPTIONS, VMS, OverlayValues, View, VmOption, guest_note, same_machine
+from .vm_options import BY_NAME, OPTIONS, VMS, OverlayValues, View, VmOption, guest_note, same_machine
 from .vm_seed import TARGET, Seed, seed_path, seed_volume
 from .vm_xml import ET, Element, copied, drop, get, lay_over, make, overlay_seen, overlay_values, put, put_size
 from .xml import canonical
