@@ -20,11 +20,11 @@ from . import vm_devices as dev
 from . import vm_plan, vm_power, vm_seed, vm_target, vm_volumes
 from .client import Host
 from .constants import constant
-from .vm_observe import Domain, Seen, guest_of, look, observe
-from .vm_options import BY_NAME, VMS, View, read_labels
+from .vm_observe import STALE, Domain, Seen, guest_of, look, observe
+from .vm_options import BY_NAME, VMS, View, guest_note, read_labels
 from .vm_storage import to_make
 from .vm_survey import survey
-from .vm_xml import Element, copied, get
+from .vm_xml import ET, Element, copied, get
 from .xml import NAMESPACE, serialize
 
 #: How long a running guest may take to follow a change that needs its help.
@@ -167,8 +167,11 @@ class Vms:
         vm_volumes.delete(self.host, path)
         vm_volumes.send_bytes(self.host, pool.name, os.path.basename(path), vm_seed.build(want.values["cloud_init"], want.name))
 
-    def _clean(self, want: Spec, _step: Step, seen: Seen) -> None:
+    def _clean(self, want: Spec, step: Step, seen: Seen) -> None:
         have = seen.domains[want.name]
+        if step.before != want.name:
+            self._forget(self._now(want, seen)[1].stored.root, str(step.before))
+            return
         for path in have.making or ():
             vm_volumes.delete(self.host, path)
         self._undefine(want.name)
@@ -182,25 +185,38 @@ class Vms:
         for each in to_make(full, seen, have):
             if "disks" in {key.partition("[")[0] for key in keys}:
                 vm_volumes.make(self.host, each, {})
-        seed = ""
+        seed, live_seed = "", vm_seed.seed_path(have.live.root, want.name) if have.live else ""
         if "cloud_init" in keys:
             seed = vm_target.path_of_seed(full, seen)
-            if seed != old_seed:
+            if seed not in (old_seed, live_seed):
                 self._make_seed(full, seen, seed)
         if step.disruption and have.live is not None:
             self._live(full, step, domain, have, seed)
         found = vm_target.differences(full, have.stored)
         root = vm_target.written(full, have.stored, found, keys)
+        stale = old_seed if seed and old_seed != seed and (step.disruption or live_seed != old_seed) else ""
         if seed:
             vm_target.set_seed(root, want.name, seed)
+        if stale:
+            ET.SubElement(guest_note(root), STALE, {"path": stale})
         if serialize(root) != serialize(have.stored.root):
             domain = self._define(root)
         if "autostart" in keys:
             self.host.ask(domain.setAutostart, int(full.values["autostart"]))
         if have.live is not None:
             self._tell_live(domain, root, keys)
-        if seed and old_seed and old_seed != seed and (have.live is None or step.disruption):
-            vm_volumes.delete(self.host, old_seed)
+        if stale:
+            self._forget(root, stale)
+
+    def _forget(self, root: Element, path: str) -> None:
+        """Remove a seed that is in no drive any more, and then the note of it."""
+        vm_volumes.delete(self.host, path)
+        note = guest_note(root)
+        for each in note.findall(STALE):
+            if each.get("path") == path:
+                note.remove(each)
+        vm_target.tidy(root)
+        self._define(root)
 
     def _tell_live(self, domain: Any, root: Element, keys: Sequence[str]) -> None:
         """Labels and descriptions are stored; a guest that runs has its own copy of them."""

@@ -31,6 +31,8 @@ from .xml import NAMESPACE, parse
 
 #: A volume that is being made for a guest, in the note that the guest's domain bears until it is made.
 MAKING = "{%s}making" % NAMESPACE
+#: A seed that another one has taken the place of, until it is removed.
+STALE = "{%s}stale" % NAMESPACE
 STATES = {1: "running", 2: "running", 3: "paused", 4: "running", 5: "stopped", 6: "stopped", 7: "paused"}
 
 
@@ -57,6 +59,11 @@ class Domain:
         if note is None or note.get("unfinished") != "yes":
             return None
         return [each.get("path", "") for each in note.findall(MAKING)]
+
+    @property
+    def stale(self) -> list[str]:
+        """The seeds that a run which died did not get to remove."""
+        return [each.get("path", "") for each in self.stored.root.findall("metadata/%s/%s" % (GUEST, STALE))]
 
 
 @dataclass(frozen=True)

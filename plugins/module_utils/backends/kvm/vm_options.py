@@ -330,7 +330,7 @@ def _write_video(option: VmOption) -> VmOption:
 
 
 OPTIONS: tuple[VmOption, ...] = (
-    _scalar("type", word("kvm", "qemu", "auto"), "@type"),
+    _scalar("type", Text(choices=("auto", "kvm", "qemu")), "@type"),
     _scalar("uuid", Text(pattern=r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", remedy="Write it like 6ba7b810-9dad-41d1-80b4-00c04fd430c8", fold=True), "uuid",
             change=RECREATE),
     _scalar("description", Text(), "description", "", NONE, False),
@@ -341,7 +341,7 @@ OPTIONS: tuple[VmOption, ...] = (
     VmOption("cpu", FieldSet(CPU_FIELDS), lambda view: read_fields(CPU_FIELDS, view.root), RESTART, _write_cpu),
     VmOption("memory_max", KibiSize(), lambda view: size_of(view.root.find("memory")), RESTART, _write_memory_max),
     VmOption("memory", KibiSize(), _read_memory, LIVE, _write_memory),
-    VmOption("firmware", word("bios", "uefi"), _read_firmware, RESTART, _write_firmware),
+    VmOption("firmware", Text(choices=("bios", "uefi")), _read_firmware, RESTART, _write_firmware),
     VmOption("secure_boot", Flag(), _read_secure, RESTART, _write_secure),
     _scalar("kernel", EMPTY_PATH, "os/kernel", ""),
     _scalar("initrd", EMPTY_PATH, "os/initrd", ""),

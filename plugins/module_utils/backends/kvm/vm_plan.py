@@ -62,6 +62,7 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
     if have is not None and have.making is not None:
         steps.append(Step(want.name, "clean", "leftover", want.name))
         have = None
+    steps += [Step(want.name, "clean", "leftover", path) for path in (have.stale if have else ())]
     if want.state == "absent":
         return [*steps, *(_removal(want, seen, have) if have else ())]
     full = wanted(want, seen, have)

@@ -27,6 +27,9 @@ def survey(host: Host, wants: Sequence[Spec] | None) -> Seen:
     seen = observe(host, wants)
     for want in wants or ():
         have = _whole(seen, want)
+        begun = seen.domains.get(want.name)
+        # What a run that died was making is taken away first.
+        seen.volumes.update((path, None) for path in (begun.making if begun else None) or ())
         if want.state == "absent":
             if have is not None and want.steering.get("remove_storage"):
                 _about_removal(host, seen, have)

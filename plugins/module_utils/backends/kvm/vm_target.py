@@ -239,13 +239,19 @@ def creation(want: Spec, seen: Seen, uuid: str, making: Sequence[str] = ()) -> E
         note.set("unfinished", "yes")
         for path in making:
             ET.SubElement(note, MAKING, {"path": path})
-    if not note.attrib and not len(note):
-        make(root, "metadata").remove(note)
-        if not len(make(root, "metadata")):
-            drop(root, "metadata")
+    tidy(root)
     if "xml" in values:
         lay_over(values["xml"].root, root)
     return root
+
+
+def tidy(root: Element) -> None:
+    """Leave no empty note behind."""
+    note = guest_note(root)
+    if not note.attrib and not len(note):
+        make(root, "metadata").remove(note)
+    if not len(make(root, "metadata")):
+        drop(root, "metadata")
 
 
 def source_name(want: Spec) -> str:
