@@ -8,6 +8,7 @@ The kernel and the agent are taken out of Debian's packages, which need not be i
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import gzip
 import hashlib
@@ -113,15 +114,15 @@ def _build(scratch: Path, packages: list[str], place: Path) -> None:
     for archive in scratch.glob("*.deb"):
         subprocess.run(["dpkg-deb", "-x", str(archive), str(root)], check=True)
     file, executable, directory = stat.S_IFREG | 0o644, stat.S_IFREG | 0o755, stat.S_IFDIR | 0o755
-    entries: dict[str, tuple[int, bytes]] = dict.fromkeys(("bin", "dev", "etc", "etc/acpi", "etc/acpi/PWRF", "lib", "modules", "proc", "sbin", "sys", "tmp", "usr", "var"), (directory, b""))
-    entries["lib64"] = (directory, b"")
+    places = "bin dev etc etc/acpi etc/acpi/PWRF lib lib64 modules proc sbin sys tmp usr var"
+    entries: dict[str, tuple[int, bytes]] = {name: (directory, b"") for name in places.split()}
     entries["init"] = (executable, INIT.encode())
     entries["dhcp"] = (executable, DHCP.encode())
     entries["sbin/shutdown"] = entries["sbin/poweroff"] = (executable, OFF.encode())
     entries["etc/acpi/PWRF/00000080"] = (executable, OFF.encode())
     entries["bin/busybox"] = entries["bin/sh"] = (executable, Path(BUSYBOX).read_bytes())
     for number, name in enumerate(MODULES):
-        (module,) = [path for path in root.rglob(f"{name}.ko*")]
+        (module,) = root.rglob(f"{name}.ko*")
         entries[f"modules/{number:02}-{module.name}"] = (file, module.read_bytes())
     agent = root / "usr/sbin/qemu-ga"
     entries["bin/qemu-ga"] = (executable, agent.read_bytes())
@@ -151,15 +152,13 @@ def ask(daemon: LibvirtDaemon, name: str, *command: str, seconds: float = 30) ->
     while time.monotonic() < deadline:
         status = _agent(daemon, name, {"execute": "guest-exec-status", "arguments": {"pid": started["pid"]}})
         if status["exited"]:
-            import base64
-
             assert status["exitcode"] == 0, status
-            return base64.b64decode(status.get("out-data", "")).decode().strip()
+            return base64.b64decode(str(status.get("out-data", ""))).decode().strip()
         time.sleep(0.05)
     raise TimeoutError(f"{command} did not end in {name}")
 
 
-def _agent(daemon: LibvirtDaemon, name: str, command: Mapping[str, object]) -> dict[str, object]:  # type: ignore[type-arg]
+def _agent(daemon: LibvirtDaemon, name: str, command: Mapping[str, object]) -> dict[str, object]:
     answer: dict[str, object] = json.loads(daemon.virsh("qemu-agent-command", name, json.dumps(command), "--timeout", "20"))["return"]
     return answer
 

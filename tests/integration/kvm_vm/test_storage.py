@@ -176,7 +176,10 @@ def test_the_seed_is_what_was_asked_for_and_made_only_when_that_changes(driver: 
     assert os.stat(path).st_mtime_ns == state.st_mtime_ns
     listing = subprocess.run(["isoinfo", "-d", "-i", path], capture_output=True, text=True, check=True).stdout
     assert "Volume id: cidata" in listing
-    content = {file: subprocess.run(["isoinfo", "-R", "-x", f"/{file}", "-i", path], capture_output=True, text=True, check=True).stdout for file in ("user-data", "meta-data", "network-config")}
+    content = {
+        file: subprocess.run(["isoinfo", "-R", "-x", f"/{file}", "-i", path], capture_output=True, text=True, check=True).stdout
+        for file in ("user-data", "meta-data", "network-config")
+    }
     assert content["user-data"] == first["user_data"] and '"instance-id": "kt-1"' in content["meta-data"] and '"version": 2' in content["network-config"]
     changed = driver.change(state="present", cloud_init={**first, "user_data": {"password": "kt-hush"}})
     assert "kt-hush" not in str(changed.json["plan"]) + str(changed.json["diff"])

@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-from . import client
-
 
 def constant(name: str) -> int:
     """The value of libvirt.VIR_<name>."""
-    return int(getattr(client.libvirt, "VIR_" + name))
+    import libvirt
+
+    return int(getattr(libvirt, "VIR_" + name))

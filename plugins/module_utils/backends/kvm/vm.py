@@ -17,6 +17,7 @@ from ...engine.plan import Step
 from ...engine.result import Guest, foreseen
 from ...engine.spec import Spec
 from . import vm_devices as dev
+from . import vm_networks as nets
 from . import vm_plan, vm_power, vm_seed, vm_target, vm_volumes
 from .client import Host
 from .constants import constant
@@ -272,16 +273,16 @@ class Vms:
 
     def _live_network(self, want: Spec, key: str, domain: Any, have: Domain, affect: int) -> None:
         live = have.live or have.stored
-        there = dev.rekeyed(want.values["networks"], BY_NAME["networks"].read(live))
+        there = nets.rekeyed(want.values["networks"], BY_NAME["networks"].read(live))
         found = [each for each in vm_target.differences(want, live) if each.option.name == "networks"]
         root = vm_target.written(want, live, found, ["networks[%s]" % key])
         # A network's address in the stored configuration is the one that it shall have: it may have been there before.
-        stored = dev.rekeyed(want.values["networks"], BY_NAME["networks"].read(have.stored)).get(key, {})
-        mac = (there.get(key) or {}).get("mac") or want.values["networks"].get(key, {}).get("mac") or dev.own_mac(root, key)
-        old, new = dev.interface_of(live.root, mac), dev.interface_of(root, mac)
+        stored = nets.rekeyed(want.values["networks"], BY_NAME["networks"].read(have.stored)).get(key, {})
+        mac = (there.get(key) or {}).get("mac") or want.values["networks"].get(key, {}).get("mac") or nets.own_mac(root, key)
+        old, new = nets.interface_of(live.root, mac), nets.interface_of(root, mac)
         if new is None and old is not None:
             self.host.ask(domain.detachDeviceFlags, serialize(old), affect)
-            vm_power.wait_gone(self.host, domain, lambda tree: dev.interface_of(tree, mac) is not None, "network %s" % key)
+            vm_power.wait_gone(self.host, domain, lambda tree: nets.interface_of(tree, mac) is not None, "network %s" % key)
         elif new is not None and old is None:
             if stored.get("mac"):
                 new.find("mac").set("address", stored["mac"])  # type: ignore[union-attr]

@@ -27,9 +27,7 @@ AGENT_SECONDS = 3
 
 def agent_connected(live: Element) -> bool:
     """Whether the guest's agent listens, which the live XML knows without asking it."""
-    return any(
-        get(channel, "target@name") == AGENT and get(channel, "target@state") == "connected" for channel in live.findall("devices/channel")
-    )
+    return any(get(channel, "target@name") == AGENT and get(channel, "target@state") == "connected" for channel in live.findall("devices/channel"))
 
 
 def networks_by_mac(live: Element) -> dict[str, str]:

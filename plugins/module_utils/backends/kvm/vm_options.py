@@ -16,6 +16,8 @@ from ...engine.kinds import Entries, Flag, Integer, Kind, Size, Text, Texts
 from ...engine.plan import Disruption
 from ...engine.spec import Option, Table
 from . import vm_devices as dev
+from . import vm_extras as extras
+from . import vm_networks as nets
 from .vm_fields import PATH, Field, FieldSet, read_fields, word, write_fields
 from .vm_seed import CLOUD_INIT, read_seed
 from .vm_xml import ET, Element, drop, get, make, overlay_values, put, put_size, read_overlay, size_of
@@ -307,7 +309,8 @@ VIDEO_FIELDS = (
     Field("heads", Integer(1, 16), "model@heads"),
     Field("vram", Integer(1), "model@vram"),
 )
-TEXT_LINE = Text()
+UUID = Text(pattern=r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", remedy="Write it like 6ba7b810-9dad-41d1-80b4-00c04fd430c8", fold=True)
+MACHINE = Text(pattern=r"[A-Za-z0-9._-]+", remedy="Write a machine of QEMU's, like q35 or pc")
 EMPTY_PATH = Text(pattern=r"(/[^\n]*)?", remedy="Write an absolute path on the host, or nothing")
 
 
@@ -331,11 +334,10 @@ def _write_video(option: VmOption) -> VmOption:
 
 OPTIONS: tuple[VmOption, ...] = (
     _scalar("type", Text(choices=("auto", "kvm", "qemu")), "@type"),
-    _scalar("uuid", Text(pattern=r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", remedy="Write it like 6ba7b810-9dad-41d1-80b4-00c04fd430c8", fold=True), "uuid",
+    _scalar("uuid", UUID, "uuid",
             change=RECREATE),
     _scalar("description", Text(), "description", "", NONE, False),
-    VmOption("machine", Text(pattern=r"[A-Za-z0-9._-]+", remedy="Write a machine of QEMU's, like q35 or pc"),
-             lambda view: get(view.root, "os/type@machine"), RESTART, _write_machine),
+    VmOption("machine", MACHINE, lambda view: get(view.root, "os/type@machine"), RESTART, _write_machine),
     VmOption("cpus_max", Integer(1, 4096), lambda view: int(get(view.root, "vcpu") or 1), RESTART, _write_cpus_max),
     VmOption("cpus", Integer(1, 4096), _read_cpus, LIVE, _write_cpus),
     VmOption("cpu", FieldSet(CPU_FIELDS), lambda view: read_fields(CPU_FIELDS, view.root), RESTART, _write_cpu),
@@ -345,15 +347,15 @@ OPTIONS: tuple[VmOption, ...] = (
     VmOption("secure_boot", Flag(), _read_secure, RESTART, _write_secure),
     _scalar("kernel", EMPTY_PATH, "os/kernel", ""),
     _scalar("initrd", EMPTY_PATH, "os/initrd", ""),
-    _scalar("cmdline", TEXT_LINE, "os/cmdline", ""),
+    _scalar("cmdline", Text(), "os/cmdline", ""),
     VmOption("disks", dev.DISKS, lambda view: dev.read_disks(view.root, view.sizes, view.places), LIVE, dev.write_disks),
-    _list("networks", dev.NETWORKS, dev.read_networks, dev.write_networks, LIVE),
-    _list("graphics", dev.GRAPHICS, dev.read_graphics, dev.write_graphics),
+    _list("networks", nets.NETWORKS, nets.read_networks, nets.write_networks, LIVE),
+    _list("graphics", extras.GRAPHICS, extras.read_graphics, extras.write_graphics),
     _write_video(_single("video", "video", VIDEO_FIELDS)),
     VmOption("console", Flag(), _read_console, RESTART, _write_console),
-    _list("channels", dev.CHANNELS, dev.read_channels, dev.write_channels),
-    _list("host_devices", dev.HostDevices(), dev.read_hostdevs, dev.write_hostdevs),
-    _list("filesystems", dev.FILESYSTEMS, dev.read_filesystems, dev.write_filesystems),
+    _list("channels", extras.CHANNELS, extras.read_channels, extras.write_channels),
+    _list("host_devices", extras.HostDevices(), extras.read_hostdevs, extras.write_hostdevs),
+    _list("filesystems", extras.FILESYSTEMS, extras.read_filesystems, extras.write_filesystems),
     _single("tpm", "tpm", TPM_FIELDS),
     _single("watchdog", "watchdog", WATCHDOG_FIELDS),
     _write_rng(_single("rng", "rng", RNG_FIELDS)),
@@ -362,13 +364,15 @@ OPTIONS: tuple[VmOption, ...] = (
     VmOption("labels", Texts(), lambda view: read_labels(view.root), NONE, _write_labels, False),
     VmOption("cloud_init", CLOUD_INIT, lambda view: read_seed(view.root, view.name), LIVE, waits=False),
     VmOption("xml", Overlay(), lambda view: {}, RESTART, waits=False),
-)
+)  # fmt: skip
 
 
 def check_name(name: str) -> None:
     """What we take for a domain's name: libvirt takes more, and its log files and sockets bear it."""
     if not NAME.fullmatch(name) or len(name) > 200:
-        raise InvalidOption("name", name, "is no name for a virtual machine", remedy="Use letters, digits, dots, dashes and underscores, beginning with a letter or digit")
+        raise InvalidOption(
+            "name", name, "is no name for a virtual machine", remedy="Use letters, digits, dots, dashes and underscores, beginning with a letter or digit"
+        )
 
 
 def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:

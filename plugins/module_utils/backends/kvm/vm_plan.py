@@ -17,12 +17,13 @@ from ...engine.plan import Disruption, Step
 from ...engine.spec import Spec
 from ...engine.units import format_size
 from .vm_devices import HOT
+from .vm_networks import rekeyed
 from .vm_observe import Domain, Seen, guest_of
-from .vm_options import BY_NAME, VMS, View, size_of
+from .vm_options import BY_NAME, VMS, View
 from .vm_seed import seed_path
 from .vm_storage import doomed, to_make
 from .vm_target import MEMORY, differences, pending, wanted, written
-from .vm_xml import get
+from .vm_xml import get, size_of
 
 _POWER = {
     ("stopped", "running"): ("start",),
@@ -138,7 +139,8 @@ def _grows(want: Spec, have: Domain, target: str) -> bool:
         return False
     if now is not None and size < now:
         raise Refused(
-            "disks[%s].size: a disk is not made smaller, and this one has %s" % (target, format_size(now)), remedy="Ask for that size or more, or for another disk"
+            "disks[%s].size: a disk is not made smaller, and this one has %s" % (target, format_size(now)),
+            remedy="Ask for that size or more, or for another disk",
         )
     return True
 
@@ -168,8 +170,6 @@ def _hot(option: str, key: str, want: Spec, live: View) -> bool:
         differing = {name for name in after if after[name] != before.get(name)}
         return differing == {"path"} and before.get("device") in ("cdrom", "floppy")
     if option == "networks":
-        from .vm_devices import rekeyed
-
         there = rekeyed(value, there)
         if key not in there or key not in value:
             return True

@@ -66,7 +66,7 @@ def stop(host: Host, want: Spec, domain: Any) -> None:
     if not force:
         raise BackendError(
             "it did not shut down within %d seconds" % patience,
-            remedy="Let its system follow the power button (acpid or systemd-logind) or run the guest agent, allow a longer stop_timeout, or set force_stop=true",
+            remedy="Let its system follow the power button (acpid, systemd-logind) or run the guest agent, allow a longer stop_timeout, or set force_stop=true",
         )
     try:
         host.ask(domain.destroy)

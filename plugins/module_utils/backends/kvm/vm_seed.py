@@ -37,7 +37,7 @@ class Seed(dict):  # type: ignore[type-arg]
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
 def seed(texts: Mapping[str, str], digest: str = "") -> Seed:
@@ -107,8 +107,10 @@ def build(texts: Mapping[str, str], instance: str) -> bytes:
             if text is None and field == "network_config":
                 continue
             if field == "meta_data" and "instance-id" not in (text or ""):
-                text = json.dumps({"instance-id": instance, "local-hostname": instance.rpartition(" ")[0] or instance}) + "\n" if not text else (
-                    "instance-id: %s\n%s" % (json.dumps(instance), text)
+                text = (
+                    json.dumps({"instance-id": instance, "local-hostname": instance.rpartition(" ")[0] or instance}) + "\n"
+                    if not text
+                    else ("instance-id: %s\n%s" % (json.dumps(instance), text))
                 )
             Path(directory, file).write_text(text or "", encoding="utf-8")
         image = Path(directory, "seed.iso")

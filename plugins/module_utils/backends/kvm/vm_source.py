@@ -71,7 +71,10 @@ def origin(host: Host, source: Mapping[str, Any], pool: str) -> tuple[str, str]:
         volume = host.find(where.storageVolLookupByName, source["volume"]) if where is not None else None
         if volume is None:
             raise InvalidOption(
-                "source.volume", source["volume"], "does not exist in the pool %s" % (source.get("pool") or "default"), remedy="Make it first (kvm_volume), or name another"
+                "source.volume",
+                source["volume"],
+                "does not exist in the pool %s" % (source.get("pool") or "default"),
+                remedy="Make it first (kvm_volume), or name another",
             )
         root = parse(host.ask(volume.XMLDesc, 0))
         return get(root, "target/path") or "", source.get("format") or get(root, "target/format@type") or "raw"
@@ -112,7 +115,9 @@ def _download(url: str, file: Any) -> None:
         file.flush()
     except OSError as error:
         # What urllib raises is an OSError too.
-        raise BackendError("source.image: %s cannot be fetched: %s" % (url, error), remedy="Check the address, and the proxies of the host where the task runs") from error
+        raise BackendError(
+            "source.image: %s cannot be fetched: %s" % (url, error), remedy="Check the address, and the proxies of the host where the task runs"
+        ) from error
 
 
 def described(name: str, size: int, kind: str, backing: str = "", backing_format: str = "") -> str:
@@ -153,7 +158,12 @@ def put_in(host: Host, pool: Any, want: Making, source: Mapping[str, Any]) -> No
     else:
         image = examined(source, base)
         if image.format != want.format:
-            raise InvalidOption("source.image", base, "is %s, and the disk is to be %s" % (image.format, want.format), remedy="Leave the disk's format out, or convert the image")
+            raise InvalidOption(
+                "source.image",
+                base,
+                "is %s, and the disk is to be %s" % (image.format, want.format),
+                remedy="Leave the disk's format out, or convert the image",
+            )
         made = brought(host, pool, want.name, image)
     if want.size > size_in_bytes(parse(host.ask(made.XMLDesc, 0)), "capacity"):
         host.ask(made.resize, want.size, 0)

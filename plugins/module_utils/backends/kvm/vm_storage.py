@@ -58,7 +58,9 @@ def to_make(want: Spec, seen: Seen, have: Domain | None) -> list[Making]:
         if made is not None:
             found.append(made)
     if takes_source:
-        raise InvalidOption("source", str(source.get("image") or source.get("volume")), "has no disk to go to", remedy="Name a disk with the size it shall have")
+        raise InvalidOption(
+            "source", str(source.get("image") or source.get("volume")), "has no disk to go to", remedy="Name a disk with the size it shall have"
+        )
     return found
 
 
@@ -68,7 +70,8 @@ def _making(want: Spec, seen: Seen, target: str, record: Mapping[str, Any], path
     if volume is not None:
         if size and size < volume.capacity:
             raise Refused(
-                "disks[%s].size: the volume %s is there, and has %s" % (target, path, format_size(volume.capacity)), remedy="Ask for that size or more, or for another volume"
+                "disks[%s].size: the volume %s is there, and has %s" % (target, path, format_size(volume.capacity)),
+                remedy="Ask for that size or more, or for another volume",
             )
         if size > volume.capacity:
             return Making(path, volume.pool, volume.name, volume.format, size, there=True)
@@ -83,7 +86,9 @@ def _making(want: Spec, seen: Seen, target: str, record: Mapping[str, Any], path
             return None
         if path in seen.volumes and os.path.exists(path):
             return None
-        raise InvalidOption("disks[%s].path" % target, path, "is in no active pool, and no disk is made there", remedy="Name a pool and a volume, or make the file first")
+        raise InvalidOption(
+            "disks[%s].path" % target, path, "is in no active pool, and no disk is made there", remedy="Name a pool and a volume, or make the file first"
+        )
     return Making(
         path,
         pool.name,

@@ -117,5 +117,5 @@ def _objection(host: Host, seen: Seen, want: Spec, have: Domain | None) -> None:
     except LibvirtError as error:
         machine = full.values.get("machine")
         why = refused_machine(host, root.get("type", "qemu"), machine) if machine else ""
-        options = ("machine", machine) if why else ("options", want.name)
-        seen.faults[want.name] = InvalidOption(*options, "is what libvirt refuses: %s" % (why or error.message), remedy="Correct the values")
+        option, value = ("machine", machine) if why else ("options", want.name)
+        seen.faults[want.name] = InvalidOption(option, value, "is what libvirt refuses: %s" % (why or error.message), remedy="Correct the values")

@@ -15,6 +15,7 @@ from ...engine.compare import Difference, compared, key_of
 from ...engine.errors import InvalidOption
 from ...engine.spec import Spec
 from . import vm_devices as dev
+from . import vm_networks as nets
 from .vm_observe import MAKING, Domain, Pool, Seen
 from .vm_options import BY_NAME, OPTIONS, VMS, OverlayValues, View, VmOption, guest_note, same_machine
 from .vm_seed import TARGET, Seed, seed_path, seed_volume
@@ -83,7 +84,10 @@ def _pool(seen: Seen, name: str | None, target: str) -> Pool:
     pool = seen.pools.get(name or "default")
     if pool is None:
         raise InvalidOption(
-            "disks[%s].pool" % target, name or "default", "is no active pool of this host", remedy="Make or start it (kvm_pool), or name one of: %s" % ", ".join(sorted(seen.pools))
+            "disks[%s].pool" % target,
+            name or "default",
+            "is no active pool of this host",
+            remedy="Make or start it (kvm_pool), or name one of: %s" % ", ".join(sorted(seen.pools)),
         )
     return pool
 
@@ -104,7 +108,7 @@ def _format(record: Mapping[str, Any], seen: Seen) -> str:
         return "raw"
     ending = os.path.splitext(record.get("path", ""))[1].lstrip(".")
     if ending in ("qcow2", "raw", "img", "vmdk", "vdi", "vhdx", "qed"):
-        return {"img": "raw"}.get(ending, ending)
+        return "raw" if ending == "img" else ending
     pool = seen.pool_of(record.get("path", ""))
     return "qcow2" if pool is not None and pool.holds_files else "raw"
 
@@ -124,7 +128,7 @@ def observed(want: Spec, view: View) -> dict[str, Any]:
     for name, value in want.values.items():
         have = read(view, name)
         if name == "networks":
-            have = dev.rekeyed(value, have)
+            have = nets.rekeyed(value, have)
         elif name == "machine" and same_machine(value, have):
             have = value
         elif name == "secure_boot" and want.values.get("firmware") == "uefi" and read(view, "firmware") == "bios":
@@ -284,8 +288,10 @@ def pending(stored: View, live: View) -> list[str]:
 
 
 #: What no option speaks of and the live XML says the same way: an overlay, or another program, may have changed it.
-_PARTS = ("features", "clock", "pm", "memtune", "blkiotune", "cputune", "numatune", "memoryBacking", "iothreads", "sysinfo", "on_poweroff", "on_reboot", "on_crash",
-          "launchSecurity", "keywrap", "{http://libvirt.org/schemas/domain/qemu/1.0}commandline")  # fmt: skip
+_PARTS = (
+    *("features", "clock", "pm", "memtune", "blkiotune", "cputune", "numatune", "memoryBacking", "iothreads", "sysinfo"),
+    *("on_poweroff", "on_reboot", "on_crash", "launchSecurity", "keywrap", "{http://libvirt.org/schemas/domain/qemu/1.0}commandline"),
+)
 _DEVICES = ("input", "sound", "hub", "redirdev", "iommu", "panic", "smartcard", "memory", "vsock")
 _GIVEN = ("address", "alias", "seclabel")
 

@@ -68,7 +68,9 @@ def grow(host: Host, path: str, size: int) -> None:
     """Let the volume at a path grow. Raises BackendError for one that is in no pool."""
     volume = host.find(host.conn.storageVolLookupByPath, path)
     if volume is None:
-        raise BackendError("%s is in no active pool, and cannot be made larger while the guest is off" % path, remedy="Start the guest first, or put the disk into a pool")
+        raise BackendError(
+            "%s is in no active pool, and cannot be made larger while the guest is off" % path, remedy="Start the guest first, or put the disk into a pool"
+        )
     host.ask(volume.resize, size, 0)
 
 

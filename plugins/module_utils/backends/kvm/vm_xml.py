@@ -18,6 +18,23 @@ from .xml import size_of as _size_of
 
 Element = ET.Element
 
+__all__ = [
+    "ET",
+    "Element",
+    "copied",
+    "drop",
+    "get",
+    "lay_over",
+    "make",
+    "overlay_seen",
+    "overlay_values",
+    "put",
+    "put_size",
+    "read_overlay",
+    "size_of",
+    "truth",
+]
+
 
 def copied(root: Element) -> Element:
     """A tree of its own."""
