@@ -115,7 +115,7 @@ def _build(scratch: Path, packages: list[str], place: Path) -> None:
         subprocess.run(["dpkg-deb", "-x", str(archive), str(root)], check=True)
     file, executable, directory = stat.S_IFREG | 0o644, stat.S_IFREG | 0o755, stat.S_IFDIR | 0o755
     places = "bin dev etc etc/acpi etc/acpi/PWRF lib lib64 modules proc sbin sys tmp usr var"
-    entries: dict[str, tuple[int, bytes]] = {name: (directory, b"") for name in places.split()}
+    entries: dict[str, tuple[int, bytes]] = dict.fromkeys(places.split(), (directory, b""))
     entries["init"] = (executable, INIT.encode())
     entries["dhcp"] = (executable, DHCP.encode())
     entries["sbin/shutdown"] = entries["sbin/poweroff"] = (executable, OFF.encode())

@@ -303,6 +303,8 @@ def _other(stored: Element, live: Element) -> list[str]:
         for part in stored.findall(path):
             there = live.find(path)
             wished = overlay_values(part)
+            if there is not None and canonical(part, _GIVEN) == canonical(there, _GIVEN):
+                continue
             if there is None or any(overlay_seen(part, there).get(key) != value for key, value in wished.items()):
                 found.append(path.rpartition("}")[2])
     for tag in _DEVICES:

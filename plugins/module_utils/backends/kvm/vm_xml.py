@@ -161,7 +161,7 @@ def read_overlay(text: str, option: str = "xml") -> Element:
 
 
 def _identity(element: Element) -> str:
-    place = _IDENTITY.get(element.tag)
+    place = _IDENTITY.get(element.tag.rpartition("}")[2])
     found = get(element, place) if place else None
     return found.lower() if found else ""
 
