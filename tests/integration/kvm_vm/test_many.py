@@ -41,7 +41,15 @@ else:
     outcomes = reconcile([Job(vms, wants)], check=False)
     print(json.dumps([[str(each.error or "") for each in outcomes if each.error or each.steps], asked]))
 """
-OPTIONS: dict[str, Any] = {"state": "present", "type": "qemu", "memory": "64MiB", "cpus": 1, "disks": [{"size": "1MiB"}], "networks": ["kt-net1"], "labels": {"kt": "many"}}
+OPTIONS: dict[str, Any] = {
+    "state": "present",
+    "type": "qemu",
+    "memory": "64MiB",
+    "cpus": 1,
+    "disks": [{"size": "1MiB"}],
+    "networks": ["kt-net1"],
+    "labels": {"kt": "many"},
+}
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from ...engine.errors import BackendError
 from ...engine.spec import Spec
-from .client import Host, LibvirtError, code
+from .client import Host, LibvirtError, NotThere, code
 from .constants import constant
 from .vm_addresses import agent_connected, find
 from .vm_observe import STATES, look
@@ -35,8 +35,11 @@ def until(good: Callable[[], bool], seconds: float) -> bool:
 
 
 def state_of(host: Host, domain: Any) -> str:
-    """The power state, in the words of all backends."""
-    return STATES.get(host.ask(domain.state, 0)[0], "stopped")
+    """The power state, in the words of all backends. A domain that libvirt did not keep (a transient one) is gone when it has stopped."""
+    try:
+        return STATES.get(host.ask(domain.state, 0)[0], "stopped")
+    except NotThere:
+        return "stopped"
 
 
 def start(host: Host, domain: Any) -> None:
@@ -138,7 +141,3 @@ def wait_gone(host: Host, domain: Any, there: Callable[[Any], bool], what: str, 
     if not until(lambda: not there(parse(host.ask(domain.XMLDesc, 0))), seconds):
         raise BackendError("the guest did not let go of %s within %d seconds" % (what, seconds), remedy="See that it is not in use in the guest, and run again")
 
-
-def names(values: Iterable[str]) -> str:
-    """A list in a sentence."""
-    return ", ".join(sorted(values))

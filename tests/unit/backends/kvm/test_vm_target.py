@@ -138,7 +138,8 @@ def test_a_disk_is_not_made_smaller() -> None:
 
 NAMES = st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True)
 CARDS = st.fixed_dictionaries(
-    {"network": NAMES}, optional={"model": st.sampled_from(["virtio", "e1000e"]), "link": st.sampled_from(["up", "down"]), "mtu": st.integers(68, 9000), "filter": NAMES}
+    {"network": NAMES},
+    optional={"model": st.sampled_from(["virtio", "e1000e"]), "link": st.sampled_from(["up", "down"]), "mtu": st.integers(68, 9000), "filter": NAMES},
 )
 DISKS = st.fixed_dictionaries(
     {"target": st.sampled_from(["vda", "vdb", "sda", "sdq"])},
