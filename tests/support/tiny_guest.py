@@ -44,7 +44,7 @@ while true; do
   sleep 1
 done &
 for link in /sys/class/net/*; do ifconfig ${link##*/} up; done
-if [ -e /sys/class/net/eth0 ] && ! grep -q kt.quiet /proc/cmdline; then udhcpc -i eth0 -b -q -s /dhcp >/dev/null 2>&1 & fi
+( while [ ! -e /sys/class/net/eth0 ]; do sleep 1; done; ifconfig eth0 up; udhcpc -i eth0 -f -q -t 30 -T 1 -A 1 -s /dhcp ) >/dev/null 2>&1 &
 mkdir -p /dev/virtio-ports /var/run /etc/acpi
 for port in /sys/class/virtio-ports/*; do [ -e $port ] && ln -s ../${port##*/} /dev/virtio-ports/$(cat $port/name); done
 if ! grep -q kt.deaf /proc/cmdline; then acpid -d -c /etc/acpi -l /dev/null >/dev/null 2>&1 & fi
