@@ -44,11 +44,11 @@ def test_the_examples_run(driver: Driver, tmp_path: Path) -> None:
 
 def test_no_secret_is_printed(driver: Driver) -> None:
     given = {"uri": driver.host.uri, "name": driver.name, "type": "qemu", "memory": "64MiB", "state": "present"}
-    first = {**given, "graphics": [{"type": "vnc", "password": "{{ hush }}-one"}], "cloud_init": {"user_data": {"password": "{{ hush }}-seed"}}}
-    second = {**given, "graphics": [{"type": "vnc", "password": "{{ hush }}-two"}]}
+    first = {**given, "graphics": [{"type": "vnc", "password": "{{ hush }}1"}], "cloud_init": {"user_data": {"password": "{{ hush }}-seed"}}}
+    second = {**given, "graphics": [{"type": "vnc", "password": "{{ hush }}2"}]}
     run = run_tasks([{MODULE: first}, {MODULE: second, "check_mode": True}, {MODULE: second}], variables={"hush": "kt-hush"}, diff=True, verbosity=3)
     assert [(result.changed, result.failed) for result in run.results] == [(True, False)] * 3, run.output
-    assert driver.xml().find("devices/graphics").get("passwd") == "kt-hush-two"
+    assert driver.xml().find("devices/graphics").get("passwd") == "kt-hush2"
     assert "kt-hush" not in run.output
     assert all("kt-hush" not in str(result.json) for result in run.results)
     assert "graphics[vnc]" in run.output

@@ -140,6 +140,9 @@ def test_addresses_by_lease_and_by_agent(guest: Driver, same_boot: None) -> None
         if order == ["arp"]:
             # The host knows its neighbours when it has spoken to them.
             inside(guest, "ping", "-c", "1", "-W", "5", "10.79.1.1")
+            if "10.79.1." not in guest.host.virsh("domifaddr", guest.name, "--source", "arp", check=False):
+                # Libvirt 9.0 cannot read the table of neighbours of some kernels ("wrong nlmsg len").
+                continue
         found = guest.make(address_sources=order, wait_for="address", timeout=60)["guest"]["addresses"]
         assert [(each["family"], each["network"]) for each in found] == [("ipv4", "kt-net1")], (order, found)
         assert found[0]["address"].startswith("10.79.1.")

@@ -22,7 +22,8 @@ from . import vm_plan, vm_power, vm_seed, vm_target, vm_volumes
 from .client import Host
 from .constants import constant
 from .vm_observe import STALE, Domain, Seen, guest_of, look, observe
-from .vm_options import BY_NAME, VMS, View, guest_note, read_labels
+from .vm_options import BY_NAME, VMS
+from .vm_settings import View, guest_note, read_labels
 from .vm_storage import to_make
 from .vm_survey import survey
 from .vm_xml import ET, Element, copied, get

@@ -45,18 +45,18 @@ def find(host: Host, domains: MutableMapping[str, Domain], handles: Mapping[str,
     running = {name: have for name, have in domains.items() if have.live is not None}
     leases: dict[str, list[tuple[str, str]]] | None = None
     for name, have in running.items():
-        assert_live = have.live
-        if assert_live is None:
+        live = have.live
+        if live is None:
             continue
-        macs = networks_by_mac(assert_live.root)
+        macs = networks_by_mac(live.root)
         for source in SOURCES if orders is None else orders.get(name) or SOURCES:
             if source == "lease":
-                if leases is None and any(each.get("type") == "network" for each in assert_live.root.findall("devices/interface")):
+                if leases is None and any(each.get("type") == "network" for each in live.root.findall("devices/interface")):
                     leases = _leases(host)
                 pairs = [(mac, address) for mac in macs for address in (leases or {}).get(mac, ())]
                 found = [(mac, pair[1]) for mac, pair in pairs]
             elif source == "agent":
-                found = _asked(host, handles[name], "AGENT") if agent_connected(assert_live.root) else []
+                found = _asked(host, handles[name], "AGENT") if agent_connected(live.root) else []
             else:
                 found = _asked(host, handles[name], "ARP") if macs else []
             addresses = _good(found, macs)

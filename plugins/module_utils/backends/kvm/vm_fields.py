@@ -13,7 +13,7 @@ from typing import Any
 
 from ...engine.errors import InvalidOption
 from ...engine.kinds import HIDDEN, Entries, Flag, Integer, Kind, Part, Records, Size, Text
-from .vm_xml import Element, copied, drop, get, put, truth
+from .vm_xml import Element, drop, get, put, truth
 
 PATH = Text(pattern=r"/[^\n]*", remedy="Write an absolute path")
 
@@ -151,11 +151,6 @@ class DeviceSet(Records):
     def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
         found = super().parts(want, have, exact)
         return [part._replace(after={**part.after, "secret": HIDDEN + " (new)"}) if part.before == part.after and part.after else part for part in found]
-
-
-def fresh(template: Element) -> Element:
-    """A device of its own, made after a template."""
-    return copied(template)
 
 
 MAC = Text(pattern=r"(?i)[0-9a-f]{2}(:[0-9a-f]{2}){5}", remedy="Write it like 52:54:00:12:34:56", fold=True)

@@ -24,8 +24,7 @@ from .client import Host, LibvirtError, NotThere
 from .constants import constant
 from .storage_use import Uses, real
 from .vm_devices import source_of
-from .vm_options import GUEST, View, read_labels
-from .vm_seed import seed_path
+from .vm_settings import GUEST, View, read_labels
 from .vm_xml import Element, get, size_of
 from .xml import NAMESPACE, parse
 
@@ -266,8 +265,3 @@ def guest_of(have: Domain, pending: Iterable[str] = ()) -> Guest:
         autostart=have.stored.autostart,
         pending_restart=tuple(pending),
     )
-
-
-def has_seed(have: Domain) -> bool:
-    """Whether it has a seed of ours."""
-    return bool(seed_path(have.stored.root, have.name))

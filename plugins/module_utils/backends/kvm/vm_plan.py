@@ -19,8 +19,9 @@ from ...engine.units import format_size
 from .vm_devices import HOT
 from .vm_networks import rekeyed
 from .vm_observe import Domain, Seen, guest_of
-from .vm_options import BY_NAME, VMS, View
+from .vm_options import BY_NAME, VMS
 from .vm_seed import seed_path
+from .vm_settings import View
 from .vm_storage import doomed, to_make
 from .vm_target import MEMORY, differences, pending, wanted, written
 from .vm_xml import get, size_of

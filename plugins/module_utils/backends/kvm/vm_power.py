@@ -140,4 +140,3 @@ def wait_gone(host: Host, domain: Any, there: Callable[[Any], bool], what: str, 
     """Until the live XML has a device no more: a guest lets go of one in its own time."""
     if not until(lambda: not there(parse(host.ask(domain.XMLDesc, 0))), seconds):
         raise BackendError("the guest did not let go of %s within %d seconds" % (what, seconds), remedy="See that it is not in use in the guest, and run again")
-

@@ -96,6 +96,16 @@ def read_seed(root: Element, name: str) -> Seed | None:
     return seed({}, path[-20:-4]) if path else None
 
 
+def _identified(text: str, instance: str) -> str:
+    """Meta-data with an instance-id: without one, cloud-init does nothing."""
+    try:
+        data = json.loads(text or "{}")
+    except ValueError:
+        # YAML, which is not ours to read.
+        return text if "instance-id" in text else "instance-id: %s\n%s" % (json.dumps(instance), text)
+    return json.dumps({"instance-id": instance, "local-hostname": instance, **data}) + "\n" if isinstance(data, dict) else text
+
+
 def build(texts: Mapping[str, str], instance: str) -> bytes:
     """The image. ``instance``: what cloud-init takes for the guest's identity, unless the meta-data says otherwise."""
     program = next((path for path in map(shutil.which, ("genisoimage", "xorrisofs", "mkisofs")) if path), None)
@@ -106,12 +116,8 @@ def build(texts: Mapping[str, str], instance: str) -> bytes:
             text = texts.get(field)
             if text is None and field == "network_config":
                 continue
-            if field == "meta_data" and "instance-id" not in (text or ""):
-                text = (
-                    json.dumps({"instance-id": instance, "local-hostname": instance.rpartition(" ")[0] or instance}) + "\n"
-                    if not text
-                    else ("instance-id: %s\n%s" % (json.dumps(instance), text))
-                )
+            if field == "meta_data":
+                text = _identified(text or "", instance)
             Path(directory, file).write_text(text or "", encoding="utf-8")
         image = Path(directory, "seed.iso")
         done = subprocess.run(  # pylint: disable=ansible-bad-function

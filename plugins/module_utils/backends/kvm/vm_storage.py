@@ -17,7 +17,7 @@ from ...engine.units import format_size
 from . import vm_devices as dev
 from .vm_observe import Domain, Seen
 from .vm_options import BY_NAME
-from .vm_seed import seed_path, seed_volume
+from .vm_seed import seed_path
 from .vm_xml import get
 
 
@@ -126,6 +126,3 @@ def _own(disk: Any) -> bool:
     kind, source = disk.get("type"), dev.source_of(disk)
     plain = disk.find("readonly") is None and disk.find("shareable") is None and disk.get("device", "disk") in ("disk", "lun")
     return plain and kind in ("file", "volume") and not source.startswith("/dev/") and get(disk, "source/@startupPolicy") is None
-
-
-__all__ = ["Making", "doomed", "seed_volume", "to_make"]

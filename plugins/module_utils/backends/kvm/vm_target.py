@@ -17,8 +17,9 @@ from ...engine.spec import Spec
 from . import vm_devices as dev
 from . import vm_networks as nets
 from .vm_observe import MAKING, Domain, Pool, Seen
-from .vm_options import BY_NAME, OPTIONS, VMS, OverlayValues, View, VmOption, guest_note, same_machine
+from .vm_options import BY_NAME, OPTIONS, VMS, VmOption
 from .vm_seed import TARGET, Seed, seed_path, seed_volume
+from .vm_settings import OverlayValues, View, guest_note, same_machine
 from .vm_xml import ET, Element, copied, drop, get, lay_over, make, overlay_seen, overlay_values, put, put_size
 from .xml import canonical
 

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_observe import Domain, Pool, Seen
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_options import VMS, View
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_options import VMS
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_plan import plan
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_settings import View
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_target import differences, observed, pending, wanted, written
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, parse, serialize
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import Refused
