@@ -68,7 +68,7 @@ SAME: tuple[dict[str, Any], ...] = (
 )
 
 
-@pytest.mark.parametrize("options", SAME, ids=lambda options: ",".join(options))
+@pytest.mark.parametrize("options", SAME, ids=",".join)
 @pytest.mark.parametrize("state", ["stopped", "running"])
 def test_what_libvirt_rewrites_is_no_difference(options: dict[str, Any], state: str) -> None:
     assert steps(state, **options) == []
