@@ -61,3 +61,17 @@ attributes:
       - kraal.virt.docker
       - kraal.virt.kraal
 """
+
+    # For the modules that talk to libvirt.
+    ACTIONGROUP_KVM = r"""
+options: {}
+attributes:
+  action_group:
+    description:
+      - Use C(group/kraal.virt.kvm) in C(module_defaults) to set defaults for this module, such as the options of the connection.
+      - It is a member of C(group/kraal.virt.kraal) as well.
+    support: full
+    membership:
+      - kraal.virt.kvm
+      - kraal.virt.kraal
+"""

@@ -12,7 +12,7 @@ author:
   - the kraal.virt contributors (@kraal-virt)
 description:
   - Asks any number of hosts, all side by side, what guests they have, and gives each guest as a host of the inventory,
-    reached by the connection plugin P(kraal.virt.guest#connection).
+    reached by the connection plugin P(kraal.virt.guest#connection), or, as a virtual machine that has an address, by ssh.
   - The discovery is sent to each host and run there by its own Python, in one round trip. Nothing is installed or written there.
   - A host that does not answer is a warning, not a failure, unless O(strict_hosts) says so.
   - Every guest is in the group C(kraal_guests), and in the groups that O(group_by) chooses.
@@ -111,8 +111,8 @@ options:
     description: Look for guests of these backends only.
     type: list
     elements: str
-    choices: [docker, lxc]
-    default: [docker, lxc]
+    choices: [docker, kvm, lxc]
+    default: [docker, kvm, lxc]
   states:
     description: Take guests in these states only.
     type: list
@@ -134,7 +134,8 @@ options:
     type: str
   group_by:
     description:
-      - Which groups are made. V(backend) makes C(docker) and C(lxc), V(host) C(host_NAME), V(state) C(state_running), V(label) C(label_KEY_VALUE).
+      - Which groups are made. V(backend) makes C(docker), C(kvm) and C(lxc), V(host) C(host_NAME), V(state) C(state_running),
+        V(label) C(label_KEY_VALUE).
       - A label whose value is longer than 63 characters makes no group.
     type: list
     elements: str
@@ -207,6 +208,8 @@ GROUP = "kraal_guests"
 #: Ansible's own names for this machine: a guest of such a name would be taken for it.
 RESERVED = frozenset(("localhost", "127.0.0.1", "::1"))
 LONGEST_VALUE = 63
+#: Backends whose guests have kernels of their own.
+MACHINES = ("kvm",)
 
 #: A guest as found, the name of its host, and the variables with which it is reached: plain data, which the cache keeps.
 Entry = dict[str, Any]
@@ -362,8 +365,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 {
                     "kraal_guest": guest,
                     "kraal_host": entry["host"],
-                    "ansible_connection": "kraal.virt.guest",
-                    "ansible_host": guest["name"],
+                    **self._reached(guest),
                     "ansible_guest_name": guest["name"],
                     "ansible_guest_backend": guest["backend"],
                     **({"ansible_guest_lxc_path": guest["id"].rpartition("/")[0]} if guest["backend"] == "lxc" else {}),
@@ -377,6 +379,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self._set_composite_vars(self.get_option("compose"), variables, name, strict=strict)
             self._add_host_to_composed_groups(self.get_option("groups"), variables, name, strict=strict)
             self._add_host_to_keyed_groups(self.get_option("keyed_groups"), variables, name, strict=strict)
+
+    @staticmethod
+    def _reached(guest: Mapping[str, Any]) -> dict[str, str]:
+        """A virtual machine by its own sshd, when it has an address; what shares the host's kernel through the host."""
+        if guest["backend"] in MACHINES and guest["addresses"]:
+            return {"ansible_connection": "ansible.builtin.ssh", "ansible_host": guest["addresses"][0]["address"]}
+        return {"ansible_connection": "kraal.virt.guest", "ansible_host": guest["name"]}
 
     def _query(self, entries: list[Entry]) -> list[Entry]:
         expression = self.get_option("query")

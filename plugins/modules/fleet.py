@@ -20,7 +20,8 @@ options:
   guests:
     description:
       - The guests, each a mapping with C(backend) and the options of that backend's module,
-        M(kraal.virt.docker_container) for V(docker) and M(kraal.virt.lxc_container) for V(lxc), its connection options included.
+        M(kraal.virt.docker_container) for V(docker), M(kraal.virt.kvm_vm) for V(kvm) and M(kraal.virt.lxc_container) for V(lxc),
+        its connection options included.
       - With C(count), a guest stands for so many, named by a number from 1 in the place of C({i}) in its C(name).
     type: list
     elements: dict
@@ -64,6 +65,7 @@ attributes:
     support: full
 seealso:
   - module: kraal.virt.docker_container
+  - module: kraal.virt.kvm_vm
   - module: kraal.virt.lxc_container
   - module: kraal.virt.guests_info
 """

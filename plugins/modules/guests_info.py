@@ -13,14 +13,15 @@ author:
   - the kraal.virt contributors (@kraal-virt)
 description:
   - Returns the guests of all backends on the host, in the form that every module of this collection returns a guest in.
-  - Needs no library of a backend on the host. A backend that the host does not have has no guests. One that it has and that does not answer is a
+  - Needs no library of a backend on the host, but for C(kvm), whose guests are known through libvirt-python
+    (C(python3-libvirt)). A backend that the host does not have has no guests. One that it has and that does not answer is a
     warning, and fails the task only when the task names it in O(backends).
 options:
   backends:
     description: Look for guests of these backends only.
     type: list
     elements: str
-    choices: [docker, lxc]
+    choices: [docker, kvm, lxc]
   names:
     description: Return the guests of these names only.
     type: list

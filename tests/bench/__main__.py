@@ -21,11 +21,13 @@ from docker.errors import DockerException
 
 from tests.support import leftovers
 from tests.support.images import import_image
+from tests.support.libvirt_daemon import LibvirtDaemon
 from tests.support.paths import CACHE
 from tests.support.proxy import DOCKER_SOCKET
 
 from . import peer
 from .cases import IMAGE, PREFIX, Bench
+from .machines import Machines
 from .report import Report
 from .runs import Ansible, WentWrong, scratch
 
@@ -63,6 +65,9 @@ def main() -> int:
             bench = Bench(client, Ansible(Path(directory)), report)
             try:
                 bench.run()
+                Path(directory, "libvirt").mkdir()
+                with LibvirtDaemon(Path(directory, "libvirt")) as daemon:
+                    Machines(daemon, bench.ansible, report).run()
             except WentWrong as error:
                 print(error, file=sys.stderr)
                 return 1

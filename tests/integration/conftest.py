@@ -23,6 +23,7 @@ from tests.support.certificates import Authority
 from tests.support.daemons import SecondDaemon
 from tests.support.images import BUSYBOX, BaseImages
 from tests.support.leftovers import PREFIX, Bystanders, Scratch, find, remove
+from tests.support.libvirt_daemon import LibvirtDaemon
 from tests.support.lxc import LxcLab
 from tests.support.proxy import DOCKER_SOCKET, RecordingProxy
 from tests.support.registry import Registry
@@ -154,6 +155,13 @@ def registry(docker_api: docker.APIClient, prefix: str, leftovers: None) -> Iter
     """A registry with TLS and a login that this machine's daemon trusts: `registry.push(image, "name:tag")`, `registry.auth`."""
     with tempfile.TemporaryDirectory(prefix="kt-") as directory, Registry(docker_api, Path(directory), prefix) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def libvirt_daemon() -> Iterator[LibvirtDaemon]:
+    """A libvirtd of this process's own in namespaces of its own: give the module `uri: libvirt_daemon.uri`."""
+    with tempfile.TemporaryDirectory(prefix="kt-") as directory, LibvirtDaemon(Path(directory)) as daemon:
+        yield daemon
 
 
 @pytest.fixture(scope="session")

@@ -61,12 +61,20 @@ PREPARATIONS: dict[str, Preparation] = {
         paths={"/var/cache/kraal.virt": {"base.tar": system_tar("example")}},
         defaults={"kraal.virt.lxc_container": {"lxc_path": "<directory>/lxc", "stop_timeout": "1"}},
     ),
+    "host_info": Preparation(
+        unchanged=("Look at the host", "Tell what it can run", "Look whether containers can run, and nothing else", "Fail where they cannot")
+    ),
     "guests_info": Preparation(unchanged=("Look at all guests", "Tell their names", "Look at the running Docker containers only")),
 }
 
 
-def module_names() -> list[str]:
+def all_modules() -> list[str]:
     return sorted(path.stem for path in MODULES.glob("*.py") if path.stem != "__init__")
+
+
+def module_names() -> list[str]:
+    """Those of this file: the ones for libvirt need a daemon of another kind, and are run beside it."""
+    return [name for name in all_modules() if not name.startswith("kvm_")]
 
 
 def examples(module: str) -> list[dict[str, Any]]:
@@ -81,7 +89,7 @@ def examples(module: str) -> list[dict[str, Any]]:
 
 @cache
 def documentation() -> dict[str, Any]:
-    names = [f"kraal.virt.{name}" for name in module_names()]
+    names = [f"kraal.virt.{name}" for name in all_modules()]
     environment = dict(os.environ, ANSIBLE_COLLECTIONS_PATH=str(COLLECTIONS))
     done = subprocess.run([program("ansible-doc"), "--json", *names], check=True, cwd=ROOT, env=environment, capture_output=True, text=True)
     docs: dict[str, Any] = json.loads(done.stdout)

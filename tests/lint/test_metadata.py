@@ -19,7 +19,7 @@ from tests.lint import tree
 from tests.support.paths import COLLECTIONS, ROOT, program
 
 #: An engine's modules are named after it and share the options that say where it is.
-ENGINES = ("docker", "lxc")
+ENGINES = ("docker", "kvm", "lxc")
 
 HEADER = (
     "Copyright (c) 2026 the kraal.virt contributors",

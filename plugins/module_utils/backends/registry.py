@@ -47,6 +47,26 @@ def _docker() -> Backend:
     return Backend(Containers.table, CONNECTION, lambda parameters: Containers(connect(parameters)))
 
 
+def _kvm_guests(parameters: Mapping[str, Any]) -> list[Guest]:
+    from .kvm.client import connect
+    from .kvm.vm import guest_now
+    from .kvm.vm_observe import observe
+
+    host = connect(parameters)
+    try:
+        seen = observe(host, None)
+    finally:
+        host.close()
+    return [guest_now(have) for have in seen.domains.values() if have.making is None]
+
+
+def _kvm() -> Backend:
+    from .kvm.client import CONNECTION, connect
+    from .kvm.vm import Vms
+
+    return Backend(Vms.table, CONNECTION, lambda parameters: Vms(connect(parameters)))
+
+
 def _lxc_guests(parameters: Mapping[str, Any]) -> list[Guest]:
     from .lxc.container_observe import all_guests
 
@@ -60,10 +80,10 @@ def _lxc() -> Backend:
     return Backend(Containers.table, CONNECTION, lambda parameters: Containers(Lxc(parameters)))
 
 
-_LOADERS: dict[str, Callable[[], Backend]] = {"docker": _docker, "lxc": _lxc}
+_LOADERS: dict[str, Callable[[], Backend]] = {"docker": _docker, "kvm": _kvm, "lxc": _lxc}
 
-#: For the discovery. These need no Ansible and no library but Python's own.
-_FINDERS: dict[str, Callable[[Mapping[str, Any]], list[Guest]]] = {"docker": _docker_guests, "lxc": _lxc_guests}
+#: For the discovery. These need no Ansible and no library but Python's own, and the host's own binding of libvirt.
+_FINDERS: dict[str, Callable[[Mapping[str, Any]], list[Guest]]] = {"docker": _docker_guests, "kvm": _kvm_guests, "lxc": _lxc_guests}
 
 #: The names of all backends.
 NAMES = tuple(_LOADERS)

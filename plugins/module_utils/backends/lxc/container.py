@@ -185,7 +185,7 @@ class Containers:
                 break
             except BackendError:
                 # A monitor that is busy with what a program asked of it that died since is taken for one that is gone.
-                if self._tool("info", want.name, "-sH").strip() == "STOPPED":
+                if self.lxc.tool("info", want.name, "-sH").strip() == "STOPPED":
                     break
                 if last:
                     raise

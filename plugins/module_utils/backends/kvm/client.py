@@ -1,0 +1,241 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Talks to libvirt: connects, asks, and turns its refusals into errors that can be read.
+
+Needs libvirt-python (9.0 to 12.x) and no Ansible. One connection serves several threads: libvirt sends their calls side by side,
+keeps each thread's error apart, and the binding lets go of Python's lock while it waits.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from ...engine.errors import BackendError, InvalidOption, NotInstalled
+
+LIBVIRT_IMPORT_ERROR: ImportError | None = None
+try:
+    import libvirt
+except ImportError as import_error:
+    LIBVIRT_IMPORT_ERROR = import_error
+
+T = TypeVar("T")
+
+DEFAULT_URI = "qemu:///system"
+#: A daemon that leaves so many questions for a sign of life unanswered, so many seconds apart, is given up.
+KEEPALIVE_SECONDS, KEEPALIVE_COUNT = 5, 6
+
+#: Ansible's declaration of how a module reaches libvirt.
+CONNECTION: dict[str, Any] = {
+    "uri": {"type": "str"},
+    "connect_timeout": {"type": "int", "default": 30},
+}
+
+#: The errors that say of something that it is not there, by the ends of their names in libvirt.
+_NOT_THERE = ("NO_DOMAIN", "NO_NETWORK", "NO_STORAGE_POOL", "NO_STORAGE_VOL", "NO_DOMAIN_SNAPSHOT", "NO_DOMAIN_METADATA", "NO_SECRET", "NO_NODE_DEVICE",
+              "NO_INTERFACE", "NO_NWFILTER", "NO_DOMAIN_CHECKPOINT", "DEVICE_MISSING")  # fmt: skip
+
+
+class LibvirtError(BackendError):
+    """Libvirt said no. ``code`` is its number for that: one of libvirt.VIR_ERR_*."""
+
+    def __init__(self, message: str, *, remedy: str = "", code: int = -1) -> None:
+        super().__init__(message, remedy=remedy)
+        self.code = code
+
+
+class NotThere(LibvirtError):
+    """Libvirt does not know what was asked for."""
+
+
+class Host:
+    """One connection to one libvirt, usable from several threads."""
+
+    def __init__(self, conn: Any, uri: str) -> None:
+        self.conn = conn
+        self.uri = uri
+        #: The binding itself, for its constants (host.api.VIR_...): nobody else has to import it.
+        self.api: Any = libvirt
+        #: Whether libvirt runs on this host, so that this host's paths and devices are its own.
+        self.local = not urlsplit(uri).hostname
+        #: As libvirt counts: 9 * 1000000 + 0 * 1000 + 0 for 9.0.0. The daemon's, not the library's.
+        self.version: int = self.ask(conn.getLibVersion)
+
+    def ask(self, function: Callable[..., T], *arguments: Any) -> T:
+        """One of libvirt's own calls (a bound method), with its errors turned into ours. Raises NotThere and LibvirtError."""
+        with self.translated():
+            return function(*arguments)
+
+    def find(self, function: Callable[..., T], *arguments: Any) -> T | None:
+        """The same for a look-up; None where there is nothing."""
+        try:
+            return self.ask(function, *arguments)
+        except NotThere:
+            return None
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turns libvirt's errors inside into ours."""
+        try:
+            yield
+        except libvirt.libvirtError as error:
+            raise refusal(error, self.uri) from error
+
+    def close(self) -> None:
+        """Let go of the connection; the end of the process does the same."""
+        with self.translated():
+            self.conn.close()
+
+
+def code(name: str) -> int:
+    """The number of libvirt's error of that name (without VIR_ERR_); one that this libvirt does not have matches none."""
+    return int(getattr(libvirt, "VIR_ERR_%s" % name, -2))
+
+
+def refusal(error: Any, uri: str = "") -> LibvirtError:
+    """The error for what libvirt refused, with a remedy where one is known."""
+    number, message = error.get_error_code(), " ".join((error.get_error_message() or str(error)).split())
+    if number in [code(name) for name in _NOT_THERE]:
+        return NotThere("libvirt knows of no such thing: %s" % message, code=number)
+    if number == code("OPERATION_TIMEOUT") and "lock" in message:
+        remedy = "Another operation on it takes long: wait for its end, and run again"
+    elif number in (code("INTERNAL_ERROR"), code("RPC"), code("SYSTEM_ERROR")) and _broken(message):
+        return LibvirtError(
+            "the connection to %s broke off: %s" % (uri or "libvirt", message), code=number, remedy="Look at the log of libvirtd there, and run again"
+        )
+    else:
+        remedy = next((remedy for part, remedy in _REMEDIES if part in message), "")
+    return LibvirtError("libvirt refused: %s" % message, remedy=remedy, code=number)
+
+
+def _broken(message: str) -> bool:
+    return any(part in message for part in _BREAKS)
+
+
+_BREAKS = ("client socket is closed", "connection closed", "keepalive timeout", "End of file while reading data", "Broken pipe")
+
+_REMEDIES = (
+    ("No space left on device", "Free space there, or name a pool or a path with more"),
+    ("Address already in use", "Choose another address or port, or end what listens there"),
+    ("is already in use by interface", "Choose a subnet that is free on that host, or another bridge"),
+    ("already exists with uuid", "Remove or rename the other one first"),
+    ("Permission denied", "Let the user that the guests run as (libvirt-qemu, qemu) into that path, or choose a place below /var/lib/libvirt"),
+    ("Unable to find 'dnsmasq' binary", "Install dnsmasq (dnsmasq-base on Debian and Ubuntu) on that host"),
+    ("Unable to find 'iptables' binary", "Install iptables on that host"),
+    ("cannot execute binary", "Install the program that it names on that host"),
+    ("missing backend for pool type", "Install libvirt's driver for that kind of pool on that host (libvirt-daemon-driver-storage-...)"),
+    ("failed to validate against schema", "Write it the way libvirt documents its XML"),
+)
+
+
+def _unreachable(uri: str, error: Any) -> BackendError:
+    """Why libvirt could not be reached."""
+    message, number = (error.get_error_message() or str(error)).strip(), error.get_error_code()
+    what = "libvirt at %s cannot be used: %s" % (uri, message)
+    nobody = "no libvirt daemon answers at %s: %s" % (uri, message)
+    if number in (code("AUTH_FAILED"), code("AUTH_UNAVAILABLE"), code("AUTH_CANCELLED")) or "Permission denied" in message:
+        if "+ssh" in uri or "+libssh" in uri:
+            return BackendError(what, remedy="Give a key with keyfile= in uri that this user may log in with there, and accept the host's key once")
+        return BackendError(
+            "no permission on %s: %s" % (uri, message), remedy="Run the task with become, or put the user into the group libvirt and log in again"
+        )
+    if "certificate" in message.lower() or "TLS" in message:
+        return BackendError(what, remedy="Put the certificates where libvirt looks for them, or name their directory with pkipath= in uri")
+    if "No such file or directory" in message and "Failed to connect socket" in message:
+        return NotInstalled(nobody, remedy="Install and start it (libvirt-daemon-system on Debian and Ubuntu, libvirt-daemon on others), or name the right uri")
+    if "Connection refused" in message:
+        return BackendError(nobody, remedy="Start it (libvirtd, or virtqemud and its like), or name the right uri")
+    if "Host key verification failed" in message or "known_hosts" in message:
+        return BackendError(what, remedy="Log in to that host once with ssh, so that its key is known")
+    if number in (code("NO_CONNECT"), code("INVALID_ARG"), code("NO_SUPPORT"), code("CONFIG_UNSUPPORTED")):
+        return BackendError(what, remedy="Write uri like qemu:///system, qemu+ssh://root@192.0.2.10/system or qemu+tls://kvm1.example.org/system")
+    return BackendError(what, remedy="Check uri, and that the daemon runs there")
+
+
+def library_missing(error: ImportError) -> NotInstalled:
+    """What to do about a missing binding."""
+    return NotInstalled(
+        "the Python that the module runs with has no libvirt (%s)" % error,
+        remedy="Install python3-libvirt (Debian, Ubuntu, Fedora, RHEL) or python3-libvirt-python (SUSE), "
+        "and set ansible_python_interpreter to the distribution's own Python, /usr/bin/python3",
+    )
+
+
+def full_uri(uri: str) -> str:
+    """The URI as it is opened: ssh asks no questions where nobody can answer. Raises InvalidOption."""
+    parts = urlsplit(uri)
+    if not parts.scheme or any(not letter.isprintable() or letter.isspace() for letter in uri):
+        raise InvalidOption("uri", uri, "is no URI of libvirt", remedy="Write one like qemu:///system or qemu+ssh://root@192.0.2.10/system")
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    if not parts.scheme.endswith("+ssh") or "no_tty" in dict(query):
+        return uri
+    return urlunsplit(parts._replace(query=urlencode([*query, ("no_tty", "1")], safe="/:")))
+
+
+_LOOP = threading.Lock()
+_running = False
+
+
+def _run_loop() -> None:
+    """Libvirt's event loop, in a thread of its own: signs of life and events pass through it. Once in a process, before the first connection."""
+    global _running  # libvirt has one loop a process too
+    with _LOOP:
+        if _running:
+            return
+        libvirt.registerErrorHandler(lambda _context, _error: None, None)
+        libvirt.virEventRegisterDefaultImpl()
+
+        def turn() -> None:
+            while True:
+                libvirt.virEventRunDefaultImpl()
+
+        threading.Thread(target=turn, name="libvirt-events", daemon=True).start()
+        _running = True
+
+
+def _open(uri: str, seconds: int) -> Any:
+    """Libvirt knows no time limit for a connection, so a thread waits for it; one that waits in vain ends with the process."""
+    answer: list[Any] = []
+
+    def opening() -> None:
+        try:
+            answer.append(libvirt.open(uri))
+        except libvirt.libvirtError as error:
+            answer.append(error)
+
+    thread = threading.Thread(target=opening, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not answer:
+        raise BackendError(
+            "libvirt at %s did not answer within %d seconds" % (uri, seconds),
+            remedy="See whether the daemon and the way to it are well, or raise connect_timeout",
+        )
+    if isinstance(answer[0], libvirt.libvirtError):
+        raise _unreachable(uri, answer[0]) from answer[0]
+    return answer[0]
+
+
+def connect(parameters: Mapping[str, Any]) -> Host:
+    """The libvirt that the task's connection options name. Raises InvalidOption, NotInstalled and BackendError with the remedy."""
+    if LIBVIRT_IMPORT_ERROR is not None:
+        raise library_missing(LIBVIRT_IMPORT_ERROR) from LIBVIRT_IMPORT_ERROR
+    uri = full_uri(str(parameters.get("uri") or os.environ.get("LIBVIRT_DEFAULT_URI") or DEFAULT_URI))
+    seconds = int(parameters.get("connect_timeout") or CONNECTION["connect_timeout"]["default"])
+    if seconds < 1:
+        raise InvalidOption("connect_timeout", seconds, "is not a time to wait", remedy="Write a second or more")
+    _run_loop()
+    conn = _open(uri, seconds)
+    try:
+        conn.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT)
+    except libvirt.libvirtError as error:
+        # A driver inside this process (test:///, qemu:///embed) has no connection that could die.
+        if error.get_error_code() != code("NO_SUPPORT"):
+            raise refusal(error, uri) from error
+    return Host(conn, uri)

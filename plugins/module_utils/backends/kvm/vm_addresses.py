@@ -1,0 +1,101 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The addresses of domains that run: from the DHCP leases of libvirt's networks, the guest agent, and the host's neighbours. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import replace
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+from ...engine.result import Address
+from .client import Host, LibvirtError
+from .constants import constant
+from .vm_xml import Element, get
+
+if TYPE_CHECKING:
+    from .vm_observe import Domain
+
+SOURCES = ("lease", "agent", "arp")
+AGENT = "org.qemu.guest_agent.0"
+#: How long an agent may take to answer: one that hangs shall not hold up the rest.
+AGENT_SECONDS = 3
+
+
+def agent_connected(live: Element) -> bool:
+    """Whether the guest's agent listens, which the live XML knows without asking it."""
+    return any(get(channel, "target@name") == AGENT and get(channel, "target@state") == "connected" for channel in live.findall("devices/channel"))
+
+
+def networks_by_mac(live: Element) -> dict[str, str]:
+    """What each interface is connected to, by its MAC."""
+    found = {}
+    for interface in live.findall("devices/interface"):
+        source = interface.find("source")
+        name = "" if source is None else source.get("network") or source.get("bridge") or source.get("dev") or ""
+        found[(get(interface, "mac@address") or "").lower()] = name or interface.get("type", "")
+    return found
+
+
+def find(host: Host, domains: MutableMapping[str, Domain], handles: Mapping[str, Any], orders: Mapping[str, Sequence[str]] | None) -> None:
+    """Fill in the addresses of all domains that run, each from the first of its sources that knows any."""
+    running = {name: have for name, have in domains.items() if have.live is not None}
+    leases: dict[str, list[tuple[str, str]]] | None = None
+    for name, have in running.items():
+        live = have.live
+        if live is None:
+            continue
+        macs = networks_by_mac(live.root)
+        for source in SOURCES if orders is None else orders.get(name) or SOURCES:
+            if source == "lease":
+                if leases is None and any(each.get("type") == "network" for each in live.root.findall("devices/interface")):
+                    leases = _leases(host)
+                pairs = [(mac, address) for mac in macs for address in (leases or {}).get(mac, ())]
+                found = [(mac, pair[1]) for mac, pair in pairs]
+            elif source == "agent":
+                found = _asked(host, handles[name], "AGENT") if agent_connected(live.root) else []
+            else:
+                found = _asked(host, handles[name], "ARP") if macs else []
+            addresses = _good(found, macs)
+            if addresses:
+                domains[name] = replace(have, addresses=addresses)
+                break
+
+
+def _leases(host: Host) -> dict[str, list[tuple[str, str]]]:
+    """All leases of all networks: one call for each network."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for network in host.ask(host.conn.listAllNetworks, constant("CONNECT_LIST_NETWORKS_ACTIVE")):
+        try:
+            leases = host.ask(network.DHCPLeases)
+        except LibvirtError:
+            # A network without DHCP, or one that went down in this moment.
+            continue
+        for lease in leases:
+            found.setdefault(str(lease.get("mac") or "").lower(), []).append((network.name(), str(lease["ipaddr"])))
+    return found
+
+
+def _asked(host: Host, handle: Any, source: str) -> list[tuple[str, str]]:
+    """What libvirt hears of one domain's addresses: pairs of MAC and address."""
+    try:
+        if source == "AGENT":
+            host.ask(handle.agentSetResponseTimeout, AGENT_SECONDS, 0)
+        interfaces = host.ask(handle.interfaceAddresses, constant("DOMAIN_INTERFACE_ADDRESSES_SRC_" + source), 0)
+    except LibvirtError:
+        # The guest ended in this moment, or its agent hangs, or cannot say.
+        return []
+    return [(str(each.get("hwaddr") or "").lower(), str(address["addr"])) for each in interfaces.values() for address in each.get("addrs") or ()]
+
+
+def _good(pairs: Sequence[tuple[str, str]], macs: Mapping[str, str]) -> tuple[Address, ...]:
+    """What can be reached: no loopback, nothing link-local."""
+    found = []
+    for mac, text in pairs:
+        address = ip_address(text.partition("%")[0])
+        if not (address.is_loopback or address.is_link_local or address.is_unspecified):
+            found.append(Address(str(address), "ipv4" if address.version == 4 else "ipv6", macs.get(mac, ""), mac))
+    return tuple(sorted(set(found), key=lambda each: (each.family, each.network, each.address)))

@@ -1,0 +1,267 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is there: domains, and what a plan for them has to know of pools, volumes and the emulator. Reads only.
+
+However many domains there are, it takes one call for the statistics of all, one for those that start by themselves, and one for each
+domain's XML (two while it runs). What concerns pools is asked only where a specification speaks of new disks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ...engine.errors import InvalidOption, KraalError
+from ...engine.result import Address, Guest
+from ...engine.spec import Spec
+from ...engine.units import format_size
+from . import vm_addresses
+from .client import Host, LibvirtError, NotThere
+from .constants import constant
+from .storage_use import Uses, real
+from .vm_devices import source_of
+from .vm_settings import GUEST, View, read_labels
+from .vm_xml import Element, get, size_of
+from .xml import NAMESPACE, parse
+
+#: A volume that is being made for a guest, in the note that the guest's domain bears until it is made.
+MAKING = "{%s}making" % NAMESPACE
+#: A seed that another one has taken the place of, until it is removed.
+STALE = "{%s}stale" % NAMESPACE
+STATES = {1: "running", 2: "running", 3: "paused", 4: "running", 5: "stopped", 6: "stopped", 7: "paused"}
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One domain. ``live`` is None while it does not run."""
+
+    name: str
+    state: str
+    stored: View
+    live: View | None
+    #: The addresses of one that runs.
+    addresses: tuple[Address, ...] = ()
+
+    @property
+    def uuid(self) -> str:
+        """Libvirt's own name for it."""
+        return get(self.stored.root, "uuid") or ""
+
+    @property
+    def making(self) -> list[str] | None:
+        """The volumes that a run which died was making for it; None for a domain that is whole."""
+        note = self.stored.root.find("metadata/" + GUEST)
+        if note is None or note.get("unfinished") != "yes":
+            return None
+        return [each.get("path", "") for each in note.findall(MAKING)]
+
+    @property
+    def stale(self) -> list[str]:
+        """The seeds that a run which died did not get to remove."""
+        return [each.get("path", "") for each in self.stored.root.findall("metadata/%s/%s" % (GUEST, STALE))]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A storage pool that is active."""
+
+    name: str
+    kind: str
+    target: str
+
+    @property
+    def holds_files(self) -> bool:
+        """Whether its volumes are files, which may be qcow2."""
+        return self.kind in ("dir", "fs", "netfs", "gluster")
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume of a pool."""
+
+    pool: str
+    name: str
+    path: str
+    capacity: int
+    format: str = ""
+    backing: str = ""
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """What the emulator of this host makes of new domains."""
+
+    kind: str
+    arch: str
+    machine: str
+
+
+@dataclass
+class Seen:
+    """One look at one libvirt."""
+
+    domains: dict[str, Domain] = field(default_factory=dict)
+    pools: dict[str, Pool] = field(default_factory=dict)
+    #: By path. None: asked for, and not there.
+    volumes: dict[str, Volume | None] = field(default_factory=dict)
+    #: By path, the domains that use it, those of other names included; only where storage is to be removed.
+    users: dict[str, set[str]] = field(default_factory=dict)
+    #: What stands below other volumes.
+    backing: set[str] = field(default_factory=set)
+    #: By the domain type that was asked for.
+    emulators: dict[str, Emulator] = field(default_factory=dict)
+    #: What is wrong with what guests would become, by name: what libvirt has to say against it, or what is not there.
+    faults: dict[str, KraalError] = field(default_factory=dict)
+
+    def pool_of(self, path: str) -> Pool | None:
+        """The pool in whose directory that path is."""
+        return next((pool for pool in self.pools.values() if pool.target and os.path.dirname(path) == pool.target), None)
+
+    def places(self) -> dict[str, str]:
+        """The paths of the volumes that were asked for, by POOL/VOLUME."""
+        return {"%s/%s" % (each.pool, each.name): path for path, each in self.volumes.items() if each}
+
+
+def _sizes(stats: Mapping[str, Any]) -> dict[str, int]:
+    found = {}
+    for number in range(int(stats.get("block.count", 0))):
+        target, size = stats.get("block.%d.name" % number), stats.get("block.%d.capacity" % number)
+        if target and size:
+            found[str(target)] = int(size)
+    return found
+
+
+def bulk(host: Host) -> list[tuple[Any, Mapping[str, Any]]]:
+    """Every domain with what libvirt has at hand of it; nothing waits for a guest that is busy."""
+    kinds = constant("DOMAIN_STATS_STATE") | constant("DOMAIN_STATS_BLOCK")
+    found: list[tuple[Any, Mapping[str, Any]]] = host.ask(host.conn.getAllDomainStats, kinds, constant("CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT"))
+    return found
+
+
+def observe(host: Host, wants: Sequence[Spec] | None) -> Seen:
+    """Look at the domains that are spoken of (None: all) and their surroundings."""
+    seen = Seen()
+    names = None if wants is None else {want.name for want in wants}
+    stats = {domain.name(): (domain, found) for domain, found in bulk(host)}
+    mine = [name for name in stats if names is None or name in names]
+    starting = {each.name() for each in host.ask(host.conn.listAllDomains, constant("CONNECT_LIST_DOMAINS_AUTOSTART"))} if mine else set()
+    for name in sorted(mine):
+        domain, found = stats[name]
+        have = look(host, domain, STATES.get(int(found.get("state.state", 0)), "stopped"), name in starting, _sizes(found), secure=wants is not None)
+        if have is not None:
+            seen.domains[name] = have
+    orders = {want.name: want.steering.get("address_sources") or () for want in wants or ()}
+    vm_addresses.find(host, seen.domains, {name: stats[name][0] for name in seen.domains}, None if wants is None else orders)
+    return seen
+
+
+def look(host: Host, domain: Any, state: str, autostart: bool, sizes: Mapping[str, int], *, secure: bool) -> Domain | None:
+    """One domain; None for one that is gone by now."""
+    flags = constant("DOMAIN_XML_SECURE") if secure else 0
+    name = domain.name()
+    try:
+        stored = View(parse(host.ask(domain.XMLDesc, flags | constant("DOMAIN_XML_INACTIVE"))), name, autostart, sizes)
+        live = View(parse(host.ask(domain.XMLDesc, flags)), name, autostart, sizes) if state != "stopped" else None
+    except NotThere:
+        return None
+    if live is not None:
+        # The statistics are of what runs: another disk may be stored under the same name.
+        paths = {get(disk, "target@dev"): source_of(disk) for disk in live.root.findall("devices/disk")}
+        mine = {get(disk, "target@dev") for disk in stored.root.findall("devices/disk") if paths.get(get(disk, "target@dev")) == source_of(disk)}
+        stored = replace(stored, sizes={target: size for target, size in sizes.items() if target in mine})
+    return Domain(name, state, stored, live)
+
+
+def look_at_pools(host: Host, seen: Seen) -> None:
+    """All active pools: one call, and one for each."""
+    for pool in host.ask(host.conn.listAllStoragePools, constant("CONNECT_LIST_STORAGE_POOLS_ACTIVE")):
+        root = parse(host.ask(pool.XMLDesc, 0))
+        seen.pools[pool.name()] = Pool(pool.name(), root.get("type", ""), get(root, "target/path") or "")
+
+
+def look_at_volume(host: Host, seen: Seen, path: str) -> None:
+    """The volume at a path, if a pool has one there. A pool learns of what was made beside it only when it is refreshed."""
+    if path in seen.volumes:
+        return
+    pool = seen.pool_of(path)
+    found = None
+    if pool is not None:
+        handle = host.ask(host.conn.storagePoolLookupByName, pool.name)
+        found = host.find(handle.storageVolLookupByName, os.path.basename(path))
+        if found is None and host.local and os.path.exists(path):
+            host.ask(handle.refresh, 0)
+            found = host.find(handle.storageVolLookupByName, os.path.basename(path))
+    seen.volumes[path] = volume_of(host, found, path) if found is not None else None
+
+
+def volume_of(host: Host, handle: Any, path: str) -> Volume | None:
+    """What a volume's XML says; None for one that is gone by now."""
+    try:
+        root = parse(host.ask(handle.XMLDesc, 0))
+    except NotThere:
+        return None
+    pool = host.ask(handle.storagePoolLookupByVolume).name()
+    return Volume(pool, handle.name(), path, size_in_bytes(root, "capacity"), get(root, "target/format@type") or "", get(root, "backingStore/path") or "")
+
+
+def size_in_bytes(root: Element, path: str) -> int:
+    """A size in a volume's XML, whose own unit is bytes."""
+    found = root.find(path)
+    return 0 if found is None else int(found.text or 0) if found.get("unit", "bytes") == "bytes" else size_of(found) or 0
+
+
+def look_at_users(host: Host, seen: Seen, uses: Uses, path: str) -> None:
+    """Who uses a volume, under whatever name, and whether others stand on it."""
+    volume = seen.volumes.get(path)
+    if volume is not None:
+        seen.users[path] = {use.guest for use in uses.of(volume.pool, volume.name, real(host, path))}
+        if real(host, path) in uses.overlays:
+            seen.backing.add(path)
+
+
+def refused_machine(host: Host, kind: str, machine: str) -> str:
+    """Why the emulator has no such machine; empty where it has."""
+    try:
+        host.ask(host.conn.getDomainCapabilities, None, None, machine, kind, 0)
+    except LibvirtError as error:
+        return error.message
+    return ""
+
+
+def look_at_emulator(host: Host, seen: Seen, kind: str) -> None:
+    """What a new domain of that type would be; ``auto`` is kvm where libvirt can use it. Raises InvalidOption."""
+    if kind in seen.emulators:
+        return
+    for each in ("kvm", "qemu") if kind == "auto" else (kind,):
+        try:
+            root = parse(host.ask(host.conn.getDomainCapabilities, None, None, None, each, 0))
+        except LibvirtError as error:
+            if each == "kvm" and kind == "auto":
+                continue
+            raise InvalidOption("type", kind, "is not what this host can do: %s" % error.message, remedy="Write type: qemu, or auto") from error
+        seen.emulators[kind] = Emulator(get(root, "domain") or each, get(root, "arch") or "", get(root, "machine") or "")
+        return
+
+
+def guest_of(have: Domain, pending: Iterable[str] = ()) -> Guest:
+    """The one result form: of a guest that runs, what is in effect."""
+    view = have.live or have.stored
+    memory = size_of(view.root.find("currentMemory")) or size_of(view.root.find("memory"))
+    note = have.stored.root.find("metadata/" + GUEST)
+    return Guest(
+        name=have.name,
+        backend="kvm",
+        id=have.uuid,
+        state=have.state,
+        image=(note.get("image") or "") if note is not None else "",
+        cpus=int(get(view.root, "vcpu@current") or get(view.root, "vcpu") or 1),
+        memory=format_size(memory) if memory else "",
+        addresses=have.addresses,
+        labels=read_labels(have.stored.root),
+        autostart=have.stored.autostart,
+        pending_restart=tuple(pending),
+    )

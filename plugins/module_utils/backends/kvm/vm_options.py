@@ -1,0 +1,236 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options of a virtual machine, one on a line: kind, place in the domain's XML, and what a change costs. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...engine.errors import InvalidOption
+from ...engine.kinds import Entries, Flag, Integer, Kind, Text, Texts
+from ...engine.plan import Disruption
+from ...engine.spec import Option, Table
+from . import vm_devices as dev
+from . import vm_extras as extras
+from . import vm_networks as nets
+from .vm_fields import PATH, Field, FieldSet, read_fields, word, write_fields
+from .vm_seed import CLOUD_INIT, read_seed
+from .vm_settings import (
+    CPU_FIELDS,
+    KibiSize,
+    Overlay,
+    View,
+    read_console,
+    read_cpus,
+    read_firmware,
+    read_labels,
+    read_memory,
+    read_secure,
+    write_console,
+    write_cpu,
+    write_cpus,
+    write_cpus_max,
+    write_firmware,
+    write_labels,
+    write_machine,
+    write_memory,
+    write_memory_max,
+    write_secure,
+)
+from .vm_xml import Element, drop, get, make, put, size_of
+
+NONE, LIVE, RESTART, RECREATE = Disruption.NONE, Disruption.LIVE, Disruption.RESTART, Disruption.RECREATE
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+:@-]*", re.ASCII)
+
+
+Write = Callable[[Element, Any, Any], None]
+
+
+def _nothing(_root: Element, _before: Any, _after: Any) -> None:
+    """For what is not in the XML."""
+
+
+@dataclass(frozen=True)
+class VmOption(Option):
+    """An option with its way into the stored XML: takes the tree, the value that is there, and the one that shall be."""
+
+    write: Write = _nothing
+    #: Whether the live XML says it the same way as the stored one, so that a difference waits for a restart.
+    waits: bool = True
+
+
+def _scalar(name: str, kind: Kind, place: str, absent: Any = None, change: Disruption = RESTART, waits: bool = True) -> VmOption:
+    """An option that stands at one place."""
+    part = Field(name, kind, place, absent)
+    return VmOption(name, kind, lambda view: part.read(view.root), change, lambda root, _before, after: part.write(root, after), waits)
+
+
+def _single(name: str, tag: str, fields: Sequence[Field], absent: str = "none") -> VmOption:
+    """A device that a guest has one of, or none: model=none takes it away."""
+
+    def read(view: View) -> dict[str, Any]:
+        found = view.root.find("devices/" + tag)
+        return {"model": absent} if found is None else read_fields(fields, found)
+
+    def write(root: Element, before: Any, after: Any) -> None:
+        place = "devices/" + tag
+        if after.get("model") == "none":
+            drop(root, place)
+            if tag in ("memballoon", "video"):
+                # Without one of them, libvirt adds its own.
+                put(root, place + ("@model" if tag == "memballoon" else "/model@type"), "none")
+            return
+        if before.get("model") != after.get("model"):
+            drop(root, place)
+            before = {}
+        write_fields(fields, make(root, place), after, before)
+
+    return VmOption(name, FieldSet(fields), read, RESTART, write)
+
+
+def _list(name: str, kind: Entries, read: Callable[[Element], Any], write: Write, change: Disruption = RESTART) -> VmOption:
+    return VmOption(name, kind, lambda view: read(view.root), change, write)
+
+
+TPM_FIELDS = (
+    Field("model", word("tpm-crb", "tpm-tis", "tpm-spapr", "none"), "@model"),
+    Field("type", word("emulator", "passthrough"), "backend@type"),
+    Field("version", word("1.2", "2.0"), "backend@version"),
+    Field("path", PATH, "backend/device@path"),
+)
+WATCHDOG_FIELDS = (
+    Field("model", word("i6300esb", "itco", "ib700", "diag288", "none"), "@model"),
+    Field("action", word("reset", "shutdown", "poweroff", "pause", "none", "dump", "inject-nmi"), "@action"),
+)
+RNG_FIELDS = (
+    Field("model", word("virtio", "none"), "@model"),
+    Field("source", PATH, "backend"),
+    Field("rate_bytes", Integer(0), "rate@bytes"),
+    Field("rate_period", Integer(1), "rate@period"),
+)
+BALLOON_FIELDS = (
+    Field("model", word("virtio", "none"), "@model"),
+    Field("autodeflate", Flag(), "@autodeflate", style="on"),
+    Field("stats_period", Integer(0), "stats@period", 0),
+)
+VIDEO_FIELDS = (
+    Field("model", word("virtio", "vga", "qxl", "bochs", "cirrus", "ramfb", "none"), "model@type"),
+    Field("heads", Integer(1, 16), "model@heads"),
+    Field("vram", Integer(1), "model@vram"),
+)
+UUID = Text(pattern=r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", remedy="Write it like 6ba7b810-9dad-41d1-80b4-00c04fd430c8", fold=True)
+MACHINE = Text(pattern=r"[A-Za-z0-9._-]+", remedy="Write a machine of QEMU's, like q35 or pc")
+EMPTY_PATH = Text(pattern=r"(/[^\n]*)?", remedy="Write an absolute path on the host, or nothing")
+
+
+def _write_rng(option: VmOption) -> VmOption:
+    def write(root: Element, before: Any, after: Any) -> None:
+        option.write(root, before, after)
+        if after.get("model") != "none":
+            put(root, "devices/rng/backend@model", "random")
+            if not get(root, "devices/rng/backend"):
+                put(root, "devices/rng/backend", "/dev/urandom")
+
+    return VmOption(option.name, option.kind, option.read, option.change, write)
+
+
+def _write_video(option: VmOption) -> VmOption:
+    def write(root: Element, before: Any, after: Any) -> None:
+        option.write(root, {}, after)
+
+    return VmOption(option.name, option.kind, option.read, option.change, write)
+
+
+OPTIONS: tuple[VmOption, ...] = (
+    _scalar("type", Text(choices=("auto", "kvm", "qemu")), "@type"),
+    _scalar("uuid", UUID, "uuid",
+            change=RECREATE),
+    _scalar("description", Text(), "description", "", NONE, False),
+    VmOption("machine", MACHINE, lambda view: get(view.root, "os/type@machine"), RESTART, write_machine),
+    VmOption("cpus_max", Integer(1, 4096), lambda view: int(get(view.root, "vcpu") or 1), RESTART, write_cpus_max),
+    VmOption("cpus", Integer(1, 4096), read_cpus, LIVE, write_cpus),
+    VmOption("cpu", FieldSet(CPU_FIELDS), lambda view: read_fields(CPU_FIELDS, view.root), RESTART, write_cpu),
+    VmOption("memory_max", KibiSize(), lambda view: size_of(view.root.find("memory")), RESTART, write_memory_max),
+    VmOption("memory", KibiSize(), read_memory, LIVE, write_memory),
+    VmOption("firmware", Text(choices=("bios", "uefi")), read_firmware, RESTART, write_firmware),
+    VmOption("secure_boot", Flag(), read_secure, RESTART, write_secure),
+    _scalar("kernel", EMPTY_PATH, "os/kernel", ""),
+    _scalar("initrd", EMPTY_PATH, "os/initrd", ""),
+    _scalar("cmdline", Text(), "os/cmdline", ""),
+    VmOption("disks", dev.DISKS, lambda view: dev.read_disks(view.root, view.sizes, view.places), LIVE, dev.write_disks),
+    _list("networks", nets.NETWORKS, nets.read_networks, nets.write_networks, LIVE),
+    _list("graphics", extras.GRAPHICS, extras.read_graphics, extras.write_graphics),
+    _write_video(_single("video", "video", VIDEO_FIELDS)),
+    VmOption("console", Flag(), read_console, RESTART, write_console),
+    _list("channels", extras.CHANNELS, extras.read_channels, extras.write_channels),
+    _list("host_devices", extras.HostDevices(), extras.read_hostdevs, extras.write_hostdevs),
+    _list("filesystems", extras.FILESYSTEMS, extras.read_filesystems, extras.write_filesystems),
+    _single("tpm", "tpm", TPM_FIELDS),
+    _single("watchdog", "watchdog", WATCHDOG_FIELDS),
+    _write_rng(_single("rng", "rng", RNG_FIELDS)),
+    _single("memballoon", "memballoon", BALLOON_FIELDS),
+    VmOption("autostart", Flag(), lambda view: view.autostart, NONE, waits=False),
+    VmOption("labels", Texts(), lambda view: read_labels(view.root), NONE, write_labels, False),
+    VmOption("cloud_init", CLOUD_INIT, lambda view: read_seed(view.root, view.name), LIVE, waits=False),
+    VmOption("xml", Overlay(), lambda view: {}, RESTART, waits=False),
+)  # fmt: skip
+
+
+def check_name(name: str) -> None:
+    """What we take for a domain's name: libvirt takes more, and its log files and sockets bear it."""
+    if not NAME.fullmatch(name) or len(name) > 200:
+        raise InvalidOption(
+            "name", name, "is no name for a virtual machine", remedy="Use letters, digits, dots, dashes and underscores, beginning with a letter or digit"
+        )
+
+
+def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Name the disks that have no name in the guest yet."""
+    completed = dict(parameters)
+    if parameters.get("disks") is not None:
+        completed["disks"] = dev.named_disks(parameters["disks"])
+    if parameters.get("secure_boot") and parameters.get("firmware") == "bios":
+        raise InvalidOption("secure_boot", True, "goes with no BIOS", remedy="Write firmware: uefi")
+    for less, more in (("memory", "memory_max"), ("cpus", "cpus_max")):
+        if parameters.get(less) is not None and parameters.get(more) is not None:
+            kind = BY_NAME[less].kind
+            if kind.parse(parameters[less], less) > kind.parse(parameters[more], more):
+                raise InvalidOption(less, parameters[less], "is more than %s" % more, remedy="Raise %s, or lower %s" % (more, less))
+    return completed
+
+
+BY_NAME = {option.name: option for option in OPTIONS}
+
+VMS = Table(
+    backend="kvm",
+    kind="domain",
+    options=OPTIONS,
+    allow=LIVE,
+    waits=("none", "running", "address", "agent"),
+    steering={
+        "source": {
+            "type": "dict",
+            "options": {
+                "image": {"type": "str"},
+                "checksum": {"type": "str"},
+                "format": {"type": "str"},
+                "pool": {"type": "str"},
+                "volume": {"type": "str"},
+                "clone": {"type": "str", "choices": ["full", "linked"], "default": "full"},
+                "iso": {"type": "path"},
+            },
+        },
+        "pool": {"type": "str", "default": "default"},
+        "address_sources": {"type": "list", "elements": "str", "choices": ["lease", "agent", "arp"], "default": ["lease", "agent", "arp"]},
+        "stop_timeout": {"type": "int", "default": 60},
+        "force_stop": {"type": "bool", "default": False},
+        "remove_storage": {"type": "bool", "default": False},
+    },
+    complete=complete,
+    check_name=check_name,
+)

@@ -1,0 +1,226 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The steps from the domain that is there to the one that is wanted. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...engine.compare import Difference, key_of
+from ...engine.errors import Refused
+from ...engine.kinds import Part
+from ...engine.plan import Disruption, Step, power
+from ...engine.spec import Spec
+from ...engine.units import format_size
+from .vm_devices import HOT
+from .vm_networks import rekeyed
+from .vm_observe import Domain, Seen, guest_of
+from .vm_options import BY_NAME, VMS
+from .vm_seed import seed_path
+from .vm_settings import View
+from .vm_storage import doomed, to_make
+from .vm_target import MEMORY, differences, pending, wanted, written
+from .vm_xml import get, size_of
+
+#: The fields of an interface that QEMU and the host change under a guest's feet.
+_HOT_NETWORK = frozenset(("type", "source", "filter", "link"))
+
+
+@dataclass(frozen=True)
+class Change:
+    """One entry that has to change: of which option, and whether it can be done as the guest runs."""
+
+    option: str
+    part: Part
+    hot: bool
+    #: attach, detach, resize or set.
+    action: str = "set"
+
+    @property
+    def key(self) -> str:
+        """As the plan names it."""
+        return key_of(self.option, self.part.key)
+
+
+def plan(want: Spec, seen: Seen) -> list[Step]:
+    """All steps, the clearing up after a run that died first. Raises Refused and InvalidOption."""
+    have = seen.domains.get(want.name)
+    steps: list[Step] = []
+    if have is not None and have.making is not None:
+        steps.append(Step(want.name, "clean", "leftover", want.name))
+        have = None
+    steps += [Step(want.name, "clean", "leftover", path) for path in (have.stale if have else ())]
+    if want.state == "absent":
+        return [*steps, *(_removal(want, seen, have) if have else ())]
+    full = wanted(want, seen, have)
+    if want.name in seen.faults:
+        raise seen.faults[want.name]
+    if have is None:
+        return [*steps, *_creation(full, seen)]
+    return [*steps, *_changes(full, seen, have)]
+
+
+def _creation(want: Spec, seen: Seen) -> Iterator[Step]:
+    made = to_make(want, seen, None)
+    shown = VMS.shown(want)
+    if "source" in want.steering and want.steering["source"]:
+        shown["source"] = {key: value for key, value in want.steering["source"].items() if value is not None}
+    shown.setdefault("memory", format_size(MEMORY))
+    if made:
+        shown["volumes"] = [each.path for each in made]
+    target = "stopped" if want.state == "present" else want.state
+    yield Step(want.name, "create", "", None, {**shown, "state": "stopped"})
+    yield from power(want.name, "stopped", target)
+
+
+def changes(want: Spec, have: Domain) -> list[Change]:
+    """All entries that differ, in what is stored or in what is in effect. ``want`` is filled in."""
+    stays = have.live is not None and want.state != "stopped"
+    stored = _by_key(differences(want, have.stored))
+    live = _by_key(differences(want, have.live)) if stays and have.live is not None else {}
+    found = []
+    for option in VMS.options:
+        if option.name not in want.values:
+            continue
+        for key in sorted({key for name, key in (*stored, *live) if name == option.name}):
+            cold, warm = stored.get((option.name, key)), live.get((option.name, key))
+            if option.change != Disruption.LIVE:
+                if cold is not None:
+                    found.append(Change(option.name, cold, False))
+                continue
+            part = warm or cold
+            if part is None:
+                continue
+            if option.name == "memory" and cold is None:
+                # It has been told to the guest, which follows in its own time, if it has a driver for that.
+                continue
+            hot = warm is not None and have.live is not None and _hot(option.name, key, want, have.live)
+            if option.name == "disks" and _grows(want, have, key):
+                found.append(Change(option.name, part, stays, "resize"))
+                rest = _without_size(cold, key)
+                if rest is not None:
+                    found.append(Change(option.name, rest, False))
+            elif hot:
+                found.append(Change(option.name, part, True, _action(option.name, part)))
+            elif cold is not None:
+                found.append(Change(option.name, cold, False))
+    return found
+
+
+def _by_key(found: Sequence[Difference]) -> dict[tuple[str, str], Part]:
+    return {(each.option.name, part.key): part for each in found for part in each.parts}
+
+
+def _action(option: str, part: Part) -> str:
+    if option not in ("disks", "networks"):
+        return "set"
+    return "attach" if part.before is None else "detach" if part.after is None else "set"
+
+
+def _grows(want: Spec, have: Domain, target: str) -> bool:
+    """Whether a disk that stays has another size than it shall have."""
+    size, now = want.values["disks"].get(target, {}).get("size"), have.stored.sizes.get(target)
+    there = BY_NAME["disks"].read(have.stored).get(target)
+    if there is None or size is None or size == now or want.values["disks"][target].get("path", there["path"]) != there["path"]:
+        return False
+    if now is not None and size < now:
+        raise Refused(
+            "disks[%s].size: a disk is not made smaller, and this one has %s" % (target, format_size(now)),
+            remedy="Ask for that size or more, or for another disk",
+        )
+    return True
+
+
+def _without_size(part: Part | None, _key: str) -> Part | None:
+    """The rest of a disk's difference beside its size."""
+    if part is None or part.before is None or part.after is None:
+        return None
+    before, after = ({name: value for name, value in side.items() if name != "size"} for side in (part.before, part.after))
+    return part._replace(before=before, after=after) if before != after else None
+
+
+def _hot(option: str, key: str, want: Spec, live: View) -> bool:
+    """Whether this entry can change while the guest runs."""
+    value, there = want.values[option], BY_NAME[option].read(live)
+    if option == "memory":
+        return bool(value <= (size_of(live.root.find("memory")) or 0))
+    if option == "cpus":
+        return bool(there < value <= int(get(live.root, "vcpu") or 1))
+    if option == "cloud_init":
+        return bool(seed_path(live.root, live.name))
+    if option == "disks":
+        before, after = there.get(key), value.get(key)
+        if before is None or after is None:
+            disk = after if before is None else before
+            return (disk or {}).get("bus") in HOT and (disk or {}).get("device", "disk") == "disk"
+        differing = {name for name in after if after[name] != before.get(name)}
+        return differing == {"path"} and before.get("device") in ("cdrom", "floppy")
+    if option == "networks":
+        there = rekeyed(value, there)
+        if key not in there or key not in value:
+            return True
+        return {name for name in value[key] if value[key][name] != there[key].get(name)} <= _HOT_NETWORK
+    return False
+
+
+def _changes(want: Spec, seen: Seen, have: Domain) -> Iterator[Step]:
+    now, target = have.state, have.state if want.state == "present" else want.state
+    if "uuid" in want.values and want.values["uuid"] != have.uuid:
+        raise Refused("uuid: a virtual machine keeps the one it has, %s" % have.uuid, remedy="Leave it out, or remove the guest and make it anew")
+    to_make(want, seen, have)
+    found = changes(want, have)
+    for each in found:
+        if each.hot:
+            yield Step(want.name, each.action, each.key, each.part.before, each.part.after, Disruption.LIVE)
+        elif each.action == "resize":
+            yield Step(want.name, "resize", each.key, each.part.before, each.part.after, Disruption.NONE)
+    cold = [each for each in found if not each.hot and each.action != "resize"]
+    if cold:
+        yield _set(want.name, cold)
+    waiting = pending_after(want, have, found)
+    if waiting and have.live is not None and target != "stopped":
+        # Written down already: whether it is brought into effect now is the user's to allow.
+        yield Step(want.name, "restart", "pending_restart", waiting, [], Disruption.RESTART)
+    yield from power(want.name, now, target)
+
+
+def pending_after(want: Spec, have: Domain, found: Sequence[Change] | None = None) -> list[str]:
+    """What will wait for a restart once these changes are made."""
+    if have.live is None:
+        return []
+    found = changes(want, have) if found is None else found
+    after = replace(have.stored, root=written(want, have.stored, differences(want, have.stored)))
+    done = {each.key for each in found if each.hot}
+    waiting = {key for key in pending(after, have.live) if key not in done}
+    if any(each.option == "cloud_init" and not each.hot for each in found):
+        waiting.add("cloud_init")
+    return sorted(waiting)
+
+
+def _set(name: str, found: Sequence[Change]) -> Step:
+    before = {each.key: each.part.before for each in found if each.part.before is not None}
+    after = {each.key: each.part.after for each in found if each.part.after is not None}
+    if len({**before, **after}) == 1:
+        (key,) = {**before, **after}
+        return Step(name, "set", key, before.get(key), after.get(key))
+    # One definition brings them all.
+    return Step(name, "set", "", before, after)
+
+
+def _removal(want: Spec, seen: Seen, have: Domain) -> Iterator[Step]:
+    if have.live is not None:
+        yield Step(want.name, "stop", "state", have.state, "stopped", Disruption.RESTART)
+    before: dict[str, Any] = {"state": "stopped", "image": guest_of(have).image}
+    if want.steering.get("remove_storage"):
+        before["volumes"] = doomed(want.name, seen, have)
+    yield Step(want.name, "remove", "", before, None, Disruption.DESTROY)
+
+
+def keys_of_step(step: Step) -> list[str]:
+    """The keys that a set step writes."""
+    sides: tuple[Mapping[str, Any], Mapping[str, Any]] = (step.before or {}, step.after or {})
+    return [step.key] if step.key else sorted({*sides[0], *sides[1]})

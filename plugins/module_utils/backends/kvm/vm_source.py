@@ -1,0 +1,169 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a guest's first disk is made from: an image in a file, an image on the web, or a volume."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+from ...engine.errors import BackendError, InvalidOption
+from .client import Host
+from .vm_observe import size_in_bytes
+from .vm_storage import Making
+from .vm_xml import ET, get, put
+from .volume_import import Image, examine, send
+from .xml import parse, serialize
+
+PART = ".kraal-part"
+CHUNK = 1 << 20
+
+
+def is_url(source: Mapping[str, Any]) -> bool:
+    """Whether the image is on the web."""
+    return str(source.get("image") or "").startswith(("http://", "https://"))
+
+
+def check_source(host: Host, steering: Mapping[str, Any]) -> None:
+    """Refuse what cannot be had, or is not what its checksum says, before anything is made of it. Raises InvalidOption."""
+    source = steering.get("source") or {}
+    ways = [key for key in ("image", "volume", "iso") if source.get(key)]
+    if len(ways) > 1:
+        raise InvalidOption("source", " and ".join(ways), "are too many", remedy="Name one of image, volume and iso")
+    if source.get("volume"):
+        origin(host, source, "")
+    elif is_url(source):
+        _digest(source)
+    elif source.get("image"):
+        examined(source)
+
+
+def examined(source: Mapping[str, Any], path: str = "") -> Image:
+    """The image in a file. Raises InvalidOption for one that is not what it shall be."""
+    given = {"path": path or str(source["image"])}
+    if source.get("checksum"):
+        given["checksum"] = _digest(source)
+    if source.get("format"):
+        given["format"] = str(source["format"])
+    try:
+        return examine(given)
+    except InvalidOption as error:
+        error.message = error.message.replace("import.path", "source.image", 1).replace("import.", "source.", 1)
+        raise
+
+
+def _digest(source: Mapping[str, Any]) -> str:
+    """The SHA-256 that the image shall have."""
+    kind, _colon, digest = str(source.get("checksum") or "").lower().rpartition(":")
+    if kind not in ("", "sha256") or len(digest) != 64 or any(letter not in "0123456789abcdef" for letter in digest):
+        why = "is no SHA-256" if source.get("checksum") else "is missing, and an image from the web is not taken without"
+        raise InvalidOption("source.checksum", source.get("checksum"), why, remedy="Write sha256: and the 64 digits of the image's checksum")
+    return digest
+
+
+def origin(host: Host, source: Mapping[str, Any], pool: str) -> tuple[str, str]:
+    """The path of what a guest is made from, and its format. Brings an image from the web into the pool. Raises InvalidOption and BackendError."""
+    if source.get("volume"):
+        where = host.find(host.conn.storagePoolLookupByName, source.get("pool") or "default")
+        volume = host.find(where.storageVolLookupByName, source["volume"]) if where is not None else None
+        if volume is None:
+            raise InvalidOption(
+                "source.volume",
+                source["volume"],
+                "does not exist in the pool %s" % (source.get("pool") or "default"),
+                remedy="Make it first (kvm_volume), or name another",
+            )
+        root = parse(host.ask(volume.XMLDesc, 0))
+        return get(root, "target/path") or "", source.get("format") or get(root, "target/format@type") or "raw"
+    if is_url(source):
+        return _fetched(host, source, pool)
+    image = examined(source)
+    return image.path, image.format
+
+
+def _fetched(host: Host, source: Mapping[str, Any], pool: str) -> tuple[str, str]:
+    """An image from the web as a volume that is named by its content, and so is fetched once."""
+    name = "kraal-base-%s" % _digest(source)[:32]
+    where = host.ask(host.conn.storagePoolLookupByName, pool)
+    found = host.find(where.storageVolLookupByName, name)
+    if found is None:
+        with tempfile.NamedTemporaryFile(prefix="kraal-image-") as file:
+            _download(str(source["image"]), file)
+            image = examined(source, file.name)
+            rest = host.find(where.storageVolLookupByName, name + PART)
+            if rest is not None:
+                host.ask(rest.delete, 0)
+            part = brought(host, where, name + PART, image)
+        # Under its own name only when it is complete.
+        host.ask(where.createXMLFrom, described(name, image.capacity, image.format), part, 0)
+        host.ask(part.delete, 0)
+        found = host.ask(where.storageVolLookupByName, name)
+    root = parse(host.ask(found.XMLDesc, 0))
+    return get(root, "target/path") or "", get(root, "target/format@type") or "raw"
+
+
+def _download(url: str, file: Any) -> None:
+    from ansible.module_utils.urls import open_url
+
+    try:
+        with open_url(url, timeout=30, http_agent="kraal.virt") as answer:
+            for chunk in iter(lambda: answer.read(CHUNK), b""):
+                file.write(chunk)
+        file.flush()
+    except OSError as error:
+        # What urllib raises is an OSError too.
+        raise BackendError(
+            "source.image: %s cannot be fetched: %s" % (url, error), remedy="Check the address, and the proxies of the host where the task runs"
+        ) from error
+
+
+def described(name: str, size: int, kind: str, backing: str = "", backing_format: str = "") -> str:
+    """The XML of a new volume."""
+    root = ET.Element("volume")
+    put(root, "name", name)
+    put(root, "capacity", str(size))
+    put(root, "capacity@unit", "bytes")
+    if kind == "qcow2":
+        put(root, "allocation", "0")
+    put(root, "target/format@type", kind)
+    if backing:
+        put(root, "backingStore/path", backing)
+        put(root, "backingStore/format@type", backing_format)
+    return serialize(root)
+
+
+def brought(host: Host, pool: Any, name: str, image: Image) -> Any:
+    """A new volume with a file's content; the volume, of which libvirt knows what is in it."""
+    # Of the file's length, whatever a guest will see of it: this holds the file itself.
+    volume = host.ask(pool.createXML, described(name, image.size, "raw"), 0)
+    send(host, volume, image, sparse=image.format == "raw")
+    host.ask(pool.refresh, 0)
+    return host.ask(pool.storageVolLookupByName, name)
+
+
+def put_in(host: Host, pool: Any, want: Making, source: Mapping[str, Any]) -> None:
+    """The volume of a guest's first disk, with what it is made from."""
+    base, kind = origin(host, source, want.pool)
+    volume = host.find(host.conn.storageVolLookupByPath, base)
+    if source.get("clone") == "linked":
+        size = size_in_bytes(parse(host.ask(volume.XMLDesc, 0)), "capacity") if volume is not None else examined(source, base).capacity
+        host.ask(pool.createXML, described(want.name, max(want.size, size), "qcow2", base, kind), 0)
+        return
+    if volume is not None:
+        size = size_in_bytes(parse(host.ask(volume.XMLDesc, 0)), "capacity")
+        made = host.ask(pool.createXMLFrom, described(want.name, size, want.format), volume, 0)
+    else:
+        image = examined(source, base)
+        if image.format != want.format:
+            raise InvalidOption(
+                "source.image",
+                base,
+                "is %s, and the disk is to be %s" % (image.format, want.format),
+                remedy="Leave the disk's format out, or convert the image",
+            )
+        made = brought(host, pool, want.name, image)
+    if want.size > size_in_bytes(parse(host.ask(made.XMLDesc, 0)), "capacity"):
+        host.ask(made.resize, want.size, 0)

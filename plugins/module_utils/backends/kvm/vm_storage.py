@@ -1,0 +1,128 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The volumes of a domain's disks: which are to be made, and which may go with the domain. Pure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...engine.errors import InvalidOption, Refused
+from ...engine.spec import Spec
+from ...engine.units import format_size
+from . import vm_devices as dev
+from .vm_observe import Domain, Seen
+from .vm_options import BY_NAME
+from .vm_seed import seed_path
+from .vm_xml import get
+
+
+@dataclass(frozen=True)
+class Making:
+    """A volume that is not there yet. ``size`` 0: as large as what it is made from. Empty texts: nothing of the kind."""
+
+    path: str
+    pool: str
+    name: str
+    format: str
+    size: int = 0
+    backing: str = ""
+    backing_format: str = ""
+    #: Whether the guest's source is put into it.
+    source: bool = False
+    #: Whether it is there and grows.
+    there: bool = False
+
+
+def to_make(want: Spec, seen: Seen, have: Domain | None) -> list[Making]:
+    """The volumes that the new disks of a guest need and that are not there. ``want`` is filled in. Raises InvalidOption and Refused."""
+    attached = BY_NAME["disks"].read(have.stored) if have else {}
+    source = want.steering.get("source") or {}
+    given = want.values.get("disks", {})
+    found = []
+    takes_source = bool(source.get("image") or source.get("volume")) and have is None
+    for target, record in given.items():
+        if target in attached and record.get("path", attached[target]["path"]) == attached[target]["path"]:
+            continue
+        path, kind = record.get("path", ""), record.get("device", attached.get(target, {}).get("device", "disk"))
+        if kind != "disk" or not path:
+            if kind != "disk" and path and seen.pool_of(path) is not None and seen.volumes.get(path) is None:
+                raise InvalidOption("disks[%s].path" % target, path, "does not exist", remedy="Bring it there first")
+            continue
+        made = _making(want, seen, target, record, path, takes_source)
+        takes_source = False
+        if made is not None:
+            found.append(made)
+    if takes_source:
+        raise InvalidOption(
+            "source", str(source.get("image") or source.get("volume")), "has no disk to go to", remedy="Name a disk with the size it shall have"
+        )
+    return found
+
+
+def _making(want: Spec, seen: Seen, target: str, record: Mapping[str, Any], path: str, takes_source: bool) -> Making | None:
+    volume, size = seen.volumes.get(path), record.get("size") or 0
+    original = _original(want, target)
+    if volume is not None:
+        if size and size < volume.capacity:
+            raise Refused(
+                "disks[%s].size: the volume %s is there, and has %s" % (target, path, format_size(volume.capacity)),
+                remedy="Ask for that size or more, or for another volume",
+            )
+        if size > volume.capacity:
+            return Making(path, volume.pool, volume.name, volume.format, size, there=True)
+        return None
+    if not size and not original.get("backing") and not takes_source:
+        if path in seen.volumes and seen.pool_of(path) is not None:
+            raise InvalidOption("disks[%s]" % target, path, "does not exist", remedy="Give its size, and it is made")
+        return None
+    pool = seen.pool_of(path)
+    if pool is None:
+        if path.startswith("/dev/") or not size:
+            return None
+        if path in seen.volumes and os.path.exists(path):
+            return None
+        raise InvalidOption(
+            "disks[%s].path" % target, path, "is in no active pool, and no disk is made there", remedy="Name a pool and a volume, or make the file first"
+        )
+    return Making(
+        path,
+        pool.name,
+        os.path.basename(path),
+        record.get("format", "qcow2" if pool.holds_files else "raw"),
+        size,
+        str(original.get("backing") or ""),
+        str(original.get("backing_format") or ""),
+        takes_source,
+    )
+
+
+def _original(want: Spec, target: str) -> Mapping[str, Any]:
+    """The backing image that the task names for a disk: wanted() takes it out of what is compared."""
+    found: Mapping[str, Any] = (want.steering.get("backing") or {}).get(target, {})
+    return found
+
+
+def doomed(name: str, seen: Seen, have: Domain) -> list[str]:
+    """The volumes that go with a domain: files of a pool that nobody else uses and nothing stands on, and its seed."""
+    found = set()
+    for view in (have.stored, have.live):
+        if view is None:
+            continue
+        for disk in dev.devices(view.root, "disk"):
+            path = view.places.get(dev.source_of(disk), dev.source_of(disk))
+            mine = path == seed_path(view.root, name) and os.path.basename(path).startswith("%s-seed-" % name)
+            if (_own(disk) or mine) and seen.volumes.get(path) is not None and seen.users.get(path, set()) <= {name} and path not in seen.backing:
+                found.add(path)
+    return sorted(found)
+
+
+def _own(disk: Any) -> bool:
+    """Whether a disk is one that may be a guest's alone: no CD, nothing shared or read-only, no device of the host."""
+    kind, source = disk.get("type"), dev.source_of(disk)
+    plain = disk.find("readonly") is None and disk.find("shareable") is None and disk.get("device", "disk") in ("disk", "lun")
+    return plain and kind in ("file", "volume") and not source.startswith("/dev/") and get(disk, "source/@startupPolicy") is None

@@ -1,0 +1,121 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a plan for these very specifications has to know beside the domains; asked only where it matters. Reads only."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+from ...engine.errors import InvalidOption, Refused
+from ...engine.spec import Spec
+from . import vm_devices as dev
+from .client import Host, LibvirtError
+from .storage_use import uses_of
+from .vm_observe import Domain, Seen, look_at_emulator, look_at_pools, look_at_users, look_at_volume, observe, refused_machine
+from .vm_options import BY_NAME
+from .vm_plan import changes
+from .vm_source import check_source
+from .vm_target import creation, differences, path_of_seed, set_seed, wanted, written
+from .xml import serialize
+
+
+def survey(host: Host, wants: Sequence[Spec] | None) -> Seen:
+    """The domains that are spoken of, and what their plans need."""
+    seen = observe(host, wants)
+    for want in wants or ():
+        have = _whole(seen, want)
+        begun = seen.domains.get(want.name)
+        # What a run that died was making is taken away first.
+        seen.volumes.update((path, None) for path in (begun.making if begun else None) or ())
+        if want.state == "absent":
+            if have is not None and want.steering.get("remove_storage"):
+                _about_removal(host, seen, have)
+            continue
+        if _needs_pools(want, have) and not seen.pools:
+            look_at_pools(host, seen)
+        try:
+            if have is None:
+                look_at_emulator(host, seen, want.values.get("type", "auto"))
+                check_source(host, want.steering)
+        except InvalidOption as error:
+            seen.faults[want.name] = error
+            continue
+        if "disks" in want.values or want.steering.get("source"):
+            _about_disks(host, seen, want, have)
+        _objection(host, seen, want, have)
+    return seen
+
+
+def _whole(seen: Seen, want: Spec) -> Domain | None:
+    have = seen.domains.get(want.name)
+    return None if have is None or have.making is not None else have
+
+
+def _needs_pools(want: Spec, have: Domain | None) -> bool:
+    if "cloud_init" in want.values or (have is None and want.steering.get("source")):
+        return True
+    there = BY_NAME["disks"].read(have.stored) if have else {}
+    for target, record in want.values.get("disks", {}).items():
+        if "volume" in record or target not in there or record.get("path", there[target]["path"]) != there[target]["path"]:
+            return True
+    return False
+
+
+def _about_disks(host: Host, seen: Seen, want: Spec, have: Domain | None) -> None:
+    """The volumes of disks that the domain does not have yet."""
+    there = BY_NAME["disks"].read(have.stored) if have else {}
+    try:
+        disks = wanted(want, seen, have).values.get("disks", {})
+    except InvalidOption:
+        # The plan says so too, where it belongs.
+        return
+    for target, record in disks.items():
+        now = there.get(target, {})
+        path = record.get("path", now.get("path"))
+        if path and (path != now.get("path") or ("size" in record and "size" not in now)):
+            if not seen.pools:
+                look_at_pools(host, seen)
+            look_at_volume(host, seen, path)
+
+
+def _about_removal(host: Host, seen: Seen, have: Domain) -> None:
+    if not seen.pools:
+        look_at_pools(host, seen)
+    uses = uses_of(host, volumes=True)
+    for view in (have.stored, have.live):
+        for disk in dev.devices(view.root, "disk") if view else ():
+            path = dev.source_of(disk)
+            if path:
+                look_at_volume(host, seen, path)
+                look_at_users(host, seen, uses, path)
+
+
+def _objection(host: Host, seen: Seen, want: Spec, have: Domain | None) -> None:
+    """Whether libvirt would take what the guest becomes: it can be asked for the emulator's command line of a domain that nobody defines."""
+    try:
+        full = wanted(want, seen, have)
+        if have is None:
+            root = creation(full, seen, str(uuid.uuid4()))
+        else:
+            if not changes(full, have):
+                return
+            root = written(full, have.stored, differences(full, have.stored))
+            if "cloud_init" in full.values:
+                set_seed(root, want.name, path_of_seed(full, seen))
+        if any(device.get("type") == "usb" for device in dev.devices(root, "hostdev")):
+            # Which one it is, is found out at the start only, and libvirt cannot say more without it.
+            return
+        text = serialize(root)
+    except (InvalidOption, Refused):
+        # The plan says so too, where it belongs.
+        return
+    try:
+        host.ask(host.conn.domainXMLToNative, "qemu-argv", text, 0)
+    except LibvirtError as error:
+        machine = full.values.get("machine")
+        why = refused_machine(host, root.get("type", "qemu"), machine) if machine else ""
+        option, value = ("machine", machine) if why else ("options", want.name)
+        seen.faults[want.name] = InvalidOption(option, value, "is what libvirt refuses: %s" % (why or error.message), remedy="Correct the values")

@@ -1,0 +1,125 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Images from files: looked at before anything is sent, and sent through libvirt, so that it may be on another host."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...engine.errors import InvalidOption
+from .client import Host
+
+_CHUNK = 1 << 20
+_QCOW2 = b"QFI\xfb"
+#: How images begin that libvirt would know for what they are, and that may refer to other files.
+_OTHERS = {b"KDMV": "vmdk", b"COWD": "vmdk", b"# Disk Descriptor": "vmdk", b"QED\0": "qed", b"conectix": "vpc", b"vhdxfile": "vhdx", b"<<< ": "vdi"}
+#: magic, version, backing file's offset, its length, cluster bits, virtual size; then incompatible features from byte 72 on.
+_HEADER = struct.Struct(">4sIQIIQ")
+_EXTERNAL_DATA = 1 << 2
+
+
+@dataclass(frozen=True)
+class Image:
+    """A file with an image: its bytes, its format, and the bytes that a guest sees of it."""
+
+    path: str
+    size: int
+    format: str
+    capacity: int
+
+
+def examine(source: Mapping[str, str]) -> Image:
+    """What the file is. Raises InvalidOption for one that cannot be read, is not what its checksum says, or refers to other files."""
+    path = source["path"]
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            head = file.read(104)
+            if "checksum" in source:
+                _compare(file, source)
+    except OSError as error:
+        raise InvalidOption(
+            "import.path", path, "cannot be read: %s" % error.strerror, remedy="Name a file on the host where the task runs"
+        ) from error
+    if not size:
+        raise InvalidOption("import.path", path, "is empty", remedy="Name a file with an image")
+    other = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), "")
+    if other:
+        raise InvalidOption("import.path", path, "is %s" % other, remedy="Convert it to raw or qcow2 first (qemu-img convert)")
+    found = "qcow2" if head.startswith(_QCOW2) else "raw"
+    form = source.get("format") or found
+    if form != found or (found == "qcow2" and len(head) < 72):
+        # Not even as raw: libvirt looks for itself what a volume is.
+        raise InvalidOption("import.format", form, "is not the format of %s, which is %s" % (path, found), remedy="Leave it out")
+    if form == "raw":
+        return Image(path, size, form, size)
+    _magic, version, offset, _length, _bits, capacity = _HEADER.unpack_from(head)
+    features = struct.unpack_from(">Q", head, 72)[0] if version >= 3 and len(head) >= 80 else 0
+    if offset or features & _EXTERNAL_DATA:
+        # Whoever made it could name any file of the host, and the guest would read it.
+        raise InvalidOption("import.path", path, "refers to another file for its content", remedy="Make it complete first (qemu-img convert)")
+    return Image(path, size, form, capacity)
+
+
+def _compare(file: Any, source: Mapping[str, str]) -> None:
+    digest = hashlib.sha256()
+    file.seek(0)
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    if digest.hexdigest() != source["checksum"]:
+        raise InvalidOption(
+            "import.checksum", source["checksum"], "is not the checksum of %s, which is %s" % (source["path"], digest.hexdigest()),
+            remedy="Fetch the file again, or correct the checksum",
+        )  # fmt: skip
+
+
+def send(host: Host, volume: Any, image: Image, sparse: bool) -> None:
+    """Fill a volume with an image; with ``sparse``, what is a hole in the file is one in the volume."""
+    stream = host.ask(host.conn.newStream, 0)
+    with open(image.path, "rb", buffering=0) as file:
+        try:
+            if sparse:
+                host.ask(volume.upload, stream, 0, image.size, host.api.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM)
+                host.ask(stream.sparseSendAll, _read, _section, _skip, (file, image.size))
+            else:
+                host.ask(volume.upload, stream, 0, image.size, 0)
+                host.ask(stream.sendAll, _read, (file, image.size))
+        except BaseException:
+            # Whatever it was, libvirt must not wait for more.
+            stream.abort()
+            raise
+    host.ask(stream.finish)
+
+
+def _read(_stream: Any, count: int, source: tuple[Any, int]) -> bytes:
+    return bytes(source[0].read(count))
+
+
+def _section(_stream: Any, source: tuple[Any, int]) -> tuple[bool, int]:
+    """Whether the file has data from here on, and how many bytes until that changes."""
+    file, size = source
+    here = file.tell()
+    if here >= size:
+        return False, 0
+    try:
+        data = os.lseek(file.fileno(), here, os.SEEK_DATA)
+        end = os.lseek(file.fileno(), here, os.SEEK_HOLE) if data == here else data
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        data, end = size, size
+    finally:
+        os.lseek(file.fileno(), here, os.SEEK_SET)
+    return data == here, min(end, size) - here
+
+
+def _skip(_stream: Any, length: int, source: tuple[Any, int]) -> int:
+    return int(source[0].seek(length, os.SEEK_CUR))

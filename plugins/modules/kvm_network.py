@@ -1,0 +1,216 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kvm_network
+short_description: Manage a virtual network of libvirt
+version_added: 0.1.0
+author:
+  - the kraal.virt contributors (@kraal-virt)
+description:
+  - Defines a network of libvirt, changes it, starts and stops it, or removes it.
+  - The ranges and hosts of DHCP and the entries of DNS are changed while the network is active, and in its definition. Everything else is
+    written into the definition, and comes into effect when the network is restarted.
+  - What the task does not name stays as it is, settings that this module has no option for included.
+options:
+  name:
+    description: The network's name.
+    type: str
+    required: true
+  state:
+    description:
+      - V(active) defines the network if need be and starts it, V(inactive) stops it and keeps its definition.
+      - V(present) leaves alone whether it is active. A network that is not there is defined and not started.
+      - V(absent) stops and removes it.
+      - A network that runs but would be gone after a restart of libvirt (a transient one) is written down by all but V(absent).
+    type: str
+    choices: [active, inactive, present, absent]
+    default: active
+  forward:
+    description:
+      - How the network reaches the outside.
+      - V(nat) hides the guests behind the host's address, V(route) forwards their own addresses, V(open) does so without any rules in the
+        host's firewall, V(isolated) forwards nothing.
+      - With V(bridge) the network is the bridge of the host that O(bridge) names. Libvirt then gives it neither addresses nor names.
+      - A new network without it is V(nat).
+    type: str
+    choices: [nat, route, open, isolated, bridge]
+  forward_dev:
+    description: The interface of the host that V(nat) or V(route) is restricted to.
+    type: str
+  bridge:
+    description: The bridge's name. Libvirt chooses one (C(virbr0)) unless it is given; O(forward=bridge) needs it.
+    type: str
+  subnets:
+    description:
+      - The network's subnets. Each is the host's own address in it, like V(192.168.100.1/24), or a subnet like V(192.168.100.0/24), or a
+        mapping with C(subnet) and C(address). Without an address, the host takes the first one of a new subnet.
+      - The list is complete for each family of addresses that it names. An empty list takes all of them away.
+    type: list
+    elements: raw
+  dhcp_ranges:
+    description: The ranges of addresses that DHCP gives away, like V(192.168.100.10-192.168.100.99). Without any there is no DHCP.
+    type: list
+    elements: str
+  dhcp_hosts:
+    description:
+      - Guests that DHCP gives an address of their own. Each is a mapping with C(mac) (for IPv6 with C(id), the client's DUID) and C(address),
+        and with C(name) if wanted.
+      - They are told apart by C(mac) or C(id). A field that is not given stays as it is.
+    type: list
+    elements: raw
+  dns_hosts:
+    description: Names that the network's DNS knows beside those from DHCP. Each is a mapping with C(address) and C(names), which is complete.
+    type: list
+    elements: raw
+  dns_txt:
+    description: TXT records of the network's DNS, names and values.
+    type: dict
+  dns:
+    description: Whether there is a DNS server in the network. A new network has one.
+    type: bool
+  domain:
+    description: The domain of the network's DNS and DHCP.
+    type: str
+  domain_local_only:
+    description: Do not ask the host's own name servers for names in O(domain).
+    type: bool
+  mtu:
+    description: The largest packet of the network, in bytes.
+    type: int
+  autostart:
+    description: Start the network when libvirt starts.
+    type: bool
+  purge:
+    description: Remove what the network has beyond what the task names, for these options.
+    type: list
+    elements: str
+    choices: [dhcp_hosts, dhcp_ranges, dns_hosts, dns_txt]
+    default: []
+  disruption:
+    description:
+      - The most that a change may disturb.
+      - With V(live) what needs a restart of the network is written into its definition, and named in C(pending_restart) of RV(network). With V(restart) the
+        network is restarted. Guests that run and are connected to it would lose their connection, so that also needs O(force).
+    type: str
+    choices: [none, live, restart, recreate, destroy]
+    default: live
+  force:
+    description:
+      - Stop or restart the network though running guests are connected to it, and remove it though guests have an interface in it.
+      - A running guest stays cut off until it is restarted, or its interface is attached anew.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - kraal.virt.kvm
+  - kraal.virt.attributes
+  - kraal.virt.attributes.actiongroup_kvm
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+notes:
+  - Should libvirt refuse to start a new network, because its subnet is in use on the host say, nothing is left of it. Should it refuse to start
+    one again in a restart, the old definition is put back.
+"""
+
+EXAMPLES = r"""
+- name: A network behind the host's address, with DHCP
+  kraal.virt.kvm_network:
+    name: lab
+    subnets: [192.168.100.1/24]
+    dhcp_ranges: [192.168.100.10-192.168.100.99]
+    domain: lab.example.org
+    autostart: true
+
+- name: Give a guest an address of its own, while the network is active
+  kraal.virt.kvm_network:
+    name: lab
+    dhcp_hosts:
+      - mac: "52:54:00:12:34:56"
+        address: 192.168.100.5
+        name: db1
+    dns_hosts:
+      - address: 192.168.100.5
+        names: [db]
+
+- name: The bridge br0 of the host, under a name
+  kraal.virt.kvm_network:
+    name: office
+    forward: bridge
+    bridge: br0
+
+- name: Remove it
+  kraal.virt.kvm_network:
+    name: lab
+    state: absent
+"""
+
+RETURN = r"""
+plan:
+  description: The steps, in order. The same under C(--check) and for real.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - guest: lab
+      action: set
+      key: dhcp_hosts[52:54:00:12:34:56]
+      before: null
+      after:
+        mac: "52:54:00:12:34:56"
+        address: 192.168.100.5
+        name: db1
+      disruption: live
+network:
+  description:
+    - The network as it is defined now (under C(--check), as it will be). Null where it is absent.
+    - C(state) is V(active) or V(inactive), C(guests) are all that have an interface in it.
+    - C(pending_restart) names the options in which what is in effect is not what is defined.
+  returned: always
+  type: dict
+  sample:
+    name: lab
+    backend: kvm
+    id: 3b1bd1c2-0c1e-4a5f-9b8f-4cb6a3a6f0d8
+    state: active
+    forward: nat
+    forward_dev: null
+    bridge: virbr0
+    subnets:
+      - subnet: 192.168.100.0/24
+        address: 192.168.100.1
+    dhcp_ranges: [192.168.100.10-192.168.100.99]
+    dhcp_hosts:
+      - mac: "52:54:00:12:34:56"
+        address: 192.168.100.5
+        name: db1
+    dns_hosts: []
+    dns_txt: {}
+    dns: true
+    domain: lab.example.org
+    domain_local_only: false
+    mtu: null
+    autostart: true
+    guests: []
+    pending_restart: []
+"""
+
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import CONNECTION, connect
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network import Networks
+from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource
+
+
+def main() -> None:
+    run_resource(Networks.table, lambda parameters: Networks(connect(parameters)), CONNECTION, "network")
+
+
+if __name__ == "__main__":
+    main()

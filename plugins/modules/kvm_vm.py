@@ -1,0 +1,512 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kvm_vm
+short_description: Manage a virtual machine of libvirt (KVM, QEMU)
+version_added: 0.1.0
+author:
+  - the kraal.virt contributors (@kraal-virt)
+description:
+  - Defines a virtual machine, changes it, brings it into a power state, or removes it.
+  - Only what the task sets is managed. It is merged into the XML that libvirt keeps, so the UUID, the MAC and PCI addresses, the version of the
+    machine, and devices and settings that this module knows nothing of stay as they are.
+  - Memory below its maximum, processors up to their maximum, disks, CDs and network interfaces change while the guest runs. Every other change to
+    a guest that runs is written into its configuration, and RV(guest.pending_restart) names it until the guest is restarted, by itself or by
+    O(disruption=restart).
+  - What waits for a restart is found out by comparing what runs with what is stored. So changes by other programs are seen too, and so is one that
+    was made in an earlier run.
+  - Options that contradict each other, or that libvirt would refuse, are refused under check mode too, and before anything is touched.
+  - A run that was cut off is cleared up by the next one. A guest that was not made to its end is removed, with the volumes that were begun for it.
+  - After every change the guest is read again. The task fails if libvirt shows something else than was asked for.
+options:
+  state:
+    choices: [running, stopped, paused, present, absent]
+  type:
+    description:
+      - V(kvm) runs the guest on the processor itself, V(qemu) emulates the processor, V(auto) takes V(kvm) where libvirt can use it.
+      - A new guest is V(auto) unless the task says otherwise. V(auto) never changes the type of a guest that is there.
+      - What libvirt says of V(kvm) is not always the whole truth. On a host whose processor shows neither C(vmx) nor C(svm), choose V(qemu).
+    type: str
+    choices: [auto, kvm, qemu]
+  uuid:
+    description: The UUID of a new guest. Libvirt's choice unless given. It cannot change.
+    type: str
+  description:
+    description: A text that tells what the guest is for.
+    type: str
+  machine:
+    description:
+      - The machine that QEMU makes, like V(q35), V(pc) or V(pc-q35-7.2). A guest that has a version of the machine that an alias stands for is not changed.
+      - A new guest on x86 is V(q35), with empty slots for what is attached later.
+      - Another kind of machine gives all devices new places.
+    type: str
+  cpus:
+    description:
+      - The number of processors. 1 for a new guest.
+      - More of them, up to O(cpus_max), are there at once in a guest that runs. Fewer, or more than that, need a restart. O(cpus_max) is raised with it.
+    type: int
+  cpus_max:
+    description: How many processors the guest can be given while it runs. As many as O(cpus) for a new guest.
+    type: int
+  cpu:
+    description:
+      - The kind of processor, and how the processors are put together. Needs a restart.
+      - A new guest of O(type=kvm) is given C(host-model) unless this is set.
+    type: dict
+    suboptions:
+      mode:
+        description: V(host-model), V(host-passthrough), V(maximum), or V(custom) with a O(cpu.model).
+        type: str
+      model:
+        description: A model that libvirt knows, like V(EPYC).
+        type: str
+      sockets:
+        description: The number of sockets. Multiplied with O(cpu.cores) and O(cpu.threads) it must be O(cpus_max).
+        type: int
+      cores:
+        description: The number of cores in a socket.
+        type: int
+      threads:
+        description: The number of threads in a core.
+        type: int
+  memory:
+    description:
+      - The memory, like V(2GiB). 1 GiB for a new guest.
+      - In a guest that runs it changes through its memory balloon, up to O(memory_max), and the task fails if the guest does not follow. More than that
+        needs a restart. O(memory_max) is raised with it.
+    type: str
+  memory_max:
+    description: How much memory the guest can be given while it runs. As much as O(memory) for a new guest. Needs a restart.
+    type: str
+  firmware:
+    description: How the guest starts. Needs a restart. A system that was installed with the one does not start with the other.
+    type: str
+    choices: [bios, uefi]
+  secure_boot:
+    description:
+      - Whether the firmware starts only what is signed. With O(firmware=uefi) only. Needs a restart.
+      - Unless it is set, libvirt chooses the firmware, and hosts differ in that.
+    type: bool
+  kernel:
+    description: A kernel on the host that is started directly, without a boot loader. An empty text takes it away. Needs a restart.
+    type: str
+  initrd:
+    description: The initramfs for O(kernel).
+    type: str
+  cmdline:
+    description: The command line for O(kernel).
+    type: str
+  disks:
+    description:
+      - The disks, CDs and floppies, each a mapping, or a path.
+      - C(target) is the disk's name in the guest, like V(vda) or V(sda), by which it is found again. An entry without one gets the next free name
+        of its C(bus), by its place in the list. Name the targets where the list may change in its middle.
+      - A new disk is a volume of C(size) in a C(pool) (O(pool) unless given) named C(volume) (NAME-TARGET.qcow2 unless given), or a C(path). A volume
+        that is there is used with what is in it, and grows to C(size). One that is not there is made, on top of C(backing) (a path, with its
+        C(backing_format)) where that is given.
+      - C(size) grows a disk, of a guest that runs too. A smaller one is refused.
+      - C(device) is V(disk), V(cdrom) or V(floppy). Another C(path) in the drive changes the medium, in a guest that runs too, an empty one takes it out.
+      - C(bus) is V(virtio), V(scsi), V(sata), V(usb), V(ide) or V(fdc). Disks on V(virtio), V(scsi) and V(usb) are attached to a guest that runs.
+      - C(format) is V(qcow2) or V(raw), C(cache) V(none), V(writeback), V(writethrough), V(directsync) or V(unsafe), C(discard) V(unmap) or V(ignore),
+        C(io) V(threads), V(native) or V(io_uring). C(serial), C(read_only), C(shareable) and C(boot_order) (1 is first, 0 takes it away) are what
+        they are called.
+      - Merged with what is there, unless O(purge) names it. A disk that is detached keeps its content.
+    type: list
+    elements: raw
+  networks:
+    description:
+      - The network interfaces, each a mapping, or the name of a libvirt network.
+      - C(network) is a network of libvirt, C(bridge) a bridge of the host, C(macvtap) an interface of the host (with C(mode) V(bridge), V(vepa),
+        V(private) or V(passthrough)), and C(type=user) needs nothing on the host.
+      - An interface is found again by its C(mac) where the entry has one, else by what it is connected to. A new one without a C(mac) gets one that
+        stays the same.
+      - C(model) is V(virtio) unless given, C(filter) a network filter of libvirt, C(link) V(up) or V(down), C(mtu) and C(boot_order) are numbers.
+      - Interfaces come and go while the guest runs, and the connection, the C(filter) and the C(link) change. The rest needs a restart.
+      - Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: raw
+  graphics:
+    description:
+      - The displays, V(vnc) or V(spice), or mappings with C(type), C(port) (V(-1) for one of libvirt's choice), C(listen) and C(password). Needs a restart.
+      - Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: raw
+  video:
+    description: The video card. Needs a restart.
+    type: dict
+    suboptions:
+      model:
+        description: V(virtio), V(vga), V(qxl), V(bochs), V(cirrus), V(ramfb), or V(none).
+        type: str
+      heads:
+        description: How many screens it drives.
+        type: int
+      vram:
+        description: Its memory in KiB.
+        type: int
+  console:
+    description: Whether the guest has a serial console. A new guest has one. Needs a restart.
+    type: bool
+  channels:
+    description:
+      - Channels between host and guest, by their names in the guest, or mappings with C(name), C(type) (V(unix), V(spicevmc), V(pty)) and C(path).
+        V(org.qemu.guest_agent.0) is the channel of the QEMU guest agent.
+      - Needs a restart. Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: raw
+  host_devices:
+    description:
+      - Devices of the host that the guest is given, like V(pci:0000:03:00.0), V(usb:046d:c52b) (vendor and product) or V(mdev:UUID).
+      - Needs a restart. Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: str
+  filesystems:
+    description:
+      - Directories of the host that the guest mounts, mappings with C(source) (the directory), C(target) (the tag to mount in the guest), C(driver)
+        (V(virtiofs) or V(9p)), C(access_mode) and C(read_only). With V(virtiofs) the guest's memory is shared with the host.
+      - Needs a restart. Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: raw
+  tpm:
+    description: The TPM. Needs a restart.
+    type: dict
+    suboptions:
+      model:
+        description: V(tpm-crb), V(tpm-tis), V(tpm-spapr), or V(none).
+        type: str
+      type:
+        description: V(emulator) (which needs C(swtpm) on the host) or V(passthrough).
+        type: str
+      version:
+        description: V(2.0) or V(1.2).
+        type: str
+      path:
+        description: The host's device for V(passthrough).
+        type: str
+  watchdog:
+    description: The watchdog. Needs a restart.
+    type: dict
+    suboptions:
+      model:
+        description: V(i6300esb), V(itco), V(ib700), V(diag288), or V(none).
+        type: str
+      action:
+        description: What it does, V(reset), V(shutdown), V(poweroff), V(pause), V(none), V(dump) or V(inject-nmi).
+        type: str
+  rng:
+    description: The random number generator. Needs a restart.
+    type: dict
+    suboptions:
+      model:
+        description: V(virtio), or V(none).
+        type: str
+      source:
+        description: The host's source, V(/dev/urandom) unless given.
+        type: str
+      rate_bytes:
+        description: How many bytes it gives in each O(rng.rate_period).
+        type: int
+      rate_period:
+        description: Milliseconds.
+        type: int
+  memballoon:
+    description: The memory balloon, through which O(memory) changes in a guest that runs. Needs a restart.
+    type: dict
+    suboptions:
+      model:
+        description: V(virtio), or V(none).
+        type: str
+      autodeflate:
+        description: Whether the guest takes memory back when it runs short of it.
+        type: bool
+      stats_period:
+        description: How often the guest reports on its memory, in seconds. 0 for never.
+        type: int
+  autostart:
+    description: Whether the guest starts when its host does.
+    type: bool
+  labels:
+    description:
+      - Labels, kept in the metadata of the guest. They change at any time.
+      - Merged with what is there, unless O(purge) names it.
+    type: dict
+  cloud_init:
+    description:
+      - What cloud-init in the guest reads at its first start. It is put on an image of a CD, as a volume in O(pool), and into a drive of the guest.
+        Needs C(genisoimage) or C(xorriso) on the host where the task runs.
+      - The image is made again only when its content changes. Plans and differences show a digest of it, since there may be passwords in it.
+    type: dict
+    suboptions:
+      user_data:
+        description: A text, or a mapping for C(#cloud-config).
+        type: raw
+      meta_data:
+        description: A text, or a mapping. Without an C(instance-id) in it, the guest's name is that.
+        type: raw
+      network_config:
+        description: A text, or a mapping.
+        type: raw
+  xml:
+    description:
+      - What there is no option for, as a part of libvirt's domain XML, beginning with C(<domain>).
+      - Its attributes and texts are set. Everything that it does not name stays. Elements that there are several of are found again by what tells
+        them apart (a disk by its target, an interface by its MAC), else the first one of the name is meant.
+      - Needs a restart. Of what a guest that runs waits for, changes below devices that have an option of their own are not told by
+        RV(guest.pending_restart).
+    type: str
+  source:
+    description: What the first one of O(disks) of a new guest is made from. It means nothing for a guest that is there.
+    type: dict
+    suboptions:
+      image:
+        description:
+          - The path of an image on the host where the task runs (V(qcow2) or V(raw)), or its address on the web. What comes from the web is kept as a
+            volume in O(pool) and fetched once.
+        type: str
+      checksum:
+        description: The SHA-256 of O(source.image), like V(sha256:...). Needed for an image from the web.
+        type: str
+      format:
+        description: The format of the image or volume, where its content does not tell.
+        type: str
+      volume:
+        description: A volume, in O(source.pool).
+        type: str
+      pool:
+        description: The pool of O(source.volume), V(default) unless given.
+        type: str
+      clone:
+        description: V(full) copies it. V(linked) makes a disk that stands on it, which must then stay as it is.
+        type: str
+        choices: [full, linked]
+        default: full
+      iso:
+        description: The path of a CD on the libvirt host that the guest is installed from. It starts from it as long as its first disk is empty.
+        type: path
+  pool:
+    description: The pool for volumes that are made and whose pool is not named.
+    type: str
+    default: default
+  address_sources:
+    description:
+      - Where the guest's addresses are looked for, in this order. The first source that knows any is taken.
+      - V(lease) is the DHCP of libvirt's networks, V(agent) the guest agent, which is asked only when it is connected, V(arp) the host's table of neighbours.
+    type: list
+    elements: str
+    choices: [lease, agent, arp]
+    default: [lease, agent, arp]
+  stop_timeout:
+    description:
+      - How many seconds the guest may take to shut down, before O(force_stop) or failure. It is asked through its agent where that is connected, else by
+        the power button. 0 does not ask.
+    type: int
+    default: 60
+  force_stop:
+    description: Whether a guest that does not shut down is stopped like one whose power cord is pulled.
+    type: bool
+    default: false
+  remove_storage:
+    description:
+      - Whether the guest's disks go with it, with O(state=absent).
+      - Only volumes of pools that are files, that no other guest uses and on which no other volume stands. Never a CD, a disk that is shared or
+        read-only, a block device, or a file outside of the pools. What goes is in the RV(plan).
+      - Without it all disks stay. What libvirt itself keeps for the guest (variables of the firmware, the state of a TPM, a saved memory image, the records
+        of snapshots) always goes.
+    type: bool
+    default: false
+  purge:
+    choices: [channels, disks, filesystems, graphics, host_devices, labels, networks]
+  disruption:
+    default: live
+  wait_for:
+    description:
+      - What to wait for at the end of the task, when the guest shall run. It is not waited for under check mode.
+      - V(running) waits until it runs, V(address) until it has an address, V(agent) until its guest agent answers.
+    choices: [none, running, address, agent]
+extends_documentation_fragment:
+  - kraal.virt.guest
+  - kraal.virt.kvm
+  - kraal.virt.attributes
+  - kraal.virt.attributes.actiongroup_kvm
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+seealso:
+  - module: kraal.virt.fleet
+  - module: kraal.virt.kvm_network
+  - module: kraal.virt.kvm_pool
+"""
+
+EXAMPLES = r"""
+- name: Run a virtual machine with a disk of its own
+  kraal.virt.kvm_vm:
+    name: web
+    cpus: 2
+    cpus_max: 4
+    memory: 2GiB
+    memory_max: 4GiB
+    disks:
+      - size: 20GiB
+    networks: [default]
+    channels: [org.qemu.guest_agent.0]
+
+- name: Make one from an image, prepared by cloud-init, and wait for its address
+  kraal.virt.kvm_vm:
+    name: db
+    memory: 4GiB
+    source:
+      image: /var/lib/libvirt/images/debian-12-genericcloud-amd64.qcow2
+      clone: linked
+    disks:
+      - size: 40GiB
+    networks: [default]
+    cloud_init:
+      user_data:
+        hostname: db
+        ssh_authorized_keys: ["ssh-ed25519 AAAA... admin"]
+    wait_for: address
+    timeout: 300
+
+- name: Give it another disk, as it runs
+  kraal.virt.kvm_vm:
+    name: db
+    disks:
+      - target: vdb
+        size: 100GiB
+        discard: unmap
+
+- name: Give it more memory than it can have as it runs, and let it restart for that
+  kraal.virt.kvm_vm:
+    name: db
+    memory: 8GiB
+    disruption: restart
+
+- name: Remove it with its disks
+  kraal.virt.kvm_vm:
+    name: db
+    state: absent
+    remove_storage: true
+"""
+
+RETURN = r"""
+plan:
+  description: The steps, in order. The same under C(--check) and for real.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    guest:
+      description: The guest's name.
+      type: str
+      sample: web
+    action:
+      description: What is done. C(clean), C(create), C(set), C(attach), C(detach), C(resize), C(restart), C(start), C(stop), C(pause), C(resume) or C(remove).
+      type: str
+      sample: set
+    key:
+      description: What is changed. Empty where several keys change in one step, which C(before) and C(after) then name.
+      type: str
+      sample: memory
+    before:
+      description: The value before, as a user writes it. Null where there was none.
+      type: raw
+      sample: 2GiB
+    after:
+      description: The value after. Null where there is none.
+      type: raw
+      sample: 3GiB
+    disruption:
+      description: What the step costs.
+      type: str
+      sample: live
+diff:
+  description: The changed keys with their values before and after, which C(--diff) shows. Secrets are hidden.
+  returned: always
+  type: dict
+  sample:
+    before:
+      memory: 2GiB
+    after:
+      memory: 3GiB
+    before_header: kvm web
+    after_header: kvm web
+guest:
+  description:
+    - The guest as it is now. Null where it is absent. The same form for the guests of all backends.
+    - Under C(--check), as it will be, except for what only libvirt can say, such as its id and its addresses.
+  returned: always
+  type: dict
+  contains:
+    name:
+      description: The guest's name.
+      type: str
+      sample: web
+    backend:
+      description: Always C(kvm).
+      type: str
+      sample: kvm
+    id:
+      description: Its UUID. Empty under C(--check) where it is not there yet.
+      type: str
+      sample: 6ba7b810-9dad-41d1-80b4-00c04fd430c8
+    state:
+      description: C(running), C(stopped) or C(paused).
+      type: str
+      sample: running
+    image:
+      description: What it was made from, by this module. Empty where that is not known.
+      type: str
+      sample: /var/lib/libvirt/images/debian-12-genericcloud-amd64.qcow2
+    cpus:
+      description: How many processors it has.
+      type: int
+      sample: 2
+    memory:
+      description: How much memory it has. While it runs, what its balloon leaves it.
+      type: str
+      sample: 2GiB
+    addresses:
+      description: Its addresses. Each has C(address), C(family) (C(ipv4) or C(ipv6)), C(network) and C(mac).
+      type: list
+      elements: dict
+      sample:
+        - address: 192.168.122.47
+          family: ipv4
+          network: default
+          mac: "52:54:00:0a:bc:0d"
+    labels:
+      description: Its labels.
+      type: dict
+      sample:
+        role: web
+    autostart:
+      description: Whether it starts when its host does.
+      type: bool
+      sample: false
+    pending_restart:
+      description: What is stored and not in effect, in the words of the options. What no option speaks of is C(xml) with the element's name.
+      type: list
+      elements: str
+      sample: []
+"""
+
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import CONNECTION, connect
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm import Vms
+from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource
+
+
+def main() -> None:
+    run_resource(Vms.table, lambda parameters: Vms(connect(parameters)), CONNECTION, "guest")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures for what guests of libvirt stand on. The daemon is the tests' own, so a name need only be one of its test's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.libvirt_daemon import LibvirtDaemon
+from tests.support.libvirt_driver import LibvirtModule
+
+
+@pytest.fixture(scope="session")
+def kvm_modules(libvirt_daemon: LibvirtDaemon) -> Iterator[Callable[[str], LibvirtModule]]:
+    """Modules by their short names, each imported once under the distribution's Python."""
+    warm: dict[str, LibvirtModule] = {}
+
+    def module(name: str) -> LibvirtModule:
+        if name not in warm:
+            warm[name] = LibvirtModule(f"kraal.virt.{name}", libvirt_daemon)
+        return warm[name]
+
+    yield module
+    for each in warm.values():
+        each.__exit__(None, None, None)
+
+
+@pytest.fixture
+def clean(libvirt_daemon: LibvirtDaemon) -> Iterator[LibvirtDaemon]:
+    """The daemon, and after the test nothing is left in it."""
+    yield libvirt_daemon
+    libvirt_daemon.clear()
+
+
+@pytest.fixture
+def network(kvm_modules: Any, clean: LibvirtDaemon) -> LibvirtModule:
+    module: LibvirtModule = kvm_modules("kvm_network")
+    return module
+
+
+@pytest.fixture
+def pool(kvm_modules: Any, clean: LibvirtDaemon) -> LibvirtModule:
+    module: LibvirtModule = kvm_modules("kvm_pool")
+    return module
+
+
+@pytest.fixture
+def volume(kvm_modules: Any, clean: LibvirtDaemon) -> LibvirtModule:
+    module: LibvirtModule = kvm_modules("kvm_volume")
+    return module

@@ -1,0 +1,351 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""kvm_network against a real libvirtd: each option from one table, what is live and what waits, crashes, refusals."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.support.libvirt_daemon import LibvirtDaemon
+from tests.support.libvirt_driver import LibvirtModule
+
+NAME = "kt-net"
+BASE = {"name": NAME, "subnets": ["198.18.1.1/24"]}
+MAC1, MAC2 = "52:54:00:00:00:01", "52:54:00:00:00:02"
+GUEST = """<domain type='qemu'><name>kt-guest</name><memory unit='MiB'>32</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='pc'>hvm</type></os>
+<devices><interface type='network'><source network='kt-net'/><model type='virtio'/></interface></devices></domain>"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One option's way from its first value to its second; `look` reads what virsh shows, `seen` is what it reads after each."""
+
+    option: str
+    first: Any
+    second: Any
+    look: Callable[[ET.Element], Any]
+    seen: tuple[Any, Any]
+    live: bool = False
+    #: Other ways to write the second value.
+    same: tuple[Any, ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict)
+    purge: bool = False
+    about: str = ""
+
+
+def get(path: str, name: str) -> Callable[[ET.Element], Any]:
+    def look(tree: ET.Element) -> Any:
+        found = tree.find(path)
+        return None if found is None else found.get(name)
+
+    return look
+
+
+def every(path: str, *names: str) -> Callable[[ET.Element], Any]:
+    return lambda tree: sorted(" ".join(each.get(name, "") for name in names) for each in tree.findall(path))
+
+
+def dns(tree: ET.Element) -> Any:
+    return {host.get("ip"): sorted(name.text or "" for name in host.findall("hostname")) for host in tree.findall("dns/host")}
+
+
+ROWS = (
+    Row("forward", "nat", "route", get("forward", "mode"), ("nat", "route")),
+    Row("forward", "open", "isolated", get("forward", "mode"), ("open", None), about="isolated"),
+    Row("forward", "isolated", "nat", get("forward", "mode"), (None, "nat"), about="no longer isolated"),
+    Row("forward_dev", "lo", "ktdev0", get("forward", "dev"), ("lo", "ktdev0")),
+    Row("bridge", "ktbr1", "ktbr2", get("bridge", "name"), ("ktbr1", "ktbr2")),
+    Row("subnets", ["198.18.1.1/24"], ["198.18.2.1/24"], every("ip", "address", "prefix"), (["198.18.1.1 24"], ["198.18.2.1 24"]),
+        same=(["198.18.2.0/24"], [{"subnet": "198.18.2.0/24"}], [{"subnet": "198.18.2.0/24", "address": "198.18.2.1"}])),
+    Row("subnets", ["198.18.1.0/24"], ["198.18.1.254/24", "FD00:0:0:1::/64"], every("ip", "address", "prefix"),
+        (["198.18.1.1 24"], ["198.18.1.254 24", "fd00:0:0:1::1 64"]), about="address and IPv6", same=(["fd00:0:0:1::1/64"],)),
+    Row("dhcp_ranges", ["198.18.1.10-198.18.1.20"], ["198.18.1.30-198.18.1.40"], every("ip/dhcp/range", "start", "end"),
+        (["198.18.1.10 198.18.1.20"], ["198.18.1.10 198.18.1.20", "198.18.1.30 198.18.1.40"]), live=True, same=(["198.18.1.30 - 198.18.1.40"],)),
+    Row("dhcp_ranges", ["198.18.1.10-198.18.1.20"], ["198.18.1.10-198.18.1.40"], every("ip/dhcp/range", "start", "end"),
+        (["198.18.1.10 198.18.1.20"], ["198.18.1.10 198.18.1.40"]), live=True, purge=True, about="purge"),
+    Row("dhcp_hosts", [{"mac": MAC1, "address": "198.18.1.5", "name": "a"}],
+        [{"mac": MAC1.upper(), "address": "198.18.1.6"}, {"mac": MAC2, "address": "198.18.1.9"}],
+        every("ip/dhcp/host", "mac", "ip", "name"), ([f"{MAC1} 198.18.1.5 a"], [f"{MAC1} 198.18.1.6 a", f"{MAC2} 198.18.1.9 "]), live=True),
+    Row("dhcp_hosts", [{"mac": MAC1, "address": "198.18.1.5"}], [{"mac": MAC2, "address": "198.18.1.5"}], every("ip/dhcp/host", "mac", "ip"),
+        ([f"{MAC1} 198.18.1.5"], [f"{MAC2} 198.18.1.5"]), live=True, purge=True, about="purge"),
+    Row("dhcp_hosts",
+        [{"id": "0:1:0:1:18:aa:62:fe:0:16:3e:44:55:66", "address": "fd00::5", "name": "six"}],
+        [{"id": "0:1:0:1:18:aa:62:fe:0:16:3e:44:55:66", "address": "fd00::6"}],
+        every("ip/dhcp/host", "id", "ip", "name"),
+        (["0:1:0:1:18:aa:62:fe:0:16:3e:44:55:66 fd00::5 six"], ["0:1:0:1:18:aa:62:fe:0:16:3e:44:55:66 fd00::6 six"]), live=True,
+        extra={"subnets": ["198.18.1.1/24", "fd00::1/64"]}, about="IPv6"),
+    Row("dns_hosts", [{"address": "198.18.1.7", "names": ["web", "www"]}], [{"address": "198.18.1.7", "names": "web"},
+        {"address": "198.18.1.8", "names": ["b"]}],
+        dns, ({"198.18.1.7": ["web", "www"]}, {"198.18.1.7": ["web"], "198.18.1.8": ["b"]}), live=True),
+    Row("dns_txt", {"a": "1 2"}, {"a": 3, "b": "four"}, every("dns/txt", "name", "value"), (["a 1 2"], ["a 3", "b four"]), live=True),
+    Row("dns_txt", {"a": "1"}, {}, every("dns/txt", "name", "value"), (["a 1"], []), live=True, purge=True, about="purge"),
+    Row("dns", True, False, get("dns", "enable"), ("yes", "no")),
+    Row("domain", "one.example.org", "Two.example.org", get("domain", "name"), ("one.example.org", "two.example.org")),
+    Row("domain_local_only", True, False, get("domain", "localOnly"), ("yes", "no"), extra={"domain": "example.org"}),
+    Row("mtu", 1400, 9000, get("mtu", "size"), ("1400", "9000")),
+)  # fmt: skip
+
+
+def label(row: Row) -> str:
+    return f"{row.option} {row.about}".strip()
+
+
+def shown(daemon: LibvirtDaemon, *, inactive: bool = False) -> ET.Element:
+    return ET.fromstring(daemon.virsh("net-dumpxml", NAME, *(["--inactive"] if inactive else [])))
+
+
+def test_every_option_has_a_row() -> None:
+    from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network_options import NETWORK_OPTIONS
+
+    assert {option.name for option in NETWORK_OPTIONS} == {row.option for row in ROWS} | {"autostart"}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=label)
+def test_option(network: LibvirtModule, clean: LibvirtDaemon, row: Row) -> None:
+    """Create, again, change, again, on an active network: live, or written and pending until the restart is allowed."""
+    if row.option == "forward_dev":
+        clean.inside("ip", "link", "add", "ktdev0", "type", "bridge", check=False)
+    base = {**BASE, **row.extra}
+    first, second = {**base, row.option: row.first}, {**base, row.option: row.second}
+    if row.purge:
+        second["purge"] = [row.option]
+    made = network.change(**first)
+    assert made["network"]["state"] == "active"
+    assert row.look(shown(clean)) == row.look(shown(clean, inactive=True)) == row.seen[0]
+    changed = network.change(**second)
+    assert row.look(shown(clean, inactive=True)) == row.seen[1]
+    if row.live:
+        assert row.look(shown(clean)) == row.seen[1]
+        assert {step["disruption"] for step in changed["plan"]} == {"live"}
+        assert changed["network"]["pending_restart"] == []
+    else:
+        assert row.look(shown(clean)) == row.seen[0]
+        assert changed["network"]["pending_restart"] == [row.option]
+        restarted = network.change(**second, disruption="restart")
+        assert [step["action"] for step in restarted["plan"]] == ["restart"]
+        assert row.look(shown(clean)) == row.look(shown(clean, inactive=True)) == row.seen[1]
+        assert restarted["network"]["pending_restart"] == []
+    for value in row.same:
+        network.again(**{**second, row.option: value})
+    assert network.change(name=NAME, state="absent")["network"] is None
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if label(row) in ("forward", "subnets", "dhcp_hosts", "dns_txt purge", "mtu")], ids=label)
+def test_option_of_an_inactive_network(network: LibvirtModule, clean: LibvirtDaemon, row: Row) -> None:
+    """What is not active is defined anew, and nothing is disturbed."""
+    base = {**BASE, **row.extra, "state": "inactive", "disruption": "none"}
+    network.change(**{**base, row.option: row.first})
+    made = network.change(**{**base, row.option: row.second}, **({"purge": [row.option]} if row.purge else {}))
+    assert [step["disruption"] for step in made["plan"]] == ["none"]
+    assert row.look(shown(clean)) == row.seen[1]
+    assert "yes" not in clean.virsh("net-info", NAME).split("Active:")[1].split("\n")[0]
+
+
+def test_states(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+    for state, word, actions in (
+        ("present", "inactive", ["create"]),
+        ("active", "active", ["start"]),
+        ("present", "active", []),
+        ("inactive", "inactive", ["stop"]),
+        ("present", "inactive", []),
+        ("absent", None, ["remove"]),
+        ("active", "active", ["create", "start"]),
+        ("absent", None, ["stop", "remove"]),
+        ("inactive", "inactive", ["create"]),
+    ):
+        done = network.do(**BASE, state=state)
+        assert [step["action"] for step in done["plan"]] == actions, state
+        assert (done["network"] or {}).get("state") == word
+        network.again(**BASE, state=state)
+
+
+def test_autostart(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+    network.change(**BASE, autostart=True)
+    assert "yes" in clean.virsh("net-info", NAME).split("Autostart:")[1].split("\n")[0]
+    assert network.change(name=NAME, autostart=False, disruption="none")["network"]["autostart"] is False
+    network.change(name=NAME, autostart=True)
+
+
+def test_what_check_foresees_is_what_there_is(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+    first = {**BASE, "dhcp_ranges": ["198.18.1.10-198.18.1.20"], "domain": "a.example.org", "bridge": "ktbr1", "mtu": 1400}
+    foreseen, made = network.check(**first)["network"], network.run(**first)["network"]
+    assert {**made, "id": ""} == foreseen
+    assert made["forward"] == "nat"
+    second = {"name": NAME, "domain": "b.example.org", "dhcp_hosts": [{"mac": MAC1, "address": "198.18.1.5", "name": "x"}], "dns_txt": {"a": "b"}}
+    foreseen, made = network.check(**second)["network"], network.run(**second)["network"]
+    assert foreseen == made
+    assert made["pending_restart"] == ["domain"]
+
+
+def test_what_has_no_option_stays(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+    clean.define("net-", """<network><name>kt-net</name><forward mode='nat'><nat><port start='2000' end='3000'/></nat></forward>
+    <bridge name='ktbr1' stp='off' delay='3'/><dns><srv service='s' protocol='tcp' domain='d' target='t' port='1'/></dns>
+    <ip address='198.18.1.1' netmask='255.255.255.0'><dhcp><range start='198.18.1.10' end='198.18.1.20'><lease expiry='5' unit='minutes'/></range>
+    <host name='only' ip='198.18.1.9'/><bootp file='pxe'/></dhcp></ip></network>""")  # fmt: skip
+    clean.virsh("net-start", NAME)
+    before = shown(clean, inactive=True)
+    network.change(name=NAME, dhcp_hosts=[{"mac": MAC1, "address": "198.18.1.5"}], dns_txt={"a": "b"}, domain="d.example.org", disruption="restart")
+    after = shown(clean, inactive=True)
+    for path, name in (("forward/nat/port", "end"), ("bridge", "delay"), ("dns/srv", "target"), ("ip/dhcp/range/lease", "expiry"),
+                       ("ip/dhcp/bootp", "file"), ("mac", "address"), ("uuid", "")):  # fmt: skip
+        found = [tree.find(path) for tree in (before, after)]
+        assert found[1] is not None, path
+        assert found[0] is not None and (found[0].get(name), found[0].text) == (found[1].get(name), found[1].text)
+    assert len(after.findall("ip/dhcp/host")) == 2
+
+
+def test_sides_that_differ_are_brought_together(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+    """An entry that only one side has, from somebody's --live or --config."""
+    network.change(**BASE, dhcp_ranges=["198.18.1.10-198.18.1.20"])
+    clean.virsh("net-update", NAME, "add-last", "ip-dhcp-host", f"<host mac='{MAC1}' ip='198.18.1.5'/>", "--live")
+    clean.virsh("net-update", NAME, "add-last", "ip-dhcp-host", f"<host mac='{MAC2}' ip='198.18.1.6'/>", "--config")
+    assert network.run(check=True, name=NAME)["network"]["pending_restart"] == ["dhcp_hosts"]
+    network.change(name=NAME, dhcp_hosts=[{"mac": MAC1, "address": "198.18.1.5"}], purge=["dhcp_hosts"])
+    look = every("ip/dhcp/host", "mac", "ip")
+    assert look(shown(clean)) == look(shown(clean, inactive=True)) == [f"{MAC1} 198.18.1.5"]
+
+
+def test_a_subnet_that_goes_takes_its_ranges_along(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+    network.change(**BASE, dhcp_ranges=["198.18.1.10-198.18.1.20"], dhcp_hosts=[{"mac": MAC1, "address": "198.18.1.5"}])
+    new = {"name": NAME, "subnets": ["198.18.2.1/24"], "dhcp_ranges": ["198.18.2.10-198.18.2.20"], "dhcp_hosts": [{"mac": MAC2, "address": "198.18.2.5"}]}
+    network.change(**new)
+    network.change(**new, disruption="restart")
+    assert every("ip/dhcp/range", "start")(shown(clean)) == ["198.18.2.10"]
+    assert every("ip/dhcp/host", "mac")(shown(clean)) == [MAC2]
+
+
+def test_a_transient_network_is_written_down(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+    file = clean.directory / "transient.xml"
+    text = "<network><name>kt-net</name><forward mode='nat'/><bridge name='ktbr1'/><ip address='198.18.1.1' prefix='24'/></network>"
+    for state in ("active", "inactive", "absent"):
+        file.write_text(text, encoding="utf-8")
+        clean.virsh("net-create", str(file))
+        network.change(name=NAME, state=state)
+        network.run(name=NAME, state="absent")
+
+
+def test_a_bridge_of_the_host(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+    clean.inside("ip", "link", "add", "ktbr9", "type", "bridge")
+    try:
+        made = network.change(name=NAME, forward="bridge", bridge="ktbr9")
+        assert (made["network"]["forward"], made["network"]["bridge"], made["network"]["subnets"]) == ("bridge", "ktbr9", [])
+        network.change(name=NAME, state="absent")
+        assert "ktbr9" in clean.inside("ip", "link")
+        # A network of libvirt's own becomes one of the host's bridge.
+        network.change(**BASE, dhcp_ranges=["198.18.1.10-198.18.1.20"])
+        network.change(name=NAME, forward="bridge", bridge="ktbr9", disruption="restart")
+        assert shown(clean).find("ip") is None
+    finally:
+        clean.virsh("net-destroy", NAME, check=False)
+        clean.inside("ip", "link", "del", "ktbr9")
+
+
+def test_guests_keep_their_network(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+    network.change(**BASE)
+    clean.define("", GUEST)
+    network.refused("in use", "kt-guest", name=NAME, state="absent")
+    clean.virsh("start", "kt-guest")
+    network.refused("kt-guest", "force", name=NAME, state="inactive")
+    network.refused("kt-guest", "mtu", "force", name=NAME, mtu=1400, disruption="restart")
+    # Allowed without a restart: written, and pending.
+    assert network.change(name=NAME, mtu=1400)["network"]["pending_restart"] == ["mtu"]
+    assert network.run(name=NAME)["network"]["guests"] == ["kt-guest"]
+    network.change(name=NAME, mtu=1400, disruption="restart", force=True)
+    clean.virsh("destroy", "kt-guest")
+    network.change(name=NAME, mtu=1500, disruption="restart")
+    network.change(name=NAME, state="absent", force=True)
+
+
+def test_nothing_is_left_of_a_network_that_cannot_start(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+    clean.inside("ip", "link", "add", "ktdev1", "type", "bridge")
+    clean.inside("ip", "address", "add", "198.18.9.1/24", "dev", "ktdev1")
+    clean.inside("ip", "link", "set", "ktdev1", "up")
+    try:
+        result = network.run(name=NAME, subnets=["198.18.9.1/24"])
+        assert result.failed and "already in use" in result.msg and "nothing was left" in result.msg
+        assert NAME not in clean.virsh("net-list", "--all")
+        network.change(**BASE)
+        live = shown(clean)
+        result = network.run(name=NAME, subnets=["198.18.9.1/24"], disruption="restart")
+        assert result.failed and "put back" in result.msg
+        assert get("ip", "address")(shown(clean)) == get("ip", "address")(live) == "198.18.1.1"
+        network.again(**BASE)
+    finally:
+        clean.inside("ip", "link", "del", "ktdev1")
+
+
+def test_crash_after_each_call(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+    args = {**BASE, "dhcp_ranges": ["198.18.1.10-198.18.1.20"], "dhcp_hosts": [{"mac": MAC1, "address": "198.18.1.5"}], "autostart": True}
+    change = {
+        "name": NAME, "mtu": 1400, "dns_txt": {"a": "1"}, "dns_hosts": [{"address": "198.18.1.7", "names": ["w"]}], "autostart": False,
+        "dhcp_hosts": [{"mac": MAC2, "address": "198.18.1.5"}], "purge": ["dhcp_hosts"], "disruption": "restart",
+    }  # fmt: skip
+
+    def nothing() -> None:
+        assert not network.run(name=NAME, state="absent").failed
+
+    def made() -> None:
+        nothing()
+        assert not network.run(**args).failed
+
+    for result in network.crashes(nothing, **args):
+        assert result["network"]["state"] == "active"
+        assert result["network"]["autostart"] is True
+    for result in network.crashes(made, **change):
+        assert result["network"]["pending_restart"] == []
+        assert [host["mac"] for host in result["network"]["dhcp_hosts"]] == [MAC2]
+    for result in network.crashes(made, name=NAME, state="absent"):
+        assert result["network"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "args"),
+    [
+        (["name", "slash"], {"name": "<x/>"}),
+        (["name", 'a"b'], {"name": 'a"b'}),
+        (["name", "control character"], {"name": "a\nb"}),
+        (["name", "dash"], {"name": "-x"}),
+        (["name"], {"name": "x y"}),
+        (["bridge", "15 letters"], {"bridge": "br/../x"}),
+        (["bridge", "15 letters"], {"bridge": "a-name-of-sixteen"}),
+        (["bridge", "is needed"], {"forward": "bridge", "subnets": None}),
+        (["subnets"], {"forward": "bridge", "bridge": "b0"}),
+        (["forward_dev"], {"forward": "isolated", "forward_dev": "eth0"}),
+        (["subnets", "198.18.1.300"], {"subnets": ["198.18.1.300/24"]}),
+        (["subnets", "too small"], {"subnets": ["198.18.1.1/32"]}),
+        (["subnets", "does not contain"], {"subnets": [{"subnet": "198.18.1.0/24", "address": "198.18.2.1"}]}),
+        (["subnets", "<x/>"], {"subnets": ["<x/>"]}),
+        (["subnets", "is needed"], {"subnets": []}),
+        (["dhcp_ranges", "none of the network's subnets"], {"dhcp_ranges": ["198.18.2.10-198.18.2.20"]}),
+        (["dhcp_ranges", "lower"], {"dhcp_ranges": ["198.18.1.20-198.18.1.10"]}),
+        (["dhcp_hosts", "MAC"], {"dhcp_hosts": [{"mac": "x", "name": "a"}]}),
+        (["dhcp_hosts", "none of the network's subnets"], {"dhcp_hosts": [{"mac": MAC1, "address": "198.18.2.1"}]}),
+        (["dhcp_hosts", "two hosts"], {"dhcp_hosts": [{"mac": MAC1, "address": "198.18.1.5"}, {"mac": MAC2, "address": "198.18.1.5"}]}),
+        (["dhcp_hosts.name", "host's name"], {"dhcp_hosts": [{"mac": MAC1, "name": "<x/>"}]}),
+        (["dhcp_hosts", "has no address"], {"dhcp_hosts": [{"mac": MAC1, "name": "a"}]}),
+        (["dns_hosts", "names"], {"dns_hosts": [{"address": "198.18.1.5"}]}),
+        (["dns_txt", "usable key"], {"dns_txt": {"a b": "1"}}),
+        (["domain", "host's name"], {"domain": "a'b"}),
+        (["domain_local_only", "needs a domain"], {"domain_local_only": True}),
+        (["mtu", "68"], {"mtu": 10}),
+        (["uri"], {"uri": "nowhere"}),
+        (["forward"], {"forward": "magic"}),
+    ],
+)
+def test_bad_input(network: LibvirtModule, clean: LibvirtDaemon, words: list[str], args: dict[str, Any]) -> None:
+    network.refused(*words, **{key: value for key, value in {**BASE, **args}.items() if value is not None})
+    assert clean.virsh("net-list", "--all", "--name").split() == []
+
+
+def test_rivals(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+    network.change(name="kt-other", subnets=["198.18.1.1/24"], bridge="ktbr1")
+    network.refused("overlaps", "kt-other", name=NAME, subnets=["198.18.0.1/16"])
+    network.refused("bridge", "kt-other", name=NAME, subnets=["198.18.2.1/24"], bridge="ktbr1")
+    network.change(name=NAME, subnets=["198.18.1.1/24"], state="inactive")
+    network.refused("overlaps", name=NAME, subnets=["198.18.1.1/24"])

@@ -1,0 +1,117 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every kind of plan, and a run that dies at any of its calls: the next one ends it, and no disk is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from .driver import Driver, actions
+
+FULL = {"disks": [{"size": "1MiB"}, {"size": "1MiB"}], "networks": ["kt-net1"], "autostart": True, "labels": {"a": "1"}, "cloud_init": {"user_data": "one"}}
+CD = {"target": "sda", "device": "cdrom", "bus": "scsi"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One way from a guest to another."""
+
+    id: str
+    #: What is there before; none: nothing.
+    before: Mapping[str, Any] | None
+    wanted: Mapping[str, Any]
+    actions: tuple[str, ...]
+
+
+PLANS = (
+    Plan("create", None, {**FULL, "state": "present"}, ("create",)),
+    Plan("create-running", None, FULL, ("create", "start state")),
+    Plan("create-paused", None, {"state": "paused"}, ("create", "start state", "pause state")),
+    Plan("set", {**FULL, "state": "present"}, {"state": "present", "memory": "96MiB", "cpus": 2, "labels": {"b": "2"}, "autostart": False, "description": "d",
+         "disks": [{"size": "2MiB"}, {"size": "1MiB"}, {"size": "1MiB"}], "cloud_init": {"user_data": "two"}}, ("resize disks[vda]", "set")),
+    Plan("live", FULL, {"networks": [{"network": "kt-net1", "link": "down"}, "kt-net2"], "disks": [{"size": "2MiB"}, {"size": "1MiB"}, {"size": "1MiB"}],
+         "cloud_init": {"user_data": "two"}, "labels": {"b": "2"}},
+         ("resize disks[vda]", "attach disks[vdc]", "set networks[kt-net1]", "attach networks[kt-net2]", "set cloud_init", "set labels[b]")),
+    Plan("restart", FULL, {"memory": "96MiB", "cpus": 2, "disruption": "restart"}, ("set", "restart pending_restart")),
+    Plan("start", {**FULL, "state": "present"}, {}, ("start state",)),
+    Plan("stop", FULL, {"state": "stopped"}, ("stop state",)),
+    Plan("stop-and-set", FULL, {"state": "stopped", "memory": "96MiB"}, ("set memory", "stop state")),
+    Plan("pause", FULL, {"state": "paused"}, ("pause state",)),
+    Plan("resume", {**FULL, "state": "paused"}, {"state": "running"}, ("resume state",)),
+    Plan("stop-paused", {**FULL, "state": "paused"}, {"state": "stopped"}, ("stop state",)),
+    Plan("remove", FULL, {"state": "absent"}, ("stop state", "remove")),
+    Plan("remove-storage", FULL, {"state": "absent", "remove_storage": True}, ("stop state", "remove")),
+)  # fmt: skip
+STATES = {"running": "running", "present": "running", "stopped": "shut off", "paused": "paused"}
+
+
+def scene(driver: Driver, plan: Plan) -> None:
+    driver.clear()
+    if plan.before is not None:
+        driver.make(**plan.before)
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.id)
+def test_check_is_what_is_done(driver: Driver, plan: Plan) -> None:
+    scene(driver, plan)
+    assert tuple(actions(driver.change(**plan.wanted))) == plan.actions
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.id)
+def test_a_crash_anywhere(driver: Driver, plan: Plan) -> None:
+    """After each call that changes something, before its answer is heard. To die before the next one leaves libvirt the same."""
+    ends, steps, whole = [], 0, False
+    while not whole:
+        scene(driver, plan)
+        crashed = driver.module.run(crash=(steps, "after"), **driver.arguments(**plan.wanted))
+        whole, steps = bool(crashed.json), steps + 1
+        assert whole or len(driver.module.calls) == steps, crashed.stderr
+        result = crashed if whole else driver.make(**plan.wanted)
+        driver.again(**plan.wanted)
+        if plan.wanted.get("state") == "absent":
+            assert driver.names() == []
+            assert bool(driver.volumes()) is not bool(plan.wanted.get("remove_storage"))
+            continue
+        ends.append((sorted(driver.volumes()), driver.state(), result["guest"]["labels"], len(driver.xml().findall("devices/disk"))))
+    assert steps > 1, "nothing was called that changes anything"
+    # However it was reached, the end is the same.
+    assert all(end == ends[0] for end in ends), ends
+
+
+def test_a_guest_that_was_not_finished_can_be_removed(driver: Driver) -> None:
+    driver.module.run(crash=(2, "after"), **driver.arguments(**FULL))
+    assert driver.names() == [driver.name] and driver.volumes() != []
+    assert driver.run(check=True, state="absent")["plan"][0]["action"] == "clean"
+    driver.change(state="absent")
+    assert driver.names() == [] and driver.volumes() == []
+
+
+def test_two_runs_at_once(driver: Driver) -> None:
+    from tests.support.module_process import ModuleProcess
+
+    args = {"uri": driver.host.uri, **driver.arguments(**FULL)}
+    runs = [ModuleProcess("kraal.virt.kvm_vm", args).start() for _number in range(3)]
+    results = [run.result() for run in runs]
+    assert [result.failed for result in results] == [False] * 3, [result.msg for result in results]
+    assert sorted(result.changed for result in results) == [False, False, True]
+    driver.again(**FULL)
+
+
+def test_libvirtd_goes_and_comes(driver: Driver) -> None:
+    """Guests run on without it; a run in the middle of which it was restarted fails, and the next one ends the work."""
+    from tests.support.module_process import ModuleProcess
+
+    driver.make(**FULL)
+    wanted = {**FULL, "disks": [{"size": "1MiB"}, {"size": "1MiB"}, {"size": "4MiB"}], "labels": {"b": "1"}}
+    run = ModuleProcess("kraal.virt.kvm_vm", {"uri": driver.host.uri, **driver.arguments(**wanted)}).start()
+    driver.host.restart()
+    result = run.result()
+    assert not result.failed or result.json, result.stderr
+    driver.make(**wanted)
+    driver.again(**wanted)
+    assert driver.state() == "running" and len(driver.volumes()) == 4

@@ -1,0 +1,98 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What cannot be meant, or cannot be had, is refused before anything is touched, under --check and for real."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from .driver import Driver
+
+UUID = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
+WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
+    ("name-xml", {"name": "<x/>"}, ("name", "<x/>")),
+    ("name-quote", {"name": 'a"b'}, ("name", 'a"b')),
+    ("name-newline", {"name": "a\nb"}, ("name",)),
+    ("name-dash", {"name": "-a"}, ("name", "dash")),
+    ("name-space", {"name": "a b"}, ("name", "virtual machine")),
+    ("memory-huge", {"memory": "10EiB"}, ("memory", "8EiB")),
+    ("memory-large", {"memory": "5EiB"}, ("memory", "more memory than any host has")),
+    ("memory-none", {"memory": "0"}, ("memory",)),
+    ("memory-above-its-maximum", {"memory": "2GiB", "memory_max": "1GiB"}, ("memory", "memory_max")),
+    ("cpus-none", {"cpus": 0}, ("cpus", "out of bounds")),
+    ("cpus-above-their-maximum", {"cpus": 4, "cpus_max": 2}, ("cpus", "cpus_max")),
+    ("path-newline", {"disks": [{"path": "/tmp/a\nb"}]}, ("disks[vda].path",)),
+    ("path-relative", {"disks": [{"path": "a.qcow2"}]}, ("disks[vda].path",)),
+    ("disk-field", {"disks": [{"sise": "1GiB"}]}, ("disks[vda]", "sise", "size")),
+    ("disk-size", {"disks": [{"size": "big"}]}, ("disks[vda].size", "big")),
+    ("disk-size-huge", {"disks": [{"size": "9EiB"}]}, ("disks[vda].size",)),
+    ("disk-target", {"disks": [{"target": "../vda", "size": "1MiB"}]}, ("disks", "../vda")),
+    ("disk-nowhere", {"disks": [{"path": "/nowhere/kt.qcow2", "size": "1MiB"}]}, ("disks[vda].path", "no active pool")),
+    ("disk-missing", {"disks": [{"pool": "default", "volume": "nothing.raw"}]}, ("disks[vda]", "does not exist")),
+    ("disk-volume", {"disks": [{"volume": "../../etc/passwd"}]}, ("disks[vda].volume",)),
+    ("disk-pool", {"disks": [{"pool": "nothing", "size": "1MiB"}]}, ("disks[vda].pool", "nothing", "default")),
+    ("disk-twice", {"disks": [{"target": "vda", "size": "1MiB"}, {"target": "vda", "size": "2MiB"}]}, ("disks", "vda", "twice")),
+    ("network-nowhere", {"networks": [{"model": "virtio"}]}, ("networks", "connected to")),
+    ("network-mac", {"networks": [{"network": "kt-net1", "mac": "52:54:00:00:00"}]}, ("networks[kt-net1].mac",)),
+    ("network-multicast", {"networks": [{"network": "kt-net1", "mac": "01:54:00:00:00:01"}]}, ("networks[kt-net1].mac", "multicast")),
+    ("network-same-mac", {"networks": [{"network": n, "mac": "52:54:00:00:00:01"} for n in ("kt-net1", "kt-net2")]}, ("networks", "two interfaces")),
+    ("network-xml", {"networks": ["<x/>"]}, ("networks", "<x/>")),
+    ("graphics", {"graphics": ["hologram"]}, ("graphics", "hologram")),
+    ("host-device", {"host_devices": ["the blue one"]}, ("host_devices", "the blue one")),
+    ("filesystem", {"filesystems": [{"target": "x"}]}, ("filesystems", "source")),
+    ("channel", {"channels": ["a/b"]}, ("channels", "a/b")),
+    ("overlay-no-xml", {"xml": "<domain><devices>"}, ("xml", "no XML")),
+    ("overlay-text", {"xml": "memory: 4"}, ("xml", "no XML")),
+    ("overlay-other", {"xml": "<network/>"}, ("xml", "not a <domain>")),
+    ("overlay-name", {"xml": "<domain><name>x</name></domain>"}, ("xml", "name")),
+    ("overlay-entities", {"xml": "<!DOCTYPE d [<!ENTITY a 'b'>]><domain>&a;</domain>"}, ("xml", "entity")),
+    ("overlay-nonsense", {"xml": "<domain><memoryBacking><hugepages><page size='x'/></hugepages></memoryBacking></domain>"}, ("libvirt refuse",)),
+    ("secure-bios", {"firmware": "bios", "secure_boot": True}, ("secure_boot", "uefi")),
+    ("machine", {"machine": "pdp-11"}, ("pdp-11",)),
+    ("cpu-model", {"cpu": {"model": "no-such-model"}}, ("no-such-model",)),
+    ("type-kvm", {"type": "kvm"}, ("type", "kvm")),
+    ("timeout", {"timeout": 0}, ("timeout",)),
+    ("uuid", {"uuid": "1234"}, ("uuid", "1234")),
+    ("topology", {"cpus": 3, "cpu": {"sockets": 1, "cores": 2, "threads": 1}}, ("libvirt refuse",)),
+)
+
+
+@pytest.mark.parametrize(("args", "words"), [entry[1:] for entry in WRONG], ids=[entry[0] for entry in WRONG])
+def test_refused(driver: Driver, args: Mapping[str, Any], words: tuple[str, ...]) -> None:
+    driver.refused(*words, **args)
+    assert driver.names() == [] and driver.volumes() == []
+
+
+def test_the_same_for_a_guest_that_is_there(driver: Driver) -> None:
+    driver.make(state="present", type="qemu")
+    for _id, args, words in WRONG:
+        if "name" not in args and "type" not in args:
+            driver.refused(*words, **{"state": "present", **args})
+    driver.refused("uuid", "keeps the one it has", state="present", uuid=UUID)
+
+
+def test_what_cannot_be_started_is_not_left_behind(driver: Driver) -> None:
+    driver.make(state="present", disks=[{"size": "1MiB"}], name="kt-there")
+    before = driver.volumes()
+    result = driver.run(disks=[{"size": "1MiB"}], networks=[{"bridge": "br-nothing"}], cloud_init={"user_data": "x"})
+    assert result.failed and "br-nothing" in result.msg
+    assert driver.names() == ["kt-there"] and driver.volumes() == before
+
+
+def test_what_cannot_be_done_live_is_not_written_down(driver: Driver) -> None:
+    """A guest without a system follows no balloon."""
+    driver.make(memory="128MiB")
+    result = driver.run(memory="64MiB")
+    assert result.failed and "did not follow" in result.msg
+    assert driver.xml().findtext("currentMemory") == str(128 * 1024)
+    driver.change(memory="64MiB", state="stopped")
+
+
+def test_a_live_change_needs_its_permission(driver: Driver) -> None:
+    driver.make(networks=["kt-net1"])
+    result = driver.run(networks=[{"network": "kt-net1", "link": "down"}], disruption="none")
+    assert result.failed and "networks[kt-net1]" in result.msg and "disruption=live" in result.msg

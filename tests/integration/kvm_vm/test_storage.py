@@ -1,0 +1,191 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a guest's disks are made from, and which of them go with it: never what is somebody else's."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from .driver import Driver, actions, fill
+
+
+def image(path: Path, size: str = "4M", kind: str = "qcow2", *options: str) -> Path:
+    subprocess.run(["qemu-img", "create", "-q", "-f", kind, *options, str(path), *([size] if size else [])], check=True)
+    return path
+
+
+def info(path: str | Path) -> dict:
+    return json.loads(subprocess.run(["qemu-img", "info", "--output=json", str(path)], capture_output=True, check=True).stdout)
+
+
+def vol(driver: Driver, name: str, pool: str = "default") -> str:
+    return str(driver.host.pools / pool / name)
+
+
+@pytest.mark.parametrize("remove", [False, True])
+def test_a_guest_and_its_own_disks(driver: Driver, remove: bool) -> None:
+    driver.make(state="present", disks=[{"size": "4MiB"}, {"size": "4MiB", "format": "raw"}], cloud_init={"user_data": "#cloud-config\n{}\n"})
+    before = driver.volumes()
+    assert len(before) == 3 and {"kt-guest-vda.qcow2", "kt-guest-vdb.raw"} < set(before)
+    done = driver.change(state="absent", remove_storage=remove)
+    assert actions(done) == ["remove"] and done["guest"] is None
+    assert driver.volumes() == ([] if remove else before)
+    assert [os.path.basename(path) for path in done["plan"][-1]["before"].get("volumes", [])] == (before if remove else [])
+
+
+def test_what_is_never_removed(driver: Driver, words: Mapping[str, str], tmp_path: Path) -> None:
+    """A CD, a shared and a read-only disk, another guest's volume, a backing file, a file outside of pools, a block device."""
+    pool = driver.host.pools / "default"
+    for name in ("iso.iso", "shared.raw", "readonly.raw", "theirs.raw"):
+        image(pool / name, "1M", "raw")
+    image(pool / "base.qcow2", "1M")
+    image(pool / "over.qcow2", "", "qcow2", "-b", str(pool / "base.qcow2"), "-F", "qcow2")
+    outside = image(tmp_path / "outside.raw", "1M", "raw")
+    driver.volumes()
+    disks = [
+        {"target": "vda", "size": "1MiB"},
+        {"target": "sdc", "device": "cdrom", "path": vol(driver, "iso.iso")},
+        {"target": "vdb", "path": vol(driver, "shared.raw"), "shareable": True},
+        {"target": "vdc", "path": vol(driver, "readonly.raw"), "read_only": True},
+        {"target": "vdd", "path": vol(driver, "theirs.raw")},
+        {"target": "vde", "path": vol(driver, "base.qcow2"), "format": "qcow2"},
+        {"target": "vdf", "path": str(outside)},
+        {"target": "vdg", "path": "/dev/zero"},
+    ]
+    driver.make(state="present", disks=disks)
+    other = driver.of("kt-other")
+    other.make(state="present", disks=[{"target": "vda", "path": vol(driver, "theirs.raw")}])
+    done = driver.change(state="absent", remove_storage=True)
+    assert done["plan"][-1]["before"]["volumes"] == [vol(driver, "kt-guest-vda.qcow2")]
+    assert driver.volumes() == ["base.qcow2", "iso.iso", "over.qcow2", "readonly.raw", "shared.raw", "theirs.raw"]
+    assert outside.exists()
+    other.change(state="absent", remove_storage=True)
+    assert "theirs.raw" not in driver.volumes()
+
+
+def test_a_guest_with_all_that_libvirt_keeps_for_it(driver: Driver) -> None:
+    """nvram, the state of a TPM, a saved memory image, snapshots."""
+    driver.make(state="running", firmware="uefi", memory="128MiB", disks=[{"size": "4MiB"}])
+    driver.host.virsh("managedsave", driver.name)
+    assert driver.run(state="present")["guest"]["state"] == "stopped"
+    driver.change(state="absent", remove_storage=True, memory=...)
+    assert driver.names() == [] and driver.volumes() == []
+    driver.make(state="present", disks=[{"size": "4MiB"}], tpm={"model": "tpm-crb", "version": "2.0", "type": "emulator"})
+    driver.host.virsh("snapshot-create-as", driver.name, "kt-snapshot")
+    driver.change(state="absent", remove_storage=True)
+    assert driver.names() == [] and driver.volumes() == []
+
+
+@pytest.mark.parametrize("clone", ["full", "linked"])
+@pytest.mark.parametrize("where", ["image", "volume", "pool-image"])
+def test_made_from_an_image(driver: Driver, tmp_path: Path, clone: str, where: str) -> None:
+    pool = driver.host.pools / "kt-pool"
+    path = image((tmp_path if where == "image" else pool) / "base.qcow2", "4M")
+    subprocess.run(["qemu-io", "-c", "write -P 0x4b 0 64k", str(path)], check=True, capture_output=True)
+    driver.volumes("kt-pool")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    source = {"volume": "base.qcow2", "pool": "kt-pool"} if where == "volume" else {"image": str(path), "checksum": f"sha256:{digest}"}
+    given = {"state": "present", "disks": [{"size": "8MiB"}, {"size": "1MiB"}], "source": {**source, "clone": clone}}
+    made = driver.change(**given)
+    assert made["guest"]["image"] == ("kt-pool/base.qcow2" if where == "volume" else str(path))
+    mine = vol(driver, "kt-guest-vda.qcow2")
+    assert info(mine)["virtual-size"] == 8 * 1024**2
+    assert info(mine).get("backing-filename") == (str(path) if clone == "linked" else None)
+    subprocess.run(["qemu-io", "-c", "read -P 0x4b 0 64k", mine], check=True, capture_output=True)
+    driver.change(state="absent", remove_storage=True)
+    assert driver.volumes() == [] and path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == digest
+
+
+def test_made_from_an_image_on_the_web(driver: Driver, tmp_path: Path) -> None:
+    """Fetched once, and known by its content from then on."""
+    path = image(tmp_path / "base.qcow2", "4M")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            super().do_GET()
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(tmp_path))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/base.qcow2"
+        for name, clone in (("kt-one", "full"), ("kt-two", "linked")):
+            driver.of(name).change(state="present", disks=[{"size": "8MiB"}], source={"image": url, "checksum": f"sha256:{digest}", "clone": clone})
+        driver.run(name="kt-three", state="present", disks=[{"size": "8MiB"}], source={"image": url + "x", "checksum": f"sha256:{'1' * 64}"})
+        server.shutdown()
+    assert asked == ["/base.qcow2", "/base.qcow2x"]
+    assert driver.volumes() == [f"kraal-base-{digest[:32]}", "kt-one-vda.qcow2", "kt-two-vda.qcow2"]
+    driver.of("kt-two").change(state="absent", remove_storage=True)
+    assert driver.volumes() == [f"kraal-base-{digest[:32]}", "kt-one-vda.qcow2"]
+
+
+def test_the_wrong_image_is_refused(driver: Driver, tmp_path: Path) -> None:
+    path = image(tmp_path / "base.qcow2")
+    driver.refused("source.checksum", state="present", disks=[{"size": "8MiB"}], source={"image": str(path), "checksum": "sha256:" + "0" * 64})
+    driver.refused("source.checksum", "missing", state="present", disks=[{"size": "8MiB"}], source={"image": "http://127.0.0.1:9/x.qcow2"})
+    driver.refused("source.volume", "does not exist", state="present", disks=[{"size": "8MiB"}], source={"volume": "nothing"})
+    driver.refused("source.image", "cannot be read", state="present", disks=[{"size": "8MiB"}], source={"image": str(tmp_path / "nothing")})
+    driver.refused("source", "no disk", state="present", source={"image": str(path)})
+
+
+def test_an_installation(driver: Driver, words: Mapping[str, str]) -> None:
+    given = {"state": "present", "disks": [{"size": "8MiB"}], "source": {"iso": words["iso"]}}
+    driver.change(**given)
+    disks = [(each.find("target").get("dev"), each.get("device"), each.find("boot").get("order")) for each in driver.xml().iterfind("devices/disk")]
+    assert sorted(disks) == [("sda", "cdrom", "2"), ("vda", "disk", "1")]
+
+
+def test_a_disk_on_a_backing_image(driver: Driver) -> None:
+    base = image(driver.host.pools / "kt-pool" / "base.qcow2", "4M")
+    driver.change(state="present", disks=[{"backing": str(base), "backing_format": "qcow2"}])
+    found = info(vol(driver, "kt-guest-vda.qcow2"))
+    assert (found["backing-filename"], found["virtual-size"]) == (str(base), 4 * 1024**2)
+
+
+def test_a_disk_is_not_made_smaller_and_not_taken_for_new(driver: Driver) -> None:
+    driver.make(state="present", disks=[{"size": "8MiB"}])
+    driver.refused("disks[vda].size", "not made smaller", state="present", disks=[{"size": "4MiB"}])
+    driver.change(state="absent")
+    # The volume is there: it is the guest's again, with its content.
+    again = driver.change(state="present", disks=[{"size": "8MiB"}])
+    assert "volumes" not in again["plan"][0]["after"]
+    driver.change(state="absent")
+    driver.refused("disks[vda].size", "has 8MiB", state="present", disks=[{"size": "4MiB"}])
+    grown = driver.change(state="present", disks=[{"size": "16MiB"}])
+    assert grown.changed and info(vol(driver, "kt-guest-vda.qcow2"))["virtual-size"] == 16 * 1024**2
+
+
+def test_the_seed_is_what_was_asked_for_and_made_only_when_that_changes(driver: Driver, tmp_path: Path) -> None:
+    first = {"user_data": "#cloud-config\nhostname: kt\n", "meta_data": {"instance-id": "kt-1"}, "network_config": {"version": 2}}
+    driver.change(state="present", cloud_init=first)
+    (name,) = driver.volumes()
+    path, state = vol(driver, name), os.stat(vol(driver, name))
+    driver.again(state="present", cloud_init=first)
+    assert os.stat(path).st_mtime_ns == state.st_mtime_ns
+    listing = subprocess.run(["isoinfo", "-d", "-i", path], capture_output=True, text=True, check=True).stdout
+    assert "Volume id: cidata" in listing
+    content = {
+        file: subprocess.run(["isoinfo", "-R", "-x", f"/{file}", "-i", path], capture_output=True, text=True, check=True).stdout
+        for file in ("user-data", "meta-data", "network-config")
+    }
+    assert content["user-data"] == first["user_data"] and '"instance-id": "kt-1"' in content["meta-data"] and '"version": 2' in content["network-config"]
+    changed = driver.change(state="present", cloud_init={**first, "user_data": {"password": "kt-hush"}})
+    assert "kt-hush" not in str(changed.json["plan"]) + str(changed.json["diff"])
+    (other,) = driver.volumes()
+    assert other != name
+
+
+def test_words(words: Mapping[str, str]) -> None:
+    assert fill("<net1>", words) == "kt-net1"

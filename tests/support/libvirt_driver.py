@@ -1,0 +1,145 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Drives a module of the libvirt backend through what all modules promise, and looks at the daemon beside it.
+
+The module talks to a real libvirtd; a module of libvirt's name on its import path writes down what it changes, and kills it midway (`libvirt_counter`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .ansible_runner import Result
+from .libvirt_daemon import LibvirtDaemon
+from .module_process import module_environment
+from .paths import ROOT
+from .warm_module import WarmModule
+
+COUNTER = ROOT / "tests" / "support" / "libvirt_counter"
+
+
+class LibvirtModule:
+    """One module, imported and waiting for its runs against one libvirtd."""
+
+    def __init__(self, name: str, daemon: LibvirtDaemon) -> None:
+        self.daemon = daemon
+        self._notes = tempfile.TemporaryDirectory(prefix="kt-calls-")
+        self._calls, self._crash = Path(self._notes.name, "calls"), Path(self._notes.name, "crash")
+        path = os.pathsep.join([str(COUNTER), module_environment()["PYTHONPATH"]])
+        self._module = WarmModule(name, env={"PYTHONPATH": path, "KT_LIBVIRT": self._notes.name})
+
+    def __enter__(self) -> LibvirtModule:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+        self._module.close()
+        self._notes.cleanup()
+
+    @property
+    def calls(self) -> list[str]:
+        """What the last run has called that changes something."""
+        return self._calls.read_text(encoding="ascii").splitlines() if self._calls.exists() else []
+
+    def run(self, check: bool = False, crash: tuple[int, str] | None = None, **args: Any) -> Result:
+        """One run, whatever becomes of it. `crash`: so many changing calls succeed, the next one ends the run `before` it is made or `after`."""
+        self._calls.unlink(missing_ok=True)
+        self._crash.unlink(missing_ok=True)
+        if crash is not None:
+            self._crash.write_text("%d %s" % crash, encoding="ascii")
+        try:
+            return self._module({"uri": self.daemon.uri, **args}, check=check, diff=True)
+        finally:
+            self._crash.unlink(missing_ok=True)
+
+    def check(self, **args: Any) -> Result:
+        """A run under --check: what libvirt keeps is the same before and after it, byte by byte."""
+        before = stored(self.daemon)
+        result = self.run(check=True, **args)
+        assert self.calls == []
+        assert stored(self.daemon) == before
+        return result
+
+    def do(self, **args: Any) -> Result:
+        """Check, then do: both say the same."""
+        checked, done = self.check(**args), self.run(**args)
+        assert not checked.failed, checked.msg or checked.stderr
+        assert not done.failed, done.msg or done.stderr
+        for key in ("plan", "diff", "changed"):
+            assert checked[key] == done[key], key
+        assert done.changed == bool(done["plan"])
+        return done
+
+    def again(self, **args: Any) -> Result:
+        """The same once more: nothing to do, nothing done."""
+        before = stored(self.daemon)
+        result = self.run(**args)
+        assert not result.failed, result.msg or result.stderr
+        assert (result.changed, result["plan"]) == (False, [])
+        assert self.calls == []
+        assert stored(self.daemon) == before
+        return result
+
+    def change(self, **args: Any) -> Result:
+        """Something to do, and then nothing more."""
+        done = self.do(**args)
+        assert done.changed
+        self.again(**args)
+        return done
+
+    def refused(self, *words: str, **args: Any) -> Result:
+        """Refused with these words, under check and for real, before anything was touched."""
+        before = stored(self.daemon)
+        for check in (True, False):
+            result = self.run(check=check, **args)
+            assert result.failed, result.json
+            assert result.json, result.stderr
+            assert self.calls == []
+            missing = [word for word in words if word not in result.msg]
+            assert not missing, f"{missing} not in: {result.msg}"
+            assert "Traceback" not in result.stdout + result.stderr
+        assert stored(self.daemon) == before
+        return result
+
+    def crashes(self, prepare: Callable[[], None], **args: Any) -> Iterator[Result]:
+        """Crash before and after each changing call in turn; each time a plain second run ends it, which is yielded."""
+        for when in ("before", "after"):
+            steps = 0
+            while True:
+                prepare()
+                crashed = self.run(crash=(steps, when), **args)
+                whole = bool(crashed.json)
+                assert whole or len(self.calls) > steps, crashed.stderr
+                result = self.run(**args)
+                assert not result.failed, f"after a crash {when} call {steps + 1}: {result.msg or result.stderr}"
+                self.again(**args)
+                yield result
+                if whole:
+                    assert not crashed.failed, crashed.msg
+                    break
+                steps += 1
+            assert steps, "nothing was called that changes anything"
+
+
+def stored(daemon: LibvirtDaemon) -> dict[str, str]:
+    """All that libvirt keeps, its own files and those of pools in `pools`; a file's content, or for a large one its size and times."""
+    found = {}
+    for place in ("etc", "lib", "run/libvirt", "pools"):
+        for path in sorted((daemon.directory / place).rglob("*")):
+            if path.is_symlink():
+                found[str(path)] = os.readlink(path)
+            elif place == "pools" and path.is_file():
+                state = path.stat()
+                content = hashlib.sha256(path.read_bytes()).hexdigest() if state.st_size < 2**21 else ""
+                found[str(path)] = f"{state.st_size} {state.st_mtime_ns} {content}"
+            elif path.suffix in (".xml", ".conf", ".hostsfile", ".addnhosts") and path.is_file():
+                found[str(path)] = path.read_text(encoding="utf-8")
+            elif path.is_dir() and place == "pools":
+                found[str(path)] = "directory"
+    return found

@@ -1,0 +1,179 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wanted is merged into what a real libvirt has kept: only that changes, and then nothing is left to change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_observe import Domain, Pool, Seen
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_options import VMS
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_plan import plan
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_settings import View
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_target import differences, observed, pending, wanted, written
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, parse, serialize
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import Refused
+from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
+
+FIXTURES = Path(__file__).parent / "fixtures"
+NAME = "kt-recorded"
+SIZES = {"vda": 64 * 1024**2}
+
+
+def view(which: str = "stored") -> View:
+    return View(parse((FIXTURES / f"{which}.xml").read_text(encoding="utf-8")), NAME, False, SIZES)
+
+
+def spec(**options: Any) -> Spec:
+    defaults = {name: option.get("default") for name, option in VMS.argument_spec().items()}
+    return VMS.read({**defaults, "name": NAME, **options})
+
+
+def domain(state: str = "stopped") -> Domain:
+    return Domain(NAME, state, view(), None if state == "stopped" else view("live"))
+
+
+def steps(now: str = "stopped", **options: Any) -> list[tuple[str, str, str]]:
+    given = {"state": "present", **options}
+    return [(step.action, step.key, step.disruption.label) for step in plan(spec(**given), Seen({NAME: domain(now)}))]
+
+
+#: As libvirt has rewritten it, in other words.
+SAME: tuple[dict[str, Any], ...] = (
+    {"memory": "65536k", "memory_max": "0.125GiB"},
+    {"memory": 64 * 1024**2},
+    {"machine": "q35"},
+    {"machine": "pc-q35-7.2"},
+    {"cpus": 1, "cpus_max": 4},
+    {"networks": [{"network": "default", "mac": "52:54:00:0A:0B:0C"}, {"type": "user"}]},
+    {"networks": ["default"]},
+    {"disks": [{"target": "vda", "size": "64MiB", "cache": "none"}, {"target": "sda", "device": "cdrom"}]},
+    {"disks": ["/var/lib/libvirt/images/a.qcow2"]},
+    {"graphics": [{"type": "vnc", "port": -1, "password": "kt-pass"}]},
+    {"channels": ["org.qemu.guest_agent.0"]},
+    {"watchdog": {"action": "reset"}},
+    {"memballoon": {"model": "virtio"}},
+    {"labels": {"role": "web"}},
+    {"firmware": "bios", "secure_boot": False, "kernel": "", "description": ""},
+    {"uuid": "6BA7B810-9DAD-41D1-80B4-00C04FD430C8"},
+    {"tpm": {"model": "none"}, "rng": {"model": "none"}},
+    {"type": "auto"},
+    {"xml": "<domain><memory unit='MiB'>128</memory><devices><sound model='ich9'/><controller type='usb' model='qemu-xhci'/></devices></domain>"},
+)
+
+
+@pytest.mark.parametrize("options", SAME, ids=",".join)
+@pytest.mark.parametrize("state", ["stopped", "running"])
+def test_what_libvirt_rewrites_is_no_difference(options: dict[str, Any], state: str) -> None:
+    assert steps(state, **options) == []
+
+
+def test_a_guest_as_it_was_started_waits_for_nothing() -> None:
+    assert pending(view(), view("live")) == []
+
+
+CHANGES: tuple[tuple[dict[str, Any], set[str]], ...] = (
+    ({"memory": "96MiB"}, {"currentMemory"}),
+    ({"memory": "256MiB"}, {"currentMemory", "memory"}),
+    ({"cpus": 4}, {"vcpu"}),
+    ({"description": "d"}, {"description"}),
+    ({"labels": {"a": "<b>"}}, {"metadata"}),
+    ({"disks": [{"target": "vda", "cache": "writeback"}]}, {"devices"}),
+    ({"networks": [{"network": "other", "mac": "52:54:00:0a:0b:0c"}]}, {"devices"}),
+    ({"cmdline": "a=\"b\" <c>", "kernel": "/boot/vmlinuz"}, {"os"}),
+    ({"xml": "<domain><features><pae/></features></domain>"}, {"features"}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "touched"), CHANGES, ids=lambda value: ",".join(value) if isinstance(value, dict) else "")
+def test_only_that_changes(options: dict[str, Any], touched: set[str]) -> None:
+    """Every other element, other programs' metadata included, is as it was; and then nothing is left to do."""
+    before = view()
+    want = wanted(spec(state="present", **options), Seen(), domain())
+    after = View(written(want, before, differences(want, before)), NAME, False, SIZES)
+    assert differences(want, after) == []
+    old, new = ({child.tag: canonical(child) for child in each.root} for each in (before, after))
+    assert {tag for tag in {*old, *new} if old.get(tag) != new.get(tag)} == touched
+    assert after.root.findtext("metadata/{http://example.org/app}mine") == "kept"
+    assert [each.get("value") for each in after.root.iter("{http://libvirt.org/schemas/domain/qemu/1.0}arg")] == ["-name", NAME]
+    assert before.root.find("devices/sound") is not None and after.root.find("devices/sound") is not None
+
+
+def test_the_tree_that_was_read_is_not_written_to() -> None:
+    before = view()
+    text = canonical(before.root)
+    want = spec(memory="1GiB", networks=["another"], labels={"x": "y"}, purge=["networks", "labels"])
+    written(want, before, differences(want, before))
+    assert canonical(before.root) == text
+
+
+def test_live_where_it_can() -> None:
+    assert steps("running", memory="96MiB") == [("set", "memory", "live")]
+    assert steps("running", cpus=2) == [("set", "cpus", "live")]
+    assert steps("running", networks=[{"network": "default", "link": "down"}]) == [("set", "networks[default]", "live")]
+    assert steps("running", networks=["other"]) == [("attach", "networks[other]", "live")]
+    assert steps("running", networks=["default"], purge=["networks"]) == [("detach", "networks[user]", "live")]
+    assert steps("running", disks=[{"target": "vda", "size": "1GiB"}]) == [("resize", "disks[vda]", "live")]
+    assert steps("running", disks=[{"target": "sda", "path": ""}]) == [("set", "disks[sda]", "live")]
+    assert steps("stopped", disks=[{"target": "vda", "size": "1GiB"}]) == [("resize", "disks[vda]", "none")]
+    assert steps("running", state="stopped", memory="96MiB") == [("set", "memory", "none"), ("stop", "state", "restart")]
+
+
+def test_what_needs_a_restart_is_written_and_waits() -> None:
+    for options in ({"memory": "1GiB"}, {"cpus": 8}, {"watchdog": {"action": "pause"}}, {"disks": [{"target": "vda", "cache": "writeback"}]}):
+        found = steps("running", **options)
+        assert [(action, cost) for action, _key, cost in found] == [("set", "none"), ("restart", "restart")], found
+        assert steps("stopped", **options) == found[:1]
+
+
+def test_a_disk_is_not_made_smaller() -> None:
+    with pytest.raises(Refused, match="not made smaller"):
+        steps("stopped", disks=[{"target": "vda", "size": "1MiB"}])
+
+
+NAMES = st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True)
+CARDS = st.fixed_dictionaries(
+    {"network": NAMES},
+    optional={"model": st.sampled_from(["virtio", "e1000e"]), "link": st.sampled_from(["up", "down"]), "mtu": st.integers(68, 9000), "filter": NAMES},
+)
+DISKS = st.fixed_dictionaries(
+    {"target": st.sampled_from(["vda", "vdb", "sda", "sdq"])},
+    optional={
+        "cache": st.sampled_from(["none", "writeback", "default"]),
+        "discard": st.sampled_from(["unmap", "ignore"]),
+        "boot_order": st.integers(0, 9),
+        "read_only": st.booleans(),
+        "serial": NAMES,
+        "path": st.sampled_from(["/srv/a.raw", "/srv/b.qcow2"]),
+    },
+)
+
+
+@given(
+    cards=st.lists(CARDS, max_size=4),
+    disks=st.lists(DISKS, max_size=4, unique_by=lambda disk: disk["target"]),
+    labels=st.dictionaries(NAMES, st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=20), max_size=3),
+    purge=st.sets(st.sampled_from(["networks", "disks", "labels"])),
+    memory=st.integers(1, 4096),
+)
+def test_written_is_what_was_wanted(cards: list[Any], disks: list[Any], labels: dict[str, str], purge: set[str], memory: int) -> None:
+    """Whatever is wanted: after it is written nothing differs, and writing it again changes nothing."""
+    options = {"networks": cards, "disks": disks, "labels": labels, "memory": f"{memory}MiB", "purge": sorted(purge)}
+    pools = {"default": Pool("default", "dir", "/var/lib/libvirt/images")}
+    want = wanted(spec(state="present", **options), Seen(pools=pools), domain())
+    before = view()
+    after = View(written(want, before, differences(want, before)), NAME, False, SIZES)
+    again = View(parse(serialize(after.root)), NAME, False, SIZES)
+    left = differences(want, again)
+    assert left == [], [each.parts for each in left]
+    macs = [each.get("address") for each in again.root.iterfind("devices/interface/mac")]
+    assert len(macs) == len(set(macs))
+    if "networks" in purge:
+        assert len(macs) == len(cards)
+    assert observed(want, again).keys() == want.values.keys()
