@@ -69,6 +69,14 @@ def test_names_of_files(tmp_path: Path) -> None:
     assert not plugin.verify_file(str(tmp_path / "missing-guests.yml"))
 
 
+def test_a_virtual_machine_is_reached_by_its_own_sshd(tmp_path: Path) -> None:
+    address = {"address": "192.0.2.7", "family": "ipv4", "network": "default", "mac": "52:54:00:00:00:01"}
+    filled = Filled(tmp_path, guest("vm", backend="kvm", addresses=[address]), guest("mute", backend="kvm"), guest("box", addresses=[address]))
+    assert [filled.variables("vm")[key] for key in ("ansible_connection", "ansible_host")] == ["ansible.builtin.ssh", "192.0.2.7"]
+    for name in ("mute", "box"):
+        assert [filled.variables(name)[key] for key in ("ansible_connection", "ansible_host")] == ["kraal.virt.guest", name]
+
+
 def test_a_guest_and_its_groups(tmp_path: Path) -> None:
     filled = Filled(tmp_path, guest("web", labels={"role": "web", "kraal.virt.source": "import 1", "note": "x" * 64}))
     assert filled.groups("web") == {"kraal_guests", "docker", "host_h1", "state_running", "label_role_web"}
