@@ -69,7 +69,9 @@ def test_what_it_has_already_is_no_change() -> None:
     assert plan(seen(), **LAB) == []
     assert plan(seen(), **LAB, disruption="restart") == []
     tree = recorded("network")
-    assert canonical(defined("lab", dict(want(**LAB).values), tree)) == canonical(tree)
+    # Libvirt writes the interface again, and leaves out what is its own choice anyway.
+    values = {name: value for name, value in want(**LAB).values.items() if name not in ("forward_dev", "dns")}
+    assert canonical(defined("lab", values, tree)) == canonical(tree)
 
 
 def test_a_new_definition_is_read_as_it_was_written() -> None:

@@ -93,7 +93,8 @@ def test_plans_of_a_volume() -> None:
     assert plan(Seen(pools={"images": "logical"}, volumes={("images", "top"): parse("<volume><capacity>12582912</capacity></volume>")}), capacity="9MiB") == []
     assert plan(seen_volume(), state="absent", wipe=True) == [("wipe", "content"), ("remove", "")]
     assert plan(Seen(pools={"images": "dir"}), state="absent") == []
-    for words, args in (("shrink from 10MiB to 9MiB", {"capacity": "9MiB"}), ("format", {"format": "raw"}), ("stands on", {"backing": {"path": "/x", "format": "raw"}})):
+    other = {"path": "/x", "format": "raw"}
+    for words, args in (("shrink from 10MiB to 9MiB", {"capacity": "9MiB"}), ("format", {"format": "raw"}), ("stands on", {"backing": other})):
         with pytest.raises(Refused, match=words):
             plan(seen_volume(), **args)
 
