@@ -94,7 +94,7 @@ options:
   disruption:
     description:
       - The most that a change may disturb.
-      - With V(live) what needs a restart of the network is written into its definition, and named in RV(network.pending_restart). With V(restart) the
+      - With V(live) what needs a restart of the network is written into its definition, and named in C(pending_restart) of RV(network). With V(restart) the
         network is restarted. Guests that run and are connected to it would lose their connection, so that also needs O(force).
     type: str
     choices: [none, live, restart, recreate, destroy]

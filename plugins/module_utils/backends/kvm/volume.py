@@ -341,4 +341,3 @@ def _shown(volume: Element) -> dict[str, Any]:
 def _size(volume: Element, key: str) -> str | None:
     size = size_of(volume.find(key))
     return None if size is None else format_size(size)
-

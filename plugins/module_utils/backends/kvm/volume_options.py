@@ -92,13 +92,19 @@ class Reference(Once):
         return {key: text for key, text in value.items() if text is not None}
 
 
+def backing_of(volume: Element) -> dict[str, str] | None:
+    """The image below a volume, if it stands on one."""
+    path = text_of(volume, "backingStore/path")
+    return None if path is None else {"path": path, "format": attribute(volume, "backingStore/format", "type") or ""}
+
+
 VOLUME_OPTIONS: tuple[Option, ...] = (
     Option("capacity", Size(), lambda volume: size_of(volume.find("capacity")), Disruption.LIVE),
     Option("allocation", Allocation(), lambda volume: size_of(volume.find("allocation")), Disruption.RECREATE),
     Option("format", Text(choices=FORMATS), lambda volume: attribute(volume, "target/format", "type"), Disruption.RECREATE),
     Option("import", Import(), lambda volume: None, Disruption.RECREATE),
     Option("clone", Reference(), lambda volume: None, Disruption.RECREATE),
-    Option("backing", Reference(files=True), lambda volume: backing_of(volume), Disruption.RECREATE),
+    Option("backing", Reference(files=True), backing_of, Disruption.RECREATE),
 )
 
 VOLUMES_TABLE = Table(
@@ -111,12 +117,6 @@ VOLUMES_TABLE = Table(
     steering={"pool": {"type": "str", "required": True}, "wipe": {"type": "bool", "default": False}},
     check_name=check_name,
 )
-
-
-def backing_of(volume: Element) -> dict[str, str] | None:
-    """The image below a volume, if it stands on one."""
-    path = text_of(volume, "backingStore/path")
-    return None if path is None else {"path": path, "format": attribute(volume, "backingStore/format", "type") or ""}
 
 
 def defined(name: str, pool_type: str, values: Mapping[str, Any], backing: Mapping[str, str] | None = None) -> Element:
