@@ -89,8 +89,8 @@ options:
   disruption:
     description:
       - The most that a change may disturb.
-      - With V(live) a change is written into the definition, and named in C(pending_restart) of RV(pool). With V(restart) the pool is restarted,
-        unless a guest's disks name it.
+      - With V(live) a change is written into the definition, and named in C(pending_restart) of RV(pool). With V(restart) the pool is
+        restarted, unless a guest's disks name it.
     type: str
     choices: [none, live, restart, recreate, destroy]
     default: live
@@ -115,14 +115,16 @@ EXAMPLES = r"""
     path: /var/lib/libvirt/images
     autostart: true
 
-- name: A volume group that is there already
+- name: A volume group that is there already, to be started later
   kraal.virt.kvm_pool:
     name: vg0
+    state: present
     type: logical
 
-- name: A pool of Ceph
+- name: A pool of Ceph, to be started later
   kraal.virt.kvm_pool:
     name: ceph
+    state: present
     type: rbd
     source_name: libvirt-pool
     host: ceph1.example.org

@@ -131,10 +131,10 @@ class Volumes:
             raise Refused(
                 "format cannot change from %s to %s" % (form, wanted), remedy="Make another volume with clone=%s and format=%s" % (want.name, wanted)
             )
-        below, stands_on = backing_of(have), _backing(want, seen)
-        if stands_on and seen.real.get(stands_on["path"], stands_on["path"]) != seen.real.get((below or {}).get("path", ""), ""):
+        below, stands_on = (backing_of(have) or {}).get("path", ""), (_backing(want, seen) or {}).get("path", "")
+        if stands_on and seen.real.get(stands_on, stands_on) != seen.real.get(below, below):
             raise Refused(
-                "it stands on %s, and not on %s" % ((below or {}).get("path") or "no other image", stands_on["path"]),
+                "it stands on %s, and not on %s" % (below or "no other image", stands_on),
                 remedy="Make another volume with that backing",
             )
         size, capacity = size_of(have.find("capacity")) or 0, want.values.get("capacity")

@@ -1,0 +1,162 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pools and volumes on recorded definitions, who uses what, and what a file is."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element
+
+import pytest
+
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import pool_options, volume_options
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.names import check_name
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.pool import Pool, Pools
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.pool import Seen as SeenPools
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage_use import Use, Uses
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.volume import Seen, Volumes
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.volume_import import examine
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, parse
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, Refused
+from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
+from tests.unit.backends.kvm.recorded import recorded
+
+PATH = "/srv/images/top"
+
+
+def pool(**args: Any) -> Spec:
+    return pool_options.POOLS_TABLE.read({"state": "present", "disruption": "live", **args})
+
+
+def volume(**args: Any) -> Spec:
+    return volume_options.VOLUMES_TABLE.read({"name": "top", "pool": "images", "state": "present", "wipe": False, **args})
+
+
+def read(tree: Element) -> dict[str, Any]:
+    view = pool_options.View(tree, False)
+    found = {option.name: option.kind.shown(option.read(view)) for option in pool_options.POOL_OPTIONS}
+    return {name: value for name, value in found.items() if value not in (None, [], False)}
+
+
+def test_pools_are_read_as_they_were_written() -> None:
+    ceph = {"type": "rbd", "source_name": "pool1", "host": "192.0.2.1", "port": 6789, "auth": {"username": "libvirt", "secret_usage": "client.libvirt secret"}}
+    assert read(recorded("pool-rbd")) == ceph
+    assert read(recorded("pool-dir-live")) == {"type": "dir", "path": "/srv/images"}
+    for given in (
+        ceph,
+        {"type": "dir", "path": "/a"},
+        {"type": "iscsi", "path": "/dev/disk/by-path", "host": "h", "port": 3260, "initiator": "iqn.a", "devices": ["iqn.b"]},
+        {"type": "fs", "path": "/a", "devices": ["/dev/b"], "format": "ext4"},
+    ):
+        assert read(pool_options.defined("p", dict(pool(name="p", **given).values), None)) == given
+
+
+def test_a_pool_keeps_what_has_no_option() -> None:
+    tree = pool_options.defined("ceph", dict(pool(name="ceph", source_name="other").values), recorded("pool-rbd"))
+    assert [host.get("name") for host in tree.findall("source/host")] == ["192.0.2.1", "192.0.2.2"]
+    assert tree.findtext("uuid") == recorded("pool-rbd").findtext("uuid")
+    assert tree.find("capacity") is None
+
+
+def test_pools_of_devices_have_their_own_name() -> None:
+    tree = pool_options.defined("vg0", dict(pool(name="vg0", type="logical").values), None)
+    assert (tree.findtext("source/name"), tree.findtext("target/path")) == ("vg0", "/dev/vg0")
+
+
+def test_a_pool_in_use_stays() -> None:
+    seen = SeenPools({"images": Pool("u", recorded("pool-dir-live"), recorded("pool-dir-live"))}, {"images": {"g"}})
+    resource = Pools.__new__(Pools)
+    for args in ({"state": "absent"}, {"state": "inactive"}, {"path": "/x", "disruption": "restart"}):
+        with pytest.raises(Refused, match="in use by: g"):
+            resource.plan(pool(name="images", **args), seen)
+    assert [step.action for step in resource.plan(pool(name="images", path="/x"), seen)] == ["set", "restart"]
+
+
+def seen_volume(**more: Any) -> Seen:
+    return Seen(pools={"images": "dir"}, volumes={("images", "top"): recorded("volume-overlay")}, **more)
+
+
+def plan(seen: Seen, **args: Any) -> list[tuple[str, str]]:
+    return [(step.action, step.key) for step in Volumes.__new__(Volumes).plan(volume(**args), seen)]
+
+
+def test_plans_of_a_volume() -> None:
+    assert plan(seen_volume(), capacity="10MiB", format="qcow2", clone=None) == []
+    assert plan(seen_volume(), backing={"path": "/srv/images/base", "format": "raw"}) == []
+    assert plan(seen_volume(), capacity="11MiB") == [("resize", "capacity")]
+    # What qemu rounds up by is no difference; in a volume group an extent is none either.
+    assert plan(seen_volume(), capacity=10 * 1024**2 - 511) == []
+    assert plan(Seen(pools={"images": "logical"}, volumes={("images", "top"): parse("<volume><capacity>12582912</capacity></volume>")}), capacity="9MiB") == []
+    assert plan(seen_volume(), state="absent", wipe=True) == [("wipe", "content"), ("remove", "")]
+    assert plan(Seen(pools={"images": "dir"}), state="absent") == []
+    other = {"path": "/x", "format": "raw"}
+    for words, args in (("shrink from 10MiB to 9MiB", {"capacity": "9MiB"}), ("format", {"format": "raw"}), ("stands on", {"backing": other})):
+        with pytest.raises(Refused, match=words):
+            plan(seen_volume(), **args)
+
+
+@pytest.mark.parametrize("key", [("path", PATH), ("volume", "images", "top"), ("network", PATH)])
+def test_a_volume_in_use_stays_under_whatever_name(key: tuple[str, ...]) -> None:
+    with pytest.raises(Refused, match="in use by: g"):
+        plan(seen_volume(uses=Uses({key: [Use("g", False)]})), state="absent")
+
+
+def test_a_volume_below_another_stays() -> None:
+    with pytest.raises(Refused, match="other/x"):
+        plan(seen_volume(uses=Uses({}, {PATH: ["other/x"]})), state="absent")
+    # Through a link, too.
+    with pytest.raises(Refused, match="other/x"):
+        plan(seen_volume(uses=Uses({}, {"/real/top": ["other/x"]}), real={PATH: "/real/top"}), state="absent")
+
+
+def test_a_volumes_definition() -> None:
+    tree = volume_options.defined("v", "dir", {"capacity": 5, "allocation": None, "format": "qcow2"}, {"path": "/b", "format": "raw"})
+    wanted = (
+        "<volume><name>v</name><capacity unit='bytes'>5</capacity><allocation unit='bytes'>0</allocation><target><format type='qcow2'/>"
+        "<compat>1.1</compat></target><backingStore><path>/b</path><format type='raw'/></backingStore></volume>"
+    )
+    assert canonical(tree) == canonical(parse(wanted))
+    device = volume_options.defined("v", "logical", {"capacity": 5, "allocation": None, "format": "raw"})
+    assert canonical(device) == canonical(parse("<volume><name>v</name><capacity unit='bytes'>5</capacity></volume>"))
+
+
+def qcow2(version: int = 3, backing: int = 0, features: int = 0) -> bytes:
+    return struct.pack(">4sIQIIQ", b"QFI\xfb", version, backing, 10, 16, 5 * 1024**2).ljust(72, b"\0") + struct.pack(">Q", features) + bytes(500)
+
+
+def test_what_a_file_is(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(b"\0" * 1000)
+    assert (examine({"path": str(path)}).format, examine({"path": str(path)}).capacity) == ("raw", 1000)
+    for version in (2, 3):
+        path.write_bytes(qcow2(version))
+        assert (examine({"path": str(path)}).format, examine({"path": str(path)}).capacity) == ("qcow2", 5 * 1024**2)
+    good = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert examine({"path": str(path), "checksum": good}).size == len(path.read_bytes())
+    with pytest.raises(InvalidOption, match="checksum"):
+        examine({"path": str(path), "checksum": "0" * 64})
+    for content in (qcow2(backing=104), qcow2(features=4)):
+        path.write_bytes(content)
+        with pytest.raises(InvalidOption, match="another file"):
+            examine({"path": str(path)})
+        with pytest.raises(InvalidOption, match=r"import\.format"):
+            examine({"path": str(path), "format": "raw"})
+    for magic in (b"KDMV", b"# Disk DescriptorFile", b"QED\0", b"conectix", b"vhdxfile", b"<<< Oracle VM"):
+        path.write_bytes(magic.ljust(600, b"\0"))
+        with pytest.raises(InvalidOption, match="qemu-img convert"):
+            examine({"path": str(path), "format": "raw"})
+
+
+@pytest.mark.parametrize("name", ["a", "a.qcow2", "web-1_x", "a+b@c", "0"])
+def test_names(name: str) -> None:
+    check_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "<x/>", 'a"b', "a b", "a\nb", "a/b", "..", "a..b", ".a", "-a", "a'b", "a&b", "é", "a" * 201])
+def test_what_is_no_name(name: str) -> None:
+    with pytest.raises(InvalidOption):
+        check_name(name)
