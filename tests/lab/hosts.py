@@ -272,6 +272,9 @@ class Lab:
         except TimeoutError as error:
             raise RuntimeError(f"{host.name} did not boot within {BOOT} s:\n{self._client.logs(host.name, tail=50).decode(errors='replace')}") from error
         state = self.run(host, ["systemctl", "is-system-running", "--wait"], check=False)
+        while not (state.stdout or state.stderr) and time.monotonic() < deadline:
+            # A busy engine sometimes loses what a command says; this one always says something.
+            state = self.run(host, ["systemctl", "is-system-running", "--wait"], check=False)
         if state.stdout.strip() != "running":
             failed = self.run(host, ["systemctl", "list-units", "--failed", "--no-legend", "--plain"], check=False).stdout
             raise RuntimeError(f"{host.name} is {state.stdout.strip() or state.stderr.strip()}, not running; failed units:\n{failed}")
