@@ -23,6 +23,9 @@ from .engine.task import KraalModule, plan_of
 #: The label that tells a fleet's guests from all others.
 LABEL = "kraal.fleet"
 
+#: The options that say how a guest goes, and not what it is.
+REMOVAL = ("force_stop", "remove_storage", "stop_timeout", "timeout")
+
 #: How many failures a message tells in full.
 SHOWN = 5
 
@@ -187,7 +190,7 @@ def _add_strays(label: str, fleet: Fleet, jobs: list[FleetJob], warnings: list[s
         resource, table = job.resource, job.resource.table
         seen = resource.observe(None)
         strays = [key for key in resource.names(seen) if (table.backend, key) not in named and resource.labels(key, seen).get(LABEL) == label]
-        job.wants += [_absent(table, key) for key in strays]
+        job.wants += [_absent(table, key, fleet.defaults) for key in strays]
 
 
 def _nameless(name: str, fleet: Fleet, warnings: list[str]) -> list[FleetJob]:
@@ -210,8 +213,14 @@ def _nameless(name: str, fleet: Fleet, warnings: list[str]) -> list[FleetJob]:
         return []
 
 
-def _absent(table: Table, name: str) -> Spec:
-    return table.read(ArgumentSpecValidator(table.argument_spec()).validate({"name": name, "state": "absent"}).validated_parameters)
+def _absent(table: Table, name: str, defaults: Mapping[str, Any]) -> Spec:
+    """What the list no longer names goes as the defaults say that guests go; nothing else is left to say it."""
+    spec = table.argument_spec()
+    given = {key: value for key, value in defaults_of(table.backend, defaults).items() if key in REMOVAL and key in spec and value is not None}
+    checked = ArgumentSpecValidator(spec).validate({**given, "name": name, "state": "absent"})
+    if checked.error_messages:
+        raise KraalError("defaults: %s" % "; ".join(checked.error_messages), remedy="Correct the defaults", guest=name, backend=table.backend)
+    return table.read(checked.validated_parameters)
 
 
 def answer_of(outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ options:
     description:
       - Options for every guest of the list. A guest's own value wins; where both are mappings they are merged, key by key.
         A null as a guest's own value takes the default away.
-      - Under the name of a backend, C(docker) or C(lxc), stand those that are for its guests only. They win over those for all.
+      - Under the name of a backend, C(docker), C(kvm) or C(lxc), stand those that are for its guests only. They win over those for all.
     type: dict
     default: {}
   name:
@@ -40,7 +40,9 @@ options:
     type: str
   prune:
     description:
-      - Remove the guests that carry this fleet's label and are no longer in the list. Their storage stays.
+      - Remove the guests that carry this fleet's label and are no longer in the list.
+      - How they go is said by the O(defaults) for their backend, where these have C(remove_storage), C(stop_timeout), C(force_stop) or C(timeout).
+        Without C(remove_storage) their storage stays.
       - Needs O(name).
     type: bool
     default: false

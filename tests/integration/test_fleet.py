@@ -260,6 +260,24 @@ def test_an_anonymous_or_named_volume_of_a_stray_stays(fleet: Fleet) -> None:
     assert fleet.scratch.found().volumes == [volume]
 
 
+def test_the_storage_of_a_stray_goes_where_the_defaults_say_so(fleet: Fleet) -> None:
+    volume = fleet.scratch("data")
+    fleet.api.create_volume(volume)
+    fleet.good({"name": "stray", "mounts": [{"type": "volume", "source": volume, "target": "/data"}]}, name="kt-shop")
+    defaults = {"docker": {"remove_storage": True}, "lxc": {"remove_storage": False}}
+    check = fleet.good(name="kt-shop", prune=True, defaults=defaults, check=True)
+    result = fleet.good(name="kt-shop", prune=True, defaults=defaults)
+    assert result["plan"] == check["plan"] and result["plan"][-1]["before"]["volumes"] == [volume], result["plan"]
+    assert fleet.scratch.found().volumes == []
+
+
+def test_defaults_that_cannot_say_how_a_stray_goes(fleet: Fleet) -> None:
+    fleet.good({"name": "stray"}, name="kt-shop")
+    result = fleet(name="kt-shop", prune=True, defaults={"stop_timeout": "soon"})
+    assert result.failed and "stop_timeout" in result.msg and "Correct the defaults" in result.msg, result.msg
+    assert fleet.states("stray") == ["running"]
+
+
 def test_a_new_name_takes_over_the_port_of_the_old_one(fleet: Fleet, free_port: int) -> None:
     """The old guest goes before the new one starts, in one task, and the check says so too."""
     fleet.good({"name": "old", "ports": [f"127.0.0.1:{free_port}:80"]}, name="kt-shop")

@@ -107,6 +107,17 @@ def test_made_from_an_image(driver: Driver, tmp_path: Path, clone: str, where: s
     assert driver.volumes() == [] and path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == digest
 
 
+def test_a_linked_disk_stays_on_what_a_link_led_to(driver: Driver, tmp_path: Path) -> None:
+    """The link may be told to lead elsewhere: the disk would break."""
+    base, link = image(tmp_path / "base-1.qcow2"), tmp_path / "base.qcow2"
+    link.symlink_to(base)
+    driver.make(state="present", disks=[{"size": "8MiB"}], source={"image": str(link), "clone": "linked"})
+    assert info(vol(driver, "kt-guest-vda.qcow2"))["backing-filename"] == str(base)
+    link.unlink()
+    link.symlink_to(image(tmp_path / "base-2.qcow2"))
+    driver.again(state="present", disks=[{"size": "8MiB"}], source={"image": str(link), "clone": "linked"})
+
+
 def test_made_from_an_image_on_the_web(driver: Driver, tmp_path: Path) -> None:
     """Fetched once, and known by its content from then on."""
     path = image(tmp_path / "base.qcow2", "4M")

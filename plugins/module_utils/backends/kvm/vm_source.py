@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from typing import Any
@@ -81,7 +82,8 @@ def origin(host: Host, source: Mapping[str, Any], pool: str) -> tuple[str, str]:
     if is_url(source):
         return _fetched(host, source, pool)
     image = examined(source)
-    return image.path, image.format
+    # What a disk stands on stays, though the link to it may come to lead elsewhere.
+    return os.path.realpath(image.path), image.format
 
 
 def _fetched(host: Host, source: Mapping[str, Any], pool: str) -> tuple[str, str]:
