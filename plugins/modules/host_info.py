@@ -24,6 +24,16 @@ options:
     type: list
     elements: str
     choices: [docker, lxc, lxd, kvm, xen, virtualbox]
+  trials:
+    description:
+      - What containers need, tried out beside what is to be read of it. It takes root, and happens in namespaces that are gone with the trial; the
+        kernel may load a module for it. A trial that fails decides the verdicts of C(docker), C(lxc) and C(lxd).
+      - V(namespaces) and V(user_namespaces) make such. V(links) makes a bridge and a pair of veth. V(docker_rules) and V(lxc_rules) write the rules
+        of C(iptables) that Docker's engine and C(lxc-net) write. Where a tool is missing that is not told, unless the kernel's configuration tells it.
+    type: list
+    elements: str
+    choices: [namespaces, user_namespaces, links, docker_rules, lxc_rules]
+    default: []
   timeout:
     description: How many seconds each program and each daemon may take for its answer. One that takes longer does not answer.
     type: float
@@ -89,6 +99,19 @@ ansible_facts:
           description: The release of the kernel.
           type: str
           sample: 6.1.0-28-amd64
+        init:
+          description: The first process, and whether systemd is at work.
+          type: dict
+          sample: {name: systemd, systemd: true}
+        apparmor:
+          description: Whether AppArmor is on.
+          type: bool
+          sample: true
+        trials:
+          description: What became of the O(trials), as C(check), C(ok) (V(none) where it cannot be told), C(found) and C(remedy).
+          type: list
+          elements: dict
+          sample: [{check: making a bridge, ok: true, found: works, remedy: ""}]
         backends:
           description: The verdicts, by backend.
           type: dict
@@ -108,7 +131,7 @@ ansible_facts:
                     - The reason in one word. V(ok); V(not_installed), V(no_answer) and V(permission) of an engine.
                     - For KVM also V(unproven), V(firmware), V(nested_off), V(no_cpu_flag), V(no_device), V(device_fails), V(no_module),
                       V(module_not_loaded), V(driver_refused), V(xen_dom0), V(xen_domu); V(permission) is also that of C(/dev/kvm).
-                    - For containers also V(no_cgroups), V(no_namespaces), V(no_module). For Xen also V(domu), V(not_booted), V(container) and
+                    - For containers also V(no_cgroups), V(no_namespaces), V(no_module), V(trial_failed). For Xen also V(domu), V(not_booted), V(container) and
                       V(architecture). For VirtualBox also V(no_driver), V(architecture) and those of the processor.
                   type: str
                 reason:
@@ -176,9 +199,10 @@ ansible_facts:
           description: Other modules of the kernel that guests need, in the form of those of C(kvm).
           type: dict
         cgroups:
-          description: Version (V(1), V(2), V(hybrid) or empty) and controllers.
+          description:
+            - Version (V(1), V(2), V(hybrid) or empty) and controllers. C(place) is where version 2 is mounted, C(read_only) what is mounted so.
           type: dict
-          sample: {version: "2", controllers: [cpu, cpuset, devices, freezer, io, memory, pids]}
+          sample: {version: "2", controllers: [cpu, cpuset, devices, freezer, io, memory, pids], place: /sys/fs/cgroup, read_only: []}
         namespaces:
           description: The kinds, and whether an ordinary user may make a namespace of users.
           type: dict
@@ -250,12 +274,14 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.kraal.virt.plugins.module_utils.host.info import NAMES, gather
 from ansible_collections.kraal.virt.plugins.module_utils.host.reader import Host
+from ansible_collections.kraal.virt.plugins.module_utils.host.trials import TRIALS
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "backends": {"type": "list", "elements": "str", "choices": list(NAMES)},
+            "trials": {"type": "list", "elements": "str", "choices": list(TRIALS), "default": []},
             "timeout": {"type": "float", "default": 10},
         },
         supports_check_mode=True,
@@ -263,7 +289,7 @@ def main() -> None:
     wanted = module.params["backends"]
     if module.params["timeout"] <= 0:
         module.fail_json(msg="timeout: %g is no time to answer in. Give a number of seconds above 0." % module.params["timeout"])
-    facts = gather(Host(timeout=module.params["timeout"]), NAMES if wanted is None else wanted)
+    facts = gather(Host(timeout=module.params["timeout"]), NAMES if wanted is None else wanted, module.params["trials"])
     module.exit_json(changed=False, ansible_facts={"kraal": facts})
 
 

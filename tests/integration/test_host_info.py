@@ -137,6 +137,16 @@ def test_an_ordinary_user(short_tmp: Path) -> None:
         assert "become: true" in kvm["remedy"]
 
 
+def test_trials_are_made_and_leave_nothing_behind(docker_daemon: str) -> None:
+    facts = look(backends=["docker", "lxc"], trials=["namespaces", "user_namespaces", "links", "docker_rules", "lxc_rules"])
+    works = {finding["check"] for finding in facts["trials"] if finding["ok"] and finding["found"] == "works"}
+    assert works >= {"making namespaces", "making a veth", "making a bridge", "iptables masquerade"}, facts["trials"]
+    assert len(facts["trials"]) == 10 and all(verdict["capable"] for verdict in facts["backends"].values()), facts["trials"]
+    links, rules = (subprocess.run(argv, capture_output=True, text=True, check=True).stdout for argv in (["ip", "-o", "link"], ["iptables-save"]))
+    assert "docker0" in links and "kraal0" not in links and "kraal1" not in links
+    assert "MASQUERADE" in rules and "192.0.2.0/24" not in rules and "kraal0" not in rules
+
+
 def test_a_play_gets_facts() -> None:
     tasks = [
         {MODULE: {"backends": ["docker"]}, "check_mode": True},
@@ -147,7 +157,7 @@ def test_a_play_gets_facts() -> None:
     assert run.results[1].msg == "ok 1" and run.changed == 0
 
 
-@pytest.mark.parametrize(("args", "words"), [({"backends": ["vmware"]}, ["backends", "vmware"]), ({"timeout": 0}, ["timeout", "above 0"])])
+@pytest.mark.parametrize(("args", "words"), [({"backends": ["vmware"]}, ["backends", "vmware"]), ({"timeout": 0}, ["timeout", "above 0"]), ({"trials": ["all"]}, ["trials", "all"])])
 def test_what_cannot_be_meant(args: dict[str, Any], words: list[str]) -> None:
     result = module_process(MODULE, args)
     assert result.failed

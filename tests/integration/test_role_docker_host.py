@@ -41,75 +41,29 @@ def script(name: str) -> ModuleType:
     return module
 
 
-probe, verify, wait = script("probe_host"), script("verify_engine"), script("wait_engine")
+pidfiles, verify, wait = script("stale_pidfiles"), script("verify_engine"), script("wait_engine")
 
 
 # What the scripts decide
 
 
-@pytest.mark.parametrize(
-    ("mounts", "ok", "found"),
-    [
-        ("cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0", True, "version 2"),
-        (
-            "tmpfs /sys/fs/cgroup tmpfs rw 0 0\ncgroup /sys/fs/cgroup/devices cgroup rw,devices 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0",
-            True,
-            "version 1",
-        ),
-        ("cgroup /sys/fs/cgroup/systemd cgroup rw,name=systemd 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0", False, "no control groups"),
-        ("proc /proc proc rw 0 0", False, "no control groups"),
-    ],
-    ids=["v2", "v1", "systemd's alone", "none"],
-)
-def test_cgroups(mounts: str, ok: bool, found: str) -> None:
-    finding = probe.cgroups(mounts)
-    assert finding["ok"] is ok
-    assert found in finding["found"]
-    assert bool(finding["remedy"]) is not ok
-
-
-@pytest.mark.parametrize(
-    ("filesystems", "configuration", "ok"),
-    [
-        ("nodev\toverlay\n", None, True),
-        ("\text4\n", "CONFIG_OVERLAY_FS=m\n", True),
-        ("\text4\n", "# CONFIG_OVERLAY_FS is not set\n", False),
-        ("\text4\n", None, None),
-    ],
-)
-def test_overlay(filesystems: str, configuration: str | None, ok: bool | None) -> None:
-    assert probe.overlay(filesystems, configuration)["ok"] is ok
-
-
-def test_a_trial_that_fails_says_what_the_tool_said_and_what_to_do() -> None:
-    finding = probe.trial("veth", "VETH", None, ["ip", "link", "add", "kraal0", "type", "nonsense"], "the remedy")
-    assert finding["ok"] is False
-    assert "ip link add kraal0 type nonsense" in finding["found"]
-    assert finding["remedy"] == "the remedy"
-
-
-def test_a_missing_tool_proves_nothing_unless_the_kernel_does() -> None:
-    assert probe.trial("veth", "VETH", None, ["kt-no-such-tool"], "r")["ok"] is None
-    assert probe.trial("veth", "VETH", "CONFIG_X=y\n", ["kt-no-such-tool"], "r")["ok"] is False
-
-
 def test_pidfiles_of_the_living_and_the_dead(tmp_path: Path) -> None:
     name = Path("/proc/self/comm").read_text(encoding="utf-8").strip()
     pidfile = tmp_path / "pid"
-    assert not probe.stale(pidfile, [name])
+    assert not pidfiles.stale(pidfile, [name])
     pidfile.write_text("self", encoding="ascii")
-    assert probe.stale(pidfile, [name])
+    assert pidfiles.stale(pidfile, [name])
     pidfile.write_text(f"{Path('/proc/self').resolve().name}\n", encoding="ascii")
-    assert not probe.stale(pidfile, [name])
-    assert probe.stale(pidfile, ["dockerd"])
+    assert not pidfiles.stale(pidfile, [name])
+    assert pidfiles.stale(pidfile, ["dockerd"])
     assert wait.alive(pidfile)
     with subprocess.Popen(["true"]) as child:
         pidfile.write_text(str(child.pid), encoding="ascii")
         # It has ended, and its exit code is left for later: a zombie.
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert probe.stale(pidfile, ["true"])
+        assert pidfiles.stale(pidfile, ["true"])
         assert not wait.alive(pidfile)
-    assert probe.stale(pidfile, ["true"])
+    assert pidfiles.stale(pidfile, ["true"])
 
 
 def test_only_static_programs_are_put_into_the_image() -> None:

@@ -12,8 +12,10 @@ import importlib.util
 import ipaddress
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import ModuleType
@@ -47,6 +49,28 @@ daemons, setup = script("daemons"), script("setup_libvirt")
 def test_addresses_that_cannot_be_meant(address: str) -> None:
     with pytest.raises(setup.Refused, match="kvm_host_network_address"):
         setup.interface(address)
+
+
+@pytest.mark.parametrize("contained", [True, False], ids=["in a container", "here"])
+def test_a_daemon_in_a_container_is_not_the_hosts(tmp_path: Path, contained: bool) -> None:
+    """Its process is seen from the host."""
+    program = tmp_path / f"kt-daemon-{contained:d}"
+    shutil.copy("/bin/sleep", program)
+    with subprocess.Popen([*(["unshare", "--pid", "--fork", "--kill-child"] if contained else []), str(program), "60"]) as process:
+        seen = wait_for_program(program.name)
+        found = daemons.running([program.name])
+        process.kill()
+    assert seen and found == ([] if contained else [program.name])
+
+
+def wait_for_program(name: str, seconds: float = 20) -> bool:
+    """Whether the host sees a process of that name in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if any(daemons.process(entry.name)[0] == name for entry in Path("/proc").iterdir() if entry.name.isdigit()):
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def test_which_routes_leave_no_room() -> None:

@@ -42,49 +42,10 @@ def script(name: str) -> ModuleType:
     return module
 
 
-probe, network, ids, verify = script("probe_host"), script("plan_network"), script("plan_ids"), script("verify_container")
+network, ids, verify = script("plan_network"), script("plan_ids"), script("verify_container")
 
 
 # What the scripts decide
-
-
-V1 = "cgroup /sys/fs/cgroup/{0} cgroup {1},{0} 0 0"
-
-
-@pytest.mark.parametrize(
-    ("mounts", "controllers", "ok", "limits", "words"),
-    [
-        (["cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0"], "cpu io memory pids", True, True, "version 2"),
-        (["cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0"], "cpu pids", True, None, "memory are missing"),
-        (["cgroup2 /sys/fs/cgroup cgroup2 ro,nosuid 0 0"], "cpu", False, True, "read-only"),
-        ([V1.format(name, "rw") for name in ("devices", "freezer", "memory", "cpu", "pids")], "", True, True, "version 1"),
-        ([V1.format(name, "ro") for name in ("devices", "freezer")], "", False, True, "read-only"),
-        ([V1.format("memory", "rw"), "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0"], "", False, True, "lacks the controllers devices, freezer"),
-        (["proc /proc proc rw 0 0"], "", False, True, "no control groups are mounted"),
-    ],
-    ids=["v2", "v2 without memory", "v2 read-only", "v1", "v1 read-only", "v1 without what guests need", "none"],
-)
-def test_cgroups(mounts: list[str], controllers: str, ok: bool, limits: bool | None, words: str) -> None:
-    findings = {finding["check"]: finding for finding in probe.cgroups("\n".join(mounts), controllers)}
-    assert findings["cgroups"]["ok"] is ok
-    assert findings.get("limits", {"ok": True})["ok"] is limits
-    assert any(words in finding["found"] for finding in findings.values())
-    assert all(bool(finding["remedy"]) is not finding["ok"] for finding in findings.values())
-
-
-def test_a_kernel_without_namespaces_of_a_kind() -> None:
-    finding = probe.namespaces(["cgroup", "ipc", "mnt", "pid", "uts"])
-    assert finding["ok"] is False and "net" in finding["found"]
-    assert probe.namespaces(os.listdir("/proc/self/ns"))["ok"] is True
-
-
-def test_a_trial_that_fails_says_what_the_tool_said_and_what_to_do() -> None:
-    finding = probe.trial("veth", "VETH", None, ["ip", "link", "add", "kraal0", "type", "nonsense"], "the remedy")
-    assert finding["ok"] is False
-    assert "ip link add kraal0 type nonsense" in finding["found"]
-    assert finding["remedy"] == "the remedy"
-    assert probe.trial("veth", "VETH", "CONFIG_X=y\n", ["kt-no-such-tool"], "r")["ok"] is False
-    assert probe.trial("veth", "VETH", None, ["kt-no-such-tool"], "r")["ok"] is None
 
 
 def test_the_network_file_is_edited_not_written() -> None:

@@ -16,14 +16,15 @@ from . import kernel, processor
 from .engines import engines
 from .network import network
 from .reader import Host
+from .trials import tried
 from .verdicts import VERDICTS, cpu_module
 
 #: All backends that there are verdicts for.
 NAMES = tuple(VERDICTS)
 
 
-def gather(host: Host, backends: Collection[str] = NAMES) -> dict[str, Any]:
-    """The findings, and under ``backends`` the verdicts of those asked for. Engines of other backends are not asked."""
+def gather(host: Host, backends: Collection[str] = NAMES, trials: Collection[str] = ()) -> dict[str, Any]:
+    """The findings, and under ``backends`` the verdicts of those asked for. Engines of other backends are not asked. ``trials``: names of TRIALS."""
     wanted = tuple(name for name in NAMES if name in backends)
     machine = host.machine()
     cpu = processor.processors(host, machine)
@@ -32,6 +33,8 @@ def gather(host: Host, backends: Collection[str] = NAMES) -> dict[str, Any]:
         "architecture": machine,
         "user": host.user(),
         "kernel": modules.release,
+        "init": kernel.init(host),
+        "apparmor": kernel.apparmor(host),
         "cpu": cpu,
         "inside": processor.surroundings(host, cpu),
         "memory": kernel.memory(host),
@@ -44,6 +47,7 @@ def gather(host: Host, backends: Collection[str] = NAMES) -> dict[str, Any]:
         "xen": kernel.xen(host),
         "virtualbox": {"device": _node(host, "/dev/vboxdrv"), "module": modules.as_dict("vboxdrv")},
         "network": network(host),
+        "trials": tried(host, modules, trials),
         "engines": engines(host, wanted),
     }
     found["kvm"] = _kvm(host, modules, found)

@@ -36,6 +36,8 @@ class Modules:
         below = "/lib/modules/" + self.release
         self._files = files
         self._loaded = {line.split()[0] for line in (files.text("/proc/modules") or "").splitlines() if line.strip()}
+        # A file system that the kernel lists is there, though a container may see nothing of modules.
+        self._loaded.update(line.split()[-1] for line in (files.text("/proc/filesystems") or "").splitlines() if line.strip())
         self._built_in = _module_names(files.text(below + "/modules.builtin"))
         self._there = _module_names(files.text(below + "/modules.dep"))
         self._listed = files.exists(below + "/modules.dep")
@@ -110,15 +112,32 @@ def parse_cgroups(mounts: str) -> tuple[str, dict[str, str]]:
     return ("hybrid" if "" in places else "1") if first else ("2" if "" in places else ""), places
 
 
+def read_only_mounts(mounts: str) -> set[str]:
+    """The places of control groups that are mounted read-only."""
+    rows = [line.split() for line in mounts.splitlines()]
+    return {fields[1] for fields in rows if len(fields) >= 4 and fields[2] in ("cgroup", "cgroup2") and "ro" in fields[3].split(",")}
+
+
 def cgroups(files: Files) -> dict[str, Any]:
-    version, places = parse_cgroups(files.text("/proc/self/mounts") or "")
+    """``place``: where version 2 is mounted, empty where it is not; ``read_only``: what of them is."""
+    mounts = files.text("/proc/self/mounts") or ""
+    version, places = parse_cgroups(mounts)
     names = {name for name in places if name and not name.startswith("name=")}
     if "" in places:
         names.update(files.word(places[""] + "/cgroup.controllers").split())
     if version == "2":
         # Version 2 has these without a controller of their own.
         names.update(("devices", "freezer"))
-    return {"version": version, "controllers": sorted(names)}
+    return {"version": version, "controllers": sorted(names), "place": places.get("", ""), "read_only": sorted(read_only_mounts(mounts))}
+
+
+def apparmor(files: Files) -> bool:
+    return files.word("/sys/module/apparmor/parameters/enabled") == "Y"
+
+
+def init(files: Files) -> dict[str, Any]:
+    """The first process, and whether systemd is at work."""
+    return {"name": files.word("/proc/1/comm"), "systemd": files.exists("/run/systemd/system")}
 
 
 def namespaces(files: Files) -> dict[str, Any]:

@@ -10,7 +10,7 @@ where nothing tells. ``code`` is the reason in one word, for programs; ``reason`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -221,18 +221,38 @@ def _no_driver(verdict: Verdict, found: Found, module: str) -> None:
         )
 
 
-def _containers(verdict: Verdict, found: Found, engine: str) -> None:
-    """What every engine of containers needs of the kernel."""
-    cgroups, kinds = found["cgroups"], found["namespaces"]["kinds"]
-    enough = cgroups["version"] == "2" or "devices" in cgroups["controllers"]
-    verdict.check("cgroups", enough, "version %s: %s" % (cgroups["version"] or "none", ", ".join(cgroups["controllers"]) or "no controllers"))
-    if not enough:
+#: Where engines look for version 2 of control groups.
+CGROUPS = "/sys/fs/cgroup"
+_MOUNT = (
+    "mount them: mount -t cgroup2 cgroup2 /sys/fs/cgroup (version 2), or install the package cgroupfs-mount (version 1);"
+    " in a container, start it with --cgroupns=host and -v /sys/fs/cgroup:/sys/fs/cgroup:rw"
+)
+
+
+def _control_groups(verdict: Verdict, found: Found, engine: str, needed: Collection[str]) -> None:
+    """``needed``: the controllers of version 1 without which no guest starts; of version 2 they are no controllers."""
+    cgroups = found["cgroups"]
+    # Beside version 1, version 2 has no controllers worth the name, wherever it is mounted.
+    unified = cgroups["version"] == "2" and cgroups["place"] == CGROUPS
+    lacking = [] if unified else sorted(set(needed) - set(cgroups["controllers"] if cgroups["version"] != "2" else ()))
+    verdict.check("cgroups", not lacking, "version %s: %s" % (cgroups["version"] or "none", ", ".join(cgroups["controllers"]) or "no controllers"))
+    if lacking:
+        verdict.because(False, "no_cgroups", "no control groups are mounted that %s can use (it lacks %s)" % (engine, ", ".join(lacking)), _MOUNT)
+    read_only = [place for place in cgroups["read_only"] if unified or set(place.rpartition("/")[2].split(",")) & set(needed)]
+    verdict.check("cgroups writable", not read_only, "read-only: %s" % ", ".join(read_only) if read_only else "yes")
+    if read_only:
         verdict.because(
-            False,
-            "no_cgroups",
-            "no control groups are mounted that %s can use" % engine,
-            "mount them: mount -t cgroup2 cgroup2 /sys/fs/cgroup; in a container, start it with --cgroupns=host and -v /sys/fs/cgroup:/sys/fs/cgroup",
+            False, "no_cgroups", "%s is mounted read-only" % read_only[0], "mount them writable: mount -o remount,rw %s; or %s" % (read_only[0], _MOUNT)
         )
+    lost = sorted({"cpu", "memory", "pids"} - set(cgroups["controllers"]))
+    # A guest starts without them; only its limits cannot be set.
+    verdict.check("limits", None if lost else True, "the controllers %s are missing, so such limits cannot be set" % ", ".join(lost) if lost else "can be set")
+
+
+def _containers(verdict: Verdict, found: Found, engine: str, needed: Collection[str] = ("devices",)) -> None:
+    """What every engine of containers needs of the kernel."""
+    _control_groups(verdict, found, engine, needed)
+    kinds = found["namespaces"]["kinds"]
     lacking = [kind for kind in ("mnt", "pid", "net", "ipc", "uts") if kind not in kinds]
     verdict.check("namespaces", not lacking, "without %s" % ", ".join(lacking) if lacking else ", ".join(kinds))
     if lacking:
@@ -244,6 +264,10 @@ def _containers(verdict: Verdict, found: Found, engine: str) -> None:
             verdict.because(
                 False, "no_module", "this kernel has no %s, which the network of guests needs" % module, "use a kernel with CONFIG_%s" % module.upper()
             )
+    for trial in found["trials"]:
+        verdict.check(trial["check"], trial["ok"], trial["found"])
+        if trial["ok"] is False:
+            verdict.because(False, "trial_failed", "%s does not work: %s" % (trial["check"], trial["found"]), trial["remedy"])
 
 
 def docker(found: Found) -> dict[str, Any]:
@@ -287,7 +311,7 @@ def _owners(ids: Mapping[str, Sequence[Found]]) -> list[str]:
 
 def lxc(found: Found) -> dict[str, Any]:
     verdict = Verdict()
-    _containers(verdict, found, "LXC")
+    _containers(verdict, found, "LXC", ("devices", "freezer"))
     verdict.engine("lxc", found["engines"]["lxc"], "the role kraal.virt.lxc_host")
     return {**verdict.as_dict("the tools run"), "unprivileged": unprivileged(found)}
 

@@ -35,8 +35,17 @@ def alive(number: str, name: str) -> bool:
     return found == name and state not in "ZX"
 
 
+def ours(number: str) -> bool:
+    """Not one of a container on this host, whose processes are seen from here too."""
+    try:
+        return os.readlink(f"/proc/{number}/ns/pid") == os.readlink("/proc/self/ns/pid")
+    except OSError:
+        # It has ended meanwhile.
+        return False
+
+
 def running(names: Sequence[str]) -> list[str]:
-    numbers = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    numbers = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit() and ours(entry.name)]
     return [name for name in names if any(alive(number, name) for number in numbers)]
 
 
