@@ -12,20 +12,28 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...engine.compare import differences
 from ...engine.errors import BackendError, InvalidOption, KraalError
 from ...engine.kinds import Sequence as Ordered
-from ...engine.kinds import Text, Words
+from ...engine.kinds import Size, Text, Words
 from ...engine.plan import Disruption, Step
 from ...engine.spec import Option, Spec, Table
 from ...engine.units import format_size
-from .rootfs import checksum_of, clear, obstacle, own_suite, run_mmdebstrap
+from .disk import LARGEST, MIB, SMALLEST, Identity, copy_kernel, make
+from .disk_contents import command_line, commands_of, files_of, packages_of
+from .rootfs import checksum_of, clear, machine_architecture, obstacle, own_suite, run_mmdebstrap, run_tool, today
 
 WORD = r"[a-z0-9][a-z0-9.+-]*"
 _MIRROR = "Write an address like http://mirror.example/debian; credentials belong into the host's apt configuration"
+#: The formats that are bootable disks, and what of the options is theirs alone.
+DISKS = ("qcow2", "raw")
+_OF_DISKS = {"disk_size": "2GiB", "seed_reader": "kraal", "kernel": ""}
+#: Those whose boot loader is known, with the package of their kernel.
+KERNELS = {"amd64": "linux-image-cloud-amd64"}
 _REMEDY = "Use lower-case letters, digits, dots, plus signs and dashes"
 
 
@@ -55,6 +63,20 @@ class PublicKeys(Ordered):
         self.argument = {**self.argument, "no_log": False}
 
 
+class DiskSize(Size):
+    """Whole MiB, within what a root file system and its ext4 can be."""
+
+    def __init__(self) -> None:
+        super().__init__(least=SMALLEST)
+
+    def parse(self, value: Any, option: str) -> int:
+        size = super().parse(value, option)
+        if size % MIB or not SMALLEST <= size <= LARGEST:
+            remedy = "Write a whole number of MiB from %s to %s; a guest's own disk may be greater" % (format_size(SMALLEST), format_size(LARGEST))
+            raise InvalidOption(option, value, "is no size for this disk", remedy=remedy)
+        return size
+
+
 def _option(name: str, kind: Any) -> Option:
     return Option(name, kind, lambda build: kind.parse(build["request"][name], name) if build["request"].get(name) is not None else None, Disruption.NONE)
 
@@ -71,6 +93,10 @@ OPTIONS: tuple[Option, ...] = (
     _option("ssh_authorized_keys", PublicKeys()),
     _option("commands", Commands()),
     _option("serial", Text()),
+    _option("format", Text(choices=("tar", *DISKS))),
+    _option("disk_size", DiskSize()),
+    _option("seed_reader", Text(choices=("kraal", "cloud-init", "none"))),
+    _option("kernel", Text(pattern=r"[a-z0-9][a-z0-9.+:-]*", remedy=_REMEDY)),
 )
 
 
@@ -80,7 +106,7 @@ def _check_name(name: str) -> None:
 
 
 def _complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A suite that is not named is this host's own; the order of packages means nothing."""
+    """A suite that is not named is this host's own; the order of packages means nothing. Raises InvalidOption for what the format has no use for."""
     completed = dict(parameters)
     for key in ("packages", "components"):
         if completed.get(key) is not None:
@@ -88,6 +114,19 @@ def _complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     if completed["state"] == "present" and not completed.get("suite"):
         completed["suite"] = own_suite()
     completed["variant"] = completed.get("variant") or "minbase"
+    if completed.get("format") in DISKS:
+        architecture = completed.get("architecture") or machine_architecture()
+        if completed["state"] == "present" and architecture not in KERNELS:
+            remedy = "Build a disk for %s, or a root file system with format=tar" % ", ".join(KERNELS)
+            raise InvalidOption("architecture", architecture, "has no boot loader that is known here", remedy=remedy)
+        for key, value in _OF_DISKS.items():
+            completed[key] = completed.get(key) or value or KERNELS.get(architecture)
+        return completed
+    # Not asked for is an archive, and a request of before there were disks keeps its digest.
+    completed["format"] = None
+    for key in _OF_DISKS:
+        if completed.get(key) is not None:
+            raise InvalidOption(key, completed[key], "means nothing for an archive", remedy="Set format to %s, or leave it out" % " or ".join(DISKS))
     return completed
 
 
@@ -117,13 +156,30 @@ def digest_of(request: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def form_of(request: Mapping[str, Any]) -> str:
+    """The format, and ending, of what is asked for. Pure."""
+    return str(request.get("format") or "tar")
+
+
+def file_of(name: str, request: Mapping[str, Any]) -> str:
+    """The name of the file that a request is built into. Pure."""
+    return "%s-%s.%s" % (name, digest_of(request), form_of(request))
+
+
+def sizes_of(build: Mapping[str, Any]) -> dict[str, int]:
+    """The files of a build, its image first, and how many bytes each has. Pure."""
+    return {build["file"]: build["size"], **{each["file"]: each["size"] for each in build.get("beside", {}).values()}}
+
+
 @dataclass
 class Seen:
-    """The builds of every name, the newest last; what a build that died has left; what is missing here for a build."""
+    """The builds of every name, the newest last; what a build or a removal that died has left; what is missing here for a build, by format."""
 
     builds: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    #: Those that are described, but of which a file is missing or short.
+    broken: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     leftovers: dict[str, list[str]] = field(default_factory=dict)
-    obstacle: KraalError | None = None
+    obstacles: dict[str, KraalError | None] = field(default_factory=dict)
 
 
 class BaseImages:
@@ -137,24 +193,33 @@ class BaseImages:
 
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """Read the descriptions beside the archives."""
-        seen = Seen(obstacle=obstacle())
         self._requests = {want.name: request_of(want) for want in wants or () if want.state == "present"}
+        seen = Seen(obstacles={form: obstacle(form) for form in map(form_of, self._requests.values())})
         for build in self._described_builds():
-            seen.builds.setdefault(build["name"], []).append(build)
+            (seen.builds if self._whole(build) else seen.broken).setdefault(build["name"], []).append(build)
         for path in sorted(self.directory.glob(".building-*")):
             seen.leftovers.setdefault(path.name[len(".building-") :].rpartition("-")[0], []).append(str(path))
         return seen
 
     def _described_builds(self) -> Iterator[dict[str, Any]]:
-        """What stands in the descriptions of those archives that are whole; the rest is as good as not there."""
+        """What stands in the descriptions; one that cannot be read is as good as not there."""
         for path in sorted(self.directory.glob("*.json"), key=lambda each: each.stat().st_mtime_ns):
             try:
                 build = json.loads(path.read_text(encoding="utf-8"))
-                size = (self.directory / build["file"]).stat().st_size
-            except (ValueError, KeyError, TypeError, FileNotFoundError):
+            except (ValueError, FileNotFoundError):
                 continue
-            if isinstance(build, dict) and {"name", "request", "checksum"} <= set(build) and size == build.get("size"):
+            if isinstance(build, dict) and {"name", "file", "request", "checksum", "size"} <= set(build) and path.stem == Path(str(build["file"])).stem:
                 yield build
+
+    def _whole(self, build: Mapping[str, Any]) -> bool:
+        """Whether all files of a build have the size that its description tells."""
+        for name, size in sizes_of(build).items():
+            try:
+                if (self.directory / name).stat().st_size != size:
+                    return False
+            except FileNotFoundError:
+                return False
+        return True
 
     def names(self, seen: Seen) -> list[str]:
         """All that were built here."""
@@ -164,6 +229,9 @@ class BaseImages:
         """Pure."""
         steps = [Step(want.name, "clean", "leftover", path) for path in seen.leftovers.get(want.name, [])]
         builds = seen.builds.get(want.name, [])
+        # What is wanted itself is written over.
+        mine = file_of(want.name, request_of(want)) if want.state == "present" else ""
+        steps += [Step(want.name, "clean", "leftover", self._path(build)) for build in seen.broken.get(want.name, []) if build["file"] != mine]
         if want.state == "absent":
             return steps + [Step(want.name, "remove", "builds[%s]" % build["file"], build["checksum"], None, Disruption.DESTROY) for build in builds]
         request = request_of(want)
@@ -171,8 +239,9 @@ class BaseImages:
         purged = [Step(want.name, "remove", "builds[%s]" % build["file"], build["checksum"], None, Disruption.DESTROY) for build in old]
         if any(build["request"] == request for build in builds):
             return steps + purged
-        if seen.obstacle is not None:
-            raise seen.obstacle
+        missing = seen.obstacles.get(form_of(request))
+        if missing is not None:
+            raise missing
         if not builds:
             return [*steps, Step(want.name, "build", "", None, request), *purged]
         changes = differences(self.table, want, builds[-1])
@@ -183,41 +252,70 @@ class BaseImages:
 
     def apply(self, want: Spec, step: Step, seen: Seen) -> None:
         """Perform one step."""
-        if step.action == "clean":
+        if step.action == "clean" and Path(str(step.before)).is_dir():
             clear(Path(str(step.before)))
-        elif step.action == "remove":
-            archive = self.directory / step.key[len("builds[") : -1]
-            # The description last: what is described can be removed by the next run.
-            archive.unlink()
-            archive.with_suffix(".json").unlink()
+        elif step.action in ("clean", "remove"):
+            path = step.before if step.action == "clean" else self.directory / step.key[len("builds[") : -1]
+            (build,) = (each for kept in (seen.builds, seen.broken) for each in kept.get(want.name, []) if self._path(each) == str(path))
+            self._remove(build)
         else:
             self._build(want)
 
+    def _path(self, build: Mapping[str, Any]) -> str:
+        return str(self.directory / build["file"])
+
+    def _remove(self, build: Mapping[str, Any]) -> None:
+        """The description last: what is described can be removed by the next run."""
+        for name in sizes_of(build):
+            (self.directory / name).unlink(missing_ok=True)
+        Path(self._path(build)).with_suffix(".json").unlink()
+
     def _build(self, want: Spec) -> None:
         request = request_of(want)
-        final = self.directory / ("%s-%s.tar" % (want.name, digest_of(request)))
+        final = self.directory / file_of(want.name, request)
         self.directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".building-%s-" % want.name, dir=self.directory))
         try:
-            archive = work / final.name
-            run_mmdebstrap(request, archive, work)
-            description = {
+            image = work / final.name
+            beside = self._make(want, request, image, work)
+            build = {
                 "name": want.name,
                 "file": final.name,
                 "request": request,
-                "checksum": checksum_of(archive),
-                "size": archive.stat().st_size,
+                "checksum": checksum_of(image),
+                "size": image.stat().st_size,
             }
-            (work / "description").write_text(json.dumps(description, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            archive.chmod(0o644)
-            archive.rename(final)
-            # With its description the archive counts; one without is written over by the next build.
+            if beside:
+                build["beside"] = {key: {"file": path.name, "size": path.stat().st_size} for key, path in beside.items()}
+            (work / "description").write_text(json.dumps(build, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            for path in (image, *beside.values()):
+                path.chmod(0o644)
+                (self.directory / path.name).unlink(missing_ok=True)
+            # The description first, the image last: what is described and not whole is known as such, and written over or removed by the next run.
             (work / "description").rename(final.with_suffix(".json"))
+            for path in (*beside.values(), image):
+                path.rename(self.directory / path.name)
         except OSError as error:
             remedy = "Free space in %s, or choose another directory" % self.directory
             raise BackendError("%s cannot be written: %s" % (final, error.strerror), remedy=remedy) from error
         finally:
             clear(work)
+
+    def _make(self, want: Spec, request: Mapping[str, Any], image: Path, work: Path) -> dict[str, Path]:
+        """Write the image; what stands beside it, by what it is called in the result."""
+        if form_of(request) == "tar":
+            run_mmdebstrap(request, image, work)
+            return {}
+        identity = Identity(digest_of(request))
+        root, raw = work / "root", work / "disk.raw"
+        contents = {"files": files_of(request, identity.root), "prepare": commands_of(request)}
+        run_mmdebstrap(request, root, work, packages_of(request), contents)
+        make(root, raw, want.values["disk_size"], identity, today(), partial(run_tool, work))
+        if form_of(request) == "raw":
+            raw.rename(image)
+        else:
+            run_tool(work, ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(image)])
+        return copy_kernel(root, image)
 
     def wait(self, want: Spec) -> None:
         """A base image is there as soon as it is built."""
@@ -229,11 +327,16 @@ class BaseImages:
         return self._described(mine[-1]) if mine else None
 
     def _described(self, build: Mapping[str, Any]) -> dict[str, Any]:
+        disk = form_of(build["request"]) in DISKS
+        stem = self.directory / Path(build["file"]).stem
         return {
             "name": build["name"],
             "path": str(self.directory / build["file"]),
             "checksum": build["checksum"],
             "size": format_size(build["size"]) if build["size"] else "",
+            "kernel": str(stem) + ".vmlinuz" if disk else "",
+            "initrd": str(stem) + ".initrd" if disk else "",
+            "command_line": command_line(Identity(digest_of(build["request"])).root) if disk else "",
             "request": build["request"],
         }
 
@@ -245,4 +348,4 @@ class BaseImages:
         for build in seen.builds.get(want.name, []):
             if build["request"] == request:
                 return self._described(build)
-        return self._described({"name": want.name, "file": "%s-%s.tar" % (want.name, digest_of(request)), "checksum": "", "size": 0, "request": request})
+        return self._described({"name": want.name, "file": file_of(want.name, request), "checksum": "", "size": 0, "request": request})

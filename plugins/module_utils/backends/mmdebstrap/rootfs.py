@@ -25,6 +25,10 @@ from ...engine.errors import BackendError, InvalidOption, KraalError
 #: How many seconds a build that was told to end may take.
 PATIENCE = 60
 
+#: What builds each format, and the package that it comes with.
+_DISK = (("sfdisk", "fdisk"), ("mke2fs", "e2fsprogs"), ("debugfs", "e2fsprogs"))
+TOOLS = {"tar": (("mmdebstrap", "mmdebstrap"),), "raw": _DISK, "qcow2": (*_DISK, ("qemu-img", "qemu-utils"))}
+
 ROLLING = ("sid", "unstable", "experimental")
 
 
@@ -37,13 +41,25 @@ def own_suite(release: Path = Path("/etc/os-release")) -> str:
     return found[0]
 
 
-def obstacle() -> KraalError | None:
-    """Why nothing can be built here."""
-    if shutil.which("mmdebstrap") is None:
-        return BackendError("mmdebstrap is not installed on this host", remedy="Install the package mmdebstrap, or build on another host")
+def machine_architecture() -> str:
+    """Debian's name of this host's architecture."""
+    machine = os.uname().machine
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+
+
+def obstacle(form: str = "tar") -> KraalError | None:
+    """Why nothing of this format can be built here."""
+    for program, package in TOOLS["tar"] + (TOOLS.get(form, ()) if form != "tar" else ()):
+        if tool(program) is None:
+            return BackendError("%s is not installed on this host" % program, remedy="Install the package %s, or build on another host" % package)
     if os.geteuid() != 0:
         return BackendError("only root can build a root file system", remedy="Run the task with become")
     return None
+
+
+def tool(program: str) -> str | None:
+    """Where a program is; an administrator's may be outside of PATH."""
+    return shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
 
 
 def checksum_of(path: Path) -> str:
@@ -142,19 +158,19 @@ def held(work: Path) -> Iterator[Callable[[], bool]]:
         os.close(file)
 
 
-def command_of(request: Mapping[str, Any], archive: Path, hook: Path | None, sources: bool) -> list[str]:
-    """mmdebstrap's argument vector. Pure."""
-    # Should this process die, mmdebstrap ends too, and takes its own leftovers away.
-    command = ["setpriv", "--pdeathsig", "TERM", "--", "mmdebstrap", "--format=tar", "--variant=%s" % request["variant"]]
-    for flag, key in (("include", "packages"), ("components", "components")):
-        if request.get(key):
-            command.append("--%s=%s" % (flag, ",".join(request[key])))
+def command_of(request: Mapping[str, Any], target: Path, hook: Path | None, sources: bool, extra: Iterable[str] = ()) -> list[str]:
+    """mmdebstrap's argument vector; ``extra`` packages make a directory for a disk of it. Pure."""
+    packages = sorted({*(request.get("packages") or ()), *extra})
+    command = ["mmdebstrap", "--format=%s" % ("directory" if extra else "tar"), "--variant=%s" % request["variant"]]
+    for flag, words in (("include", packages), ("components", request.get("components"))):
+        if words:
+            command.append("--%s=%s" % (flag, ",".join(words)))
     for flag, key in (("architectures", "architecture"), ("keyring", "keyring")):
         if request.get(key):
             command.append("--%s=%s" % (flag, request[key]))
     if hook is not None:
         command.append("--customize-hook=%s" % hook)
-    return [*command, "--", request["suite"], str(archive), *([request["mirror"]] if request.get("mirror") else ["-"] if sources else [])]
+    return [*command, "--", request["suite"], str(target), *([request["mirror"]] if request.get("mirror") else ["-"] if sources else [])]
 
 
 _HOOK = '''#!{python}
@@ -163,6 +179,14 @@ import json, os, subprocess, sys
 root, asked = sys.argv[1], json.loads({asked!r})
 def run(*argv):
     subprocess.run(["chroot", root, *argv], check=True, stdin=subprocess.DEVNULL)
+for path, text, mode in asked.get("files") or ():
+    path = root + "/" + path
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.chmod(path, mode)
+for words in asked.get("prepare") or ():
+    run(*words)
 user = asked.get("user")
 if user:
     run("useradd", "--create-home", "--shell", "/bin/bash", "--", user)
@@ -179,28 +203,52 @@ for words in asked.get("commands") or ():
 '''
 
 
-def run_mmdebstrap(request: Mapping[str, Any], archive: Path, work: Path) -> None:
-    """Build into a file. Raises BackendError with what mmdebstrap said last."""
+def today() -> int:
+    """The time that everything in a base image has at most, in seconds: the same packages give the same bytes for a day."""
+    return int(time.time()) // 86400 * 86400
+
+
+def run_held(work: Path, command: list[str], text: str = "", environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command that ends with this process; it and its children keep the lock for as long as any of them lives: see clear()."""
+    file = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        # Should this process die, mmdebstrap ends too, and takes its own leftovers away.
+        return subprocess.run(  # pylint: disable=ansible-bad-function
+            ["setpriv", "--pdeathsig", "TERM", "--", tool(command[0]) or command[0], *command[1:]],
+            input=text, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {}), "LC_ALL": "C.UTF-8"},
+            errors="replace", pass_fds=[file],
+        )  # fmt: skip
+    finally:
+        os.close(file)
+
+
+def run_tool(work: Path, command: list[str], text: str = "", environment: Mapping[str, str] | None = None) -> str:
+    """What a tool that works on a disk has written. Raises BackendError with what it said last."""
+    done = run_held(work, command, text, environment)
+    if done.returncode == 0:
+        return done.stdout
+    remedy = "Free space below the directory, or choose another one" if "No space left" in done.stderr else ""
+    raise BackendError("%s failed: %s" % (command[0], " / ".join((done.stderr or done.stdout).strip().splitlines()[-6:])), remedy=remedy)
+
+
+def run_mmdebstrap(
+    request: Mapping[str, Any], target: Path, work: Path, packages: Iterable[str] = (), contents: Mapping[str, Any] | None = None
+) -> None:
+    """Build a file, or a directory where ``packages`` for a disk are named. Raises BackendError with what mmdebstrap said last.
+
+    ``contents``: the files and the commands (prepare) of a disk, which come before those that are asked for.
+    """
     hook = None
-    asked = {key: request[key] for key in ("user", "ssh_authorized_keys", "commands") if request.get(key)}
+    asked = {**(contents or {}), **{key: request[key] for key in ("user", "ssh_authorized_keys", "commands") if request.get(key)}}
     if asked:
         hook = work / "hook"
         hook.write_text(_HOOK.format(python=sys.executable, asked=json.dumps(asked)), encoding="utf-8")
         hook.chmod(0o700)
     sources = "" if request.get("mirror") else _own_sources(request["suite"], request.get("components"))
-    # The same packages give the same archive for a day.
-    environment = {**_proxies(), **os.environ, "LC_ALL": "C.UTF-8", "SOURCE_DATE_EPOCH": str(int(time.time()) // 86400 * 86400), "TMPDIR": str(work)}
+    environment = {**_proxies(), **os.environ, "SOURCE_DATE_EPOCH": str(today()), "TMPDIR": str(work)}
     work.chmod(0o755)
-    command = command_of(request, archive, hook, bool(sources))
-    file = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        # mmdebstrap and its children keep the lock for as long as any of them lives: see clear().
-        fcntl.flock(file, fcntl.LOCK_EX)
-        done = subprocess.run(  # pylint: disable=ansible-bad-function
-            command, input=sources, capture_output=True, text=True, check=False, env=environment, errors="replace", pass_fds=[file]
-        )
-    finally:
-        os.close(file)
+    done = run_held(work, command_of(request, target, hook, bool(sources), packages), sources, environment)
     if done.returncode == 0:
         return
     said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("I:")]

@@ -1,0 +1,183 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a disk image has beyond a root file system: its packages, units and configuration. Pure."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from . import grow_root, seed_reader
+
+#: A console on the screen and, as the last one is where systemd writes, on the serial line.
+CONSOLES = "console=tty0 console=ttyS0,115200"
+CORE = "boot/grub/i386-pc/core.img"
+LIBRARY = "usr/lib/kraal"
+
+#: What of GRUB is in its core image, which loads nothing else.
+_MODULES = (
+    *("biosdisk", "part_gpt", "ext2", "normal", "configfile", "linux", "search", "search_fs_uuid", "serial", "terminal", "test"),
+    *("echo", "ls", "cat", "halt", "reboot"),
+)
+
+_PACKAGES = (
+    "cloud-guest-utils",
+    "dbus",
+    "e2fsprogs",
+    "grub-common",
+    "grub-pc-bin",
+    "initramfs-tools",
+    "iproute2",
+    "libpam-systemd",
+    "openssh-server",
+    "python3",
+    "qemu-guest-agent",
+    "systemd-resolved",
+    "systemd-sysv",
+    "udev",
+)
+
+_GRUB = """\
+# An update of the kernel moves the links that stand here, so this file stays.
+set timeout=1
+if serial --unit=0 --speed=115200; then
+  terminal_input console serial
+  terminal_output console serial
+fi
+search --no-floppy --fs-uuid --set=root %(uuid)s
+set links=
+if [ ! -e /vmlinuz ]; then
+  set links=/boot
+fi
+menuentry "Linux" {
+  linux $links/vmlinuz %(command_line)s
+  initrd $links/initrd.img
+}
+"""
+
+_DHCP = """\
+[Match]
+Type=ether
+Kind=!*
+
+[Network]
+DHCP=yes
+
+[DHCPv4]
+ClientIdentifier=mac
+"""
+
+_HOSTS = """\
+127.0.0.1 localhost
+::1 localhost ip6-localhost ip6-loopback
+"""
+
+_SSH_KEYS = """\
+[Unit]
+Description=Make this machine's SSH host keys
+ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
+Before=ssh.service ssh.socket
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/ssh-keygen -A
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_GROW = """\
+[Unit]
+Description=Grow the root file system to its disk
+DefaultDependencies=no
+After=systemd-remount-fs.service systemd-udevd.service
+Before=basic.target cloud-init-local.service shutdown.target
+Conflicts=shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/bin/python3 -I /usr/lib/kraal/grow-root
+
+[Install]
+WantedBy=basic.target
+"""
+
+_SEED = """\
+[Unit]
+Description=Apply the NoCloud seed
+DefaultDependencies=no
+Wants=network-pre.target
+After=systemd-remount-fs.service systemd-udev-trigger.service systemd-tmpfiles-setup.service
+Before=network-pre.target systemd-networkd.service basic.target shutdown.target
+Conflicts=shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/bin/python3 -I /usr/lib/kraal/seed-reader %s
+StandardOutput=journal+console
+StandardError=journal+console
+
+[Install]
+WantedBy=basic.target
+"""
+
+
+def packages_of(request: Mapping[str, Any]) -> list[str]:
+    """What is installed beside the packages that are asked for."""
+    reader = {"kraal": ["python3-yaml"], "cloud-init": ["cloud-init"]}.get(request["seed_reader"], [])
+    return sorted({*_PACKAGES, *reader, request["kernel"]})
+
+
+def command_line(uuid: str) -> str:
+    """What the kernel is told, whoever boots it. ``uuid``: of the root file system."""
+    return "root=UUID=%s ro %s" % (uuid, CONSOLES)
+
+
+def _cloud_init(user: str) -> str:
+    """Cloud-init's configuration, in JSON, which is YAML too: seeds alone, and keys for whom they are here without it."""
+    given = {"datasource_list": ["NoCloud", "None"], "disable_root": False, "system_info": {"default_user": {"name": user}}}
+    return json.dumps(given, indent=1) + "\n"
+
+
+def files_of(request: Mapping[str, Any], uuid: str) -> list[tuple[str, str, int]]:
+    """Paths below the root, texts and modes."""
+    user = request.get("user") or "root"
+    files = [
+        ("boot/grub/grub.cfg", _GRUB % {"uuid": uuid, "command_line": command_line(uuid)}, 0o644),
+        ("etc/fstab", "UUID=%s / ext4 errors=remount-ro 0 1\n" % uuid, 0o644),
+        ("etc/hosts", _HOSTS, 0o644),
+        # Empty, not absent: systemd then makes an id at boot, and takes it for no first boot that asks questions.
+        ("etc/machine-id", "", 0o444),
+        ("etc/systemd/network/80-kraal-dhcp.network", _DHCP, 0o644),
+        ("etc/systemd/system/kraal-grow-root.service", _GROW, 0o644),
+        ("etc/systemd/system/kraal-ssh-keys.service", _SSH_KEYS, 0o644),
+        (LIBRARY + "/grow-root", inspect.getsource(grow_root), 0o755),
+    ]
+    if request["seed_reader"] == "kraal":
+        files.append(("etc/systemd/system/kraal-seed.service", _SEED % user, 0o644))
+        files.append((LIBRARY + "/seed-reader", inspect.getsource(seed_reader), 0o755))
+    elif request["seed_reader"] == "cloud-init":
+        files.append(("etc/cloud/cloud.cfg.d/90_kraal.cfg", _cloud_init(user), 0o644))
+    return files
+
+
+def commands_of(request: Mapping[str, Any]) -> list[list[str]]:
+    """What is run in the root file system once its files are there."""
+    units = ["systemd-networkd.service", "kraal-grow-root.service", "kraal-ssh-keys.service"]
+    if request["seed_reader"] == "kraal":
+        units.append("kraal-seed.service")
+    return [
+        ["systemctl", "enable", *units],
+        ["mkdir", "-p", "/boot/grub/i386-pc"],
+        ["grub-mkimage", "-O", "i386-pc", "-o", "/" + CORE, "-p", "(,gpt2)/boot/grub", *_MODULES],
+    ]
+
+
+#: What each guest makes or is told for itself.
+REMOVED = ("etc/ssh/ssh_host_*", "etc/hostname", "var/lib/systemd/random-seed", "var/lib/dbus/machine-id")

@@ -1,0 +1,343 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The program that reads a NoCloud seed in a guest, once for each instance-id. Put into disk images as it stands here; needs python3-yaml there.
+
+What it does not understand it names on the console and in the journal, and goes on with the rest; values are never shown.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import pwd
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+LABELS = Path("/dev/disk/by-label")
+STATE = Path("/var/lib/kraal/instance-id")
+NETWORK = Path("/etc/systemd/network")
+#: Before 80-kraal-dhcp.network, which takes what no seed has named.
+PREFIX = "10-kraal-seed-"
+
+Warn = Callable[[str], None]
+
+
+class Meant(Exception):
+    """A value that cannot be meant; what it says is shown, so it never holds the value."""
+
+
+def items(value: Any, what: str) -> list[Any]:
+    """A list, or a single entry as one. Raises Meant."""
+    if isinstance(value, Mapping):
+        raise Meant("%s is no list" % what)
+    return list(value) if isinstance(value, (list, tuple)) else [] if value is None else [value]
+
+
+def mapping(value: Any, what: str) -> Mapping[str, Any]:
+    """A mapping. Raises Meant."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise Meant("%s is no mapping" % what)
+    return {str(key): entry for key, entry in value.items()}
+
+
+def line(value: Any, what: str) -> str:
+    """A text on one line. Raises Meant."""
+    text = str(value)
+    if isinstance(value, (Mapping, list)) or not text or not text.isprintable():
+        raise Meant("%s is no text on one line" % what)
+    return text
+
+
+def others(given: Iterable[str], known: Iterable[str], where: str, warn: Warn) -> None:
+    """Name the keys that are not understood."""
+    for key in sorted(set(given) - set(known)):
+        warn("%s: %s is not understood and left out" % (where, key if key.isprintable() else "a key"))
+
+
+# --- network-config -> systemd-networkd; pure
+
+_ETHERNET = ("match", "dhcp4", "dhcp6", "addresses", "gateway4", "gateway6", "routes", "nameservers", "mtu", "optional", "accept-ra")
+
+
+def _route(entry: Any, where: str, warn: Warn) -> list[tuple[str, str]]:
+    route = mapping(entry, "%s.routes" % where)
+    others(route, ("to", "via", "metric", "on-link"), "%s.routes" % where, warn)
+    found = []
+    if str(route.get("to", "default")) not in ("default", "0.0.0.0/0", "::/0"):
+        found.append(("Destination", line(route["to"], "%s.routes.to" % where)))
+    if route.get("via") is not None:
+        found.append(("Gateway", line(route["via"], "%s.routes.via" % where)))
+    if route.get("metric") is not None:
+        found.append(("Metric", "%d" % int(route["metric"])))
+    if route.get("on-link"):
+        found.append(("GatewayOnLink", "yes"))
+    return found
+
+
+def _ethernet(name: str, entry: Mapping[str, Any], where: str, warn: Warn) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The sections of one interface's .network file. Raises Meant."""
+    others(entry, _ETHERNET, where, warn)
+    match = mapping(entry.get("match"), "%s.match" % where)
+    others(match, ("macaddress", "name"), "%s.match" % where, warn)
+    matches = [
+        (key, line(match[field], "%s.match.%s" % (where, field)))
+        for key, field in (("MACAddress", "macaddress"), ("Name", "name"))
+        if match.get(field) is not None
+    ]
+    if match and not matches:
+        raise Meant("%s.match names neither a macaddress nor a name" % where)
+    four, six = bool(entry.get("dhcp4")), bool(entry.get("dhcp6"))
+    network = [("DHCP", "yes" if four and six else "ipv4" if four else "ipv6" if six else "no")]
+    for address in items(entry.get("addresses"), "%s.addresses" % where):
+        network.append(("Address", line(address, "%s.addresses" % where)))
+    for field in ("gateway4", "gateway6"):
+        if entry.get(field) is not None:
+            network.append(("Gateway", line(entry[field], "%s.%s" % (where, field))))
+    servers = mapping(entry.get("nameservers"), "%s.nameservers" % where)
+    others(servers, ("addresses", "search"), "%s.nameservers" % where, warn)
+    network += [("DNS", line(each, "%s.nameservers" % where)) for each in items(servers.get("addresses"), "%s.nameservers" % where)]
+    domains = [line(each, "%s.nameservers" % where) for each in items(servers.get("search"), "%s.nameservers" % where)]
+    if domains:
+        network.append(("Domains", " ".join(domains)))
+    if entry.get("accept-ra") is not None:
+        network.append(("IPv6AcceptRA", "yes" if entry["accept-ra"] else "no"))
+    link = []
+    if entry.get("mtu") is not None:
+        link.append(("MTUBytes", "%d" % int(entry["mtu"])))
+    if entry.get("optional"):
+        link.append(("RequiredForOnline", "no"))
+    sections = [("Match", matches or [("Name", line(name, where))])]
+    if link:
+        sections.append(("Link", link))
+    sections.append(("Network", network))
+    sections += [("Route", _route(route, where, warn)) for route in items(entry.get("routes"), "%s.routes" % where)]
+    if four:
+        sections.append(("DHCPv4", [("ClientIdentifier", "mac")]))
+    return sections
+
+
+def networkd_files(config: Any, warn: Warn) -> dict[str, str]:
+    """The .network files of a network-config, version 2, by their names. Raises Meant where it is another thing altogether."""
+    config = mapping(config, "network-config")
+    if set(config) == {"network"}:
+        config = mapping(config["network"], "network")
+    if config.get("version") != 2:
+        raise Meant("network-config is not of version 2")
+    others(config, ("version", "ethernets", "renderer"), "network-config", warn)
+    files = {}
+    for name, entry in mapping(config.get("ethernets"), "ethernets").items():
+        where = "network-config: ethernets.%s" % name
+        try:
+            sections = _ethernet(name, mapping(entry, where), where, warn)
+        except (Meant, ValueError) as error:
+            warn(str(error) if isinstance(error, Meant) else "%s: a number is none" % where)
+            continue
+        text = "\n".join("[%s]\n%s" % (title, "".join("%s=%s\n" % pair for pair in pairs)) for title, pairs in sections)
+        files["%s%s.network" % (PREFIX, re.sub(r"[^A-Za-z0-9_.-]", "_", name))] = text
+    return files
+
+
+# --- what changes the guest
+
+
+class Reader:
+    """Applies one seed. ``user``: whose keys the seed's own are."""
+
+    def __init__(self, user: str, warn: Warn) -> None:
+        self.user = user
+        self.warn = warn
+        self.failed = False
+
+    def attempt(self, what: str, work: Callable[[], None]) -> None:
+        """Do one part; should it fail, say so, and leave the others alone."""
+        try:
+            work()
+        except Meant as error:
+            self.warn("%s: %s" % (what, error))
+        except (OSError, subprocess.CalledProcessError, LookupError, ValueError) as error:
+            self.failed = True
+            self.warn("%s: failed: %s" % (what, type(error).__name__ if isinstance(error, (LookupError, ValueError)) else error))
+
+    def apply(self, meta: Mapping[str, Any], user: Mapping[str, Any], network: Any) -> None:
+        """All of a seed."""
+        others(meta, ("instance-id", "local-hostname", "public-keys"), "meta-data", self.warn)
+        others(user, ("hostname", "fqdn", "ssh_authorized_keys", "users", "write_files"), "user-data", self.warn)
+        if network is not None:
+            self.attempt("network-config", lambda: self.network(network))
+        name, full = user.get("hostname") or meta.get("local-hostname") or user.get("fqdn"), user.get("fqdn")
+        if name is not None:
+            self.attempt("hostname", lambda: self.hostname(line(name, "it"), line(full or name, "it")))
+        for number, entry in enumerate(items(user.get("users"), "users")):
+            if entry != "default":
+                self.attempt("user-data: users[%d]" % number, lambda entry=entry: self.account(mapping(entry, "it")))  # type: ignore[misc]
+        public = meta.get("public-keys")
+        known = items(list(public.values()) if isinstance(public, Mapping) else public, "public-keys") + items(user.get("ssh_authorized_keys"), "it")
+        self.attempt("ssh_authorized_keys", lambda: self.keys(self.user, known))
+        for number, entry in enumerate(items(user.get("write_files"), "write_files")):
+            self.attempt("user-data: write_files[%d]" % number, lambda entry=entry: self.file(mapping(entry, "it")))  # type: ignore[misc]
+
+    def network(self, config: Any) -> None:
+        """The files of systemd-networkd, which starts after this."""
+        files = networkd_files(config, self.warn)
+        for path in NETWORK.glob(PREFIX + "*"):
+            path.unlink()
+        for name, text in files.items():
+            (NETWORK / name).write_text(text, encoding="utf-8")
+
+    def hostname(self, name: str, full: str) -> None:
+        """The name for now and from now on, and an address for it."""
+        for each in (name, full):
+            if len(each) > 253 or not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", each):
+                raise Meant("it is no name for a host")
+        short = name.partition(".")[0]
+        full = full if "." in full else name
+        Path("/etc/hostname").write_text(short + "\n", encoding="utf-8")
+        socket.sethostname(short)
+        hosts = Path("/etc/hosts")
+        lines = [each for each in hosts.read_text(encoding="utf-8").splitlines() if not each.startswith("127.0.1.1")] if hosts.exists() else []
+        lines.append("127.0.1.1 %s" % " ".join(dict.fromkeys((full, short))))
+        hosts.write_text("".join(each + "\n" for each in lines), encoding="utf-8")
+
+    def account(self, entry: Mapping[str, Any]) -> None:
+        """A user, made where it is missing."""
+        name = line(entry.get("name"), "its name")
+        others(entry, ("name", "gecos", "shell", "groups", "sudo", "lock_passwd", "ssh_authorized_keys"), "user-data: users: %s" % name, self.warn)
+        if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", name):
+            raise Meant("its name is none")
+        if entry.get("lock_passwd") is False:
+            self.warn("user-data: users: %s: lock_passwd is not understood: the password stays locked" % name)
+        groups = [each for given in items(entry.get("groups"), "groups") for each in re.split(r"[,\s]+", line(given, "groups")) if each]
+        try:
+            pwd.getpwnam(name)
+            command = ["usermod", "--append", "--groups", ",".join(groups), "--", name] if groups else []
+        except KeyError:
+            command = ["useradd", "--create-home", "--shell", line(entry.get("shell", "/bin/bash"), "shell"), "--comment", str(entry.get("gecos") or "")]
+            command += [*(["--groups", ",".join(groups)] if groups else []), "--", name]
+        if command:
+            subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        rules = [line(each, "sudo") for each in items(entry.get("sudo") or None, "sudo")]
+        if rules and shutil.which("sudo") is None:
+            self.warn("user-data: users: %s: sudo is not installed, its rules are left out" % name)
+        elif rules:
+            path = Path("/etc/sudoers.d/90-kraal-%s" % name)
+            path.write_text("".join("%s %s\n" % (name, rule) for rule in rules), encoding="utf-8")
+            path.chmod(0o440)
+        self.keys(name, items(entry.get("ssh_authorized_keys"), "ssh_authorized_keys"))
+
+    def keys(self, user: str, keys: list[Any]) -> None:
+        """Keys with which one may log in, beside those that may already."""
+        if not keys:
+            return
+        account = pwd.getpwnam(user)
+        path = Path(account.pw_dir, ".ssh/authorized_keys")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        there = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        lines = [*there, *(key for key in dict.fromkeys(line(each, "a key").strip() for each in keys) if key not in there)]
+        path.write_text("".join(each + "\n" for each in lines), encoding="utf-8")
+        path.chmod(0o600)
+        for each in (path.parent, path):
+            os.chown(each, account.pw_uid, account.pw_gid)
+
+    def file(self, entry: Mapping[str, Any]) -> None:
+        """A file with its content, mode and owner."""
+        path = Path(line(entry.get("path"), "its path"))
+        others(entry, ("path", "content", "permissions", "owner", "encoding", "append"), "user-data: write_files: %s" % path, self.warn)
+        if not path.is_absolute():
+            raise Meant("its path is not absolute")
+        encoding, content = str(entry.get("encoding") or "text/plain"), entry.get("content") or ""
+        if encoding not in ("text/plain", "b64", "base64"):
+            raise Meant("its encoding is not understood")
+        data = content if isinstance(content, bytes) else str(content).encode()
+        data = data if encoding == "text/plain" else base64.b64decode(data)
+        mode = entry.get("permissions", 0o644)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Its mode first: its content may be a secret.
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "ab" if entry.get("append") else "wb") as file:
+            os.fchmod(file.fileno(), mode if isinstance(mode, int) else int(str(mode), 8))
+            if entry.get("owner"):
+                user, dummy, group = line(entry["owner"], "its owner").partition(":")
+                shutil.chown(path, user or None, group or None)
+            file.write(data)
+
+
+# --- where the seed comes from
+
+
+def find_seed() -> Path | None:
+    """The device with the label of a NoCloud seed."""
+    # The kernel has named its devices; udev may still be at work on their labels.
+    subprocess.run(["udevadm", "settle", "--timeout=60"], check=False)
+    return next((LABELS / label for label in ("cidata", "CIDATA") if (LABELS / label).exists()), None)
+
+
+def read_files(device: Path) -> dict[str, str]:
+    """The texts of a seed. Raises OSError and CalledProcessError."""
+    where = tempfile.mkdtemp(prefix="kraal-seed-", dir="/run")
+    try:
+        subprocess.run(["mount", "-o", "ro", "--", str(device), where], check=True)
+        try:
+            names = [name for name in ("meta-data", "user-data", "network-config") if Path(where, name).exists()]
+            return {name: Path(where, name).read_text(encoding="utf-8") for name in names}
+        finally:
+            subprocess.run(["umount", "--", where], check=True)
+    finally:
+        os.rmdir(where)
+
+
+def understood(texts: Mapping[str, str], warn: Warn) -> dict[str, Any]:
+    """The data of each text; what is none is named and left out."""
+    import yaml  # pylint: disable=import-outside-toplevel
+
+    found: dict[str, Any] = {}
+    for name, text in texts.items():
+        if name == "user-data" and text.strip() and not text.startswith("#cloud-config"):
+            warn("user-data is no #cloud-config and left out")
+            continue
+        try:
+            data = yaml.safe_load(text)
+            found[name] = data if name == "network-config" else mapping(data, "it")
+        except (yaml.YAMLError, Meant):
+            # What YAML says of an error quotes the text.
+            warn("%s cannot be read and is left out" % name)
+    return found
+
+
+def main() -> int:
+    """Read the seed unless this instance has; 1 where a part of it failed."""
+
+    def warn(text: str) -> None:
+        sys.stderr.write("kraal-seed: warning: %s\n" % text)
+        sys.stderr.flush()
+
+    device = find_seed()
+    if device is None:
+        sys.stdout.write("kraal-seed: there is no seed\n")
+        return 0
+    texts = read_files(device)
+    data = understood(texts, warn)
+    meta = data.get("meta-data", {})
+    instance = str(meta.get("instance-id") or hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest())
+    if STATE.exists() and STATE.read_text(encoding="utf-8") == instance:
+        return 0
+    reader = Reader(sys.argv[1] if len(sys.argv) > 1 else "root", warn)
+    reader.apply(meta, data.get("user-data", {}), data.get("network-config"))
+    STATE.parent.mkdir(parents=True, exist_ok=True)
+    STATE.write_text(instance, encoding="utf-8")
+    sys.stdout.write("kraal-seed: the seed is applied%s\n" % (", but for what failed" if reader.failed else ""))
+    return 1 if reader.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
