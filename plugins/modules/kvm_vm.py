@@ -28,9 +28,9 @@ options:
     choices: [running, stopped, paused, present, absent]
   type:
     description:
-      - V(kvm) runs the guest on the processor itself, V(qemu) emulates the processor, V(auto) takes V(kvm) where libvirt can use it.
+      - V(kvm) runs the guest on the processor itself, V(qemu) emulates the processor. V(auto) takes V(kvm) where libvirt can use it and, on x86, the
+        processor shows C(vmx) or C(svm), without which C(/dev/kvm) may be one in which guests hang.
       - A new guest is V(auto) unless the task says otherwise. V(auto) never changes the type of a guest that is there.
-      - What libvirt says of V(kvm) is not always the whole truth. On a host whose processor shows neither C(vmx) nor C(svm), choose V(qemu).
     type: str
     choices: [auto, kvm, qemu]
   uuid:

@@ -29,7 +29,7 @@ def inventory(tmp_path_factory: pytest.TempPathFactory, prefix: str, docker_api:
     folder = tmp_path_factory.mktemp("site") / "inventory"
     (folder / "group_vars").mkdir(parents=True)
     example = ROOT / "playbooks" / "inventory"
-    for name in ("10-hosts.yml", "20-guests.yml", "group_vars/kraal_guests.yml"):
+    for name in ("10-hosts.yml", "20-guests.yml", "group_vars/kraal_guests.yml", "group_vars/kvm.yml"):
         (folder / name).write_text((example / name).read_text(encoding="utf-8").replace("'example'", f"'{prefix}site'"), encoding="utf-8")
     variables: dict[str, Any] = yaml.safe_load((example / "group_vars" / "virt_hosts.yml").read_text(encoding="utf-8"))
     image = f"{prefix}site/debian:stable"
@@ -39,7 +39,13 @@ def inventory(tmp_path_factory: pytest.TempPathFactory, prefix: str, docker_api:
     variables["fleet_defaults"]["docker"].update(image=image, networks=[f"{prefix}site"], restart_policy="no", stop_timeout=1)
     lxc_path = tmp_path_factory.mktemp("site") / "lxc"
     variables["fleet_defaults"]["lxc"].update(lxc_path=str(lxc_path))
+    key = tmp_path_factory.mktemp("site") / "keys" / "id_ed25519"
+    (folder / "group_vars" / "all.yml").write_text(yaml.safe_dump({"fleet_ssh_key": str(key)}), encoding="utf-8")
+    # One that is reached by its address, and one that has none.
+    machine = {"backend": "kvm", "memory": "512MiB", "labels": {"role": "app"}}
     variables["fleet_guests"] = [
+        {"name": f"{prefix}app-1", **machine},
+        {"name": f"{prefix}app-2", **machine, "networks": None, "wait_for": "agent"},
         {"name": f"{prefix}web-{{i}}", "count": 2, "labels": {"role": "web"}},
         {"name": f"{prefix}db-{{i}}", "count": 2, "labels": {"role": "db"}, "cpus": 0.5},
         *({"name": f"{prefix}mail-{number}", "backend": "lxc", "labels": {"role": "mail"}, "networks": [network]} for number, network in NETWORKS.items()),
@@ -55,7 +61,7 @@ def failures(run: Any) -> dict[str, int]:
 
 
 def guests(prefix: str, *roles: str) -> list[str]:
-    return [f"{prefix}{role}-{number}" for role in roles or ("db", "mail", "web") for number in (1, 2)]
+    return [f"{prefix}{role}-{number}" for role in roles or ("app", "db", "mail", "web") for number in (1, 2)]
 
 
 def test_site_makes_the_fleet_and_configures_inside_it(inventory: Path, prefix: str) -> None:
@@ -83,6 +89,7 @@ def test_the_inventory_has_the_guests_in_their_groups(inventory: Path, prefix: s
     listed = yaml.safe_load(run_inventory(inventory, "--list").stdout)
     assert sorted(listed["docker"]["hosts"]) == guests(prefix, "db", "web")
     assert sorted(listed["lxc"]["hosts"]) == guests(prefix, "mail")
+    assert sorted(listed["kvm"]["hosts"]) == guests(prefix, "app")
     assert sorted(listed["label_role_web"]["hosts"]) == [f"{prefix}web-1", f"{prefix}web-2"]
     assert sorted(listed["label_role_db"]["hosts"]) == [f"{prefix}db-1", f"{prefix}db-2"]
     variables = listed["_meta"]["hostvars"][f"{prefix}db-1"]
@@ -93,9 +100,26 @@ def test_the_inventory_has_the_guests_in_their_groups(inventory: Path, prefix: s
 
 
 def test_every_guest_answers_a_ping(inventory: Path, prefix: str) -> None:
-    run = run_adhoc("docker:lxc", "ansible.builtin.ping", inventory=inventory)
+    run = run_adhoc("docker:kvm:lxc", "ansible.builtin.ping", inventory=inventory)
     assert run.rc == 0, run.output
-    assert run.stdout.count('"ping": "pong"') == 6, run.output
+    assert run.stdout.count('"ping": "pong"') == 8, run.output
+    listed = yaml.safe_load(run_inventory(inventory, "--list").stdout)["_meta"]["hostvars"]
+    assert ["ssh" in str(listed[name]["ansible_connection"]) for name in guests(prefix, "app")] == [True, False]
+
+
+def test_a_machine_is_what_its_processor_lets_it_be(prefix: str) -> None:
+    """type=auto: KVM is for processors that show that they can, whatever /dev/kvm says."""
+    flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    xml = subprocess.run(["virsh", "-c", "qemu:///system", "dumpxml", f"{prefix}app-1"], capture_output=True, text=True, check=True).stdout
+    assert ("<domain type='kvm'" in xml) is bool(flags & {"vmx", "svm"}) and "<domain type=" in xml
+
+
+def test_a_machine_has_its_name_and_its_whole_disk(inventory: Path, prefix: str) -> None:
+    for name in guests(prefix, "app"):
+        (said,) = run_adhoc(name, "ansible.builtin.command", "hostname", inventory=inventory).results
+        assert said["stdout"] == name
+    (said,) = run_adhoc(f"{prefix}app-1", "ansible.builtin.command", "df --output=size -B1M /", inventory=inventory).results
+    assert int(said["stdout_lines"][1]) > 3500, said["stdout"]
 
 
 def test_an_lxc_guest_and_its_host_reach_each_other(inventory: Path, prefix: str) -> None:
@@ -129,6 +153,9 @@ def test_teardown_takes_all_away(inventory: Path, prefix: str, docker_api: docke
     assert run.rc == 0, run.output
     assert not [name for found in docker_api.containers(all=True) for name in found["Names"] if name[1:] in guests(prefix)]
     assert f"{prefix}site" not in [network["Name"] for network in docker_api.networks()]
+    volumes = subprocess.run(["virsh", "-c", "qemu:///system", "vol-list", "default"], capture_output=True, text=True, check=True).stdout
+    domains = subprocess.run(["virsh", "-c", "qemu:///system", "list", "--all"], capture_output=True, text=True, check=True).stdout
+    assert prefix not in volumes and prefix not in domains
     assert not [line for line in Path("/proc/net/unix").read_text(encoding="utf-8").splitlines() if any(f"/{name}/command" in line for name in guests(prefix))]
     again = run_playbook("kraal.virt.teardown", inventory)
     assert (again.rc, again.changed) == (0, 0), again.output

@@ -125,6 +125,7 @@ _REMEDIES = (
     ("Address already in use", "Choose another address or port, or end what listens there"),
     ("is already in use by interface", "Choose a subnet that is free on that host, or another bridge"),
     ("already exists with uuid", "Remove or rename the other one first"),
+    ("failed to initialize kvm", "See what host_info says of KVM on that host, or write type: qemu"),
     ("Permission denied", "Let the user that the guests run as (libvirt-qemu, qemu) into that path, or choose a place below /var/lib/libvirt"),
     ("Unable to find 'dnsmasq' binary", "Install dnsmasq (dnsmasq-base on Debian and Ubuntu) on that host"),
     ("Unable to find 'iptables' binary", "Install iptables on that host"),

@@ -26,7 +26,7 @@ from .storage_use import Uses, real
 from .vm_devices import source_of
 from .vm_settings import GUEST, View, read_labels
 from .vm_xml import Element, get, size_of
-from .xml import NAMESPACE, parse
+from .xml import NAMESPACE, parse, serialize
 
 #: A volume that is being made for a guest, in the note that the guest's domain bears until it is made.
 MAKING = "{%s}making" % NAMESPACE
@@ -232,11 +232,26 @@ def refused_machine(host: Host, kind: str, machine: str) -> str:
     return ""
 
 
+def virtualises(host: Host) -> bool:
+    """Whether the host's processor shows what KVM needs.
+
+    Libvirt believes /dev/kvm alone, and there are kernels whose paravirtual device works, on a processor with neither vmx nor svm, until a guest's kernel
+    hangs in it. Other architectures have no such flag.
+    """
+    cpu = parse(host.ask(host.conn.getCapabilities)).find("host/cpu")
+    if cpu is None or get(cpu, "arch") not in ("i686", "x86_64"):
+        return True
+    # A named model stands for many features; expanded, all of them are told.
+    whole = parse(host.ask(host.conn.baselineCPU, [serialize(cpu)], host.api.VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES))
+    return any(feature.get("name") in ("vmx", "svm") for feature in whole.findall("feature"))
+
+
 def look_at_emulator(host: Host, seen: Seen, kind: str) -> None:
-    """What a new domain of that type would be; ``auto`` is kvm where libvirt can use it. Raises InvalidOption."""
+    """What a new domain of that type would be; ``auto`` is kvm where the processor and libvirt can do it. Raises InvalidOption."""
     if kind in seen.emulators:
         return
-    for each in ("kvm", "qemu") if kind == "auto" else (kind,):
+    choices = (kind,) if kind != "auto" else ("kvm", "qemu") if virtualises(host) else ("qemu",)
+    for each in choices:
         try:
             root = parse(host.ask(host.conn.getDomainCapabilities, None, None, None, each, 0))
         except LibvirtError as error:
