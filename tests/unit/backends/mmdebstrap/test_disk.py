@@ -109,7 +109,7 @@ def test_the_same_directory_gives_the_same_disk(tmp_path) -> None:
 
 def test_a_disk_that_is_too_small_says_so(tmp_path) -> None:
     root = tmp_path / "root"
-    root.mkdir()
+    (root / "etc").mkdir(parents=True)
     with (root / "large").open("wb") as file:
         for dummy in range(520):
             file.write(b"x" * (1 << 20))
