@@ -176,6 +176,8 @@ def commands_of(request: Mapping[str, Any]) -> list[list[str]]:
         units.append("kraal-seed.service")
     return [
         ["systemctl", "enable", *units],
+        # It looks for snapshots of LVM at each boot, which there are none of.
+        ["systemctl", "disable", "e2scrub_reap.service"],
         ["mkdir", "-p", "/boot/grub/i386-pc"],
         ["grub-mkimage", "-O", "i386-pc", "-o", "/" + CORE, "-p", "(,gpt2)/boot/grub", *_MODULES],
     ]
