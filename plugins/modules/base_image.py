@@ -7,23 +7,27 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: base_image
-short_description: Build a root file system to make guests from
+short_description: Build a root file system or a bootable disk to make guests from
 version_added: 0.1.0
 author:
   - the kraal.virt contributors (@kraal-virt)
 description:
   - Builds a root file system of Debian or Ubuntu with mmdebstrap, as a tar archive, from packages alone. No image registry is needed.
+  - With O(format=qcow2) or O(format=raw), it is a disk that boots by itself, with a BIOS, or with the kernel and the initramfs that stand beside it.
+    See R(Disks for virtual machines,ansible_collections.kraal.virt.docsite.guide_images_disks).
   - A base image is known by what it was asked for. The same request is built once, another request for the same name is built beside it.
-    A description in JSON stands beside each archive.
+    A description in JSON stands beside each.
   - On the same day, from the same packages, the same request gives the same archive, byte for byte.
-  - An archive appears when it is complete. What a run leaves that dies in the middle is removed by the next one.
+  - A base image appears when it is complete. What a run leaves that dies in the middle is removed by the next one.
   - M(kraal.virt.docker_image) imports the archive, on this host or on others.
 requirements:
   - mmdebstrap
   - root
+  - fdisk and e2fsprogs, for O(format=qcow2) and O(format=raw)
+  - qemu-utils, for O(format=qcow2)
 options:
   name:
-    description: The base image's name. The archive's name is made of it and of a digest of the request.
+    description: The base image's name. The file's name is made of it and of a digest of the request.
     type: str
     required: true
   state:
@@ -32,7 +36,7 @@ options:
     choices: [present, absent]
     default: present
   directory:
-    description: Where the archives are kept.
+    description: Where the base images are kept.
     type: path
     default: /var/cache/kraal.virt
   suite:
@@ -51,7 +55,7 @@ options:
     type: list
     elements: str
   architecture:
-    description: The architecture. The host's own unless given.
+    description: The architecture. The host's own unless given. A disk is built for V(amd64) alone, as of no other the boot loader is known here.
     type: str
   mirror:
     description:
@@ -79,6 +83,30 @@ options:
     description:
       - Any text. Another one is another request, so the base image is built anew, with the packages of that day.
     type: str
+  format:
+    description:
+      - V(tar) is an archive of the root file system, for containers; it is built unless another format is given.
+      - V(qcow2) and V(raw) are a disk with a boot loader, a kernel, systemd, an SSH server, Python and the QEMU guest agent. The file is sparse.
+    type: str
+    choices: [tar, qcow2, raw]
+  disk_size:
+    description:
+      - The size of a disk, in whole MiB from 512MiB to 2TiB. V(2GiB) unless given.
+      - A guest on a greater disk grows its root partition and file system at each boot.
+    type: str
+  seed_reader:
+    description:
+      - What reads a NoCloud seed in a guest that boots from a disk. V(kraal) unless given.
+      - V(kraal) is a small program of this collection's own. It reads what
+        R(the guide,ansible_collections.kraal.virt.docsite.guide_images_seeds) tells, and names on the console and in the journal what it does not understand.
+      - V(cloud-init) installs the distribution's cloud-init, for seeds alone.
+    type: str
+    choices: [kraal, cloud-init, none]
+  kernel:
+    description:
+      - The package of a disk's kernel. V(linux-image-cloud-amd64) unless given, which has the drivers of virtio and few others.
+      - V(linux-image-amd64) has all, such as those for disks and CDs on SATA; V(linux-image-virtual) is Ubuntu's.
+    type: str
   purge:
     description: With V(builds), the other builds of this name are removed, once the wanted one is there.
     type: list
@@ -96,6 +124,7 @@ attributes:
   idempotent:
     support: full
 notes:
+  - The options O(disk_size), O(seed_reader) and O(kernel) are refused where the format is V(tar).
   - A keyring that does not know the keys of a newer suite is the usual reason for a refusal. A newer C(debian-archive-keyring) knows them.
 seealso:
   - module: kraal.virt.docker_image
@@ -114,6 +143,15 @@ EXAMPLES = r"""
     import:
       path: "{{ base.base_image.path }}"
       checksum: "{{ base.base_image.checksum }}"
+
+- name: Build a disk that boots
+  kraal.virt.base_image:
+    name: debian-vm
+    format: qcow2
+    disk_size: 4GiB
+    ssh_authorized_keys:
+      - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleExampleEx admin@example.com
+  register: disk
 
 - name: Remove the archive
   kraal.virt.base_image:
@@ -140,6 +178,7 @@ plan:
 base_image:
   description:
     - The base image. Null where it is absent. Under C(--check), the checksum and size of what is not built yet are empty.
+    - C(kernel), C(initrd) and C(command_line) are what boots a disk without its boot loader. They are empty for an archive.
   returned: always
   type: dict
   sample:
@@ -147,6 +186,9 @@ base_image:
     path: /var/cache/kraal.virt/debian-1f2e3d4c5b6a.tar
     checksum: sha256:5c1cb2b5e0b2a2a55c7f3c8f0a9b1f2c1e6c7a1f0b1d2e3f4a5b6c7d8e9f0a1b
     size: 130MiB
+    kernel: ""
+    initrd: ""
+    command_line: ""
     request:
       packages: [python3]
       suite: bookworm

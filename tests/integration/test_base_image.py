@@ -14,19 +14,31 @@ from pathlib import Path
 import pytest
 
 from tests.support.ansible_runner import Result, run_module
-from tests.support.module_process import ModuleProcess, module_process
+from tests.support.module_process import ModuleProcess, module_environment, module_process
+from tests.support.paths import SUPPORT
 
 MODULE = "kraal.virt.base_image"
 
 #: Packs its arguments; ends as it is told, or waits with its first words said. Its target stands before the source of packages, if there is one.
-STAND_IN = """#!/usr/bin/python3
+#: For a disk, what is asked of a root file system: a kernel and a boot loader, of nonsense.
+STAND_IN = """#!/usr/bin/python3 -I
 import os, sys, tarfile, time
-target = next(word for word in sys.argv if word.endswith(".tar"))
+target = next(word for word in sys.argv if word.endswith((".tar", "/root")))
 if os.environ.get("KT_SAY"):
     print(os.environ["KT_SAY"], file=sys.stderr)
     sys.exit(1)
-with tarfile.open(target, "w") as tar:
-    tar.addfile(tarfile.TarInfo("etc"))
+if target.endswith(".tar"):
+    with tarfile.open(target, "w") as tar:
+        tar.addfile(tarfile.TarInfo("etc"))
+else:
+    for path, size in {
+        "etc/hostname": 9, "boot/vmlinuz-1": 70, "boot/initrd.img-1": 80, "usr/lib/grub/i386-pc/boot.img": 512, "boot/grub/i386-pc/core.img": 2000
+    }.items():
+        os.makedirs(os.path.dirname(os.path.join(target, path)), exist_ok=True)
+        with open(os.path.join(target, path), "wb") as file:
+            file.write(b"x" * size)
+    for name in ("vmlinuz", "initrd.img"):
+        os.symlink("boot/%s-1" % name, os.path.join(target, name))
 if os.environ.get("KT_WAIT"):
     time.sleep(60)
 """
@@ -167,6 +179,84 @@ def test_what_is_not_whole_is_built_again(directory, quick) -> None:
     assert json.loads(path.with_suffix(".json").read_text())["size"] == path.stat().st_size
 
 
+DISK = {"format": "raw", "suite": "bookworm", "disk_size": "512MiB", "architecture": "amd64"}
+
+
+def files(directory: Path) -> set[str]:
+    """What is in a directory, by its endings."""
+    return {path.name.rpartition(".")[2] for path in directory.iterdir()}
+
+
+def test_a_disk_is_known_again(directory, quick) -> None:
+    first = do(quick, **DISK)
+    image = first["base_image"]
+    assert files(directory) == {"raw", "vmlinuz", "initrd", "json"} and len(list(directory.iterdir())) == 4
+    assert Path(image["path"]).stat().st_size == 512 << 20 and Path(image["path"]).stat().st_blocks * 512 < 64 << 20, "sparse"
+    assert (Path(image["kernel"]).stat().st_size, Path(image["initrd"]).stat().st_size) == (70, 80)
+    assert image["command_line"].startswith("root=UUID=") and image["checksum"].startswith("sha256:")
+    assert not quick(**DISK, seed_reader="kraal", kernel="linux-image-cloud-amd64", variant="minbase").changed
+    args: dict[str, object] = dict(DISK)
+    for key, value in {"disk_size": "600MiB", "seed_reader": "none", "kernel": "linux-image-amd64", "format": "qcow2"}.items():
+        args[key] = value
+        changed = do(quick, **args)
+        assert key in changed["plan"][0]["after"], key
+    assert Path(changed["base_image"]["path"]).read_bytes()[:4] == b"QFI\xfb"
+    assert Path(changed["base_image"]["path"]).suffix == ".qcow2"
+    assert quick(**DISK)["base_image"] == image
+    archive = do(quick, suite="bookworm", architecture="amd64")
+    assert {archive["base_image"][key] for key in ("kernel", "initrd", "command_line")} == {""}
+    purged = do(quick, **DISK, purge=["builds"])
+    assert [step["action"] for step in purged["plan"]] == ["remove"] * 5
+    assert files(directory) == {"raw", "vmlinuz", "initrd", "json"} and len(list(directory.iterdir())) == 4
+    do(quick, state="absent")
+    assert list(directory.iterdir()) == []
+
+
+def test_a_disk_that_is_not_whole(directory, quick) -> None:
+    """Is built again if it is asked for, and taken away if another one is, or none."""
+    image = do(quick, **DISK)["base_image"]
+    for key in ("path", "kernel", "initrd"):
+        Path(image[key]).unlink()
+        assert [step["action"] for step in do(quick, **DISK)["plan"]] == ["build"], key
+    Path(image["path"]).unlink()
+    other = do(quick, **DISK, serial="2")
+    assert [step["action"] for step in other["plan"]] == ["clean", "build"] and len(list(directory.iterdir())) == 4
+    Path(other["base_image"]["kernel"]).write_bytes(b"short")
+    assert [step["action"] for step in do(quick, state="absent")["plan"]] == ["clean"]
+    assert list(directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_a_disk_after_a_crash_at_any_moment(directory, quick, tmp_path, state) -> None:
+    """Killed before each thing that it does to the host in turn; a plain run ends it and leaves nothing over."""
+    crash, log = tmp_path / "crash.json", tmp_path / "crash.log"
+    hook = {"PYTHONPATH": os.pathsep.join([str(SUPPORT / "crash_hook"), module_environment()["PYTHONPATH"]]), "KT_CRASH": str(crash)}
+    args: dict[str, object] = dict(DISK) if state == "present" else {"state": "absent"}
+
+    def crashed(at: int) -> list[str]:
+        if state == "absent":
+            assert not quick(**DISK).failed
+        log.write_text("")
+        crash.write_text(json.dumps({"roots": [str(directory)], "log": str(log), "at": at, "how": "before"}))
+        quick(env=hook, **args)
+        return log.read_text().splitlines()
+
+    moments = crashed(0)
+    assert not quick(state="absent").failed
+    # Of the many files of a directory that is cleared away, the first stands for all.
+    kinds = [" ".join(moment.split()[:1]) if "/.building-" in moment and moment.startswith("os.r") else str(number) for number, moment in enumerate(moments)]
+    chosen = [number for number, kind in enumerate(kinds, 1) if kinds.index(kind) == number - 1]
+    assert len(chosen) >= (12 if state == "present" else 4), moments
+    for at in chosen:
+        assert len(crashed(at)) == at
+        result = quick(**args)
+        assert not result.failed, f"after {moments[at - 1]}: {result.msg}"
+        assert not quick(**args).changed
+        left = {"raw", "vmlinuz", "initrd", "json"} if state == "present" else set()
+        assert files(directory) == left, f"after {moments[at - 1]}"
+        assert not quick(state="absent").failed and list(directory.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("said", "words"),
     [
@@ -193,9 +283,26 @@ def test_without_mmdebstrap(directory, tmp_path) -> None:
     assert not directory.exists()
 
 
+def test_without_what_makes_disks(directory, quick, tmp_path) -> None:
+    result = quick(**{**DISK, "format": "qcow2"}, env={"PATH": str(tmp_path / "bin")})
+    assert result.failed and "qemu-img" in result.msg and "Install the package qemu-utils" in result.msg
+    assert not directory.exists()
+
+
 @pytest.mark.parametrize(
     ("words", "args"),
     [
+        (["disk_size", "archive", "qcow2"], {"disk_size": "4GiB"}),
+        (["seed_reader", "archive"], {"format": "tar", "seed_reader": "none"}),
+        (["kernel", "archive"], {"kernel": "linux-image-amd64"}),
+        (["disk_size", "512MiB"], {**DISK, "disk_size": "100MiB"}),
+        (["disk_size", "2TiB"], {**DISK, "disk_size": "3TiB"}),
+        (["disk_size", "MiB"], {**DISK, "disk_size": "2GB"}),
+        (["disk_size", "0"], {**DISK, "disk_size": "0"}),
+        (["disk_size", "much"], {**DISK, "disk_size": "much"}),
+        (["kernel", "--bad"], {**DISK, "kernel": "--bad"}),
+        (["architecture", "arm64", "boot loader", "amd64"], {**DISK, "architecture": "arm64"}),
+        (["format", "vmdk"], {"format": "vmdk"}),
         (["name", "slash"], {"name": "a/b"}),
         (["name", "two dots"], {"name": "a..b"}),
         (["name", "dash"], {"name": "-a"}),

@@ -84,7 +84,9 @@ Before=ssh.service ssh.socket
 
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/ssh-keygen -A
+# An RSA key takes an emulated guest a minute, and nobody needs it. What a boot that died has made is kept.
+ExecStart=-/usr/bin/ssh-keygen -q -t ecdsa -N "" -f /etc/ssh/ssh_host_ecdsa_key
+ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_key
 
 [Install]
 WantedBy=multi-user.target
@@ -174,6 +176,8 @@ def commands_of(request: Mapping[str, Any]) -> list[list[str]]:
         units.append("kraal-seed.service")
     return [
         ["systemctl", "enable", *units],
+        # It looks for snapshots of LVM at each boot, which there are none of.
+        ["systemctl", "disable", "e2scrub_reap.service"],
         ["mkdir", "-p", "/boot/grub/i386-pc"],
         ["grub-mkimage", "-O", "i386-pc", "-o", "/" + CORE, "-p", "(,gpt2)/boot/grub", *_MODULES],
     ]

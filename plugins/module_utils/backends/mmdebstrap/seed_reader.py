@@ -10,6 +10,7 @@ What it does not understand it names on the console and in the journal, and goes
 from __future__ import annotations
 
 import base64
+import grp
 import hashlib
 import os
 import pwd
@@ -268,7 +269,8 @@ class Reader:
             os.fchmod(file.fileno(), mode if isinstance(mode, int) else int(str(mode), 8))
             if entry.get("owner"):
                 user, dummy, group = line(entry["owner"], "its owner").partition(":")
-                shutil.chown(path, user or None, group or None)
+                account = pwd.getpwnam(user)
+                os.fchown(file.fileno(), account.pw_uid, grp.getgrnam(group).gr_gid if group else account.pw_gid)
             file.write(data)
 
 
