@@ -106,20 +106,22 @@ def test_a_real_one(tmp_path, directory, docker_api, scratch) -> None:
     assert docker_api.logs(guest) == b"it runs\n"
 
 
-def test_killed_in_the_middle(directory, quick) -> None:
+@pytest.mark.parametrize(("form", "place"), [("tar", "mmdebstrap.*"), ("raw", "root/dev/pts")])
+def test_killed_in_the_middle(directory, quick, form, place) -> None:
     """mmdebstrap ends with the module, and the next run takes away what is left."""
-    process = ModuleProcess(MODULE, {"name": "kt", "directory": str(directory)}).start()
-    while not list(directory.glob(".building-kt-*/mmdebstrap.*")):
+    args = {"name": "kt", "format": form}
+    process = ModuleProcess(MODULE, {**args, "directory": str(directory)}).start()
+    while not list(directory.glob(f".building-kt-*/{place}")):
         assert process.process.poll() is None, process.result().msg
         os.sched_yield()
     process.kill()
     process.result()
     (work,) = directory.glob(".building-kt-*")
-    checked = quick(check=True)
+    checked = quick(check=True, **args)
     assert [step["action"] for step in checked["plan"]] == ["clean", "build"] and work.exists()
-    done = quick()
+    done = quick(**args)
     assert done["plan"] == checked["plan"], done.json
-    assert not work.exists() and len(list(directory.iterdir())) == 2
+    assert not work.exists() and len(list(directory.iterdir())) == {"tar": 2, "raw": 4}[form]
     assert not [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(directory) in line]
 
 

@@ -91,7 +91,11 @@ def test_another_version_is_nothing(config) -> None:
         files(config)
 
 
-@given(some.dictionaries(some.text(), some.recursive(some.none() | some.text() | some.integers(), lambda of: some.lists(of) | some.dictionaries(some.text(), of))))
+KEYS = some.sampled_from(("match", "name", "macaddress", "dhcp4", "addresses", "gateway4", "routes", "to", "via", "nameservers", "search", "mtu")) | some.text()
+values = some.recursive(some.none() | some.text() | some.integers(), lambda of: some.lists(of) | some.dictionaries(KEYS, of))
+
+
+@given(some.dictionaries(KEYS, values))
 def test_no_seed_breaks_out_of_its_files(entry) -> None:
     found, dummy = files({"version": 2, "ethernets": {"../../x": entry}})
     for name, text in found.items():
@@ -126,7 +130,10 @@ def test_what_it_cannot_do_is_said_without_the_value(monkeypatch, tmp_path) -> N
             "chpasswd": {"list": "kt-secret"},
             "ssh_authorized_keys": ["kt-secret"],
             "users": ["default", {"name": "No Name", "passwd": "kt-secret"}],
-            "write_files": [{"path": "relative", "content": "kt-secret"}, {"path": str(tmp_path / "made/file"), "content": "a3Q=", "encoding": "b64", "permissions": "0640"}],
+            "write_files": [
+                {"path": "relative", "content": "kt-secret"},
+                {"path": str(tmp_path / "made/file"), "content": "a3Q=", "encoding": "b64", "permissions": "0640"},
+            ],
         },
         {"version": 2, "ethernets": {"en0": {"dhcp4": True}}},
     )  # fmt: skip

@@ -1,0 +1,135 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A disk of base_image, built for real and booted under emulation: by its own boot loader, and with the kernel beside it and a seed.
+
+It is kept under .cache/disk by what makes it: built once as long as that is the same, and shared by all tests here.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import vm_seed
+from tests.lab import keys
+from tests.support.ansible_runner import run_adhoc
+from tests.support.disk_guest import BOOT, MAC, DiskGuest
+from tests.support.module_process import module_process
+from tests.support.paths import CACHE, ROOT
+
+pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="disks are built for amd64 alone")
+
+MAKERS = ROOT / "plugins" / "module_utils" / "backends" / "mmdebstrap"
+
+
+@pytest.fixture(scope="module")
+def place() -> Path:
+    """Where the disk of just these sources is, with the key that opens it."""
+    texts = b"".join(path.read_bytes() for path in sorted(MAKERS.glob("*.py")))
+    return CACHE / "disk" / hashlib.sha256(texts).hexdigest()[:12]
+
+
+@pytest.fixture(scope="module")
+def image(place: Path) -> dict[str, Any]:
+    """What base_image has returned."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with (place.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        place.mkdir(exist_ok=True)
+        os.utime(place)
+        for other in place.parent.iterdir():
+            # Another checkout may be at work with a younger one.
+            if other.is_dir() and other.stat().st_mtime < time.time() - 86400:
+                shutil.rmtree(other)
+        public = keys.controller_key(place / "id_ed25519").decode().strip()
+        result = module_process(
+            "kraal.virt.base_image", {"name": "kt", "directory": str(place), "format": "qcow2", "ssh_authorized_keys": [public]}, timeout=1500
+        )
+    assert not result.failed, result.msg
+    built: dict[str, Any] = result["base_image"]
+    return built
+
+
+def reach(guest: DiskGuest, place: Path, directory: Path) -> Path:
+    """An inventory with the guest in it, whose host key is told by its agent; it answers a ping."""
+    (directory / "known_hosts").write_text(f"[127.0.0.1]:{guest.port} {guest.read('/etc/ssh/ssh_host_ed25519_key.pub')}")
+    variables = {
+        "ansible_host": "127.0.0.1",
+        "ansible_port": guest.port,
+        "ansible_user": "root",
+        "ansible_ssh_private_key_file": str(place / "id_ed25519"),
+        "ansible_ssh_extra_args": f"-o UserKnownHostsFile={directory / 'known_hosts'} -o StrictHostKeyChecking=yes",
+    }
+    inventory = directory / "inventory.json"
+    inventory.write_text(json.dumps({"all": {"hosts": {"kt": variables}}}))
+    waited = run_adhoc("kt", "ansible.builtin.wait_for_connection", {"timeout": BOOT, "connect_timeout": 60}, inventory=inventory)
+    assert waited.rc == 0, waited.output
+    pinged = run_adhoc("kt", "ansible.builtin.ping", inventory=inventory)
+    assert [result["ping"] for result in pinged.results] == ["pong"], pinged.output
+    return inventory
+
+
+def told(inventory: Path, command: str) -> str:
+    """What a command in the guest prints, over ssh."""
+    done = run_adhoc("kt", "ansible.builtin.shell", command, inventory=inventory)
+    assert done.rc == 0, done.output
+    return str(done.results[0]["stdout"])
+
+
+def test_it_is_whole(image) -> None:
+    """A whole disk on its own, and a kernel."""
+    told = json.loads(subprocess.run(["qemu-img", "info", "--output=json", image["path"]], capture_output=True, text=True, check=True).stdout)
+    assert (told["format"], told["virtual-size"]) == ("qcow2", 2 << 30) and "backing-filename" not in told
+    kernel, initrd = (Path(image[key]) for key in ("kernel", "initrd"))
+    # The magic of a Linux kernel's header for x86: Documentation/arch/x86/boot.rst.
+    assert kernel.read_bytes()[0x202:0x206] == b"HdrS" and initrd.stat().st_size > 1 << 20
+
+
+def test_it_boots_by_its_bios(image, place, tmp_path) -> None:
+    """On a greater disk, without a seed: address by DHCP, keys of its own, and the agent."""
+    with DiskGuest(image, tmp_path) as guest:
+        assert guest.agent("guest-get-osinfo")["id"] == "debian"
+        inventory = reach(guest, place, tmp_path)
+        words = told(inventory, "cat /proc/cmdline; findmnt -no SIZE --bytes /; systemctl is-system-running --wait; cat /etc/machine-id; id -un").splitlines()
+    line, size, state, machine, user = words
+    assert line.startswith("BOOT_IMAGE=/vmlinuz ") and image["command_line"] in line, "GRUB has started it"
+    assert int(size) > 4.7 * 2**30, "grown to the disk"
+    assert (state, len(machine), user) == ("running", 32, "root")
+
+
+def test_it_boots_by_its_kernel_and_reads_a_seed(image, place, tmp_path) -> None:
+    """A seed as kvm_vm makes it: a name, an account with a key, a file, and the one address that ssh is forwarded to."""
+    other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKtktktktktktktktktktktktktktktktktktktktktktktk kt@seed"
+    user = {
+        "users": ["default", {"name": "ann", "ssh_authorized_keys": [other], "groups": "audio"}],
+        "ssh_authorized_keys": [other],
+        "write_files": [{"path": "/etc/kt/file", "content": "a text\n", "permissions": "0640", "owner": "root:ann"}],
+        "chpasswd": {"expire": False},
+    }
+    interface = {"match": {"macaddress": MAC.upper()}, "addresses": ["10.0.2.77/24"], "gateway4": "10.0.2.2", "nameservers": {"search": ["kt.test"]}}
+    network = {"version": 2, "ethernets": {"any": interface}}
+    seed = tmp_path / "seed.iso"
+    seed.write_bytes(vm_seed.build(vm_seed.CLOUD_INIT.parse({"user_data": user, "network_config": network}, "cloud_init"), "kt-seeded"))
+    with DiskGuest(image, tmp_path, by_kernel=True, seed=seed, address="10.0.2.77") as guest:
+        inventory = reach(guest, place, tmp_path)
+        ask = (
+            "cat /proc/cmdline; hostname; id -Gn ann; stat -c '%a %G' /etc/kt/file; grep -c kt@seed /root/.ssh/authorized_keys ~ann/.ssh/authorized_keys; "
+            "ip -o -4 addr show scope global | awk '{print $4}'; cat /var/lib/kraal/instance-id; findmnt -no SIZE --bytes /"
+        )
+        line, name, groups, mode, *counts, address, instance, size = told(inventory, ask).splitlines()
+        assert line == image["command_line"]
+        assert (name, groups, mode, address, instance) == ("kt-seeded", "ann audio", "640 ann", "10.0.2.77/24", "kt-seeded")
+        assert [count.rpartition(":")[2] for count in counts] == ["1", "1"]
+        assert int(size) > 4.7 * 2**30
+        assert "kraal-seed: warning: user-data: chpasswd is not understood and left out" in guest.console
