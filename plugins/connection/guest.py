@@ -22,7 +22,7 @@ notes:
     C(su) and C(id) in the guest.
   - A virtual machine (O(backend=kvm)) is entered through its QEMU guest agent. The machine needs the channel C(org.qemu.guest_agent.0), and the guest
     C(qemu-guest-agent), which runs as root, and C(mkdir), C(wc) and C(rm). The agent must be allowed C(guest-exec), C(guest-exec-status) and
-    C(guest-file-*): RHEL and its kin block them in F(/etc/sysconfig/qemu-ga).
+    C(guest-file-*), which RHEL and its kin block in F(/etc/sysconfig/qemu-ga).
   - The agent gives what a command says only when it has ended. So where becoming another user takes a password, it cannot be given in a virtual
     machine. The output waits until then in a directory of the guest, which only root can enter, and which is removed; so does a long standard input.
   - Over ssh, what the configuration says of ssh connections holds for the one to the host, such as C(timeout), C(host_key_checking) and C(ssh_args).

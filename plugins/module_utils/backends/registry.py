@@ -50,11 +50,12 @@ def _docker() -> Backend:
 def _kvm_guests(parameters: Mapping[str, Any]) -> list[Guest]:
     from .kvm.client import connect
     from .kvm.vm import guest_now
+    from .kvm.vm_addresses import SOURCES
     from .kvm.vm_observe import observe
 
     host = connect(parameters)
     try:
-        seen = observe(host, None)
+        seen = observe(host, None, parameters.get("address_sources") or SOURCES)
     finally:
         host.close()
     return [guest_now(have) for have in seen.domains.values() if have.making is None]
@@ -90,7 +91,7 @@ NAMES = tuple(_LOADERS)
 
 
 def guests_of(name: str, parameters: Mapping[str, Any] | None = None) -> list[Guest]:
-    """All guests of that backend, on this host or where the parameters say. Raises NotInstalled where it has none of it, and BackendError."""
+    """All guests of that backend, on this host or where the parameters say, with the addresses that they say. Raises NotInstalled where it has none of it, and BackendError."""
     return _FINDERS[name](parameters or {})
 
 
