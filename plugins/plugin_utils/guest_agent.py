@@ -53,14 +53,16 @@ make() {
 """
 _PREPARE = _MAKE + 'make "$1"'
 #: The output goes to files, as the agent would keep all of it in memory and cut it at 16 MiB. What is short comes back at once, behind its own measures.
+#: It goes there through pipes: who writes to /dev/stderr would cut a file each time.
 _RUN = (
     _MAKE
     + """
 mine=$2
 if [ -n "$mine" ]; then exec < "$mine/in"; rm "$mine/in"; else mine=$(make "$1") || exit 1; fi
 shift 2
-"$@" > "$mine/out" 2> "$mine/err"
-code=$? out=$(wc -c < "$mine/out") err=$(wc -c < "$mine/err")
+{ { { "$@" 3>&-; echo $? > "$mine/code"; } 2>&3 | cat > "$mine/out"; } 3>&1 | cat > "$mine/err"; }
+code=$(cat "$mine/code") || exit 1
+out=$(wc -c < "$mine/out") err=$(wc -c < "$mine/err")
 echo $code $out $err "$mine"
 [ $((out + err)) -le %d ] || exit 0
 head -c $out "$mine/out"
