@@ -32,11 +32,11 @@ T = TypeVar("T")
 #: No answer of the command is there: what a shell says of a command that it could not run, and for the state what nobody else says.
 NOT_RUN, NO_STATE = 126, 3
 
-#: Libvirt (9.0, and 12 by its source) writes a message for the agent in one go, and garbles one that does not fit into the socket's buffer, which
-#: is 208 KiB unless the host says otherwise. The agent waits for the rest of it then, and is lost for everybody until it is restarted.
-LONGEST_MESSAGE = 160 * 1024
-#: So many bytes are sent in one message; in base64 they are 128 KiB.
+#: So many bytes are sent in one message; in base64 they are 128 KiB. Libvirt (seen in 9.0) writes a message for the agent in one go, and garbles one that
+#: does not fit into the socket's buffer, which is 208 KiB unless the host says otherwise: the agent waits for the rest then, and is lost for everybody.
 SENT_PIECE = 96 * 1024
+#: So long a standard input goes with its command in one message. The command itself comes in an argument, which has 128 KiB at most.
+SENT_WITH_COMMAND = 16 * 1024
 #: What comes back passes through libvirt's protocol, where a string has 4 MiB at most, and an agent that says more than 10 MiB is cut off by libvirt.
 READ_PIECE = 1024 * 1024
 
@@ -104,14 +104,6 @@ def pieces(data: bytes, size: int) -> list[bytes]:
     return [data[start : start + size] for start in range(0, len(data), size)]
 
 
-def message(call: str, arguments: Mapping[str, Any]) -> str:
-    """What is sent to the agent. Raises Failed for what libvirt would garble."""
-    text = json.dumps({"execute": call, "arguments": arguments}, ensure_ascii=False)
-    if len(text.encode()) > LONGEST_MESSAGE:
-        raise Failed("the command line is too long for the guest agent. Put what it says into a script, or give it as standard input.")
-    return text
-
-
 def measured(text: bytes) -> tuple[int, int, int, str, bytes]:
     """The first line of what _RUN says, which is the command's code, the length of its output, that of its errors, and their place; and the rest."""
     line, _, rest = text.partition(b"\n")
@@ -127,7 +119,8 @@ class Agent:
 
     def ask(self, call: str, **arguments: Any) -> Any:
         """What the agent returns for one call. Raises Failed."""
-        text = message(call, {key.replace("_", "-"): value for key, value in arguments.items()})
+        named = {key.replace("_", "-"): value for key, value in arguments.items()}
+        text = json.dumps({"execute": call, "arguments": named}, ensure_ascii=False)
         started = time.monotonic()
         while True:
             asked = time.monotonic()
@@ -207,8 +200,7 @@ class Agent:
         name, place = "kraal-%s" % secrets.token_hex(16), ""
         gone = False
         try:
-            # The agent's own limits leave little room for the standard input, so a longer one waits in a file.
-            if len(data) > SENT_PIECE // 2:
+            if len(data) > SENT_WITH_COMMAND:
                 place, (data, waiting) = self.shell(_PREPARE, name, environment=environment).decode().strip(), (b"", data)
                 self.write(place + "/in", waiting)
             code, out, err, place, said = measured(self.shell(_RUN, name, place, *command, environment=environment, data=data))

@@ -91,7 +91,7 @@ NAMES = tuple(_LOADERS)
 
 
 def guests_of(name: str, parameters: Mapping[str, Any] | None = None) -> list[Guest]:
-    """All guests of that backend, on this host or where the parameters say, with the addresses that they say. Raises NotInstalled where it has none of it, and BackendError."""
+    """All guests of that backend, on this host or where the parameters say. Raises NotInstalled where it has none of it, and BackendError."""
     return _FINDERS[name](parameters or {})
 
 

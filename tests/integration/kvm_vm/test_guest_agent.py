@@ -34,8 +34,6 @@ from .driver import Driver
 
 AGENT = "org.qemu.guest_agent.0"
 NAME = "kt-agent"
-#: More than one piece of a file, see CHUNK in the plugin.
-LARGE = 17 * 1024 * 1024
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +62,12 @@ def until_agent(guest: Driver, seconds: float = 120) -> None:
 
 @pytest.fixture
 def spoiled(guest: Driver) -> Iterator[Driver]:
-    """The guest, booted anew after the test."""
+    """The guest, of which nothing is left to the next test."""
+    if guest.state() != "running":
+        guest.host.virsh("start", guest.name)
+        until_agent(guest)
     yield guest
     guest.host.virsh("destroy", guest.name, check=False)
-    guest.host.virsh("start", guest.name)
-    until_agent(guest)
 
 
 @pytest.fixture
@@ -118,10 +117,9 @@ def test_a_play(guest: Driver, tmp_path: Path) -> None:
     assert left(guest) == []
 
 
-@pytest.mark.parametrize("code", [1, 3, 125, 126, 127, 255])
+@pytest.mark.parametrize("code", [1, 126, 255])
 def test_a_commands_own_code_and_words(connect: Callable[..., Any], code: int) -> None:
     assert connect().exec_command(f"echo out; echo 'Domain not found' >&2; exit {code}") == (code, b"out\n", b"Domain not found\n")
-    assert connect().exec_command(f"exit {code}") == (code, b"", b"")
 
 
 def test_quoting_bytes_environment_and_place(connect: Callable[..., Any]) -> None:
@@ -141,15 +139,12 @@ def test_a_command_that_a_signal_ends(connect: Callable[..., Any], guest: Driver
     assert left(guest) == []
 
 
-@pytest.mark.parametrize("size", [1, 100_000, 5_000_000])
-def test_standard_input_and_output_of_any_size(connect: Callable[..., Any], guest: Driver, size: int) -> None:
-    """Beyond what libvirt and the agent would carry in one piece; to root and to a user."""
+@pytest.mark.parametrize(("size", "user"), [(1, None), (100_000, "app"), (2_500_000, None)])
+def test_standard_input_and_output_of_any_size(connect: Callable[..., Any], guest: Driver, size: int, user: str | None) -> None:
+    """Also beyond what libvirt and the agent would carry in one message."""
     data = os.urandom(size)
-    code, out, err = connect().exec_command("tee /proc/self/fd/2", in_data=data)
+    code, out, err = connect(remote_user=user).exec_command("cat > /tmp/both && cat /tmp/both && cat /tmp/both >&2; code=$?; rm -f /tmp/both; exit $code", in_data=data)
     assert (code, out == data, err == data) == (0, True, True)
-    if size > 1:
-        code, out, err = connect(remote_user="app").exec_command("cat", in_data=data[:200_000])
-        assert (code, out == data[:200_000], err) == (0, True, b"")
     assert left(guest) == []
 
 
@@ -157,11 +152,13 @@ def test_no_standard_input_is_an_empty_one(connect: Callable[..., Any]) -> None:
     assert connect().exec_command("cat; echo end")[1] == b"end\n"
 
 
-@pytest.mark.parametrize("size", [0, 7, 5_000_000, LARGE])
-def test_files_there_and_back(connect: Callable[..., Any], guest: Driver, tmp_path: Path, size: int) -> None:
+@pytest.mark.parametrize("size", [0, 7, 2_500_000])
+def test_files_there_and_back(connect: Callable[..., Any], guest: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """In more than one of the pieces that the plugin moves."""
     path = "/root/kt 'quoted' & \"doubly\"; *?ü"
     (tmp_path / "sent").write_bytes(os.urandom(size))
     connection = connect()
+    monkeypatch.setattr(sys.modules[type(connection).__module__], "CHUNK", 1024 * 1024)
     connection.put_file(str(tmp_path / "sent"), path)
     connection.fetch_file(path, str(tmp_path / "back"))
     assert (tmp_path / "back").read_bytes() == (tmp_path / "sent").read_bytes()
@@ -182,21 +179,21 @@ def test_what_passes_through_is_for_root_alone(connect: Callable[..., Any], gues
     assert out.startswith(b"drwx------") and b"ermission denied" in out and code != 0, out
 
 
-def test_a_command_that_is_too_long_is_refused(connect: Callable[..., Any]) -> None:
-    """Libvirt would garble it, and nobody could speak to the agent any more."""
-    code, _out, err = connect().exec_command(": '%s'" % ("\1" * 60_000))
-    assert (code, b"too long for the guest agent" in err) == (126, True), err
-    assert connect().exec_command("echo well")[1] == b"well\n"
+def test_a_long_command_with_the_longest_input_that_goes_with_it(connect: Callable[..., Any]) -> None:
+    """The longest message of all: libvirt would garble a longer one, and nobody could speak to the agent any more."""
+    words = "x" * 100_000
+    assert connect().exec_command(f"echo {words}; wc -c", in_data=b"y" * 16384)[1].split() == [words.encode(), b"16384"]
 
 
 def test_a_password_cannot_be_given(connect: Callable[..., Any]) -> None:
     become = become_loader.get("ansible.builtin.su")
     become.set_options(direct={"become_user": "root", "become_pass": "kt-secret-word"})
+    become.prompt = True
     connection = connect(remote_user="app")
     connection.set_become_plugin(become)
-    shell = type("Shell", (), {"ECHO": "echo", "COMMAND_SEP": ";", "SHELL_FAMILY": "sh", "executable": "/bin/sh"})()
     with pytest.raises(AnsibleConnectionFailure, match="a password is asked for, which cannot be given.*Enter as root"):
-        connection.exec_command(become.build_become_command("id", shell))
+        connection.exec_command("printf 'Password: '; exit 1")
+    assert connection.exec_command("cat; echo end")[1] == b"end\n"
 
 
 # What is said when there is no way.
@@ -215,13 +212,15 @@ NO_WAY: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("name", "options", "why"), NO_WAY, ids=lambda value: str(value)[:20])
-def test_no_way_to_the_guest(connect: Callable[..., Any], name: str, options: dict[str, Any], why: str, tmp_path: Path) -> None:
-    connection = connect(name, **options)
+def test_no_way_to_the_guest(connect: Callable[..., Any], name: str, options: dict[str, Any], why: str) -> None:
     with pytest.raises(AnsibleConnectionFailure, match=why):
-        connection.exec_command("true")
+        connect(name, **options).exec_command("true")
+
+
+def test_a_file_for_a_guest_that_is_off(connect: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "sent").write_bytes(b"x" * 200_000)
-    with pytest.raises(AnsibleConnectionFailure, match=why):
-        connection.put_file(str(tmp_path / "sent"), "/root/kt-never")
+    with pytest.raises(AnsibleConnectionFailure, match="it is shut off"):
+        connect("kt-off").put_file(str(tmp_path / "sent"), "/root/kt-never")
 
 
 def test_a_paused_guest(guest: Driver, connect: Callable[..., Any]) -> None:
@@ -245,6 +244,49 @@ def test_a_libvirt_that_does_not_answer(connect: Callable[..., Any], short_tmp: 
 def test_unreachable_in_a_play(guest: Driver) -> None:
     results: list[Result] = run_tasks([raw("true")], inventory=inventory(guest, "kt-off", "kt-dead"), hosts="all").results
     assert [result.unreachable for result in results] == [True, True]
+
+
+# The inventory.
+
+
+def found(guest: Driver, tmp_path: Path, **options: Any) -> dict[str, dict[str, Any]]:
+    (tmp_path / "guests.yml").write_text(yaml.safe_dump({"plugin": "kraal.virt.guests", "hosts": [{"name": "localhost"}], "backends": ["kvm"], **options}))
+    run = run_inventory(tmp_path / "guests.yml", "--list", env={"LIBVIRT_DEFAULT_URI": guest.host.uri})
+    assert run.rc == 0, run.output
+    # Core 2.19 and later print a string that is never evaluated in a wrapping of its own.
+    variables: dict[str, dict[str, Any]] = json.loads(run.stdout, object_hook=lambda value: value.get("__ansible_unsafe", value))["_meta"]["hostvars"]
+    return variables
+
+
+def addresses(variables: dict[str, Any]) -> list[str]:
+    return [each["address"] for each in variables["kraal_guest"]["addresses"]]
+
+
+def test_by_the_agent_without_an_address_and_by_ssh_with_one(guest: Driver, tmp_path: Path) -> None:
+    """In between it gets a network. The sources of addresses are asked in the order that is wished for."""
+    without = found(guest, tmp_path)[NAME]
+    assert (without["ansible_connection"], without["ansible_guest_backend"], addresses(without)) == ("kraal.virt.guest", "kvm", [])
+    env = {"LIBVIRT_DEFAULT_URI": guest.host.uri}
+    run = execute(["ansible", "-i", str(tmp_path / "guests.yml"), NAME, "-m", "ansible.builtin.raw", "-a", "uname -r"], env=env)
+    assert run.rc == 0 and re.search(r"^6\.\S+-cloud-amd64$", run.stdout, re.MULTILINE), run.output
+
+    guest.host.virsh("attach-interface", NAME, "network", "kt-net1", "--model", "virtio", "--live")
+    deadline = time.monotonic() + 60
+    while not (leased := addresses(found(guest, tmp_path)[NAME])) and time.monotonic() < deadline:
+        time.sleep(1)
+    assert len(leased) == 1 and leased[0].startswith("10.79.1.")
+    own = "10.79.1.200"
+    ask(guest.host, NAME, "/bin/busybox", "ifconfig", "eth0:1", own, "netmask", "255.255.255.0")
+    for sources, wanted in ((["lease", "agent"], leased), (["agent", "lease"], sorted([*leased, own])), (["arp"], None)):
+        variables = found(guest, tmp_path, address_sources=sources)[NAME]
+        listed = module_process("kraal.virt.guests_info", {"backends": ["kvm"], "names": [NAME], "address_sources": sources}, env=env)["guests"][0]
+        assert listed["addresses"] == variables["kraal_guest"]["addresses"]
+        if wanted is not None:
+            assert addresses(variables) == wanted
+            assert (variables["ansible_connection"], variables["ansible_host"]) == ("ansible.builtin.ssh", wanted[0])
+
+
+# What spoils the guest, and so comes last.
 
 
 def test_an_agent_that_hangs(spoiled: Driver, connect: Callable[..., Any]) -> None:
@@ -275,42 +317,3 @@ def test_a_guest_that_goes_down_under_a_command(spoiled: Driver) -> None:
     results = run_tasks([raw("poweroff -f; sleep 60", ignore_unreachable=True), raw("true")], inventory=inventory(spoiled), hosts="all").results
     assert results[0].failed or results[0].unreachable
     assert results[1].unreachable and "it is shut off. Start it" in results[1].msg, results[1].json
-
-
-# The inventory.
-
-
-def found(guest: Driver, tmp_path: Path, **options: Any) -> dict[str, dict[str, Any]]:
-    (tmp_path / "guests.yml").write_text(yaml.safe_dump({"plugin": "kraal.virt.guests", "hosts": [{"name": "localhost"}], "backends": ["kvm"], **options}))
-    run = run_inventory(tmp_path / "guests.yml", "--list", env={"LIBVIRT_DEFAULT_URI": guest.host.uri})
-    assert run.rc == 0, run.output
-    variables: dict[str, dict[str, Any]] = json.loads(run.stdout)["_meta"]["hostvars"]
-    return variables
-
-
-def addresses(variables: dict[str, Any]) -> list[str]:
-    return [each["address"] for each in variables["kraal_guest"]["addresses"]]
-
-
-def test_by_the_agent_without_an_address_and_by_ssh_with_one(guest: Driver, tmp_path: Path) -> None:
-    """In between it gets a network. The sources of addresses are asked in the order that is wished for."""
-    without = found(guest, tmp_path)[NAME]
-    assert (without["ansible_connection"], without["ansible_guest_backend"], addresses(without)) == ("kraal.virt.guest", "kvm", [])
-    env = {"LIBVIRT_DEFAULT_URI": guest.host.uri}
-    run = execute(["ansible", "-i", str(tmp_path / "guests.yml"), NAME, "-m", "ansible.builtin.raw", "-a", "uname -r"], env=env)
-    assert run.rc == 0 and re.search(r"^6\.\S+-cloud-amd64$", run.stdout, re.MULTILINE), run.output
-
-    guest.host.virsh("attach-interface", NAME, "network", "kt-net1", "--model", "virtio", "--live")
-    deadline = time.monotonic() + 60
-    while not (leased := addresses(found(guest, tmp_path)[NAME])) and time.monotonic() < deadline:
-        time.sleep(1)
-    assert len(leased) == 1 and leased[0].startswith("10.79.1.")
-    own = "10.79.1.200"
-    ask(guest.host, NAME, "/bin/busybox", "ifconfig", "eth0:1", own, "netmask", "255.255.255.0")
-    for sources, wanted in ((["lease", "agent"], leased), (["agent", "lease"], sorted([*leased, own])), (["arp"], None)):
-        variables = found(guest, tmp_path, address_sources=sources)[NAME]
-        listed = module_process("kraal.virt.guests_info", {"backends": ["kvm"], "names": [NAME], "address_sources": sources}, env=env)["guests"][0]
-        assert listed["addresses"] == variables["kraal_guest"]["addresses"]
-        if wanted is not None:
-            assert addresses(variables) == wanted
-            assert (variables["ansible_connection"], variables["ansible_host"]) == ("ansible.builtin.ssh", wanted[0])
