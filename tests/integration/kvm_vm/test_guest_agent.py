@@ -143,7 +143,7 @@ def test_a_command_that_a_signal_ends(connect: Callable[..., Any], guest: Driver
 def test_standard_input_and_output_of_any_size(connect: Callable[..., Any], guest: Driver, size: int, user: str | None) -> None:
     """Also beyond what libvirt and the agent would carry in one message."""
     data = os.urandom(size)
-    code, out, err = connect(remote_user=user).exec_command("cat > /tmp/both && cat /tmp/both && cat /tmp/both >&2; code=$?; rm -f /tmp/both; exit $code", in_data=data)
+    code, out, err = connect(remote_user=user).exec_command("cat > /tmp/$$ && cat /tmp/$$ && cat /tmp/$$ >&2 && rm /tmp/$$", in_data=data)
     assert (code, out == data, err == data) == (0, True, True)
     assert left(guest) == []
 
