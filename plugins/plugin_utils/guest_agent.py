@@ -60,7 +60,7 @@ _RUN = (
 mine=$2
 if [ -n "$mine" ]; then exec < "$mine/in"; rm "$mine/in"; else mine=$(make "$1") || exit 1; fi
 shift 2
-{ { "$@" 2>&3 3>&-; echo $? > "$mine/code"; } | cat > "$mine/out"; } 3>&1 | cat > "$mine/err"
+{ { (exec "$@" 2>&3 3>&-); echo $? > "$mine/code"; } | cat > "$mine/out"; } 3>&1 | cat > "$mine/err"
 code=$(cat "$mine/code") || exit 1
 out=$(wc -c < "$mine/out") err=$(wc -c < "$mine/err")
 echo $code $out $err "$mine"
