@@ -13,3 +13,8 @@ from tests.support.paths import COLLECTIONS, ROOT
 # Before anything imports ansible: its collection loader reads the configuration once, at import.
 os.environ["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
 sys.path.insert(0, str(COLLECTIONS))
+
+from ansible.plugins.loader import init_plugin_loader
+
+# Before any test imports the collection: controller plugins are found by Ansible's own loader, which does not look for what Python's has found.
+init_plugin_loader()

@@ -15,10 +15,16 @@ description:
   - The guest's host is this machine, or another that is reached over P(ansible.builtin.ssh#connection), whose connections persist as usual.
   - The inventory plugin P(kraal.virt.guests#inventory) sets all that is needed.
 notes:
-  - The host needs the docker command for Docker, and C(lxc-attach) for LXC, as root or with O(host_become). The guest needs C(/bin/sh);
-    C(cat), C(head) and C(tail) in the guest move files.
-  - In an LXC guest, commands run with nothing of the host's environment, in the user's home. Another O(remote_user) than root needs
+  - The host needs the docker command for Docker, C(lxc-attach) for LXC as root or with O(host_become), and for KVM libvirt with its binding for
+    Python (C(python3-libvirt)), as root, with O(host_become), or as a user who may use libvirt. The guest needs C(/bin/sh); C(cat), C(head) and
+    C(tail) in the guest move files.
+  - In guests of LXC and KVM, commands run with nothing of the host's environment, in the user's home. Another O(remote_user) than root needs
     C(su) and C(id) in the guest.
+  - A virtual machine (O(backend=kvm)) is entered through its QEMU guest agent. The machine needs the channel C(org.qemu.guest_agent.0), and the guest
+    C(qemu-guest-agent), which runs as root, and C(mkdir), C(wc) and C(rm). The agent must be allowed C(guest-exec), C(guest-exec-status) and
+    C(guest-file-*), which RHEL and its kin block in F(/etc/sysconfig/qemu-ga).
+  - The agent gives what a command says only when it has ended. So where becoming another user takes a password, it cannot be given in a virtual
+    machine. The output waits until then in a directory of the guest, which only root can enter, and which is removed; so does a long standard input.
   - Over ssh, what the configuration says of ssh connections holds for the one to the host, such as C(timeout), C(host_key_checking) and C(ssh_args).
     Not so the user and the port, since a user that is set for the guests is none of the host's.
   - Becoming another user happens in the guest, with the become plugin that the task names. O(host_become) is for the host.
@@ -34,7 +40,7 @@ options:
   backend:
     description: The guest's backend.
     type: str
-    choices: [docker, lxc]
+    choices: [docker, kvm, lxc]
     default: docker
     vars:
       - name: ansible_guest_backend
@@ -116,6 +122,27 @@ options:
     type: path
     vars:
       - name: ansible_guest_tls_key
+  libvirt_uri:
+    description:
+      - The libvirt that has the virtual machine, as seen from the host.
+      - Unless set, that of E(LIBVIRT_DEFAULT_URI) on the host, or V(qemu:///system).
+    type: str
+    vars:
+      - name: ansible_guest_libvirt_uri
+  host_python:
+    description: The Python on the host that has the binding of libvirt, 3.9 or later.
+    type: str
+    default: /usr/bin/python3
+    vars:
+      - name: ansible_guest_host_python
+  agent_timeout:
+    description:
+      - How many seconds libvirt and the guest agent may take for an answer. A command may take as long as it will.
+      - Libvirt itself gives up an agent that does not listen after 5 seconds; it is asked again until the time is over.
+    type: int
+    default: 30
+    vars:
+      - name: ansible_guest_agent_timeout
   lxc_path:
     description: The directory of LXC's containers on the host, if it is not that of the host's configuration.
     type: str
@@ -124,7 +151,7 @@ options:
 """
 
 EXAMPLES = r"""
-# An inventory without the inventory plugin: a container on this machine, one on another host, and one of LXC
+# An inventory without the inventory plugin: a container on this machine, one on another host, one of LXC, and a virtual machine
 all:
   vars:
     ansible_connection: kraal.virt.guest
@@ -137,6 +164,8 @@ all:
       ansible_guest_host_become: true
     mail-1:
       ansible_guest_backend: lxc
+    vm-1:
+      ansible_guest_backend: kvm
 """
 
 import shlex
@@ -266,10 +295,19 @@ class Connection(ConnectionBase):
         return "%s guest %s on %s" % (self.get_option("backend"), self.get_option("guest"), self._way.where)
 
     def _in_guest(self, argv: list[str], in_data: bytes | None, sudoable: bool) -> tuple[int, bytes, bytes]:
+        way = self._way
+        prompted = sudoable and self.become is not None and self.become.expect_prompt()
+        sudoable = sudoable and way.converses
         self._host.set_become_plugin(self.become if sudoable else None)
-        prompted = sudoable and self.become is not None and self.become.expect_prompt() and self.get_option("host_connection") == "local"
-        relay = [sys.executable, "-I", "-c", RELAY] if prompted and self._way.minds_terminals else []
-        return self._on_host(self._way.enter(argv), in_data, sudoable, relay)
+        relayed = prompted and way.minds_terminals and self.get_option("host_connection") == "local"
+        relay = [sys.executable, "-I", "-c", RELAY] if relayed else []
+        code, out, err = self._on_host(way.enter(argv, bool(in_data)), in_data, sudoable, relay)
+        if code != 0 and prompted and not way.converses and any(self.become.check_password_prompt(said) for said in (out, err)):
+            raise AnsibleConnectionFailure(
+                "%s: a password is asked for, which cannot be given: what a command says comes only when it has ended. Enter as root,"
+                " or let %s become another user without a password." % (self._who(), self.get_option("remote_user") or "the user")
+            )
+        return code, out, err
 
     def _on_host(self, argv: list[str], in_data: bytes | None, sudoable: bool, relay: list[str] | None = None) -> tuple[int, bytes, bytes]:
         become = ["sudo", "-n", "--"] if self.get_option("host_become") else []
@@ -292,15 +330,9 @@ class Connection(ConnectionBase):
         self._host.set_become_plugin(None)
         way = self._way
         code, out, err = self._on_host(way.state(), None, False)
-        status = out.decode(errors="replace").strip()
-        if code == 0 and status == way.running:
-            if failed in NOT_RUN:
-                code, out, err = self._on_host(way.enter(["/bin/sh", "-c", ":"]), None, False)
-                if code != 0:
-                    said = (err.strip() or out.strip()).decode(errors="replace")
-                    raise AnsibleConnectionFailure("%s: no shell can be run in it: %s" % (self._who(), said))
-            return
-        if code == 0:
-            raise AnsibleConnectionFailure("%s: it is %s. Start it, or read the inventory again." % (self._who(), status.lower()))
-        said = (err.strip() or out.strip()).decode(errors="replace") or "%s gave code %d" % (way.state()[0], code)
-        raise AnsibleConnectionFailure("%s: %s. %s" % (self._who(), said, way.remedy))
+        why = way.why_not(code, *(words.decode(errors="replace").strip() for words in (out, err)))
+        if not why and failed in NOT_RUN:
+            code, out, err = self._on_host(way.enter(["/bin/sh", "-c", ":"], False), None, False)
+            why = "" if code == 0 else "no shell can be run in it: %s" % (err.strip() or out.strip()).decode(errors="replace")
+        if why:
+            raise AnsibleConnectionFailure("%s: %s" % (self._who(), why))

@@ -13,6 +13,7 @@ author:
 description:
   - Asks any number of hosts, all side by side, what guests they have, and gives each guest as a host of the inventory,
     reached by the connection plugin P(kraal.virt.guest#connection), or, as a virtual machine that has an address, by ssh.
+    A virtual machine without one is reached through its guest agent.
   - The discovery is sent to each host and run there by its own Python, in one round trip. Nothing is installed or written there.
   - A host that does not answer is a warning, not a failure, unless O(strict_hosts) says so.
   - Every guest is in the group C(kraal_guests), and in the groups that O(group_by) chooses.
@@ -113,6 +114,14 @@ options:
     elements: str
     choices: [docker, kvm, lxc]
     default: [docker, kvm, lxc]
+  address_sources:
+    description:
+      - Where the addresses of virtual machines of libvirt are looked for, in this order. The first source that knows any is taken.
+      - V(lease) is the DHCP of libvirt's networks, V(agent) the guest agent, which is asked only when it is connected, V(arp) the host's table of neighbours.
+    type: list
+    elements: str
+    choices: [lease, agent, arp]
+    default: [lease, agent, arp]
   states:
     description: Take guests in these states only.
     type: list
@@ -274,7 +283,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise AnsibleParserError("hosts and endpoints: %s stands there twice. Give each a name of its own." % ", ".join(twice))
         # Who stands in the file too, is reached as it says there.
         named += [host for host in hosts if host["name"] not in {each["name"] for each in (*named, *endpoints)}]
-        program = payload(self.get_option("backends")) if named else ""
+        program = payload(self.get_option("backends"), {"address_sources": self.get_option("address_sources")}) if named else ""
         asks: list[tuple[dict[str, Any], Callable[[], dict[str, Any]]]] = [(host, self._asker(host, program)) for host in named]
         asks += [(endpoint, self._endpoint_asker(endpoint)) for endpoint in endpoints]
         guests, complete = [], True
@@ -382,7 +391,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     @staticmethod
     def _reached(guest: Mapping[str, Any]) -> dict[str, str]:
-        """A virtual machine by its own sshd, when it has an address; what shares the host's kernel through the host."""
+        """A virtual machine by its own sshd, when it has an address; without one, and what shares the host's kernel, through the host."""
         if guest["backend"] in MACHINES and guest["addresses"]:
             return {"ansible_connection": "ansible.builtin.ssh", "ansible_host": guest["addresses"][0]["address"]}
         return {"ansible_connection": "kraal.virt.guest", "ansible_host": guest["name"]}

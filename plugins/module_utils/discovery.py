@@ -13,7 +13,7 @@ import base64
 import json
 import sys
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +46,16 @@ main({request!r})
 '''
 
 
-def discover(backends: Collection[str] = NAMES) -> dict[str, Any]:
-    """``guests``: plain data, sorted by backend and name; ``warnings``: why a backend that is here did not answer."""
+def discover(backends: Collection[str] = NAMES, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """``guests``: plain data, sorted by backend and name; ``warnings``: why a backend that is here did not answer.
+
+    ``parameters``: ``address_sources``, the order in which the addresses of virtual machines are looked for.
+    """
     guests: list[dict[str, Any]] = []
     warnings = []
     for name in backends:
         try:
-            guests += [guest.as_dict() for guest in guests_of(name)]
+            guests += [guest.as_dict() for guest in guests_of(name, parameters)]
         except NotInstalled:
             continue
         except KraalError as error:
@@ -60,7 +63,7 @@ def discover(backends: Collection[str] = NAMES) -> dict[str, Any]:
     return {"guests": guests, "warnings": warnings}
 
 
-def payload(backends: Collection[str]) -> str:
+def payload(backends: Collection[str], parameters: Mapping[str, Any] | None = None) -> str:
     """A Python program for a host's own interpreter (3.9 or later) that prints what discover() finds there."""
     root = Path(__file__).parent
     files = [root / "discovery.py", *root.glob("engine/*.py"), *(root / "host" / name for name in _HOST), root / "backends" / "registry.py"]
@@ -71,7 +74,7 @@ def payload(backends: Collection[str]) -> str:
         if path.name != "__init__.py"
     }
     packed = base64.b64encode(zlib.compress(json.dumps(sources).encode())).decode()
-    return _BOOTSTRAP.format(sources=packed, package=_PACKAGE, request=json.dumps(list(backends)))
+    return _BOOTSTRAP.format(sources=packed, package=_PACKAGE, request=json.dumps([list(backends), parameters]))
 
 
 def found_in(output: str) -> dict[str, Any]:
@@ -86,4 +89,4 @@ def found_in(output: str) -> dict[str, Any]:
 
 def main(request: str) -> None:
     """Print what is found, on one line."""
-    sys.stdout.write(MARK + json.dumps(discover(json.loads(request))) + "\n")
+    sys.stdout.write(MARK + json.dumps(discover(*json.loads(request))) + "\n")

@@ -31,6 +31,14 @@ options:
     type: list
     elements: str
     choices: [running, stopped, paused]
+  address_sources:
+    description:
+      - Where the addresses of virtual machines of libvirt are looked for, in this order. The first source that knows any is taken.
+      - V(lease) is the DHCP of libvirt's networks, V(agent) the guest agent, which is asked only when it is connected, V(arp) the host's table of neighbours.
+    type: list
+    elements: str
+    choices: [lease, agent, arp]
+    default: [lease, agent, arp]
 extends_documentation_fragment:
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_kraal
@@ -99,11 +107,12 @@ def main() -> None:
             "backends": {"type": "list", "elements": "str", "choices": list(NAMES)},
             "names": {"type": "list", "elements": "str"},
             "states": {"type": "list", "elements": "str", "choices": ["running", "stopped", "paused"]},
+            "address_sources": {"type": "list", "elements": "str", "choices": ["lease", "agent", "arp"], "default": ["lease", "agent", "arp"]},
         },
         supports_check_mode=True,
     )
     wanted = module.params
-    found = discover(NAMES if wanted["backends"] is None else wanted["backends"])
+    found = discover(NAMES if wanted["backends"] is None else wanted["backends"], {"address_sources": wanted["address_sources"]})
     if wanted["backends"] and found["warnings"]:
         module.fail_json(msg="; ".join(found["warnings"]))
     for warning in found["warnings"]:

@@ -136,4 +136,6 @@ def way_to(host: Mapping[str, Any]) -> dict[str, Any]:
     else:
         way = {"ansible_guest_host_connection": "ssh", "ansible_guest_host_address": host.get("address") or host["name"]}
         way.update({"ansible_guest_host_" + key: host[key] for key in ("user", "port", "private_key_file", "ssh_args") if host.get(key)})
+    if host.get("python"):
+        way["ansible_guest_host_python"] = host["python"]
     return {**way, "ansible_guest_host_become": True} if host.get("become") else way

@@ -58,6 +58,8 @@ done
 DHCP = """#!/bin/sh
 [ "$1" = bound ] && ifconfig $interface $ip netmask $subnet
 """
+PASSWD = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:app:/home/app:/bin/sh\n"
+GROUP = "root:x:0:\napp:x:1000:\n"
 OFF = """#!/bin/sh
 poweroff -f
 """
@@ -89,7 +91,7 @@ class TinyGuest:
         KVM.mkdir(parents=True, exist_ok=True)
         with _locked(KVM / "lock"):
             packages = [_package(KERNEL), _package(AGENT)]
-            made_of = json.dumps([packages, INIT, DHCP, OFF, MODULES])
+            made_of = json.dumps([packages, INIT, DHCP, PASSWD, GROUP, OFF, MODULES, 0o1777])
             place = KVM / hashlib.sha256(made_of.encode()).hexdigest()[:12]
             if not place.exists():
                 with tempfile.TemporaryDirectory(prefix="kt-guest-") as directory:
@@ -114,10 +116,12 @@ def _build(scratch: Path, packages: list[str], place: Path) -> None:
     for archive in scratch.glob("*.deb"):
         subprocess.run(["dpkg-deb", "-x", str(archive), str(root)], check=True)
     file, executable, directory = stat.S_IFREG | 0o644, stat.S_IFREG | 0o755, stat.S_IFDIR | 0o755
-    places = "bin dev etc etc/acpi etc/acpi/PWRF lib lib64 modules proc sbin sys tmp usr var"
+    places = "bin dev etc etc/acpi etc/acpi/PWRF home home/app lib lib64 modules proc root sbin sys tmp usr var"
     entries: dict[str, tuple[int, bytes]] = dict.fromkeys(places.split(), (directory, b""))
+    entries["tmp"] = (stat.S_IFDIR | 0o1777, b"")
     entries["init"] = (executable, INIT.encode())
     entries["dhcp"] = (executable, DHCP.encode())
+    entries["etc/passwd"], entries["etc/group"] = (file, PASSWD.encode()), (file, GROUP.encode())
     entries["sbin/shutdown"] = entries["sbin/poweroff"] = (executable, OFF.encode())
     entries["etc/acpi/PWRF/00000080"] = (executable, OFF.encode())
     entries["bin/busybox"] = entries["bin/sh"] = (executable, Path(BUSYBOX).read_bytes())

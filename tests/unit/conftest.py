@@ -5,11 +5,7 @@
 
 from __future__ import annotations
 
-from ansible.plugins.loader import init_plugin_loader
 from hypothesis import settings
-
-# Before any test imports the collection: controller plugins are found by Ansible's own loader, which does not look for what Python's has found.
-init_plugin_loader()
 
 settings.register_profile("kraal", deadline=None, max_examples=50)
 settings.load_profile("kraal")

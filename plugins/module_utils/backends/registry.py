@@ -50,11 +50,12 @@ def _docker() -> Backend:
 def _kvm_guests(parameters: Mapping[str, Any]) -> list[Guest]:
     from .kvm.client import connect
     from .kvm.vm import guest_now
+    from .kvm.vm_addresses import SOURCES
     from .kvm.vm_observe import observe
 
     host = connect(parameters)
     try:
-        seen = observe(host, None)
+        seen = observe(host, None, parameters.get("address_sources") or SOURCES)
     finally:
         host.close()
     return [guest_now(have) for have in seen.domains.values() if have.making is None]

@@ -73,6 +73,7 @@ def test_a_virtual_machine_is_reached_by_its_own_sshd(tmp_path: Path) -> None:
     address = {"address": "192.0.2.7", "family": "ipv4", "network": "default", "mac": "52:54:00:00:00:01"}
     filled = Filled(tmp_path, guest("vm", backend="kvm", addresses=[address]), guest("mute", backend="kvm"), guest("box", addresses=[address]))
     assert [filled.variables("vm")[key] for key in ("ansible_connection", "ansible_host")] == ["ansible.builtin.ssh", "192.0.2.7"]
+    assert filled.variables("mute")["ansible_guest_backend"] == "kvm"
     for name in ("mute", "box"):
         assert [filled.variables(name)[key] for key in ("ansible_connection", "ansible_host")] == ["kraal.virt.guest", name]
 

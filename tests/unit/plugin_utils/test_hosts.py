@@ -93,6 +93,7 @@ def test_way_to_a_guest() -> None:
         "ansible_guest_host_address": "h",
         "ansible_guest_host_port": 22,
     }
+    assert hosts.way_to(entry(name="localhost", python="/usr/bin/python3.11"))["ansible_guest_host_python"] == "/usr/bin/python3.11"
     engine = {"name": "e", "docker_host": "tcp://192.0.2.1:2376", "tls_ca": "/ca"}
     assert hosts.way_to(engine) == {
         "ansible_guest_host_connection": "local",

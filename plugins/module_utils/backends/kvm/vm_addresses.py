@@ -40,8 +40,10 @@ def networks_by_mac(live: Element) -> dict[str, str]:
     return found
 
 
-def find(host: Host, domains: MutableMapping[str, Domain], handles: Mapping[str, Any], orders: Mapping[str, Sequence[str]] | None) -> None:
-    """Fill in the addresses of all domains that run, each from the first of its sources that knows any."""
+def find(
+    host: Host, domains: MutableMapping[str, Domain], handles: Mapping[str, Any], orders: Mapping[str, Sequence[str]], otherwise: Sequence[str] = SOURCES
+) -> None:
+    """Fill in the addresses of all domains that run, each from the first of its sources that knows any; those without an order have the other."""
     running = {name: have for name, have in domains.items() if have.live is not None}
     leases: dict[str, list[tuple[str, str]]] | None = None
     for name, have in running.items():
@@ -49,7 +51,7 @@ def find(host: Host, domains: MutableMapping[str, Domain], handles: Mapping[str,
         if live is None:
             continue
         macs = networks_by_mac(live.root)
-        for source in SOURCES if orders is None else orders.get(name) or SOURCES:
+        for source in orders.get(name) or otherwise:
             if source == "lease":
                 if leases is None and any(each.get("type") == "network" for each in live.root.findall("devices/interface")):
                     leases = _leases(host)

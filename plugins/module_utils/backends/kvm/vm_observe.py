@@ -142,8 +142,8 @@ def bulk(host: Host) -> list[tuple[Any, Mapping[str, Any]]]:
     return found
 
 
-def observe(host: Host, wants: Sequence[Spec] | None) -> Seen:
-    """Look at the domains that are spoken of (None: all) and their surroundings."""
+def observe(host: Host, wants: Sequence[Spec] | None, sources: Sequence[str] = vm_addresses.SOURCES) -> Seen:
+    """Look at the domains that are spoken of (None: all) and their surroundings. ``sources`` of addresses are for those that nothing is wanted of."""
     seen = Seen()
     names = None if wants is None else {want.name for want in wants}
     stats = {domain.name(): (domain, found) for domain, found in bulk(host)}
@@ -155,7 +155,7 @@ def observe(host: Host, wants: Sequence[Spec] | None) -> Seen:
         if have is not None:
             seen.domains[name] = have
     orders = {want.name: want.steering.get("address_sources") or () for want in wants or ()}
-    vm_addresses.find(host, seen.domains, {name: stats[name][0] for name in seen.domains}, None if wants is None else orders)
+    vm_addresses.find(host, seen.domains, {name: stats[name][0] for name in seen.domains}, orders, sources)
     return seen
 
 
