@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -235,28 +236,31 @@ def test_a_disk_after_a_crash_at_any_moment(directory, quick, tmp_path, state) -
     hook = {"PYTHONPATH": os.pathsep.join([str(SUPPORT / "crash_hook"), module_environment()["PYTHONPATH"]]), "KT_CRASH": str(crash)}
     args: dict[str, object] = dict(DISK) if state == "present" else {"state": "absent"}
 
+    assert not quick(**DISK).failed
+    directory.rename(tmp_path / "whole")
+
     def crashed(at: int) -> list[str]:
+        shutil.rmtree(directory, ignore_errors=True)
         if state == "absent":
-            assert not quick(**DISK).failed
+            directory.mkdir()
+            for path in (tmp_path / "whole").iterdir():
+                (directory / path.name).hardlink_to(path)
         log.write_text("")
         crash.write_text(json.dumps({"roots": [str(directory)], "log": str(log), "at": at, "how": "before"}))
         quick(env=hook, **args)
         return log.read_text().splitlines()
 
     moments = crashed(0)
-    assert not quick(state="absent").failed
-    # Of the many files of a directory that is cleared away, the first stands for all.
+    # Of the many files of a directory that is cleared away, the first stands for all; what only reads changes nothing.
     kinds = [" ".join(moment.split()[:1]) if "/.building-" in moment and moment.startswith("os.r") else str(number) for number, moment in enumerate(moments)]
-    chosen = [number for number, kind in enumerate(kinds, 1) if kinds.index(kind) == number - 1]
+    chosen = [number for number, kind in enumerate(kinds, 1) if kinds.index(kind) == number - 1 and not moments[number - 1].startswith("apt-")]
     assert len(chosen) >= (12 if state == "present" else 4), moments
     for at in chosen:
         assert len(crashed(at)) == at
         result = quick(**args)
         assert not result.failed, f"after {moments[at - 1]}: {result.msg}"
-        assert not quick(**args).changed
         left = {"raw", "vmlinuz", "initrd", "json"} if state == "present" else set()
-        assert files(directory) == left, f"after {moments[at - 1]}"
-        assert not quick(state="absent").failed and list(directory.iterdir()) == []
+        assert files(directory) == left and len(list(directory.iterdir())) == len(left), f"after {moments[at - 1]}"
 
 
 @pytest.mark.parametrize(
