@@ -80,7 +80,8 @@ _SSH_KEYS = """\
 [Unit]
 Description=Make this machine's SSH host keys
 ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
-Before=ssh.service ssh.socket
+# Who can ask the agent finds them.
+Before=ssh.service ssh.socket qemu-guest-agent.service
 
 [Service]
 Type=oneshot
