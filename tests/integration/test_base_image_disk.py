@@ -54,7 +54,7 @@ def image(place: Path) -> dict[str, Any]:
                 shutil.rmtree(other)
         public = keys.controller_key(place / "id_ed25519").decode().strip()
         result = module_process(
-            "kraal.virt.base_image", {"name": "kt", "directory": str(place), "format": "qcow2", "ssh_authorized_keys": [public]}, timeout=1500
+            "kraal.virt.base_image", {"name": "kt-disk", "directory": str(place), "format": "qcow2", "ssh_authorized_keys": [public]}, timeout=1500
         )
     assert not result.failed, result.msg
     built: dict[str, Any] = result["base_image"]
