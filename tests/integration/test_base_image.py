@@ -251,9 +251,13 @@ def test_a_disk_after_a_crash_at_any_moment(directory, quick, tmp_path, state) -
         return log.read_text().splitlines()
 
     moments = crashed(0)
-    # Of the many files of a directory that is cleared away, the first stands for all; what only reads changes nothing.
-    kinds = [" ".join(moment.split()[:1]) if "/.building-" in moment and moment.startswith("os.r") else str(number) for number, moment in enumerate(moments)]
-    chosen = [number for number, kind in enumerate(kinds, 1) if kinds.index(kind) == number - 1 and not moments[number - 1].startswith("apt-")]
+    # Of what happens in the directory of the build alone, and of the programs that work there, the first and the last of a kind stand for all.
+    kinds: dict[str, list[int]] = {}
+    for number, moment in enumerate(moments, 1):
+        event, *paths = moment.split()
+        outside = event.startswith("os.") and any(path.startswith(str(directory)) and "/.building-" not in path for path in paths)
+        kinds.setdefault(str(number) if outside else event, []).append(number)
+    chosen = sorted({number for numbers in kinds.values() for number in (numbers[0], numbers[-1])})
     assert len(chosen) >= (12 if state == "present" else 4), moments
     for at in chosen:
         assert len(crashed(at)) == at
