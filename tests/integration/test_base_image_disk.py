@@ -125,7 +125,7 @@ def test_it_boots_by_its_kernel_and_reads_a_seed(image, place, tmp_path) -> None
         inventory = reach(guest, place, tmp_path)
         ask = (
             "cat /proc/cmdline; hostname; id -Gn ann; stat -c '%a %G' /etc/kt/file; grep -c kt@seed /root/.ssh/authorized_keys ~ann/.ssh/authorized_keys; "
-            "ip -o -4 addr show scope global | awk '{print $4}'; cat /var/lib/kraal/instance-id; findmnt -no SIZE --bytes /"
+            "ip -o -4 addr show scope global | awk '{print $4}'; cat /var/lib/kraal/instance-id; echo; findmnt -no SIZE --bytes /"
         )
         line, name, groups, mode, *counts, address, instance, size = told(inventory, ask).splitlines()
         assert line == image["command_line"]
