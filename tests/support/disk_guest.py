@@ -11,6 +11,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,6 +103,17 @@ class DiskGuest:
         told = json.loads(answer)
         assert "return" in told, told
         return told["return"]
+
+    def run(self, *command: str) -> str:
+        """What a command in the guest prints, through its agent, whatever its exit status is."""
+        started = self.agent("guest-exec", path=command[0], arg=list(command[1:]), **{"capture-output": True})
+        deadline = time.monotonic() + BOOT
+        while time.monotonic() < deadline:
+            status = self.agent("guest-exec-status", pid=started["pid"])
+            if status["exited"]:
+                return base64.b64decode(status.get("out-data", "")).decode().strip()
+            time.sleep(0.5)
+        raise TimeoutError(f"{command} did not end")
 
     def read(self, path: str) -> str:
         """A file of the guest, through its agent."""

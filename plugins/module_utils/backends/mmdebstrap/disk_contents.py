@@ -80,7 +80,8 @@ _SSH_KEYS = """\
 [Unit]
 Description=Make this machine's SSH host keys
 ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
-Before=ssh.service ssh.socket
+# Who can ask the agent finds them.
+Before=ssh.service ssh.socket qemu-guest-agent.service
 
 [Service]
 Type=oneshot
@@ -159,11 +160,11 @@ def files_of(request: Mapping[str, Any], uuid: str) -> list[tuple[str, str, int]
         ("etc/systemd/network/80-kraal-dhcp.network", _DHCP, 0o644),
         ("etc/systemd/system/kraal-grow-root.service", _GROW, 0o644),
         ("etc/systemd/system/kraal-ssh-keys.service", _SSH_KEYS, 0o644),
-        (LIBRARY + "/grow-root", inspect.getsource(grow_root), 0o755),
+        (LIBRARY + "/grow-root", inspect.getsource(grow_root), 0o644),
     ]
     if request["seed_reader"] == "kraal":
         files.append(("etc/systemd/system/kraal-seed.service", _SEED % user, 0o644))
-        files.append((LIBRARY + "/seed-reader", inspect.getsource(seed_reader), 0o755))
+        files.append((LIBRARY + "/seed-reader", inspect.getsource(seed_reader), 0o644))
     elif request["seed_reader"] == "cloud-init":
         files.append(("etc/cloud/cloud.cfg.d/90_kraal.cfg", _cloud_init(user), 0o644))
     return files

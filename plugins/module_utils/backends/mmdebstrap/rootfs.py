@@ -204,8 +204,8 @@ for words in asked.get("commands") or ():
 
 
 def _apart() -> list[str]:
-    """Gives a command mounts of its own, which go with its last process however that ends; nothing where the host does not allow it."""
-    apart = ["unshare", "--mount", "--"]
+    """Gives a command processes and mounts of its own, all of which end with it; nothing where the host does not allow it."""
+    apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
     return apart if subprocess.run([*apart, "true"], capture_output=True, check=False).returncode == 0 else []  # pylint: disable=ansible-bad-function
 
 
@@ -214,14 +214,17 @@ def today() -> int:
     return int(time.time()) // 86400 * 86400
 
 
-def run_held(work: Path, command: list[str], text: str = "", environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run_held(
+    work: Path, command: list[str], text: str = "", environment: Mapping[str, str] | None = None, apart: Iterable[str] = ()
+) -> subprocess.CompletedProcess[str]:
     """Run a command that ends with this process; it and its children keep the lock for as long as any of them lives: see clear()."""
+    # A mmdebstrap that is not apart takes its own mounts away when it is told to end. unshare, on the other hand, does not heed that.
+    start = ["setpriv", "--pdeathsig", "KILL" if apart else "TERM", "--", *apart]
     file = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
-        # Should this process die, mmdebstrap ends too, and takes its own leftovers away.
         return subprocess.run(  # pylint: disable=ansible-bad-function
-            ["setpriv", "--pdeathsig", "TERM", "--", tool(command[0]) or command[0], *command[1:]],
+            [*start, tool(command[0]) or command[0], *command[1:]],
             input=text, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {}), "LC_ALL": "C.UTF-8"},
             errors="replace", pass_fds=[file],
         )  # fmt: skip
@@ -254,7 +257,7 @@ def run_mmdebstrap(
     sources = "" if request.get("mirror") else _own_sources(request["suite"], request.get("components"))
     environment = {**_proxies(), **os.environ, "SOURCE_DATE_EPOCH": str(today()), "TMPDIR": str(work)}
     work.chmod(0o755)
-    done = run_held(work, [*_apart(), *command_of(request, target, hook, bool(sources), packages)], sources, environment)
+    done = run_held(work, command_of(request, target, hook, bool(sources), packages), sources, environment, _apart())
     if done.returncode == 0:
         return
     said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("I:")]

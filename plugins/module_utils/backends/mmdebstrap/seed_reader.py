@@ -7,6 +7,8 @@
 What it does not understand it names on the console and in the journal, and goes on with the rest; values are never shown.
 """
 
+# A program of its own, not a part of a module: pylint: disable=ansible-bad-function
+
 from __future__ import annotations
 
 import base64
@@ -142,7 +144,7 @@ def networkd_files(config: Any, warn: Warn) -> dict[str, str]:
         where = "network-config: ethernets.%s" % name
         try:
             sections = _ethernet(name, mapping(entry, where), where, warn)
-        except (Meant, ValueError) as error:
+        except (Meant, ValueError, TypeError, OverflowError) as error:
             warn(str(error) if isinstance(error, Meant) else "%s: a number is none" % where)
             continue
         text = "\n".join("[%s]\n%s" % (title, "".join("%s=%s\n" % pair for pair in pairs)) for title, pairs in sections)
@@ -167,9 +169,21 @@ class Reader:
             work()
         except Meant as error:
             self.warn("%s: %s" % (what, error))
-        except (OSError, subprocess.CalledProcessError, LookupError, ValueError) as error:
+        except (OSError, subprocess.CalledProcessError) as error:
             self.failed = True
-            self.warn("%s: failed: %s" % (what, type(error).__name__ if isinstance(error, (LookupError, ValueError)) else error))
+            self.warn("%s: failed: %s" % (what, error))
+        except (LookupError, ValueError, TypeError) as error:
+            # What these say may be the value.
+            self.failed = True
+            self.warn("%s: failed: %s" % (what, type(error).__name__))
+
+    def listed(self, value: Any, what: str) -> list[Any]:
+        """A list; another thing is named and left out."""
+        try:
+            return items(value, what)
+        except Meant as error:
+            self.warn("%s and left out" % error)
+            return []
 
     def apply(self, meta: Mapping[str, Any], user: Mapping[str, Any], network: Any) -> None:
         """All of a seed."""
@@ -180,13 +194,14 @@ class Reader:
         name, full = user.get("hostname") or meta.get("local-hostname") or user.get("fqdn"), user.get("fqdn")
         if name is not None:
             self.attempt("hostname", lambda: self.hostname(line(name, "it"), line(full or name, "it")))
-        for number, entry in enumerate(items(user.get("users"), "users")):
+        for number, entry in enumerate(self.listed(user.get("users"), "user-data: users")):
             if entry != "default":
                 self.attempt("user-data: users[%d]" % number, lambda entry=entry: self.account(mapping(entry, "it")))  # type: ignore[misc]
         public = meta.get("public-keys")
-        known = items(list(public.values()) if isinstance(public, Mapping) else public, "public-keys") + items(user.get("ssh_authorized_keys"), "it")
+        known = self.listed(list(public.values()) if isinstance(public, Mapping) else public, "meta-data: public-keys")
+        known += self.listed(user.get("ssh_authorized_keys"), "user-data: ssh_authorized_keys")
         self.attempt("ssh_authorized_keys", lambda: self.keys(self.user, known))
-        for number, entry in enumerate(items(user.get("write_files"), "write_files")):
+        for number, entry in enumerate(self.listed(user.get("write_files"), "user-data: write_files")):
             self.attempt("user-data: write_files[%d]" % number, lambda entry=entry: self.file(mapping(entry, "it")))  # type: ignore[misc]
 
     def network(self, config: Any) -> None:
@@ -245,8 +260,13 @@ class Reader:
         path = Path(account.pw_dir, ".ssh/authorized_keys")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         there = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        lines = [*there, *(key for key in dict.fromkeys(line(each, "a key").strip() for each in keys) if key not in there)]
-        path.write_text("".join(each + "\n" for each in lines), encoding="utf-8")
+        for each in keys:
+            key = str(each).strip()
+            if not isinstance(each, str) or not key.isprintable():
+                self.warn("ssh_authorized_keys: a key is no text on one line and left out")
+            elif key and key not in there:
+                there.append(key)
+        path.write_text("".join(each + "\n" for each in there), encoding="utf-8")
         path.chmod(0o600)
         for each in (path.parent, path):
             os.chown(each, account.pw_uid, account.pw_gid)
@@ -327,7 +347,11 @@ def main() -> int:
     if device is None:
         sys.stdout.write("kraal-seed: there is no seed\n")
         return 0
-    texts = read_files(device)
+    try:
+        texts = read_files(device)
+    except (OSError, subprocess.CalledProcessError, UnicodeDecodeError) as error:
+        warn("the seed cannot be read: %s" % (error if isinstance(error, OSError) else type(error).__name__))
+        return 1
     data = understood(texts, warn)
     meta = data.get("meta-data", {})
     instance = str(meta.get("instance-id") or hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest())

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import pwd
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +147,20 @@ def test_what_it_cannot_do_is_said_without_the_value(monkeypatch, tmp_path) -> N
     made = tmp_path / "made/file"
     assert made.read_bytes() == b"kt" and made.stat().st_mode & 0o777 == 0o640
     assert [path.name for path in tmp_path.glob("*.network")] == ["10-kraal-seed-en0.network"]
+
+
+def test_what_is_no_list_stops_nothing(monkeypatch, tmp_path) -> None:
+    """Nor does one bad key: the others let their owner in."""
+    account = pwd.struct_passwd(("kt", "x", os.getuid(), os.getgid(), "", str(tmp_path), "/bin/sh"))
+    monkeypatch.setattr(seed_reader.pwd, "getpwnam", lambda name: account)
+    warnings: list[str] = []
+    reader = seed_reader.Reader("kt", warnings.append)
+    keys = ["two\nlines", {}, "key two", "key one"]
+    reader.apply({"public-keys": {"one": "key one"}}, {"users": {"name": "x"}, "write_files": {}, "ssh_authorized_keys": keys}, None)
+    assert (tmp_path / ".ssh/authorized_keys").read_text() == "key one\nkey two\n"
+    assert (tmp_path / ".ssh/authorized_keys").stat().st_mode & 0o777 == 0o600
+    assert not reader.failed and len([each for each in warnings if "a key is no text" in each]) == 2
+    assert any("users is no list" in each for each in warnings) and any("write_files is no list" in each for each in warnings)
 
 
 def test_it_stands_alone() -> None:

@@ -1,0 +1,133 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""prepare on a Debian 12 and a Debian 13 host at once: every role, on bare hosts, again, and then guests of every kind on the bridge that it made.
+
+The tests build on each other in their order.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.lab.hosts import Lab, LabHost
+from tests.support.ansible_runner import Run, run_playbook
+from tests.support.lxc import system_tar
+from tests.support.tiny_guest import TinyGuest
+
+BRIDGE, NETWORK = "br0", "198.19.240"
+
+#: All that a role could have touched: packages, files of the configuration, links, processes that serve.
+STATE = """
+dpkg-query --show
+find /etc /usr/local /var/lib/misc -xdev -type f ! -name '*.db' -exec md5sum {} + | sort -k 2
+ip -oneline link | sed 's/ *state.*//'
+ls /var/lib
+ps -C dockerd,containerd,libvirtd,virtlogd,dnsmasq -o comm= | sort
+"""
+
+
+class Prepared:
+    """The hosts, and the playbooks run on them side by side."""
+
+    def __init__(self, lab: Lab, hosts: list[LabHost], folder: Path) -> None:
+        self.lab, self.hosts, self.inventory = lab, hosts, folder / "hosts.yml"
+        variables = {
+            "virt_backends": ["docker", "kvm", "lxc"],
+            "kvm_host_allow_emulation": True,
+            "bridge_bridges": [{"name": BRIDGE, "manager": "networkd", "addresses": [f"{NETWORK}.1/24"]}],
+        }
+        machines = {host.name: {**host.inventory, "ansible_python_interpreter": "/usr/bin/python3"} for host in hosts}
+        self.inventory.write_text(yaml.safe_dump({"virt_hosts": {"hosts": machines, "vars": variables}}), encoding="utf-8")
+
+    def play(self, name: str, *, check: bool = False, **variables: object) -> Run:
+        run = run_playbook(f"kraal.virt.{name}", self.inventory, check=check, extra_vars=variables)
+        assert run.rc == 0, run.output
+        return run
+
+    def run(self, host: LabHost, *argv: str) -> str:
+        return self.lab.run(host, argv).stdout.strip()
+
+    def states(self) -> list[str]:
+        return [self.run(host, "sh", "-c", STATE) for host in self.hosts]
+
+
+@pytest.fixture(scope="module")
+def prepared(lab: Lab, lab_hosts: list[LabHost], tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    for host in lab_hosts:
+        # Debian installs it with systemd, and leaves it off.
+        lab.run(host, ["systemctl", "enable", "--now", "systemd-networkd.service"])
+    return Prepared(lab, lab_hosts, tmp_path_factory.mktemp("prepare"))
+
+
+def test_check_mode_on_bare_hosts_touches_nothing(prepared: Prepared) -> None:
+    before = prepared.states()
+    run = prepared.play("prepare", check=True)
+    assert all(stats["changed"] for stats in run.stats.values()), run.stats
+    assert prepared.states() == before
+
+
+def test_every_role_at_once(prepared: Prepared) -> None:
+    run = prepared.play("prepare")
+    assert sorted(run.stats) == sorted(host.name for host in prepared.hosts)
+    for host in prepared.hosts:
+        assert prepared.run(host, "docker", "info", "--format", "{{.ServerVersion}}")
+        assert "default" in prepared.run(host, "virsh", "net-list", "--name")
+        assert f"{NETWORK}.1/24" in prepared.run(host, "ip", "-brief", "address", "show", BRIDGE)
+        assert "10.0.3.1/24" in prepared.run(host, "ip", "-brief", "address", "show", "lxcbr0")
+
+
+@pytest.mark.parametrize("check", [True, False], ids=["check", "run"])
+def test_again_nothing_changes(prepared: Prepared, check: bool) -> None:
+    before = prepared.states()
+    run = prepared.play("prepare", check=check)
+    assert run.changed == 0, run.output
+    assert prepared.states() == before
+
+
+def test_guests_of_every_kind_sit_on_the_bridge(prepared: Prepared) -> None:
+    """Two hosts, one fleet each: a container of LXC and a virtual machine as ports of it, one of Docker through macvlan, and they reach each other."""
+    tiny, archive = TinyGuest.build(), system_tar("1")
+    for host in prepared.hosts:
+        prepared.lab.copy(host, {"/srv/kt.tar": archive, "/srv/vmlinuz": tiny.kernel.read_bytes(), "/srv/initrd": tiny.initrd.read_bytes()}, 0o644)
+        prepared.run(host, "docker", "import", "/srv/kt.tar", "kt-guest:1")
+    guests = [
+        {
+            "name": "kt-lxc",
+            "backend": "lxc",
+            "image": "/srv/kt.tar",
+            "networks": [{"name": "eth0", "link": BRIDGE, "ipv4_address": f"{NETWORK}.11/24", "ipv4_gateway": f"{NETWORK}.1"}],
+        },
+        {
+            "name": "kt-docker",
+            "backend": "docker",
+            "image": "kt-guest:1",
+            "command": ["sleep", "infinity"],
+            "networks": [{"name": "kt-lan", "ipv4_address": f"{NETWORK}.12"}],
+        },
+        {
+            "name": "kt-vm",
+            "backend": "kvm",
+            "type": "qemu",
+            "memory": "128MiB",
+            "kernel": "/srv/vmlinuz",
+            "initrd": "/srv/initrd",
+            "cmdline": "console=ttyS0",
+            "networks": [{"bridge": BRIDGE}],
+        },
+    ]
+    networks = [{"name": "kt-lan", "driver": "macvlan", "options": {"parent": BRIDGE}, "subnets": [{"subnet": f"{NETWORK}.0/24", "gateway": f"{NETWORK}.1"}]}]
+    given = {"fleet_guests": guests, "fleet_networks": networks, "fleet_name": "kt-bridged"}
+    prepared.play("provision", **given)
+    assert prepared.play("provision", **given).changed == 0
+    for host in prepared.hosts:
+        ports = json.loads(prepared.run(host, "ip", "-json", "link", "show", "master", BRIDGE))
+        assert len([port for port in ports if port["ifname"].startswith("veth")]) == 1
+        assert len([port for port in ports if port["ifname"].startswith("vnet")]) == 1
+        for target in (f"{NETWORK}.1", f"{NETWORK}.12"):
+            prepared.run(host, "lxc-attach", "-n", "kt-lxc", "--", "/bin/busybox", "ping", "-c", "1", "-W", "5", target)
+    prepared.play("teardown", fleet_name="kt-bridged", fleet_networks=networks, fleet_defaults={"kvm": {"force_stop": True, "stop_timeout": 0}})
