@@ -16,6 +16,7 @@ import docker
 import pytest
 from docker.errors import DockerException
 
+from tests.lab import hypervisor as virtual
 from tests.lab import images, keys, machine
 from tests.lab.hosts import LABEL, Lab, LabHost
 from tests.lab.images import HostImage, unload_all
@@ -28,6 +29,7 @@ from tests.support.lxc import LxcLab
 from tests.support.proxy import DOCKER_SOCKET, RecordingProxy
 from tests.support.registry import Registry
 from tests.support.session import abandoned, claimed, new_name
+from tests.support.tiny_guest import TinyGuest
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +78,7 @@ def leftovers(docker_api: docker.APIClient, prefix: str, run_name: str) -> Itera
         pytest.fail(f"{BUSYBOX} is missing: install the packages of tests/apt-packages.txt", pytrace=False)
     for name in abandoned():
         Lab(f"{PREFIX}{name}-lab").down()
+        virtual.end(f"{PREFIX}{name}-hypervisor")
         remove(docker_api, f"{PREFIX}{name}-")
         Bystanders(docker_api, name).remove()
     bystanders = Bystanders(docker_api, run_name)
@@ -213,3 +216,15 @@ def bare_host(lab: Lab, lab_hosts: list[LabHost], docker_api: Any) -> LabHost:
     with host.known_hosts.open("a", encoding="utf-8") as known:
         known.write(f"{address},{name} {public.decode()}")
     return dataclasses.replace(twin, address=address)
+
+
+@pytest.fixture(scope="module")
+def hypervisor(prefix: str, leftovers: None) -> Iterator[LabHost]:
+    """A Debian 12 on an emulated processor with AMD-V, with what kvm_host would install; in /srv/kt the kernel and the initramfs of the tiny guest."""
+    reason = virtual.unusable()
+    if reason:
+        pytest.skip(reason)
+    tiny = TinyGuest.build()
+    files = {"/srv/kt/vmlinuz": tiny.kernel.read_bytes(), "/srv/kt/initrd": tiny.initrd.read_bytes()}
+    with virtual.Hypervisor(f"{prefix}hypervisor", virtual.HypervisorImage("bookworm"), files) as host:
+        yield host

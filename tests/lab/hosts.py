@@ -18,7 +18,7 @@ import socket
 import tarfile
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +50,7 @@ class LabHost:
     suite: str
     key: Path
     known_hosts: Path
+    port: int = 22
 
     @property
     def distribution(self) -> str:
@@ -62,13 +63,14 @@ class LabHost:
     @property
     def ssh_args(self) -> list[str]:
         """An argument vector; add the remote command."""
-        return ["ssh", *self.ssh_options, "-o", "BatchMode=yes", f"root@{self.address}"]
+        return ["ssh", *self.ssh_options, "-p", str(self.port), "-o", "BatchMode=yes", f"root@{self.address}"]
 
     @property
     def inventory(self) -> dict[str, Any]:
         """Variables of this host in an Ansible inventory."""
         return {
             "ansible_host": self.address,
+            "ansible_port": self.port,
             "ansible_user": "root",
             "ansible_ssh_private_key_file": str(self.key),
             "ansible_ssh_common_args": shlex.join(self.ssh_options[:6]),
@@ -149,7 +151,7 @@ class Lab:
 
     def copy(self, host: LabHost, files: dict[str, bytes], mode: int = 0o644) -> None:
         """Put files onto a host, by absolute path (not below its tmpfs directories /run and /tmp)."""
-        self._client.put_archive(host.name, "/", _tar(files, mode))
+        self._client.put_archive(host.name, "/", tar_of(files, mode))
 
     def cut(self, host: LabHost) -> None:
         """Pull the host's network cable: it goes on running and answers nobody."""
@@ -286,7 +288,8 @@ def running(client: docker.APIClient) -> list[tuple[str, str, str]]:
     return sorted((item["Labels"][LABEL], item["Names"][0].removeprefix("/"), item["Status"]) for item in found)
 
 
-def _tar(files: dict[str, bytes], mode: int) -> bytes:
+def tar_of(files: dict[str, bytes], mode: int, private: Collection[str] = ()) -> bytes:
+    """An archive of files by absolute path; those that are private are for root alone."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         for directory in sorted(
@@ -297,6 +300,6 @@ def _tar(files: dict[str, bytes], mode: int) -> bytes:
             tar.addfile(entry)
         for path, data in files.items():
             entry = tarfile.TarInfo(path.lstrip("/"))
-            entry.size, entry.mode = len(data), mode
+            entry.size, entry.mode = len(data), 0o600 if path in private else mode
             tar.addfile(entry, io.BytesIO(data))
     return out.getvalue()
