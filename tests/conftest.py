@@ -8,8 +8,18 @@ from __future__ import annotations
 import os
 import sys
 
+import pytest
+
 from tests.support.paths import COLLECTIONS, ROOT
 
 # Before anything imports ansible: its collection loader reads the configuration once, at import.
 os.environ["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
 sys.path.insert(0, str(COLLECTIONS))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--libvirt", choices=["bookworm", "trixie"], help="run all tests of libvirt with the one of a lab host of that release")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "on_debian_13: runs with the libvirt of a Debian 13 host too")

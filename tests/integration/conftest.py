@@ -25,6 +25,7 @@ from tests.support.daemons import SecondDaemon
 from tests.support.images import BUSYBOX, BaseImages
 from tests.support.leftovers import PREFIX, Bystanders, Scratch, find, remove
 from tests.support.libvirt_daemon import LibvirtDaemon
+from tests.support.libvirt_host import LibvirtHost
 from tests.support.lxc import LxcLab
 from tests.support.proxy import DOCKER_SOCKET, RecordingProxy
 from tests.support.registry import Registry
@@ -77,7 +78,8 @@ def leftovers(docker_api: docker.APIClient, prefix: str, run_name: str) -> Itera
     if not Path(BUSYBOX).exists():
         pytest.fail(f"{BUSYBOX} is missing: install the packages of tests/apt-packages.txt", pytrace=False)
     for name in abandoned():
-        Lab(f"{PREFIX}{name}-lab").down()
+        for lab in ("lab", "libvirt"):
+            Lab(f"{PREFIX}{name}-{lab}").down()
         virtual.end(f"{PREFIX}{name}-hypervisor")
         remove(docker_api, f"{PREFIX}{name}-")
         Bystanders(docker_api, name).remove()
@@ -161,10 +163,24 @@ def registry(docker_api: docker.APIClient, prefix: str, leftovers: None) -> Iter
 
 
 @pytest.fixture(scope="session")
-def libvirt_daemon() -> Iterator[LibvirtDaemon]:
-    """A libvirtd of this process's own in namespaces of its own: give the module `uri: libvirt_daemon.uri`."""
-    with tempfile.TemporaryDirectory(prefix="kt-") as directory, LibvirtDaemon(Path(directory)) as daemon:
+def libvirt_daemon(request: pytest.FixtureRequest) -> Iterator[LibvirtDaemon]:
+    """A libvirtd of this process's own in namespaces of its own, or the one of a lab host: give the module `uri: libvirt_daemon.uri`."""
+    suite = getattr(request, "param", None) or request.config.getoption("--libvirt")
+    if suite is None:
+        with tempfile.TemporaryDirectory(prefix="kt-") as directory, LibvirtDaemon(Path(directory)) as daemon:
+            yield daemon
+        return
+    for name in ("leftovers", "lab_images"):
+        request.getfixturevalue(name)
+    lab = Lab(f"{request.getfixturevalue('prefix')}libvirt")
+    with tempfile.TemporaryDirectory(prefix="kt-", dir="/var/tmp") as directory, lab, LibvirtHost(Path(directory), suite, lab) as daemon:
         yield daemon
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What is marked so runs with another release's libvirtd too, unless one was chosen for all."""
+    if metafunc.definition.get_closest_marker("on_debian_13") and metafunc.config.getoption("--libvirt") is None:
+        metafunc.parametrize("libvirt_daemon", [None, "trixie"], ids=["own", "trixie"], indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")

@@ -104,15 +104,18 @@ class Lab:
         self.down()
         self._client.close()
 
-    def up(self, *wanted: HostImage) -> list[LabHost]:
-        """Boot hosts side by side (NAME-1, NAME-2, ...) beside those that are up; returns when systemd has started all of each."""
+    def up(self, *wanted: HostImage, binds: Sequence[str] = ()) -> list[LabHost]:
+        """Boot hosts side by side (NAME-1, NAME-2, ...) beside those that are up; returns when systemd has started all of each.
+
+        `binds` are more directories of this machine for them, as docker writes them (FROM:TO, or FROM:TO:ro). None to below /tmp: systemd clears it.
+        """
         network = self._network()
         notify = Path(tempfile.mkdtemp(prefix="kt-lab-"))
         started: list[tuple[LabHost, socket.socket]] = []
         try:
             for image in wanted:
                 number = len(self.hosts) + 1
-                host = self._create(image, f"{self.name}-{number}", str(network[FIRST_ADDRESS + number]), notify)
+                host = self._create(image, f"{self.name}-{number}", str(network[FIRST_ADDRESS + number]), notify, binds)
                 ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
                 started.append((host, ready))
                 ready.bind(str(notify / f"{host.name}.sock"))
@@ -148,6 +151,10 @@ class Lab:
         if check and code:
             raise RuntimeError(f"{shlex.join(argv)} on {host.name} ended with {code}:\n{output.stdout[-2000:]}\n{output.stderr[-2000:]}")
         return output
+
+    def process(self, host: LabHost) -> int:
+        """The host's first process, by its number on this machine: whoever enters its namespaces is there."""
+        return int(self._client.inspect_container(host.name)["State"]["Pid"])
 
     def copy(self, host: LabHost, files: dict[str, bytes], mode: int = 0o644) -> None:
         """Put files onto a host, by absolute path (not below its tmpfs directories /run and /tmp)."""
@@ -211,12 +218,13 @@ class Lab:
             return ipaddress.IPv4Network(str(subnet))
         raise RuntimeError(f"no free range for the lab's network among {SUBNETS[0]} to {SUBNETS[-1]}")
 
-    def _create(self, image: HostImage, name: str, address: str, notify: Path) -> LabHost:
+    def _create(self, image: HostImage, name: str, address: str, notify: Path, more: Sequence[str]) -> LabHost:
         volume = f"{name}-docker"
         self.directory.mkdir(parents=True, exist_ok=True)
         self._client.create_volume(volume, labels={LABEL: self.name})
         binds = [f"{volume}:/var/lib/docker", "/sys/fs/cgroup:/sys/fs/cgroup:rw", f"{notify}:/notify:rw"]
         binds += [f"{directory}:{directory}:ro" for directory in machine.pip().directories]
+        binds += more
         body: dict[str, Any] = {
             "Image": "",
             "Hostname": name,

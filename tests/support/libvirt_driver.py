@@ -30,10 +30,10 @@ class LibvirtModule:
 
     def __init__(self, name: str, daemon: LibvirtDaemon) -> None:
         self.daemon = daemon
-        self._notes = tempfile.TemporaryDirectory(prefix="kt-calls-")
+        self._notes = tempfile.TemporaryDirectory(prefix="kt-calls-", dir=daemon.scratch)
         self._calls, self._crash = Path(self._notes.name, "calls"), Path(self._notes.name, "crash")
-        path = os.pathsep.join([str(COUNTER), module_environment()["PYTHONPATH"]])
-        self._module = WarmModule(name, env={"PYTHONPATH": path, "KT_LIBVIRT": self._notes.name})
+        path = os.pathsep.join([str(COUNTER), *(daemon.import_path or [module_environment()["PYTHONPATH"]])])
+        self._module = WarmModule(name, daemon.python, env={"PYTHONPATH": path, "KT_LIBVIRT": self._notes.name}, scratch=daemon.scratch)
 
     def __enter__(self) -> LibvirtModule:
         return self
