@@ -22,4 +22,4 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "on_debian_13: runs with the libvirt of a Debian 13 host too")
+    config.addinivalue_line("markers", "on_debian_13: runs with the libvirt of a Debian 13 lab host")

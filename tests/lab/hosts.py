@@ -255,7 +255,7 @@ class Lab:
         }
         with images.locked(images.REPOSITORY):
             body["Image"] = image.load(self._client)
-            public = keys.controller_key(images.LAB / "id_ed25519")
+            public = images.controller_key()
             try:
                 self._client.create_container_from_config(body, name)
             except APIError as error:

@@ -211,8 +211,7 @@ class Hypervisor:
 
     def _seed(self) -> bytes:
         """Write the second disk: what a lab host gets from this machine, with loopback where it is found from in there, keys, and the caller's files."""
-        with images.locked(images.REPOSITORY):
-            controller = keys.controller_key(images.LAB / "id_ed25519")
+        controller = images.controller_key()
         private, public = keys.new_key()
         config = {path: LOOPBACK.sub("10.0.2.2", text.decode()).encode() for path, text in machine.files(self.image.suite).items()}
         secret = {"/etc/ssh/ssh_host_ed25519_key": private, "/root/.ssh/authorized_keys": controller}

@@ -20,7 +20,7 @@ from docker.errors import APIError, ImageNotFound
 
 from tests.support.paths import CACHE
 
-from . import machine
+from . import keys, machine
 
 LAB = CACHE / "lab"
 CUSTOMIZE = Path(__file__).with_name("customize.py")
@@ -80,6 +80,12 @@ def make_root(suite: str, argv: Sequence[str], target: Path) -> None:
     done = subprocess.run([*argv, suite, str(target), "-"], input=machine.apt_sources(suite), capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"mmdebstrap {suite} failed:\n{done.stderr[-4000:]}")
+
+
+def controller_key() -> bytes:
+    """The public half of the lab's own key, which is made if it is missing. A lock of its own: that of the images is held while one is built."""
+    with locked("key"):
+        return keys.controller_key(LAB / "id_ed25519")
 
 
 @dataclass(frozen=True)

@@ -16,30 +16,33 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from subprocess import SubprocessError
 from types import TracebackType
 from typing import Any
 
 from .ansible_runner import Result
 from .libvirt_daemon import LibvirtDaemon
 from .module_process import ModuleProcess, module_environment
-from .paths import ROOT
+from .paths import ROOT, SYSTEM_PYTHON
 from .warm_module import WarmModule
 
 COUNTER = ROOT / "tests" / "support" / "libvirt_counter"
 
 
 class LibvirtModule:
-    """One module, imported and waiting for its runs against one libvirtd."""
+    """One module, imported and waiting for its runs against one libvirtd: where the daemon is, or on this machine with a `uri` that leads there."""
 
-    def __init__(self, name: str, daemon: LibvirtDaemon) -> None:
+    def __init__(self, name: str, daemon: LibvirtDaemon, uri: str | None = None) -> None:
         self.daemon = daemon
+        self.uri = uri or daemon.uri
         self._notes = tempfile.TemporaryDirectory(prefix="kt-calls-", dir=daemon.scratch)
         self._calls, self._crash = Path(self._notes.name, "calls"), Path(self._notes.name, "crash")
         self._ask, self._answer = Path(self._notes.name, "ask"), Path(self._notes.name, "answer")
         for pipe in (self._ask, self._answer):
             os.mkfifo(pipe, 0o600)
-        path = os.pathsep.join([str(COUNTER), *(daemon.import_path or [module_environment()["PYTHONPATH"]])])
-        self._module = WarmModule(name, daemon.python, env={"PYTHONPATH": path, "KT_LIBVIRT": self._notes.name}, scratch=daemon.scratch)
+        imports = (daemon.import_path if uri is None else None) or [module_environment()["PYTHONPATH"]]
+        env = {"PYTHONPATH": os.pathsep.join([str(COUNTER), *imports]), "KT_LIBVIRT": self._notes.name}
+        self._module = WarmModule(name, daemon.python if uri is None else [SYSTEM_PYTHON], env=env, scratch=daemon.scratch)
 
     def __enter__(self) -> LibvirtModule:
         return self
@@ -65,21 +68,21 @@ class LibvirtModule:
             self._crash.write_text("%d %s" % crash, encoding="ascii")
         with self._restarting() if crash is not None and crash[1] == "restart" else nullcontext():
             try:
-                return self._module({"uri": self.daemon.uri, **args}, check=check, diff=True)
+                return self._module({"uri": self.uri, **args}, check=check, diff=True)
             finally:
                 self._crash.unlink(missing_ok=True)
 
     @contextmanager
     def _restarting(self) -> Iterator[None]:
         """While inside, the daemon is restarted when the module asks for it."""
-        failed: list[BaseException] = []
+        failed: list[Exception] = []
 
         def serve() -> None:
             # Whoever opens the pipe last releases the other: the module, or a run that ended without asking.
             if self._ask.read_text(encoding="ascii") == "restart":
                 try:
                     self.daemon.restart(signal.SIGKILL)
-                except BaseException as error:
+                except (RuntimeError, OSError, SubprocessError) as error:
                     failed.append(error)
                 self._answer.write_text("done", encoding="ascii")
 
@@ -181,7 +184,7 @@ class LibvirtModule:
 
     def at_once(self, number: int = 3, **args: Any) -> list[Result]:
         """So many runs side by side: one of them does it, the others find it done."""
-        name, given = self._module.name, {"uri": self.daemon.uri, **args}
+        name, given = self._module.name, {"uri": self.uri, **args}
         runs = [ModuleProcess(name, given).start() for _number in range(number)]
         results = [run.result() for run in runs]
         assert [result.failed for result in results] == [False] * number, [result.msg or result.stderr for result in results]

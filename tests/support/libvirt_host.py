@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The libvirtd of a lab host in the place of the tests' own: another release of libvirt and QEMU, under systemd, and the modules run on the host, with its Python.
+"""The libvirtd of a lab host in the place of the tests' own: another release of libvirt and QEMU, under systemd. The modules run on the host, with its Python.
 
 Its socket and a directory for pools and files are shared with the host, at the same paths in there and out here, so tests need not know which one they have.
 """
@@ -24,8 +24,8 @@ from .libvirt_daemon import LIBVIRTD_CONF, QEMU_CONF, LibvirtDaemon
 from .paths import COLLECTIONS, ROOT, SYSTEM_PYTHON
 
 #: Beside what the role installs: what options of the tests' tables need. Since Debian 13 each kind of pool has a package of its own.
-MORE = ("libvirt-daemon-driver-storage-rbd", "libvirt-daemon-driver-storage-zfs", "lvm2", "ovmf", "swtpm", "swtpm-tools")
-KINDS = {"trixie": ("libvirt-daemon-driver-storage-iscsi", "libvirt-daemon-driver-storage-logical")}
+MORE = ("genisoimage", "libvirt-daemon-driver-storage-rbd", "libvirt-daemon-driver-storage-zfs", "lvm2", "ovmf", "swtpm", "swtpm-tools")
+KINDS = {"trixie": ("libvirt-daemon-driver-storage-iscsi", "libvirt-daemon-driver-storage-logical", "virtiofsd")}
 
 UNITS = ("libvirtd.service", "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket")
 

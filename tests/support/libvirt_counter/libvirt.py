@@ -4,8 +4,8 @@
 """Stands before libvirt's own binding on a module's import path: writes down every call that changes something, and crashes after the one that it is told to.
 
 $KT_LIBVIRT names a directory. Its file `calls` gets a line for each call; its file `crash`, if there is one, holds how many of them succeed before the process
-is killed, and `before` or `after`: whether the next one is not made, or made and not answered. With `restart` it is answered, and then the pipe `ask` is told and
-the pipe `answer` waited for: the daemon is restarted meanwhile.
+is killed, and `before` or `after`: whether the next one is not made, or made and not answered. With `restart` instead it is answered, then the pipe `ask` is
+told and the pipe `answer` waited for: the daemon is restarted meanwhile.
 """
 
 from __future__ import annotations
