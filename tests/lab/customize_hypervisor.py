@@ -26,10 +26,11 @@ ExecStart=/bin/tar -xf /dev/vdb -C /
 [Install]
 WantedBy=sysinit.target
 """
-#: Not a part of the boot, which it waits for.
+#: Not a part of the boot, which it waits for. The network is none either, unless somebody wants it.
 READY = """[Unit]
 Description=Say that this machine is up
-After=ssh.service
+Wants=network-online.target
+After=network-online.target ssh.service
 
 [Service]
 Type=simple
