@@ -137,7 +137,8 @@ SAME_11: tuple[dict[str, Any], ...] = (
     {"watchdog": {"model": "i6300esb", "action": "poweroff"}},
     {"watchdog": {"action": "poweroff"}, "machine": "pc-q35-10.0"},
     {"disks": [{"target": "vda", "size": "64MiB", "cache": "none"}, {"target": "sda", "device": "cdrom", "path": "/srv/a.iso"}], "networks": ["default"]},
-    {"graphics": ["vnc"], "channels": ["org.qemu.guest_agent.0"], "cpus": 1, "cpus_max": 4, "memory": "64MiB", "memory_max": "128MiB", "labels": {"role": "web"}},
+    {"graphics": ["vnc"], "channels": ["org.qemu.guest_agent.0"], "labels": {"role": "web"}},
+    {"cpus": 1, "cpus_max": 4, "memory": "64MiB", "memory_max": "128MiB"},
 )
 
 
