@@ -193,7 +193,10 @@ options:
     type: dict
     suboptions:
       model:
-        description: V(i6300esb), V(itco), V(ib700), V(diag288), or V(none).
+        description:
+          - V(i6300esb), V(itco), V(ib700), V(diag288), or V(none).
+          - Since 9.1 libvirt gives every guest of the machine V(q35) the V(itco) of its chipset. It stays beside another one, with the same action, and with
+            V(none).
         type: str
       action:
         description: What it does, V(reset), V(shutdown), V(poweroff), V(pause), V(none), V(dump) or V(inject-nmi).

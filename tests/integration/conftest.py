@@ -16,6 +16,7 @@ import docker
 import pytest
 from docker.errors import DockerException
 
+from tests.lab import hypervisor as virtual
 from tests.lab import images, keys, machine
 from tests.lab.hosts import LABEL, Lab, LabHost
 from tests.lab.images import HostImage, unload_all
@@ -24,10 +25,12 @@ from tests.support.daemons import SecondDaemon
 from tests.support.images import BUSYBOX, BaseImages
 from tests.support.leftovers import PREFIX, Bystanders, Scratch, find, remove
 from tests.support.libvirt_daemon import LibvirtDaemon
+from tests.support.libvirt_host import LibvirtHost
 from tests.support.lxc import LxcLab
 from tests.support.proxy import DOCKER_SOCKET, RecordingProxy
 from tests.support.registry import Registry
 from tests.support.session import abandoned, claimed, new_name
+from tests.support.tiny_guest import TinyGuest
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +78,9 @@ def leftovers(docker_api: docker.APIClient, prefix: str, run_name: str) -> Itera
     if not Path(BUSYBOX).exists():
         pytest.fail(f"{BUSYBOX} is missing: install the packages of tests/apt-packages.txt", pytrace=False)
     for name in abandoned():
-        Lab(f"{PREFIX}{name}-lab").down()
+        for lab in ("lab", "libvirt"):
+            Lab(f"{PREFIX}{name}-{lab}").down()
+        virtual.end(f"{PREFIX}{name}-hypervisor")
         remove(docker_api, f"{PREFIX}{name}-")
         Bystanders(docker_api, name).remove()
     bystanders = Bystanders(docker_api, run_name)
@@ -158,10 +163,24 @@ def registry(docker_api: docker.APIClient, prefix: str, leftovers: None) -> Iter
 
 
 @pytest.fixture(scope="session")
-def libvirt_daemon() -> Iterator[LibvirtDaemon]:
-    """A libvirtd of this process's own in namespaces of its own: give the module `uri: libvirt_daemon.uri`."""
-    with tempfile.TemporaryDirectory(prefix="kt-") as directory, LibvirtDaemon(Path(directory)) as daemon:
+def libvirt_daemon(request: pytest.FixtureRequest) -> Iterator[LibvirtDaemon]:
+    """A libvirtd of this process's own in namespaces of its own, or the one of a lab host: give the module `uri: libvirt_daemon.uri`."""
+    suite = getattr(request, "param", None) or request.config.getoption("--libvirt")
+    if suite is None:
+        with tempfile.TemporaryDirectory(prefix="kt-") as directory, LibvirtDaemon(Path(directory)) as daemon:
+            yield daemon
+        return
+    for name in ("leftovers", "lab_images"):
+        request.getfixturevalue(name)
+    lab = Lab(f"{request.getfixturevalue('prefix')}libvirt")
+    with tempfile.TemporaryDirectory(prefix="kt-", dir="/var/tmp") as directory, lab, LibvirtHost(Path(directory), suite, lab) as daemon:
         yield daemon
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What is marked so runs with the libvirtd of a Debian 13 lab host, unless another was chosen for all."""
+    if metafunc.definition.get_closest_marker("on_debian_13") and metafunc.config.getoption("--libvirt") is None:
+        metafunc.parametrize("libvirt_daemon", ["trixie"], indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -204,7 +223,7 @@ def bare_host(lab: Lab, lab_hosts: list[LabHost], docker_api: Any) -> LabHost:
     private, public = keys.new_key()
     twin = dataclasses.replace(host, name=name)
     lab.copy(twin, machine.files(host.suite))
-    authorized = keys.controller_key(images.LAB / "id_ed25519")
+    authorized = images.controller_key()
     lab.copy(twin, {"/etc/ssh/ssh_host_ed25519_key": private, "/root/.ssh/authorized_keys": authorized}, 0o600)
     docker_api.start(name)
     lab.run(twin, ["mkdir", "/run/sshd"])
@@ -213,3 +232,15 @@ def bare_host(lab: Lab, lab_hosts: list[LabHost], docker_api: Any) -> LabHost:
     with host.known_hosts.open("a", encoding="utf-8") as known:
         known.write(f"{address},{name} {public.decode()}")
     return dataclasses.replace(twin, address=address)
+
+
+@pytest.fixture(scope="module")
+def hypervisor(prefix: str, leftovers: None) -> Iterator[LabHost]:
+    """A Debian 12 on an emulated processor with AMD-V, with what kvm_host would install; in /srv/kt the kernel and the initramfs of the tiny guest."""
+    reason = virtual.unusable()
+    if reason:
+        pytest.skip(reason)
+    tiny = TinyGuest.build()
+    files = {"/srv/kt/vmlinuz": tiny.kernel.read_bytes(), "/srv/kt/initrd": tiny.initrd.read_bytes()}
+    with virtual.Hypervisor(f"{prefix}hypervisor", virtual.HypervisorImage("bookworm"), files) as host:
+        yield host

@@ -1,11 +1,12 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`python -m tests.lab up|down|list|build`: a lab by hand, to try a role or to look around."""
+"""`python -m tests.lab up|down|list|build|hypervisor`: a lab by hand, to try a role or to look around."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 
@@ -14,6 +15,7 @@ import yaml
 
 from tests.support.proxy import DOCKER_SOCKET
 
+from . import hypervisor
 from .hosts import Lab, running
 from .images import RELEASES, HostImage, unload_all
 
@@ -27,7 +29,11 @@ def main(arguments: list[str] | None = None) -> int:
         sub.add_argument("--package", action="append", default=[], help="one more package in the image")
         if action == "up":
             sub.add_argument("--name", default="kt-lab")
-    actions.add_parser("down", help="remove hosts, volumes and network").add_argument("--name", default="kt-lab")
+    sub = actions.add_parser("hypervisor", help="boot a machine that runs KVM guests, write its inventory to standard output, and end it at Ctrl-C or `down`")
+    sub.add_argument("suite", nargs="?", default="bookworm", metavar="SUITE", help=f"one of {', '.join(RELEASES)}")
+    sub.add_argument("--name", default="kt-hypervisor")
+    sub.add_argument("--memory", type=int, default=2048, help="in MiB")
+    actions.add_parser("down", help="remove hosts, volumes and network; or end a hypervisor").add_argument("--name", default="kt-lab")
     actions.add_parser("list", help="show the labs on this machine")
     options = parser.parse_args(arguments)
 
@@ -36,12 +42,17 @@ def main(arguments: list[str] | None = None) -> int:
         with docker.APIClient(base_url=f"unix://{DOCKER_SOCKET}", version="auto") as client:
             for name, host, state in running(client):
                 sys.stdout.write(f"{name}\t{host}\t{state}\n")
+        for name, process in hypervisor.running():
+            sys.stdout.write(f"{name}\t{name}\tprocess {process}\n")
         return 0
     if options.action == "down":
+        hypervisor.end(options.name)
         Lab(options.name).down()
         with docker.APIClient(base_url=f"unix://{DOCKER_SOCKET}", version="auto") as client:
             unload_all(client)
         return 0
+    if options.action == "hypervisor":
+        return _hypervisor(hypervisor.Hypervisor(options.name, hypervisor.HypervisorImage(options.suite), memory=options.memory), begin)
     wanted = [HostImage(suite, tuple(options.package)) for suite in options.suites]
     if options.action == "build":
         for image in wanted:
@@ -53,6 +64,18 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(yaml.safe_dump(lab.inventory(), sort_keys=False))
     sys.stderr.write(f"{options.action}: {time.monotonic() - begin:.1f} s\n")
     return 0
+
+
+def _hypervisor(machine: hypervisor.Hypervisor, begin: float) -> int:
+    """Boot it and stay, for it goes with this process."""
+    with machine as host:
+        sys.stdout.write(yaml.safe_dump({"all": {"children": {"virt_hosts": {"hosts": {host.name: host.inventory}}}}}, sort_keys=False))
+        sys.stdout.flush()
+        sys.stderr.write(f"hypervisor: {time.monotonic() - begin:.1f} s; Ctrl-C ends it\n{shlex.join(host.ssh_args)}\n")
+        try:
+            return machine.wait()
+        except KeyboardInterrupt:
+            return 0
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import socket
 import tarfile
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +50,7 @@ class LabHost:
     suite: str
     key: Path
     known_hosts: Path
+    port: int = 22
 
     @property
     def distribution(self) -> str:
@@ -62,13 +63,14 @@ class LabHost:
     @property
     def ssh_args(self) -> list[str]:
         """An argument vector; add the remote command."""
-        return ["ssh", *self.ssh_options, "-o", "BatchMode=yes", f"root@{self.address}"]
+        return ["ssh", *self.ssh_options, "-p", str(self.port), "-o", "BatchMode=yes", f"root@{self.address}"]
 
     @property
     def inventory(self) -> dict[str, Any]:
         """Variables of this host in an Ansible inventory."""
         return {
             "ansible_host": self.address,
+            "ansible_port": self.port,
             "ansible_user": "root",
             "ansible_ssh_private_key_file": str(self.key),
             "ansible_ssh_common_args": shlex.join(self.ssh_options[:6]),
@@ -102,15 +104,18 @@ class Lab:
         self.down()
         self._client.close()
 
-    def up(self, *wanted: HostImage) -> list[LabHost]:
-        """Boot hosts side by side (NAME-1, NAME-2, ...) beside those that are up; returns when systemd has started all of each."""
+    def up(self, *wanted: HostImage, binds: Sequence[str] = ()) -> list[LabHost]:
+        """Boot hosts side by side (NAME-1, NAME-2, ...) beside those that are up; returns when systemd has started all of each.
+
+        `binds` are more directories of this machine for them, as docker writes them (FROM:TO, or FROM:TO:ro). None to below /tmp: systemd clears it.
+        """
         network = self._network()
         notify = Path(tempfile.mkdtemp(prefix="kt-lab-"))
         started: list[tuple[LabHost, socket.socket]] = []
         try:
             for image in wanted:
                 number = len(self.hosts) + 1
-                host = self._create(image, f"{self.name}-{number}", str(network[FIRST_ADDRESS + number]), notify)
+                host = self._create(image, f"{self.name}-{number}", str(network[FIRST_ADDRESS + number]), notify, binds)
                 ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
                 started.append((host, ready))
                 ready.bind(str(notify / f"{host.name}.sock"))
@@ -147,9 +152,13 @@ class Lab:
             raise RuntimeError(f"{shlex.join(argv)} on {host.name} ended with {code}:\n{output.stdout[-2000:]}\n{output.stderr[-2000:]}")
         return output
 
+    def process(self, host: LabHost) -> int:
+        """The host's first process, by its number on this machine: whoever enters its namespaces is there."""
+        return int(self._client.inspect_container(host.name)["State"]["Pid"])
+
     def copy(self, host: LabHost, files: dict[str, bytes], mode: int = 0o644) -> None:
         """Put files onto a host, by absolute path (not below its tmpfs directories /run and /tmp)."""
-        self._client.put_archive(host.name, "/", _tar(files, mode))
+        self._client.put_archive(host.name, "/", tar_of(files, mode))
 
     def cut(self, host: LabHost) -> None:
         """Pull the host's network cable: it goes on running and answers nobody."""
@@ -209,12 +218,13 @@ class Lab:
             return ipaddress.IPv4Network(str(subnet))
         raise RuntimeError(f"no free range for the lab's network among {SUBNETS[0]} to {SUBNETS[-1]}")
 
-    def _create(self, image: HostImage, name: str, address: str, notify: Path) -> LabHost:
+    def _create(self, image: HostImage, name: str, address: str, notify: Path, more: Sequence[str]) -> LabHost:
         volume = f"{name}-docker"
         self.directory.mkdir(parents=True, exist_ok=True)
         self._client.create_volume(volume, labels={LABEL: self.name})
         binds = [f"{volume}:/var/lib/docker", "/sys/fs/cgroup:/sys/fs/cgroup:rw", f"{notify}:/notify:rw"]
         binds += [f"{directory}:{directory}:ro" for directory in machine.pip().directories]
+        binds += more
         body: dict[str, Any] = {
             "Image": "",
             "Hostname": name,
@@ -245,7 +255,7 @@ class Lab:
         }
         with images.locked(images.REPOSITORY):
             body["Image"] = image.load(self._client)
-            public = keys.controller_key(images.LAB / "id_ed25519")
+            public = images.controller_key()
             try:
                 self._client.create_container_from_config(body, name)
             except APIError as error:
@@ -286,7 +296,8 @@ def running(client: docker.APIClient) -> list[tuple[str, str, str]]:
     return sorted((item["Labels"][LABEL], item["Names"][0].removeprefix("/"), item["Status"]) for item in found)
 
 
-def _tar(files: dict[str, bytes], mode: int) -> bytes:
+def tar_of(files: dict[str, bytes], mode: int, private: Collection[str] = ()) -> bytes:
+    """An archive of files by absolute path; those that are private are for root alone."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         for directory in sorted(
@@ -297,6 +308,6 @@ def _tar(files: dict[str, bytes], mode: int) -> bytes:
             tar.addfile(entry)
         for path, data in files.items():
             entry = tarfile.TarInfo(path.lstrip("/"))
-            entry.size, entry.mode = len(data), mode
+            entry.size, entry.mode = len(data), 0o600 if path in private else mode
             tar.addfile(entry, io.BytesIO(data))
     return out.getvalue()

@@ -10,7 +10,7 @@ import hashlib
 import json
 import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from docker.errors import APIError, ImageNotFound
 
 from tests.support.paths import CACHE
 
-from . import machine
+from . import keys, machine
 
 LAB = CACHE / "lab"
 CUSTOMIZE = Path(__file__).with_name("customize.py")
@@ -54,6 +54,40 @@ def locked(name: str) -> Iterator[None]:
         yield
 
 
+def hook(script: Path, *arguments: str) -> str:
+    """A command for mmdebstrap's hooks: a script of ours with arguments and the new root."""
+    return shlex.join(["/usr/bin/python3", str(script), *arguments]) + ' "$1"'
+
+
+def bootstrap(packages: Sequence[str], *more: str) -> list[str]:
+    """The arguments of mmdebstrap for a root file system with systemd, sshd, Python and these packages; suite, target and sources are still to come."""
+    options = [word for line in machine.apt_options().splitlines() for word in ("--aptopt", line)]
+    include = ",".join(sorted({*PACKAGES, *packages}))
+    base = ["mmdebstrap", "--quiet", "--variant=minbase", f"--keyring={machine.KEYRING}", f"--include={include}"]
+    return [*base, f"--customize-hook={hook(CUSTOMIZE)}", *more, *options]
+
+
+def digest(suite: str, argv: Sequence[str], *scripts: Path) -> str:
+    """Of what a root file system is built from. Where the scripts lie does not matter, what is in them does."""
+    words = [word for word in argv if not any(str(script) in word for script in scripts)]
+    made_of = [[*words, suite], *(script.read_text(encoding="utf-8") for script in scripts), machine.apt_sources(suite)]
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:12]
+
+
+def make_root(suite: str, argv: Sequence[str], target: Path) -> None:
+    """Run mmdebstrap: a tar file or a directory, as the target's name says."""
+    machine.check_keys(suite)
+    done = subprocess.run([*argv, suite, str(target), "-"], input=machine.apt_sources(suite), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"mmdebstrap {suite} failed:\n{done.stderr[-4000:]}")
+
+
+def controller_key() -> bytes:
+    """The public half of the lab's own key, which is made if it is missing. A lock of its own: that of the images is held while one is built."""
+    with locked("key"):
+        return keys.controller_key(LAB / "id_ed25519")
+
+
 @dataclass(frozen=True)
 class HostImage:
     """A release with systemd, sshd, Python and perhaps more packages."""
@@ -66,24 +100,8 @@ class HostImage:
             raise ValueError(f"no lab image of {self.suite}: choose one of {', '.join(RELEASES)}")
 
     @property
-    def _argv(self) -> list[str]:
-        options = [word for line in machine.apt_options().splitlines() for word in ("--aptopt", line)]
-        include = ",".join(sorted({*PACKAGES, *self.packages}))
-        return [
-            "mmdebstrap",
-            "--quiet",
-            "--variant=minbase",
-            f"--keyring={machine.KEYRING}",
-            f"--include={include}",
-            f"--customize-hook=/usr/bin/python3 {shlex.quote(str(CUSTOMIZE))} \"$1\"",
-            *options,
-            self.suite,
-        ]
-
-    @property
     def digest(self) -> str:
-        made_of = [[word for word in self._argv if str(CUSTOMIZE) not in word], CUSTOMIZE.read_text(encoding="utf-8"), machine.apt_sources(self.suite)]
-        return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:12]
+        return digest(self.suite, bootstrap(self.packages), CUSTOMIZE)
 
     @property
     def tar(self) -> Path:
@@ -98,12 +116,12 @@ class HostImage:
         with locked(f"build-{self.suite}"):
             if self.tar.exists():
                 return self.tar
-            machine.check_keys(self.suite)
             partial = self.tar.with_suffix(".partial.tar")
-            done = subprocess.run([*self._argv, str(partial), "-"], input=machine.apt_sources(self.suite), capture_output=True, text=True, check=False)
-            if done.returncode:
+            try:
+                make_root(self.suite, bootstrap(self.packages), partial)
+            except RuntimeError:
                 partial.unlink(missing_ok=True)
-                raise RuntimeError(f"mmdebstrap {self.suite} failed:\n{done.stderr[-4000:]}")
+                raise
             partial.rename(self.tar)
         return self.tar
 

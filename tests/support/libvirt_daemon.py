@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 
 from .daemons import DIES_WITH_US
+from .paths import SYSTEM_PYTHON
 
 START = 60
 STOP = 20
@@ -101,6 +102,21 @@ class LibvirtDaemon:
     @property
     def uri(self) -> str:
         return f"qemu+unix:///system?socket={self.socket}"
+
+    @property
+    def python(self) -> list[str]:
+        """The Python that runs modules for it."""
+        return [SYSTEM_PYTHON]
+
+    @property
+    def scratch(self) -> Path | None:
+        """Where that Python finds files; None: anywhere."""
+        return None
+
+    @property
+    def import_path(self) -> list[str] | None:
+        """Where it finds ansible-core and this collection; None: where every module does."""
+        return None
 
     def command(self, *command: str) -> list[str]:
         """A command that runs in the daemon's namespaces: its network's bridges can be reached from there."""

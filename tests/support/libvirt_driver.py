@@ -10,30 +10,39 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from subprocess import SubprocessError
 from types import TracebackType
 from typing import Any
 
 from .ansible_runner import Result
 from .libvirt_daemon import LibvirtDaemon
-from .module_process import module_environment
-from .paths import ROOT
+from .module_process import ModuleProcess, module_environment
+from .paths import ROOT, SYSTEM_PYTHON
 from .warm_module import WarmModule
 
 COUNTER = ROOT / "tests" / "support" / "libvirt_counter"
 
 
 class LibvirtModule:
-    """One module, imported and waiting for its runs against one libvirtd."""
+    """One module, imported and waiting for its runs against one libvirtd: where the daemon is, or on this machine with a `uri` that leads there."""
 
-    def __init__(self, name: str, daemon: LibvirtDaemon) -> None:
+    def __init__(self, name: str, daemon: LibvirtDaemon, uri: str | None = None) -> None:
         self.daemon = daemon
-        self._notes = tempfile.TemporaryDirectory(prefix="kt-calls-")
+        self.uri = uri or daemon.uri
+        self._notes = tempfile.TemporaryDirectory(prefix="kt-calls-", dir=daemon.scratch)
         self._calls, self._crash = Path(self._notes.name, "calls"), Path(self._notes.name, "crash")
-        path = os.pathsep.join([str(COUNTER), module_environment()["PYTHONPATH"]])
-        self._module = WarmModule(name, env={"PYTHONPATH": path, "KT_LIBVIRT": self._notes.name})
+        self._ask, self._answer = Path(self._notes.name, "ask"), Path(self._notes.name, "answer")
+        for pipe in (self._ask, self._answer):
+            os.mkfifo(pipe, 0o600)
+        imports = (daemon.import_path if uri is None else None) or [module_environment()["PYTHONPATH"]]
+        env = {"PYTHONPATH": os.pathsep.join([str(COUNTER), *imports]), "KT_LIBVIRT": self._notes.name}
+        self._module = WarmModule(name, daemon.python if uri is None else [SYSTEM_PYTHON], env=env, scratch=daemon.scratch)
 
     def __enter__(self) -> LibvirtModule:
         return self
@@ -48,15 +57,45 @@ class LibvirtModule:
         return self._calls.read_text(encoding="ascii").splitlines() if self._calls.exists() else []
 
     def run(self, check: bool = False, crash: tuple[int, str] | None = None, **args: Any) -> Result:
-        """One run, whatever becomes of it. `crash`: so many changing calls succeed, the next one ends the run `before` it is made or `after`."""
+        """One run, whatever becomes of it.
+
+        `crash`: so many changing calls succeed, the next one ends the run `before` it is made or `after`; or the daemon crashes and is started again after
+        it (`restart`).
+        """
         self._calls.unlink(missing_ok=True)
         self._crash.unlink(missing_ok=True)
         if crash is not None:
             self._crash.write_text("%d %s" % crash, encoding="ascii")
+        with self._restarting() if crash is not None and crash[1] == "restart" else nullcontext():
+            try:
+                return self._module({"uri": self.uri, **args}, check=check, diff=True)
+            finally:
+                self._crash.unlink(missing_ok=True)
+
+    @contextmanager
+    def _restarting(self) -> Iterator[None]:
+        """While inside, the daemon is restarted when the module asks for it."""
+        failed: list[Exception] = []
+
+        def serve() -> None:
+            # Whoever opens the pipe last releases the other: the module, or a run that ended without asking.
+            if self._ask.read_text(encoding="ascii") == "restart":
+                try:
+                    self.daemon.restart(signal.SIGKILL)
+                except (RuntimeError, OSError, SubprocessError) as error:
+                    failed.append(error)
+                self._answer.write_text("done", encoding="ascii")
+
+        server = threading.Thread(target=serve)
+        server.start()
         try:
-            return self._module({"uri": self.daemon.uri, **args}, check=check, diff=True)
+            yield
         finally:
-            self._crash.unlink(missing_ok=True)
+            if server.is_alive():
+                self._ask.write_text("", encoding="ascii")
+            server.join()
+        if failed:
+            raise failed[0]
 
     def check(self, **args: Any) -> Result:
         """A run under --check: what libvirt keeps is the same before and after it, byte by byte."""
@@ -125,6 +164,33 @@ class LibvirtModule:
                     break
                 steps += 1
             assert steps, "nothing was called that changes anything"
+
+    def restarts(self, prepare: Callable[[], None], **args: Any) -> Iterator[Result]:
+        """The daemon crashes after each changing call in turn, and comes back; the run may fail, but says why, and a plain second one ends the work."""
+        steps = 0
+        while True:
+            prepare()
+            broken = self.run(crash=(steps, "restart"), **args)
+            assert broken.json and "Traceback" not in broken.stdout + broken.stderr, broken.stdout + broken.stderr
+            if len(self.calls) <= steps:
+                assert not broken.failed, broken.msg
+                break
+            result = self.run(**args)
+            assert not result.failed, f"after a restart after call {steps + 1}: {result.msg or result.stderr}"
+            self.again(**args)
+            yield result
+            steps += 1
+        assert steps, "nothing was called that changes anything"
+
+    def at_once(self, number: int = 3, **args: Any) -> list[Result]:
+        """So many runs side by side: one of them does it, the others find it done."""
+        name, given = self._module.name, {"uri": self.uri, **args}
+        runs = [ModuleProcess(name, given).start() for _number in range(number)]
+        results = [run.result() for run in runs]
+        assert [result.failed for result in results] == [False] * number, [result.msg or result.stderr for result in results]
+        assert sorted(result.changed for result in results) == [False] * (number - 1) + [True]
+        self.again(**args)
+        return results
 
 
 def stored(daemon: LibvirtDaemon) -> dict[str, str]:

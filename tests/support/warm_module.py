@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -50,11 +50,13 @@ for line in sys.stdin:
 class WarmModule:
     """A module that is imported and waits for its runs, one at a time."""
 
-    def __init__(self, name: str, interpreter: str = SYSTEM_PYTHON, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, interpreter: Sequence[str] = (SYSTEM_PYTHON,), env: Mapping[str, str] | None = None, scratch: Path | None = None
+    ) -> None:
         self.name = name
-        self._scratch = tempfile.TemporaryDirectory(prefix="kt-warm-")
+        self._scratch = tempfile.TemporaryDirectory(prefix="kt-warm-", dir=scratch)
         self._process = subprocess.Popen(
-            [interpreter, "-c", SERVER, python_name(name)],
+            [*interpreter, "-c", SERVER, python_name(name)],
             cwd=self._scratch.name,
             env=module_environment(env),
             stdin=subprocess.PIPE,

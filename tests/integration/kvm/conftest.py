@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,3 +54,10 @@ def pool(kvm_modules: Any, clean: LibvirtDaemon) -> LibvirtModule:
 def volume(kvm_modules: Any, clean: LibvirtDaemon) -> LibvirtModule:
     module: LibvirtModule = kvm_modules("kvm_volume")
     return module
+
+
+@pytest.fixture
+def tmp_path(libvirt_daemon: LibvirtDaemon) -> Iterator[Path]:
+    """A directory that libvirt and the modules find under the same path, wherever they run."""
+    with tempfile.TemporaryDirectory(prefix="kt-", dir=libvirt_daemon.directory) as directory:
+        yield Path(directory)

@@ -304,6 +304,32 @@ def test_crash_after_each_call(network: LibvirtModule, clean: LibvirtDaemon) -> 
         assert result["network"] is None
 
 
+def test_the_daemon_is_restarted_after_each_call(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+    args = {**BASE, "dhcp_hosts": [{"mac": MAC1, "address": "198.18.1.5"}], "autostart": True}
+    change = {"name": NAME, "mtu": 1400, "dhcp_hosts": [{"mac": MAC2, "address": "198.18.1.5"}], "purge": ["dhcp_hosts"], "disruption": "restart"}
+
+    def nothing() -> None:
+        assert not network.run(name=NAME, state="absent").failed
+
+    def made() -> None:
+        nothing()
+        assert not network.run(**args).failed
+
+    for result in network.restarts(nothing, **args):
+        assert (result["network"]["state"], result["network"]["autostart"]) == ("active", True)
+    for result in network.restarts(made, **change):
+        assert result["network"]["pending_restart"] == []
+        assert [host["mac"] for host in result["network"]["dhcp_hosts"]] == [MAC2]
+    for result in network.restarts(made, name=NAME, state="absent"):
+        assert result["network"] is None
+
+
+def test_runs_at_once(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+    network.at_once(**BASE, dhcp_hosts=[{"mac": MAC1, "address": "198.18.1.5"}], autostart=True)
+    network.at_once(name=NAME, dhcp_hosts=[{"mac": MAC2, "address": "198.18.1.6"}], mtu=1400, disruption="restart")
+    network.at_once(name=NAME, state="absent")
+
+
 @pytest.mark.parametrize(
     ("words", "args"),
     [

@@ -215,6 +215,34 @@ def test_crash_after_each_call(pool: LibvirtModule, clean: LibvirtDaemon) -> Non
     assert (clean.pools / "one").is_dir()
 
 
+def test_the_daemon_is_restarted_after_each_call(pool: LibvirtModule, clean: LibvirtDaemon) -> None:
+    def nothing() -> None:
+        assert not pool.run(name=NAME, state="absent").failed
+        if (clean.pools / "one").exists():
+            (clean.pools / "one").rmdir()
+
+    def made() -> None:
+        nothing()
+        (clean.pools / "two").mkdir(parents=True, exist_ok=True)
+        assert not pool.run(**directory(clean), autostart=True).failed
+
+    for result in pool.restarts(nothing, **directory(clean), autostart=True):
+        assert (result["pool"]["state"], result["pool"]["autostart"]) == ("active", True)
+        assert (clean.pools / "one").is_dir()
+    for result in pool.restarts(made, **directory(clean, "two"), autostart=False, disruption="restart"):
+        assert result["pool"]["pending_restart"] == []
+    for result in pool.restarts(made, name=NAME, state="absent"):
+        assert result["pool"] is None
+    assert (clean.pools / "one").is_dir()
+
+
+def test_runs_at_once(pool: LibvirtModule, clean: LibvirtDaemon) -> None:
+    pool.at_once(**directory(clean), autostart=True)
+    (clean.pools / "two").mkdir()
+    pool.at_once(**directory(clean, "two"), disruption="restart")
+    pool.at_once(name=NAME, state="absent")
+
+
 @pytest.mark.parametrize(
     ("words", "args"),
     [

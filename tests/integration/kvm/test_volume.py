@@ -260,6 +260,33 @@ def test_crash_after_each_call(volume: LibvirtModule, clean: LibvirtDaemon, imag
         assert result["volume"] is None
 
 
+def test_the_daemon_is_restarted_after_each_call(volume: LibvirtModule, clean: LibvirtDaemon, images: Path, raw: Path, tmp_path: Path) -> None:
+    def nothing() -> None:
+        assert not volume.run(**args(state="absent")).failed
+        assert list(images.iterdir()) == []
+
+    def made() -> None:
+        nothing()
+        assert not volume.run(**args(capacity="4MiB")).failed
+
+    for result in volume.restarts(nothing, **args(format="qcow2", **{"import": {"path": str(raw)}})):
+        assert result["volume"]["capacity"] == "3MiB"
+        assert sorted(path.name for path in images.iterdir()) == [NAME]
+        assert content(images / NAME, tmp_path) == digest(raw)
+    for result in volume.restarts(made, **args(capacity="8MiB")):
+        assert result["volume"]["capacity"] == "8MiB"
+    for result in volume.restarts(made, **args(state="absent", wipe=True)):
+        assert result["volume"] is None
+
+
+def test_runs_at_once(volume: LibvirtModule, clean: LibvirtDaemon, images: Path, raw: Path, tmp_path: Path) -> None:
+    volume.at_once(**args(format="qcow2", **{"import": {"path": str(raw)}}))
+    assert content(images / NAME, tmp_path) == digest(raw)
+    volume.at_once(**args(capacity="8MiB"))
+    volume.at_once(**args(state="absent"))
+    assert list(images.iterdir()) == []
+
+
 def test_a_crash_in_the_middle_of_an_import_is_cleared_away_by_a_removal(volume: LibvirtModule, images: Path, raw: Path) -> None:
     given = args(**{"import": {"path": str(raw)}})
     volume.run(crash=(1, "after"), **given)

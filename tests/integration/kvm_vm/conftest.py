@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -56,3 +57,10 @@ def words(host: LibvirtDaemon, tmp_path: Path) -> Mapping[str, str]:
         path.write_bytes(name.encode() * 65536)
         files[name] = str(path)
     return {**files, "net1": "kt-net1", "net2": "kt-net2", "pool": "kt-pool", "pooldir": str(host.pools / "kt-pool"), "default": str(host.pools / "default")}
+
+
+@pytest.fixture
+def tmp_path(libvirt_daemon: LibvirtDaemon) -> Iterator[Path]:
+    """A directory that libvirt and the modules find under the same path, wherever they run."""
+    with tempfile.TemporaryDirectory(prefix="kt-", dir=libvirt_daemon.directory) as directory:
+        yield Path(directory)

@@ -106,6 +106,17 @@ def test_disks_come_grow_and_go(guest: Driver, same_boot: None) -> None:
     guest.host.virsh("vol-delete", "kt-live-vdb.qcow2", "default")
 
 
+def test_a_disk_on_scsi_brings_a_controller_of_virtio(guest: Driver, same_boot: None) -> None:
+    assert [each for each in guest.xml(live=True).iter("controller") if each.get("type") == "scsi"] == []
+    disk = {"target": "sda", "size": "1MiB", "bus": "scsi"}
+    live(guest.change(disks=[{"size": "8MiB"}, disk]))
+    for xml in (guest.xml(), guest.xml(live=True)):
+        assert [each.get("model") for each in xml.iter("controller") if each.get("type") == "scsi"] == ["virtio-scsi"]
+    guest.again(disks=[{"size": "8MiB"}, disk])
+    live(guest.change(disks=[{"size": "8MiB"}], purge=["disks"]))
+    guest.host.virsh("vol-delete", "kt-live-sda.qcow2", "default")
+
+
 def test_networks_come_change_and_go(guest: Driver, same_boot: None) -> None:
     mac = "52:54:00:79:00:02"
     done = guest.change(networks=["kt-net1", {"network": "kt-net2", "mac": mac}])

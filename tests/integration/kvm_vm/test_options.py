@@ -15,7 +15,7 @@ from .driver import Driver, actions, fill
 from .rows import ROWS, Row
 
 #: What changes with an option.
-ALONG = {"memory": {"memory_max"}, "cpus": {"cpus_max"}, "graphics": {"video"}, "secure_boot": {"xml"}}
+ALONG = {"memory": {"memory_max"}, "cpus": {"cpus_max"}, "graphics": {"video"}, "firmware": {"secure_boot", "xml"}, "secure_boot": {"xml"}}
 
 
 def test_no_option_is_without_a_row() -> None:

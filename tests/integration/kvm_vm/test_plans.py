@@ -91,15 +91,18 @@ def test_a_guest_that_was_not_finished_can_be_removed(driver: Driver) -> None:
     assert driver.names() == [] and driver.volumes() == []
 
 
-def test_two_runs_at_once(driver: Driver) -> None:
-    from tests.support.module_process import ModuleProcess
+@pytest.mark.parametrize("plan", [plan for plan in PLANS if plan.id in ("create-running", "live")], ids=lambda plan: plan.id)
+def test_the_daemon_is_restarted_after_each_call(driver: Driver, plan: Plan) -> None:
+    """The run that meets it may fail; the next one ends the work, and no disk is lost."""
+    ends = []
+    for result in driver.module.restarts(lambda: scene(driver, plan), **driver.arguments(**plan.wanted)):
+        ends.append((sorted(driver.volumes()), driver.state(), result["guest"]["labels"], len(driver.xml().findall("devices/disk"))))
+    assert all(end == ends[0] for end in ends), ends
 
-    args = {"uri": driver.host.uri, **driver.arguments(**FULL)}
-    runs = [ModuleProcess("kraal.virt.kvm_vm", args).start() for _number in range(3)]
-    results = [run.result() for run in runs]
-    assert [result.failed for result in results] == [False] * 3, [result.msg for result in results]
-    assert sorted(result.changed for result in results) == [False, False, True]
-    driver.again(**FULL)
+
+def test_runs_at_once(driver: Driver) -> None:
+    driver.module.at_once(**driver.arguments(**FULL))
+    driver.module.at_once(**driver.arguments(state="absent", remove_storage=True))
 
 
 def test_libvirtd_goes_and_comes(driver: Driver) -> None:

@@ -4,7 +4,8 @@
 """Stands before libvirt's own binding on a module's import path: writes down every call that changes something, and crashes after the one that it is told to.
 
 $KT_LIBVIRT names a directory. Its file `calls` gets a line for each call; its file `crash`, if there is one, holds how many of them succeed before the process
-is killed, and `before` or `after`: whether the next one is not made, or made and not answered.
+is killed, and `before` or `after`: whether the next one is not made, or made and not answered. With `restart` instead it is answered, then the pipe `ask` is
+told and the pipe `answer` waited for: the daemon is restarted meanwhile.
 """
 
 from __future__ import annotations
@@ -65,7 +66,12 @@ def counted(call: str, function: Callable[..., Any]) -> Callable[..., Any]:
         if last and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         answer = function(*args, **named)
-        if last:
+        if allowed and when == "restart":
+            if number == int(allowed) + 1:
+                with open(os.path.join(os.environ["KT_LIBVIRT"], "ask"), "w", encoding="ascii") as ask:
+                    ask.write("restart")
+                told("answer")
+        elif last:
             os.kill(os.getpid(), signal.SIGKILL)
         return answer
 

@@ -130,6 +130,7 @@ _REMEDIES = (
     ("Unable to find 'dnsmasq' binary", "Install dnsmasq (dnsmasq-base on Debian and Ubuntu) on that host"),
     ("Unable to find 'iptables' binary", "Install iptables on that host"),
     ("cannot execute binary", "Install the program that it names on that host"),
+    ("satisfying virtiofsd", "Install virtiofsd on that host"),
     ("missing backend for pool type", "Install libvirt's driver for that kind of pool on that host (libvirt-daemon-driver-storage-...)"),
     ("failed to validate against schema", "Write it the way libvirt documents its XML"),
 )

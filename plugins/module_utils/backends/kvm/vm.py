@@ -19,7 +19,7 @@ from ...engine.spec import Spec
 from . import vm_devices as dev
 from . import vm_networks as nets
 from . import vm_plan, vm_power, vm_seed, vm_target, vm_volumes
-from .client import Host
+from .client import Host, LibvirtError
 from .constants import constant
 from .vm_observe import STALE, Domain, Seen, guest_of, look, observe
 from .vm_options import BY_NAME, VMS
@@ -242,7 +242,7 @@ class Vms:
         elif option == "cpus":
             self.host.ask(domain.setVcpusFlags, want.values["cpus"], affect)
         elif option == "cloud_init":
-            self.host.ask(domain.updateDeviceFlags, serialize(vm_target.set_seed(live.root, want.name, seed)), affect)
+            self._update_disk(domain, serialize(vm_target.set_seed(live.root, want.name, seed)), affect)
         elif option == "disks":
             self._live_disk(want, key, domain, live, affect)
         else:
@@ -268,9 +268,21 @@ class Vms:
             self.host.ask(domain.detachDeviceFlags, serialize(old), affect)
             vm_power.wait_gone(self.host, domain, lambda tree: dev.disk_of(tree, target) is not None, "disk %s" % target)
         elif new is not None and old is None:
+            controller = dev.scsi_controller(root)
+            if controller is not None and dev.scsi_controller(live.root) is None:
+                self.host.ask(domain.attachDeviceFlags, serialize(controller), affect)
             self.host.ask(domain.attachDeviceFlags, serialize(new), affect)
         elif new is not None:
-            self.host.ask(domain.updateDeviceFlags, serialize(new), affect)
+            self._update_disk(domain, serialize(new), affect)
+
+    def _update_disk(self, domain: Any, text: str, affect: int) -> None:
+        try:
+            self.host.ask(domain.updateDeviceFlags, text, affect)
+        except LibvirtError as error:
+            if "Tray of the device is not open" not in error.message:
+                raise
+            # Firmware that starts resets its drives, and a tray closes between libvirt's opening it and putting the CD in (QEMU 10.0).
+            self.host.ask(domain.updateDeviceFlags, text, affect)
 
     def _live_network(self, want: Spec, key: str, domain: Any, have: Domain, affect: int) -> None:
         live = have.live or have.stored

@@ -145,6 +145,17 @@ def set_source(disk: Element, path: str) -> None:
         ET.SubElement(disk, "source", {"dev" if kind == "block" else "file": path})
 
 
+def scsi_controller(root: Element) -> Element | None:
+    """The controller that a disk on SCSI is attached to."""
+    return next((each for each in devices(root, "controller") if each.get("type") == "scsi"), None)
+
+
+def give_scsi(root: Element) -> None:
+    """A controller of virtio where there is none: on x86 libvirt's own choice is an LSI of the nineties, for which small kernels have no driver."""
+    if scsi_controller(root) is None:
+        add(root, "controller", type="scsi", index="0", model="virtio-scsi")
+
+
 def write_disks(root: Element, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     """Bring the disks of a tree to ``after``."""
     for target in sorted(set(before) - set(after)):
@@ -160,6 +171,8 @@ def write_disks(root: Element, before: Mapping[str, Any], after: Mapping[str, An
             disk = add(root, "disk", type="file", device=record.get("device", "disk"))
             put(disk, "driver@name", "qemu")
             put(disk, "target@dev", target)
+        if record.get("bus") == "scsi":
+            give_scsi(root)
         if record.get("bus") != old.get("bus"):
             for address in disk.findall("address"):
                 disk.remove(address)

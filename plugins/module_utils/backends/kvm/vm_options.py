@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...engine.errors import InvalidOption
-from ...engine.kinds import Entries, Flag, Integer, Kind, Text, Texts
+from ...engine.kinds import Entries, Flag, Integer, Kind, Part, Text, Texts
 from ...engine.plan import Disruption
 from ...engine.spec import Option, Table
 from . import vm_devices as dev
@@ -139,6 +139,35 @@ def _write_rng(option: VmOption) -> VmOption:
     return VmOption(option.name, option.kind, option.read, option.change, write)
 
 
+class Watchdog(FieldSet):
+    """Since 9.1 libvirt gives every guest with q35 the watchdog of that chipset, itco, which none can be without: it is no other than none."""
+
+    def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
+        if want.get("model") == "none" and (have or {}).get("model") == "itco":
+            return []
+        return super().parts(want, have, exact)
+
+
+def _is_itco(watchdog: Element) -> bool:
+    return watchdog.get("model") == "itco"
+
+
+def _beside_itco(option: VmOption) -> VmOption:
+    """The watchdog that was asked for has the chipset's beside it. Libvirt wants one action of all of them, and gives that to the itco that it adds."""
+
+    def read(view: View) -> dict[str, Any]:
+        found = sorted(view.root.findall("devices/watchdog"), key=_is_itco)
+        return read_fields(WATCHDOG_FIELDS, found[0]) if found else {"model": "none"}
+
+    def write(root: Element, before: Any, after: Any) -> None:
+        if before.get("model") != "itco":
+            for each in filter(_is_itco, root.findall("devices/watchdog")):
+                make(root, "devices").remove(each)
+        option.write(root, before, after)
+
+    return VmOption(option.name, Watchdog(WATCHDOG_FIELDS), read, option.change, write)
+
+
 def _write_video(option: VmOption) -> VmOption:
     def write(root: Element, before: Any, after: Any) -> None:
         option.write(root, {}, after)
@@ -171,7 +200,7 @@ OPTIONS: tuple[VmOption, ...] = (
     _list("host_devices", extras.HostDevices(), extras.read_hostdevs, extras.write_hostdevs),
     _list("filesystems", extras.FILESYSTEMS, extras.read_filesystems, extras.write_filesystems),
     _single("tpm", "tpm", TPM_FIELDS),
-    _single("watchdog", "watchdog", WATCHDOG_FIELDS),
+    _beside_itco(_single("watchdog", "watchdog", WATCHDOG_FIELDS)),
     _write_rng(_single("rng", "rng", RNG_FIELDS)),
     _single("memballoon", "memballoon", BALLOON_FIELDS),
     VmOption("autostart", Flag(), lambda view: view.autostart, NONE, waits=False),

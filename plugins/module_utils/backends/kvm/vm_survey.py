@@ -118,4 +118,5 @@ def _objection(host: Host, seen: Seen, want: Spec, have: Domain | None) -> None:
         machine = full.values.get("machine")
         why = refused_machine(host, root.get("type", "qemu"), machine) if machine else ""
         option, value = ("machine", machine) if why else ("options", want.name)
-        seen.faults[want.name] = InvalidOption(option, value, "is what libvirt refuses: %s" % (why or error.message), remedy="Correct the values")
+        remedy = error.remedy or "Correct the values"
+        seen.faults[want.name] = InvalidOption(option, value, "is what libvirt refuses: %s" % (why or error.message), remedy=remedy)

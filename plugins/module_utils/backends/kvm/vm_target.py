@@ -185,7 +185,8 @@ def set_seed(root: Element, name: str, path: str) -> Element:
         put(drive, "driver@name", "qemu")
         put(drive, "driver@type", "raw")
         put(drive, "target@dev", TARGET)
-        put(drive, "target@bus", "sata")
+        put(drive, "target@bus", "scsi")
+        dev.give_scsi(root)
         put(drive, "readonly", "")
     dev.set_source(drive, path)
     return drive

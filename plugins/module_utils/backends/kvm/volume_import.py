@@ -11,11 +11,12 @@ import hashlib
 import os
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from ...engine.errors import InvalidOption
-from .client import Host
+from .client import Host, LibvirtError
 
 _CHUNK = 1 << 20
 _QCOW2 = b"QFI\xfb"
@@ -93,8 +94,9 @@ def send(host: Host, volume: Any, image: Image, sparse: bool) -> None:
                 host.ask(volume.upload, stream, 0, image.size, 0)
                 host.ask(stream.sendAll, _read, (file, image.size))
         except BaseException:
-            # Whatever it was, libvirt must not wait for more.
-            stream.abort()
+            # Whatever it was, libvirt must not wait for more. Where the connection itself broke off, nobody waits, and the first error says more.
+            with suppress(LibvirtError):
+                host.ask(stream.abort)
             raise
     host.ask(stream.finish)
 

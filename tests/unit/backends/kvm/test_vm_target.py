@@ -132,6 +132,42 @@ def test_what_needs_a_restart_is_written_and_waits() -> None:
         assert steps("stopped", **options) == found[:1]
 
 
+#: What libvirt 11.3 has kept of a guest: it has added the watchdog of q35's chipset, with the action of the other one.
+SAME_11: tuple[dict[str, Any], ...] = (
+    {"watchdog": {"model": "i6300esb", "action": "poweroff"}},
+    {"watchdog": {"action": "poweroff"}, "machine": "pc-q35-10.0"},
+    {"disks": [{"target": "vda", "size": "64MiB", "cache": "none"}, {"target": "sda", "device": "cdrom", "path": "/srv/a.iso"}], "networks": ["default"]},
+    {"graphics": ["vnc"], "channels": ["org.qemu.guest_agent.0"], "labels": {"role": "web"}},
+    {"cpus": 1, "cpus_max": 4, "memory": "64MiB", "memory_max": "128MiB"},
+)
+
+
+@pytest.mark.parametrize("options", SAME_11, ids=",".join)
+def test_what_libvirt_11_rewrites_is_no_difference(options: dict[str, Any]) -> None:
+    assert differences(spec(state="present", **options), view("stored-11")) == []
+    assert pending(view("stored-11"), view("live-11")) == []
+
+
+@pytest.mark.parametrize(
+    ("watchdog", "kept"),
+    [
+        ({"action": "reset"}, [("i6300esb", "reset")]),
+        ({"model": "none"}, []),
+        ({"model": "itco"}, [("itco", "poweroff")]),
+        ({"model": "itco", "action": "pause"}, [("itco", "pause")]),
+    ],
+)
+def test_the_watchdog_of_the_chipset_goes_with_the_other(watchdog: dict[str, Any], kept: list[tuple[str, str]]) -> None:
+    """Libvirt adds it again by itself, and takes no two with different actions. Where there is no other one, there is none."""
+    before = view("stored-11")
+    want = spec(state="present", watchdog=watchdog)
+    root = written(want, before, differences(want, before))
+    assert [(each.get("model"), each.get("action")) for each in root.iterfind("devices/watchdog")] == kept
+    if not kept:
+        root.find("devices").append(parse("<watchdog model='itco' action='reset'/>"))
+        assert differences(want, View(root, NAME, False, SIZES)) == []
+
+
 def test_a_disk_is_not_made_smaller() -> None:
     with pytest.raises(Refused, match="not made smaller"):
         steps("stopped", disks=[{"target": "vda", "size": "1MiB"}])

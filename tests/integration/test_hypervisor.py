@@ -1,0 +1,94 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host whose processor can run virtual machines: host_info says so, kvm_host needs no leave to emulate, and kvm_vm's guests are of the type kvm.
+
+The processor is emulated, so everything takes its time here. The tests build on each other in their order, as a host's days do.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from typing import Any
+
+from tests.lab.hosts import LabHost
+from tests.support.ansible_runner import Run, run_tasks
+
+ROLE = {"ansible.builtin.import_role": {"name": "kraal.virt.kvm_host"}}
+GUEST = {
+    "name": "kt-guest",
+    "type": "auto",
+    "memory": "128MiB",
+    "kernel": "/srv/kt/vmlinuz",
+    "initrd": "/srv/kt/initrd",
+    "cmdline": "console=ttyS0",
+    "channels": ["org.qemu.guest_agent.0"],
+    "wait_for": "agent",
+    "timeout": 300,
+}
+
+
+def tasks(host: LabHost, *listed: Mapping[str, Any], check: bool = False) -> Run:
+    inventory = {"all": {"hosts": {host.name: host.inventory}}}
+    # The first answer of a libvirtd takes half a minute there: it asks QEMU what it can do.
+    variables = {"kvm_host_timeout": 240}
+    env = {"ANSIBLE_INJECT_FACT_VARS": "false", "ANSIBLE_TIMEOUT": "60"}
+    play = run_tasks(list(listed), inventory=inventory, hosts="all", keep_going=False, check=check, variables=variables, env=env, timeout=1200)
+    assert play.rc == 0, play.output
+    return play
+
+
+def inside(host: LabHost, *argv: str) -> str:
+    done = subprocess.run([*host.ssh_args, shlex.join(argv)], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def kept(host: LabHost) -> str:
+    """What a run could have touched: libvirt's files with their contents, its networks, units, users and packages."""
+    look = (
+        "find /etc/libvirt /var/lib/libvirt /etc/systemd /etc/passwd /etc/group /var/lib/dpkg/status -type f -exec sha256sum {} +; ip -brief link;"
+        " find /etc/libvirt /etc/systemd -type l; systemctl list-units --no-legend --plain '*libvirt*' '*virt*.socket'"
+    )
+    return "\n".join(sorted(inside(host, "sh", "-c", look).splitlines()))
+
+
+def test_check_mode_on_the_bare_host_touches_nothing(hypervisor: LabHost) -> None:
+    before = kept(hypervisor)
+    play = tasks(hypervisor, ROLE, check=True)
+    (look,) = play.of("Look at the host")
+    facts = look["ansible_facts"]["kraal"]
+    kvm = facts["backends"]["kvm"]
+    assert (kvm["usable"], kvm["code"], kvm["domain_type"]) == (True, "ok", "kvm"), kvm
+    assert (facts["cpu"]["extension"], facts["cpu"]["nested_paging"], facts["inside"]["hypervisor"]) == ("svm", "npt", "qemu")
+    assert {check["check"] for check in kvm["checks"] if check["ok"]} >= {"processor", "device", "virtual machine", "module", "nested", "engine libvirt"}, kvm
+    (would,) = play.of("Make the network and the storage pool")
+    assert would.changed and "start the network default" in json.loads(would["stdout"])["done"]
+    assert kept(hypervisor) == before
+
+
+def test_the_role_needs_no_leave_to_emulate(hypervisor: LabHost) -> None:
+    play = tasks(hypervisor, ROLE)
+    assert play.changed > 0
+    (ran,) = play.of("Start a guest that has nothing")
+    assert json.loads(ran["stdout"])["ok"] and "--type kvm" in ran["cmd"]
+    (facts,) = play.of("Bring the facts of the host up to date")
+    assert facts["ansible_facts"]["kraal"]["backends"]["kvm"]["usable"] is True
+    assert inside(hypervisor, "virsh", "net-list", "--name", "--autostart").split() == ["default"]
+    assert inside(hypervisor, "virsh", "pool-list", "--name", "--autostart").split() == ["default"]
+
+
+def test_the_second_run_and_a_guest(hypervisor: LabHost) -> None:
+    """The guest's kernel runs on the processor itself, and its agent answers; made again, it is unchanged."""
+    play = tasks(hypervisor, ROLE, {"kraal.virt.kvm_vm": GUEST, "check_mode": True}, {"kraal.virt.kvm_vm": GUEST}, {"kraal.virt.kvm_vm": GUEST})
+    checked, made, again = [result for result in play.results if result.task.startswith("task ")]
+    assert play.changed == sum(result.changed for result in (checked, made))
+    assert checked["plan"] == made["plan"] and [step["action"] for step in made["plan"]] == ["create", "start"]
+    assert (again.changed, again["plan"]) == (False, [])
+    assert ET.fromstring(inside(hypervisor, "virsh", "dumpxml", "kt-guest")).get("type") == "kvm"
+    assert "enabled" in inside(hypervisor, "virsh", "qemu-monitor-command", "--hmp", "kt-guest", "info kvm")
+    assert json.loads(inside(hypervisor, "virsh", "qemu-agent-command", "kt-guest", '{"execute": "guest-ping"}')) == {"return": {}}
