@@ -385,7 +385,7 @@ ROWS = (
         {"user_data": {"hostname": "one"}},
         {"user_data": {"hostname": "two"}, "network_config": {"version": 2}},
         every("devices/disk", "@device", "target@dev"),
-        ([("cdrom", "sdp")], [("cdrom", "sdp")]),
+        ([("cdrom", "sdz")], [("cdrom", "sdz")]),
         running="live",
     ),
     Row(

@@ -108,13 +108,13 @@ def test_disks_come_grow_and_go(guest: Driver, same_boot: None) -> None:
 
 def test_a_disk_on_scsi_brings_a_controller_of_virtio(guest: Driver, same_boot: None) -> None:
     assert [each for each in guest.xml(live=True).iter("controller") if each.get("type") == "scsi"] == []
-    disk = {"target": "sda", "size": "1MiB", "bus": "scsi"}
+    disk = {"target": "sdy", "size": "1MiB", "bus": "scsi"}
     live(guest.change(disks=[{"size": "8MiB"}, disk]))
     for xml in (guest.xml(), guest.xml(live=True)):
         assert [each.get("model") for each in xml.iter("controller") if each.get("type") == "scsi"] == ["virtio-scsi"]
     guest.again(disks=[{"size": "8MiB"}, disk])
     live(guest.change(disks=[{"size": "8MiB"}], purge=["disks"]))
-    guest.host.virsh("vol-delete", "kt-live-sda.qcow2", "default")
+    guest.host.virsh("vol-delete", "kt-live-sdy.qcow2", "default")
 
 
 def test_networks_come_change_and_go(guest: Driver, same_boot: None) -> None:

@@ -150,10 +150,18 @@ def scsi_controller(root: Element) -> Element | None:
     return next((each for each in devices(root, "controller") if each.get("type") == "scsi"), None)
 
 
-def give_scsi(root: Element) -> None:
-    """A controller of virtio where there is none: on x86 libvirt's own choice is an LSI of the nineties, for which small kernels have no driver."""
-    if scsi_controller(root) is None:
-        add(root, "controller", type="scsi", index="0", model="virtio-scsi")
+def give_scsi(root: Element, disk: Element) -> None:
+    """A controller of virtio where there is none, and a place on it: on x86 libvirt's own choice is an LSI of the nineties, for which small kernels have
+    no driver. With room for seven disks; libvirt counts all controllers as such ones, and would add some for what virtio has room enough for.
+    """
+    controller = scsi_controller(root)
+    if controller is None:
+        controller = add(root, "controller", type="scsi", index="0", model="virtio-scsi")
+    if str(controller.get("model")).startswith("virtio") and disk.find("address") is None:
+        unit = 0
+        for letter in (get(disk, "target@dev") or "sda")[2:]:
+            unit = unit * 26 + ord(letter) - ord("a") + 1
+        ET.SubElement(disk, "address", {"type": "drive", "controller": controller.get("index") or "0", "bus": "0", "target": "0", "unit": str(unit - 1)})
 
 
 def write_disks(root: Element, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
@@ -171,11 +179,11 @@ def write_disks(root: Element, before: Mapping[str, Any], after: Mapping[str, An
             disk = add(root, "disk", type="file", device=record.get("device", "disk"))
             put(disk, "driver@name", "qemu")
             put(disk, "target@dev", target)
-        if record.get("bus") == "scsi":
-            give_scsi(root)
         if record.get("bus") != old.get("bus"):
             for address in disk.findall("address"):
                 disk.remove(address)
+            if record.get("bus") == "scsi":
+                give_scsi(root, disk)
         if "path" in record and record["path"] != old.get("path"):
             set_source(disk, record["path"])
         write_fields(DISK_FIELDS, disk, record, old)

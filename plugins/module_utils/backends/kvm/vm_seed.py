@@ -22,8 +22,8 @@ from .vm_xml import Element, get
 
 #: The files of cloud-init's data source NoCloud, and the fields that they are made of.
 FILES = {"user_data": "user-data", "meta_data": "meta-data", "network_config": "network-config"}
-#: The disk that the guest finds it in: on SCSI, as kernels for clouds have no driver for SATA, and the last one of the first controller.
-TARGET = "sdp"
+#: The disk that the guest finds it in: on SCSI, as kernels for clouds have no driver for SATA.
+TARGET = "sdz"
 
 
 class Seed(dict):  # type: ignore[type-arg]

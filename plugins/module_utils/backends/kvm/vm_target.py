@@ -186,7 +186,7 @@ def set_seed(root: Element, name: str, path: str) -> Element:
         put(drive, "driver@type", "raw")
         put(drive, "target@dev", TARGET)
         put(drive, "target@bus", "scsi")
-        dev.give_scsi(root)
+        dev.give_scsi(root, drive)
         put(drive, "readonly", "")
     dev.set_source(drive, path)
     return drive
