@@ -10,11 +10,11 @@ The first file that matches a link wins, so the uplink's own file stays as it is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...engine.errors import NotInstalled, Refused
 from ..reader import Files, Host
+from .ini import Sections, parse, write
 from .manager import FileSet, FileState, Way, command, remove_link, settle_link
 from .shape import Shape, Uplink
 
@@ -24,34 +24,6 @@ _SEARCH = (DIRECTORY, "/run/systemd/network", "/usr/local/lib/systemd/network", 
 _STACKED = ("VLAN", "MACVLAN", "MACVTAP", "IPVLAN", "IPVTAP", "VXLAN", "Tunnel", "Xfrm", "L2TP", "MACsec")
 #: What an uplink must not be part of.
 _ENSLAVED = ("Bridge", "Bond", "VRF", "BatmanAdvanced")
-
-Sections = list[tuple[str, list[tuple[str, str]]]]
-
-
-def parse(text: str) -> Sections:
-    """Sections in their order, each with its assignments in their order; both may come more than once."""
-    sections: Sections = []
-    # A backslash at the end joins lines.
-    for raw in re.sub(r"\\\n\s*", " ", text).splitlines():
-        line = raw.strip()
-        if not line or line[0] in "#;":
-            continue
-        if line.startswith("[") and line.endswith("]"):
-            sections.append((line[1:-1], []))
-        elif "=" in line and sections:
-            key, dummy, value = line.partition("=")
-            sections[-1][1].append((key.strip(), value.strip()))
-    return sections
-
-
-def write(sections: Iterable[tuple[str, Sequence[tuple[str, str]]]], note: str) -> FileState:
-    """The opposite."""
-    parts = ["# %s" % note]
-    for name, pairs in sections:
-        if pairs:
-            parts.append("\n[%s]\n%s" % (name, "\n".join("%s=%s" % pair for pair in pairs)))
-    return FileState(("\n".join(parts) + "\n").encode())
-
 
 def sections_of(files: Files, path: str) -> Sections:
     """A .network file with its drop-ins."""
@@ -119,7 +91,7 @@ class Networkd:
             for key, value in pairs:
                 if name == "Network" and key in _ENSLAVED:
                     raise Refused("%s puts %s into %s (%s)" % (profile, interface, value, key), remedy="Name another uplink, or take it out of there first")
-        return Uplink(interface, mac, self.name, profile, "", iaid_of(host.text("/run/systemd/netif/leases/" + index) or ""))
+        return Uplink(interface, mac, self.name, profile, iaid=iaid_of(host.text("/run/systemd/netif/leases/" + index) or ""))
 
     def check(self, host: Host) -> None:
         if not host.which("networkctl"):

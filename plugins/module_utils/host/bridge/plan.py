@@ -82,7 +82,10 @@ def plan(want: Spec, seen: Seen) -> Plan:
     made = Plan(files=files, manager=manager.name, evidence=evidence, shape=shape, boot=manager.boot())
     made.steps = list(_create(shape)) if old is None else [*_differences(old, shape), *_drift(shape, files, seen, old)]
     made.record = Record(want.name, manager.name, values, link, {path: (originals.get(path, state_of(seen.host, path)), targets[path]) for path in rendered})
-    made.way, made.back = manager.way(old, shape, sorted(rendered)), manager.way(shape, old, sorted(rendered))
+    # A bridge that lost its port, or is gone from the kernel, is brought up as a new one.
+    there = old if not shape.port or shape.port in seen.ports(want.name) else None
+    made.way = manager.way(there if want.name in seen.links else None, shape, sorted(rendered))
+    made.back = manager.way(shape, old, sorted(rendered))
     made.links = [each for each in dict.fromkeys((shape.uplink_name, shape.port, shape.name)) if each]
     made.warnings = _warnings(shape, seen)
     if files:

@@ -133,9 +133,11 @@ class Uplink:
     interface: str
     mac: str = ""
     manager: str = ""
-    #: What the manager works by: networkd's .network file, the UUID of NetworkManager's connection.
+    #: The file that the manager works by.
     profile: str = ""
-    #: The text of that profile, where no file of the host's configuration holds it (a profile in memory).
+    #: What the manager calls it: the UUID of a connection of NetworkManager, the key in a file of netplan.
+    identity: str = ""
+    #: The content of that file, where it is none that stays: a profile in memory.
     text: str = ""
     #: The IAID under which the uplink got its address by DHCP, where networkd asked: another one would get another address.
     iaid: str = ""
