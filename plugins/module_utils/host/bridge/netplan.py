@@ -28,6 +28,7 @@ from ...engine.errors import BackendError, NotInstalled, Refused
 from ..reader import Files, Host
 from .ini import write
 from .manager import FileSet, FileState, Way, command, remove_link, settle_link
+from .networkd import commands as networkd_commands
 from .networkd import iaid_of
 from .shape import Shape, Uplink
 
@@ -105,8 +106,9 @@ class Netplan:
             if other != path and any(key in (network.get(kind) or {}) for kind in _KINDS):
                 raise Refused("%s is described in %s and in %s" % (interface, other, path), remedy="Describe it in one file")
         index = host.word("/sys/class/net/%s/ifindex" % interface)
-        lease = host.text("/run/systemd/netif/leases/" + index) or "" if renderer(host, entry) == "networkd" else ""
-        return Uplink(interface, mac, self.name, path, key, iaid=iaid_of(lease))
+        backend = renderer(host, entry)
+        lease = host.text("/run/systemd/netif/leases/" + index) or "" if backend == "networkd" else ""
+        return Uplink(interface, mac, self.name, path, key, iaid=iaid_of(lease), backend=backend)
 
     def check(self, host: Host) -> None:
         if not host.which("netplan"):
@@ -120,6 +122,8 @@ class Netplan:
         network: dict[str, Any] = {"version": 2}
         bridge: dict[str, Any] = {"interfaces": []}
         moved: dict[str, Any] = {}
+        if not shape.link and renderer(files, {}) != "networkd":
+            raise Refused("a bridge without an uplink is not known of netplan with NetworkManager", remedy="Name manager=networkmanager")
         if shape.link:
             path, kind, key, entry = _definition(shape, files)
             moved = {name: entry[name] for name in _MOVED if name in entry}
@@ -163,7 +167,12 @@ class Netplan:
         after: list[dict[str, Any]] = [command("netplan", "generate", must=True)]
         if old and not new:
             after += remove_link(old)
-        after.append(command("netplan", "apply", must=True))
+        shape = new or old
+        if shape and shape.link and shape.link.backend == "NetworkManager":
+            after.append(command("netplan", "apply", must=True))
+        else:
+            # Not `netplan apply`: it restarts networkd, and sets off udev for every link of the host.
+            after += networkd_commands(old, new)
         if old and new:
             after += settle_link(new)
         return Way([], after)

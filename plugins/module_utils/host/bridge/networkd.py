@@ -141,16 +141,20 @@ class Networkd:
         after: list[dict[str, Any]] = []
         if old and not new:
             after += remove_link(old)
-        after.append(command("networkctl", "reload", must=True))
+        after += commands(old, new)
         if old and new:
             after += settle_link(new)
-        links = [shape.name for shape in (new,) if shape] + list(dict.fromkeys(shape.uplink_name for shape in (old, new) if shape and shape.link))
-        if links:
-            after.append(command("networkctl", "reconfigure", *links))
         return Way([], after)
 
     def boot(self) -> list[dict[str, Any]]:
         return []
+
+
+def commands(old: Shape | None, new: Shape | None) -> list[dict[str, Any]]:
+    """Have networkd work by the files that are there now."""
+    links = [new.name] if new else []
+    links += dict.fromkeys(shape.uplink_name for shape in (old, new) if shape and shape.link)
+    return [command("networkctl", "reload", must=True), *([command("networkctl", "reconfigure", *links)] if links else [])]
 
 
 def iaid_of(lease: str) -> str:

@@ -141,6 +141,8 @@ class Uplink:
     text: str = ""
     #: The IAID under which the uplink got its address by DHCP, where networkd asked: another one would get another address.
     iaid: str = ""
+    #: Whom netplan writes for: networkd or NetworkManager.
+    backend: str = ""
     #: Whether it had an address at all.
     addressed: bool = False
 
