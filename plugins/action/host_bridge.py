@@ -68,6 +68,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     "failed": True,
                     "rolled_back": True,
                     "changed": False,
+                    "bridge": answer["bridge"],
                     "log": answer["log"],
                     "msg": "bridge %s: the change was not confirmed, and the host took it back: %s. The log tells what was done." % (arguments["name"], reasons),
                 }

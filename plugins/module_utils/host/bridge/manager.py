@@ -105,6 +105,9 @@ def remove_link(shape: Shape) -> list[dict[str, Any]]:
     commands.append(command("ip", "link", "delete", "dev", shape.name))
     if shape.port != shape.uplink_name:
         commands.append(command("ip", "link", "delete", "dev", shape.port))
+    if shape.link and shape.mtu and shape.link.mtu:
+        # No manager takes back a size that it was told once.
+        commands.append(command("ip", "link", "set", "dev", shape.uplink_name, "mtu", str(shape.link.mtu)))
     return commands
 
 

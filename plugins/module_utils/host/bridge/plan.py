@@ -194,7 +194,7 @@ def check_uplink(name: str, seen: Seen) -> None:
 
 def _uplink(name: str, manager: Manager, seen: Seen) -> Uplink:
     link = seen.links[name]
-    return replace(manager.uplink(seen.host, name, link.mac), addressed=bool(link.cidrs))
+    return replace(manager.uplink(seen.host, name, link.mac), mtu=link.mtu, addressed=bool(link.cidrs))
 
 
 def _check_kernel(host: Host, shape: Shape) -> None:

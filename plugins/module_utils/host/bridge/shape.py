@@ -133,6 +133,7 @@ class Uplink:
     interface: str
     mac: str = ""
     manager: str = ""
+    mtu: int = 0
     #: The file that the manager works by.
     profile: str = ""
     #: What the manager calls it: the UUID of a connection of NetworkManager, the key in a file of netplan.

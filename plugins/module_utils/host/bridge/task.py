@@ -77,9 +77,11 @@ def _confirm(want: Spec, host: Host, look: bool) -> dict[str, Any]:
     if change is None or change["id"] != want.steering["confirm"]:
         return {"status": "unknown", "changed": False, "why": ["there is no such change"], "log": []}
     answer: dict[str, Any] = {"status": change["status"], "changed": False, "why": [], "log": change["log"]}
+    seen = observe(host)
+    if change["status"] == "rolled_back":
+        answer["bridge"] = describe(want.name, seen)
     if change["status"] != "applied" or look:
         return answer
-    seen = observe(host)
     shape = _shape_of(change)
     if shape is not None:
         answer["why"] = ["%s is %s, and should be %s" % step for step in runtime(shape, seen)]
