@@ -51,7 +51,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             try:
                 answer = self._ask({**arguments, "confirm": armed["id"]}, task_vars, look=not ready)
             except AnsibleConnectionFailure as error:
-                last = "the controller cannot reach the host%s: %s" % (" at %s" % address if address else "", str(error).strip())
+                last = "the controller cannot reach the host%s: %s" % (" at %s" % address if address else "", str(error).strip().rstrip(":."))
                 display.vv("%s: %s" % (MODULE, last), host=self._play_context.remote_addr)
                 time.sleep(PAUSE)
                 continue
@@ -70,7 +70,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     "changed": False,
                     "bridge": answer["bridge"],
                     "log": answer["log"],
-                    "msg": "bridge %s: the change was not confirmed, and the host took it back: %s. The log tells what was done." % (arguments["name"], reasons),
+                    "msg": "bridge %s: the change was not confirmed, and the host took it back: %s. The log tells what was done."
+                    % (arguments["name"], reasons.rstrip(".")),
                 }
             if status == "unknown":
                 return {"failed": True, "msg": "bridge %s: the armed change is gone from the host; somebody else settled it." % arguments["name"]}

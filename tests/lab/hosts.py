@@ -178,7 +178,7 @@ class Lab:
             for host, ready, dummy in started:
                 self._wait_until_up(host, ready, deadline)
         finally:
-            for dummy, ready, notify in started:
+            for _host, ready, notify in started:
                 ready.close()
                 shutil.rmtree(notify, ignore_errors=True)
 

@@ -213,7 +213,8 @@ def dhcp_server(lab: Lab, directory: Path, gateway: str) -> Iterator[None]:
     base = gateway.rpartition(".")[0]
     link = bridge_of(lab)
     argv = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", f"--interface={link}", "--bind-interfaces", "--except-interface=lo"]
-    argv += [f"--dhcp-range={base}.130,{base}.199,10m", f"--dhcp-leasefile={directory}/leases", f"--pid-file={directory}/pid", "--user=root", "--log-facility=-"]
+    argv += [f"--dhcp-range={base}.130,{base}.199,10m", f"--dhcp-leasefile={directory}/leases", f"--pid-file={directory}/pid"]
+    argv += ["--user=root", "--log-facility=-"]
     with (directory / "dnsmasq.log").open("w", encoding="utf-8") as log, subprocess.Popen(argv, stdout=log, stderr=log) as server:
         try:
             yield

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, Refused
 from ansible_collections.kraal.virt.plugins.module_utils.host.bridge import ifupdown, netplan, networkd, networkmanager
 from ansible_collections.kraal.virt.plugins.module_utils.host.bridge.ini import parse
@@ -20,7 +21,8 @@ from ansible_collections.kraal.virt.plugins.module_utils.host.reader import File
 
 MAC = "52:54:00:12:34:56"
 STATIC: dict[str, Any] = {"addresses": ("192.0.2.20/24", "192.0.2.21/24", "2001:db8::20/64"), "gateway": ("192.0.2.1", "2001:db8::1"), "dns": ("192.0.2.53",)}
-LAN = "[Match]\nName=eth0\n\n[Link]\nMTUBytes=9000\n\n[Network]\nDHCP=ipv4\nVLAN=eth0.7\n\n[Address]\nAddress=192.0.2.10/24\n\n[Address]\nAddress=192.0.2.11/24\n"
+LAN = "[Match]\nName=eth0\n\n[Link]\nMTUBytes=9000\n\n[Network]\nDHCP=ipv4\nVLAN=eth0.7\n\n"
+LAN += "[Address]\nAddress=192.0.2.10/24\n\n[Address]\nAddress=192.0.2.11/24\n"
 
 
 def tree(root: Path, **files: str) -> Files:

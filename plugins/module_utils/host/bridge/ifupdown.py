@@ -119,10 +119,14 @@ def hide(text: str, interface: str, bridge: str) -> tuple[str, list[tuple[str, s
 
 def _check(interface: str, family: str, method: str, options: list[tuple[str, str]]) -> None:
     if family not in ("inet", "inet6") or method not in _METHODS:
-        raise Refused("%s is set up by ifupdown's method %s %s, which a bridge has not" % (interface, family, method), remedy="Use static or dhcp, or another uplink")
+        raise Refused(
+            "%s is set up by ifupdown's method %s %s, which a bridge has not" % (interface, family, method), remedy="Use static or dhcp, or another uplink"
+        )
     for key, value in options:
         if _FOREIGN.fullmatch(key):
-            raise Refused("%s has the option %s in ifupdown: it is no plain link" % (interface, key), remedy="Name the link that stands on it, or take the option out")
+            raise Refused(
+                "%s has the option %s in ifupdown: it is no plain link" % (interface, key), remedy="Name the link that stands on it, or take the option out"
+            )
         if re.search(r"(?<![\w.-])%s(?![\w.-])" % re.escape(interface), value):
             raise Refused(
                 "the option `%s %s` names %s, which will have no addresses of its own" % (key, value, interface), remedy="Write $IFACE in its place"

@@ -114,7 +114,9 @@ class Netplan:
         if not host.which("netplan"):
             raise NotInstalled("netplan is not there", remedy="Install netplan.io, or name another manager")
         if not HAS_YAML:
-            raise NotInstalled("the Python that runs the module cannot read YAML", remedy="Install python3-yaml, and let ansible_python_interpreter be /usr/bin/python3")
+            raise NotInstalled(
+                "the Python that runs the module cannot read YAML", remedy="Install python3-yaml, and let ansible_python_interpreter be /usr/bin/python3"
+            )
 
     def render(self, shape: Shape, files: Files) -> dict[str, FileState | None]:
         note = "# Bridge %s, written by kraal.virt.host_bridge; its run replaces this file.\n" % shape.name

@@ -85,7 +85,8 @@ class Networkd:
             )
         if profile.rpartition("/")[2] <= "00-kraal":
             raise Refused(
-                "%s comes before any file that could make %s a port" % (profile, interface), remedy="Give it a name that sorts after 00-kraal, like 10-lan.network"
+                "%s comes before any file that could make %s a port" % (profile, interface),
+                remedy="Give it a name that sorts after 00-kraal, like 10-lan.network",
             )
         for name, pairs in sections_of(host, profile):
             for key, value in pairs:

@@ -65,7 +65,9 @@ class NetworkManager:
         if any(name == "802-1x" for name, dummy in sections):
             raise Refused("%s logs in to its switch by 802.1X, which a port of a bridge does not" % interface, remedy="Name another uplink")
         if int(connection.get("autoconnect-priority", "0")) >= _FIRST:
-            raise Refused("the connection of %s has the highest priority there is" % interface, remedy="Set its connection.autoconnect-priority below %d" % _FIRST)
+            raise Refused(
+                "the connection of %s has the highest priority there is" % interface, remedy="Set its connection.autoconnect-priority below %d" % _FIRST
+            )
         return Uplink(interface, mac, self.name, path, known, "" if path.startswith(DIRECTORY) else text)
 
     def check(self, host: Host) -> None:

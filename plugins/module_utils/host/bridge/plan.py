@@ -249,8 +249,8 @@ def _drift(shape: Shape, files: Mapping[str, Any], seen: Seen, old: Shape) -> It
     """Where the host is not what it was made: a file edited, the bridge gone from the kernel."""
     if old.values == shape.values:
         for path, (before, after) in files.items():
-            words = ["absent" if state is None else "as wanted" if state is after else "different" for state in (before, after)]
-            yield Step(shape.name, "set", "files[%s]" % path, *words, LIVE)
+            found, wanted = ("absent" if state is None else "as wanted" if state is after else "different" for state in (before, after))
+            yield Step(shape.name, "set", "files[%s]" % path, found, wanted, LIVE)
     for key, before, after in runtime(shape, seen):
         if old.values.get(key) == shape.values.get(key):
             yield Step(shape.name, "set", key, before, after, LIVE)
@@ -283,10 +283,10 @@ def _had_addresses(shape: Shape) -> bool:
 
 
 def _warnings(shape: Shape, seen: Seen) -> list[str]:
-    found = []
-    if shape.link and not shape.stp and len(seen.ports(shape.name)) > 1 and any(kind_of(seen.host, each) == "physical" for each in seen.ports(shape.name) if each != shape.port):
-        found.append("%s has several ports to the outside and no STP: a loop would take the network down" % shape.name)
-    return found
+    others = [each for each in seen.ports(shape.name) if each != shape.port and kind_of(seen.host, each) == "physical"]
+    if shape.port and others and not shape.stp:
+        return ["%s has several links to the outside (%s) and no STP: a loop would take the network down" % (shape.name, ", ".join([shape.port, *others]))]
+    return []
 
 
 def masked(text: str) -> str:

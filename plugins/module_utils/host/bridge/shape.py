@@ -133,7 +133,6 @@ class Uplink:
     interface: str
     mac: str = ""
     manager: str = ""
-    mtu: int = 0
     #: The file that the manager works by.
     profile: str = ""
     #: What the manager calls it: the UUID of a connection of NetworkManager, the key in a file of netplan.
@@ -146,6 +145,7 @@ class Uplink:
     backend: str = ""
     #: Whether it had an address at all.
     addressed: bool = False
+    mtu: int = 0
 
 
 @dataclass(frozen=True)
