@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.integration.test_examples import check_return, examples
 from tests.lab.hosts import Lab
 from tests.support.ansible_runner import Result, Run, environment, run_tasks
 from tests.support.bridge_hosts import BridgeHost, boot, dhcp_server
@@ -171,6 +172,20 @@ def test_refused_before_anything_is_touched(hosts: Hosts) -> None:
         host.run("ip", "link", "delete", link)
 
 
+def test_the_examples_are_understood(hosts: Hosts) -> None:
+    """Each under check mode, on a host as it is; what they do for real is the rest of this file."""
+    host = hosts.all[0]
+    base = host.gateway.rpartition(".")[0]
+    tasks = json.loads(json.dumps(examples("host_bridge")).replace("192.0.2.", f"{base}."))
+    if not Path("/proc/net/vlan").exists():
+        tasks = [task for task in tasks if "vlan" not in task[MODULE]]
+    run = run_tasks(tasks, inventory=hosts.inventory({}, [host]), hosts="all", check=True)
+    assert [result.changed for result in run.results] == ["state" not in task[MODULE] for task in tasks], run.output
+    for result in run.results:
+        assert not result.failed, run.output
+        check_return("host_bridge", result.task, result.json)
+
+
 def test_check_mode_shows_the_files_and_touches_nothing(hosts: Hosts) -> None:
     results, run = hosts.bridge(uplink="auto", check=True, diff=True)
     for host in hosts:
@@ -191,6 +206,7 @@ def test_the_uplink_becomes_a_port_and_the_play_goes_on(hosts: Hosts) -> None:
         result = results[host.name]
         assert result.changed and not result.failed, run.output
         assert result["plan"] == hosts.plans[host.name]  # type: ignore[attr-defined]
+        check_return("host_bridge", "bridge", result.json)
         assert result["rolled_back"] is False and result["log"] and result["bridge"]["gateways"] == [host.gateway]
         assert host.host.address in run.of("after", host.name)[0]["stdout"]
         bridged(host, hosts.nets[host.name])
