@@ -23,7 +23,7 @@ import yaml
 
 from tests.integration.test_examples import check_return, examples
 from tests.lab.hosts import Lab
-from tests.support.ansible_runner import Result, Run, environment, run_tasks
+from tests.support.ansible_runner import Result, Run, environment, run_playbook, run_tasks
 from tests.support.bridge_hosts import BridgeHost, boot, dhcp_server
 from tests.support.paths import ROOT, program
 
@@ -350,3 +350,45 @@ def test_dhcp_keeps_the_address_and_there_may_be_several_bridges(hosts: Hosts, t
         assert dynamic.net.addresses["eth0"] == [leased]
     assert moving.net == hosts.nets[moving.name]
     assert moving.tree == hosts.trees[moving.name]
+
+
+def test_the_role_and_the_playbook(hosts: Hosts) -> None:
+    """prepare.yml on hosts of two releases at once, one of which lacks a package: check mode, first run, second run, and back."""
+    some = [hosts.all[0], hosts.all[1], hosts.all[4]]
+    bare = hosts.all[1]
+    bare.run("dpkg", "--purge", "bridge-utils")
+    trees = {host.name: host.tree for host in some}
+
+    def prepare(check: bool = False, **options: Any) -> Run:
+        members = {host.name: host.host.inventory for host in some}
+        variables = {"bridge_bridges": [{"name": "br0", "timeout": ENOUGH, **options}]}
+        inventory = {"all": {"children": {"virt_hosts": {"hosts": members, "vars": variables}}}}
+        return run_playbook(ROOT / "playbooks" / "prepare.yml", inventory, check=check, env={"ANSIBLE_INJECT_FACT_VARS": "false"})
+
+    run = prepare(check=True, uplink="auto")
+    assert run.rc == 0 and all(run.stats[host.name]["changed"] == 1 for host in some), run.output
+    assert "Would install bridge-utils" in run.stdout
+    assert {host.name: host.tree for host in some} == trees and all(host.net == hosts.nets[host.name] for host in some)
+    run = prepare(uplink="auto")
+    assert run.rc == 0, run.output
+    assert {host.name: run.stats[host.name]["changed"] for host in some} == {host.name: 2 if host is bare else 1 for host in some}, run.output
+    for host in some:
+        bridged(host, hosts.nets[host.name])
+    for check in (True, False):
+        run = prepare(check=check, uplink="auto")
+        assert run.rc == 0 and run.changed == 0, run.output
+    run = prepare(state="absent")
+    assert run.rc == 0, run.output
+    for host in some:
+        host.wait(lambda host=host: host.net == hosts.nets[host.name], 60)  # type: ignore[misc]
+
+
+def test_a_host_without_systemd_is_refused(hosts: Hosts) -> None:
+    """The same host, as one that runs another init would look."""
+    host = hosts.all[3]
+    host.run("mv", "/run/systemd/system", "/run/systemd/kt-system")
+    try:
+        results, run = hosts.bridge(uplink="eth0", only=[host])
+        assert results[host.name].failed and "systemd does not run this host" in results[host.name].msg, run.output
+    finally:
+        host.run("mv", "/run/systemd/kt-system", "/run/systemd/system")

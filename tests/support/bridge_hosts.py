@@ -10,6 +10,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,10 @@ class BridgeHost:
         self.lab.copy(self.host, {"/etc/systemd/system/kt-cable.service": CABLE.encode()})
         for path, (text, mode) in files.items():
             self.lab.copy(self.host, {path: text.format(address=self.host.address, gateway=self.gateway).encode()}, mode)
-        self.run("systemctl", "disable", "--now", *sorted({"NetworkManager", "networking", "systemd-networkd"} - {unit}))
+        managers = sorted({"NetworkManager", "networking", "systemd-networkd"})
+        self.run("systemctl", "disable", "--now", *managers)
+        # What NetworkManager thought of the link that docker had set up.
+        self.run("rm", "-rf", "/run/NetworkManager")
         self.run("systemctl", "enable", "kt-cable", unit)
         self.run("systemctl", "start", "kt-cable")
         if self.manager == "netplan":
@@ -196,8 +200,8 @@ def boot(lab: Lab, cells: Sequence[tuple[str, str]] = CELLS) -> list[BridgeHost]
     """A host for each cell, all side by side."""
     hosts = lab.up(*(HostImage(suite, packages=PACKAGES) for suite, dummy in cells))
     found = [BridgeHost(lab, host, manager) for host, (dummy, manager) in zip(hosts, cells, strict=True)]
-    for each in found:
-        each.configure()
+    with ThreadPoolExecutor(max_workers=len(found)) as pool:
+        list(pool.map(BridgeHost.configure, found))
     return found
 
 

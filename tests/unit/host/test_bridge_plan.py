@@ -157,8 +157,8 @@ def test_uplinks_that_cannot_be_moved(tmp_path: Path) -> None:
         host.put(f"/sys/class/net/{path}")
     links = [LinkState(name) for name in ("lo", "wlan0", "tun0", "br9")]
     links += [LinkState("bond0", "bond"), LinkState("eth1", master="bond0"), LinkState("br8", "bridge"), LinkState("eth2", master="br8")]
-    cases = {"lo": "loopback", "wlan0": "wireless", "tun0": "tunnel", "br9": "bridge itself", "eth1": "port of the bond bond0", "eth2": "port of the bridge br8"}
-    for name, words in {**cases, "eth9": "there is no link"}.items():
+    cases = {"lo": "loopback", "wlan0": "wireless", "tun0": "tunnel", "br9": "bridge itself", "eth9": "there is no link"}
+    for name, words in {**cases, "eth1": "port of the bond bond0", "eth2": "port of the bridge br8"}.items():
         with pytest.raises(Refused, match=words) as caught:
             check_uplink(name, seen(host, links))
         assert caught.value.remedy

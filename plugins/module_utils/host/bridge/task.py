@@ -40,7 +40,7 @@ def run() -> None:
             with locked(["host bridge"], seconds=120):
                 answer = _change(want, host)
     except KraalError as error:
-        module.fail_json(msg=str(error.about(guest=want.name if "want" in locals() else "", backend="bridge")))
+        module.fail_json(msg=str(error.about(guest=module.params["name"], backend="bridge")))
     for warning in answer.pop("warnings", []):
         module.warn(warning)
     module.exit_json(**answer)
