@@ -18,12 +18,16 @@ MODULE = "kraal.virt.host_bridge"
 PAUSE, BACK = 1, 120
 #: A connection that hangs is given up after some seconds, not after TCP's quarter of an hour.
 KEEPALIVE = "-o ServerAliveInterval=2 -o ServerAliveCountMax=3"
-CONNECT = 5
+CONNECT = 10
+#: The options of connection plugins that say where a host is.
+ADDRESSES = ("host", "remote_addr")
+#: Where the host's runner says how the change stands.
+STATUS = "/var/lib/kraal.virt/bridge/status"
 
 display = Display()
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]
+class ActionModule(ActionBase):
     """Runs the module to plan and to arm; then again and again, each time over a new connection, until it confirms or tells of the rollback."""
 
     TRANSFERS_FILES = False
@@ -35,76 +39,69 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         arguments = dict(self._task.args)
         result.update(self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
         armed = result.pop("armed", None)
-        if not armed or result.get("failed"):
-            return result
-        result.update(self._settle(arguments, armed, task_vars))
+        if armed and not result.get("failed"):
+            result.update(self._settle(arguments, armed, task_vars))
         return result
 
     def _settle(self, arguments: dict[str, Any], armed: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """What became of the armed change."""
-        begun = time.monotonic()
-        over = begun + armed["timeout"]
-        address, why, ready, last = arguments.get("connect_address"), "nobody looked at it", False, ""
+        name, address, connection = arguments["name"], arguments.get("connect_address"), self._connection
+        own = {option: connection.get_option(option) for option in ADDRESSES if connection.has_option(option)}
+        over = time.monotonic() + armed["timeout"]
+        # What the host found wrong tells more than that it cannot be reached.
+        found, lost, seen = "", "nobody looked at it", False
         while time.monotonic() < over + BACK:
             # After its time is over the host is where it was before.
-            self._reconnect(str(address) if address and time.monotonic() < over else None)
+            self._reconnect({option: str(address) for option in own} if address and time.monotonic() < over else own)
             try:
-                answer = self._ask({**arguments, "confirm": armed["id"]}, task_vars, look=not ready)
+                status = self._status(armed["id"])
+                if not seen and status == "applied":
+                    # This connection may be older than the change; the next is not.
+                    seen = True
+                    continue
+                if status in ("armed", "applying"):
+                    time.sleep(PAUSE)
+                    continue
+                answer = self._execute_module(module_name=MODULE, module_args={**arguments, "confirm": armed["id"]}, task_vars=task_vars)
+                if answer.get("unreachable"):
+                    raise AnsibleConnectionFailure(str(answer.get("msg", "")))
             except AnsibleConnectionFailure as error:
-                last = "the controller cannot reach the host%s: %s" % (" at %s" % address if address else "", str(error).strip().rstrip(":."))
-                display.vv("%s: %s" % (MODULE, last), host=self._play_context.remote_addr)
+                lost = "the controller cannot reach the host%s: %s" % (" at %s" % address if address else "", str(error).strip().rstrip(":."))
+                display.vv("%s: %s" % (MODULE, lost), host=self._play_context.remote_addr)
                 time.sleep(PAUSE)
                 continue
             if answer.get("failed"):
-                why = answer.get("msg", "the module failed")
-                time.sleep(PAUSE)
-                continue
-            status = answer["status"]
-            if status == "confirmed":
+                found = str(answer.get("msg", "the module failed"))
+            elif answer["status"] == "confirmed":
                 return {"bridge": answer["bridge"], "log": answer["log"]}
-            if status == "rolled_back":
-                reasons = "; ".join(answer["why"]) or (why if ready else last or why)
+            elif answer["status"] == "rolled_back":
                 return {
                     "failed": True,
                     "rolled_back": True,
                     "changed": False,
                     "bridge": answer["bridge"],
                     "log": answer["log"],
-                    "msg": "bridge %s: the change was not confirmed, and the host took it back: %s. The log tells what was done."
-                    % (arguments["name"], reasons.rstrip(".")),
+                    "msg": "bridge %s: the change was not confirmed, and the host took it back: %s. The log tells what was done." % (name, (found or lost).rstrip(".")),
                 }
-            if status == "unknown":
-                return {"failed": True, "msg": "bridge %s: the armed change is gone from the host; somebody else settled it." % arguments["name"]}
-            if status == "applied":
-                # Seen over a connection that may be older than the change: look once more, over one that is not.
-                if ready and answer["why"]:
-                    why = "; ".join(answer["why"])
-                elif ready:
-                    why = "it did not confirm"
-                if not ready:
-                    ready = True
-                    continue
+            elif answer["status"] == "unknown":
+                return {"failed": True, "msg": "bridge %s: the armed change is gone from the host; somebody else settled it." % name}
+            else:
+                found = "; ".join(answer["why"])
             time.sleep(PAUSE)
         return {
             "failed": True,
             "unreachable": True,
-            "msg": "bridge %s: the host does not answer, %d s after it should have taken the change back (%s)." % (arguments["name"], BACK, last or why),
+            "msg": "bridge %s: the host does not answer, %d s after it should have taken the change back (%s)." % (name, BACK, found or lost),
         }
 
-    def _ask(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None, look: bool) -> dict[str, Any]:
-        """One call of the module; a look is one under check mode."""
-        before = self._task.check_mode
-        self._task.check_mode = look
-        try:
-            answer: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
-        finally:
-            self._task.check_mode = before
-        if answer.get("unreachable"):
-            raise AnsibleConnectionFailure(str(answer.get("msg", "unreachable")))
-        return answer
+    def _status(self, identity: str) -> str:
+        """How the change stands on the host; empty where that is not told. Raises AnsibleConnectionFailure."""
+        said = self._low_level_execute_command("cat %s" % STATUS)
+        found, dummy, status = str(said.get("stdout", "")).strip().rpartition(" ")
+        return status if found.endswith(identity) else ""
 
-    def _reconnect(self, address: str | None) -> None:
-        """Forget the connection that there is, kept ones included."""
+    def _reconnect(self, addresses: dict[str, Any]) -> None:
+        """Forget the connection that there is, kept ones included, and have the next one go to these addresses."""
         connection = self._connection
         try:
             connection.reset()
@@ -112,12 +109,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             display.vvv("%s: the connection is not reset: %s" % (MODULE, error))
         # Its directory for files went with the connection, if it had one.
         connection._shell.tmpdir = None
-        own = self._play_context.remote_addr
-        options = {"host": address or own, "timeout": CONNECT}
-        for name, value in options.items():
-            if name in getattr(connection, "_options", {}) or connection.has_option(name):
-                connection.set_option(name, value)
+        for option, value in addresses.items():
+            connection.set_option(option, value)
         if connection.transport == "ssh":
+            connection.set_option("timeout", CONNECT)
             extra = connection.get_option("ssh_extra_args") or ""
             if KEEPALIVE not in extra:
                 connection.set_option("ssh_extra_args", ("%s %s" % (extra, KEEPALIVE)).strip())

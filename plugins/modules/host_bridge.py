@@ -183,7 +183,6 @@ plan:
         addresses_from: uplink
         stp: false
         forward_delay: 0
-        ipv6: auto
       disruption: live
 bridge:
   description: The bridge as it is now (under C(--check), as it will be). Null where there is none.

@@ -28,7 +28,7 @@ from tests.support.bridge_hosts import BridgeHost, boot, dhcp_server
 from tests.support.paths import ROOT, program
 
 #: Seconds until a rollback: enough to come back on a busy machine; short where the change is not meant to last.
-ENOUGH, SHORT = 90, 15
+ENOUGH, SHORT = 300, 15
 MANAGERS = {"networkd": "systemd-networkd", "ifupdown": "ifupdown", "networkmanager": "NetworkManager", "netplan": "netplan"}
 MODULE = "kraal.virt.host_bridge"
 

@@ -194,4 +194,5 @@ def confirm(change: dict[str, Any]) -> None:
             path.unlink(missing_ok=True)
         # From here on a rollback finds nothing to do.
         (runner.DIRECTORY / "change.json").unlink()
+        (runner.DIRECTORY / "status").unlink(missing_ok=True)
         runner.disarm(True)

@@ -231,6 +231,9 @@ def _merged(want: Spec, record: Record) -> dict[str, Any]:
 def shown(shape: Shape) -> dict[str, Any]:
     """The options of a bridge that say something, as a user writes them."""
     values = {option.name: option.kind.shown(shape.values[option.name]) for option in TABLE.options}
+    if shape.addresses_from == "uplink":
+        # Its own configuration says that.
+        del values["ipv6"]
     return {key: value for key, value in values.items() if value not in (None, [])}
 
 

@@ -53,6 +53,8 @@ def load() -> dict[str, Any] | None:
 def save(change: dict[str, Any]) -> None:
     """So that a loss of power leaves the old or the new one."""
     write(DIRECTORY / "change.json", json.dumps(change, indent=1).encode(), 0o600)
+    # For the controller, which looks often.
+    write(DIRECTORY / "status", ("%s %s\n" % (change["id"], change["status"])).encode(), 0o600)
 
 
 def write(path: Path, content: bytes, mode: int, uid: int = 0, gid: int = 0) -> None:

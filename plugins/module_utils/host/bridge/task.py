@@ -33,7 +33,7 @@ def run() -> None:
         if want.steering["timeout"] < LEAST:
             raise InvalidOption("timeout", want.steering["timeout"], "is too short", remedy="Allow the controller %d seconds or more" % LEAST)
         if want.steering["confirm"]:
-            answer = _confirm(want, host, module.check_mode)
+            answer = _confirm(want, host)
         elif module.check_mode:
             answer = _plan(want, host)[0]
         else:
@@ -71,8 +71,8 @@ def _change(want: Spec, host: Host) -> dict[str, Any]:
     return answer
 
 
-def _confirm(want: Spec, host: Host, look: bool) -> dict[str, Any]:
-    """How the change stands; confirmed if all is well, and it is not only looked at."""
+def _confirm(want: Spec, host: Host) -> dict[str, Any]:
+    """How the change stands; confirmed if all is well."""
     change = runner.load()
     if change is None or change["id"] != want.steering["confirm"]:
         return {"status": "unknown", "changed": False, "why": ["there is no such change"], "log": []}
@@ -80,7 +80,7 @@ def _confirm(want: Spec, host: Host, look: bool) -> dict[str, Any]:
     seen = observe(host)
     if change["status"] == "rolled_back":
         answer["bridge"] = describe(want.name, seen)
-    if change["status"] != "applied" or look:
+    if change["status"] != "applied":
         return answer
     shape = _shape_of(change)
     if shape is not None:
