@@ -49,7 +49,7 @@ class ActionModule(ActionBase):
         own = {option: connection.get_option(option) for option in ADDRESSES if connection.has_option(option)}
         over = time.monotonic() + armed["timeout"]
         # What the host found wrong tells more than that it cannot be reached.
-        found, lost, seen = "", "nobody looked at it", False
+        found, lost, seen = "", "the controller did not come back in time", False
         while time.monotonic() < over + BACK:
             # After its time is over the host is where it was before.
             self._reconnect({option: str(address) for option in own} if address and time.monotonic() < over else own)
