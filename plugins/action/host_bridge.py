@@ -81,7 +81,8 @@ class ActionModule(ActionBase):
                     "changed": False,
                     "bridge": answer["bridge"],
                     "log": answer["log"],
-                    "msg": "bridge %s: the change was not confirmed, and the host took it back: %s. The log tells what was done." % (name, (found or lost).rstrip(".")),
+                    "msg": "bridge %s: the change was not confirmed, and the host took it back: %s. The log tells what was done."
+                    % (name, (found or lost).rstrip(".")),
                 }
             elif answer["status"] == "unknown":
                 return {"failed": True, "msg": "bridge %s: the armed change is gone from the host; somebody else settled it." % name}

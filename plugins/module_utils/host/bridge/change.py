@@ -154,7 +154,7 @@ def checks(seen: Seen, change: dict[str, Any], gateway: bool, names: Sequence[st
     if gateway:
         if change["had_gateway"] and not seen.routes:
             found.append("there is no default route any more")
-        found += [why for why in (_neighbour(route["gateway"], route["interface"]) for route in seen.routes if route["gateway"]) if why]
+        found += [why for why in (_neighbour(seen.host, route["gateway"], route["interface"]) for route in seen.routes if route["gateway"]) if why]
     for name in names:
         said = seen.host.run(["getent", "ahosts", name])
         if said is None or said.rc:
@@ -162,22 +162,27 @@ def checks(seen: Seen, change: dict[str, Any], gateway: bool, names: Sequence[st
     return found
 
 
-def _neighbour(gateway: str, interface: str) -> str:
+def _neighbour(host: Host, gateway: str, interface: str) -> str:
     """Whether the gateway answers on the link: a connection to a port of it that need not be open has the kernel ask for its MAC address.
 
-    A gateway may drop whatever comes to itself, so only the kernel's "no such neighbour" counts.
+    A gateway may drop whatever comes to itself; then the kernel's table of neighbours tells whether it has told its address.
     """
-    family = socket.AF_INET6 if ":" in gateway else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.settimeout(4)
+    wrong = "the gateway %s does not answer on %s" % (gateway, interface)
+    with socket.socket(socket.AF_INET6 if ":" in gateway else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.settimeout(5)
         try:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
             # 9 is discard.
             probe.connect((gateway, 9))
-        except (ConnectionError, TimeoutError):
+        except ConnectionError:
             return ""
+        # Before Python 3.10 it is no TimeoutError.
+        except socket.timeout:  # noqa: UP041
+            said = host.run(["ip", "-json", "neighbour", "show", "to", gateway, "dev", interface])
+            known = json.loads((said.out if said and said.rc == 0 else "") or "[]")
+            return "" if any(each.get("lladdr") for each in known) else wrong
         except OSError as error:
-            return "the gateway %s does not answer on %s (%s)" % (gateway, interface, error.strerror)
+            return "%s (%s)" % (wrong, error.strerror)
     return ""
 
 
