@@ -177,7 +177,7 @@ def _neighbour(host: Host, gateway: str, interface: str) -> str:
         except ConnectionError:
             return ""
         # Before Python 3.10 it is no TimeoutError.
-        except socket.timeout:  # noqa: UP041
+        except socket.timeout:
             said = host.run(["ip", "-json", "neighbour", "show", "to", gateway, "dev", interface])
             known = json.loads((said.out if said and said.rc == 0 else "") or "[]")
             return "" if any(each.get("lladdr") for each in known) else wrong
