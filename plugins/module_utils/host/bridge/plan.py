@@ -66,6 +66,10 @@ def plan(want: Spec, seen: Seen) -> Plan:
         manager, evidence = _manager_for(want, values["uplink"], seen)
         link = _uplink(values["uplink"], manager, seen) if values["uplink"] else None
         manager.check(seen.host)
+        others = [each.name for each in seen.records.values() if each.manager == manager.name == "ifupdown"]
+        if others:
+            # They share a file, and the marks of one are not told from the other's yet.
+            raise Refused("ifupdown has the bridge %s already, and only one is known to be kept" % ", ".join(others), remedy="Describe the other one by hand")
         shape = shape_of(want.name, values, link)
         _check_kernel(seen.host, shape)
     else:
