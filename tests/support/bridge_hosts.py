@@ -1,0 +1,227 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lab hosts whose one link to the world is in the hands of a network manager, as on a machine of metal."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.lab.hosts import Lab, LabHost
+from tests.lab.images import HostImage
+
+PACKAGES = ("bridge-utils", "ifupdown", "isc-dhcp-client", "netplan.io", "network-manager")
+#: (release, manager) of each host.
+CELLS = (
+    ("bookworm", "networkd"),
+    ("bookworm", "ifupdown"),
+    ("bookworm", "networkmanager"),
+    ("bookworm", "netplan"),
+    ("trixie", "networkd"),
+    ("trixie", "networkmanager"),
+)
+CHANGE = "/var/lib/kraal.virt/bridge/change.json"
+
+#: Docker gives the link its address before the host's first process runs; a machine that is switched on has none.
+CABLE = """[Unit]
+DefaultDependencies=no
+Before=network-pre.target kraal-bridge-boot.service
+Wants=network-pre.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=ip address flush dev eth0
+ExecStart=ip link set dev eth0 down
+
+[Install]
+WantedBy=sysinit.target
+"""
+NETWORKD = "[Match]\nName=eth0\n\n[Network]\n# the way out\nAddress={address}/24\nGateway={gateway}\n"
+IFUPDOWN = """# mine
+source /etc/network/interfaces.d/*
+
+auto lo
+iface lo inet loopback
+
+# The way out
+allow-hotplug eth1
+auto eth0
+iface eth0 inet static
+    address {address}/24
+    gateway {gateway}
+    # a comment
+    up echo $IFACE > /run/kt-up
+"""
+PROFILE = """[connection]
+id=lan
+uuid=2c9a3c2e-6f5b-4a39-9c5e-0d2d3b8c6c11
+type=ethernet
+interface-name=eth0
+
+[ipv4]
+method=manual
+address1={address}/24,{gateway}
+
+[ipv6]
+method=auto
+"""
+NETPLAN = """# the way out
+network:
+  version: 2
+  ethernets:
+    eth0:
+      addresses: [{address}/24]
+      routes:
+        - {{to: default, via: {gateway}}}
+    eth7: {{dhcp4: true, optional: true}}
+"""
+#: NetworkManager leaves alone what udev does not know, and a container has no udev.
+MANAGED = "[device-kt]\nmatch-device=interface-name:eth0\nmanaged=1\n"
+
+#: By manager: its files with their modes, and its unit.
+CONFIGURATION: Mapping[str, tuple[Mapping[str, tuple[str, int]], str]] = {
+    "networkd": ({"/etc/systemd/network/10-lan.network": (NETWORKD, 0o644)}, "systemd-networkd"),
+    "ifupdown": ({"/etc/network/interfaces": (IFUPDOWN, 0o644)}, "networking"),
+    "networkmanager": (
+        {"/etc/NetworkManager/system-connections/lan.nmconnection": (PROFILE, 0o600), "/etc/NetworkManager/conf.d/kt.conf": (MANAGED, 0o644)},
+        "NetworkManager",
+    ),
+    "netplan": ({"/etc/netplan/10-lan.yaml": (NETPLAN, 0o600)}, "systemd-networkd"),
+}
+
+#: Every file of the network's configuration and of the units, and what the runner left.
+TREE = """
+import base64, json, os
+found = {}
+for top in ("/etc/network", "/etc/netplan", "/etc/systemd", "/etc/NetworkManager", "/run/systemd/network"):
+    for base, directories, names in os.walk(top):
+        for name in names:
+            path = os.path.join(base, name)
+            about = os.lstat(path)
+            content = os.readlink(path).encode() if os.path.islink(path) else open(path, "rb").read()
+            found[path] = [about.st_mode, about.st_uid, about.st_gid, base64.b64encode(content).decode()]
+print(json.dumps(found))
+"""
+
+
+@dataclass(frozen=True)
+class Net:
+    """What the kernel has: by link its addresses, and the default routes as (gateway, link)."""
+
+    addresses: dict[str, list[str]]
+    routes: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class BridgeHost:
+    """A host and who manages its link."""
+
+    lab: Lab
+    host: LabHost
+    manager: str
+
+    @property
+    def name(self) -> str:
+        return self.host.name
+
+    @property
+    def gateway(self) -> str:
+        return self.host.address.rpartition(".")[0] + ".1"
+
+    def run(self, *argv: str, check: bool = True) -> str:
+        return self.lab.run(self.host, argv, check=check).stdout.strip()
+
+    def asked(self, *argv: str) -> Any:
+        """What a command said in JSON; a busy engine that loses its words is asked again."""
+        for _attempt in range(5):
+            said = self.run(*argv)
+            if said:
+                return json.loads(said)
+        raise RuntimeError(f"{argv} on {self.name} says nothing")
+
+    def configure(self) -> None:
+        """Hand the link over to the manager, for now and for every boot."""
+        files, unit = CONFIGURATION[self.manager]
+        self.lab.copy(self.host, {"/etc/systemd/system/kt-cable.service": CABLE.encode()})
+        for path, (text, mode) in files.items():
+            self.lab.copy(self.host, {path: text.format(address=self.host.address, gateway=self.gateway).encode()}, mode)
+        managers = sorted({"NetworkManager", "networking", "systemd-networkd"})
+        self.run("systemctl", "disable", "--now", *managers)
+        # What NetworkManager thought of the link that docker had set up.
+        self.run("rm", "-rf", "/run/NetworkManager")
+        self.run("systemctl", "enable", "kt-cable", unit)
+        self.run("systemctl", "start", "kt-cable")
+        if self.manager == "netplan":
+            self.run("netplan", "generate")
+        self.run("systemctl", "restart", unit)
+        self.wait(lambda: self.net.routes == [(self.gateway, "eth0")], 60)
+
+    @property
+    def net(self) -> Net:
+        links = self.asked("ip", "-json", "address")
+        routes = self.asked("ip", "-json", "route", "show", "default")
+        addresses = {
+            link["ifname"]: sorted(f"{each['local']}/{each['prefixlen']}" for each in link["addr_info"] if each.get("scope") == "global")
+            for link in links
+            if link and link["ifname"] != "lo"
+        }
+        return Net(addresses, [(route.get("gateway", ""), route["dev"]) for route in routes])
+
+    @property
+    def tree(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.asked("/usr/bin/python3", "-c", TREE)
+        return found
+
+    @property
+    def change(self) -> dict[str, Any]:
+        """The armed change, or what became of the last one; empty where there is none."""
+        said = self.run("cat", CHANGE, check=False)
+        loaded: dict[str, Any] = json.loads(said) if said else {}
+        return loaded
+
+    def wait(self, done: Callable[[], bool], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not done():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{self.name} ({self.manager}): not within {seconds} s; {self.net}; {self.change.get('log')}")
+            time.sleep(0.3)
+
+
+def boot(lab: Lab, cells: Sequence[tuple[str, str]] = CELLS) -> list[BridgeHost]:
+    """A host for each cell, all side by side."""
+    hosts = lab.up(*(HostImage(suite, packages=PACKAGES) for suite, dummy in cells))
+    found = [BridgeHost(lab, host, manager) for host, (dummy, manager) in zip(hosts, cells, strict=True)]
+    with ThreadPoolExecutor(max_workers=len(found)) as pool:
+        list(pool.map(BridgeHost.configure, found))
+    return found
+
+
+def bridge_of(lab: Lab) -> str:
+    """The bridge of this machine that the lab's cables end in."""
+    (network,) = lab._client.networks(names=[lab.name])
+    return f"br-{network['Id'][:12]}"
+
+
+@contextlib.contextmanager
+def dhcp_server(lab: Lab, directory: Path, gateway: str) -> Iterator[None]:
+    """Leases in the upper half of the lab's network, by the client's identifier first, as most servers do."""
+    base = gateway.rpartition(".")[0]
+    link = bridge_of(lab)
+    argv = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", f"--interface={link}", "--bind-interfaces", "--except-interface=lo"]
+    argv += [f"--dhcp-range={base}.130,{base}.199,10m", f"--dhcp-leasefile={directory}/leases", f"--pid-file={directory}/pid"]
+    argv += ["--user=root", "--log-facility=-"]
+    with (directory / "dnsmasq.log").open("w", encoding="utf-8") as log, subprocess.Popen(argv, stdout=log, stderr=log) as server:
+        try:
+            yield
+        finally:
+            server.terminate()
+            server.wait(10)
