@@ -22,7 +22,6 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from .daemons import DIES_WITH_US
 from .paths import SYSTEM_PYTHON
 
 START = 60
@@ -177,9 +176,11 @@ class LibvirtDaemon:
 
     def _furnish(self) -> None:
         unshare = ["unshare", "--mount", "--propagation", "private", "--net", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+        # unshare --fork takes no notice of TERM; killed, it takes all that is in there along.
+        dies_with_us = ["setpriv", "--pdeathsig", "KILL", "--"]
         init = [sys.executable, "-c", INIT, str(self.directory), *(f"{place}={name}" for place, name in PLACES.items())]
         with self.log.open("ab") as log:
-            self._box = subprocess.Popen([*DIES_WITH_US, *unshare, *init], stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
+            self._box = subprocess.Popen([*dies_with_us, *unshare, *init], stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
         assert self._box.stdout is not None
         if self._box.stdout.readline().strip() != "ready":
             raise RuntimeError(f"the namespaces for libvirtd could not be furnished ({self._box.wait()})")
