@@ -21,6 +21,7 @@ from ansible.plugins.loader import init_plugin_loader
 # Before any test imports the collection: controller plugins are found by Ansible's own loader, which does not look for what Python's has found.
 init_plugin_loader()
 
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--libvirt", choices=["bookworm", "trixie"], help="run all tests of libvirt with the one of a lab host of that release")
 

@@ -106,7 +106,7 @@ def pieces(data: bytes, size: int) -> list[bytes]:
 
 def measured(text: bytes) -> tuple[int, int, int, str, bytes]:
     """The first line of what _RUN says, which is the command's code, the length of its output, that of its errors, and their place; and the rest."""
-    line, _, rest = text.partition(b"\n")
+    line, _newline, rest = text.partition(b"\n")
     code, out, err, place = line.decode().split(" ", 3)
     return int(code), int(out), int(err), place, rest
 

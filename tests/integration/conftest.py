@@ -172,8 +172,8 @@ def libvirt_daemon(request: pytest.FixtureRequest) -> Iterator[LibvirtDaemon]:
         return
     for name in ("leftovers", "lab_images"):
         request.getfixturevalue(name)
-    lab = Lab(f"{request.getfixturevalue('prefix')}libvirt")
-    with tempfile.TemporaryDirectory(prefix="kt-", dir="/var/tmp") as directory, lab, LibvirtHost(Path(directory), suite, lab) as daemon:
+    name = f"{request.getfixturevalue('prefix')}libvirt"
+    with tempfile.TemporaryDirectory(prefix="kt-", dir="/var/tmp") as directory, Lab(name) as lab, LibvirtHost(Path(directory), suite, lab) as daemon:
         yield daemon
 
 

@@ -157,7 +157,10 @@ def test_a_play_gets_facts() -> None:
     assert run.results[1].msg == "ok 1" and run.changed == 0
 
 
-@pytest.mark.parametrize(("args", "words"), [({"backends": ["vmware"]}, ["backends", "vmware"]), ({"timeout": 0}, ["timeout", "above 0"]), ({"trials": ["all"]}, ["trials", "all"])])
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [({"backends": ["vmware"]}, ["backends", "vmware"]), ({"timeout": 0}, ["timeout", "above 0"]), ({"trials": ["all"]}, ["trials", "all"])],
+)
 def test_what_cannot_be_meant(args: dict[str, Any], words: list[str]) -> None:
     result = module_process(MODULE, args)
     assert result.failed

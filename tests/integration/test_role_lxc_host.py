@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 import json
-import os
 import subprocess
 import sys
 import time

@@ -294,8 +294,31 @@ def test_ifupdown_moves_stanzas_and_gives_them_back(tmp_path: Path) -> None:
         "up ip route add 198.51.100.0/24  via 192.0.2.2",
         "iface br0 inet6 auto",
     ]
-    back = manager.without(FileState(text.replace("iface eth1 inet dhcp", "iface eth1 inet manual").encode()))
+    back = manager.without(FileState(text.replace("iface eth1 inet dhcp", "iface eth1 inet manual").encode()), "br0")
     assert back is not None and back.content.decode() == INTERFACES.replace("iface eth1 inet dhcp", "iface eth1 inet manual")
+
+
+def test_two_bridges_of_ifupdown_share_a_file_and_keep_out_of_each_others_way(tmp_path: Path) -> None:
+    """Whichever is looked at again, the file is as it should be; and whichever goes, the other stays."""
+    manager = ifupdown.Ifupdown()
+
+    def rendered(number: int, text: str, bridge: Any) -> str:
+        (made,) = texts(manager.render(bridge, tree(tmp_path / str(number), **{"/etc/network/interfaces": text}))).values()
+        return made
+
+    def without(text: str, name: str) -> str:
+        state = manager.without(FileState(text.encode()), name)
+        assert state is not None
+        return state.content.decode()
+
+    outer, inner = shape(Uplink("eth0", MAC)), shape_of("br-inner", {"addresses": ("198.51.100.1/24",)}, None)
+    one = rendered(1, INTERFACES, outer)
+    both = rendered(2, one, inner)
+    assert [line for line in both.splitlines() if line.startswith("auto ")] == ["auto lo", "auto br-inner", "auto br0"]
+    assert rendered(3, without(both, "br0"), outer) == both
+    assert rendered(4, without(both, "br-inner"), inner) == both
+    assert without(both, "br-inner") == one
+    assert without(without(both, "br0"), "br-inner") == INTERFACES
 
 
 def test_ifupdown_reads_what_is_sourced(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.host.trials import TRIA
 from .recorded import Recorded, load
 
 V1 = "cgroup /sys/fs/cgroup/{0} cgroup {1},{0} 0 0"
+BESIDE = "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0"
 V2 = "cgroup2 /sys/fs/cgroup cgroup2 {0},nosuid 0 0"
 ALL = ("devices", "freezer", "memory", "cpu", "pids")
 
@@ -37,8 +38,8 @@ def host_with(tmp_path: Path, mounts: list[str], controllers: str = "") -> Recor
         ([V1.format(name, "rw") for name in ALL], "", True, True, True, ""),
         ([V1.format(name, "ro") for name in ALL], "", False, False, True, "/sys/fs/cgroup/devices is mounted read-only"),
         ([V1.format("devices", "rw")], "", True, False, None, "it lacks freezer"),
-        ([V1.format("memory", "rw"), "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0"], "", False, False, None, "it lacks devices"),
-        (["cgroup /sys/fs/cgroup/systemd cgroup rw,name=systemd 0 0", "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0"], "", False, False, None, "it lacks devices"),
+        ([V1.format("memory", "rw"), BESIDE], "", False, False, None, "it lacks devices"),
+        (["cgroup /sys/fs/cgroup/systemd cgroup rw,name=systemd 0 0", BESIDE], "", False, False, None, "it lacks devices"),
         (["proc /proc proc rw 0 0"], "", False, False, None, "it lacks devices"),
     ],
     ids=["v2", "v2 without memory", "v2 read-only", "v2 elsewhere", "v1", "v1 read-only", "v1 for docker alone", "hybrid", "systemd's alone", "none"],

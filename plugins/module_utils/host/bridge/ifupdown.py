@@ -32,8 +32,8 @@ _FOREIGN = re.compile(r"(bridge|bond|slaves|wpa|wireless|ovs|vlan|pre-up-wpa|tun
 #: What is said of the hardware, and is the bridge's own affair.
 _HARDWARE = ("hwaddress", "mtu")
 _HIDDEN, _BEGIN, _END = "#kraal.virt %s# ", "#kraal.virt %s: written by kraal.virt.host_bridge; its run replaces these lines", "#kraal.virt %s: end"
-_OURS = re.compile(r"^#kraal\.virt \S+# ")
-_BLOCK = re.compile(r"^#kraal\.virt (\S+): written by .*?^#kraal\.virt \1: end\n", re.MULTILINE | re.DOTALL)
+#: The block of a bridge's own stanzas; the others stand where an uplink's line was replaced.
+_BRIDGE = re.compile(r"^#kraal\.virt (\S+): written by [^\n]*\nauto \1\n.*?^#kraal\.virt \1: end\n", re.MULTILINE | re.DOTALL)
 
 
 def files_of(files: Files) -> list[str]:
@@ -117,6 +117,12 @@ def hide(text: str, interface: str, bridge: str) -> tuple[str, list[tuple[str, s
     return "".join(lines), said, after
 
 
+def in_order(text: str) -> str:
+    """The text with the bridges' blocks at its end, by their names: whichever of them was written last, it says the same."""
+    blocks = sorted((match[1], match[0]) for match in _BRIDGE.finditer(text))
+    return _BRIDGE.sub("", text) + "".join(block for dummy, block in blocks)
+
+
 def _check(interface: str, family: str, method: str, options: list[tuple[str, str]]) -> None:
     if family not in ("inet", "inet6") or method not in _METHODS:
         raise Refused(
@@ -165,7 +171,7 @@ class Ifupdown:
         text = (found[home].content.decode() if home in found and found[home] else files.text(home) or "")  # type: ignore[union-attr]
         block = [_BEGIN % shape.name, *self._block(shape, said), _END % shape.name]
         text += "" if text.endswith("\n") or not text else "\n"
-        found[home] = FileState((text + "\n".join(block) + "\n").encode())
+        found[home] = FileState(in_order(text + "\n".join(block) + "\n").encode())
         return found
 
     def _block(self, shape: Shape, said: list[tuple[str, str, list[tuple[str, str]]]]) -> list[str]:
@@ -187,10 +193,12 @@ class Ifupdown:
             lines += ["    %s %s" % pair for pair in options]
         return lines
 
-    def without(self, now: FileState) -> FileState | None:
-        """Blocks go, comments become stanzas again."""
-        text = _BLOCK.sub("", now.content.decode("utf-8", "surrogateescape"))
-        lines = [_OURS.sub("", line) for line in text.splitlines(keepends=True)]
+    def without(self, now: FileState, bridge: str) -> FileState | None:
+        """The bridge's blocks go, its comments become stanzas again. What other bridges have in the file stays."""
+        blocks = re.compile(r"^#kraal\.virt {0}: written by .*?^#kraal\.virt {0}: end\n".format(re.escape(bridge)), re.MULTILINE | re.DOTALL)
+        hidden = _HIDDEN % bridge
+        text = blocks.sub("", now.content.decode("utf-8", "surrogateescape"))
+        lines = [line[len(hidden) :] if line.startswith(hidden) else line for line in text.splitlines(keepends=True)]
         return FileState("".join(lines).encode("utf-8", "surrogateescape"), now.mode, now.uid, now.gid)
 
     def validate(self, host: Host, files: FileSet) -> None:

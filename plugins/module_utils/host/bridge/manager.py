@@ -89,7 +89,7 @@ class Manager(Protocol):
     def validate(self, host: Host, files: FileSet) -> None:
         """Let the manager itself look at the files, elsewhere. Raises BackendError."""
 
-    def without(self, now: FileState) -> FileState | None:
+    def without(self, now: FileState, bridge: str) -> FileState | None:
         """An edited file with the bridge taken out of it; None where that cannot be told. Pure."""
 
     def way(self, old: Shape | None, new: Shape | None, paths: list[str]) -> Way:

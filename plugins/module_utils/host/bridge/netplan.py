@@ -162,7 +162,7 @@ class Netplan:
         if said is None or said.rc:
             raise BackendError("netplan does not take what would be written: %s" % (said.error if said else "it is not there"), remedy="Nothing was changed")
 
-    def without(self, now: FileState) -> FileState | None:
+    def without(self, now: FileState, bridge: str) -> FileState | None:
         return None
 
     def way(self, old: Shape | None, new: Shape | None, paths: list[str]) -> Way:

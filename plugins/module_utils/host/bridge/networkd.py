@@ -25,6 +25,7 @@ _STACKED = ("VLAN", "MACVLAN", "MACVTAP", "IPVLAN", "IPVTAP", "VXLAN", "Tunnel",
 #: What an uplink must not be part of.
 _ENSLAVED = ("Bridge", "Bond", "VRF", "BatmanAdvanced")
 
+
 def sections_of(files: Files, path: str) -> Sections:
     """A .network file with its drop-ins."""
     sections = parse(files.text(path) or "")
@@ -135,7 +136,7 @@ class Networkd:
     def validate(self, host: Host, files: FileSet) -> None:
         """networkd has no trial of its own; every text in the files is checked before it is written."""
 
-    def without(self, now: FileState) -> FileState | None:
+    def without(self, now: FileState, bridge: str) -> FileState | None:
         return None
 
     def way(self, old: Shape | None, new: Shape | None, paths: list[str]) -> Way:

@@ -109,7 +109,7 @@ class NetworkManager:
     def validate(self, host: Host, files: FileSet) -> None:
         """Loading the profiles is the trial: it activates none, and one that is not taken ends the change there."""
 
-    def without(self, now: FileState) -> FileState | None:
+    def without(self, now: FileState, bridge: str) -> FileState | None:
         return None
 
     def way(self, old: Shape | None, new: Shape | None, paths: list[str]) -> Way:

@@ -66,10 +66,6 @@ def plan(want: Spec, seen: Seen) -> Plan:
         manager, evidence = _manager_for(want, values["uplink"], seen)
         link = _uplink(values["uplink"], manager, seen) if values["uplink"] else None
         manager.check(seen.host)
-        others = [each.name for each in seen.records.values() if each.manager == manager.name == "ifupdown"]
-        if others:
-            # They share a file, and the marks of one are not told from the other's yet.
-            raise Refused("ifupdown has the bridge %s already, and only one is known to be kept" % ", ".join(others), remedy="Describe the other one by hand")
         shape = shape_of(want.name, values, link)
         _check_kernel(seen.host, shape)
     else:
@@ -127,11 +123,13 @@ def _remove(name: str, record: Record | None, seen: Seen) -> Plan:
 def _originals(record: Record | None, manager: Manager, seen: Seen) -> dict[str, FileState | None]:
     """The files of a bridge as they would be without it. Raises Refused where somebody's edits would be lost."""
     found: dict[str, FileState | None] = {}
-    for path, (before, after) in (record.files if record else {}).items():
+    if record is None:
+        return found
+    for path, (before, after) in record.files.items():
         now = state_of(seen.host, path)
         found[path] = before
         if before is not None and now is not None and now.content not in (before.content, after.content if after else None):
-            found[path] = manager.without(now)
+            found[path] = manager.without(now, record.name)
             if found[path] is None:
                 raise Refused(
                     "%s was edited since the bridge was written into it" % path,

@@ -248,7 +248,7 @@ def main(arguments: Sequence[str]) -> None:
     elif arguments == ["rollback"]:
         rollback("nobody confirmed the change in time")
     else:
-        sys.exit("usage: runner.py apply | rollback")
+        raise SystemExit("usage: runner.py apply | rollback")
 
 
 if __name__ == "__main__":
