@@ -19,6 +19,8 @@ from tests.support.ansible_runner import run_adhoc, run_inventory, run_playbook
 from tests.support.images import BUSYBOX
 from tests.support.paths import ROOT, SYSTEM_PYTHON
 
+#: Seconds that an emulated machine may take to boot beside other tests.
+PATIENCE = 900
 #: Addresses on this machine's bridge for LXC guests, outside of what DHCP and the example give away.
 NETWORKS = {number: {"name": "eth0", "link": "lxcbr0", "ipv4_address": f"10.0.3.{40 + number}/24", "ipv4_gateway": "10.0.3.1"} for number in (1, 2)}
 
@@ -43,6 +45,8 @@ def inventory(tmp_path_factory: pytest.TempPathFactory, prefix: str, docker_api:
     (folder / "group_vars" / "all.yml").write_text(yaml.safe_dump({"fleet_ssh_key": str(key)}), encoding="utf-8")
     # One that is reached by its address, and one that has none.
     machine = {"backend": "kvm", "memory": "512MiB", "labels": {"role": "app"}}
+    # Emulated, on a machine that does other things too.
+    variables["fleet_defaults"]["kvm"]["timeout"] = PATIENCE
     variables["fleet_guests"] = [
         {"name": f"{prefix}app-1", **machine},
         {"name": f"{prefix}app-2", **machine, "networks": None, "wait_for": "agent"},
@@ -65,7 +69,7 @@ def guests(prefix: str, *roles: str) -> list[str]:
 
 
 def test_site_makes_the_fleet_and_configures_inside_it(inventory: Path, prefix: str) -> None:
-    run = run_playbook("kraal.virt.site", inventory)
+    run = run_playbook("kraal.virt.site", inventory, extra_vars={"configure_timeout": PATIENCE}, timeout=3 * PATIENCE)
     assert run.rc == 0, run.output
     assert sorted(set(run.stats) - {"localhost"}) == guests(prefix)
     assert not any(failures(run).values())
