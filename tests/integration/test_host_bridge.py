@@ -311,7 +311,7 @@ def test_a_stale_change_is_told(hosts: Hosts) -> None:
 
 def test_dhcp_keeps_the_address_and_there_may_be_several_bridges(hosts: Hosts, tmp_path: Path) -> None:
     """The lease stays the same, since the server sees the same client; beside it a bridge without an uplink, and one at a new address."""
-    dynamic, moving = hosts.all[0], hosts.all[4]
+    dynamic, moving = hosts.all[0], hosts.all[1]
     new = moving.host.address.rpartition(".")[0] + ".77"
     with dhcp_server(dynamic.lab, tmp_path, dynamic.gateway):
         dynamic.lab.copy(dynamic.host, {"/etc/systemd/network/10-lan.network": b"[Match]\nName=eth0\n\n[Network]\nDHCP=ipv4\n"})

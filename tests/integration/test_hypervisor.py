@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A host whose processor can run virtual machines: host_info says so, kvm_host needs no leave to emulate, and kvm_vm's guests are of the type kvm.
 
-The processor is emulated, so everything takes its time here. The tests build on each other in their order, as a host's days do.
+Its kernel is Debian's own, so a bridge over a VLAN is seen here whatever this machine's knows. The processor is emulated, so everything takes its time here.
+The tests build on each other in their order, as a host's days do.
 """
 
 from __future__ import annotations
@@ -32,13 +33,31 @@ GUEST = {
 }
 
 
-def tasks(host: LabHost, *listed: Mapping[str, Any], check: bool = False) -> Run:
+#: A link of the host's own into a switch that carries the VLAN 7 and nothing else.
+SWITCH = """
+set -e
+ip netns add kt-switch
+ip link add kt0 type veth peer name kt1 netns kt-switch
+modprobe 8021q
+ip -n kt-switch link add link kt1 name kt1.7 type vlan id 7
+ip -n kt-switch address add 198.51.100.1/24 dev kt1.7
+ip -n kt-switch link set kt1 up
+ip -n kt-switch link set kt1.7 up
+printf '[Match]\\nName=kt0\\n\\n[Network]\\nLinkLocalAddressing=no\\n' > /etc/systemd/network/kt0.network
+networkctl reload
+ip link set kt0 up
+"""
+#: A port that nobody listens on refuses, which is an answer.
+REACHES = "import errno, socket, sys; s = socket.socket(); s.settimeout(30); sys.exit(s.connect_ex((sys.argv[1], 9)) != errno.ECONNREFUSED)"
+
+
+def tasks(host: LabHost, *listed: Mapping[str, Any], check: bool = False, fails: bool = False) -> Run:
     inventory = {"all": {"hosts": {host.name: host.inventory}}}
     # The first answer of a libvirtd takes half a minute there: it asks QEMU what it can do.
     variables = {"kvm_host_timeout": 240}
     env = {"ANSIBLE_INJECT_FACT_VARS": "false", "ANSIBLE_TIMEOUT": "60"}
     play = run_tasks(list(listed), inventory=inventory, hosts="all", keep_going=False, check=check, variables=variables, env=env, timeout=1200)
-    assert play.rc == 0, play.output
+    assert (play.rc != 0) is fails, play.output
     return play
 
 
@@ -93,3 +112,39 @@ def test_the_second_run_and_a_guest(hypervisor: LabHost) -> None:
     assert ET.fromstring(inside(hypervisor, "virsh", "dumpxml", "kt-guest")).get("type") == "kvm"
     assert "enabled" in inside(hypervisor, "virsh", "qemu-monitor-command", "--hmp", "kt-guest", "info kvm")
     assert json.loads(inside(hypervisor, "virsh", "qemu-agent-command", "kt-guest", '{"execute": "guest-ping"}')) == {"return": {}}
+
+
+def networks(host: LabHost) -> str:
+    """All that host_bridge could leave: the configuration with its contents, links, addresses, routes, units."""
+    look = "find /etc/systemd /run/systemd/network -type f -exec sha256sum {} +; ip -brief address; ip route; systemctl list-units --no-legend --plain 'kraal*'"
+    return inside(host, "sh", "-c", look)
+
+
+def test_a_wrong_vlan_is_taken_back(hypervisor: LabHost) -> None:
+    """The way out moves into a VLAN that nobody carries: the host comes back by itself, at the old address, with every file as it was."""
+    before = networks(hypervisor)
+    wrong = {"name": "br0", "uplink": "auto", "vlan": 7, "addresses_from": "uplink", "timeout": 60}
+    play = tasks(hypervisor, {"kraal.virt.host_bridge": wrong}, fails=True)
+    (result,) = play.results
+    assert result["rolled_back"] is True and "took it back" in result.msg, result.msg
+    assert networks(hypervisor) == before
+
+
+def test_a_bridge_over_a_vlan(hypervisor: LabHost) -> None:
+    inside(hypervisor, "sh", "-c", SWITCH)
+    before = networks(hypervisor)
+    bridge = {"name": "br7", "uplink": "kt0", "vlan": 7, "addresses": ["198.51.100.2/24"], "timeout": 120}
+    task = {"kraal.virt.host_bridge": bridge}
+    play = tasks(hypervisor, {**task, "check_mode": True}, task, task, {"kraal.virt.host_bridge": {"name": "br8", "uplink": "kt0", "timeout": 120}})
+    checked, made, again, whole = play.results
+    assert checked["plan"] == made["plan"] and made.changed and not again.changed
+    (port,) = json.loads(inside(hypervisor, "ip", "-json", "-details", "link", "show", "master", "br7"))
+    assert (port["ifname"], port["linkinfo"]["info_data"]["id"]) == ("kt0.7", 7)
+    inside(hypervisor, "python3", "-c", REACHES, "198.51.100.1")
+    # The uplink itself is free still, for its untagged frames.
+    assert whole.changed
+    (port,) = json.loads(inside(hypervisor, "ip", "-json", "link", "show", "master", "br8"))
+    assert port["ifname"] == "kt0"
+    gone = [{"kraal.virt.host_bridge": {"name": name, "state": "absent", "timeout": 120}} for name in ("br8", "br7")]
+    assert tasks(hypervisor, *gone).changed == 2
+    assert networks(hypervisor) == before

@@ -213,6 +213,12 @@ class LibvirtDaemon:
         self.stop(number)
         self.start()
 
+    def settle(self) -> None:
+        """After a restart, until the daemon has found its running guests again: it looks at each beside its other work, and writes down what it sees."""
+        for name in self.virsh("list", "--name").split():
+            # Waits for its turn with the guest, which it has when the daemon is done with it. One that has ended meanwhile has no statistics.
+            self.virsh("dommemstat", name, check=False)
+
     def close(self) -> None:
         """With the first process in there everything ends: libvirtd, guests, dnsmasqs, bridges, mounts."""
         if self._init:

@@ -8,12 +8,13 @@ The module talks to a real libvirtd; a module of libvirt's name on its import pa
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from subprocess import SubprocessError
@@ -102,7 +103,7 @@ class LibvirtModule:
         before = stored(self.daemon)
         result = self.run(check=True, **args)
         assert self.calls == []
-        assert stored(self.daemon) == before
+        self.assert_stored(before)
         return result
 
     def do(self, **args: Any) -> Result:
@@ -122,7 +123,7 @@ class LibvirtModule:
         assert not result.failed, result.msg or result.stderr
         assert (result.changed, result["plan"]) == (False, [])
         assert self.calls == []
-        assert stored(self.daemon) == before
+        self.assert_stored(before)
         return result
 
     def change(self, **args: Any) -> Result:
@@ -143,8 +144,18 @@ class LibvirtModule:
             missing = [word for word in words if word not in result.msg]
             assert not missing, f"{missing} not in: {result.msg}"
             assert "Traceback" not in result.stdout + result.stderr
-        assert stored(self.daemon) == before
+        self.assert_stored(before)
         return result
+
+    def assert_stored(self, before: Mapping[str, str]) -> None:
+        """Libvirt keeps the same as before; where it does not, in which lines."""
+        after = stored(self.daemon)
+        differences = [
+            "\n".join(difflib.unified_diff(before.get(path, "").splitlines(), after.get(path, "").splitlines(), path, path, lineterm=""))
+            for path in sorted({*before, *after})
+            if before.get(path) != after.get(path)
+        ]
+        assert not differences, "\n".join(differences)
 
     def crashes(self, prepare: Callable[[], None], **args: Any) -> Iterator[Result]:
         """Crash before and after each changing call in turn; each time a plain second run ends it, which is yielded."""
@@ -177,6 +188,7 @@ class LibvirtModule:
                 break
             result = self.run(**args)
             assert not result.failed, f"after a restart after call {steps + 1}: {result.msg or result.stderr}"
+            self.daemon.settle()
             self.again(**args)
             yield result
             steps += 1

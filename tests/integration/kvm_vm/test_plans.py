@@ -116,5 +116,6 @@ def test_libvirtd_goes_and_comes(driver: Driver) -> None:
     result = run.result()
     assert not result.failed or result.json, result.stderr
     driver.make(**wanted)
+    driver.host.settle()
     driver.again(**wanted)
     assert driver.state() == "running" and len(driver.volumes()) == 4
