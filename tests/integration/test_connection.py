@@ -321,6 +321,8 @@ NO_WAY: dict[str, list[tuple[str, dict[str, Any], str]]] = {
     [(backend, *case) for backend in ("docker", "lxc") for case in NO_WAY[backend] + NO_WAY["both"]],
     indirect=["guests"],
     ids=str,
+    # Or pytest would make the guests anew for each case.
+    scope="module",
 )
 def test_no_way_to_the_guest(play: Any, guests: Guests, guest: str, variables: dict[str, Any], why: str) -> None:
     result = the(play(guest, raw("true"), **variables))

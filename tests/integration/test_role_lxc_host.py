@@ -29,6 +29,8 @@ NET, GUESTS = "/etc/default/lxc-net", "/etc/lxc/default.conf"
 ROUTES = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n"
 
 ADDRESS, RANGE = "10.77.1.1/24", "10.77.1.100,10.77.1.199"
+ROLE = {"ansible.builtin.import_role": {"name": "kraal.virt.lxc_host"}}
+ENV = {"ANSIBLE_INJECT_FACT_VARS": "false"}
 WANTED: dict[str, Any] = {"address": ADDRESS, "dhcp_range": RANGE, "subordinate_users": ["root", "kt-user"]}
 
 
@@ -121,7 +123,7 @@ def test_a_host_that_forwards_nothing(rules: str, warned: bool) -> None:
 def test_nothing_to_do_on_this_machine(leftovers: None) -> None:
     """`make test` has prepared it; the bridge that is up stays as it is."""
     before = served()
-    play = run_tasks([{"ansible.builtin.import_role": {"name": "kraal.virt.lxc_host"}}], keep_going=False)
+    play = run_tasks([ROLE], keep_going=False)
     assert play.rc == 0, play.output
     assert play.changed == 0, play.output
     assert served() == before
@@ -137,6 +139,10 @@ def served() -> tuple[str, str]:
 # Hosts
 
 
+def _options(given: dict[str, Any]) -> dict[str, Any]:
+    return {f"lxc_host_{key}": value for key, value in given.items()}
+
+
 class Hosts:
     """All hosts of these tests, and the role run on them side by side. `few` have all that differs between hosts once LXC is there."""
 
@@ -148,11 +154,7 @@ class Hosts:
         self, *, check: bool = False, diff: bool = False, hosts: list[LabHost] | None = None, host_vars: dict[str, Any] | None = None, **variables: Any
     ) -> Run:
         inventory = {"all": {"hosts": {host.name: {**host.inventory, **(host_vars or {})} for host in hosts or self.all}}}
-        task = {"ansible.builtin.import_role": {"name": "kraal.virt.lxc_host"}}
-        given = {f"lxc_host_{key}": value for key, value in variables.items()}
-        return run_tasks(
-            [task], inventory=inventory, hosts="all", variables=given, check=check, diff=diff, keep_going=False, env={"ANSIBLE_INJECT_FACT_VARS": "false"}
-        )
+        return run_tasks([ROLE], inventory=inventory, hosts="all", variables=_options(variables), check=check, diff=diff, keep_going=False, env=ENV)
 
     def run(self, host: LabHost, *argv: str) -> str:
         return self.lab.run(host, argv).stdout.strip()
@@ -198,10 +200,14 @@ def succeeded(play: Run) -> Run:
 def failed(play: Run, hosts: list[LabHost], *words: str) -> None:
     """Every host failed, and the last message of each has the words."""
     for host in hosts:
-        results = [result for result in play.results if result.host == host.name and result.failed]
-        assert results, play.output
-        for word in words:
-            assert word in results[-1].msg, results[-1].msg
+        refused(play, host.name, *words)
+
+
+def refused(play: Run, name: str, *words: str) -> None:
+    results = [result for result in play.results if result.host == name and result.failed]
+    assert results, play.output
+    for word in words:
+        assert word in results[-1].msg, results[-1].msg
 
 
 def test_check_mode_on_fresh_hosts(hosts: Hosts) -> None:
@@ -217,33 +223,35 @@ def test_check_mode_on_fresh_hosts(hosts: Hosts) -> None:
         assert hosts.run(host, "cat", "/etc/subuid") == ""
 
 
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"address": "10.77.1.1"}, ["lxc_host_address is 10.77.1.1", "with its prefix"]),
-        ({"address": "10.77.1.0/24"}, ["lxc_host_address is 10.77.1.0/24", "no host's address"]),
-        ({"address": "198.18.0.1/15"}, ["overlaps with 198.18.", "eth0", "lxc_host_address"]),
-        ({"address": ADDRESS, "dhcp_range": "10.77.2.1,10.77.2.9"}, ["lxc_host_dhcp_range is 10.77.2.1,10.77.2.9", "no range in 10.77.1.0/24"]),
-        ({"address": ADDRESS, "dhcp_range": "10.77.1.1,10.77.1.9"}, ["the host's own address 10.77.1.1 lies in it"]),
-        ({"net_options": {"PATH": "/tmp"}}, ["lxc_host_net_options names PATH"]),
-        ({"net_options": {"LXC_ADDR": "10.1.1.1"}}, ["names LXC_ADDR", "Set lxc_host_address"]),
-        ({"net_options": {"LXC_DOMAIN": "$(touch /tmp/kt)"}}, ["LXC_DOMAIN", "a shell would read"]),
-        ({"bridge": "../x"}, ["lxc_host_bridge is '../x'", "at most 15 letters"]),
-        ({"bridge": "eth0"}, ["lxc_host_bridge is eth0", "no bridge"]),
-        ({"bridge": "kt-br"}, ["lxc-net has not made", "lxc_host_network: existing"]),
-        ({"bridge": "kt-none", "network": "existing"}, ["there is no bridge kt-none", "lxc_host_network: lxc-net"]),
-        ({"bridge": "kt-br", "network": "existing", "address": ADDRESS}, ["are for the bridge of lxc-net"]),
-        ({"subordinate_users": ["root", "kt-nobody"]}, ["lxc_host_subordinate_users names kt-nobody"]),
-        ({"subordinate_count": 2**32}, ["lxc_host_subordinate_count is 4294967296"]),
-        ({"service_manager": "systemd"}, ["systemd does not run on this host", "direct"]),
-        ({"network": "other"}, ["lxc-net, existing"]),
-    ],
-    ids=str,
-)
-def test_wrong_input_is_refused_before_anything_is_touched(hosts: Hosts, given: dict[str, Any], words: list[str]) -> None:
-    if not hosts.has(hosts.bare, "/sys/class/net/kt-br"):
-        hosts.run(hosts.bare, "ip", "link", "add", "kt-br", "type", "bridge")
-    failed(hosts.role(hosts=[hosts.bare], **given), [hosts.bare], *words)
+#: Options, and what is said of them.
+WRONG: list[tuple[dict[str, Any], list[str]]] = [
+    ({"address": "10.77.1.1"}, ["lxc_host_address is 10.77.1.1", "with its prefix"]),
+    ({"address": "10.77.1.0/24"}, ["lxc_host_address is 10.77.1.0/24", "no host's address"]),
+    ({"address": "198.18.0.1/15"}, ["overlaps with 198.18.", "eth0", "lxc_host_address"]),
+    ({"address": ADDRESS, "dhcp_range": "10.77.2.1,10.77.2.9"}, ["lxc_host_dhcp_range is 10.77.2.1,10.77.2.9", "no range in 10.77.1.0/24"]),
+    ({"address": ADDRESS, "dhcp_range": "10.77.1.1,10.77.1.9"}, ["the host's own address 10.77.1.1 lies in it"]),
+    ({"net_options": {"PATH": "/tmp"}}, ["lxc_host_net_options names PATH"]),
+    ({"net_options": {"LXC_ADDR": "10.1.1.1"}}, ["names LXC_ADDR", "Set lxc_host_address"]),
+    ({"net_options": {"LXC_DOMAIN": "$(touch /tmp/kt)"}}, ["LXC_DOMAIN", "a shell would read"]),
+    ({"bridge": "../x"}, ["lxc_host_bridge is '../x'", "at most 15 letters"]),
+    ({"bridge": "eth0"}, ["lxc_host_bridge is eth0", "no bridge"]),
+    ({"bridge": "kt-br"}, ["lxc-net has not made", "lxc_host_network: existing"]),
+    ({"bridge": "kt-none", "network": "existing"}, ["there is no bridge kt-none", "lxc_host_network: lxc-net"]),
+    ({"bridge": "kt-br", "network": "existing", "address": ADDRESS}, ["are for the bridge of lxc-net"]),
+    ({"subordinate_users": ["root", "kt-nobody"]}, ["lxc_host_subordinate_users names kt-nobody"]),
+    ({"subordinate_count": 2**32}, ["lxc_host_subordinate_count is 4294967296"]),
+    ({"service_manager": "systemd"}, ["systemd does not run on this host", "direct"]),
+    ({"network": "other"}, ["lxc-net, existing"]),
+]
+
+
+def test_wrong_input_is_refused_before_anything_is_touched(hosts: Hosts) -> None:
+    """One run of as many hosts as there are cases, all of which are the same one."""
+    hosts.run(hosts.bare, "ip", "link", "add", "kt-br", "type", "bridge")
+    members = {f"case-{number}": {**hosts.bare.inventory, **_options(given)} for number, (given, dummy) in enumerate(WRONG)}
+    play = run_tasks([ROLE], inventory={"all": {"hosts": members}}, hosts="all", keep_going=False, env=ENV)
+    for number, (dummy, words) in enumerate(WRONG):
+        refused(play, f"case-{number}", *words)
     assert not any(hosts.has(hosts.bare, path) for path in ("/usr/bin/lxc-start", NET, "/tmp/kt"))
 
 
