@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,13 @@ class Difference:
         """The keys of this difference with their values ``before`` or ``after``, those that have one."""
         values = {key_of(self.option.name, part.key): getattr(part, side) for part in self.parts}
         return {key: value for key, value in values.items() if value is not None}
+
+
+def before_after(changes: Iterable[Difference]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The keys of these differences with their values before, and with those after."""
+    changes = list(changes)
+    before, after = ({key: value for each in changes for key, value in each.shown(side).items()} for side in ("before", "after"))
+    return before, after
 
 
 def key_of(option: str, entry: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ...engine.compare import Difference, compared
+from ...engine.compare import Difference, before_after, compared
 from ...engine.errors import BackendError, InvalidOption, Refused
 from ...engine.plan import Disruption, Step, power
 from ...engine.spec import Spec
@@ -188,10 +188,10 @@ def _changes(want: Spec, seen: Seen, have: Container, before: str) -> Iterator[S
     if target != "stopped" and (now == "stopped" or dear):
         _check_ports(want, seen, want.values.get("ports") or {})
     if dear:
-        shown = {side: {key: value for each in found for key, value in each.shown(side).items()} for side in ("before", "after")}
+        old, new = before_after(found)
         if now != target:
-            shown["before"]["state"], shown["after"]["state"] = now, target
-        yield Step(want.name, "recreate", "", shown["before"], shown["after"], Disruption.RECREATE)
+            old["state"], new["state"] = now, target
+        yield Step(want.name, "recreate", "", old, new, Disruption.RECREATE)
         return
     limits = [each for each in found if each.option.name != "networks"]
     if limits:
@@ -222,8 +222,7 @@ def alone(mode: str) -> bool:
 
 
 def _set(name: str, limits: Sequence[Difference]) -> Step:
-    before = {key: value for each in limits for key, value in each.shown("before").items()}
-    after = {key: value for each in limits for key, value in each.shown("after").items()}
+    before, after = before_after(limits)
     if len(after) == 1 and len(before) < 2:
         ((key, value),) = after.items()
         return Step(name, "set", key, before.get(key), value, Disruption.LIVE)

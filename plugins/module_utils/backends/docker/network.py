@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...engine.compare import differences
+from ...engine.compare import before_after, differences
 from ...engine.errors import BackendError, InvalidOption, Refused
 from ...engine.kinds import Flag, Part, Records, Text, Texts
 from ...engine.plan import Disruption, Step
@@ -175,8 +175,7 @@ class Networks:
                 % (", ".join(each.option.name for each in changes), ", ".join(users)),
                 remedy="Disconnect or remove them first, or make a second network and move them",
             )
-        before = {key: value for each in changes for key, value in each.shown("before").items()}
-        after = {key: value for each in changes for key, value in each.shown("after").items()}
+        before, after = before_after(changes)
         return [Step(want.name, "recreate", "", before, after, RECREATE)]
 
     def _removal(self, want: Spec, have: Mapping[str, Any] | None, users: list[str]) -> list[Step]:

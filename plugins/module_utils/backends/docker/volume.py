@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...engine.compare import differences
+from ...engine.compare import before_after, differences
 from ...engine.errors import InvalidOption, Refused
 from ...engine.kinds import HIDDEN, INLINE_SECRET, Part, Text, Texts
 from ...engine.plan import Disruption, Step
@@ -114,8 +114,7 @@ class Volumes:
                 "%s can only change by destroying its data, and it is in use by: %s" % (", ".join(each.option.name for each in changes), ", ".join(users)),
                 remedy="Remove these containers first, or make another volume",
             )
-        before = {key: value for each in changes for key, value in each.shown("before").items()}
-        after = {key: value for each in changes for key, value in each.shown("after").items()}
+        before, after = before_after(changes)
         return [Step(want.name, "recreate", "", before, after, DESTROY)]
 
     def apply(self, want: Spec, step: Step, seen: Seen) -> None:

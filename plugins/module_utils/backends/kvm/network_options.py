@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ...engine.errors import InvalidOption
@@ -28,14 +27,6 @@ _SUBNET = "Write the host's own address in it, like 192.168.100.1/24, a subnet l
 _RANGE = "Write the first and the last address, like 192.168.100.10-192.168.100.99"
 _HOST = "Write a mapping with mac (for IPv6, id) and address, and with name if wanted"
 _ENTRY = "Write a mapping with address and names"
-
-
-@dataclass(frozen=True)
-class View:
-    """One side of a network, the stored one or the one in effect, as options are read from it."""
-
-    definition: Element
-    autostart: bool
 
 
 def address_of(value: Any, option: str, shown: Any, remedy: str) -> str:

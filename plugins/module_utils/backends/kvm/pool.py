@@ -6,156 +6,60 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...engine.compare import Difference, differences
+from ...engine.compare import before_after, differences
 from ...engine.errors import BackendError, InvalidOption, Refused
 from ...engine.plan import Disruption, Step
 from ...engine.spec import Spec
 from ...engine.units import format_size
-from .client import Host, NotThere
-from .pool_options import FITS, NEEDS, POOL_OPTIONS, POOLS_TABLE, View, defined
-from .xml import Element, child, parse, serialize, size_of, text_of
+from .client import NotThere
+from .definition import Definition, Definitions, Seen, observed, see_users, written
+from .pool_options import FITS, NEEDS, POOLS_TABLE, defined
+from .xml import Element, child, serialize, size_of, text_of
 
-RESTART, DESTROY = Disruption.RESTART, Disruption.DESTROY
-
-
-@dataclass(frozen=True)
-class Pool:
-    """One pool as it was seen. ``live`` is what is in effect, None while it is inactive."""
-
-    id: str
-    config: Element
-    live: Element | None = None
-    persistent: bool = True
-    autostart: bool = False
-
-    def view(self, live: bool = False) -> View:
-        """One side, for reading options."""
-        return View(self.live if live and self.live is not None else self.config, self.autostart)
-
-    @property
-    def active(self) -> bool:
-        """Whether its volumes can be reached through libvirt."""
-        return self.live is not None
+RESTART = Disruption.RESTART
 
 
-@dataclass
-class Seen:
-    """The pools by name, and the guests whose disks name them."""
-
-    pools: dict[str, Pool] = field(default_factory=dict)
-    users: dict[str, set[str]] = field(default_factory=dict)
-
-
-def observed(host: Host, pool: Any) -> Pool | None:
-    """One pool as it is; None where it has gone meanwhile."""
-    ask = host.ask
-    try:
-        active, persistent = bool(ask(pool.isActive)), bool(ask(pool.isPersistent))
-        live = parse(ask(pool.XMLDesc, 0)) if active else None
-        config = parse(ask(pool.XMLDesc, host.api.VIR_STORAGE_XML_INACTIVE)) if persistent else copy.deepcopy(live)
-        return None if config is None else Pool(pool.UUIDString(), config, live, persistent, persistent and bool(ask(pool.autostart)))
-    except NotThere:
-        return None
-
-
-class Pools:
+class Pools(Definitions):
     """All pools of one libvirt."""
 
     table = POOLS_TABLE
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
+    undone = "nothing was left of its definition"
 
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """All pools and all guests; a handful of calls for each."""
-        seen, ask = Seen(), self.host.ask
-        for pool in ask(self.host.conn.listAllStoragePools, 0):
-            have = observed(self.host, pool)
-            if have is not None:
-                seen.pools[pool.name()] = have
-        for domain in ask(self.host.conn.listAllDomains, 0):
-            try:
-                tree = parse(ask(domain.XMLDesc, 0))
-            except NotThere:
-                continue
-            for name in {source.get("pool", "") for source in tree.findall("devices/disk/source")} - {""}:
-                seen.users.setdefault(name, set()).add(domain.name())
+        seen = observed(self.host, self.host.conn.listAllStoragePools, self.host.api.VIR_STORAGE_XML_INACTIVE)
+        see_users(self.host, seen, "devices/disk/source", "pool")
         return seen
 
-    def names(self, seen: Seen) -> list[str]:
-        """All of them."""
-        return sorted(seen.pools)
+    def _check(self, want: Spec, have: Definition | None, seen: Seen) -> None:
+        if have is not None and (want.state == "absent" or (want.state == "inactive" and have.active)):
+            _spare_guests(want, seen, "it is")
+        if want.state != "absent":
+            _check_options(want, seen, have)
 
-    def plan(self, want: Spec, seen: Seen) -> list[Step]:
-        """Pure."""
-        have = seen.pools.get(want.name)
-        users = sorted(seen.users.get(want.name, ()))
-        stop = [Step(want.name, "stop", "state", "active", "inactive", RESTART)] if have is not None and have.active else []
-        if want.state in ("absent", "inactive") and have is not None and users and (stop or want.state == "absent"):
-            raise Refused("it is in use by: %s" % ", ".join(users), remedy="Take its volumes from these guests first")
-        if want.state == "absent":
-            return [*stop, Step(want.name, "remove", "", {"type": have.config.get("type")}, None, DESTROY)] if have else []
-        _check(want, seen, have)
-        if have is None:
-            fresh = Step(want.name, "create", "", None, self.table.shown(want))
-            return [fresh, Step(want.name, "start", "state", "inactive", "active")] if want.state == "active" else [fresh]
-        steps = self._changes(want, have, users, ends=want.state == "inactive")
-        if want.state == "inactive":
-            return [*steps, *stop]
-        if want.state == "active" and not have.active:
-            steps.append(Step(want.name, "start", "state", "inactive", "active"))
-        return steps
-
-    def _changes(self, want: Spec, have: Pool, users: Sequence[str], ends: bool) -> list[Step]:
-        steps = [] if have.persistent else [Step(want.name, "set", "persistent", False, True)]
-        stored = differences(self.table, want, have.view())
-        written = [each for each in stored if each.option.name != "autostart"]
-        if written:
-            before, after = _shown(written)
-            key = next(iter({**before, **after})) if len({**before, **after}) == 1 else ""
-            steps.append(Step(want.name, "set", key, before.get(key) if key else before, after.get(key) if key else after))
-        if len(stored) > len(written):
-            steps.append(Step(want.name, "set", "autostart", have.autostart, want.values["autostart"]))
+    def _changes(self, want: Spec, have: Definition, seen: Seen, ends: bool) -> list[Step]:
+        steps = written(want, have, differences(self.table, want, have.view()))
         waiting = [each for each in differences(self.table, want, have.view(live=True)) if each.option.name != "autostart"]
         if waiting and have.active and not ends:
-            if users and want.allow >= RESTART:
-                raise Refused(
-                    "%s need a restart of the pool, and it is in use by: %s" % (", ".join(each.option.name for each in waiting), ", ".join(users)),
-                    remedy="Take its volumes from these guests first",
-                )
-            steps.append(Step(want.name, "restart", "", *_shown(waiting), RESTART))
+            if want.allow >= RESTART:
+                _spare_guests(want, seen, "%s need a restart of the pool, and it is" % ", ".join(each.option.name for each in waiting))
+            steps.append(Step(want.name, "restart", "", *before_after(waiting), RESTART))
         return steps
 
-    def apply(self, want: Spec, step: Step, seen: Seen) -> None:
-        """Perform one step."""
-        ask, conn, have = self.host.ask, self.host.conn, seen.pools.get(want.name)
-        if step.action == "create":
-            self._create(want)
-            return
-        pool = self.host.find(conn.storagePoolLookupByName, want.name)
-        if step.action == "remove":
-            # One that was not written down went when it was stopped.
-            if pool is not None:
-                ask(pool.undefine)
-            return
+    def _there(self, name: str) -> Any:
+        pool = self.host.find(self.host.conn.storagePoolLookupByName, name)
         if pool is None:
-            raise BackendError("the pool has gone meanwhile", remedy="Run again")
-        if step.action == "start":
-            self._start(pool, undo=have is None)
-        elif step.action == "stop":
-            ask(pool.destroy)
-        elif step.action == "restart":
-            ask(pool.destroy)
-            self._restart(pool, have)
-        elif step.key == "autostart":
-            ask(pool.setAutostart, int(want.values["autostart"]))
-        elif have is not None:
-            ask(conn.storagePoolDefineXML, serialize(have.config if step.key == "persistent" else self._merged(want, have)), 0)
+            raise NotThere("the pool has gone meanwhile", remedy="Run again")
+        return pool
+
+    def _define(self, tree: Element) -> Any:
+        return self.host.ask(self.host.conn.storagePoolDefineXML, serialize(tree), 0)
+
+    def _set(self, there: Any, want: Spec, step: Step, have: Definition) -> None:
+        self._define(self._merged(want, have))
 
     def _create(self, want: Spec) -> None:
         """Define it, and build what has to be built.
@@ -191,66 +95,17 @@ class Pools:
             return [0, int(api.VIR_STORAGE_POOL_CREATE_WITH_BUILD)]
         return []
 
-    def _start(self, pool: Any, undo: bool) -> None:
-        if undo and self.host.ask(pool.isActive):
-            # It was built, and so it is active.
-            return
-        try:
-            self.host.ask(pool.create, 0)
-        except BackendError as error:
-            if undo:
-                self.host.ask(pool.undefine)
-                error.message += "; nothing was left of its definition"
-            raise
+    def _start(self, there: Any, have: Definition | None) -> None:
+        # A new one that was built is active already.
+        if have is not None or not self.host.ask(there.isActive):
+            super()._start(there, have)
 
-    def _restart(self, pool: Any, have: Pool | None) -> None:
-        try:
-            self.host.ask(pool.create, 0)
-        except BackendError as error:
-            if have is not None and have.live is not None:
-                old = self.host.ask(self.host.conn.storagePoolDefineXML, serialize(have.live), 0)
-                self.host.ask(old.create, 0)
-                error.message += "; the old definition was put back"
-            raise
-
-    def _merged(self, want: Spec, have: Pool | None) -> Element:
+    def _merged(self, want: Spec, have: Definition | None) -> Element:
         values = {name: value for name, value in want.values.items() if name != "autostart"}
         return defined(want.name, values, None if have is None else have.config)
 
-    def wait(self, want: Spec) -> None:
-        """A pool is there as soon as libvirt has started it."""
-
-    def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
-        """The pool as it was seen."""
-        have = seen.pools.get(name)
-        if have is None:
-            return None
-        view, live = have.view(), have.view(live=True)
-        return {
-            "name": name,
-            "backend": "kvm",
-            "id": have.id,
-            "state": "active" if have.active else "inactive",
-            **{option.name: option.kind.shown(option.read(view)) for option in POOL_OPTIONS},
-            **{key: _size(have.live, key) for key in ("capacity", "allocation", "available")},
-            "guests": sorted(seen.users.get(name, ())),
-            "pending_restart": [option.name for option in POOL_OPTIONS if option.read(view) != option.read(live)],
-        }
-
-    def foresee(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Mapping[str, Any] | None:
-        """The pool as it will be; how large it is only libvirt can say."""
-        if want.state == "absent":
-            return None
-        have = seen.pools.get(want.name)
-        if have is not None and not steps:
-            return self.describe(want.name, seen)
-        config = self._merged(want, have)
-        actions = {step.action for step in steps}
-        live = None
-        if "start" in actions or (have is not None and have.active and "stop" not in actions):
-            live = have.live if have is not None and have.active and "restart" not in actions else config
-        ahead = Pool(have.id if have else "", config, live, True, want.values.get("autostart", have.autostart if have else False))
-        return self.describe(want.name, replace(seen, pools={want.name: ahead}))
+    def _figures(self, have: Definition) -> Mapping[str, Any]:
+        return {key: _size(have.live, key) for key in ("capacity", "allocation", "available")}
 
 
 def _size(live: Element | None, key: str) -> str | None:
@@ -258,13 +113,13 @@ def _size(live: Element | None, key: str) -> str | None:
     return None if size is None else format_size(size)
 
 
-def _shown(changes: Sequence[Difference]) -> tuple[dict[str, Any], dict[str, Any]]:
-    before = {key: value for each in changes for key, value in each.shown("before").items()}
-    after = {key: value for each in changes for key, value in each.shown("after").items()}
-    return before, after
+def _spare_guests(want: Spec, seen: Seen, what: str) -> None:
+    users = sorted(seen.users.get(want.name, ()))
+    if users:
+        raise Refused("%s in use by: %s" % (what, ", ".join(users)), remedy="Take its volumes from these guests first")
 
 
-def _check(want: Spec, seen: Seen, have: Pool | None) -> None:
+def _check_options(want: Spec, seen: Seen, have: Definition | None) -> None:
     """Raises InvalidOption or Refused for what libvirt would refuse, or take and then not start, before anything is touched."""
     kind = want.values.get("type") or (have.config.get("type") if have else None)
     if have is None and kind is None:
@@ -286,7 +141,7 @@ def _check(want: Spec, seen: Seen, have: Pool | None) -> None:
         raise InvalidOption("devices", list(want.values["devices"]), "is not one device", remedy="Name the one that the file system is on")
     if kind == "iscsi" and len(want.values.get("devices") or "x") != 1:
         raise InvalidOption("devices", list(want.values["devices"]), "is not one target", remedy="Name one target (iqn....)")
-    for name, other in seen.pools.items():
+    for name, other in seen.defined.items():
         path = want.values.get("path")
         if name != want.name and path and path == text_of(other.config, "target/path"):
             raise InvalidOption("path", path, "is the path of the pool %s" % name, remedy="Use that pool, or choose another path")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ...engine.errors import InvalidOption
@@ -45,14 +44,6 @@ FITS: Mapping[str, tuple[str, ...]] = {
 }
 _AUTH = "Write a mapping with username and with secret_uuid or secret_usage, which name a secret that libvirt keeps"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-@dataclass(frozen=True)
-class View:
-    """One side of a pool, the stored one or the one in effect, as options are read from it."""
-
-    definition: Element
-    autostart: bool
 
 
 class Auth(Kind):

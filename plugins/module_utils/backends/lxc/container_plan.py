@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ...engine.compare import Difference
+from ...engine.compare import Difference, before_after
 from ...engine.errors import InvalidOption, Refused
 from ...engine.plan import Disruption, Step, power
 from ...engine.spec import Spec
@@ -107,10 +107,10 @@ def _anew(want: Spec, have: Container, found: Sequence[Difference], dear: Sequen
             "%s cannot change in a container that is there" % ", ".join(sorted(each.option.name for each in dear)),
             remedy="Leave it as it is, or remove the container with state=absent and make it anew",
         )
-    shown = {side: {key: value for each in found for key, value in each.shown(side).items()} for side in ("before", "after")}
+    before, after = before_after(found)
     if have.state != target:
-        shown["before"]["state"], shown["after"]["state"] = have.state, target
-    yield Step(want.name, "recreate", "", shown["before"], shown["after"], Disruption.RECREATE)
+        before["state"], after["state"] = have.state, target
+    yield Step(want.name, "recreate", "", before, after, Disruption.RECREATE)
 
 
 def pending_after(have: Container, seen: Seen) -> list[str]:
@@ -119,8 +119,7 @@ def pending_after(have: Container, seen: Seen) -> list[str]:
 
 
 def _set(name: str, found: Sequence[Difference], have: Container) -> Step:
-    before = {key: value for each in found for key, value in each.shown("before").items()}
-    after = {key: value for each in found for key, value in each.shown("after").items()}
+    before, after = before_after(found)
     live = have.runs and any(each.option.change == Disruption.LIVE for each in found)
     cost = Disruption.LIVE if live else Disruption.NONE
     if len({**before, **after}) == 1:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...engine.compare import differences
+from ...engine.compare import before_after, differences
 from ...engine.errors import BackendError, InvalidOption, KraalError
 from ...engine.kinds import Sequence as Ordered
 from ...engine.kinds import Size, Text, Words
@@ -244,11 +244,9 @@ class BaseImages:
             raise missing
         if not builds:
             return [*steps, Step(want.name, "build", "", None, request), *purged]
-        changes = differences(self.table, want, builds[-1])
+        before, after = before_after(differences(self.table, want, builds[-1]))
         gone = {key: value for key, value in builds[-1]["request"].items() if key not in request}
-        before = {**gone, **{key: value for each in changes for key, value in each.shown("before").items()}}
-        after = {key: value for each in changes for key, value in each.shown("after").items()}
-        return [*steps, Step(want.name, "build", "", before, after), *purged]
+        return [*steps, Step(want.name, "build", "", {**gone, **before}, after), *purged]
 
     def apply(self, want: Spec, step: Step, seen: Seen) -> None:
         """Perform one step."""

@@ -10,8 +10,9 @@ from xml.etree.ElementTree import Element
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network import Network, Networks, Seen
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network_options import NETWORK_OPTIONS, NETWORKS_TABLE, View
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.definition import Definition, Seen, View
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network import Networks
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network_options import NETWORK_OPTIONS, NETWORKS_TABLE
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network_xml import defined, updates
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, serialize
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, Refused
@@ -42,7 +43,7 @@ def want(**args: Any) -> Spec:
 
 
 def seen(live: bool = True, **more: Any) -> Seen:
-    networks = {"lab": Network("u", recorded("network"), recorded("network-live") if live else None)}
+    networks = {"lab": Definition("u", recorded("network"), recorded("network-live") if live else None)}
     return Seen(networks, **more)
 
 

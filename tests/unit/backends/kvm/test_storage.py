@@ -14,9 +14,10 @@ from xml.etree.ElementTree import Element
 import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import pool_options, volume_options
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.definition import Definition, View
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.definition import Seen as SeenPools
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.names import check_name
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.pool import Pool, Pools
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.pool import Seen as SeenPools
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.pool import Pools
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage_use import Use, Uses
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.volume import Seen, Volumes
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.volume_import import examine
@@ -37,7 +38,7 @@ def volume(**args: Any) -> Spec:
 
 
 def read(tree: Element) -> dict[str, Any]:
-    view = pool_options.View(tree, False)
+    view = View(tree, False)
     found = {option.name: option.kind.shown(option.read(view)) for option in pool_options.POOL_OPTIONS}
     return {name: value for name, value in found.items() if value not in (None, [], False)}
 
@@ -68,7 +69,7 @@ def test_pools_of_devices_have_their_own_name() -> None:
 
 
 def test_a_pool_in_use_stays() -> None:
-    seen = SeenPools({"images": Pool("u", recorded("pool-dir-live"), recorded("pool-dir-live"))}, {"images": {"g"}})
+    seen = SeenPools({"images": Definition("u", recorded("pool-dir-live"), recorded("pool-dir-live"))}, {"images": {"g"}})
     resource = Pools.__new__(Pools)
     for args in ({"state": "absent"}, {"state": "inactive"}, {"path": "/x", "disruption": "restart"}):
         with pytest.raises(Refused, match="in use by: g"):

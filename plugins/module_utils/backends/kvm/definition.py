@@ -1,0 +1,255 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What libvirt keeps as a stored definition, and has in effect while it is active: networks and pools, as far as they are alike."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ...engine.compare import Difference, before_after
+from ...engine.errors import BackendError
+from ...engine.plan import Disruption, Step
+from ...engine.spec import Spec, Table
+from .client import Host, NotThere
+from .xml import Element, parse
+
+RESTART, DESTROY = Disruption.RESTART, Disruption.DESTROY
+
+
+@dataclass(frozen=True)
+class View:
+    """One side of it, the stored one or the one in effect, as options are read from it."""
+
+    definition: Element
+    autostart: bool
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One network or pool as it was seen. ``live`` is what is in effect, None while it is inactive."""
+
+    id: str
+    config: Element
+    live: Element | None = None
+    persistent: bool = True
+    autostart: bool = False
+
+    def view(self, live: bool = False) -> View:
+        """One side, for reading options."""
+        return View(self.live if live and self.live is not None else self.config, self.autostart)
+
+    @property
+    def active(self) -> bool:
+        """Whether guests can use a network, and whether a pool's volumes can be reached through libvirt."""
+        return self.live is not None
+
+
+@dataclass
+class Seen:
+    """The networks or pools by name, and the guests that name them: all, and those that run, where that matters."""
+
+    defined: dict[str, Definition] = field(default_factory=dict)
+    users: dict[str, set[str]] = field(default_factory=dict)
+    running: dict[str, set[str]] = field(default_factory=dict)
+
+
+def observed(host: Host, listed: Callable[[int], Sequence[Any]], inactive: int) -> Seen:
+    """All networks, or all pools; ``inactive`` is the flag that asks for what is stored of one."""
+    seen, ask = Seen(), host.ask
+    for each in ask(listed, 0):
+        try:
+            active, persistent = bool(ask(each.isActive)), bool(ask(each.isPersistent))
+            live = parse(ask(each.XMLDesc, 0)) if active else None
+            config = parse(ask(each.XMLDesc, inactive)) if persistent else copy.deepcopy(live)
+            if config is not None:
+                seen.defined[each.name()] = Definition(each.UUIDString(), config, live, persistent, persistent and bool(ask(each.autostart)))
+        except NotThere:
+            continue
+    return seen
+
+
+def see_users(host: Host, seen: Seen, path: str, name: str, *, running: bool = False) -> None:
+    """All guests, each with what the attribute ``name`` of the elements at that path names; with ``running`` those that run, too."""
+    for domain in host.ask(host.conn.listAllDomains, 0):
+        try:
+            tree, runs = parse(host.ask(domain.XMLDesc, 0)), running and bool(host.ask(domain.isActive))
+        except NotThere:
+            continue
+        for used in {element.get(name, "") for element in tree.findall(path)} - {""}:
+            seen.users.setdefault(used, set()).add(domain.name())
+            if runs:
+                seen.running.setdefault(used, set()).add(domain.name())
+
+
+def written(want: Spec, have: Definition, changes: Sequence[Difference]) -> list[Step]:
+    """The steps that change what is stored: that it is stored at all, its definition, which is one call whatever it changes, and its autostart."""
+    steps = [] if have.persistent else [Step(want.name, "set", "persistent", False, True)]
+    before, after = before_after(each for each in changes if each.option.name != "autostart")
+    keys = {**before, **after}
+    if len(keys) == 1:
+        steps += [Step(want.name, "set", key, before.get(key), after.get(key)) for key in keys]
+    elif keys:
+        steps.append(Step(want.name, "set", "", before, after))
+    if any(each.option.name == "autostart" for each in changes):
+        steps.append(Step(want.name, "set", "autostart", have.autostart, want.values["autostart"]))
+    return steps
+
+
+class Definitions(ABC):
+    """All networks, or all pools, of one libvirt, as a resource."""
+
+    #: The first option is what kind of network or pool it is.
+    table: Table
+    #: What is said of a new one that does not start.
+    undone = "nothing was left of it"
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    @abstractmethod
+    def observe(self, wants: Sequence[Spec] | None) -> Seen:
+        """All of them and all guests; a handful of calls for each."""
+
+    @abstractmethod
+    def _check(self, want: Spec, have: Definition | None, seen: Seen) -> None:
+        """Raises InvalidOption or Refused for what cannot be, before anything is touched."""
+
+    @abstractmethod
+    def _changes(self, want: Spec, have: Definition, seen: Seen, ends: bool) -> list[Step]:
+        """What changes in one that is there; ``ends``: it is stopped anyway, so nothing of it has to change while it is active."""
+
+    @abstractmethod
+    def _merged(self, want: Spec, have: Definition | None) -> Element:
+        """The definition as the task wants it."""
+
+    @abstractmethod
+    def _create(self, want: Spec) -> None:
+        """Make a new one, which need not be active then."""
+
+    @abstractmethod
+    def _there(self, name: str) -> Any:
+        """Libvirt's own object. Raises NotThere."""
+
+    @abstractmethod
+    def _define(self, tree: Element) -> Any:
+        """Write a definition of one that is there; gives libvirt's own object."""
+
+    @abstractmethod
+    def _set(self, there: Any, want: Spec, step: Step, have: Definition) -> None:
+        """Perform a step that sets options, autostart not among them."""
+
+    def names(self, seen: Seen) -> list[str]:
+        """All of them."""
+        return sorted(seen.defined)
+
+    def plan(self, want: Spec, seen: Seen) -> list[Step]:
+        """Pure."""
+        have = seen.defined.get(want.name)
+        self._check(want, have, seen)
+        active = have is not None and have.active
+        turn = []
+        if want.state == "active" and not active:
+            turn = [Step(want.name, "start", "state", "inactive", "active")]
+        elif want.state in ("inactive", "absent") and active:
+            turn = [Step(want.name, "stop", "state", "active", "inactive", RESTART)]
+        if want.state == "absent":
+            kind = self.table.options[0]
+            return [*turn, Step(want.name, "remove", "", {kind.name: kind.read(have.view())}, None, DESTROY)] if have else []
+        if have is None:
+            return [Step(want.name, "create", "", None, self.table.shown(want)), *turn]
+        # Written before it is stopped: one that is not written down would be gone.
+        return [*self._changes(want, have, seen, ends=want.state == "inactive"), *turn]
+
+    def apply(self, want: Spec, step: Step, seen: Seen) -> None:
+        """Perform one step."""
+        ask, have = self.host.ask, seen.defined.get(want.name)
+        if step.action == "create":
+            self._create(want)
+            return
+        try:
+            there = self._there(want.name)
+        except NotThere:
+            if step.action == "remove":
+                # One that was not written down went when it was stopped.
+                return
+            raise
+        if step.action == "remove":
+            ask(there.undefine)
+        elif step.action == "start":
+            self._start(there, have)
+        elif step.action == "stop":
+            ask(there.destroy)
+        elif step.action == "restart":
+            ask(there.destroy)
+            self._start(there, have)
+        elif step.key == "autostart":
+            ask(there.setAutostart, int(want.values["autostart"]))
+        elif have is not None and step.key == "persistent":
+            self._define(have.config)
+        elif have is not None:
+            self._set(there, want, step, have)
+
+    def _start(self, there: Any, have: Definition | None) -> None:
+        """Where that fails, a new one goes again, and one that was active gets its old definition back."""
+        try:
+            self.host.ask(there.create)
+        except BackendError as error:
+            if have is None:
+                self.host.ask(there.undefine)
+                error.message += "; " + self.undone
+            elif have.live is not None:
+                self.host.ask(self._define(have.live).create)
+                error.message += "; the old definition was put back"
+            raise
+
+    def wait(self, want: Spec) -> None:
+        """It is active as soon as libvirt has started it."""
+        return
+
+    def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
+        """It as it was seen."""
+        have = seen.defined.get(name)
+        if have is None:
+            return None
+        config, live, options = have.view(), have.view(live=True), self.table.options
+        return {
+            "name": name,
+            "backend": self.table.backend,
+            "id": have.id,
+            "state": "active" if have.active else "inactive",
+            **{option.name: option.kind.shown(option.read(config)) for option in options},
+            **self._figures(have),
+            "guests": sorted(seen.users.get(name, ())),
+            "pending_restart": [option.name for option in options if option.read(config) != option.read(live)],
+        }
+
+    def _figures(self, have: Definition) -> Mapping[str, Any]:
+        """What only libvirt can say of one."""
+        return {}
+
+    def foresee(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Mapping[str, Any] | None:
+        """It as it will be; its id, and what else the task leaves to libvirt, only libvirt can say."""
+        if want.state == "absent":
+            return None
+        have = seen.defined.get(want.name)
+        if have is not None and not steps:
+            return self.describe(want.name, seen)
+        config, live = self._merged(want, have), None
+        actions = {step.action for step in steps}
+        if actions & {"start", "restart"}:
+            live = config
+        elif have is not None and have.live is not None and "stop" not in actions:
+            live = self._in_effect(want, steps, have.live, config)
+        autostart = want.values.get("autostart", have.autostart if have else False)
+        ahead = Definition(have.id if have else "", config, live, True, autostart)
+        return self.describe(want.name, replace(seen, defined={want.name: ahead}))
+
+    def _in_effect(self, want: Spec, steps: Sequence[Step], live: Element, config: Element) -> Element:
+        """What is in effect after these steps of one that stays active."""
+        return live
