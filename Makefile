@@ -22,8 +22,8 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export LC_ALL := C.UTF-8
 export PATH := $(BIN):$(PATH)
 
-# With -n, tests that share a file share a worker, so that what a file sets up is set up once.
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+# With -n, tests that share a file share a worker, so that what a file sets up is set up once. Their order is that of tests/conftest.py.
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help venv venv-testing packages prepare fleet clean test lint unit integration bench
 

@@ -22,9 +22,40 @@ from ansible.plugins.loader import init_plugin_loader
 init_plugin_loader()
 
 
+#: Files that take minutes, the longest first.
+LONG = (
+    "integration/test_host_bridge.py",
+    "integration/test_hypervisor.py",
+    "integration/test_prepare.py",
+    "integration/test_site.py",
+    "lint/test_tools.py",
+    "integration/test_role_kvm_host.py",
+    "integration/test_role_docker_host.py",
+    "integration/test_role_lxc_host.py",
+    "integration/test_base_image_disk.py",
+    "integration/test_base_image.py",
+    "integration/lxc_container/test_plans.py",
+    "integration/docker_container/test_plans.py",
+    "integration/kvm_vm/test_plans.py",
+    "integration/kvm_vm/test_debian_13.py",
+    "integration/test_examples.py",
+    "integration/kvm_vm/test_guest_agent.py",
+)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--libvirt", choices=["bookworm", "trixie"], help="run all tests of libvirt with the one of a lab host of that release")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "on_debian_13: runs with the libvirt of a Debian 13 lab host")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files are begun first: one that is begun at the end has a worker work alone. A file's own order stays."""
+    order = {ROOT / "tests" / name: number for number, name in enumerate(LONG)}
+    missing = [str(path) for path in order if not path.exists()]
+    if missing:
+        raise pytest.UsageError(f"LONG in tests/conftest.py names {', '.join(missing)}: there is no such file")
+    items.sort(key=lambda item: order.get(item.path, len(order)))
