@@ -39,7 +39,7 @@ def script(name: str) -> ModuleType:
     return module
 
 
-daemons, setup = script("daemons"), script("setup_libvirt")
+daemons, network_address = script("daemons"), script("network_address")
 
 
 # What the scripts decide
@@ -47,8 +47,8 @@ daemons, setup = script("daemons"), script("setup_libvirt")
 
 @pytest.mark.parametrize("address", ["nonsense", "192.0.2.1", "192.0.2.0/24", "192.0.2.255/24", "192.0.2.1/31", "192.0.2.1/30", "2001:db8::1/64"])
 def test_addresses_that_cannot_be_meant(address: str) -> None:
-    with pytest.raises(setup.Refused, match="kvm_host_network_address"):
-        setup.interface(address)
+    with pytest.raises(network_address.Refused, match="kvm_host_network_address"):
+        network_address.interface(address)
 
 
 @pytest.mark.parametrize("contained", [True, False], ids=["in a container", "here"])
@@ -76,10 +76,10 @@ def wait_for_program(name: str, seconds: float = 20) -> bool:
 def test_which_routes_leave_no_room() -> None:
     table = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\n"
     table += "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\neth0\t007AA8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\n"
-    assert setup.collisions(ipaddress.ip_network("192.168.122.0/24"), "", table) == ["eth0 (192.168.122.0/24)"]
-    assert setup.collisions(ipaddress.ip_network("192.168.0.0/16"), "", table) == ["eth0 (192.168.122.0/24)"]
-    assert setup.collisions(ipaddress.ip_network("192.168.123.0/24"), "", table) == []
-    assert setup.collisions(ipaddress.ip_network("192.168.122.0/24"), "eth0", table) == []
+    assert network_address.collisions(ipaddress.ip_network("192.168.122.0/24"), "", table) == ["eth0 (192.168.122.0/24)"]
+    assert network_address.collisions(ipaddress.ip_network("192.168.0.0/16"), "", table) == ["eth0 (192.168.122.0/24)"]
+    assert network_address.collisions(ipaddress.ip_network("192.168.123.0/24"), "", table) == []
+    assert network_address.collisions(ipaddress.ip_network("192.168.122.0/24"), "eth0", table) == []
 
 
 @pytest.mark.parametrize(
@@ -87,18 +87,7 @@ def test_which_routes_leave_no_room() -> None:
     [("192.168.150.1/24", "192.168.150.2", "192.168.150.254"), ("10.0.0.254/24", "10.0.0.1", "10.0.0.253"), ("10.0.0.3/29", "10.0.0.4", "10.0.0.6")],
 )
 def test_guests_get_the_larger_part(address: str, start: str, end: str) -> None:
-    element = setup.ip_element(setup.interface(address))
-    found = element.find("dhcp/range")
-    assert (found.get("start"), found.get("end")) == (start, end)
-
-
-def test_a_new_address_leaves_the_rest_of_a_network() -> None:
-    xml = setup.network_xml("kt", setup.interface("192.168.150.1/24"))
-    changed = setup.with_address(xml.replace("</network>", '<ip family="ipv6" address="2001:db8::1" prefix="64"/></network>'), setup.interface("10.9.8.1/24"))
-    assert str(setup.address_of(xml)) == "192.168.150.1/24"
-    assert str(setup.address_of(changed)) == "10.9.8.1/24"
-    assert [element.get("address") for element in ET.fromstring(changed).iterfind("ip")] == ["2001:db8::1", "10.9.8.1"]
-    assert ET.fromstring(changed).findtext("name") == "kt"
+    assert network_address.dhcp_range(network_address.interface(address)) == f"{start}-{end}"
 
 
 def test_a_zombie_does_not_run() -> None:
@@ -152,6 +141,11 @@ class Hosts:
 
     def virsh(self, host: LabHost, *argv: str) -> str:
         return self.run(host, "virsh", "--connect", "qemu:///system", *argv)
+
+    def define(self, host: LabHost, kind: str, element: ET.Element, how: str = "define") -> None:
+        """A network (`net`) or a pool (`pool`), written down, or with `create` only started."""
+        self.lab.copy(host, {"/root/kt.xml": ET.tostring(element)})
+        self.virsh(host, f"{kind}-{how}", "/root/kt.xml")
 
     def daemon(self, host: LabHost) -> str:
         """The process of libvirt's one daemon."""
@@ -276,19 +270,63 @@ def test_another_address_for_the_network(hosts: Hosts) -> None:
     """Not while it runs, for its guests would be cut off; when it does not, check mode says so, and then it is done."""
     wish = {"hosts": [hosts.old], "network_address": "192.168.150.1/24", "verify": False}
     failed(hosts.role(**wish), [hosts.old], "runs with the address 192.168.122.1/24, not 192.168.150.1/24", "net-destroy default")
-    before = hosts.virsh(hosts.old, "net-dumpxml", "--inactive", "default")
     hosts.virsh(hosts.old, "net-destroy", "default")
+    kept = ET.fromstring(hosts.virsh(hosts.old, "net-dumpxml", "--inactive", "default"))
+    ET.SubElement(kept, "ip", family="ipv6", address="2001:db8::1", prefix="64")
+    hosts.define(hosts.old, "net", kept)
+    before = hosts.virsh(hosts.old, "net-dumpxml", "--inactive", "default")
     play = succeeded(hosts.role(check=True, **wish))
-    (made,) = play.of("Make the network and the storage pool")
-    expected = ["give the network default the address 192.168.150.1/24", "start the network default"]
-    assert made.changed and json.loads(made["stdout"])["done"] == expected
+    (foreseen,) = play.of("Make the network")
+    assert foreseen.changed and play.changed == 1
+    changed, started = foreseen["plan"]
+    assert (changed["action"], started["action"]) == ("set", "start")
+    assert {"192.168.122.1", "192.168.150.1"} == {subnet["address"] for key, subnet in {**changed["before"], **changed["after"]}.items() if "subnets" in key}
     assert hosts.virsh(hosts.old, "net-dumpxml", "--inactive", "default") == before
-    (made,) = succeeded(hosts.role(**wish)).of("Make the network and the storage pool")
-    assert made.changed and json.loads(made["stdout"])["done"] == expected
+    (made,) = succeeded(hosts.role(**wish)).of("Make the network")
+    assert made.changed and made["plan"] == foreseen["plan"]
     after = ET.fromstring(hosts.virsh(hosts.old, "net-dumpxml", "default"))
-    assert after.find("ip").get("address") == "192.168.150.1"  # type: ignore[union-attr]
-    assert after.findtext("uuid") == ET.fromstring(before).findtext("uuid")
+    assert {ip.get("address") for ip in after.iterfind("ip")} == {"192.168.150.1", "2001:db8::1"}
+    assert [(each.get("start"), each.get("end")) for each in after.iterfind("ip/dhcp/range")] == [("192.168.150.2", "192.168.150.254")]
+    assert after.findtext("uuid") == kept.findtext("uuid")
     assert succeeded(hosts.role(**wish)).changed == 0
+
+
+def test_addresses_that_somebody_else_has_by_now(hosts: Hosts) -> None:
+    """A network that is there and does not run, as a host's own link has come to its subnet: check mode says so too, and nothing is touched."""
+    host, given = hosts.old, {"hosts": [hosts.old], "verify": False}
+    hosts.virsh(host, "net-destroy", "default")
+    before = hosts.virsh(host, "net-dumpxml", "--inactive", "default")
+    hosts.run(host, "ip", "address", "add", "192.168.150.9/24", "dev", "eth0")
+    for check in (True, False):
+        failed(hosts.role(check=check, **given), [host], "192.168.150.0/24 for guests is in use on this host: eth0", "Set kvm_host_network_address")
+    failed(hosts.role(network="kt-net", network_address="192.168.150.1/24", **given), [host], "in use on this host: eth0")
+    assert hosts.virsh(host, "net-list", "--all", "--name") == "default"
+    assert hosts.virsh(host, "net-dumpxml", "--inactive", "default") == before
+    hosts.run(host, "ip", "address", "delete", "192.168.150.9/24", "dev", "eth0")
+    assert succeeded(hosts.role(**given)).changed == 1
+
+
+def test_what_runs_without_a_definition_gets_one(hosts: Hosts) -> None:
+    """A transient network and a transient pool go on running as they are, and are there after a boot."""
+    host, wish = hosts.bare, {"hosts": [hosts.bare], "network": "kt-brief", "pool": "kt-brief", "verify": False}
+    network, pool = ET.Element("network"), ET.Element("pool", type="dir")
+    for element in (network, pool):
+        ET.SubElement(element, "name").text = "kt-brief"
+    ET.SubElement(network, "ip", address="192.168.152.1", prefix="24")
+    ET.SubElement(ET.SubElement(pool, "target"), "path").text = "/srv"
+    for kind, element in (("net", network), ("pool", pool)):
+        hosts.define(host, kind, element, "create")
+    before = {kind: ET.fromstring(hosts.virsh(host, f"{kind}-dumpxml", "kt-brief")).findtext("uuid") for kind in ("net", "pool")}
+    plays = [succeeded(hosts.role(check=check, **wish)) for check in (True, False)]
+    for name in ("Make the network", "Make the storage pool"):
+        foreseen, made = (play.of(name)[0]["plan"] for play in plays)
+        assert foreseen == made and [step["key"] for step in made] == ["persistent", "autostart"]
+    assert succeeded(hosts.role(**wish)).changed == 0
+    for kind, uuid in before.items():
+        assert "kt-brief" in hosts.virsh(host, f"{kind}-list", "--name", "--persistent", "--autostart").split()
+        assert ET.fromstring(hosts.virsh(host, f"{kind}-dumpxml", "kt-brief")).findtext("uuid") == uuid
+        hosts.virsh(host, f"{kind}-destroy", "kt-brief")
+        hosts.virsh(host, f"{kind}-undefine", "kt-brief")
 
 
 def test_other_names_and_none(hosts: Hosts) -> None:
@@ -296,7 +334,7 @@ def test_other_names_and_none(hosts: Hosts) -> None:
     wish: dict[str, Any] = {"hosts": [hosts.bare], "network": "kt-net", "network_address": "192.168.151.1/24", "verify": False}
     wish.update({"pool": "kt-pool", "pool_path": "/srv/kt <pool>"})
     play = succeeded(hosts.role(check=True, **wish))
-    assert play.changed == 1 and not hosts.has(hosts.bare, "/srv/kt <pool>")
+    assert play.changed == 2 and not hosts.has(hosts.bare, "/srv/kt <pool>")
     succeeded(hosts.role(**wish))
     assert set(hosts.virsh(hosts.bare, "net-list", "--name").split()) == {"default", "kt-net"}
     assert "<path>/srv/kt &lt;pool&gt;</path>" in hosts.virsh(hosts.bare, "pool-dumpxml", "kt-pool")

@@ -71,6 +71,8 @@ class Outcome:
     changed: bool = False
     described: Mapping[str, Any] | None = None
     error: KraalError | None = None
+    #: Whether its backend could be looked at: only then does nothing described mean that nothing is there.
+    seen: bool = False
 
 
 @dataclass
@@ -141,6 +143,7 @@ def _plan_job(job: Job[Any]) -> list[_Work]:
         return works
     for work in works:
         work.seen, want, outcome = seen, work.want, work.outcome
+        outcome.seen = True
         try:
             outcome.steps = permitted(resource.plan(want, seen), want.allow)
         except KraalError as error:

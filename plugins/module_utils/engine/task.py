@@ -70,8 +70,9 @@ def run_resource(
         "changed": outcome.changed,
         "plan": plan_of(outcome),
         "diff": diff_of(outcome.steps, "%s %s" % (table.backend, outcome.name)),
-        result: outcome.described,
     }
+    if outcome.seen:
+        answer[result] = outcome.described
     if outcome.error is not None:
         module.fail_json(msg=str(outcome.error), **answer)
     module.exit_json(**answer)

@@ -118,6 +118,7 @@ def test_each_guest_of_a_backend_that_is_gone_fails_by_itself() -> None:
         "boxes b: the shelf is gone. Bring a shelf.",
         None,
     ]
+    assert [outcome.seen for outcome in outcomes] == [False, False, True]
     assert sorted(there.boxes) == ["a"]
 
 

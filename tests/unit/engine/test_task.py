@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption, Step
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Outcome
-from ansible_collections.kraal.virt.plugins.module_utils.engine.task import plan_of, secrets_in
+from ansible_collections.kraal.virt.plugins.module_utils.engine.task import plan_of, run_resource, secrets_in
+
+from .boxes import TABLE, Boxes
 
 
 @pytest.mark.parametrize(
@@ -35,3 +39,12 @@ def test_secrets_are_found_wherever_they_stand(value: dict[str, Any], secrets: l
 def test_the_plan_is_plain_data() -> None:
     outcome = Outcome("boxes", "a", [Step("a", "set", "memory", "1MiB", "2MiB", Disruption.LIVE)])
     assert plan_of(outcome) == [{"guest": "a", "action": "set", "key": "memory", "before": "1MiB", "after": "2MiB", "disruption": "live"}]
+
+
+@pytest.mark.parametrize("unreachable", [False, True])
+def test_nothing_is_said_of_what_could_not_be_looked_at(capsys: pytest.CaptureFixture[str], unreachable: bool) -> None:
+    """Null would say that it is absent."""
+    with patch_module_args({"name": "a", "state": "absent"}), pytest.raises(SystemExit):
+        run_resource(TABLE, lambda _arguments: Boxes(unreachable=unreachable), {}, "box")
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer.get("failed", False), "box" in answer) == (unreachable, not unreachable)
