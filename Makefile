@@ -4,7 +4,8 @@
 
 VENV ?= .venv
 INVENTORY ?= playbooks/inventory
-WORKERS ?= 2
+# One more than the two cores of a small machine: a test often waits.
+WORKERS ?= 3
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c

@@ -106,8 +106,6 @@ class Definitions(ABC):
 
     #: The first option is what kind of network or pool it is.
     table: Table
-    #: What is said of a new one that does not start.
-    undone = "nothing was left of it"
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -133,8 +131,8 @@ class Definitions(ABC):
         """Make a new one, which need not be active then."""
 
     @abstractmethod
-    def _there(self, name: str) -> Any:
-        """Libvirt's own object. Raises NotThere."""
+    def _find(self, name: str) -> Any | None:
+        """Libvirt's own object."""
 
     @abstractmethod
     def _define(self, tree: Element) -> Any:
@@ -172,13 +170,12 @@ class Definitions(ABC):
         if step.action == "create":
             self._create(want)
             return
-        try:
-            there = self._there(want.name)
-        except NotThere:
-            if step.action == "remove":
-                # One that was not written down went when it was stopped.
-                return
-            raise
+        there = self._find(want.name)
+        if there is None and step.action == "remove":
+            # One that was not written down went when it was stopped.
+            return
+        if there is None:
+            raise BackendError("it has gone meanwhile", remedy="Run again")
         if step.action == "remove":
             ask(there.undefine)
         elif step.action == "start":
@@ -202,7 +199,7 @@ class Definitions(ABC):
         except BackendError as error:
             if have is None:
                 self.host.ask(there.undefine)
-                error.message += "; " + self.undone
+                error.message += "; nothing was left of its definition"
             elif have.live is not None:
                 self.host.ask(self._define(have.live).create)
                 error.message += "; the old definition was put back"

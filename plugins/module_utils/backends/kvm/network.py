@@ -72,8 +72,8 @@ class Networks(Definitions):
             steps.append(Step(want.name, "restart", "", before, after, RESTART))
         return steps
 
-    def _there(self, name: str) -> Any:
-        return self.host.ask(self.host.conn.networkLookupByName, name)
+    def _find(self, name: str) -> Any | None:
+        return self.host.find(self.host.conn.networkLookupByName, name)
 
     def _define(self, tree: Element) -> Any:
         return self.host.ask(self.host.conn.networkDefineXMLFlags, serialize(tree), self.host.api.VIR_NETWORK_DEFINE_VALIDATE)

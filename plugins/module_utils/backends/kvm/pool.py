@@ -14,7 +14,6 @@ from ...engine.errors import BackendError, InvalidOption, Refused
 from ...engine.plan import Disruption, Step
 from ...engine.spec import Spec
 from ...engine.units import format_size
-from .client import NotThere
 from .definition import Definition, Definitions, Seen, observed, see_users, written
 from .pool_options import FITS, NEEDS, POOLS_TABLE, defined
 from .xml import Element, child, serialize, size_of, text_of
@@ -26,7 +25,6 @@ class Pools(Definitions):
     """All pools of one libvirt."""
 
     table = POOLS_TABLE
-    undone = "nothing was left of its definition"
 
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """All pools and all guests; a handful of calls for each."""
@@ -49,11 +47,8 @@ class Pools(Definitions):
             steps.append(Step(want.name, "restart", "", *before_after(waiting), RESTART))
         return steps
 
-    def _there(self, name: str) -> Any:
-        pool = self.host.find(self.host.conn.storagePoolLookupByName, name)
-        if pool is None:
-            raise NotThere("the pool has gone meanwhile", remedy="Run again")
-        return pool
+    def _find(self, name: str) -> Any | None:
+        return self.host.find(self.host.conn.storagePoolLookupByName, name)
 
     def _define(self, tree: Element) -> Any:
         return self.host.ask(self.host.conn.storagePoolDefineXML, serialize(tree), 0)
