@@ -40,9 +40,8 @@ def place() -> Path:
     return CACHE / "disk" / hashlib.sha256(texts).hexdigest()[:12]
 
 
-@pytest.fixture(scope="module")
-def image(place: Path) -> dict[str, Any]:
-    """What base_image has returned."""
+def built(place: Path, name: str, **options: Any) -> dict[str, Any]:
+    """What base_image has returned for a disk that is opened by the key there."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with (place.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -53,12 +52,16 @@ def image(place: Path) -> dict[str, Any]:
             if other.is_dir() and other.stat().st_mtime < time.time() - 86400:
                 shutil.rmtree(other)
         public = keys.controller_key(place / "id_ed25519").decode().strip()
-        result = module_process(
-            "kraal.virt.base_image", {"name": "kt-disk", "directory": str(place), "format": "qcow2", "ssh_authorized_keys": [public]}, timeout=1500
-        )
+        given = {"name": name, "directory": str(place), "format": "qcow2", "ssh_authorized_keys": [public], **options}
+        result = module_process("kraal.virt.base_image", given, timeout=1500)
     assert not result.failed, result.msg
-    built: dict[str, Any] = result["base_image"]
-    return built
+    image: dict[str, Any] = result["base_image"]
+    return image
+
+
+@pytest.fixture(scope="module")
+def image(place: Path) -> dict[str, Any]:
+    return built(place, "kt-disk")
 
 
 def reach(guest: DiskGuest, place: Path, directory: Path) -> Path:
@@ -133,3 +136,19 @@ def test_it_boots_by_its_kernel_and_reads_a_seed(image, place, tmp_path) -> None
         assert [count.rpartition(":")[2] for count in counts] == ["1", "1"]
         assert int(size) > 4.7 * 2**30
         assert "kraal-seed: warning: user-data: chpasswd is not understood and left out" in guest.console
+
+
+def test_cloud_init_reads_a_seed_on_debian_13(place, tmp_path) -> None:
+    """Another release than the host's, with the distribution's own reader: its units succeed, and what kvm_vm writes is what it reads."""
+    user = {"users": ["default", {"name": "ann"}], "write_files": [{"path": "/etc/kt/file", "content": "a text\n", "permissions": "0640"}]}
+    interface = {"match": {"macaddress": MAC}, "set-name": "lan0", "addresses": ["10.0.2.77/24"], "gateway4": "10.0.2.2"}
+    given = {"user_data": user, "network_config": {"version": 2, "ethernets": {"lan0": interface}}}
+    seed = tmp_path / "seed.iso"
+    seed.write_bytes(vm_seed.build(vm_seed.CLOUD_INIT.parse(given, "cloud_init"), "kt-seeded"))
+    image = built(place, "kt-cloud", suite="trixie", seed_reader="cloud-init")
+    with DiskGuest(image, tmp_path, by_kernel=True, seed=seed, address="10.0.2.77") as guest:
+        inventory = reach(guest, place, tmp_path)
+        ask = "cloud-init status; . /etc/os-release; echo $VERSION_CODENAME; hostname; id -un ann; stat -c %a /etc/kt/file; ip -o -4 addr show lan0"
+        status, release, name, user_name, mode, address = told(inventory, ask).splitlines()
+    assert (status, release, name, user_name, mode) == ("status: done", "trixie", "kt-seeded", "ann", "640")
+    assert " 10.0.2.77/24 " in address

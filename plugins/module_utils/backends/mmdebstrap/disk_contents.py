@@ -144,7 +144,13 @@ def command_line(uuid: str) -> str:
 
 def _cloud_init(user: str) -> str:
     """Cloud-init's configuration, in JSON, which is YAML too: seeds alone, and keys for whom they are here without it."""
-    given = {"datasource_list": ["NoCloud", "None"], "disable_root": False, "system_info": {"default_user": {"name": user}}}
+    given = {
+        "datasource_list": ["NoCloud", "None"],
+        "disable_root": False,
+        # Its default needs the package locales, and without it its unit fails. Who wants a locale asks for both.
+        "locale": False,
+        "system_info": {"default_user": {"name": user}},
+    }
     return json.dumps(given, indent=1) + "\n"
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import subprocess
 from collections.abc import Mapping
@@ -139,6 +140,9 @@ def test_what_reads_the_seed(reader) -> None:
     assert ("usr/lib/kraal/seed-reader" in files) == (reader == "kraal")
     assert ("kraal-seed.service" in str(disk_contents.commands_of(asked))) == (reader == "kraal")
     assert IDENTITY.root in files["etc/fstab"] and files["boot/grub/grub.cfg"].count(IDENTITY.root) == 2
+    if reader == "cloud-init":
+        # Its default is a locale of a package that a disk has not, and the unit would fail.
+        assert json.loads(files["etc/cloud/cloud.cfg.d/90_kraal.cfg"])["locale"] is False
     if reader == "kraal":
         assert "seed-reader kt\n" in files["etc/systemd/system/kraal-seed.service"]
         compile(files["usr/lib/kraal/seed-reader"], "seed-reader", "exec")
