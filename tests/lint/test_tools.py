@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,8 +58,18 @@ def test_changelog() -> None:
     run([program("antsibull-changelog"), "lint"])
 
 
+#: antsibull-docs (2.28) writes the name of its temporary directory into each page's link for edits, where a name that ends in an underscore, as one in
+#: 37 does, is a reference to nothing.
+ANTSIBULL_DOCS = """
+import sys, tempfile
+from antsibull_docs.cli.antsibull_docs import main
+tempfile._RandomNameSequence.characters = "abcdefghijklmnopqrstuvwxyz0123456789"
+sys.exit(main())
+"""
+
+
 def test_documentation() -> None:
-    command = [program("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "all", "--check-extra-docs-refs"]
+    command = [sys.executable, "-c", ANTSIBULL_DOCS, "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "all", "--check-extra-docs-refs"]
     root = COLLECTIONS / "ansible_collections" / "kraal" / "virt"
     run([*command, str(root)], PATH=f"{Path(program('antsibull-docs')).parent}:{os.environ['PATH']}", ANSIBLE_COLLECTIONS_PATH=str(COLLECTIONS))
 
