@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import ipaddress
+import re
 import shlex
 import shutil
 import socket
@@ -27,6 +28,7 @@ from typing import Any
 
 import docker
 from docker.errors import APIError
+from docker.utils.socket import frames_iter_no_tty
 
 from tests.support.paths import SYSTEM_PYTHON
 from tests.support.proxy import DOCKER_SOCKET
@@ -36,6 +38,11 @@ from .images import HostImage
 
 LABEL = "kt.lab"
 BOOT = 120
+
+#: A busy docker (20.10) may lose what a command says just before it ends. So the shell around it tells its end on both streams, and stays until that was heard.
+HELD = r'"$@" < /dev/null; printf "\000%d\000" $?; printf "\000" >&2; read -r _'
+END = re.compile(rb"\0(\d+)\0")
+STDOUT, STDERR = 1, 2
 
 #: Networks for benchmarks (RFC 2544): no other network has these addresses.
 SUBNETS = [ipaddress.ip_network(f"198.18.{number}.0/24") for number in range(64)]
@@ -145,12 +152,21 @@ class Lab:
 
     def run(self, host: LabHost, argv: Sequence[str], *, check: bool = True) -> Output:
         """Run a command on a host, past its sshd; also while the host is cut off."""
-        made = self._client.exec_create(host.name, list(argv), environment=machine.environment())
-        stdout, stderr = self._client.exec_start(made["Id"], demux=True)
-        code = self._client.exec_inspect(made["Id"])["ExitCode"]
-        output = Output(code, (stdout or b"").decode(errors="replace"), (stderr or b"").decode(errors="replace"))
-        if check and code:
-            raise RuntimeError(f"{shlex.join(argv)} on {host.name} ended with {code}:\n{output.stdout[-2000:]}\n{output.stderr[-2000:]}")
+        made = self._client.exec_create(host.name, ["/bin/sh", "-c", HELD, "sh", *argv], environment=machine.environment(), stdin=True)
+        with self._client.exec_start(made["Id"], socket=True) as raw:
+            said, end = {STDOUT: b"", STDERR: b""}, None
+            frames = frames_iter_no_tty(raw)
+            while end is None or b"\0" not in said[STDERR]:
+                stream, data = next(frames, (0, b""))
+                if not data:
+                    raise RuntimeError(f"{shlex.join(argv)} on {host.name} did not come to its end:\n{said}")
+                said[stream] += data
+                end = END.search(said[STDOUT])
+            raw._sock.sendall(b"\n")
+        stdout, stderr = said[STDOUT][: end.start()], said[STDERR].partition(b"\0")[0]
+        output = Output(int(end[1]), stdout.decode(errors="replace"), stderr.decode(errors="replace"))
+        if check and output.rc:
+            raise RuntimeError(f"{shlex.join(argv)} on {host.name} ended with {output.rc}:\n{output.stdout[-2000:]}\n{output.stderr[-2000:]}")
         return output
 
     def process(self, host: LabHost) -> int:
@@ -305,9 +321,6 @@ class Lab:
         except TimeoutError as error:
             raise RuntimeError(f"{host.name} did not boot within {BOOT} s:\n{self._client.logs(host.name, tail=50).decode(errors='replace')}") from error
         state = self.run(host, ["systemctl", "is-system-running", "--wait"], check=False)
-        while not (state.stdout or state.stderr) and time.monotonic() < deadline:
-            # A busy engine sometimes loses what a command says; this one always says something.
-            state = self.run(host, ["systemctl", "is-system-running", "--wait"], check=False)
         if state.stdout.strip() != "running":
             failed = self.run(host, ["systemctl", "list-units", "--failed", "--no-legend", "--plain"], check=False).stdout
             raise RuntimeError(f"{host.name} is {state.stdout.strip() or state.stderr.strip()}, not running; failed units:\n{failed}")
