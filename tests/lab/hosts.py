@@ -44,8 +44,8 @@ HELD = r'"$@" < /dev/null; printf "\000%d\000" $?; printf "\000" >&2; read -r _'
 END = re.compile(rb"\0(\d+)\0")
 STDOUT, STDERR = 1, 2
 
-#: Networks for benchmarks (RFC 2544): no other network has these addresses.
-SUBNETS = [ipaddress.ip_network(f"198.18.{number}.0/24") for number in range(64)]
+#: Networks for benchmarks (RFC 2544): no other network has these addresses. Those below 100 are for networks that tests make on such hosts.
+SUBNETS = [ipaddress.ip_network(f"198.18.{number}.0/24") for number in range(100, 164)]
 FIRST_ADDRESS = 10
 
 
