@@ -120,9 +120,9 @@ class Lxc:
         link = self._link()
         if link.is_symlink() and not any(Path(self.path).glob("*/config")):
             link.unlink(missing_ok=True)
-            if not any(KNOWN_PATHS.iterdir()):
-                with contextlib.suppress(OSError):  # another run has put one there in this moment
-                    KNOWN_PATHS.rmdir()
+            # There are others in it, or whoever removes a container beside this one was quicker.
+            with contextlib.suppress(OSError):
+                KNOWN_PATHS.rmdir()
 
 
 def all_paths(standard: str) -> list[str]:
