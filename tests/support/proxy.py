@@ -27,13 +27,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from .wire import LIMIT, PIECE, Framing, Head, read_body, read_head
 
 DOCKER_SOCKET = "/var/run/docker.sock"
 BODY_KEPT = 1 << 20
+
+T = TypeVar("T")
 
 #: POST requests that only wait or ask: they are no step of a plan.
 NO_STEP = re.compile(r"^/(auth|containers/[^/]+/(wait|resize)|exec/[^/]+/resize)$")
@@ -137,9 +139,12 @@ class RecordingProxy:
         """
         self._call(self._arm(steps, how, victim))
 
-    def heal(self) -> None:
-        """Accept connections again and crash no more; what was recorded stays."""
-        self._call(self._heal())
+    def heal(self) -> bool:
+        """Accept connections again and crash no more; what was recorded stays. Whether there was a crash.
+
+        Asked in the loop's own thread: whoever is killed by the crash, or heard its last answer, may have ended before the loop goes on.
+        """
+        return self._call(self._heal())
 
     def __enter__(self) -> RecordingProxy:
         self._thread.start()
@@ -157,8 +162,8 @@ class RecordingProxy:
 
     # The inside: all of it runs in the loop's thread
 
-    def _call(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)
 
     async def _listen(self) -> None:
         Path(self.path).unlink(missing_ok=True)
@@ -172,11 +177,13 @@ class RecordingProxy:
         self._ended = set()
         self._all_ended = asyncio.Event()
 
-    async def _heal(self) -> None:
+    async def _heal(self) -> bool:
+        crashed = self.crashed.is_set()
         self._limit = None
         self.crashed.clear()
         if self._server is None:
             await self._listen()
+        return crashed
 
     async def _stop(self) -> None:
         self._close_all()

@@ -89,8 +89,7 @@ class ResourceDriver:
                 prepare()
                 self.proxy.fail_after(steps, how)
                 self.run(**args)
-                crashed = self.proxy.crashed.is_set()
-                self.proxy.heal()
+                crashed = self.proxy.heal()
                 result = self.run(**args)
                 assert not result.failed, f"after a crash {how.value}, step {steps}: {result.msg}"
                 self.again(**args)

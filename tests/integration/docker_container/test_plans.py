@@ -111,8 +111,7 @@ def test_a_crash_after_any_step(plan: Plan, driver: Driver, words: Mapping[str, 
         # By turns: the program sees the daemon die, and the program itself is killed.
         driver.proxy.fail_after(number, Cut.KILL if number % 2 else Cut.BEFORE)
         crashed = driver.run(**wanted)
-        assert driver.proxy.crashed.is_set() and crashed.failed, f"no crash after {steps[number - 1]}"
-        driver.proxy.heal()
+        assert driver.proxy.heal() and crashed.failed, f"no crash after {steps[number - 1]}"
         _nothing_is_lost(driver, plan, steps[number - 1])
 
         driver.do(**wanted)
