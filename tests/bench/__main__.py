@@ -8,6 +8,7 @@ Prints a table and writes .cache/bench.json. Ends with 0 when all was measured, 
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import signal
@@ -48,6 +49,7 @@ def machine(client: docker.APIClient) -> dict[str, object]:
 
 
 def main() -> int:
+    argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
     start = time.monotonic()
     # Ended from outside, it clears up as after an error.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

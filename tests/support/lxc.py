@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import io
@@ -27,6 +28,8 @@ LIMITS = (
     *("blkio.weight", "blkio.bfq.weight", "blkio.throttle.read_bps_device", "blkio.throttle.write_bps_device", "blkio.throttle.write_iops_device"),
 )
 
+#: Where the collection notes directories of containers that are not the standard one.
+KNOWN = Path("/var/lib/kraal.virt/lxc-paths")
 DIRECTORY = "kt-lxc-"
 BRIDGE = "ktb"
 
@@ -151,10 +154,18 @@ class LxcLab:
             self.clear()
         shutil.rmtree(self.root, ignore_errors=True)
         run("ip", "link", "delete", self.bridge, check=False)
-        known = Path("/var/lib/kraal.virt/lxc-paths")
-        for link in known.iterdir() if known.is_dir() else ():
-            if link.is_symlink() and os.readlink(link).startswith(str(self.root)):
-                link.unlink()
+        for link in known(self.root):
+            link.unlink(missing_ok=True)
+
+
+def known(root: Path) -> list[Path]:
+    """The links by which the discovery knows directories below that one; other runs beside this one have directories of their own."""
+    found = []
+    for link in KNOWN.iterdir() if KNOWN.is_dir() else ():
+        with contextlib.suppress(FileNotFoundError):  # another run's, which went while this looked
+            if os.readlink(link).startswith(str(root)):
+                found.append(link)
+    return found
 
 
 def _alive(run_name: str) -> bool:

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tests.support.ansible_runner import Result
-from tests.support.lxc import LxcLab, limits, tree
+from tests.support.lxc import KNOWN, LxcLab, known, limits, tree
 from tests.support.warm_module import WarmModule
 
 MODULE = "kraal.virt.lxc_container"
-KNOWN = Path("/var/lib/kraal.virt/lxc-paths")
 _numbers = itertools.count(1)
 
 
@@ -78,9 +76,7 @@ class Driver:
     def host(self) -> dict[str, Any]:
         """All that a module could have touched."""
         names = [place.name for place in self.lab.path.iterdir()]
-        # Other runs beside this one have directories of their own.
-        known = [link.name for link in KNOWN.iterdir() if os.readlink(link).startswith(str(self.lab.root))] if KNOWN.is_dir() else []
-        return {**tree(self.lab.path), **limits(self.lab, names), **self.lab.states(), "known": known}
+        return {**tree(self.lab.path), **limits(self.lab, names), **self.lab.states(), "known": known(self.lab.root)}
 
     def unchanged(self, before: dict[str, Any]) -> None:
         """The host is what it was."""

@@ -116,20 +116,26 @@ class Lxc:
             raise BackendError("%s cannot be written: %s" % (link, error.strerror), remedy="Run as root (become)") from error
 
     def forget(self) -> None:
-        """The reverse, when the last container of this directory is gone."""
-        link = self._link()
-        if link.is_symlink() and not any(Path(self.path).glob("*/config")):
-            link.unlink(missing_ok=True)
-            # There are others in it, or whoever removes a container beside this one was quicker.
-            with contextlib.suppress(OSError):
-                KNOWN_PATHS.rmdir()
+        """The reverse, when the last container of this directory is gone.
+
+        The directory of the links stays: if it went, whoever makes a container elsewhere in this moment would fail.
+        """
+        self._link().unlink(missing_ok=True)
+
+
+def known_paths() -> list[str]:
+    """The directories that tasks have named, sorted, as long as they hold a container."""
+    found = []
+    for link in KNOWN_PATHS.iterdir() if KNOWN_PATHS.is_dir() else ():
+        # The last container of a directory may go, and with it the link, while this looks.
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(link))
+    return sorted(found)
 
 
 def all_paths(standard: str) -> list[str]:
     """The standard directory, those that tasks have named, and those of the containers that run."""
-    found = [standard]
-    if KNOWN_PATHS.is_dir():
-        found += sorted(os.readlink(link) for link in KNOWN_PATHS.iterdir() if link.is_symlink())
+    found = [standard, *known_paths()]
     try:
         lines = Path("/proc/net/unix").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:

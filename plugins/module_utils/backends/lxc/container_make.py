@@ -105,7 +105,6 @@ class Maker:
 
     def make(self, want: Spec, fresh: Config) -> tuple[Config, dict[str, Any]]:
         """A container that is marked as not whole yet: its first configuration, and its note."""
-        self.lxc.remember()
         image: Image | None = want.values.get("image")
         storage = want.values.get("storage", "dir")
         base = _base_key(want) if image is not None and storage == "overlay" else ""
@@ -113,6 +112,8 @@ class Maker:
             clone = want.steering["clone"]
             base = "%s\n%s\n" % (os.path.normpath(clone.get("lxc_path") or self.lxc.path), clone["name"])
         self.mark(want.name, base)
+        with self._locked():
+            self.lxc.remember()
         if image is not None:
             note: dict[str, Any] = {"image": {"path": image.path, "checksum": image.checksum}}
             if storage in ("dir", "overlay"):
@@ -152,7 +153,7 @@ class Maker:
     def _base(self, image: Image, idmap: Sequence[str], key: str) -> Path:
         """The image's root file system that many containers share."""
         base = self.root / BASES / key
-        with self._bases_locked():
+        with self._locked():
             if not base.is_dir():
                 fresh = base.with_name(key + ".new")
                 if fresh.exists():
@@ -165,7 +166,7 @@ class Maker:
 
     def _forget_snapshot(self, origin: Path, name: str) -> None:
         """Take a snapshot that is gone out of its origin's list."""
-        with self._bases_locked():
+        with self._locked():
             found = read_pairs(origin / SNAPSHOTS)
             left = [pair for pair in found if pair != (str(self.root), name)]
             if not found:
@@ -176,7 +177,7 @@ class Maker:
                 (origin / SNAPSHOTS).unlink()
 
     @contextmanager
-    def _bases_locked(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         """One at a time, of all threads and processes; the lock is the directory itself and goes with its holder."""
         file = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -187,7 +188,7 @@ class Maker:
 
     def free_bases(self) -> None:
         """Remove the shared root file systems that no container stands on any more."""
-        with self._bases_locked():
+        with self._locked():
             if not (self.root / BASES).is_dir():
                 return
             used = "\n".join(_text(path) for path in (*self.root.glob("*/config"), *self.root.glob(MARK + "*")))
@@ -240,9 +241,12 @@ class Maker:
         for origin in origins:
             self._forget_snapshot(Path(*origin), name)
         self.free_bases()
-        self.lxc.forget()
-        # The mark last: as long as it is there, the next run comes here again.
-        self.unmark(name)
+        with self._locked():
+            # Whoever makes one here has marked it before it looks for the note of this directory.
+            if not any(self.root.glob("*/config")) and all(mark.name == MARK + name for mark in self.root.glob(MARK + "*")):
+                self.lxc.forget()
+            # The mark last: as long as it is there, the next run comes here again.
+            self.unmark(name)
 
 
 def made_from(want: Spec) -> str:
