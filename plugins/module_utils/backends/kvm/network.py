@@ -30,7 +30,7 @@ class Networks(Definitions):
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """All networks and all guests, since subnets and names are shared; a handful of calls for each."""
         seen = observed(self.host, self.host.conn.listAllNetworks, self.host.api.VIR_NETWORK_XML_INACTIVE)
-        see_users(self.host, seen, "devices/interface/source", "network", running=True)
+        see_users(self.host, seen, lambda guest: [source.get("network", "") for source in guest.findall("devices/interface/source")])
         return seen
 
     def _check(self, want: Spec, have: Definition | None, seen: Seen) -> None:
