@@ -97,6 +97,13 @@ CONFIGURATION: Mapping[str, tuple[Mapping[str, tuple[str, int]], str]] = {
     ),
     "netplan": ({"/etc/netplan/10-lan.yaml": (NETPLAN, 0o600)}, "systemd-networkd"),
 }
+#: The same file of each for a link that asks for its address.
+DYNAMIC: Mapping[str, str] = {
+    "networkd": "[Match]\nName=eth0\n\n[Network]\nDHCP=ipv4\n",
+    "ifupdown": "auto lo\niface lo inet loopback\n\nauto eth0\niface eth0 inet dhcp\n",
+    "networkmanager": PROFILE.partition("method=manual")[0] + "method=auto\n\n[ipv6]\nmethod=auto\n",
+    "netplan": "network:\n  version: 2\n  ethernets:\n    eth0: {dhcp4: true}\n",
+}
 
 #: Every file of the network's configuration and of the units, and what the runner left.
 TREE = """
@@ -159,7 +166,27 @@ class BridgeHost:
         if self.manager == "netplan":
             self.run("netplan", "generate")
         self.run("systemctl", "restart", unit)
-        self.wait(lambda: self.net.routes == [(self.gateway, "eth0")], 60)
+        self.wait(lambda: self.net.routes == [(self.gateway, "eth0")], 300)
+
+    def lease(self) -> str:
+        """Have the link ask for its address; what it got, above those that hosts of a lab have."""
+        files, unit = CONFIGURATION[self.manager]
+        path, (dummy, mode) = next(iter(files.items()))
+        self.lab.copy(self.host, {path: DYNAMIC[self.manager].encode()}, mode)
+        if self.manager == "netplan":
+            self.run("netplan", "generate")
+        self.run("ip", "address", "flush", "dev", "eth0")
+        self.run("systemctl", "restart", unit)
+        base = self.gateway.rpartition(".")[0] + "."
+        self.wait(lambda: any(int(each.removeprefix(base).partition("/")[0]) >= 130 for each in self.net.addresses["eth0"]), 300)
+        (leased,) = self.net.addresses["eth0"]
+        return leased
+
+    def inventory(self, address: str) -> dict[str, Any]:
+        """The host's variables where it is reached at another address than that by which its key is known."""
+        variables = dict(self.host.inventory)
+        variables["ansible_ssh_common_args"] += f" -o HostKeyAlias={self.name}"
+        return {**variables, "ansible_host": address.partition("/")[0]}
 
     @property
     def net(self) -> Net:
@@ -184,11 +211,12 @@ class BridgeHost:
         loaded: dict[str, Any] = json.loads(said) if said else {}
         return loaded
 
-    def wait(self, done: Callable[[], bool], seconds: float) -> None:
+    def wait(self, done: Callable[[], bool], seconds: float, what: Callable[[], Any] | None = None) -> None:
+        """Until it is done; `what` there is instead is told where it is not."""
         deadline = time.monotonic() + seconds
         while not done():
             if time.monotonic() > deadline:
-                raise AssertionError(f"{self.name} ({self.manager}): not within {seconds} s; {self.net}; {self.change.get('log')}")
+                raise AssertionError(f"{self.name} ({self.manager}): not within {seconds} s; {what() if what else self.net}; {self.change.get('log')}")
             time.sleep(0.3)
 
 

@@ -199,9 +199,9 @@ def test_not_root_and_no_systemd(tmp_path: Path) -> None:
 
 
 def test_another_change(tmp_path: Path) -> None:
-    states = "systemctl is-active kraal-bridge-rollback.timer kraal-bridge-rollback.service"
+    states = "systemctl is-active kraal-bridge-rollback-1f.timer kraal-bridge-rollback-1f.service"
     running, gone = Paper(tmp_path, said={states: Said(3, "active\ninactive\n")}), Paper(tmp_path, said={states: Said(3, "inactive\ninactive\n")})
-    change = {"bridge": "br0", "armed": 0.0, "timeout": 90, "python": "/usr/bin/python3"}
+    change = {"id": "1f", "bridge": "br0", "armed": 0.0, "timeout": 90, "python": "/usr/bin/python3"}
     assert changes.pending(None, running) == changes.pending({**change, "status": "rolled_back"}, running) == ""
     with pytest.raises(Refused, match="waits to be confirmed"):
         changes.pending({**change, "status": "applied"}, running)

@@ -62,7 +62,8 @@ def pending(change: dict[str, Any] | None, host: Host) -> str:
     if change is None or change["status"] not in runner.OPEN:
         return ""
     about = "the change of %s that was armed at %s" % (change["bridge"], time.strftime("%F %T", time.localtime(change["armed"])))
-    timer = host.run(["systemctl", "is-active", runner.ROLLBACK_UNIT + ".timer", runner.ROLLBACK_UNIT + ".service"])
+    unit = runner.ROLLBACK_UNIT + change["id"]
+    timer = host.run(["systemctl", "is-active", unit + ".timer", unit + ".service"])
     if timer is not None and {"active", "activating"} & set(timer.out.split()):
         left = change["armed"] + change["timeout"] - time.time()
         raise Refused(
@@ -135,13 +136,11 @@ def arm(plan: Plan, seen: Seen, name: str, identity: str, timeout: int) -> dict[
         runner.WANTED.parent.mkdir(parents=True, exist_ok=True)
         runner.WANTED.unlink(missing_ok=True)
         runner.WANTED.symlink_to(runner.UNITS / runner.BOOT_UNIT)
-        # What an earlier one left behind, failed or done.
-        host.run(["systemctl", "stop", runner.ROLLBACK_UNIT + ".timer"])
-        host.run(["systemctl", "reset-failed", runner.ROLLBACK_UNIT + ".service", runner.APPLY_UNIT + ".service"])
-        timer = ["systemd-run", "--quiet", "--collect", "--timer-property=AccuracySec=100ms"]
-        _run(host, *timer, "--on-active=%ds" % timeout, "--unit=" + runner.ROLLBACK_UNIT, python, str(RUNNER), "rollback")
+        # The DHCP client that ifupdown starts must not end with the unit, or nobody would renew the address.
+        timer = ["systemd-run", "--quiet", "--collect", "--timer-property=AccuracySec=100ms", "--property=KillMode=process"]
+        _run(host, *timer, "--on-active=%ds" % timeout, "--unit=" + runner.ROLLBACK_UNIT + identity, python, str(RUNNER), "rollback")
         environment = "--setenv=KRAAL_UNIT=" + runner.APPLY_UNIT
-        _run(host, *timer, "--on-active=%dms" % (DELAY * 1000), environment, "--unit=" + runner.APPLY_UNIT, python, str(RUNNER), "apply")
+        _run(host, *timer, "--on-active=%dms" % (DELAY * 1000), environment, "--unit=" + runner.APPLY_UNIT + identity, python, str(RUNNER), "apply")
     except KraalError:
         runner.rollback("it could not be armed")
         raise
@@ -200,4 +199,4 @@ def confirm(change: dict[str, Any]) -> None:
         # From here on a rollback finds nothing to do.
         (runner.DIRECTORY / "change.json").unlink()
         (runner.DIRECTORY / "status").unlink(missing_ok=True)
-        runner.disarm(True)
+        runner.disarm(change["id"])

@@ -217,8 +217,10 @@ class Ifupdown:
         after: list[dict[str, Any]] = []
         if old and new:
             # Not down and up: that would remove the bridge from under the guests.
-            if old.addresses_from == "dhcp":
-                before.append(command("dhclient", "-x", "-pf", "/run/dhclient.%s.pid" % old.name, old.name))
+            if old.addresses_from in ("dhcp", "uplink"):
+                # The uplink's own stanzas may ask for addresses, too. A client that is not there is none to end.
+                for family, pid in (("-4", "dhclient"), ("-6", "dhclient6")):
+                    before.append(command("dhclient", family, "-x", "-pf", "/run/%s.%s.pid" % (pid, old.name), old.name))
             before.append(command("ip", "address", "flush", "scope", "global", "dev", old.name))
             return Way(before, [command("ifup", "--force", new.name, must=True), *settle_link(new)])
         if new:

@@ -32,7 +32,8 @@ from pathlib import Path
 from typing import Any
 
 DIRECTORY = Path("/var/lib/kraal.virt/bridge")
-APPLY_UNIT, ROLLBACK_UNIT, BOOT_UNIT = "kraal-bridge-apply", "kraal-bridge-rollback", "kraal-bridge-boot.service"
+#: The first two are followed by the change's id: a unit in which ifupdown has started a DHCP client stays as long as that client.
+APPLY_UNIT, ROLLBACK_UNIT, BOOT_UNIT = "kraal-bridge-apply-", "kraal-bridge-rollback-", "kraal-bridge-boot.service"
 UNITS = Path("/etc/systemd/system")
 WANTED = UNITS / "sysinit.target.wants" / BOOT_UNIT
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
@@ -155,9 +156,12 @@ def apply() -> None:
 
 def rollback(why: str) -> None:
     """Take back what is not confirmed. Does nothing where there is no such change."""
-    if os.environ.get("KRAAL_UNIT") != APPLY_UNIT:
-        # It may hang, and it holds the lock.
-        subprocess.run(["systemctl", "stop", APPLY_UNIT + ".service"], stdin=subprocess.DEVNULL, capture_output=True, check=False, env=ENVIRONMENT)
+    change = load()
+    if change is not None and os.environ.get("KRAAL_UNIT") != APPLY_UNIT:
+        # It may hang, and it holds the lock. Stopping it ends its main process only, so that a DHCP client outlives a change that has been made.
+        for argv in (["systemctl", "kill", "--signal=KILL"], ["systemctl", "stop"]):
+            systemctl = [*argv, APPLY_UNIT + change["id"] + ".service"]
+            subprocess.run(systemctl, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=ENVIRONMENT)
     with locked():
         change = load()
         if change is None or change["status"] not in OPEN:
@@ -178,15 +182,15 @@ def rollback(why: str) -> None:
         change["status"] = "rolled_back"
         log.say("rolled back")
         save(change)
-        disarm(same)
+        disarm(change["id"] if same else "")
 
 
-def disarm(running: bool) -> None:
-    """Nothing is left that would roll back. At boot systemd has yet to look at its units."""
+def disarm(running: str) -> None:
+    """Nothing is left that would roll back the change of that id; none at boot, when systemd has yet to look at its units."""
     WANTED.unlink(missing_ok=True)
     (UNITS / BOOT_UNIT).unlink(missing_ok=True)
     if running:
-        for argv in (["systemctl", "stop", ROLLBACK_UNIT + ".timer"], ["systemctl", "daemon-reload"]):
+        for argv in (["systemctl", "stop", ROLLBACK_UNIT + running + ".timer"], ["systemctl", "daemon-reload"]):
             subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=ENVIRONMENT)
 
 

@@ -196,11 +196,11 @@ def shape_of(name: str, values: Mapping[str, Any], link: Uplink | None) -> Shape
     if source == "static" and not full["addresses"]:
         raise InvalidOption("addresses_from", source, "needs addresses", remedy="Name them in addresses")
     if source not in ("static", "dhcp") and full["addresses"]:
-        raise InvalidOption("addresses", list(full["addresses"]), "are only given with addresses_from=static or dhcp", remedy="Leave one of the two out")
+        raise InvalidOption("addresses", list(full["addresses"]), "are only given with addresses_from=static or dhcp", remedy="Write []")
     if source not in ("static", "dhcp"):
         for option in ("gateway", "dns"):
             if full[option]:
-                raise InvalidOption(option, list(full[option]), "is only given with addresses_from=static or dhcp", remedy="Leave one of the two out")
+                raise InvalidOption(option, list(full[option]), "is only given with addresses_from=static or dhcp", remedy="Write []")
     if source in ("uplink", "dhcp") and link is None:
         raise InvalidOption("addresses_from", source, "needs an uplink", remedy="Name the uplink, or give the bridge addresses of its own")
     if source == "uplink" and full["ipv6"] != "auto":
