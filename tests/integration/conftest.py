@@ -18,7 +18,7 @@ from docker.errors import DockerException
 
 from tests.lab import hypervisor as virtual
 from tests.lab import images, keys, machine
-from tests.lab.hosts import LABEL, Lab, LabHost
+from tests.lab.hosts import LABEL, LASTING_LIBVIRTD, Lab, LabHost
 from tests.lab.images import HostImage, unload_all
 from tests.support.certificates import Authority
 from tests.support.daemons import SecondDaemon
@@ -241,6 +241,6 @@ def hypervisor(prefix: str, leftovers: None) -> Iterator[LabHost]:
     if reason:
         pytest.skip(reason)
     tiny = TinyGuest.build()
-    files = {"/srv/kt/vmlinuz": tiny.kernel.read_bytes(), "/srv/kt/initrd": tiny.initrd.read_bytes()}
+    files = {"/srv/kt/vmlinuz": tiny.kernel.read_bytes(), "/srv/kt/initrd": tiny.initrd.read_bytes(), **LASTING_LIBVIRTD}
     with virtual.Hypervisor(f"{prefix}hypervisor", virtual.HypervisorImage("bookworm"), files) as host:
         yield host

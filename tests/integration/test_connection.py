@@ -22,6 +22,7 @@ import pytest
 from tests.lab import images
 from tests.lab.images import HostImage
 from tests.support.ansible_runner import Result, Run, run_tasks
+from tests.support.docker_exec import run_inside
 from tests.support.images import BUSYBOX, root_tar
 from tests.support.leftovers import remove
 
@@ -73,10 +74,11 @@ class DockerGuests:
 
     def run(self, name: str, script: str) -> str:
         """Past the plugin."""
-        made = self.client.exec_create(self(name), ["/bin/sh", "-c", script])
-        out = self.client.exec_start(made["Id"])
-        assert self.client.exec_inspect(made["Id"])["ExitCode"] == 0, out
-        return str(out.decode())
+        return run_inside(self.client, self(name), ["/bin/sh", "-c", script]).stdout
+
+    def until_stopped(self, name: str) -> None:
+        """The engine knows that it is down."""
+        self.client.wait(self(name), timeout=60)
 
     def remove(self) -> None:
         remove(self.client, self.prefix)
@@ -135,6 +137,10 @@ class LxcGuests:
     def run(self, name: str, script: str) -> str:
         """Past the plugin."""
         return self._lxc("attach", name, "--clear-env", "--", "/bin/sh", "-c", script)
+
+    def until_stopped(self, name: str) -> None:
+        """The engine knows that it is down."""
+        self._lxc("wait", name, "--state=STOPPED", "--timeout=60")
 
     def remove(self) -> None:
         for home in self.path.iterdir():
@@ -333,9 +339,10 @@ def test_no_way_to_the_guest(play: Any, guests: Guests, guest: str, variables: d
 
 def test_a_guest_that_stops_under_a_command(play: Any, guests: Guests) -> None:
     guests.create("dying")
-    killed, after = play("dying", raw("kill -TERM 1; sleep 20"), raw("true")).results
     # The engine may not have noticed yet when the command is gone; then it is the command that failed.
-    assert killed.failed
+    assert the(play("dying", raw("kill -TERM 1; sleep 20"))).failed
+    guests.until_stopped("dying")
+    after = the(play("dying", raw("true")))
     assert after.unreachable and f"it is {guests.stopped}" in after.msg
 
 

@@ -14,7 +14,7 @@ from tests.support.resource_driver import ResourceDriver
 from tests.support.warm_module import WarmModule
 
 #: For the tests' networks: nobody else here uses it.
-NET = "10.213"
+NET = "10.215"
 
 
 @pytest.fixture(scope="module")

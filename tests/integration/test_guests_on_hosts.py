@@ -23,9 +23,9 @@ from tests.support.ansible_runner import Run, environment, run_adhoc, run_invent
 from tests.support.images import root_tar
 from tests.support.module_process import module_process
 
-CONNECT_TIMEOUT = 4
-#: Under any load, what a run may take more than another that does the same.
-SLACK = 10
+CONNECT_TIMEOUT = 20
+#: Under any load, what a run may take more than another that does the same; below the other, so that one wait is told from two.
+SLACK = 15
 
 ENGINES = ("docker.io", "lxc")
 GUEST_USER = "app"

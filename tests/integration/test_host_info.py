@@ -123,10 +123,15 @@ def test_an_ordinary_user(short_tmp: Path) -> None:
         path.chmod(0o755)
     code = "import json; from kthost.info import gather; from kthost.reader import Host; print(json.dumps(gather(Host())))"
     argv = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", SYSTEM_PYTHON, "-c", code]
-    done = subprocess.run(argv, capture_output=True, text=True, cwd=short_tmp, check=False)
-    assert done.returncode == 0, done.stderr
-    facts = json.loads(done.stdout)
     mine = look()
+    for dummy in range(30):
+        before = mine
+        done = subprocess.run(argv, capture_output=True, text=True, cwd=short_tmp, check=False)
+        assert done.returncode == 0, done.stderr
+        facts, mine = json.loads(done.stdout), look()
+        # Tests beside this one make bridges and guests on them.
+        if before["network"] == mine["network"]:
+            break
     assert facts["user"] == NOBODY
     assert facts["cpu"] == mine["cpu"] and facts["network"] == mine["network"] and facts["cgroups"] == mine["cgroups"]
     docker = facts["backends"]["docker"]

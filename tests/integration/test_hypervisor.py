@@ -123,7 +123,7 @@ def networks(host: LabHost) -> str:
 def test_a_wrong_vlan_is_taken_back(hypervisor: LabHost) -> None:
     """The way out moves into a VLAN that nobody carries: the host comes back by itself, at the old address, with every file as it was."""
     before = networks(hypervisor)
-    wrong = {"name": "br0", "uplink": "auto", "vlan": 7, "addresses_from": "uplink", "timeout": 60}
+    wrong = {"name": "br0", "uplink": "auto", "vlan": 7, "addresses_from": "uplink", "timeout": 90}
     play = tasks(hypervisor, {"kraal.virt.host_bridge": wrong}, fails=True)
     (result,) = play.results
     assert result["rolled_back"] is True and "took it back" in result.msg, result.msg
@@ -133,12 +133,12 @@ def test_a_wrong_vlan_is_taken_back(hypervisor: LabHost) -> None:
 def test_a_bridge_over_a_vlan(hypervisor: LabHost) -> None:
     inside(hypervisor, "sh", "-c", SWITCH)
     before = networks(hypervisor)
-    bridge = {"name": "br7", "uplink": "kt0", "vlan": 7, "addresses": ["198.51.100.2/24"], "timeout": 120}
+    bridge = {"name": "br7", "uplink": "kt0", "vlan": 7, "addresses": ["198.51.100.2/24"], "timeout": 600}
     task = {"kraal.virt.host_bridge": bridge}
     made, again = tasks(hypervisor, task, task).results
     assert made.changed and not again.changed
     (port,) = json.loads(inside(hypervisor, "ip", "-json", "-details", "link", "show", "master", "br7"))
     assert (port["ifname"], port["linkinfo"]["info_data"]["id"]) == ("kt0.7", 7)
     inside(hypervisor, "python3", "-c", REACHES, "198.51.100.1")
-    assert tasks(hypervisor, {"kraal.virt.host_bridge": {"name": "br7", "state": "absent", "timeout": 120}}).changed == 1
+    assert tasks(hypervisor, {"kraal.virt.host_bridge": {"name": "br7", "state": "absent", "timeout": 600}}).changed == 1
     assert networks(hypervisor) == before

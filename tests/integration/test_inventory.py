@@ -330,7 +330,7 @@ def test_an_endpoint_that_does_not_answer_waits_no_longer_than_it_may(source: An
             took = time.monotonic() - begin
     assert set(hosts_of(run)) == {guests("web"), guests("db"), guests("evil")}
     assert "deaf: the engine at tcp://127.0.0.1" in words(run.stderr)
-    assert took < 20, took
+    assert took < 50, took
 
 
 def test_an_engine_that_is_not_there_is_no_warning(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.lab.hosts import Lab, LabHost
+from tests.lab.hosts import LASTING_LIBVIRTD, Lab, LabHost
 from tests.support.ansible_runner import Run, run_playbook
 from tests.support.lxc import system_tar
 from tests.support.tiny_guest import TinyGuest
@@ -60,6 +60,7 @@ class Prepared:
 @pytest.fixture(scope="module")
 def prepared(lab: Lab, lab_hosts: list[LabHost], tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     for host in lab_hosts:
+        lab.copy(host, LASTING_LIBVIRTD)
         # Debian installs it with systemd, and leaves it off.
         lab.run(host, ["systemctl", "enable", "--now", "systemd-networkd.service"])
     return Prepared(lab, lab_hosts, tmp_path_factory.mktemp("prepare"))

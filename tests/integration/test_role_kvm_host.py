@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.hosts import Lab, LabHost
+from tests.lab.hosts import LASTING_LIBVIRTD, Lab, LabHost
 from tests.support.ansible_runner import Run, run_tasks
 from tests.support.paths import ROOT
 
@@ -159,6 +159,7 @@ def hosts(lab: Lab, lab_hosts: list[LabHost], bare_host: LabHost) -> Hosts:
     old, new = lab_hosts
     every = Hosts(lab, old, new, bare_host)
     for host in every.all:
+        lab.copy(host, LASTING_LIBVIRTD)
         every.run(host, "useradd", "--create-home", "--shell", "/bin/sh", "kt-user")
     return every
 

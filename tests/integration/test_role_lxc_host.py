@@ -127,7 +127,12 @@ def test_nothing_to_do_on_this_machine(leftovers: None) -> None:
     assert play.rc == 0, play.output
     assert play.changed == 0, play.output
     assert served() == before
-    assert [path.name for path in Path("/var/lib/lxc").glob("kraal-verify-*")] == []
+    # Another test may prove the same at this moment.
+    left = set(Path("/var/lib/lxc").glob("kraal-verify-*"))
+    deadline = time.monotonic() + 120
+    while any(path.exists() for path in left) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert [path.name for path in left if path.exists()] == []
 
 
 def served() -> tuple[str, str]:
@@ -299,7 +304,7 @@ def test_a_fresh_container_has_an_address_and_reaches_the_host(hosts: Hosts) -> 
 
 def asked(hosts: Hosts, host: LabHost, name: str) -> str:
     """The guest's address. Nothing tells when it comes, so it has to be asked for until then."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         found = hosts.run(host, "lxc-info", "--name", name, "--ips", "--no-humanize").split()
         if found:

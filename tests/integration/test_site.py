@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from tests.support.ansible_runner import run_adhoc, run_inventory, run_playbook
+from tests.support.docker_exec import run_inside
 from tests.support.images import BUSYBOX
 from tests.support.paths import ROOT, SYSTEM_PYTHON
 
@@ -42,7 +43,8 @@ def inventory(tmp_path_factory: pytest.TempPathFactory, prefix: str, docker_api:
     lxc_path = tmp_path_factory.mktemp("site") / "lxc"
     variables["fleet_defaults"]["lxc"].update(lxc_path=str(lxc_path))
     key = tmp_path_factory.mktemp("site") / "keys" / "id_ed25519"
-    (folder / "group_vars" / "all.yml").write_text(yaml.safe_dump({"fleet_ssh_key": str(key)}), encoding="utf-8")
+    general = {"fleet_ssh_key": str(key), "ansible_timeout": 120, "kvm_host_timeout": 300}
+    (folder / "group_vars" / "all.yml").write_text(yaml.safe_dump(general), encoding="utf-8")
     # One that is reached by its address, and one that has none.
     machine = {"backend": "kvm", "memory": "512MiB", "labels": {"role": "app"}}
     # Emulated, on a machine that does other things too.
@@ -140,8 +142,8 @@ def test_an_lxc_guest_and_its_host_reach_each_other(inventory: Path, prefix: str
 def test_what_configure_wrote_is_in_the_guest(inventory: Path, prefix: str, docker_api: docker.APIClient) -> None:
     (said,) = run_adhoc(f"{prefix}mail-1", "ansible.builtin.command", "cat /etc/motd", inventory=inventory).results
     assert said["stdout"] == f"{prefix}mail-1 runs on localhost, made by kraal.virt"
-    made = docker_api.exec_create(f"{prefix}web-1", ["cat", "/etc/motd"])
-    assert docker_api.exec_start(made["Id"]) == f"{prefix}web-1 runs on localhost, made by kraal.virt\n".encode()
+    said_by_docker = run_inside(docker_api, f"{prefix}web-1", ["cat", "/etc/motd"]).stdout
+    assert said_by_docker == f"{prefix}web-1 runs on localhost, made by kraal.virt\n"
 
 
 def test_a_guest_that_is_declared_no_longer_is_removed(inventory: Path, prefix: str) -> None:

@@ -77,7 +77,9 @@ def digest(suite: str, argv: Sequence[str], *scripts: Path) -> str:
 def make_root(suite: str, argv: Sequence[str], target: Path) -> None:
     """Run mmdebstrap: a tar file or a directory, as the target's name says."""
     machine.check_keys(suite)
-    done = subprocess.run([*argv, suite, str(target), "-"], input=machine.apt_sources(suite), capture_output=True, text=True, check=False)
+    # Mounts of its own: whoever looks through this machine's at the wrong moment would keep those of the new root busy.
+    apart = ["unshare", "--mount", "--", *argv, suite, str(target), "-"]
+    done = subprocess.run(apart, input=machine.apt_sources(suite), capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"mmdebstrap {suite} failed:\n{done.stderr[-4000:]}")
 

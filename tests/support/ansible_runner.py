@@ -22,7 +22,8 @@ import yaml
 from .paths import ROOT, SUPPORT, SYSTEM_PYTHON, program
 
 #: A run that hangs must fail with its output instead of stopping the whole test run.
-TIMEOUT = 600
+#: Seconds after which a run is taken to hang: no machine that is only busy comes near.
+TIMEOUT = 1800
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         ANSIBLE_INVENTORY_UNPARSED_WARNING="0",
         ANSIBLE_RETRY_FILES_ENABLED="0",
         PYTHONDONTWRITEBYTECODE="1",
+        ANSIBLE_FORKS="10",
         LC_ALL="C.UTF-8",
     )
     env.update(extra or {})

@@ -27,7 +27,7 @@ import docker.tls
 
 from .certificates import Authority, Pair
 
-START = 60
+START = 180
 STOP = 30
 
 

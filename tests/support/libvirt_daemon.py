@@ -25,7 +25,7 @@ from types import TracebackType
 from .paths import SYSTEM_PYTHON
 
 START = 60
-STOP = 20
+STOP = 90
 
 #: Where libvirt keeps things, and the directory of ours that it finds there.
 PLACES = {"/run": "run", "/etc/libvirt": "etc", "/var/lib/libvirt": "lib", "/var/log/libvirt": "log", "/var/cache/libvirt": "cache"}

@@ -77,10 +77,12 @@ class LibvirtModule:
     def _restarting(self) -> Iterator[None]:
         """While inside, the daemon is restarted when the module asks for it."""
         failed: list[Exception] = []
+        asked = threading.Event()
 
         def serve() -> None:
             # Whoever opens the pipe last releases the other: the module, or a run that ended without asking.
             if self._ask.read_text(encoding="ascii") == "restart":
+                asked.set()
                 try:
                     self.daemon.restart(signal.SIGKILL)
                 except (RuntimeError, OSError, SubprocessError) as error:
@@ -92,7 +94,7 @@ class LibvirtModule:
         try:
             yield
         finally:
-            if server.is_alive():
+            if not asked.is_set():
                 self._ask.write_text("", encoding="ascii")
             server.join()
         if failed:

@@ -91,7 +91,7 @@ class LxcLab:
     @classmethod
     def _of(cls, run_name: str) -> LxcLab:
         digest = hashlib.sha256(run_name.encode()).digest()
-        return cls(Path(tempfile.gettempdir(), DIRECTORY + run_name), BRIDGE + digest.hex()[:8], f"10.{200 + digest[0] % 50}.{digest[1]}")
+        return cls(Path(tempfile.gettempdir(), DIRECTORY + run_name), BRIDGE + digest.hex()[:8], f"10.{200 + digest[0] % 13}.{digest[1]}")
 
     @property
     def path(self) -> Path:
@@ -165,7 +165,7 @@ def known(root: Path) -> list[Path]:
         with contextlib.suppress(FileNotFoundError):  # another run's, which went while this looked
             if os.readlink(link).startswith(str(root)):
                 found.append(link)
-    return found
+    return sorted(found)
 
 
 def _alive(run_name: str) -> bool:

@@ -23,7 +23,7 @@ from typing import Any
 import ansible
 from ansible.release import __version__ as ansible_version
 
-from .ansible_runner import Result, environment
+from .ansible_runner import TIMEOUT, Result, environment
 from .paths import COLLECTIONS, SYSTEM_PYTHON
 
 
@@ -127,7 +127,7 @@ class ModuleProcess:
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
 
-    def result(self, timeout: float = 300) -> Result:
+    def result(self, timeout: float = TIMEOUT) -> Result:
         """What the module printed; a module that was killed or printed no JSON is failed, with an empty `json`."""
         try:
             stdout, stderr = self.process.communicate(self._input or None, timeout=timeout)
@@ -151,5 +151,5 @@ class ModuleProcess:
 
 def module_process(name: str, args: Mapping[str, Any] | None = None, check: bool = False, **options: Any) -> Result:
     """Run a module by its FQCN and wait for it. Options: diff, env, interpreter, verbosity."""
-    timeout = options.pop("timeout", 300)
+    timeout = options.pop("timeout", TIMEOUT)
     return ModuleProcess(name, args, check=check, **options).result(timeout)

@@ -23,6 +23,7 @@ from .paths import SYSTEM_PYTHON
 SERVER = """
 import importlib, os, sys, traceback
 module = importlib.import_module(sys.argv[1])
+exec(sys.argv[2])
 del sys.argv[1:]
 print("ready", flush=True)
 for line in sys.stdin:
@@ -51,12 +52,19 @@ class WarmModule:
     """A module that is imported and waits for its runs, one at a time."""
 
     def __init__(
-        self, name: str, interpreter: Sequence[str] = (SYSTEM_PYTHON,), env: Mapping[str, str] | None = None, scratch: Path | None = None
+        self,
+        name: str,
+        interpreter: Sequence[str] = (SYSTEM_PYTHON,),
+        env: Mapping[str, str] | None = None,
+        scratch: Path | None = None,
+        *,
+        before: str = "",
     ) -> None:
+        """`before` is what Python does once the module is imported."""
         self.name = name
         self._scratch = tempfile.TemporaryDirectory(prefix="kt-warm-", dir=scratch)
         self._process = subprocess.Popen(
-            [*interpreter, "-c", SERVER, python_name(name)],
+            [*interpreter, "-c", SERVER, python_name(name), before],
             cwd=self._scratch.name,
             env=module_environment(env),
             stdin=subprocess.PIPE,

@@ -12,6 +12,7 @@ from typing import Any
 import docker
 
 from tests.support.ansible_runner import Result
+from tests.support.docker_exec import run_inside
 from tests.support.images import BaseImages
 from tests.support.leftovers import Scratch
 from tests.support.module_process import ModuleProcess
@@ -122,10 +123,7 @@ class Driver:
 
     def inside(self, *command: str) -> str:
         """What a command in the guest prints."""
-        made = self.api.exec_create(self.name, list(command))
-        output: bytes = self.api.exec_start(made["Id"])
-        assert self.api.exec_inspect(made["Id"])["ExitCode"] == 0, output
-        return output.decode().strip()
+        return run_inside(self.api, self.name, command).stdout.strip()
 
     def mine(self) -> list[str]:
         """The containers of this test, by the words they were named with."""

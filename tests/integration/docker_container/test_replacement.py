@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.images import import_image
+from tests.support.warm_module import WarmModule
 
-from .driver import Driver, actions
+from .driver import MODULE, Driver, actions
 
+PATIENT = "from ansible_collections.kraal.virt.plugins.module_utils.backends.docker import container; container.SETTLE_SECONDS = 20"
 FAILING = ["/bin/sh", "-c", "echo no such luck; exit 3"]
 
 
@@ -31,15 +35,22 @@ def own(driver: Driver, **config: Any) -> str:
     return str(made["Id"])
 
 
+@pytest.fixture(scope="module")
+def patient() -> Iterator[WarmModule]:
+    """The module, which watches a new container for as long as a busy engine may take to tell that it has ended."""
+    with WarmModule(MODULE, before=PATIENT) as warm:
+        yield warm
+
+
 # What does not come up -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("state", ["running", "paused", "stopped"])
-def test_a_failed_start_puts_the_old_container_back(driver: Driver, state: str) -> None:
+def test_a_failed_start_puts_the_old_container_back(driver: Driver, patient: WarmModule, state: str) -> None:
     driver.make(env={"KT_A": "1"})
     driver.make(env={"KT_A": "1"}, state=state)
     old = driver.inspect()
-    result = driver.run(command=FAILING)
+    result = replace(driver, module=patient).run(command=FAILING)
     assert result.failed and "the old container was put back" in result.msg and "exit code 3: no such luck" in result.msg
     new = driver.inspect()
     assert (new["Id"], new["State"]["Status"]) == (old["Id"], old["State"]["Status"])
@@ -58,10 +69,10 @@ def test_a_failed_start_puts_the_old_container_back(driver: Driver, state: str) 
     ],
     ids=lambda wrong: next(iter(wrong)),
 )
-def test_whatever_keeps_the_new_one_from_running(driver: Driver, wrong: Mapping[str, Any]) -> None:
+def test_whatever_keeps_the_new_one_from_running(driver: Driver, patient: WarmModule, wrong: Mapping[str, Any]) -> None:
     driver.make()
     old = driver.inspect()
-    result = driver.run(**wrong)
+    result = (replace(driver, module=patient) if "command" in wrong else driver).run(**wrong)
     assert result.failed and "the old container was put back" in result.msg
     new = driver.inspect()
     assert (new["Id"], new["State"]["Status"]) == (old["Id"], "running") and driver.mine() == [driver.word]
@@ -77,11 +88,21 @@ def test_a_creation_that_the_engine_refuses_leaves_the_old_one_alone(driver: Dri
 
 
 def test_a_failed_creation_leaves_nothing(driver: Driver, network: str) -> None:
-    before = driver.api.volumes()["Volumes"]
-    wrong = {"networks": ["bridge", {"name": network, "ipv4_address": "10.99.0.1"}], "mounts": [{"target": "/data"}]}
-    result = driver.run(**wrong)
+    name = driver.scratch("image") + ":1"
+    import_image(driver.api, name, name)
+    # A new volume takes over what the image has in its place, which tells it from those of other tests.
+    args = {"image": name, "mounts": [{"target": "/etc"}]}
+
+    def volumes() -> list[Path]:
+        files = [Path(volume["Mountpoint"], "kt-release") for volume in driver.api.volumes()["Volumes"]]
+        return [file for file in files if file.is_file() and file.read_text(encoding="utf-8") == name + "\n"]
+
+    driver.make(**args)
+    assert len(volumes()) == 1
+    driver.make(state="absent", remove_storage=True)
+    result = driver.run(**args, networks=["bridge", {"name": network, "ipv4_address": "10.99.0.1"}])
     assert result.failed and "address" in result.msg.lower()
-    assert driver.mine() == [] and len(driver.api.volumes()["Volumes"]) <= len(before)
+    assert driver.mine() == [] and volumes() == []
 
 
 # What it keeps ---------------------------------------------------------------------------------------------------------
@@ -239,11 +260,11 @@ def test_a_container_that_removes_itself(driver: Driver) -> None:
     assert driver.mine() == []
 
 
-def test_a_container_that_removes_itself_and_a_successor_that_fails(driver: Driver) -> None:
+def test_a_container_that_removes_itself_and_a_successor_that_fails(driver: Driver, patient: WarmModule) -> None:
     own(driver, Volumes={"/data": {}}, HostConfig={"AutoRemove": True})
     driver.inside("sh", "-c", "echo data > /data/file")
     volume = driver.inspect()["Mounts"][0]["Name"]
-    result = driver.run(command=FAILING)
+    result = replace(driver, module=patient).run(command=FAILING)
     assert result.failed and "could not be put back" in result.msg
     driver.make(command=["/bin/kt-guest"], mounts=[f"{volume}:/data"])
     assert driver.inside("cat", "/data/file") == "data"

@@ -51,10 +51,13 @@ def guest(host: LibvirtDaemon, module: LibvirtModule) -> Iterator[Driver]:
     driver.clear()
 
 
-def until_agent(guest: Driver, seconds: float = 120) -> None:
+def until_agent(guest: Driver, seconds: float = 120, *, lets: bool = True) -> None:
+    """The agent answers and lets guest-exec be used, or lets it not."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if guest.host.virsh("qemu-agent-command", guest.name, '{"execute": "guest-ping"}', "--timeout", "5", check=False).strip():
+        said = guest.host.virsh("qemu-agent-command", guest.name, '{"execute": "guest-info"}', "--timeout", "5", check=False).strip()
+        commands = json.loads(said)["return"]["supported_commands"] if said else []
+        if any(command["name"] == "guest-exec" and command["enabled"] is lets for command in commands):
             return
         time.sleep(0.5)
     raise TimeoutError("the agent did not come back")
@@ -293,9 +296,10 @@ def test_by_the_agent_without_an_address_and_by_ssh_with_one(guest: Driver, tmp_
 
 def test_an_agent_that_hangs(spoiled: Driver, connect: Callable[..., Any]) -> None:
     """It stops itself, by a command that runs on in the guest."""
+    # Late enough for the connection to hear that it was begun.
+    connect().exec_command("(sleep 5; killall -STOP qemu-ga) > /dev/null 2>&1 &")
+    time.sleep(15)
     connection = connect(agent_timeout=4)
-    connection.exec_command("(sleep 2; killall -STOP qemu-ga) > /dev/null 2>&1 &")
-    time.sleep(5)
     started = time.monotonic()
     with pytest.raises(AnsibleConnectionFailure, match="its guest agent did not answer within [0-9]+ seconds. Restart qemu-guest-agent"):
         connection.exec_command("true")
@@ -308,14 +312,17 @@ def test_an_agent_that_is_not_let(spoiled: Driver, connect: Callable[..., Any]) 
     connection = connect()
     # The key's name changed in QEMU 7.
     connection.exec_command(f"mkdir -p /etc/qemu; printf '[general]\\nblacklist={blocked}\\nblock-rpcs={blocked}\\n' > /etc/qemu/qemu-ga.conf")
-    connection.exec_command("(sleep 1; killall qemu-ga) > /dev/null 2>&1 &")
-    time.sleep(2)
-    until_agent(spoiled)
+    connection.exec_command("(sleep 5; killall qemu-ga) > /dev/null 2>&1 &")
+    until_agent(spoiled, lets=False)
     with pytest.raises(AnsibleConnectionFailure, match="does not let guest-exec, guest-exec-status, guest-file-open be used.*sysconfig/qemu-ga"):
         connection.exec_command("true")
 
 
 def test_a_guest_that_goes_down_under_a_command(spoiled: Driver) -> None:
-    results = run_tasks([raw("poweroff -f; sleep 60", ignore_unreachable=True), raw("true")], inventory=inventory(spoiled), hosts="all").results
-    assert results[0].failed or results[0].unreachable
-    assert results[1].unreachable and "it is shut off. Start it" in results[1].msg, results[1].json
+    (first,) = run_tasks([raw("poweroff -f; sleep 60", ignore_unreachable=True)], inventory=inventory(spoiled), hosts="all").results
+    assert first.failed or first.unreachable
+    deadline = time.monotonic() + 60
+    while spoiled.state() != "shut off" and time.monotonic() < deadline:
+        time.sleep(0.2)
+    (second,) = run_tasks([raw("true")], inventory=inventory(spoiled), hosts="all").results
+    assert second.unreachable and "it is shut off. Start it" in second.msg, second.json

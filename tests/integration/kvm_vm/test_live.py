@@ -49,7 +49,7 @@ def same_boot(guest: Driver) -> Iterator[None]:
     assert boot_id(guest.host, guest.name) == before
 
 
-def eventually(look, wanted, seconds: float = 20) -> None:
+def eventually(look, wanted, seconds: float = 120) -> None:
     import time
 
     deadline = time.monotonic() + seconds

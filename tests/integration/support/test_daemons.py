@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import docker
@@ -106,7 +107,8 @@ def test_healthy_image(docker_api, base_images, scratch) -> None:
     docker_api.create_container(base_images.healthy, name=scratch("h"), environment={"KT_HEALTHY_AFTER": "0"})
     events = docker_api.events(decode=True, filters={"container": scratch("h"), "event": "health_status"})
     docker_api.start(scratch("h"))
-    assert next(events)["status"] == "health_status: healthy"
+    # A busy engine may ask before the guest has come so far.
+    assert "health_status: healthy" in (event["status"] for event in itertools.islice(events, 3))
     events.close()
     docker_api.stop(scratch("h"), timeout=8)
     assert docker_api.inspect_container(scratch("h"))["State"]["ExitCode"] == 0

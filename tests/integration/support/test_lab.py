@@ -14,7 +14,7 @@ from tests.lab.hosts import Lab, LabHost
 from tests.support.ansible_runner import run_tasks
 
 
-def ssh(host: LabHost, command: str, timeout: int = 3) -> subprocess.CompletedProcess[str]:
+def ssh(host: LabHost, command: str, timeout: int = 30) -> subprocess.CompletedProcess[str]:
     argv = [*host.ssh_args[:-1], "-o", f"ConnectTimeout={timeout}", host.ssh_args[-1], command]
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
 
@@ -58,7 +58,7 @@ def test_a_failing_command_is_an_error(lab: Lab, lab_hosts: list[LabHost]) -> No
 def test_cut_and_restore(lab: Lab, lab_hosts: list[LabHost]) -> None:
     dead, alive = lab_hosts
     lab.cut(dead)
-    assert ssh(dead, "true").returncode == 255
+    assert ssh(dead, "true", timeout=3).returncode == 255
     assert ssh(alive, "true").returncode == 0
     assert lab.run(dead, ["hostname"]).stdout.strip() == dead.name
     lab.restore(dead)
@@ -67,7 +67,7 @@ def test_cut_and_restore(lab: Lab, lab_hosts: list[LabHost]) -> None:
 
 def test_freeze_and_thaw(lab: Lab, lab_hosts: list[LabHost]) -> None:
     lab.freeze(lab_hosts[0])
-    frozen = ssh(lab_hosts[0], "true")
+    frozen = ssh(lab_hosts[0], "true", timeout=3)
     assert frozen.returncode == 255 and "timed out" in frozen.stderr
     lab.thaw(lab_hosts[0])
     assert ssh(lab_hosts[0], "true").returncode == 0

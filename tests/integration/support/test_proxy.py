@@ -154,7 +154,7 @@ def test_a_wait_is_no_step(proxy, api, base_image, scratch) -> None:
 def create_three(url: str, image: str, prefix: str) -> int:
     """What a module does, in the test itself: how many creations were confirmed before the connection broke."""
     confirmed = 0
-    client = docker.APIClient(base_url=url, version="1.41", timeout=10)
+    client = docker.APIClient(base_url=url, version="1.41", timeout=120)
     try:
         for name in ("a", "b", "c"):
             client.create_container(image, name=prefix + name)
@@ -190,7 +190,7 @@ def test_no_crash_while_the_steps_are_fewer(proxy, base_image, scratch) -> None:
 def test_crash_kills_the_process_that_asked(proxy, docker_api, base_image, scratch) -> None:
     proxy.fail_after(2, Cut.KILL)
     code = "import sys; from tests.integration.support.test_proxy import create_three; create_three(*sys.argv[1:])"
-    done = subprocess.run([sys.executable, "-c", code, proxy.base_url, base_image, scratch.prefix], timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", code, proxy.base_url, base_image, scratch.prefix], timeout=300, check=False)
     assert done.returncode == -9
     assert proxy.crashed.wait(5)
     assert names(docker_api, scratch) == ["a", "b"]
@@ -202,7 +202,7 @@ def test_crash_among_parallel_steps(proxy, docker_api, base_image, scratch, how)
     proxy.fail_after(5, how)
 
     def create(number: int) -> bool:
-        with docker.APIClient(base_url=proxy.base_url, version="1.41", timeout=10) as client:
+        with docker.APIClient(base_url=proxy.base_url, version="1.41", timeout=120) as client:
             try:
                 client.create_container(base_image, name=scratch(f"p{number}"))
             except requests.exceptions.ConnectionError:

@@ -84,7 +84,7 @@ def test_a_second_run_waits_until_the_first_has_ended(directory: Path, holder: H
 def test_a_run_that_was_killed_holds_nothing(directory: Path, holder: Holder) -> None:
     holder.process.send_signal(signal.SIGKILL)
     holder.process.wait()
-    with lock.locked(["boxes box a"], seconds=1):
+    with lock.locked(["boxes box a"], seconds=60):
         pass
 
 
@@ -105,7 +105,7 @@ def test_after_a_failed_wait_nothing_is_held(directory: Path, holder: Holder) ->
 
 
 def test_two_names_do_not_wait_for_each_other(directory: Path, holder: Holder) -> None:
-    with lock.locked(["boxes box b", "crates box a"], seconds=1):
+    with lock.locked(["boxes box b", "crates box a"], seconds=60):
         pass
 
 
@@ -115,7 +115,7 @@ def test_the_alarm_of_the_caller_stays(directory: Path) -> None:
 
     before = signal.signal(signal.SIGALRM, mine)
     try:
-        with lock.locked(["boxes box a"], seconds=1):
+        with lock.locked(["boxes box a"], seconds=60):
             assert signal.getsignal(signal.SIGALRM) is mine
             assert signal.alarm(0) == 0
     finally:

@@ -116,17 +116,17 @@ def test_what_a_host_prints_besides_is_no_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "program", "why"),
+    ("host", "program", "timeout", "why"),
     [
-        ({"name": "localhost"}, "raise SystemExit('no luck')", "ended with code 1: no luck.*3.9 or later"),
-        ({"name": "localhost"}, "print('Welcome!')", "it said nothing"),
-        ({"name": "localhost"}, "import time; time.sleep(60)", "no answer within 1 seconds"),
-        ({"name": "h", "address": "127.0.0.1", "port": 1}, "", "no connection: .*refused"),
+        ({"name": "localhost"}, "raise SystemExit('no luck')", 60, "ended with code 1: no luck.*3.9 or later"),
+        ({"name": "localhost"}, "print('Welcome!')", 60, "it said nothing"),
+        ({"name": "localhost"}, "import time; time.sleep(60)", 1, "no answer within 1 seconds"),
+        ({"name": "h", "address": "127.0.0.1", "port": 1}, "", 60, "no connection: .*refused"),
     ],
 )
-def test_hosts_that_do_not_answer(host: dict[str, object], program: str, why: str) -> None:
+def test_hosts_that_do_not_answer(host: dict[str, object], program: str, timeout: int, why: str) -> None:
     with pytest.raises(KraalError, match=why):
-        ask(host, program, timeout=1)
+        ask(host, program, timeout=timeout)
 
 
 def test_a_local_host_without_the_usual_python_takes_ours() -> None:
