@@ -162,7 +162,8 @@ class BridgeHost:
         # What NetworkManager thought of the link that docker had set up.
         self.run("rm", "-rf", "/run/NetworkManager")
         self.run("systemctl", "enable", "kt-cable", unit)
-        self.run("systemctl", "start", "kt-cable")
+        # Anew, as at boot: NetworkManager takes over what it finds on the link.
+        self.run("systemctl", "restart", "kt-cable")
         if self.manager == "netplan":
             self.run("netplan", "generate")
         self.run("systemctl", "restart", unit)
