@@ -76,12 +76,12 @@ options:
         type: int
   memory:
     description:
-      - The memory, like V(2GiB). 1 GiB for a new guest.
+      - The memory, like V(2GiB), in whole MiB: what is none is the next one, as libvirt gives it. 1 GiB for a new guest, or O(memory_max) if that is less.
       - In a guest that runs it changes through its memory balloon, up to O(memory_max), and the task fails if the guest does not follow. More than that
         needs a restart. O(memory_max) is raised with it.
     type: str
   memory_max:
-    description: How much memory the guest can be given while it runs. As much as O(memory) for a new guest. Needs a restart.
+    description: How much memory the guest can be given while it runs, in whole MiB. As much as O(memory) for a new guest. Needs a restart.
     type: str
   firmware:
     description: How the guest starts. Needs a restart. A system that was installed with the one does not start with the other.
@@ -115,6 +115,8 @@ options:
       - C(format) is V(qcow2) or V(raw), C(cache) V(none), V(writeback), V(writethrough), V(directsync) or V(unsafe), C(discard) V(unmap) or V(ignore),
         C(io) V(threads), V(native) or V(io_uring). C(serial), C(read_only), C(shareable) and C(boot_order) (1 is first, 0 takes it away) are what
         they are called.
+      - The C(format) is that of the image. It cannot change while the image stays, and another one than the pool knows of an image is refused, since the
+        guest would write over what it does not see.
       - Merged with what is there, unless O(purge) names it. A disk that is detached keeps its content.
     type: list
     elements: raw
@@ -284,12 +286,14 @@ options:
         description: The pool of O(source.volume), V(default) unless given.
         type: str
       clone:
-        description: V(full) copies it. V(linked) makes a disk that stands on it, which must then stay as it is.
+        description: V(full) copies it. V(linked) makes a disk (V(qcow2)) that stands on it, which must then stay as it is.
         type: str
         choices: [full, linked]
         default: full
       iso:
-        description: The path of a CD on the libvirt host that the guest is installed from. It starts from it as long as its first disk is empty.
+        description:
+          - The path of a CD on the libvirt host that the guest is installed from. It starts from it as long as its first disk is empty.
+          - O(purge) with V(disks) leaves its drive alone, as long as the task names it here.
         type: path
   pool:
     description: The pool for volumes that are made and whose pool is not named.

@@ -129,7 +129,10 @@ ROWS = (
         extra={"cpus": 4},
         about="topology",
     ),
+    Row("cpu", {"mode": "host-model"}, {"mode": "maximum"}, text("cpu@mode"), ("host-model", "maximum"), about="mode"),
+    Row("cpu", {"model": "qemu64"}, {"mode": "maximum"}, text("cpu@mode"), ("custom", "maximum"), about="mode-of-a-model"),
     Row("memory", "64MiB", "128MiB", kib("currentMemory"), (64 * MIB, 128 * MIB), same=("134217728", "131072k", "0.125GiB"), about="maximum"),
+    Row("memory", "64MiB", "100MB", kib("currentMemory"), (64 * MIB, 96 * MIB), same=("96MiB", "99999kB"), about="decimal"),
     Row("memory_max", "128MiB", "256MiB", kib("memory"), (128 * MIB, 256 * MIB), same=("0.25GiB",)),
     Row("firmware", "bios", "uefi", texts("os@firmware"), ((None,), ("efi",))),
     Row(

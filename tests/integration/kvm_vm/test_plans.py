@@ -100,6 +100,14 @@ def test_the_daemon_is_restarted_after_each_call(driver: Driver, plan: Plan) -> 
     assert all(end == ends[0] for end in ends), ends
 
 
+def test_a_new_guest_has_no_more_memory_than_it_may(driver: Driver) -> None:
+    made = driver.change(state="present", memory=..., memory_max="512MiB")
+    assert made["plan"][0]["after"]["memory"] == made["guest"]["memory"] == "512MiB"
+    driver.change(state="absent")
+    driver.change(state="present", memory=..., memory_max="2GiB")
+    assert (driver.xml().findtext("currentMemory"), driver.xml().findtext("memory")) == (str(1024**2), str(2 * 1024**2))
+
+
 def test_runs_at_once(driver: Driver) -> None:
     driver.module.at_once(**driver.arguments(**FULL))
     driver.module.at_once(**driver.arguments(state="absent", remove_storage=True))

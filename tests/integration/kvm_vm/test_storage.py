@@ -158,6 +158,16 @@ def test_an_installation(driver: Driver, words: Mapping[str, str]) -> None:
     assert sorted(disks) == [("sda", "cdrom", "2"), ("vda", "disk", "1")]
 
 
+def test_the_installation_stays_where_other_disks_are_purged(driver: Driver, words: Mapping[str, str]) -> None:
+    given = {"state": "present", "disks": [{"size": "8MiB"}], "source": {"iso": words["iso"]}, "purge": ["disks"]}
+    driver.change(**given)
+    driver.host.virsh("attach-disk", driver.name, words["iso2"], "sdb", "--type", "cdrom", "--config")
+    done = driver.change(**given)
+    assert actions(done) == ["set disks[sdb]"]
+    gone = driver.change(**{**given, "source": ...})
+    assert actions(gone) == ["set disks[sda]"]
+
+
 def test_a_disk_on_a_backing_image(driver: Driver) -> None:
     base = image(driver.host.pools / "kt-pool" / "base.qcow2", "4M")
     driver.change(state="present", disks=[{"backing": str(base), "backing_format": "qcow2"}])
@@ -176,6 +186,49 @@ def test_a_disk_is_not_made_smaller_and_not_taken_for_new(driver: Driver) -> Non
     driver.refused("disks[vda].size", "has 8MiB", state="present", disks=[{"size": "4MiB"}])
     grown = driver.change(state="present", disks=[{"size": "16MiB"}])
     assert grown.changed and info(vol(driver, "kt-guest-vda.qcow2"))["virtual-size"] == 16 * 1024**2
+
+
+def formats(driver: Driver, target: str = "vda") -> tuple[str | None, str]:
+    """What libvirt takes a disk's image for, and what it is."""
+    found = next(each for each in driver.xml().iterfind("devices/disk") if each.find("target").get("dev") == target)
+    return found.find("driver").get("type"), info(found.find("source").get("file"))["format"]
+
+
+def test_a_disk_is_never_taken_for_what_it_is_not(driver: Driver) -> None:
+    """A guest that sees a qcow2 file as raw writes over its header."""
+    driver.make(state="present", disks=[{"size": "4MiB"}])
+    driver.refused("disks[vda].format", "qcow2", "qemu-img convert", state="present", disks=[{"target": "vda", "format": "raw"}])
+    driver.again(state="present", disks=[{"target": "vda", "format": "qcow2"}])
+    driver.change(state="absent")
+    driver.refused("disks[vda].format", "is qcow2", state="present", disks=[{"volume": "kt-guest-vda.qcow2", "format": "raw"}])
+    driver.refused("disks[sda].format", "is qcow2", state="present", disks=[{"device": "cdrom", "path": vol(driver, "kt-guest-vda.qcow2"), "format": "raw"}])
+    driver.make(state="present", disks=[{"size": "4MiB", "format": "raw"}])
+    driver.refused("disks[vdb].format", "is qcow2", state="present", disks=[{"target": "vdb", "volume": "kt-guest-vda.qcow2", "format": "raw"}])
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_another_image_brings_its_own_format(driver: Driver, there: bool) -> None:
+    driver.make(state="present", disks=[{"size": "4MiB", "format": "raw"}])
+    if there:
+        image(driver.host.pools / "default" / "other.qcow2", "4M")
+        driver.volumes()
+    driver.change(state="present", disks=[{"target": "vda", "volume": "other.qcow2", "size": "4MiB"}])
+    assert formats(driver) == ("qcow2", "qcow2")
+    driver.refused("disks[vda].format", "is raw", state="present", disks=[{"target": "vda", "volume": "kt-guest-vda.raw", "format": "qcow2"}])
+    driver.change(state="present", disks=[{"target": "vda", "volume": "kt-guest-vda.raw"}])
+    assert formats(driver) == ("raw", "raw")
+
+
+@pytest.mark.parametrize("way", ["source", "backing"])
+def test_what_stands_on_an_image_is_qcow2_whatever_it_is_called(driver: Driver, way: str) -> None:
+    base = image(driver.host.pools / "kt-pool" / "base.qcow2", "4M")
+    driver.volumes("kt-pool")
+    disk = {"volume": "web.img", "size": "8MiB", **({"backing": str(base), "backing_format": "qcow2"} if way == "backing" else {})}
+    source = {"image": str(base), "clone": "linked"} if way == "source" else ...
+    driver.refused("disks[vda].format", "'raw'", "Leave", state="present", disks=[{**disk, "format": "raw"}], source=source)
+    driver.change(state="present", disks=[disk], source=source)
+    assert formats(driver) == ("qcow2", "qcow2")
+    assert info(vol(driver, "web.img"))["backing-filename"] == str(base)
 
 
 def test_the_seed_is_what_was_asked_for_and_made_only_when_that_changes(driver: Driver, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from ...engine.errors import BackendError, KraalError
 from ...engine.plan import Step
 from ...engine.result import Guest, foreseen
 from ...engine.spec import Spec
+from ...engine.units import format_size
 from . import vm_devices as dev
 from . import vm_networks as nets
 from . import vm_plan, vm_power, vm_seed, vm_target, vm_volumes
@@ -70,7 +71,7 @@ class Vms:
         if have is not None and have.making is not None:
             have = None
         shown = dict(VMS.shown(want))
-        fresh = Guest(want.name, "kvm", image=vm_target.source_name(want), cpus=1, memory="1GiB")
+        fresh = Guest(want.name, "kvm", image=vm_target.source_name(want), cpus=1, memory=format_size(vm_target.memory_of_new(want)))
         now = guest_now(have) if have else None
         guest = foreseen(now, fresh, shown, steps)
         if guest is None or have is None or not steps:

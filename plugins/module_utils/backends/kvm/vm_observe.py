@@ -121,6 +121,13 @@ class Seen:
         """The pool in whose directory that path is."""
         return next((pool for pool in self.pools.values() if pool.target and os.path.dirname(path) == pool.target), None)
 
+    def format_of(self, path: str) -> str:
+        """What a disk with that image is told of its format; empty where the pool cannot know, as of what is on a device."""
+        volume = self.volumes.get(path)
+        if volume is None or not (volume.pool in self.pools and self.pools[volume.pool].holds_files):
+            return ""
+        return {"iso": "raw"}.get(volume.format, volume.format)
+
     def places(self) -> dict[str, str]:
         """The paths of the volumes that were asked for, by POOL/VOLUME."""
         return {"%s/%s" % (each.pool, each.name): path for path, each in self.volumes.items() if each}

@@ -22,7 +22,7 @@ from .vm_fields import PATH, Field, FieldSet, read_fields, word, write_fields
 from .vm_seed import CLOUD_INIT, read_seed
 from .vm_settings import (
     CPU_FIELDS,
-    KibiSize,
+    Memory,
     Overlay,
     View,
     read_console,
@@ -30,6 +30,7 @@ from .vm_settings import (
     read_firmware,
     read_labels,
     read_memory,
+    read_memory_max,
     read_secure,
     write_console,
     write_cpu,
@@ -42,7 +43,7 @@ from .vm_settings import (
     write_memory_max,
     write_secure,
 )
-from .vm_xml import Element, drop, get, make, put, size_of
+from .vm_xml import Element, drop, get, make, put
 
 NONE, LIVE, RESTART, RECREATE = Disruption.NONE, Disruption.LIVE, Disruption.RESTART, Disruption.RECREATE
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+:@-]*", re.ASCII)
@@ -184,8 +185,8 @@ OPTIONS: tuple[VmOption, ...] = (
     VmOption("cpus_max", Integer(1, 4096), lambda view: int(get(view.root, "vcpu") or 1), RESTART, write_cpus_max),
     VmOption("cpus", Integer(1, 4096), read_cpus, LIVE, write_cpus),
     VmOption("cpu", FieldSet(CPU_FIELDS), lambda view: read_fields(CPU_FIELDS, view.root), RESTART, write_cpu),
-    VmOption("memory_max", KibiSize(), lambda view: size_of(view.root.find("memory")), RESTART, write_memory_max),
-    VmOption("memory", KibiSize(), read_memory, LIVE, write_memory),
+    VmOption("memory_max", Memory(), read_memory_max, RESTART, write_memory_max),
+    VmOption("memory", Memory(), read_memory, LIVE, write_memory),
     VmOption("firmware", Text(choices=("bios", "uefi")), read_firmware, RESTART, write_firmware),
     VmOption("secure_boot", Flag(), read_secure, RESTART, write_secure),
     _scalar("kernel", EMPTY_PATH, "os/kernel", ""),

@@ -65,7 +65,19 @@ def fold_current(root: Element) -> None:
 
 def read_memory(view: View) -> int | None:
     """What the balloon leaves the guest, or shall leave it."""
-    return size_of(view.root.find("currentMemory")) or size_of(view.root.find("memory"))
+    size = size_of(view.root.find("currentMemory"))
+    return whole_mib(size) if size else read_memory_max(view)
+
+
+def read_memory_max(view: View) -> int | None:
+    """The most there can be."""
+    size = size_of(view.root.find("memory"))
+    return None if size is None else whole_mib(size)
+
+
+def whole_mib(size: int) -> int:
+    """So many bytes, or the next MiB."""
+    return -(-size // MIB) * MIB
 
 
 def write_memory(root: Element, _before: Any, after: int) -> None:
@@ -82,8 +94,8 @@ def write_memory_max(root: Element, _before: Any, after: int) -> None:
         put_size(root, "currentMemory", after)
 
 
-class KibiSize(Size):
-    """Memory: libvirt counts it in KiB."""
+class Memory(Size):
+    """Memory, in whole MiB: libvirt keeps KiB, and gives a guest that starts the next MiB."""
 
     def __init__(self) -> None:
         super().__init__(least=MIB)
@@ -94,7 +106,7 @@ class KibiSize(Size):
             raise InvalidOption(option, value, "is no memory", remedy="Write 1MiB or more")
         if size > 1 << 52:
             raise InvalidOption(option, value, "is more memory than any host has", remedy="Write a size like 2GiB")
-        return -(-size // 1024) * 1024
+        return whole_mib(size)
 
 
 #: The short names of machines, and how what libvirt makes of them begins.

@@ -47,7 +47,9 @@ def to_make(want: Spec, seen: Seen, have: Domain | None) -> list[Making]:
     takes_source = bool(source.get("image") or source.get("volume")) and have is None
     for target, record in given.items():
         if target in attached and record.get("path", attached[target]["path"]) == attached[target]["path"]:
+            _check_kept(target, record, attached[target])
             continue
+        _check_known(target, record, seen)
         path, kind = record.get("path", ""), record.get("device", attached.get(target, {}).get("device", "disk"))
         if kind != "disk" or not path:
             if kind != "disk" and path and seen.pool_of(path) is not None and seen.volumes.get(path) is None:
@@ -62,6 +64,26 @@ def to_make(want: Spec, seen: Seen, have: Domain | None) -> list[Making]:
             "source", str(source.get("image") or source.get("volume")), "has no disk to go to", remedy="Name a disk with the size it shall have"
         )
     return found
+
+
+def _check_kept(target: str, record: Mapping[str, Any], there: Mapping[str, Any]) -> None:
+    """A disk whose image stays has the format that it has: as another one, the guest would see, and write over, what holds the image together."""
+    have, wished = there.get("format"), record.get("format")
+    if there["path"] and have and wished and wished != have:
+        raise Refused(
+            "disks[%s].format: the disk %s is %s, and does not become %s by being called so" % (target, there["path"], have, wished),
+            remedy="Leave the format out, or convert the image into another one (qemu-img convert) and name that",
+        )
+
+
+def _check_known(target: str, record: Mapping[str, Any], seen: Seen) -> None:
+    """The same for an image that a disk is given."""
+    known, wished = seen.format_of(record.get("path", "")), record.get("format")
+    if known and wished and wished != known:
+        raise Refused(
+            "disks[%s].format: the volume %s is %s, and not %s" % (target, record["path"], known, wished),
+            remedy="Leave the format out, or name another volume",
+        )
 
 
 def _making(want: Spec, seen: Seen, target: str, record: Mapping[str, Any], path: str, takes_source: bool) -> Making | None:
@@ -89,11 +111,17 @@ def _making(want: Spec, seen: Seen, target: str, record: Mapping[str, Any], path
         raise InvalidOption(
             "disks[%s].path" % target, path, "is in no active pool, and no disk is made there", remedy="Name a pool and a volume, or make the file first"
         )
+    linked = takes_source and (want.steering.get("source") or {}).get("clone") == "linked"
+    if (linked or original.get("backing")) and record["format"] != "qcow2":
+        raise InvalidOption(
+            "disks[%s].format" % target, record["format"], "cannot stand on another image", remedy="Leave it out, or write %s"
+            % ("clone: full" if linked else "no backing"),
+        )
     return Making(
         path,
         pool.name,
         os.path.basename(path),
-        record.get("format", "qcow2" if pool.holds_files else "raw"),
+        record["format"],
         size,
         str(original.get("backing") or ""),
         str(original.get("backing_format") or ""),
