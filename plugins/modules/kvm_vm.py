@@ -260,7 +260,9 @@ options:
     description:
       - What there is no option for, as a part of libvirt's domain XML, beginning with C(<domain>).
       - Its attributes and texts are set. Everything that it does not name stays. Elements that there are several of are found again by what tells
-        them apart (a disk by its target, an interface by its MAC), else the first one of the name is meant.
+        them apart (a disk by its target, an interface by its MAC). Where nothing does, the first one here means the first one of the name there, the
+        second one the second.
+      - Plans and differences hide the values of what is called a password, a secret or a key.
       - Needs a restart. Of what a guest that runs waits for, changes below devices that have an option of their own are not told by
         RV(guest.pending_restart).
     type: str

@@ -102,6 +102,10 @@ MIB = 1024
 UUID = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
 VDA = {"target": "vda", "size": "8MiB"}
 CD = {"target": "sdc", "device": "cdrom", "bus": "scsi", "path": "<iso>"}
+SMBIOS = (
+    "<domain><os><smbios mode='sysinfo'/></os><sysinfo type='smbios'><system>"
+    "<entry name='serial'>{}</entry><entry name='family'>{}</entry></system></sysinfo></domain>"
+)
 TPM = ("@model", "backend@type", "backend@version")
 
 ROWS = (
@@ -402,6 +406,23 @@ ROWS = (
             every("devices/input[@type='tablet']", "@bus")(root),
         ),
         ((True, "localtime", None, []), (True, "utc", "no", [("usb",)])),
+    ),
+    Row(
+        "xml",
+        "<domain><os><boot dev='network'/></os></domain>",
+        "<domain><os><boot dev='hd'/><boot dev='network'/></os></domain>",
+        every("os/boot", "@dev"),
+        ([("network",)], [("hd",), ("network",)]),
+        about="several",
+        running="",
+    ),
+    Row(
+        "xml",
+        SMBIOS.format("one", "a"),
+        SMBIOS.format("two", "a"),
+        every("sysinfo/system/entry", "@name", ""),
+        ([("family", "a"), ("serial", "one")], [("family", "a"), ("serial", "two")]),
+        about="by-name",
     ),
     Row("type", "qemu", "auto", text("@type"), ("qemu", "qemu"), running=""),
     Row("uuid", UUID, UUID.upper(), text("uuid"), (UUID, UUID), running=""),

@@ -14,7 +14,7 @@ from typing import Any
 
 from ...engine.errors import InvalidOption
 from ...engine.kinds import Flag, Text
-from .vm_fields import ORDER, PATH, SIZE, DeviceSet, Field, parse_fields, read_fields, word, write_fields
+from .vm_fields import ORDER, PATH, SIZE, DeviceSet, Field, Line, parse_fields, read_fields, word, write_fields
 from .vm_xml import ET, Element, get, make, put
 
 NAME = Text(pattern=r"[A-Za-z0-9][A-Za-z0-9_.+:@-]*", remedy="Use letters, digits, dots, dashes and underscores")
@@ -47,7 +47,7 @@ DISK_FIELDS = (
     Field("boot_order", ORDER, "boot@order", 0),
     Field("read_only", FLAG, "readonly", False, "element"),
     Field("shareable", FLAG, "shareable", False, "element"),
-    Field("serial", Text(pattern=r"[A-Za-z0-9_.+ -]*", remedy="Use letters, digits, dots, dashes and underscores"), "serial", ""),
+    Field("serial", Line(pattern=r"[A-Za-z0-9_.+ -]*", remedy="Use letters, digits, dots, dashes and underscores"), "serial", ""),
     # These are no place in the device: what they name is looked up.
     Field("path", Text(pattern=r"(/[^\n]*)?", remedy="Write an absolute path, or nothing for an empty drive"), ""),
     Field("pool", NAME, ""),

@@ -18,7 +18,7 @@ from ...engine.spec import Option, Table
 from . import vm_devices as dev
 from . import vm_extras as extras
 from . import vm_networks as nets
-from .vm_fields import PATH, Field, FieldSet, read_fields, word, write_fields
+from .vm_fields import PATH, Field, FieldSet, Line, read_fields, word, write_fields
 from .vm_seed import CLOUD_INIT, read_seed
 from .vm_settings import (
     CPU_FIELDS,
@@ -180,7 +180,7 @@ OPTIONS: tuple[VmOption, ...] = (
     _scalar("type", Text(choices=("auto", "kvm", "qemu")), "@type"),
     _scalar("uuid", UUID, "uuid",
             change=RECREATE),
-    _scalar("description", Text(), "description", "", NONE, False),
+    _scalar("description", Line(), "description", "", NONE, False),
     VmOption("machine", MACHINE, lambda view: get(view.root, "os/type@machine"), RESTART, write_machine),
     VmOption("cpus_max", Integer(1, 4096), lambda view: int(get(view.root, "vcpu") or 1), RESTART, write_cpus_max),
     VmOption("cpus", Integer(1, 4096), read_cpus, LIVE, write_cpus),
@@ -191,7 +191,7 @@ OPTIONS: tuple[VmOption, ...] = (
     VmOption("secure_boot", Flag(), read_secure, RESTART, write_secure),
     _scalar("kernel", EMPTY_PATH, "os/kernel", ""),
     _scalar("initrd", EMPTY_PATH, "os/initrd", ""),
-    _scalar("cmdline", Text(), "os/cmdline", ""),
+    _scalar("cmdline", Line(), "os/cmdline", ""),
     VmOption("disks", dev.DISKS, lambda view: dev.read_disks(view.root, view.sizes, view.places), LIVE, dev.write_disks),
     _list("networks", nets.NETWORKS, nets.read_networks, nets.write_networks, LIVE),
     _list("graphics", extras.GRAPHICS, extras.read_graphics, extras.write_graphics),

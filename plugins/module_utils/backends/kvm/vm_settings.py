@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...engine.errors import InvalidOption
-from ...engine.kinds import Entries, Integer, Size, Text
+from ...engine.kinds import HIDDEN, Integer, Size, Text, Texts
 from .vm_fields import Field, word, write_fields
 from .vm_xml import ET, Element, drop, get, make, overlay_values, put, put_size, read_overlay, size_of
 from .xml import NAMESPACE
@@ -200,7 +201,11 @@ def guest_note(root: Element) -> Element:
     return ET.SubElement(metadata, GUEST) if found is None else found
 
 
-class Overlay(Entries):
+#: In the last step of an overlay's path, an element's or attribute's name: what may be known to nobody.
+_SECRET_STEP = re.compile(r"(passw|secret|token|credential|key(?!map|wrap))[^/]*$", re.IGNORECASE)
+
+
+class Overlay(Texts):
     """A part of a domain's XML: its values by their paths. The tree itself goes with them, for writing."""
 
     argument = {"type": "str"}
@@ -210,8 +215,8 @@ class Overlay(Entries):
         root = read_overlay(str(value), option)
         return OverlayValues(overlay_values(root), root)
 
-    def show(self, value: Mapping[str, Any]) -> Any:
-        return dict(value)
+    def show_entry(self, key: str, value: Any) -> Any:
+        return HIDDEN if _SECRET_STEP.search(key) else value
 
 
 class OverlayValues(dict):  # type: ignore[type-arg]

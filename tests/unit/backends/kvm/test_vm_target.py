@@ -18,7 +18,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_plan im
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_settings import View
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_target import differences, observed, pending, wanted, written
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, parse, serialize
-from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import Refused
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, Refused
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -166,6 +166,31 @@ def test_the_watchdog_of_the_chipset_goes_with_the_other(watchdog: dict[str, Any
     if not kept:
         root.find("devices").append(parse("<watchdog model='itco' action='reset'/>"))
         assert differences(want, View(root, NAME, False, SIZES)) == []
+
+
+@pytest.mark.parametrize(("count", "last"), [(26, "vdz"), (27, "vdaa"), (53, "vdba")])
+def test_disks_without_a_name_get_one_each(count: int, last: str) -> None:
+    assert list(spec(disks=[{"size": "1MiB"}] * count).values["disks"])[-1] == last
+
+
+def test_names_of_disks_come_to_an_end() -> None:
+    with pytest.raises(InvalidOption, match="disks: 'vd' has no names left.*another bus"):
+        spec(disks=[{"size": "1MiB"}] * 703)
+
+
+def test_an_installation_beside_many_disks() -> None:
+    disks = [{"target": f"sd{letter}", "path": f"/srv/{letter}"} for letter in "abcdefghij"]
+    want = wanted(spec(disks=disks, type="qemu", source={"iso": "/srv/a.iso"}), Seen(), None)
+    assert want.values["disks"]["sdk"]["path"] == "/srv/a.iso"
+
+
+@pytest.mark.parametrize("option", ["description", "cmdline"])
+def test_blanks_around_a_text_do_not_count(option: str) -> None:
+    assert steps(**{option: " a  b "}) == [("set", option, "none")]
+    before = view()
+    want = spec(state="present", **{option: " a  b "})
+    after = View(written(want, before, differences(want, before)), NAME, False, SIZES)
+    assert differences(want, after) == [] and want.values[option] == "a  b"
 
 
 def test_a_disk_is_not_made_smaller() -> None:
