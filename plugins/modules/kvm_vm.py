@@ -20,7 +20,9 @@ description:
     O(disruption=restart).
   - What waits for a restart is found out by comparing what runs with what is stored. So changes by other programs are seen too, and so is one that
     was made in an earlier run.
-  - Options that contradict each other, or that libvirt would refuse, are refused under check mode too, and before anything is touched.
+  - Options that contradict each other, that libvirt would refuse to write down, or that name a pool, a volume or a network that is not there, are refused
+    under check mode too, and before anything is touched. What only shows when a guest starts (a bridge that is missing, memory that the host does not have)
+    makes the task fail then, and a new guest goes again.
   - A run that was cut off is cleared up by the next one. A guest that was not made to its end is removed, with the volumes that were begun for it.
   - After every change the guest is read again. The task fails if libvirt shows something else than was asked for.
 options:
@@ -108,7 +110,7 @@ options:
         of its C(bus), by its place in the list. Name the targets where the list may change in its middle.
       - A new disk is a volume of C(size) in a C(pool) (O(pool) unless given) named C(volume) (NAME-TARGET.qcow2 unless given), or a C(path). A volume
         that is there is used with what is in it, and grows to C(size). One that is not there is made, on top of C(backing) (a path, with its
-        C(backing_format)) where that is given.
+        C(backing_format)) where that is given. Pools of the network (rbd, gluster) have no paths on the host: write a disk on one with O(xml).
       - C(size) grows a disk, of a guest that runs too. A smaller one is refused.
       - C(device) is V(disk), V(cdrom) or V(floppy). Another C(path) in the drive changes the medium, in a guest that runs too, an empty one takes it out.
       - C(bus) is V(virtio), V(scsi), V(sata), V(usb), V(ide) or V(fdc). Disks on V(virtio), V(scsi) and V(usb) are attached to a guest that runs.

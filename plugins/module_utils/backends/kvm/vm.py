@@ -117,7 +117,8 @@ class Vms:
         domain = self._domain(want.name)
         before = seen.domains.get(want.name)
         state = vm_power.state_of(self.host, domain)
-        have = look(self.host, domain, state, bool(before and before.stored.autostart), before.stored.sizes if before else {}, secure=True)
+        sizes = before.stored.sizes if before else {}
+        have = look(self.host, domain, state, bool(before and before.stored.autostart), sizes, secure=True, places=seen.places())
         if have is None:
             raise BackendError("the guest is gone", remedy="Run again")
         return domain, have

@@ -153,4 +153,4 @@ def _own(disk: Any) -> bool:
     """Whether a disk is one that may be a guest's alone: no CD, nothing shared or read-only, no device of the host."""
     kind, source = disk.get("type"), dev.source_of(disk)
     plain = disk.find("readonly") is None and disk.find("shareable") is None and disk.get("device", "disk") in ("disk", "lun")
-    return plain and kind in ("file", "volume") and not source.startswith("/dev/") and get(disk, "source/@startupPolicy") is None
+    return plain and kind in ("file", "volume") and not source.startswith("/dev/") and get(disk, "source@startupPolicy") is None

@@ -62,7 +62,7 @@ def _disks(want: Spec, seen: Seen, have: Domain | None) -> dict[str, Any]:
             stacked.add(target)
         record.pop("backing_format", None)
         if volume is not None:
-            record["path"] = "%s/%s" % (_pool(seen, pool, target).target, volume)
+            record["path"] = _place(seen, pool, volume, target)
         elif "path" not in record and target not in there:
             record["path"] = _default_path(want, seen, target, record, pool)
         if record.get("size"):
@@ -115,15 +115,37 @@ def _pool(seen: Seen, name: str | None, target: str) -> Pool:
             "is no active pool of this host",
             remedy="Make or start it (kvm_pool), or name one of: %s" % ", ".join(sorted(seen.pools)),
         )
+    if pool.is_network:
+        raise InvalidOption(
+            "disks[%s].pool" % target,
+            pool.name,
+            "is a pool of the type %s, whose volumes have no path on the host" % pool.kind,
+            remedy="Write such a disk with the option xml, as libvirt documents <disk type='network'>",
+        )
     return pool
 
 
 def _default_path(want: Spec, seen: Seen, target: str, record: Mapping[str, Any], pool: str | None) -> str:
     if record.get("device", "disk") != "disk":
         return ""
-    where = _pool(seen, pool or want.steering.get("pool"), target)
-    ending = ".%s" % record.get("format", "qcow2") if where.holds_files else ""
-    return "%s/%s-%s%s" % (where.target, want.name, target, ending)
+    pool = pool or want.steering.get("pool")
+    ending = ".%s" % record.get("format", "qcow2") if _pool(seen, pool, target).holds_files else ""
+    return _place(seen, pool, "%s-%s%s" % (want.name, target, ending), target)
+
+
+def _place(seen: Seen, pool: str | None, volume: str, target: str) -> str:
+    where = _pool(seen, pool, target)
+    if where.is_directory:
+        return "%s/%s" % (where.target, volume)
+    path = seen.places().get("%s/%s" % (where.name, volume))
+    if path is None:
+        raise InvalidOption(
+            "disks[%s].volume" % target,
+            volume,
+            "is not in the pool %s, and none is made on one of the type %s" % (where.name, where.kind),
+            remedy="Name one that virsh vol-list %s shows" % where.name,
+        )
+    return path
 
 
 def _format(record: Mapping[str, Any], seen: Seen, stacked: bool) -> str:
