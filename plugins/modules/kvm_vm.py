@@ -78,7 +78,7 @@ options:
         type: int
   memory:
     description:
-      - The memory, like V(2GiB), in whole MiB: what is none is the next one, as libvirt gives it. 1 GiB for a new guest, or O(memory_max) if that is less.
+      - The memory, like V(2GiB), in whole MiB. Any other size is rounded up, as libvirt does. 1 GiB for a new guest, or O(memory_max) if that is less.
       - In a guest that runs it changes through its memory balloon, up to O(memory_max), and the task fails if the guest does not follow. More than that
         needs a restart. O(memory_max) is raised with it.
     type: str
@@ -110,7 +110,7 @@ options:
         of its C(bus), by its place in the list. Name the targets where the list may change in its middle.
       - A new disk is a volume of C(size) in a C(pool) (O(pool) unless given) named C(volume) (NAME-TARGET.qcow2 unless given), or a C(path). A volume
         that is there is used with what is in it, and grows to C(size). One that is not there is made, on top of C(backing) (a path, with its
-        C(backing_format)) where that is given. Pools of the network (rbd, gluster) have no paths on the host: write a disk on one with O(xml).
+        C(backing_format)) where that is given. Pools of the network (rbd, gluster) have no paths on the host. A disk on one is written in O(xml).
       - C(size) grows a disk, of a guest that runs too. A smaller one is refused.
       - C(device) is V(disk), V(cdrom) or V(floppy). Another C(path) in the drive changes the medium, in a guest that runs too, an empty one takes it out.
       - C(bus) is V(virtio), V(scsi), V(sata), V(usb), V(ide) or V(fdc). Disks on V(virtio), V(scsi) and V(usb) are attached to a guest that runs.
