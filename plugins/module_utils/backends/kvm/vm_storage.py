@@ -95,6 +95,12 @@ def _making(want: Spec, seen: Seen, target: str, record: Mapping[str, Any], path
                 "disks[%s].size: the volume %s is there, and has %s" % (target, path, format_size(volume.capacity)),
                 remedy="Ask for that size or more, or for another volume",
             )
+        pool = seen.pools.get(volume.pool)
+        if size > volume.capacity and pool is not None and not pool.is_directory:
+            raise Refused(
+                "disks[%s].size: the volume %s has %s, and a pool of the type %s changes none" % (target, path, format_size(volume.capacity), pool.kind),
+                remedy="Leave the size out, or make the volume larger where it comes from",
+            )
         if size > volume.capacity:
             return Making(path, volume.pool, volume.name, volume.format, size, there=True)
         return None
@@ -112,10 +118,12 @@ def _making(want: Spec, seen: Seen, target: str, record: Mapping[str, Any], path
             "disks[%s].path" % target, path, "is in no active pool, and no disk is made there", remedy="Name a pool and a volume, or make the file first"
         )
     linked = takes_source and (want.steering.get("source") or {}).get("clone") == "linked"
-    if (linked or original.get("backing")) and record["format"] != "qcow2":
+    if (linked or original.get("backing")) and pool.holds_files and record["format"] != "qcow2":
         raise InvalidOption(
-            "disks[%s].format" % target, record["format"], "cannot stand on another image", remedy="Leave it out, or write %s"
-            % ("clone: full" if linked else "no backing"),
+            "disks[%s].format" % target,
+            record["format"],
+            "cannot stand on another image",
+            remedy="Leave it out, or write %s" % ("clone: full" if linked else "no backing"),
         )
     return Making(
         path,

@@ -103,13 +103,13 @@ def _missing_network(host: Host, seen: Seen, want: Spec, have: Domain | None) ->
     if want.state == "stopped" or (want.state == "present" and live is None):
         return None
     connected = set(networks_by_mac(live.root).values()) if live else set()
-    wanted_ones = {record["source"]: key for key, record in want.values.get("networks", {}).items() if record["type"] == "network"}
-    for name in sorted(set(wanted_ones) - connected):
+    asked = {record["source"]: key for key, record in want.values.get("networks", {}).items() if record["type"] == "network"}
+    for name in sorted(set(asked) - connected):
         if seen.networks is None:
             seen.networks = {each.name() for each in host.ask(host.conn.listAllNetworks, constant("CONNECT_LIST_NETWORKS_ACTIVE"))}
         if name not in seen.networks:
             return InvalidOption(
-                "networks[%s]" % wanted_ones[name],
+                "networks[%s]" % asked[name],
                 name,
                 "is no active network of this host",
                 remedy="Make or start it (kvm_network), or name one of: %s" % ", ".join(sorted(seen.networks)),
@@ -141,9 +141,9 @@ def _about_removal(host: Host, seen: Seen, have: Domain) -> None:
     if not seen.pools:
         look_at_pools(host, seen)
     uses = uses_of(host, volumes=True)
-    for view in (have.stored, have.live):
-        for disk in dev.devices(view.root, "disk") if view else ():
-            path = view.places.get(dev.source_of(disk), dev.source_of(disk)) if view else ""
+    for view in filter(None, (have.stored, have.live)):
+        for disk in dev.devices(view.root, "disk"):
+            path = view.places.get(dev.source_of(disk), dev.source_of(disk))
             if path:
                 look_at_volume(host, seen, path)
                 look_at_users(host, seen, uses, path)

@@ -149,19 +149,20 @@ def _place(seen: Seen, pool: str | None, volume: str, target: str) -> str:
 
 
 def _format(record: Mapping[str, Any], seen: Seen, stacked: bool) -> str:
-    """What a disk's image is, or will be. ``stacked``: it will stand on another one, which a raw one cannot."""
+    """What a disk's image is, or will be. ``stacked``: it will stand on another one, which no raw file can."""
     known = seen.format_of(record.get("path", ""))
     if known:
         return known
     if record.get("device") != "disk":
         return "raw"
-    if stacked:
+    pool = seen.pool_of(record.get("path", ""))
+    file = pool is not None and pool.holds_files
+    if stacked and file:
         return "qcow2"
     ending = os.path.splitext(record.get("path", ""))[1].lstrip(".")
     if ending in ("qcow2", "raw", "img", "vmdk", "vdi", "vhdx", "qed"):
         return "raw" if ending == "img" else ending
-    pool = seen.pool_of(record.get("path", ""))
-    return "qcow2" if pool is not None and pool.holds_files else "raw"
+    return "qcow2" if file else "raw"
 
 
 def read(view: View, name: str) -> Any:

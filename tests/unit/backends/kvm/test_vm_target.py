@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_observe import Domain, Pool, Seen
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_observe import Domain, Pool, Seen, Volume
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_options import VMS
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_plan import plan
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_settings import View
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_storage import to_make
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_target import differences, observed, pending, wanted, written
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, parse, serialize
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, Refused
@@ -182,6 +183,27 @@ def test_an_installation_beside_many_disks() -> None:
     disks = [{"target": f"sd{letter}", "path": f"/srv/{letter}"} for letter in "abcdefghij"]
     want = wanted(spec(disks=disks, type="qemu", source={"iso": "/srv/a.iso"}), Seen(), None)
     assert want.values["disks"]["sdk"]["path"] == "/srv/a.iso"
+
+
+@pytest.mark.parametrize("kind", ["logical", "dir"])
+@pytest.mark.parametrize("way", ["backing", "linked"])
+def test_what_stands_on_another_image_is_qcow2_only_as_a_file(kind: str, way: str) -> None:
+    """A volume of LVM is a snapshot of the other one, and raw."""
+    disk = {"pool": "p", "size": "1MiB", **({"backing": "/srv/p/base", "backing_format": "raw"} if way == "backing" else {})}
+    source = {"source": {"volume": "base", "pool": "p", "clone": "linked"}} if way == "linked" else {}
+    seen = Seen(pools={"p": Pool("p", kind, "/srv/p")}, volumes={})
+    want = wanted(spec(disks=[disk], type="qemu", **source), seen, None)
+    form = "raw" if kind == "logical" else "qcow2"
+    assert [each["format"] for each in want.values["disks"].values()] == [each.format for each in to_make(want, seen, None)] == [form]
+
+
+def test_a_volume_of_a_pool_of_devices_does_not_grow() -> None:
+    lun = Volume("san", "unit:0:0:1", "/dev/disk/by-path/lun-1", 1024**2)
+    seen = Seen(pools={"san": Pool("san", "iscsi", "/dev/disk/by-path")}, volumes={lun.path: lun})
+    disk = {"pool": "san", "volume": lun.name, "size": "1MiB"}
+    assert to_make(wanted(spec(disks=[disk], type="qemu"), seen, None), seen, None) == []
+    with pytest.raises(Refused, match=r"disks\[vda\].size: .* has 1MiB, and a pool of the type iscsi"):
+        to_make(wanted(spec(disks=[{**disk, "size": "2MiB"}], type="qemu"), seen, None), seen, None)
 
 
 @pytest.mark.parametrize("option", ["description", "cmdline"])
