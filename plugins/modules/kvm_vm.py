@@ -20,7 +20,9 @@ description:
     O(disruption=restart).
   - What waits for a restart is found out by comparing what runs with what is stored. So changes by other programs are seen too, and so is one that
     was made in an earlier run.
-  - Options that contradict each other, or that libvirt would refuse, are refused under check mode too, and before anything is touched.
+  - Options that contradict each other, that libvirt would refuse to write down, or that name a pool, a volume or a network that is not there, are refused
+    under check mode too, and before anything is touched. What only shows when a guest starts (a bridge that is missing, memory that the host does not have)
+    makes the task fail then, and a new guest goes again.
   - A run that was cut off is cleared up by the next one. A guest that was not made to its end is removed, with the volumes that were begun for it.
   - After every change the guest is read again. The task fails if libvirt shows something else than was asked for.
 options:
@@ -76,12 +78,12 @@ options:
         type: int
   memory:
     description:
-      - The memory, like V(2GiB). 1 GiB for a new guest.
+      - The memory, like V(2GiB), in whole MiB. Any other size is rounded up, as libvirt does. 1 GiB for a new guest, or O(memory_max) if that is less.
       - In a guest that runs it changes through its memory balloon, up to O(memory_max), and the task fails if the guest does not follow. More than that
         needs a restart. O(memory_max) is raised with it.
     type: str
   memory_max:
-    description: How much memory the guest can be given while it runs. As much as O(memory) for a new guest. Needs a restart.
+    description: How much memory the guest can be given while it runs, in whole MiB. As much as O(memory) for a new guest. Needs a restart.
     type: str
   firmware:
     description: How the guest starts. Needs a restart. A system that was installed with the one does not start with the other.
@@ -108,13 +110,15 @@ options:
         of its C(bus), by its place in the list. Name the targets where the list may change in its middle.
       - A new disk is a volume of C(size) in a C(pool) (O(pool) unless given) named C(volume) (NAME-TARGET.qcow2 unless given), or a C(path). A volume
         that is there is used with what is in it, and grows to C(size). One that is not there is made, on top of C(backing) (a path, with its
-        C(backing_format)) where that is given.
+        C(backing_format)) where that is given. Pools of the network (rbd, gluster) have no paths on the host. A disk on one is written in O(xml).
       - C(size) grows a disk, of a guest that runs too. A smaller one is refused.
       - C(device) is V(disk), V(cdrom) or V(floppy). Another C(path) in the drive changes the medium, in a guest that runs too, an empty one takes it out.
       - C(bus) is V(virtio), V(scsi), V(sata), V(usb), V(ide) or V(fdc). Disks on V(virtio), V(scsi) and V(usb) are attached to a guest that runs.
       - C(format) is V(qcow2) or V(raw), C(cache) V(none), V(writeback), V(writethrough), V(directsync) or V(unsafe), C(discard) V(unmap) or V(ignore),
         C(io) V(threads), V(native) or V(io_uring). C(serial), C(read_only), C(shareable) and C(boot_order) (1 is first, 0 takes it away) are what
         they are called.
+      - The C(format) is that of the image. It cannot change while the image stays, and another one than the pool knows of an image is refused, since the
+        guest would write over what it does not see.
       - Merged with what is there, unless O(purge) names it. A disk that is detached keeps its content.
     type: list
     elements: raw
@@ -258,7 +262,9 @@ options:
     description:
       - What there is no option for, as a part of libvirt's domain XML, beginning with C(<domain>).
       - Its attributes and texts are set. Everything that it does not name stays. Elements that there are several of are found again by what tells
-        them apart (a disk by its target, an interface by its MAC), else the first one of the name is meant.
+        them apart (a disk by its target, an interface by its MAC). Where nothing does, the first one here means the first one of the name there, the
+        second one the second.
+      - Plans and differences hide the values of what is called a password, a secret or a key.
       - Needs a restart. Of what a guest that runs waits for, changes below devices that have an option of their own are not told by
         RV(guest.pending_restart).
     type: str
@@ -284,12 +290,14 @@ options:
         description: The pool of O(source.volume), V(default) unless given.
         type: str
       clone:
-        description: V(full) copies it. V(linked) makes a disk that stands on it, which must then stay as it is.
+        description: V(full) copies it. V(linked) makes a disk (V(qcow2)) that stands on it, which must then stay as it is.
         type: str
         choices: [full, linked]
         default: full
       iso:
-        description: The path of a CD on the libvirt host that the guest is installed from. It starts from it as long as its first disk is empty.
+        description:
+          - The path of a CD on the libvirt host that the guest is installed from. It starts from it as long as its first disk is empty.
+          - O(purge) with V(disks) leaves its drive alone, as long as the task names it here.
         type: path
   pool:
     description: The pool for volumes that are made and whose pool is not named.

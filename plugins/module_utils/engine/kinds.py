@@ -32,8 +32,8 @@ HIDDEN = "(hidden)"
 SECRET_KEY = re.compile(
     r"pass(word|wd|phrase)|(^|_)pass(_|$)|_pwd$|secret|token|credential|(api|access|private|auth|encryption|signing)_?key", re.IGNORECASE
 )
-#: A secret inside a longer text: password=... among mount options.
-INLINE_SECRET = re.compile(r"(?P<key>(?:^|[,;\s])[a-z0-9_-]*(?:pass(?:word|wd|phrase)?|secret|token)=)(?P<value>[^,;\s]+)", re.IGNORECASE)
+#: A secret inside a longer text: password=... among mount options, or quoted among the attributes of XML.
+INLINE_SECRET = re.compile(r"(?P<key>(?:^|[,;\s])[a-z0-9_-]*(?:pass(?:word|wd|phrase)?|secret|token)=)(?P<value>\"[^\"]*\"|'[^']*'|[^,;\s]+)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 

@@ -20,6 +20,8 @@ from .spec import Table
 
 #: Too short or too common to be a secret: hiding them would only garble the output.
 _COMMON = frozenset(("true", "false", "none", "null"))
+#: A key of YAML or JSON with the rest of its line, at the line's beginning or in a mapping on one line.
+_KEY = re.compile(r"""(?:(?P<flow>[{,])\s*|^[ \t]*(?:-[ \t]+)*)["']?(?P<key>[\w.-]+)(?:["'][ \t]*:[ \t]*|[ \t]*:[ \t]+)(?=(?P<rest>\S[^\n]*))""", re.MULTILINE)
 #: The password in an address like https://user:password@host/.
 _USERINFO = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 
@@ -47,8 +49,23 @@ def secrets_in(value: Any, key: str = "") -> Iterator[str]:
             yield from secrets_in(content, key)
     elif isinstance(value, (str, int, float)) and not isinstance(value, bool):
         text = str(value)
-        found = [text] if SECRET_KEY.search(key) else [*(match["value"] for match in INLINE_SECRET.finditer(text)), *_USERINFO.findall(text)]
+        found = [text] if SECRET_KEY.search(key) else [*_inline(text), *_USERINFO.findall(text)]
         yield from (each for each in found if len(each) > 3 and each.lower() not in _COMMON)
+
+
+def _inline(text: str) -> Iterator[str]:
+    """The secrets in a text of which only a part is secret: options, XML, the user-data of cloud-init."""
+    for match in INLINE_SECRET.finditer(text):
+        yield match["value"].strip("\"'")
+    for match in _KEY.finditer(text):
+        rest = match["rest"]
+        if not SECRET_KEY.search(match["key"]) or rest[0] in "|>{[&*!":
+            # No scalar: its parts have keys of their own.
+            continue
+        if rest[0] in "\"'":
+            yield rest[1:].partition(rest[0])[0]
+        else:
+            yield re.split(r"[,}\]]" if match["flow"] else r"\s#|,?\s*$", rest)[0]
 
 
 def plan_of(outcome: Outcome) -> list[dict[str, Any]]:

@@ -102,6 +102,10 @@ MIB = 1024
 UUID = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
 VDA = {"target": "vda", "size": "8MiB"}
 CD = {"target": "sdc", "device": "cdrom", "bus": "scsi", "path": "<iso>"}
+SMBIOS = (
+    "<domain><os><smbios mode='sysinfo'/></os><sysinfo type='smbios'><system>"
+    "<entry name='serial'>{}</entry><entry name='family'>{}</entry></system></sysinfo></domain>"
+)
 TPM = ("@model", "backend@type", "backend@version")
 
 ROWS = (
@@ -129,7 +133,10 @@ ROWS = (
         extra={"cpus": 4},
         about="topology",
     ),
+    Row("cpu", {"mode": "host-model"}, {"mode": "maximum"}, text("cpu@mode"), ("host-model", "maximum"), about="mode"),
+    Row("cpu", {"model": "qemu64"}, {"mode": "maximum"}, text("cpu@mode"), ("custom", "maximum"), about="mode-of-a-model"),
     Row("memory", "64MiB", "128MiB", kib("currentMemory"), (64 * MIB, 128 * MIB), same=("134217728", "131072k", "0.125GiB"), about="maximum"),
+    Row("memory", "64MiB", "100MB", kib("currentMemory"), (64 * MIB, 96 * MIB), same=("96MiB", "99999kB"), about="decimal"),
     Row("memory_max", "128MiB", "256MiB", kib("memory"), (128 * MIB, 256 * MIB), same=("0.25GiB",)),
     Row("firmware", "bios", "uefi", texts("os@firmware"), ((None,), ("efi",))),
     Row(
@@ -399,6 +406,23 @@ ROWS = (
             every("devices/input[@type='tablet']", "@bus")(root),
         ),
         ((True, "localtime", None, []), (True, "utc", "no", [("usb",)])),
+    ),
+    Row(
+        "xml",
+        "<domain><os><boot dev='network'/></os></domain>",
+        "<domain><os><boot dev='hd'/><boot dev='network'/></os></domain>",
+        every("os/boot", "@dev"),
+        ([("network",)], [("hd",), ("network",)]),
+        about="several",
+        running="",
+    ),
+    Row(
+        "xml",
+        SMBIOS.format("one", "a"),
+        SMBIOS.format("two", "a"),
+        every("sysinfo/system/entry", "@name", ""),
+        ([("family", "a"), ("serial", "one")], [("family", "a"), ("serial", "two")]),
+        about="by-name",
     ),
     Row("type", "qemu", "auto", text("@type"), ("qemu", "qemu"), running=""),
     Row("uuid", UUID, UUID.upper(), text("uuid"), (UUID, UUID), running=""),

@@ -100,6 +100,29 @@ def test_the_daemon_is_restarted_after_each_call(driver: Driver, plan: Plan) -> 
     assert all(end == ends[0] for end in ends), ends
 
 
+def test_a_new_guest_has_no_more_memory_than_it_may(driver: Driver) -> None:
+    made = driver.change(state="present", memory=..., memory_max="512MiB")
+    assert made["plan"][0]["after"]["memory"] == made["guest"]["memory"] == "512MiB"
+    driver.change(state="absent")
+    driver.change(state="present", memory=..., memory_max="2GiB")
+    assert (driver.xml().findtext("currentMemory"), driver.xml().findtext("memory")) == (str(1024**2), str(2 * 1024**2))
+
+
+def test_secrets_are_told_nobody(driver: Driver) -> None:
+    """Neither in what a plan shows, nor in the arguments that Ansible repeats, of which the host's journal has the same text."""
+    vnc = "<domain><devices><graphics type='vnc' passwd='kt-%s'/></devices></domain>"
+    given = {"state": "present", "graphics": ["vnc"]}
+    for number, word in enumerate(("old1", "new2")):
+        user_data = f"#cloud-config\npassword: kt-seed-{word}\nchpasswd: {{expire: false}}\n"
+        done = driver.change(**given, xml=vnc % word, cloud_init={"user_data": user_data})
+        assert driver.xml().find("devices/graphics").get("passwd") == f"kt-{word}"
+        assert "(hidden)" in str(done["plan"])
+        for secret in ("kt-old1", "kt-new2", "kt-seed"):
+            assert secret not in str(done.json), (number, secret)
+    result = driver.run(**given, xml=(vnc % "new2").replace("</domain>", ""))
+    assert result.failed and "is no XML" in result.msg and "kt-new2" not in str(result.json)
+
+
 def test_runs_at_once(driver: Driver) -> None:
     driver.module.at_once(**driver.arguments(**FULL))
     driver.module.at_once(**driver.arguments(state="absent", remove_storage=True))

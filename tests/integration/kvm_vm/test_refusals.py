@@ -83,6 +83,25 @@ def test_what_cannot_be_started_is_not_left_behind(driver: Driver) -> None:
     assert driver.names() == ["kt-there"] and driver.volumes() == before
 
 
+def test_a_network_that_does_not_run_is_none(driver: Driver) -> None:
+    """The guest could not be started, nor given the interface. To have it written down needs no network."""
+    driver.host.define("net-", "<network><name>kt-off</name></network>")
+    try:
+        for name in ("kt-nothing", "kt-off"):
+            for state in ("running", "paused"):
+                driver.refused(f"networks[{name}]", "is no active network", "kvm_network", "kt-net1", state=state, networks=[{"network": name}])
+            driver.make(networks=["kt-net1"])
+            driver.refused(f"networks[{name}]", "is no active network", networks=["kt-net1", name])
+            driver.refused(f"networks[{name}]", "is no active network", networks=["kt-net1", name], state="present")
+            driver.change(networks=["kt-net1", name], state="stopped")
+            driver.refused(f"networks[{name}]", "is no active network", networks=["kt-net1", name])
+            driver.change(state="absent")
+            driver.change(networks=[name], state="present")
+            driver.change(state="absent")
+    finally:
+        driver.host.virsh("net-undefine", "kt-off")
+
+
 def test_what_cannot_be_done_live_is_not_written_down(driver: Driver) -> None:
     """A guest without a system follows no balloon."""
     driver.make(memory="128MiB")

@@ -14,8 +14,12 @@ import subprocess
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
+
+from tests.support.module_process import module_environment
+from tests.support.paths import SYSTEM_PYTHON
 
 from .driver import Driver, actions, fill
 
@@ -158,6 +162,16 @@ def test_an_installation(driver: Driver, words: Mapping[str, str]) -> None:
     assert sorted(disks) == [("sda", "cdrom", "2"), ("vda", "disk", "1")]
 
 
+def test_the_installation_stays_where_other_disks_are_purged(driver: Driver, words: Mapping[str, str]) -> None:
+    given = {"state": "present", "disks": [{"size": "8MiB"}], "source": {"iso": words["iso"]}, "purge": ["disks"]}
+    driver.change(**given)
+    driver.host.virsh("attach-disk", driver.name, words["iso2"], "sdb", "--type", "cdrom", "--config")
+    done = driver.change(**given)
+    assert actions(done) == ["set disks[sdb]"]
+    gone = driver.change(**{**given, "source": ...})
+    assert actions(gone) == ["set disks[sda]"]
+
+
 def test_a_disk_on_a_backing_image(driver: Driver) -> None:
     base = image(driver.host.pools / "kt-pool" / "base.qcow2", "4M")
     driver.change(state="present", disks=[{"backing": str(base), "backing_format": "qcow2"}])
@@ -176,6 +190,132 @@ def test_a_disk_is_not_made_smaller_and_not_taken_for_new(driver: Driver) -> Non
     driver.refused("disks[vda].size", "has 8MiB", state="present", disks=[{"size": "4MiB"}])
     grown = driver.change(state="present", disks=[{"size": "16MiB"}])
     assert grown.changed and info(vol(driver, "kt-guest-vda.qcow2"))["virtual-size"] == 16 * 1024**2
+
+
+def add_disk(driver: Driver, text: str) -> None:
+    """Beside the module, as another program does."""
+    root = driver.xml()
+    root.find("devices").append(ET.fromstring(text))
+    driver.host.define("", ET.tostring(root, encoding="unicode"))
+
+
+@pytest.mark.parametrize("state", ["present", "running"])
+def test_a_disk_that_is_named_by_its_volume(driver: Driver, state: str) -> None:
+    image(driver.host.pools / "default" / "a.qcow2", "4M")
+    driver.volumes()
+    driver.make(state="present")
+    add_disk(
+        driver,
+        "<disk type='volume' device='disk'><driver name='qemu' type='qcow2'/><source pool='default' volume='a.qcow2'/><target dev='vda' bus='virtio'/></disk>",
+    )
+    driver.make(state=state)
+    disk = {"target": "vda", "volume": "a.qcow2"}
+    for same in (disk, {"target": "vda", "path": vol(driver, "a.qcow2")}, {"target": "vda", "size": "4MiB"}, {**disk, "size": "4MiB", "format": "qcow2"}):
+        driver.again(state=state, disks=[same])
+    assert actions(driver.change(state=state, disks=[{**disk, "size": "8MiB"}])) == ["resize disks[vda]"]
+    assert actions(driver.change(state="stopped", disks=[{**disk, "size": "16MiB", "cache": "none"}]))[:2] == ["resize disks[vda]", "set disks[vda]"]
+    source = driver.xml().find("devices/disk/source")
+    assert (source.get("pool"), source.get("volume")) == ("default", "a.qcow2")
+    done = driver.change(state="absent", remove_storage=True)
+    assert done["plan"][-1]["before"]["volumes"] == [vol(driver, "a.qcow2")] and driver.volumes() == []
+
+
+def test_a_disk_that_may_be_missing_is_kept(driver: Driver) -> None:
+    """Whoever says so has it come and go: it is not the guest's alone."""
+    path = image(driver.host.pools / "default" / "a.raw", "1M", "raw")
+    driver.volumes()
+    driver.make(state="present", disks=[{"size": "1MiB"}])
+    add_disk(driver, f"<disk type='file' device='disk'><source file='{path}' startupPolicy='optional'/><target dev='vdb' bus='virtio'/></disk>")
+    done = driver.change(state="absent", remove_storage=True)
+    assert done["plan"][-1]["before"]["volumes"] == [vol(driver, "kt-guest-vda.qcow2")] and driver.volumes() == ["a.raw"]
+
+
+LUN = "/dev/disk/by-path/ip-192.0.2.1:3260-iscsi-iqn.2026-01.org.example:one-lun-1"
+#: For libvirt's own driver for tests, which has pools of all kinds.
+NODE = f"""<node>
+<domain type='test'><name>kt-guest</name><memory>65536</memory><os><type>hvm</type></os></domain>
+<pool type='iscsi'><name>san</name><source><host name='192.0.2.1'/><device path='iqn.2026-01.org.example:one'/></source>
+<target><path>/dev/disk/by-path</path></target>
+<volume type='block'><name>unit:0:0:1</name><key>1</key><capacity>8388608</capacity><target><path>{LUN}</path></target></volume></pool>
+<pool type='rbd'><name>ceph</name><source><host name='192.0.2.1'/><name>vms</name></source></pool>
+</node>"""
+#: Looks and plans as a task does; takes the URI, and the disks of one task after another.
+PLANNING = """
+import json, sys
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import client, vm_storage, vm_survey, vm_target
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_options import VMS
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
+host = client.connect({"uri": sys.argv[1]})
+spec = {name: option.get("default") for name, option in VMS.argument_spec().items()}
+for disk in json.loads(sys.argv[2]):
+    want = VMS.read({**spec, "name": "kt-guest", "state": "present", "disks": [disk]})
+    seen = vm_survey.survey(host, [want])
+    have = seen.domains["kt-guest"]
+    try:
+        full = vm_target.wanted(want, seen, have)
+        print([full.values["disks"]["vda"][key] for key in ("path", "format")], [each.path for each in vm_storage.to_make(full, seen, have)])
+    except KraalError as error:
+        print(error)
+"""
+
+
+def test_a_volume_is_where_its_pool_says(tmp_path: Path) -> None:
+    """On pools of devices its path is not its name; on pools of the network it has none."""
+    node = tmp_path / "node.xml"
+    node.write_text(NODE, encoding="utf-8")
+    disks = [{"pool": "san", "volume": "unit:0:0:1"}, {"path": LUN}, {"pool": "san", "volume": "unit:0:0:2"}, {"pool": "san", "size": "1MiB"},
+             {"pool": "ceph", "volume": "web"}, {"pool": "ceph", "size": "1MiB"}]  # fmt: skip
+    command = [SYSTEM_PYTHON, "-c", PLANNING, f"test://{node}", json.dumps(disks)]
+    done = subprocess.run(command, env=module_environment(), capture_output=True, text=True, check=True)
+    found = done.stdout.splitlines()
+    assert found[:2] == [str([LUN, "raw"]) + " []"] * 2
+    assert "disks[vda].volume" in found[2] and "'unit:0:0:2' is not in the pool san" in found[2] and "virsh vol-list san" in found[2]
+    assert "disks[vda].volume" in found[3] and "'kt-guest-vda' is not in the pool san" in found[3]
+    for line in found[4:]:
+        assert "disks[vda].pool: 'ceph' is a pool of the type rbd" in line and "option xml" in line
+
+
+def formats(driver: Driver, target: str = "vda") -> tuple[str | None, str]:
+    """What libvirt takes a disk's image for, and what it is."""
+    found = next(each for each in driver.xml().iterfind("devices/disk") if each.find("target").get("dev") == target)
+    return found.find("driver").get("type"), info(found.find("source").get("file"))["format"]
+
+
+def test_a_disk_is_never_taken_for_what_it_is_not(driver: Driver) -> None:
+    """A guest that sees a qcow2 file as raw writes over its header."""
+    driver.make(state="present", disks=[{"size": "4MiB"}])
+    driver.refused("disks[vda].format", "qcow2", "qemu-img convert", state="present", disks=[{"target": "vda", "format": "raw"}])
+    driver.again(state="present", disks=[{"target": "vda", "format": "qcow2"}])
+    driver.change(state="absent")
+    driver.refused("disks[vda].format", "is qcow2", state="present", disks=[{"volume": "kt-guest-vda.qcow2", "format": "raw"}])
+    driver.refused("disks[sda].format", "is qcow2", state="present", disks=[{"device": "cdrom", "path": vol(driver, "kt-guest-vda.qcow2"), "format": "raw"}])
+    driver.make(state="present", disks=[{"size": "4MiB", "format": "raw"}])
+    driver.refused("disks[vdb].format", "is qcow2", state="present", disks=[{"target": "vdb", "volume": "kt-guest-vda.qcow2", "format": "raw"}])
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_another_image_brings_its_own_format(driver: Driver, there: bool) -> None:
+    driver.make(state="present", disks=[{"size": "4MiB", "format": "raw"}])
+    if there:
+        image(driver.host.pools / "default" / "other.qcow2", "4M")
+        driver.volumes()
+    driver.change(state="present", disks=[{"target": "vda", "volume": "other.qcow2", "size": "4MiB"}])
+    assert formats(driver) == ("qcow2", "qcow2")
+    driver.refused("disks[vda].format", "is raw", state="present", disks=[{"target": "vda", "volume": "kt-guest-vda.raw", "format": "qcow2"}])
+    driver.change(state="present", disks=[{"target": "vda", "volume": "kt-guest-vda.raw"}])
+    assert formats(driver) == ("raw", "raw")
+
+
+@pytest.mark.parametrize("way", ["source", "backing"])
+def test_what_stands_on_an_image_is_qcow2_whatever_it_is_called(driver: Driver, way: str) -> None:
+    base = image(driver.host.pools / "kt-pool" / "base.qcow2", "4M")
+    driver.volumes("kt-pool")
+    disk = {"volume": "web.img", "size": "8MiB", **({"backing": str(base), "backing_format": "qcow2"} if way == "backing" else {})}
+    source = {"image": str(base), "clone": "linked"} if way == "source" else ...
+    driver.refused("disks[vda].format", "'raw'", "Leave", state="present", disks=[{**disk, "format": "raw"}], source=source)
+    driver.change(state="present", disks=[disk], source=source)
+    assert formats(driver) == ("qcow2", "qcow2")
+    assert info(vol(driver, "web.img"))["backing-filename"] == str(base)
 
 
 def test_the_seed_is_what_was_asked_for_and_made_only_when_that_changes(driver: Driver, tmp_path: Path) -> None:

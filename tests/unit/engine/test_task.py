@@ -30,6 +30,15 @@ from .boxes import TABLE, Boxes
         ({"env": {"PASSWORD": None, "TOKEN": True, "SECRET": "true", "API_KEY": "abc", "PASS": ""}}, []),
         ({"name": "web", "memory": "64MiB", "command": ["sleep", "infinity"]}, []),
         ({}, []),
+        ({"xml": "<graphics type='vnc' passwd='kt n3w' port='-1'/>"}, ["kt n3w"]),
+        ({"xml": '<graphics passwd="n3w=="/>'}, ["n3w=="]),
+        ({"options": "user=a,password=hunter2,uid=0"}, ["hunter2"]),
+        ({"user_data": "#cloud-config\npassword: hunter22\nssh_pwauth: true\n"}, ["hunter22"]),
+        ({"user_data": "users:\n  - name: a\n    passwd: \"$6$salt, hash\" # of a\n    lock_passwd: false\n"}, ["$6$salt, hash"]),
+        ({"user_data": "chpasswd:\n  expire: false\n  users:\n    - {name: a, password: hunter22, type: text}\n"}, ["hunter22"]),
+        ({"user_data": "api_key: 'a # b'\nplain-token: a b, c # d\n"}, ["a # b", "a b, c"]),
+        ({"user_data": '{"password": "hunter22", "hostname": "a"}'}, ["hunter22"]),
+        ({"user_data": "chpasswd: {expire: false}\npassword: |\n  text\nno password: here, token:x"}, []),
     ],
 )
 def test_secrets_are_found_wherever_they_stand(value: dict[str, Any], secrets: list[str]) -> None:

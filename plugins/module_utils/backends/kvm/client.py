@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from ...engine.errors import BackendError, InvalidOption, NotInstalled
 
@@ -171,13 +171,17 @@ def library_missing(error: ImportError) -> NotInstalled:
 
 def full_uri(uri: str) -> str:
     """The URI as it is opened: ssh asks no questions where nobody can answer. Raises InvalidOption."""
-    parts = urlsplit(uri)
-    if not parts.scheme or any(not letter.isprintable() or letter.isspace() for letter in uri):
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        # An address whose brackets are not in pairs.
+        parts = None
+    if parts is None or not parts.scheme or any(not letter.isprintable() or letter.isspace() for letter in uri):
         raise InvalidOption("uri", uri, "is no URI of libvirt", remedy="Write one like qemu:///system or qemu+ssh://root@192.0.2.10/system")
-    query = parse_qsl(parts.query, keep_blank_values=True)
-    if not parts.scheme.endswith("+ssh") or "no_tty" in dict(query):
+    if not parts.scheme.endswith("+ssh") or "no_tty" in dict(parse_qsl(parts.query, keep_blank_values=True)):
         return uri
-    return urlunsplit(parts._replace(query=urlencode([*query, ("no_tty", "1")], safe="/:")))
+    # The rest as it was written: libvirt knows no + for a blank.
+    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, "no_tty=1")))))
 
 
 _LOOP = threading.Lock()

@@ -16,6 +16,7 @@ from ...engine.errors import BackendError, KraalError
 from ...engine.plan import Step
 from ...engine.result import Guest, foreseen
 from ...engine.spec import Spec
+from ...engine.units import format_size
 from . import vm_devices as dev
 from . import vm_networks as nets
 from . import vm_plan, vm_power, vm_seed, vm_target, vm_volumes
@@ -70,7 +71,7 @@ class Vms:
         if have is not None and have.making is not None:
             have = None
         shown = dict(VMS.shown(want))
-        fresh = Guest(want.name, "kvm", image=vm_target.source_name(want), cpus=1, memory="1GiB")
+        fresh = Guest(want.name, "kvm", image=vm_target.source_name(want), cpus=1, memory=format_size(vm_target.memory_of_new(want)))
         now = guest_now(have) if have else None
         guest = foreseen(now, fresh, shown, steps)
         if guest is None or have is None or not steps:
@@ -116,7 +117,8 @@ class Vms:
         domain = self._domain(want.name)
         before = seen.domains.get(want.name)
         state = vm_power.state_of(self.host, domain)
-        have = look(self.host, domain, state, bool(before and before.stored.autostart), before.stored.sizes if before else {}, secure=True)
+        sizes = before.stored.sizes if before else {}
+        have = look(self.host, domain, state, bool(before and before.stored.autostart), sizes, secure=True, places=seen.places())
         if have is None:
             raise BackendError("the guest is gone", remedy="Run again")
         return domain, have

@@ -94,10 +94,14 @@ def _asked(host: Host, handle: Any, source: str) -> list[tuple[str, str]]:
 
 
 def _good(pairs: Sequence[tuple[str, str]], macs: Mapping[str, str]) -> tuple[Address, ...]:
-    """What can be reached: no loopback, nothing link-local."""
+    """What can be reached: no loopback, nothing link-local, and no text that is no address."""
     found = []
     for mac, text in pairs:
-        address = ip_address(text.partition("%")[0])
+        try:
+            address = ip_address(text.partition("%")[0])
+        except ValueError:
+            # The agent is the guest's own, and says what it likes.
+            continue
         if not (address.is_loopback or address.is_link_local or address.is_unspecified):
             found.append(Address(str(address), "ipv4" if address.version == 4 else "ipv6", macs.get(mac, ""), mac))
     return tuple(sorted(set(found), key=lambda each: (each.family, each.network, each.address)))

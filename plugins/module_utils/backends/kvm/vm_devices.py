@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from itertools import product
+from string import ascii_lowercase
 from typing import Any
 
 from ...engine.errors import InvalidOption
 from ...engine.kinds import Flag, Text
-from .vm_fields import ORDER, PATH, SIZE, DeviceSet, Field, parse_fields, read_fields, word, write_fields
+from .vm_fields import ORDER, PATH, SIZE, DeviceSet, Field, Line, parse_fields, read_fields, word, write_fields
 from .vm_xml import ET, Element, get, make, put
 
 NAME = Text(pattern=r"[A-Za-z0-9][A-Za-z0-9_.+:@-]*", remedy="Use letters, digits, dots, dashes and underscores")
@@ -45,7 +47,7 @@ DISK_FIELDS = (
     Field("boot_order", ORDER, "boot@order", 0),
     Field("read_only", FLAG, "readonly", False, "element"),
     Field("shareable", FLAG, "shareable", False, "element"),
-    Field("serial", Text(pattern=r"[A-Za-z0-9_.+ -]*", remedy="Use letters, digits, dots, dashes and underscores"), "serial", ""),
+    Field("serial", Line(pattern=r"[A-Za-z0-9_.+ -]*", remedy="Use letters, digits, dots, dashes and underscores"), "serial", ""),
     # These are no place in the device: what they name is looked up.
     Field("path", Text(pattern=r"(/[^\n]*)?", remedy="Write an absolute path, or nothing for an empty drive"), ""),
     Field("pool", NAME, ""),
@@ -89,6 +91,15 @@ def bus_of(target: str) -> str:
     return next((bus for bus, prefix in PREFIXES.items() if target.startswith(prefix)), "virtio")
 
 
+def free_name(prefix: str, taken: Container[str]) -> str:
+    """The next name in the guest: vda to vdz, then vdaa and so on. Raises InvalidOption."""
+    for letters in (*product(ascii_lowercase), *product(ascii_lowercase, repeat=2)):
+        name = prefix + "".join(letters)
+        if name not in taken:
+            return name
+    raise InvalidOption("disks", prefix, "has no names left", remedy="Use another bus, or fewer disks")
+
+
 def named_disks(entries: Any) -> list[Any]:
     """The entries of ``disks``, each with a target: one that has none gets the next free name of its bus."""
     filled = [{"path": entry} if isinstance(entry, str) else dict(entry) if isinstance(entry, Mapping) else entry for entry in entries]
@@ -98,7 +109,7 @@ def named_disks(entries: Any) -> list[Any]:
             continue
         bus = str(entry.get("bus") or {"cdrom": "sata", "floppy": "fdc"}.get(str(entry.get("device")), "virtio"))
         prefix = PREFIXES.get(bus, "vd")
-        entry["target"] = next(name for name in (prefix + letter for letter in "abcdefghijklmnopqrstuvwxyz") if name not in taken)
+        entry["target"] = free_name(prefix, taken)
         taken.add(entry["target"])
     return filled
 

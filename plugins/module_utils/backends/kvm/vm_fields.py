@@ -153,6 +153,13 @@ class DeviceSet(Records):
         return [part._replace(after={**part.after, "secret": HIDDEN + " (new)"}) if part.before == part.after and part.after else part for part in found]
 
 
+class Line(Text):
+    """The text of an element, where blanks around it are none of it."""
+
+    def parse(self, value: Any, option: str) -> str:
+        return super().parse(str(value).strip(), option)
+
+
 MAC = Text(pattern=r"(?i)[0-9a-f]{2}(:[0-9a-f]{2}){5}", remedy="Write it like 52:54:00:12:34:56", fold=True)
 ORDER = Integer(0, 4096)
 SIZE = Size()

@@ -76,7 +76,17 @@ class Pool:
     @property
     def holds_files(self) -> bool:
         """Whether its volumes are files, which may be qcow2."""
-        return self.kind in ("dir", "fs", "netfs", "gluster")
+        return self.kind in ("dir", "fs", "netfs", "vstorage")
+
+    @property
+    def is_network(self) -> bool:
+        """Whether its volumes are nowhere on the host."""
+        return self.kind in ("rbd", "gluster", "sheepdog", "iscsi-direct")
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether a volume's path is its name in the pool's directory, before it is made too. Others have found their volumes, and say where."""
+        return self.holds_files or self.kind in ("logical", "zfs")
 
 
 @dataclass(frozen=True)
@@ -112,6 +122,8 @@ class Seen:
     users: dict[str, set[str]] = field(default_factory=dict)
     #: What stands below other volumes.
     backing: set[str] = field(default_factory=set)
+    #: The networks that run; None where nobody asked.
+    networks: set[str] | None = None
     #: By the domain type that was asked for.
     emulators: dict[str, Emulator] = field(default_factory=dict)
     #: What is wrong with what guests would become, by name: what libvirt has to say against it, or what is not there.
@@ -119,7 +131,14 @@ class Seen:
 
     def pool_of(self, path: str) -> Pool | None:
         """The pool in whose directory that path is."""
-        return next((pool for pool in self.pools.values() if pool.target and os.path.dirname(path) == pool.target), None)
+        return next((pool for pool in self.pools.values() if pool.is_directory and os.path.dirname(path) == pool.target), None)
+
+    def format_of(self, path: str) -> str:
+        """What a disk with that image is told of its format; empty where the pool cannot know, as of what is on a device."""
+        volume = self.volumes.get(path)
+        if volume is None or not (volume.pool in self.pools and self.pools[volume.pool].holds_files):
+            return ""
+        return {"iso": "raw"}.get(volume.format, volume.format)
 
     def places(self) -> dict[str, str]:
         """The paths of the volumes that were asked for, by POOL/VOLUME."""
@@ -159,7 +178,9 @@ def observe(host: Host, wants: Sequence[Spec] | None, sources: Sequence[str] = v
     return seen
 
 
-def look(host: Host, domain: Any, state: str, autostart: bool, sizes: Mapping[str, int], *, secure: bool) -> Domain | None:
+def look(
+    host: Host, domain: Any, state: str, autostart: bool, sizes: Mapping[str, int], *, secure: bool, places: Mapping[str, str] | None = None
+) -> Domain | None:
     """One domain; None for one that is gone by now."""
     flags = constant("DOMAIN_XML_SECURE") if secure else 0
     name = domain.name()
@@ -173,7 +194,12 @@ def look(host: Host, domain: Any, state: str, autostart: bool, sizes: Mapping[st
         paths = {get(disk, "target@dev"): source_of(disk) for disk in live.root.findall("devices/disk")}
         mine = {get(disk, "target@dev") for disk in stored.root.findall("devices/disk") if paths.get(get(disk, "target@dev")) == source_of(disk)}
         stored = replace(stored, sizes={target: size for target, size in sizes.items() if target in mine})
-    return Domain(name, state, stored, live)
+    return placed(Domain(name, state, stored, live), places or {})
+
+
+def placed(have: Domain, places: Mapping[str, str]) -> Domain:
+    """The domain with the paths of the volumes that its disks name, by POOL/VOLUME."""
+    return replace(have, stored=replace(have.stored, places=places), live=have.live and replace(have.live, places=places))
 
 
 def look_at_pools(host: Host, seen: Seen) -> None:
@@ -198,13 +224,25 @@ def look_at_volume(host: Host, seen: Seen, path: str) -> None:
     seen.volumes[path] = volume_of(host, found, path) if found is not None else None
 
 
-def volume_of(host: Host, handle: Any, path: str) -> Volume | None:
+def look_at_named(host: Host, seen: Seen, pool: str, name: str) -> None:
+    """The volume of that name, wherever its pool has it."""
+    if pool not in seen.pools or seen.pools[pool].is_network or "%s/%s" % (pool, name) in seen.places():
+        return
+    handle = host.ask(host.conn.storagePoolLookupByName, pool)
+    found = host.find(handle.storageVolLookupByName, name)
+    volume = volume_of(host, found) if found is not None else None
+    if volume is not None:
+        seen.volumes[volume.path] = volume
+
+
+def volume_of(host: Host, handle: Any, path: str = "") -> Volume | None:
     """What a volume's XML says; None for one that is gone by now."""
     try:
         root = parse(host.ask(handle.XMLDesc, 0))
     except NotThere:
         return None
     pool = host.ask(handle.storagePoolLookupByVolume).name()
+    path = path or get(root, "target/path") or ""
     return Volume(pool, handle.name(), path, size_in_bytes(root, "capacity"), get(root, "target/format@type") or "", get(root, "backingStore/path") or "")
 
 

@@ -18,11 +18,11 @@ from ...engine.spec import Option, Table
 from . import vm_devices as dev
 from . import vm_extras as extras
 from . import vm_networks as nets
-from .vm_fields import PATH, Field, FieldSet, read_fields, word, write_fields
+from .vm_fields import PATH, Field, FieldSet, Line, read_fields, word, write_fields
 from .vm_seed import CLOUD_INIT, read_seed
 from .vm_settings import (
     CPU_FIELDS,
-    KibiSize,
+    Memory,
     Overlay,
     View,
     read_console,
@@ -30,6 +30,7 @@ from .vm_settings import (
     read_firmware,
     read_labels,
     read_memory,
+    read_memory_max,
     read_secure,
     write_console,
     write_cpu,
@@ -42,7 +43,7 @@ from .vm_settings import (
     write_memory_max,
     write_secure,
 )
-from .vm_xml import Element, drop, get, make, put, size_of
+from .vm_xml import Element, drop, get, make, put
 
 NONE, LIVE, RESTART, RECREATE = Disruption.NONE, Disruption.LIVE, Disruption.RESTART, Disruption.RECREATE
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+:@-]*", re.ASCII)
@@ -179,18 +180,18 @@ OPTIONS: tuple[VmOption, ...] = (
     _scalar("type", Text(choices=("auto", "kvm", "qemu")), "@type"),
     _scalar("uuid", UUID, "uuid",
             change=RECREATE),
-    _scalar("description", Text(), "description", "", NONE, False),
+    _scalar("description", Line(), "description", "", NONE, False),
     VmOption("machine", MACHINE, lambda view: get(view.root, "os/type@machine"), RESTART, write_machine),
     VmOption("cpus_max", Integer(1, 4096), lambda view: int(get(view.root, "vcpu") or 1), RESTART, write_cpus_max),
     VmOption("cpus", Integer(1, 4096), read_cpus, LIVE, write_cpus),
     VmOption("cpu", FieldSet(CPU_FIELDS), lambda view: read_fields(CPU_FIELDS, view.root), RESTART, write_cpu),
-    VmOption("memory_max", KibiSize(), lambda view: size_of(view.root.find("memory")), RESTART, write_memory_max),
-    VmOption("memory", KibiSize(), read_memory, LIVE, write_memory),
+    VmOption("memory_max", Memory(), read_memory_max, RESTART, write_memory_max),
+    VmOption("memory", Memory(), read_memory, LIVE, write_memory),
     VmOption("firmware", Text(choices=("bios", "uefi")), read_firmware, RESTART, write_firmware),
     VmOption("secure_boot", Flag(), read_secure, RESTART, write_secure),
     _scalar("kernel", EMPTY_PATH, "os/kernel", ""),
     _scalar("initrd", EMPTY_PATH, "os/initrd", ""),
-    _scalar("cmdline", Text(), "os/cmdline", ""),
+    _scalar("cmdline", Line(), "os/cmdline", ""),
     VmOption("disks", dev.DISKS, lambda view: dev.read_disks(view.root, view.sizes, view.places), LIVE, dev.write_disks),
     _list("networks", nets.NETWORKS, nets.read_networks, nets.write_networks, LIVE),
     _list("graphics", extras.GRAPHICS, extras.read_graphics, extras.write_graphics),

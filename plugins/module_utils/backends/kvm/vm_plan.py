@@ -23,7 +23,7 @@ from .vm_options import BY_NAME, VMS
 from .vm_seed import seed_path
 from .vm_settings import View
 from .vm_storage import doomed, to_make
-from .vm_target import MEMORY, differences, pending, wanted, written
+from .vm_target import differences, pending, wanted, written
 from .vm_xml import get, size_of
 
 #: The fields of an interface that QEMU and the host change under a guest's feet.
@@ -69,7 +69,6 @@ def _creation(want: Spec, seen: Seen) -> Iterator[Step]:
     shown = VMS.shown(want)
     if "source" in want.steering and want.steering["source"]:
         shown["source"] = {key: value for key, value in want.steering["source"].items() if value is not None}
-    shown.setdefault("memory", format_size(MEMORY))
     if made:
         shown["volumes"] = [each.path for each in made]
     target = "stopped" if want.state == "present" else want.state

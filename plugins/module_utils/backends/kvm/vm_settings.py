@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...engine.errors import InvalidOption
-from ...engine.kinds import Entries, Integer, Size, Text
+from ...engine.kinds import HIDDEN, Integer, Size, Text, Texts
 from .vm_fields import Field, word, write_fields
 from .vm_xml import ET, Element, drop, get, make, overlay_values, put, put_size, read_overlay, size_of
 from .xml import NAMESPACE
@@ -65,7 +66,19 @@ def fold_current(root: Element) -> None:
 
 def read_memory(view: View) -> int | None:
     """What the balloon leaves the guest, or shall leave it."""
-    return size_of(view.root.find("currentMemory")) or size_of(view.root.find("memory"))
+    size = size_of(view.root.find("currentMemory"))
+    return whole_mib(size) if size else read_memory_max(view)
+
+
+def read_memory_max(view: View) -> int | None:
+    """The most there can be."""
+    size = size_of(view.root.find("memory"))
+    return None if size is None else whole_mib(size)
+
+
+def whole_mib(size: int) -> int:
+    """So many bytes, or the next MiB."""
+    return -(-size // MIB) * MIB
 
 
 def write_memory(root: Element, _before: Any, after: int) -> None:
@@ -82,8 +95,8 @@ def write_memory_max(root: Element, _before: Any, after: int) -> None:
         put_size(root, "currentMemory", after)
 
 
-class KibiSize(Size):
-    """Memory: libvirt counts it in KiB."""
+class Memory(Size):
+    """Memory, in whole MiB: libvirt keeps KiB, and gives a guest that starts the next MiB."""
 
     def __init__(self) -> None:
         super().__init__(least=MIB)
@@ -94,7 +107,7 @@ class KibiSize(Size):
             raise InvalidOption(option, value, "is no memory", remedy="Write 1MiB or more")
         if size > 1 << 52:
             raise InvalidOption(option, value, "is more memory than any host has", remedy="Write a size like 2GiB")
-        return -(-size // 1024) * 1024
+        return whole_mib(size)
 
 
 #: The short names of machines, and how what libvirt makes of them begins.
@@ -188,7 +201,11 @@ def guest_note(root: Element) -> Element:
     return ET.SubElement(metadata, GUEST) if found is None else found
 
 
-class Overlay(Entries):
+#: In the last step of an overlay's path, an element's or attribute's name: what may be known to nobody.
+_SECRET_STEP = re.compile(r"(passw|secret|token|credential|key(?!map|wrap))[^/]*$", re.IGNORECASE)
+
+
+class Overlay(Texts):
     """A part of a domain's XML: its values by their paths. The tree itself goes with them, for writing."""
 
     argument = {"type": "str"}
@@ -198,8 +215,8 @@ class Overlay(Entries):
         root = read_overlay(str(value), option)
         return OverlayValues(overlay_values(root), root)
 
-    def show(self, value: Mapping[str, Any]) -> Any:
-        return dict(value)
+    def show_entry(self, key: str, value: Any) -> Any:
+        return HIDDEN if _SECRET_STEP.search(key) else value
 
 
 class OverlayValues(dict):  # type: ignore[type-arg]

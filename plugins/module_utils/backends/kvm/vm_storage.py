@@ -47,7 +47,9 @@ def to_make(want: Spec, seen: Seen, have: Domain | None) -> list[Making]:
     takes_source = bool(source.get("image") or source.get("volume")) and have is None
     for target, record in given.items():
         if target in attached and record.get("path", attached[target]["path"]) == attached[target]["path"]:
+            _check_kept(target, record, attached[target])
             continue
+        _check_known(target, record, seen)
         path, kind = record.get("path", ""), record.get("device", attached.get(target, {}).get("device", "disk"))
         if kind != "disk" or not path:
             if kind != "disk" and path and seen.pool_of(path) is not None and seen.volumes.get(path) is None:
@@ -64,6 +66,26 @@ def to_make(want: Spec, seen: Seen, have: Domain | None) -> list[Making]:
     return found
 
 
+def _check_kept(target: str, record: Mapping[str, Any], there: Mapping[str, Any]) -> None:
+    """A disk whose image stays has the format that it has: as another one, the guest would see, and write over, what holds the image together."""
+    have, wished = there.get("format"), record.get("format")
+    if there["path"] and have and wished and wished != have:
+        raise Refused(
+            "disks[%s].format: the disk %s is %s, and does not become %s by being called so" % (target, there["path"], have, wished),
+            remedy="Leave the format out, or convert the image into another one (qemu-img convert) and name that",
+        )
+
+
+def _check_known(target: str, record: Mapping[str, Any], seen: Seen) -> None:
+    """The same for an image that a disk is given."""
+    known, wished = seen.format_of(record.get("path", "")), record.get("format")
+    if known and wished and wished != known:
+        raise Refused(
+            "disks[%s].format: the volume %s is %s, and not %s" % (target, record["path"], known, wished),
+            remedy="Leave the format out, or name another volume",
+        )
+
+
 def _making(want: Spec, seen: Seen, target: str, record: Mapping[str, Any], path: str, takes_source: bool) -> Making | None:
     volume, size = seen.volumes.get(path), record.get("size") or 0
     original = _original(want, target)
@@ -72,6 +94,12 @@ def _making(want: Spec, seen: Seen, target: str, record: Mapping[str, Any], path
             raise Refused(
                 "disks[%s].size: the volume %s is there, and has %s" % (target, path, format_size(volume.capacity)),
                 remedy="Ask for that size or more, or for another volume",
+            )
+        pool = seen.pools.get(volume.pool)
+        if size > volume.capacity and pool is not None and not pool.is_directory:
+            raise Refused(
+                "disks[%s].size: the volume %s has %s, and a pool of the type %s changes none" % (target, path, format_size(volume.capacity), pool.kind),
+                remedy="Leave the size out, or make the volume larger where it comes from",
             )
         if size > volume.capacity:
             return Making(path, volume.pool, volume.name, volume.format, size, there=True)
@@ -89,11 +117,19 @@ def _making(want: Spec, seen: Seen, target: str, record: Mapping[str, Any], path
         raise InvalidOption(
             "disks[%s].path" % target, path, "is in no active pool, and no disk is made there", remedy="Name a pool and a volume, or make the file first"
         )
+    linked = takes_source and (want.steering.get("source") or {}).get("clone") == "linked"
+    if (linked or original.get("backing")) and pool.holds_files and record["format"] != "qcow2":
+        raise InvalidOption(
+            "disks[%s].format" % target,
+            record["format"],
+            "cannot stand on another image",
+            remedy="Leave it out, or write %s" % ("clone: full" if linked else "no backing"),
+        )
     return Making(
         path,
         pool.name,
         os.path.basename(path),
-        record.get("format", "qcow2" if pool.holds_files else "raw"),
+        record["format"],
         size,
         str(original.get("backing") or ""),
         str(original.get("backing_format") or ""),
@@ -125,4 +161,4 @@ def _own(disk: Any) -> bool:
     """Whether a disk is one that may be a guest's alone: no CD, nothing shared or read-only, no device of the host."""
     kind, source = disk.get("type"), dev.source_of(disk)
     plain = disk.find("readonly") is None and disk.find("shareable") is None and disk.get("device", "disk") in ("disk", "lun")
-    return plain and kind in ("file", "volume") and not source.startswith("/dev/") and get(disk, "source/@startupPolicy") is None
+    return plain and kind in ("file", "volume") and not source.startswith("/dev/") and get(disk, "source@startupPolicy") is None

@@ -13,8 +13,21 @@ from ...engine.errors import InvalidOption, Refused
 from ...engine.spec import Spec
 from . import vm_devices as dev
 from .client import Host, LibvirtError
+from .constants import constant
 from .storage_use import uses_of
-from .vm_observe import Domain, Seen, look_at_emulator, look_at_pools, look_at_users, look_at_volume, observe, refused_machine
+from .vm_addresses import networks_by_mac
+from .vm_observe import (
+    Domain,
+    Seen,
+    look_at_emulator,
+    look_at_named,
+    look_at_pools,
+    look_at_users,
+    look_at_volume,
+    observe,
+    placed,
+    refused_machine,
+)
 from .vm_options import BY_NAME
 from .vm_plan import changes
 from .vm_source import check_source
@@ -32,6 +45,7 @@ def survey(host: Host, wants: Sequence[Spec] | None) -> Seen:
         seen.volumes.update((path, None) for path in (begun.making if begun else None) or ())
         if want.state == "absent":
             if have is not None and want.steering.get("remove_storage"):
+                have = _with_places(host, seen, have)
                 _about_removal(host, seen, have)
             continue
         if _needs_pools(want, have) and not seen.pools:
@@ -44,7 +58,12 @@ def survey(host: Host, wants: Sequence[Spec] | None) -> Seen:
             seen.faults[want.name] = error
             continue
         if "disks" in want.values or want.steering.get("source"):
+            have = _with_places(host, seen, have) if have else None
             _about_disks(host, seen, want, have)
+        missing = _missing_network(host, seen, want, have)
+        if missing is not None:
+            seen.faults[want.name] = missing
+            continue
         _objection(host, seen, want, have)
     return seen
 
@@ -64,9 +83,46 @@ def _needs_pools(want: Spec, have: Domain | None) -> bool:
     return False
 
 
+def _with_places(host: Host, seen: Seen, have: Domain) -> Domain:
+    """The domain with the paths of the volumes that its disks name, as other programs write them."""
+    sources = [disk.find("source") for view in (have.stored, have.live) if view for disk in dev.devices(view.root, "disk")]
+    named = {(source.get("pool", ""), source.get("volume", "")) for source in sources if source is not None and source.get("volume")}
+    if not named:
+        return have
+    if not seen.pools:
+        look_at_pools(host, seen)
+    for pool, volume in sorted(named):
+        look_at_named(host, seen, pool, volume)
+    seen.domains[have.name] = placed(have, seen.places())
+    return seen.domains[have.name]
+
+
+def _missing_network(host: Host, seen: Seen, want: Spec, have: Domain | None) -> InvalidOption | None:
+    """A network that the guest is to be connected to as it runs, and that does not. Of one that is connected to it already, libvirt says so itself."""
+    live = have.live if have else None
+    if want.state == "stopped" or (want.state == "present" and live is None):
+        return None
+    connected = set(networks_by_mac(live.root).values()) if live else set()
+    asked = {record["source"]: key for key, record in want.values.get("networks", {}).items() if record["type"] == "network"}
+    for name in sorted(set(asked) - connected):
+        if seen.networks is None:
+            seen.networks = {each.name() for each in host.ask(host.conn.listAllNetworks, constant("CONNECT_LIST_NETWORKS_ACTIVE"))}
+        if name not in seen.networks:
+            return InvalidOption(
+                "networks[%s]" % asked[name],
+                name,
+                "is no active network of this host",
+                remedy="Make or start it (kvm_network), or name one of: %s" % ", ".join(sorted(seen.networks)),
+            )
+    return None
+
+
 def _about_disks(host: Host, seen: Seen, want: Spec, have: Domain | None) -> None:
     """The volumes of disks that the domain does not have yet."""
     there = BY_NAME["disks"].read(have.stored) if have else {}
+    for record in want.values.get("disks", {}).values():
+        if "volume" in record and record["pool"] in seen.pools and not seen.pools[record["pool"]].is_directory:
+            look_at_named(host, seen, record["pool"], record["volume"])
     try:
         disks = wanted(want, seen, have).values.get("disks", {})
     except InvalidOption:
@@ -85,9 +141,9 @@ def _about_removal(host: Host, seen: Seen, have: Domain) -> None:
     if not seen.pools:
         look_at_pools(host, seen)
     uses = uses_of(host, volumes=True)
-    for view in (have.stored, have.live):
-        for disk in dev.devices(view.root, "disk") if view else ():
-            path = dev.source_of(disk)
+    for view in filter(None, (have.stored, have.live)):
+        for disk in dev.devices(view.root, "disk"):
+            path = view.places.get(dev.source_of(disk), dev.source_of(disk))
             if path:
                 look_at_volume(host, seen, path)
                 look_at_users(host, seen, uses, path)

@@ -35,6 +35,8 @@ def wanted(want: Spec, seen: Seen, have: Domain | None) -> Spec:
     values = dict(want.values)
     if values.get("type") == "auto":
         values["type"] = get(have.stored.root, "@type") if have else seen.emulators["auto"].kind
+    if have is None:
+        values["memory"] = memory_of_new(want)
     steering = dict(want.steering)
     if "disks" in values or (have is None and want.steering.get("source")):
         steering["backing"] = {target: record for target, record in values.get("disks", {}).items() if record.get("backing")}
@@ -42,18 +44,25 @@ def wanted(want: Spec, seen: Seen, have: Domain | None) -> Spec:
     return replace(want, values=values, steering=steering)
 
 
+def memory_of_new(want: Spec) -> int:
+    """What a new guest has."""
+    return int(want.values.get("memory") or min(MEMORY, want.values.get("memory_max", MEMORY)))
+
+
 def _disks(want: Spec, seen: Seen, have: Domain | None) -> dict[str, Any]:
     there = read(have.stored, "disks") if have else {}
     disks = {target: dict(record) for target, record in want.values.get("disks", {}).items()}
     source = want.steering.get("source") or {}
-    if have is None and source.get("iso"):
-        _add_installation(disks, str(source["iso"]))
+    if source.get("iso"):
+        _add_installation(disks, str(source["iso"]), there if have else None)
+    stacked = {first_disk(disks)} if have is None and source.get("clone") == "linked" and (source.get("image") or source.get("volume")) else set()
     for target, record in disks.items():
         pool, volume = record.pop("pool", None), record.pop("volume", None)
-        for key in ("backing", "backing_format"):
-            record.pop(key, None)
+        if record.pop("backing", None):
+            stacked.add(target)
+        record.pop("backing_format", None)
         if volume is not None:
-            record["path"] = "%s/%s" % (_pool(seen, pool, target).target, volume)
+            record["path"] = _place(seen, pool, volume, target)
         elif "path" not in record and target not in there:
             record["path"] = _default_path(want, seen, target, record, pool)
         if record.get("size"):
@@ -65,16 +74,32 @@ def _disks(want: Spec, seen: Seen, have: Domain | None) -> dict[str, Any]:
         if target not in there:
             record.setdefault("device", "disk")
             record.setdefault("bus", dev.bus_of(target))
-            record.setdefault("format", _format(record, seen))
+            record.setdefault("format", _format(record, seen, target in stacked))
             if record["device"] == "cdrom":
                 record["read_only"] = True
+        elif record.get("path", there[target]["path"]) != there[target]["path"]:
+            device = record.get("device", there[target].get("device", "disk"))
+            if device == "disk":
+                # The format is the image's, not the disk's.
+                record.setdefault("format", _format({**record, "device": device}, seen, target in stacked))
     return disks
 
 
-def _add_installation(disks: dict[str, Any], iso: str) -> None:
+def first_disk(disks: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The disk of a new guest that takes what the guest is made from."""
+    return next((target for target, record in disks.items() if record.get("device", "disk") == "disk"), None)
+
+
+def _add_installation(disks: dict[str, Any], iso: str, there: Mapping[str, Mapping[str, Any]] | None) -> None:
+    """The drive with the CD that a guest is installed from. One that the guest has since it was made stays, though no entry names it."""
+    if there is not None:
+        for target, record in there.items():
+            if record.get("device") == "cdrom" and record["path"] == iso:
+                disks.setdefault(target, {})
+        return
     ordered = any(record.get("boot_order") for record in disks.values())
-    target = next(name for name in ("sd" + letter for letter in "abcdefghij") if name not in disks)
-    hard = next((name for name, record in disks.items() if record.get("device", "disk") == "disk"), None)
+    target = dev.free_name("sd", disks)
+    hard = first_disk(disks)
     if not ordered and hard is not None:
         # The disk first: as long as nothing is on it, the firmware goes on to the installation.
         disks[hard]["boot_order"] = 1
@@ -90,28 +115,54 @@ def _pool(seen: Seen, name: str | None, target: str) -> Pool:
             "is no active pool of this host",
             remedy="Make or start it (kvm_pool), or name one of: %s" % ", ".join(sorted(seen.pools)),
         )
+    if pool.is_network:
+        raise InvalidOption(
+            "disks[%s].pool" % target,
+            pool.name,
+            "is a pool of the type %s, whose volumes have no path on the host" % pool.kind,
+            remedy="Write such a disk with the option xml, as libvirt documents <disk type='network'>",
+        )
     return pool
 
 
 def _default_path(want: Spec, seen: Seen, target: str, record: Mapping[str, Any], pool: str | None) -> str:
     if record.get("device", "disk") != "disk":
         return ""
-    where = _pool(seen, pool or want.steering.get("pool"), target)
-    ending = ".%s" % record.get("format", "qcow2") if where.holds_files else ""
-    return "%s/%s-%s%s" % (where.target, want.name, target, ending)
+    pool = pool or want.steering.get("pool")
+    ending = ".%s" % record.get("format", "qcow2") if _pool(seen, pool, target).holds_files else ""
+    return _place(seen, pool, "%s-%s%s" % (want.name, target, ending), target)
 
 
-def _format(record: Mapping[str, Any], seen: Seen) -> str:
-    volume = seen.volumes.get(record.get("path", ""))
-    if volume is not None and volume.format:
-        return {"iso": "raw"}.get(volume.format, volume.format)
+def _place(seen: Seen, pool: str | None, volume: str, target: str) -> str:
+    where = _pool(seen, pool, target)
+    if where.is_directory:
+        return "%s/%s" % (where.target, volume)
+    path = seen.places().get("%s/%s" % (where.name, volume))
+    if path is None:
+        raise InvalidOption(
+            "disks[%s].volume" % target,
+            volume,
+            "is not in the pool %s, and none is made on one of the type %s" % (where.name, where.kind),
+            remedy="Name one that virsh vol-list %s shows" % where.name,
+        )
+    return path
+
+
+def _format(record: Mapping[str, Any], seen: Seen, stacked: bool) -> str:
+    """What a disk's image is, or will be. ``stacked``: it will stand on another one, which no raw file can."""
+    known = seen.format_of(record.get("path", ""))
+    if known:
+        return known
     if record.get("device") != "disk":
         return "raw"
+    pool = seen.pool_of(record.get("path", ""))
+    file = pool is not None and pool.holds_files
+    if stacked and file:
+        return "qcow2"
     ending = os.path.splitext(record.get("path", ""))[1].lstrip(".")
     if ending in ("qcow2", "raw", "img", "vmdk", "vdi", "vhdx", "qed"):
         return "raw" if ending == "img" else ending
-    pool = seen.pool_of(record.get("path", ""))
-    return "qcow2" if pool is not None and pool.holds_files else "raw"
+    return "qcow2" if file else "raw"
 
 
 def read(view: View, name: str) -> Any:
@@ -227,7 +278,7 @@ def bare(want: Spec, seen: Seen) -> View:
 
 def creation(want: Spec, seen: Seen, uuid: str, making: Sequence[str] = ()) -> Element:
     """The tree of a new domain. ``want`` is filled in; ``making``: the volumes that are still to be made."""
-    values = {"memory": MEMORY, "console": True, **want.values}
+    values = {"console": True, **want.values}
     values["uuid"] = values.get("uuid", uuid)
     want = replace(want, values=values)
     view = bare(want, seen)
@@ -317,8 +368,8 @@ def _other(stored: Element, live: Element) -> list[str]:
 
 
 def _waits(option: str, key: str, live: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
-    if option == "cpu" and key in ("mode", "model") and stored.get("mode") in ("host-model", "maximum", "host-passthrough"):
-        # The live XML says what they came to on this processor.
+    if option == "cpu" and key in ("mode", "model") and (stored.get("mode"), live.get("mode")) == ("host-model", "custom"):
+        # The live XML says what it came to on this processor.
         return False
     if option in ("cpu", "tpm", "watchdog", "rng", "memballoon", "video"):
         return key in live and key in stored and live[key] != stored[key]

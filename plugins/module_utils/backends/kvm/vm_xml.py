@@ -130,11 +130,13 @@ _IDENTITY = {
     "graphics": "@type",
     "filesystem": "target@dir",
     "controller": "@type",
+    "entry": "@name",
     "feature": "@name",
     "timer": "@name",
     "input": "@type",
     "vcpupin": "@vcpu",
     "cell": "@id",
+    "memnode": "@cellid",
     "page": "@size",
     "bandwidth": "@id",
     "arg": "@value",
@@ -153,10 +155,10 @@ def read_overlay(text: str, option: str = "xml") -> Element:
     remedy = "Write <domain> with the elements to set inside, as in libvirt's documentation of the domain XML"
     root = parse_foreign(text, option)
     if root.tag != "domain":
-        raise InvalidOption(option, text[:60], "is not a <domain>", remedy=remedy)
+        raise InvalidOption(option, "<%s>" % root.tag, "is not a <domain>", remedy=remedy)
     for own in ("name", "uuid"):
         if root.find(own) is not None:
-            raise InvalidOption(option, text[:60], "names the domain's %s" % own, remedy="Use the options for that")
+            raise InvalidOption(option, "<%s>" % own, "names the domain", remedy="Use the options for that")
     return root
 
 
@@ -166,11 +168,15 @@ def _identity(element: Element) -> str:
     return found.lower() if found else ""
 
 
-def _match(parent: Element | None, wanted: Element) -> Element | None:
-    """The element that an overlay's one means: the one of the same identity, or the first of its name."""
-    identity = _identity(wanted)
-    children = parent.findall(wanted.tag) if parent is not None else []
-    return next((child for child in children if not identity or _identity(child) == identity), None)
+def _matched(wanted: Element, have: Element | None) -> Iterator[tuple[str, Element, Element | None]]:
+    """Each child of an overlay's element: its step in paths, itself, and what it means there. The second of a name and identity means the second of them."""
+    count: dict[str, int] = {}
+    for child in wanted:
+        identity = _identity(child)
+        name = "%s[%s]" % (child.tag, identity) if identity else child.tag
+        count[name] = number = count.get(name, 0) + 1
+        there = [each for each in have.findall(child.tag) if not identity or _identity(each) == identity] if have is not None else []
+        yield name if number == 1 else "%s#%d" % (name, number), child, there[number - 1] if number <= len(there) else None
 
 
 def _leaves(wanted: Element, path: str, have: Element | None) -> Iterator[tuple[str, str, str | None]]:
@@ -190,10 +196,8 @@ def _leaves(wanted: Element, path: str, have: Element | None) -> Iterator[tuple[
             yield path, text, there
     elif not wanted.attrib and not len(wanted):
         yield path, "", None if have is None else ""
-    for child in wanted:
-        identity = _identity(child)
-        step = "%s[%s]" % (child.tag, identity) if identity else child.tag
-        yield from _leaves(child, "%s/%s" % (path, step) if path else step, _match(have, child))
+    for step, child, same in _matched(wanted, have):
+        yield from _leaves(child, "%s/%s" % (path, step) if path else step, same)
 
 
 def _plain(value: str | None, key: str = "") -> str:
@@ -220,8 +224,7 @@ def lay_over(wanted: Element, have: Element) -> None:
     text = (wanted.text or "").strip()
     if text and not len(wanted):
         have.text = text
-    for child in wanted:
-        found = _match(have, child)
+    for _step, child, found in _matched(wanted, have):
         if found is None:
             have.append(copied(child))
         else:

@@ -13,6 +13,7 @@ from typing import Any
 from xml.parsers import expat
 
 from ...engine.errors import InvalidOption, KraalError
+from ...engine.kinds import HIDDEN, INLINE_SECRET
 
 Element = ET.Element
 
@@ -45,8 +46,10 @@ def parse(text: str) -> Element:
 def parse_foreign(text: str, option: str) -> Element:
     """The tree of what a user wrote. Raises InvalidOption for what is no XML, and for declarations, which could read files or grow without end."""
 
+    shown = INLINE_SECRET.sub(lambda match: match["key"] + HIDDEN, text)[:60]
+
     def refuse(*_declaration: Any) -> None:
-        raise InvalidOption(option, text, "declares a document type or an entity", remedy="Write the elements only, without <!DOCTYPE> and <!ENTITY>")
+        raise InvalidOption(option, shown, "declares a document type or an entity", remedy="Write the elements only, without <!DOCTYPE> and <!ENTITY>")
 
     scan = expat.ParserCreate()
     scan.StartDoctypeDeclHandler = refuse
@@ -55,7 +58,7 @@ def parse_foreign(text: str, option: str) -> Element:
         scan.Parse(text, True)
         return ET.fromstring(text)
     except (expat.ExpatError, ET.ParseError, ValueError) as error:
-        raise InvalidOption(option, text, "is no XML (%s)" % error, remedy="Write one well-formed element") from error
+        raise InvalidOption(option, shown, "is no XML (%s)" % error, remedy="Write one well-formed element") from error
 
 
 def serialize(element: Element) -> str:

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_observe import Domain, Pool, Seen
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_observe import Domain, Pool, Seen, Volume
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_options import VMS
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_plan import plan
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_settings import View
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_storage import to_make
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_target import differences, observed, pending, wanted, written
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, parse, serialize
-from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import Refused
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, Refused
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -166,6 +167,52 @@ def test_the_watchdog_of_the_chipset_goes_with_the_other(watchdog: dict[str, Any
     if not kept:
         root.find("devices").append(parse("<watchdog model='itco' action='reset'/>"))
         assert differences(want, View(root, NAME, False, SIZES)) == []
+
+
+@pytest.mark.parametrize(("count", "last"), [(26, "vdz"), (27, "vdaa"), (53, "vdba")])
+def test_disks_without_a_name_get_one_each(count: int, last: str) -> None:
+    assert list(spec(disks=[{"size": "1MiB"}] * count).values["disks"])[-1] == last
+
+
+def test_names_of_disks_come_to_an_end() -> None:
+    with pytest.raises(InvalidOption, match="disks: 'vd' has no names left.*another bus"):
+        spec(disks=[{"size": "1MiB"}] * 703)
+
+
+def test_an_installation_beside_many_disks() -> None:
+    disks = [{"target": f"sd{letter}", "path": f"/srv/{letter}"} for letter in "abcdefghij"]
+    want = wanted(spec(disks=disks, type="qemu", source={"iso": "/srv/a.iso"}), Seen(), None)
+    assert want.values["disks"]["sdk"]["path"] == "/srv/a.iso"
+
+
+@pytest.mark.parametrize("kind", ["logical", "dir"])
+@pytest.mark.parametrize("way", ["backing", "linked"])
+def test_what_stands_on_another_image_is_qcow2_only_as_a_file(kind: str, way: str) -> None:
+    """A volume of LVM is a snapshot of the other one, and raw."""
+    disk = {"pool": "p", "size": "1MiB", **({"backing": "/srv/p/base", "backing_format": "raw"} if way == "backing" else {})}
+    source = {"source": {"volume": "base", "pool": "p", "clone": "linked"}} if way == "linked" else {}
+    seen = Seen(pools={"p": Pool("p", kind, "/srv/p")}, volumes={})
+    want = wanted(spec(disks=[disk], type="qemu", **source), seen, None)
+    form = "raw" if kind == "logical" else "qcow2"
+    assert [each["format"] for each in want.values["disks"].values()] == [each.format for each in to_make(want, seen, None)] == [form]
+
+
+def test_a_volume_of_a_pool_of_devices_does_not_grow() -> None:
+    lun = Volume("san", "unit:0:0:1", "/dev/disk/by-path/lun-1", 1024**2)
+    seen = Seen(pools={"san": Pool("san", "iscsi", "/dev/disk/by-path")}, volumes={lun.path: lun})
+    disk = {"pool": "san", "volume": lun.name, "size": "1MiB"}
+    assert to_make(wanted(spec(disks=[disk], type="qemu"), seen, None), seen, None) == []
+    with pytest.raises(Refused, match=r"disks\[vda\].size: .* has 1MiB, and a pool of the type iscsi"):
+        to_make(wanted(spec(disks=[{**disk, "size": "2MiB"}], type="qemu"), seen, None), seen, None)
+
+
+@pytest.mark.parametrize("option", ["description", "cmdline"])
+def test_blanks_around_a_text_do_not_count(option: str) -> None:
+    assert steps(**{option: " a  b "}) == [("set", option, "none")]
+    before = view()
+    want = spec(state="present", **{option: " a  b "})
+    after = View(written(want, before, differences(want, before)), NAME, False, SIZES)
+    assert differences(want, after) == [] and want.values[option] == "a  b"
 
 
 def test_a_disk_is_not_made_smaller() -> None:
