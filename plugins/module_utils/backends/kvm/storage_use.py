@@ -13,6 +13,7 @@ from typing import Any
 
 from ...engine.errors import BackendError
 from .client import Host, NotThere
+from .pool_work import refresh
 from .volume_options import backing_of
 from .xml import Element, parse
 
@@ -99,7 +100,7 @@ def _keys(host: Host, source: Element) -> Iterator[tuple[str, ...]]:
 def _stacked(host: Host, pool: Any) -> Iterator[tuple[str, str]]:
     """The volumes of a pool that stand on something, and what it is."""
     try:
-        host.ask(pool.refresh, 0)
+        refresh(host, pool)
         volumes = host.ask(pool.listAllVolumes, 0)
     except NotThere:
         return

@@ -19,6 +19,7 @@ from .vm_options import BY_NAME
 from .vm_plan import changes
 from .vm_source import check_source
 from .vm_target import creation, differences, path_of_seed, set_seed, wanted, written
+from .vm_volumes import unused
 from .xml import serialize
 
 
@@ -28,8 +29,9 @@ def survey(host: Host, wants: Sequence[Spec] | None) -> Seen:
     for want in wants or ():
         have = _whole(seen, want)
         begun = seen.domains.get(want.name)
-        # What a run that died was making is taken away first.
-        seen.volumes.update((path, None) for path in (begun.making if begun else None) or ())
+        if begun is not None and begun.making:
+            # What a run that died was making is taken away first.
+            seen.volumes.update((path, None) for path in unused(host, want.name, begun.making))
         if want.state == "absent":
             if have is not None and want.steering.get("remove_storage"):
                 _about_removal(host, seen, have)

@@ -16,6 +16,7 @@ from ...engine.spec import Spec
 from ...engine.units import format_size
 from .client import Host, NotThere
 from .names import check_name
+from .pool_work import create, refresh
 from .storage_use import Uses, real, uses_of
 from .volume_import import Image, examine, send
 from .volume_options import DEVICES, STEP, STEPS, VOLUMES_TABLE, backing_of, defined
@@ -232,7 +233,7 @@ class Volumes:
         elif "clone" in want.values:
             self._copy(pool, tree, self._volume(*_sources(want)["clone"]), values)
         else:
-            ask(pool.createXML, serialize(tree), 0)
+            create(self.host, pool, serialize(tree))
 
     def _brought(self, pool: Any, want: Spec, kind: str, image: Image, again: bool) -> Any:
         """A volume with the file's content, under a name that says it is incomplete."""
@@ -241,18 +242,16 @@ class Volumes:
             ask(ask(pool.storageVolLookupByName, name).delete, 0)
         # Of the file's length, whatever a guest will see of it: this holds the file itself.
         tree = defined(name, kind, {"capacity": image.size, "format": "raw"})
-        volume = ask(pool.createXML, serialize(tree), 0)
+        volume = create(self.host, pool, serialize(tree))
         send(self.host, volume, image, sparse=kind not in DEVICES)
         if image.format != "raw":
             # What it is, libvirt finds out by looking at it again.
-            ask(pool.refresh, 0)
+            refresh(self.host, pool)
             volume = ask(pool.storageVolLookupByName, name)
         return volume
 
     def _copy(self, pool: Any, tree: Element, source: Any, values: Mapping[str, Any]) -> None:
-        self.host.ask(pool.createXMLFrom, serialize(tree), source, 0)
-        name = text_of(tree, "name") or ""
-        volume = self.host.ask(pool.storageVolLookupByName, name)
+        volume = create(self.host, pool, serialize(tree), source)
         size = size_of(parse(self.host.ask(volume.XMLDesc, 0)).find("capacity")) or 0
         if values["capacity"] and size < values["capacity"]:
             # A copy is as large as what it was made from.
