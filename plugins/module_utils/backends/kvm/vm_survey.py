@@ -18,6 +18,7 @@ from .vm_observe import Domain, Seen, look_at_emulator, look_at_pools, look_at_u
 from .vm_options import BY_NAME
 from .vm_plan import changes
 from .vm_source import check_source
+from .vm_storage import doomed
 from .vm_target import creation, differences, path_of_seed, set_seed, wanted, written
 from .vm_volumes import unused
 from .xml import serialize
@@ -93,6 +94,9 @@ def _about_removal(host: Host, seen: Seen, have: Domain) -> None:
             if path:
                 look_at_volume(host, seen, path)
                 look_at_users(host, seen, uses, path)
+    doubt = uses.doubt(but=have.name)
+    if doubt is not None and doomed(have.name, seen, have):
+        seen.faults[have.name] = doubt
 
 
 def _objection(host: Host, seen: Seen, want: Spec, have: Domain | None) -> None:

@@ -123,6 +123,9 @@ class Volumes:
         overlays = sorted(seen.uses.overlays.get(seen.real.get(path, path), ()))
         if overlays:
             raise Refused("these volumes stand on it: %s" % ", ".join(overlays), remedy="Remove them first, or copy them whole (clone)")
+        doubt = seen.uses.doubt()
+        if doubt is not None:
+            raise doubt
         wipe = [Step(want.name, "wipe", "content", None, None, DESTROY)] if want.steering.get("wipe") else []
         return [*wipe, Step(want.name, "remove", "", _shown(have), None, DESTROY)]
 
