@@ -15,6 +15,8 @@ from typing import Any
 
 from ...engine.lock import held
 from .client import Host
+from .volume_options import DEVICES
+from .xml import parse, size_of
 
 
 def _key(host: Host, pool: Any) -> str:
@@ -45,3 +47,25 @@ def refresh(host: Host, pool: Any) -> None:
     """Let libvirt look at what is in a pool."""
     with held(_key(host, pool), looks=True):
         host.ask(pool.refresh, 0)
+
+
+def is_device(host: Host, volume: Any) -> bool:
+    """Whether a volume is a device, and no file."""
+    return parse(host.ask(host.ask(volume.storagePoolLookupByVolume).XMLDesc, 0)).get("type") in DEVICES
+
+
+def grown(host: Host, volume: Any, size: int) -> int:
+    """Let a volume that is a device grow, unless it is large enough by now; its size from then on.
+
+    Not every pool can do so. Whoever has made it larger beside libvirt runs again, so it is looked at first.
+    """
+    pool = host.ask(volume.storagePoolLookupByVolume)
+    refresh(host, pool)
+    volume = host.ask(pool.storageVolLookupByName, host.ask(volume.name))
+    if _capacity(host, volume) < size:
+        host.ask(volume.resize, size, 0)
+    return _capacity(host, volume)
+
+
+def _capacity(host: Host, volume: Any) -> int:
+    return size_of(parse(host.ask(volume.XMLDesc, 0)).find("capacity")) or 0

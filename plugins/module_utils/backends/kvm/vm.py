@@ -317,7 +317,7 @@ class Vms:
         target = step.key.partition("[")[2][:-1]
         size = vm_target.wanted(want, seen, have).values["disks"][target]["size"]
         if have.live is not None:
-            self.host.ask(domain.blockResize, target, size, constant("DOMAIN_BLOCK_RESIZE_BYTES"))
+            vm_volumes.grow_live(self.host, domain, target, BY_NAME["disks"].read(have.live).get(target, {}).get("path", ""), size)
         else:
             vm_volumes.grow(self.host, BY_NAME["disks"].read(have.stored)[target]["path"], size)
 

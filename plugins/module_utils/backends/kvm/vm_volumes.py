@@ -14,7 +14,7 @@ from typing import Any
 from ...engine.errors import BackendError
 from .client import Host, NotThere
 from .constants import constant
-from .pool_work import create, in_hand
+from .pool_work import create, grown, in_hand, is_device
 from .storage_use import real, uses_of
 from .vm_observe import size_in_bytes
 from .vm_source import brought, described, examined, put_in
@@ -110,7 +110,18 @@ def grow(host: Host, path: str, size: int) -> None:
         raise BackendError(
             "%s is in no active pool, and cannot be made larger while the guest is off" % path, remedy="Start the guest first, or put the disk into a pool"
         )
-    host.ask(volume.resize, size, 0)
+    if is_device(host, volume):
+        grown(host, volume, size)
+    else:
+        host.ask(volume.resize, size, 0)
+
+
+def grow_live(host: Host, domain: Any, target: str, path: str, size: int) -> None:
+    """Let a disk grow while its guest runs. QEMU makes a file larger itself; of a device that has grown, it can be told."""
+    volume = host.find(host.conn.storageVolLookupByPath, path)
+    if volume is not None and is_device(host, volume):
+        size = grown(host, volume, size)
+    host.ask(domain.blockResize, target, size, constant("DOMAIN_BLOCK_RESIZE_BYTES"))
 
 
 def flags_for_undefine(version: int) -> int:

@@ -16,7 +16,7 @@ from ...engine.spec import Spec
 from ...engine.units import format_size
 from .client import Host, NotThere
 from .names import check_name
-from .pool_work import create, refresh
+from .pool_work import create, grown, refresh
 from .storage_use import Uses, real, uses_of
 from .volume_import import Image, examine, send
 from .volume_options import DEVICES, STEP, STEPS, VOLUMES_TABLE, backing_of, defined
@@ -216,13 +216,15 @@ class Volumes:
     def _resize(self, want: Spec, seen: Seen) -> None:
         pool, capacity = _pool(want), want.values["capacity"]
         path = text_of(seen.volumes[pool, want.name], "target/path") or ""
-        for use in seen.uses.of(pool, want.name, seen.real.get(path, path)):
-            if use.running and use.device:
-                # A guest that runs holds the image, and has to be told of its new size.
-                domain = self.host.ask(self.host.conn.lookupByName, use.guest)
-                self.host.ask(domain.blockResize, use.device, capacity, self.host.api.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
-                return
-        self.host.ask(self._volume(pool, want.name).resize, capacity, 0)
+        running = next((use for use in seen.uses.of(pool, want.name, seen.real.get(path, path)) if use.running and use.device), None)
+        if seen.pools[pool] in DEVICES:
+            capacity = grown(self.host, self._volume(pool, want.name), capacity)
+        elif running is None:
+            self.host.ask(self._volume(pool, want.name).resize, capacity, 0)
+        if running is not None:
+            # A guest that runs holds the image, and has to be told of its new size: a file it makes larger itself, of a device that has grown it is told.
+            domain = self.host.ask(self.host.conn.lookupByName, running.guest)
+            self.host.ask(domain.blockResize, running.device, capacity, self.host.api.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
 
     def _create(self, want: Spec, seen: Seen) -> None:
         ask, values, kind = self.host.ask, _foreseen(want, seen), seen.pools[_pool(want)] or ""
