@@ -24,7 +24,7 @@ options:
       - V(active) defines the pool if need be and starts it, V(inactive) stops it and keeps its definition.
       - V(present) leaves alone whether it is active.
       - V(absent) stops it and removes its definition. Its directory, volume group or whatever it stands on stays, with all volumes.
-      - A pool whose volumes a guest's disks name is neither stopped nor removed.
+      - A pool of which a guest, running or not, has something is neither stopped nor removed. It may name the pool, or a path in it.
     type: str
     choices: [active, inactive, present, absent]
     default: active
@@ -163,7 +163,7 @@ plan:
 pool:
   description:
     - The pool as it is defined now (under C(--check), as it will be). Null where it is absent.
-    - C(state) is V(active) or V(inactive), C(guests) are those whose disks name it.
+    - C(state) is V(active) or V(inactive), C(guests) are those that have something of it as a disk, below a disk, or to boot from.
     - C(capacity), C(allocation) and C(available) are null while it is inactive.
     - C(pending_restart) names the options in which what is in effect is not what is defined.
   returned: always

@@ -280,6 +280,28 @@ def test_nothing_is_left_of_a_network_that_cannot_start(network: LibvirtModule, 
         clean.inside("ip", "link", "del", "ktdev1")
 
 
+def test_entries_that_libvirt_cannot_tell_apart_wait_for_a_restart(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+    """One name in both families can be added while the network is active, but neither of the two deleted."""
+    both = {**BASE, "subnets": [*BASE["subnets"], "fd00:0:0:1::1/64"], "purge": ["dns_hosts"]}
+    four, six = ({"address": address, "names": ["db"]} for address in ("198.18.1.7", "fd00:0:0:1::7"))
+    network.change(**both, dns_hosts=[four])
+    assert network.change(**both, dns_hosts=[four, six])["network"]["pending_restart"] == []
+    assert network.change(**both, dns_hosts=[six])["network"]["pending_restart"] == ["dns_hosts"]
+    network.again(**both, dns_hosts=[six])
+    assert network.change(**both, dns_hosts=[six], disruption="restart")["network"]["pending_restart"] == []
+    assert [host.get("ip") for host in shown(clean).findall("dns/host")] == [six["address"]]
+
+
+def test_dhcp_hosts_that_libvirt_cannot_tell_apart_wait_for_a_restart(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+    """A machine with two interfaces under one name."""
+    hosts = [{"mac": mac, "name": "db", "address": address} for mac, address in ((MAC1, "198.18.1.7"), (MAC2, "198.18.1.8"))]
+    network.change(**BASE, dhcp_hosts=hosts[:1])
+    assert network.change(**BASE, dhcp_hosts=hosts)["network"]["pending_restart"] == ["dhcp_hosts"]
+    network.again(**BASE, dhcp_hosts=hosts)
+    assert network.change(**BASE, dhcp_hosts=hosts, disruption="restart")["network"]["pending_restart"] == []
+    assert sorted(host.get("mac", "") for host in shown(clean).findall("ip/dhcp/host")) == [MAC1, MAC2]
+
+
 def test_crash_after_each_call(network: LibvirtModule, clean: LibvirtDaemon) -> None:
     args = {**BASE, "dhcp_ranges": ["198.18.1.10-198.18.1.20"], "dhcp_hosts": [{"mac": MAC1, "address": "198.18.1.5"}], "autostart": True}
     change = {

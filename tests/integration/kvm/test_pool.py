@@ -21,7 +21,7 @@ FS = {"type": "fs", "path": "/kt/fs", "devices": ["/dev/kt1"], "build": False}
 ISCSI = {"type": "iscsi", "path": "/dev/disk/by-path", "host": "192.0.2.1", "devices": ["iqn.2026-01.org.example:one"]}
 RBD = {"type": "rbd", "host": "192.0.2.1", "source_name": "pool1"}
 GUEST = """<domain type='qemu'><name>kt-guest</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os>
-<devices><disk type='volume' device='disk'><source pool='kt-pool' volume='one'/><target dev='vda' bus='virtio'/></disk></devices></domain>"""
+<devices><disk type='{type}' device='disk'>{source}<target dev='vda' bus='virtio'/></disk></devices></domain>"""
 
 
 @dataclass(frozen=True)
@@ -185,9 +185,18 @@ def test_a_pool_is_not_built_again(pool: LibvirtModule, clean: LibvirtDaemon) ->
     assert not (clean.pools / "one").exists()
 
 
-def test_what_a_guest_uses_stays(pool: LibvirtModule, clean: LibvirtDaemon) -> None:
+@pytest.mark.parametrize("by", ["name", "path", "link"])
+def test_what_a_guest_uses_stays(pool: LibvirtModule, clean: LibvirtDaemon, by: str) -> None:
     pool.change(**directory(clean))
-    clean.define("", GUEST)
+    path = clean.pools / "one"
+    if by == "link":
+        path = clean.directory / "link"
+        path.symlink_to(clean.pools / "one")
+    if by == "name":
+        clean.define("", GUEST.format(type="volume", source="<source pool='kt-pool' volume='one'/>"))
+    else:
+        clean.define("", GUEST.format(type="file", source=f"<source file='{path}/disk.qcow2'/>"))
+    assert pool.run(**directory(clean))["pool"]["guests"] == ["kt-guest"]
     pool.refused("in use", "kt-guest", name=NAME, state="absent")
     pool.refused("in use", "kt-guest", name=NAME, state="inactive")
     pool.refused("in use", "kt-guest", **directory(clean, "two"), disruption="restart")

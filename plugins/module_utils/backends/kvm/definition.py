@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -52,7 +52,7 @@ class Definition:
 
 @dataclass
 class Seen:
-    """The networks or pools by name, and the guests that name them: all, and those that run, where that matters."""
+    """The networks or pools by name, and the guests that use them: all, and those that use them while they run."""
 
     defined: dict[str, Definition] = field(default_factory=dict)
     users: dict[str, set[str]] = field(default_factory=dict)
@@ -74,17 +74,19 @@ def observed(host: Host, listed: Callable[[int], Sequence[Any]], inactive: int) 
     return seen
 
 
-def see_users(host: Host, seen: Seen, path: str, name: str, *, running: bool = False) -> None:
-    """All guests, each with what the attribute ``name`` of the elements at that path names; with ``running`` those that run, too."""
+def see_users(host: Host, seen: Seen, used: Callable[[Element], Iterable[str]]) -> None:
+    """All guests, both sides of each; ``used`` gives the names of what a guest of that definition uses."""
     for domain in host.ask(host.conn.listAllDomains, 0):
         try:
-            tree, runs = parse(host.ask(domain.XMLDesc, 0)), running and bool(host.ask(domain.isActive))
+            live = parse(host.ask(domain.XMLDesc, 0)) if host.ask(domain.isActive) else None
+            stored = parse(host.ask(domain.XMLDesc, host.api.VIR_DOMAIN_XML_INACTIVE)) if host.ask(domain.isPersistent) else None
         except NotThere:
             continue
-        for used in {element.get(name, "") for element in tree.findall(path)} - {""}:
-            seen.users.setdefault(used, set()).add(domain.name())
-            if runs:
-                seen.running.setdefault(used, set()).add(domain.name())
+        for name in () if live is None else used(live):
+            seen.running.setdefault(name, set()).add(domain.name())
+        for tree in (live, stored):
+            for name in () if tree is None else used(tree):
+                seen.users.setdefault(name, set()).add(domain.name())
 
 
 def written(want: Spec, have: Definition, changes: Sequence[Difference]) -> list[Step]:

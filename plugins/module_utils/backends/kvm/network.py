@@ -16,7 +16,7 @@ from ...engine.plan import Disruption, Step, keys_of
 from ...engine.spec import Spec
 from .definition import Definition, Definitions, Seen, View, observed, see_users, written
 from .network_options import ISOLATED, NETWORK_OPTIONS, NETWORKS_TABLE, TOPOLOGY, read_forward, read_subnets
-from .network_xml import PIECES, defined, entries, updates
+from .network_xml import PIECES, defined, entries, told_apart, updates
 from .xml import Element, attribute, serialize
 
 LIVE, RESTART = Disruption.LIVE, Disruption.RESTART
@@ -30,7 +30,7 @@ class Networks(Definitions):
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """All networks and all guests, since subnets and names are shared; a handful of calls for each."""
         seen = observed(self.host, self.host.conn.listAllNetworks, self.host.api.VIR_NETWORK_XML_INACTIVE)
-        see_users(self.host, seen, "devices/interface/source", "network", running=True)
+        see_users(self.host, seen, lambda guest: [source.get("network", "") for source in guest.findall("devices/interface/source")])
         return seen
 
     def _check(self, want: Spec, have: Definition | None, seen: Seen) -> None:
@@ -60,17 +60,26 @@ class Networks(Definitions):
         stored = {each.option.name: each for each in differences(self.table, want, have.view())}
         effect = {each.option.name: each for each in differences(self.table, want, have.view(live=True))} if have.active and not ends else {}
         whole = not have.active or ends or any(name in effect or name in stored for name in TOPOLOGY)
-        steps = written(want, have, [each for name, each in stored.items() if whole or name not in PIECES])
-        if not whole:
-            for name in PIECES:
-                steps += _pieces(want, name, stored.get(name), effect.get(name))
-        waiting = [each for name, each in effect.items() if name != "autostart" and (whole or name not in PIECES)]
+        pieces = {} if whole else {name: _pieces(want, name, stored.get(name), effect.get(name)) for name in PIECES}
+        for name in [name for name, calls in pieces.items() if not self._taken(want, name, calls, have)]:
+            del pieces[name]
+        steps = written(want, have, [each for name, each in stored.items() if name not in pieces])
+        steps += [step for calls in pieces.values() for step in calls]
+        waiting = [each for name, each in effect.items() if name != "autostart" and name not in pieces]
         if waiting:
             before, after = before_after(waiting)
             if want.allow >= RESTART:
                 self._spare_guests(want, seen, "%s need a restart of the network, which is not done" % ", ".join(sorted({*before, *after})))
             steps.append(Step(want.name, "restart", "", before, after, RESTART))
         return steps
+
+    def _taken(self, want: Spec, name: str, steps: Sequence[Step], have: Definition) -> bool:
+        """Whether libvirt takes these steps of one option while the network is active, on both its sides."""
+        keys = [step.key.partition("[")[2][:-1] for step in steps]
+        return all(
+            told_apart(name, entries(name, self.table[name].read(view)), keys, entries(name, _merged_value(want, name, view)))
+            for view in (have.view(), have.view(live=True))
+        )
 
     def _find(self, name: str) -> Any | None:
         return self.host.find(self.host.conn.networkLookupByName, name)

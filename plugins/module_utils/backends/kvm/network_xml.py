@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ...engine.errors import InvalidOption
@@ -146,6 +146,37 @@ def entries(option: str, value: Any) -> dict[str, Any]:
     if not value:
         return {}
     return dict(value) if isinstance(value, Mapping) else dict.fromkeys(value)
+
+
+def told_apart(option: str, have: Mapping[str, Any], keys: Iterable[str], want: Mapping[str, Any]) -> bool:
+    """Whether libvirt can tell the entries apart while those of these keys are brought from what there is to what is wanted, one by one.
+
+    It refuses to delete a DNS host that has a name in common with another, and to add a DHCP host that has a name or an address in
+    common with another; of two DHCP hosts with one name it modifies the first, whatever their addresses (virNetworkDefUpdateDNSHost
+    and virNetworkDefUpdateIPDHCPHost, seen with libvirt 9.0).
+    """
+    now = {key: _signs(option, key, fields) for key, fields in have.items()}
+    for key in keys:
+        if key in have and have[key] == want.get(key):
+            continue
+        old, new = now.pop(key, frozenset()), _signs(option, key, want[key]) if key in want else frozenset()
+        asked = old if option == "dns_hosts" else {sign for sign in new if not old or sign[0] != "address"}
+        if any(asked & other for other in now.values()):
+            return False
+        now[key] = new
+    return True
+
+
+def _signs(option: str, key: str, fields: Any) -> frozenset[tuple[str, ...]]:
+    """What libvirt knows an entry by."""
+    if option == "dns_hosts":
+        return frozenset([("address", key), *(("name", name) for name in fields)])
+    if option == "dhcp_hosts":
+        address = fields.get("address", "")
+        # Each family has hosts of its own.
+        family = "6" if ":" in address else "4"
+        return frozenset([("key", family, key), ("address", address), *([("name", family, fields["name"])] if fields.get("name") else [])])
+    return frozenset([("key", key)])
 
 
 def _found(network: Element, option: str) -> list[tuple[Element, Element, str]]:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,9 +15,11 @@ from ...engine.errors import BackendError, InvalidOption, Refused
 from ...engine.plan import Disruption, Step
 from ...engine.spec import Spec
 from ...engine.units import format_size
+from .client import Host
 from .definition import Definition, Definitions, Seen, observed, see_users, written
 from .pool_options import FITS, NEEDS, POOLS_TABLE, defined
-from .xml import Element, child, serialize, size_of, text_of
+from .storage_use import BOOTED, real
+from .xml import Element, attribute, child, serialize, size_of, text_of
 
 RESTART = Disruption.RESTART
 
@@ -29,7 +32,7 @@ class Pools(Definitions):
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """All pools and all guests; a handful of calls for each."""
         seen = observed(self.host, self.host.conn.listAllStoragePools, self.host.api.VIR_STORAGE_XML_INACTIVE)
-        see_users(self.host, seen, "devices/disk/source", "pool")
+        see_users(self.host, seen, lambda guest: [name for name, have in seen.defined.items() if _serves(self.host, have, guest)])
         return seen
 
     def _check(self, want: Spec, have: Definition | None, seen: Seen) -> None:
@@ -101,6 +104,29 @@ class Pools(Definitions):
 
     def _figures(self, have: Definition) -> Mapping[str, Any]:
         return {key: _size(have.live, key) for key in ("capacity", "allocation", "available")}
+
+
+def _serves(host: Host, have: Definition, guest: Element) -> bool:
+    """Whether a guest has something of a pool, as it is defined or as it is in effect."""
+    return any(tree is not None and serves(host, tree, guest) for tree in (have.config, have.live))
+
+
+def serves(host: Host, pool: Element, guest: Element) -> bool:
+    """Whether a guest has something of a pool, by the pool's name or by the path or address that libvirt gives to its volumes."""
+    target = text_of(pool, "target/path")
+    sources = guest.findall("devices/disk//source")
+    paths = [source.get(name, "") for source in sources for name in ("file", "dev")] + [text_of(guest, path) or "" for path in BOOTED]
+    if any(source.get("pool") == text_of(pool, "name") for source in sources):
+        return True
+    if pool.get("type") == "rbd":
+        inside = "%s/" % text_of(pool, "source/name")
+        return any(source.get("protocol") == "rbd" and source.get("name", "").startswith(inside) for source in sources)
+    if pool.get("type") == "iscsi":
+        # All iSCSI pools may have one directory; the links in it have the target's name in theirs.
+        unit = attribute(pool, "source/device", "path") or ""
+        return any("-iscsi-%s-lun-" % unit in os.path.basename(path) for path in paths)
+    # The directory's links are followed, not those in it: a logical volume is one, and leads away from its group.
+    return bool(target) and any(real(host, os.path.dirname(path)) == real(host, str(target)) for path in paths if path)
 
 
 def _size(live: Element | None, key: str) -> str | None:

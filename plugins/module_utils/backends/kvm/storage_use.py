@@ -20,6 +20,8 @@ from .xml import Element, attribute, parse, text_of
 
 #: The pools whose volumes are the files of a directory.
 DIRECTORIES = ("dir", "fs", "netfs")
+#: What a machine boots from that is no disk.
+BOOTED = ("os/kernel", "os/initrd", "os/dtb", "os/loader", "os/nvram")
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ def _used(host: Host, tree: Element) -> Iterator[tuple[tuple[str, ...], str, boo
         for source in disk.iter("source"):
             for key in _keys(host, source):
                 yield key, device if source is own else "", readonly
-    for path in ("os/kernel", "os/initrd", "os/dtb", "os/loader", "os/nvram"):
+    for path in BOOTED:
         for each in tree.findall(path):
             if (each.text or "").strip():
                 yield ("path", real(host, (each.text or "").strip())), "", True

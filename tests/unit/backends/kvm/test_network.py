@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.definition import Definition, Seen, View
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network import Networks
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network_options import NETWORK_OPTIONS, NETWORKS_TABLE
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network_xml import defined, updates
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network_xml import defined, told_apart, updates
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, serialize
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, Refused
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Job
@@ -108,6 +108,34 @@ def test_updates() -> None:
     assert [call[0] for call in calls("dns_txt", "a", "new")] == ["DELETE", "ADD_LAST"]
     assert calls("dns_txt", "a", "b c") == []
     assert calls("dns_txt", "none", None, there=False) == []
+
+
+M1, M2 = "52:54:00:aa:00:01", "52:54:00:aa:00:02"
+
+
+@pytest.mark.parametrize(
+    ("option", "have", "want", "apart"),
+    [
+        ("dns_hosts", {"198.18.1.7": ["db"]}, {"198.18.1.8": ["web"]}, True),
+        # Both families of one name.
+        ("dns_hosts", {"198.18.1.7": ["db"]}, {"fd00::7": ["db"]}, True),
+        ("dns_hosts", {"198.18.1.7": ["db"], "fd00::7": ["db"]}, {"fd00::7": ["db", "web"]}, False),
+        ("dns_hosts", {"198.18.1.7": ["db"], "fd00::7": ["db"]}, {"fd00::7": None}, False),
+        ("dns_hosts", {"198.18.1.7": ["db"], "fd00::7": ["db"]}, {"fd00::7": ["db"], "198.18.1.9": ["web"]}, True),
+        # A name that moves: its old entry goes first.
+        ("dns_hosts", {"198.18.1.7": ["db"]}, {"198.18.1.7": None, "198.18.1.8": ["db"]}, True),
+        ("dhcp_hosts", {M1: {"name": "a", "address": "198.18.1.5"}}, {M2: {"name": "b", "address": "198.18.1.6"}}, True),
+        ("dhcp_hosts", {M1: {"name": "a", "address": "198.18.1.5"}}, {M2: {"name": "a", "address": "198.18.1.6"}}, False),
+        ("dhcp_hosts", {M1: {"name": "a", "address": "198.18.1.5"}}, {M2: {"name": "b", "address": "198.18.1.5"}}, False),
+        ("dhcp_hosts", {M1: {"name": "a", "address": "198.18.1.5"}}, {M1: {"name": "b", "address": "198.18.1.5"}}, True),
+        ("dhcp_hosts", {M1: {"name": "a", "address": "198.18.1.5"}}, {DUID: {"name": "a", "address": "fd00::5"}}, True),
+        ("dhcp_hosts", {M1: {"address": "198.18.1.5"}, M2: {"address": "198.18.1.6"}}, {M1: {"address": "198.18.1.6"}, M2: {"address": "198.18.1.5"}}, True),
+        ("dns_txt", {"a": "1"}, {"b": "1"}, True),
+    ],
+)
+def test_what_libvirt_can_tell_apart(option: str, have: dict[str, Any], want: dict[str, Any], apart: bool) -> None:
+    merged = {key: value for key, value in {**have, **want}.items() if value is not None}
+    assert told_apart(option, have, want, merged) is apart
 
 
 @pytest.mark.parametrize(

@@ -14,15 +14,16 @@ from xml.etree.ElementTree import Element
 import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import pool_options, volume_options
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import Host
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.definition import Definition, View
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.definition import Seen as SeenPools
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.names import check_name
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.pool import Pools
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.pool import Pools, serves
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.pool_work import grown
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage_use import Use, Uses
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.volume import Seen, Volumes
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.volume_import import backing_in, examine
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, parse
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, make, parse
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, Refused
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
 from tests.unit.backends.kvm.recorded import recorded
@@ -62,6 +63,48 @@ def test_a_pool_keeps_what_has_no_option() -> None:
     assert [host.get("name") for host in tree.findall("source/host")] == ["192.0.2.1", "192.0.2.2"]
     assert tree.findtext("uuid") == recorded("pool-rbd").findtext("uuid")
     assert tree.find("capacity") is None
+
+
+ISCSI = "/dev/disk/by-path/ip-192.0.2.1:3260-iscsi-iqn.2026-01.org.example:one-lun-1"
+
+
+@pytest.mark.parametrize(
+    ("args", "source", "used"),
+    [
+        ({"type": "dir", "path": "/srv/kt"}, {"file": "/srv/kt/a.qcow2"}, True),
+        ({"type": "dir", "path": "/srv/kt"}, {"file": "/srv/kt/below/a.qcow2"}, False),
+        ({"type": "dir", "path": "/srv/kt"}, {"pool": "there", "volume": "a"}, True),
+        ({"type": "dir", "path": "/srv/kt"}, {"pool": "other", "volume": "a"}, False),
+        ({"type": "logical", "source_name": "vg1"}, {"dev": "/dev/vg1/a"}, True),
+        ({"type": "logical", "source_name": "vg1"}, {"dev": "/dev/vg2/a"}, False),
+        ({"type": "zfs", "source_name": "tank/kt"}, {"dev": "/dev/zvol/tank/kt/a"}, True),
+        ({"type": "zfs", "source_name": "tank"}, {"dev": "/dev/zvol/tank/kt/a"}, False),
+        ({"type": "iscsi", "path": "/dev/disk/by-path", "host": "h", "devices": ["iqn.2026-01.org.example:one"]}, {"dev": ISCSI}, True),
+        ({"type": "iscsi", "path": "/dev/disk/by-path", "host": "h", "devices": ["iqn.2026-01.org.example:on"]}, {"dev": ISCSI}, False),
+        ({"type": "rbd", "source_name": "pool1", "host": "h"}, {"protocol": "rbd", "name": "pool1/a"}, True),
+        ({"type": "rbd", "source_name": "pool1", "host": "h"}, {"protocol": "rbd", "name": "pool10/a"}, False),
+        ({"type": "rbd", "source_name": "pool1", "host": "h"}, {"protocol": "nbd", "name": "pool1/a"}, False),
+    ],
+)
+@pytest.mark.parametrize("below", [False, True])
+def test_what_a_guest_has_of_a_pool(args: dict[str, Any], source: dict[str, str], used: bool, below: bool) -> None:
+    tree = pool_options.defined("there", dict(pool(name="there", **args).values), None)
+    if args["type"] == "zfs":
+        # As libvirt 9.0 adds it.
+        tree.append(make("target", None, make("path", text=f"/dev/zvol/{args['source_name']}")))
+    own = make("source", source)
+    disk = make("disk", None, make("source", {"file": "/srv/top"}), make("backingStore", None, own)) if below else make("disk", None, own)
+    host = Host.__new__(Host)
+    host.local = False
+    assert serves(host, tree, make("domain", None, make("devices", None, disk))) is used
+
+
+def test_what_a_guest_boots_from_is_of_the_pool() -> None:
+    tree = pool_options.defined("there", dict(pool(name="there", type="dir", path="/srv/kt").values), None)
+    host = Host.__new__(Host)
+    host.local = False
+    assert serves(host, tree, parse("<domain><os><kernel>/srv/kt/vmlinuz</kernel></os></domain>"))
+    assert not serves(host, tree, parse("<domain><os><kernel>/srv/vmlinuz</kernel></os></domain>"))
 
 
 def test_pools_of_devices_have_their_own_name() -> None:
