@@ -272,6 +272,15 @@ def test_below_a_disk_in_a_pool_that_is_not_active(volume: LibvirtModule, clean:
     volume.refused("in use", "kt-guest", **args(state="absent"))
 
 
+def test_below_a_disk_in_a_directory_within_a_pool(volume: LibvirtModule, clean: LibvirtDaemon, images: Path) -> None:
+    """The pool knows the directory, and not what is in there."""
+    (images / "inner").mkdir()
+    volume.run(**args(capacity="1MiB"))
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(images / NAME), str(images / "inner" / "top")], check=True)
+    clean.define("", GUEST.format(boot="", disk=disk(images / "inner", form="qcow2", name="top")))
+    volume.refused("in use", "kt-guest", **args(state="absent"))
+
+
 def test_below_a_volume_through_a_file_in_no_pool(volume: LibvirtModule, images: Path, tmp_path: Path) -> None:
     volume.run(**args(capacity="1MiB"))
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(images / NAME), str(tmp_path / "middle")], check=True)

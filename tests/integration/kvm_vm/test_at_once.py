@@ -23,7 +23,7 @@ from tests.support.libvirt_daemon import LibvirtDaemon
 from tests.support.module_process import ModuleProcess, module_process
 
 from .driver import FORCE, Driver
-from .test_storage import info, vol
+from .test_storage import image, info, vol
 
 MIB = 1024**2
 COMMON = {"state": "present", "type": "qemu", "memory": "64MiB", **FORCE}
@@ -141,15 +141,32 @@ def test_an_image_from_the_web_is_fetched_once_for_all(driver: Driver, tmp_path:
     assert {info(vol(driver, name))["backing-filename"] for name in driver.volumes() if name != base} == {vol(driver, base)}
 
 
-def test_what_a_run_that_died_had_fetched_is_fetched_anew(driver: Driver, tmp_path: Path) -> None:
+@pytest.mark.parametrize("copied", [False, True])
+def test_what_a_run_that_died_had_fetched_is_fetched_anew(driver: Driver, tmp_path: Path, copied: bool) -> None:
+    """Its copy under the final name, too: libvirt may have died in the middle of it."""
     digest = random_image(tmp_path / "base.raw", 2)
-    part = f"kraal-base-{digest[:32]}.kraal-part"
-    Path(vol(driver, part)).write_bytes(b"half of it")
+    base = f"kraal-base-{digest[:32]}"
+    for name in (base, f"{base}.kraal-part") if copied else (f"{base}.kraal-part",):
+        Path(vol(driver, name)).write_bytes(b"half of it" * 512)
     driver.volumes()
     with web(tmp_path) as (address, _asked):
         driver.make(state="present", disks=[{"size": "8MiB"}], source={"image": f"{address}/base.raw", "checksum": f"sha256:{digest}"})
-    assert driver.volumes() == [part.removesuffix(".kraal-part"), "kt-guest-vda.qcow2"]
-    assert hashlib.sha256(Path(vol(driver, part.removesuffix(".kraal-part"))).read_bytes()).hexdigest() == digest
+    assert driver.volumes() == [base, "kt-guest-vda.qcow2"]
+    assert hashlib.sha256(Path(vol(driver, base)).read_bytes()).hexdigest() == digest
+
+
+def test_what_guests_stand_on_is_not_fetched_anew(driver: Driver, tmp_path: Path) -> None:
+    digest = random_image(tmp_path / "base.raw", 2)
+    base = Path(vol(driver, f"kraal-base-{digest[:32]}"))
+    base.write_bytes((tmp_path / "base.raw").read_bytes())
+    image(base.parent / "over.qcow2", "", "qcow2", "-b", str(base), "-F", "raw")
+    Path(f"{base}.kraal-part").write_bytes(b"half of it" * 512)
+    driver.volumes()
+    before = base.stat().st_ino
+    with web(tmp_path) as (address, asked):
+        driver.make(state="present", disks=[{"size": "8MiB"}], source={"image": f"{address}/base.raw", "checksum": f"sha256:{digest}"})
+    assert asked == [] and base.stat().st_ino == before
+    assert driver.volumes() == [base.name, "kt-guest-vda.qcow2", "over.qcow2"]
 
 
 def test_many_full_copies_with_seeds_in_one_pool(driver: Driver) -> None:

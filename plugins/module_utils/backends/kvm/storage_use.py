@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +63,14 @@ class Uses:
         )
 
 
+@dataclass
+class Known:
+    """Where the active pools know what stands on what. A directory within one of theirs is a volume to them, into which they do not look."""
+
+    directories: set[str] = field(default_factory=set)
+    volumes: set[str] = field(default_factory=set)
+
+
 def real(host: Host, path: str) -> str:
     """A path without links, where they can be followed."""
     return os.path.realpath(path) if host.local else path
@@ -92,17 +100,29 @@ def uses_of(host: Host, *, volumes: bool) -> Uses:
     return found
 
 
+def unused(host: Host, name: str, paths: Sequence[str]) -> list[str]:
+    """Which of these volumes no other guest uses, and no volume stands on: what a guest of that name may be the first to have made."""
+    uses, found = uses_of(host, volumes=True), []
+    for path in paths:
+        volume = host.find(host.conn.storageVolLookupByPath, path)
+        pool = host.ask(host.ask(volume.storagePoolLookupByVolume).name) if volume is not None else ""
+        users = {use.guest for use in uses.of(pool, os.path.basename(path), real(host, path))}
+        if users <= {name} and real(host, path) not in uses.overlays:
+            found.append(path)
+    return found
+
+
 def _see_below(host: Host, found: Uses, ends: Sequence[tuple[str, Element]]) -> None:
     """What the volumes of active pools stand on, and what those disks of guests do that are none of them: their own headers say it."""
-    active, known = set(), set()
+    active, known = set(), Known()
     for pool in host.ask(host.conn.listAllStoragePools, host.api.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
         active.add(pool.name())
         text = host.find(pool.XMLDesc, 0)
         if text is not None and parse(text).get("type") in DIRECTORIES:
             # Of what is missing in there, the pool knows as well.
-            known.add(real(host, text_of(parse(text), "target/path") or ""))
+            known.directories.add(real(host, text_of(parse(text), "target/path") or ""))
         for name, path, below in _volumes(host, pool):
-            known.add(path)
+            known.volumes.add(path)
             if below:
                 found.overlays.setdefault(below, []).append(name)
     for path, names in list(found.overlays.items()):
@@ -129,13 +149,13 @@ def _open_ends(tree: Element) -> Iterator[Element]:
             yield source
 
 
-def _chain(host: Host, path: str, known: Collection[str]) -> tuple[list[str], bool]:
+def _chain(host: Host, path: str, known: Known) -> tuple[list[str], bool]:
     """The files below an image, down to where an active pool knows more, and whether all of them could be seen."""
     found: list[str] = []
     waiting = [path]
     while waiting:
         image = waiting.pop()
-        if real(host, image) in known or os.path.dirname(real(host, image)) in known:
+        if real(host, image) in known.volumes or os.path.dirname(real(host, image)) in known.directories:
             continue
         if not host.local:
             return found, False

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import tempfile
 from collections.abc import Mapping
 from http.client import HTTPException
@@ -15,6 +16,7 @@ from typing import Any
 from ...engine.errors import BackendError, InvalidOption
 from .client import Host
 from .pool_work import create, origin_in_hand, refresh
+from .storage_use import unused
 from .vm_observe import size_in_bytes
 from .vm_storage import Making
 from .vm_xml import ET, get, put
@@ -92,20 +94,25 @@ def _fetched(host: Host, source: Mapping[str, Any], pool: str) -> tuple[str, str
     """An image from the web as a volume that is named by its content, and so is fetched once."""
     name = "kraal-base-%s" % _digest(source)[:32]
     where = host.ask(host.conn.storagePoolLookupByName, pool)
+    # Two hosts that bring it to one libvirt know nothing of each other's locks.
+    part = name + PART if host.local else "%s.%s%s" % (name, platform.node(), PART)
     # Many guests may be made from it at once: one fetches it, and what is incomplete while nobody holds it is what a run that died has left.
     with origin_in_hand(host, where, name):
-        found = host.find(where.storageVolLookupByName, name)
+        found, rest = host.find(where.storageVolLookupByName, name), host.find(where.storageVolLookupByName, part)
+        if found is not None and rest is not None and unused(host, "", [host.ask(found.path)]):
+            # Whoever copied the one to the other did not come to its end, and so libvirt may not have either.
+            host.ask(found.delete, 0)
+            found = None
+        if rest is not None:
+            host.ask(rest.delete, 0)
         if found is None:
             with tempfile.NamedTemporaryFile(prefix="kraal-image-") as file:
                 _download(str(source["image"]), file)
                 image = examined(source, file.name)
-                rest = host.find(where.storageVolLookupByName, name + PART)
-                if rest is not None:
-                    host.ask(rest.delete, 0)
-                part = brought(host, where, name + PART, image)
+                whole = brought(host, where, part, image)
             # Under its own name only when it is complete.
-            found = create(host, where, described(name, image.capacity, image.format), part)
-            host.ask(part.delete, 0)
+            found = create(host, where, described(name, image.capacity, image.format), whole)
+            host.ask(whole.delete, 0)
     root = parse(host.ask(found.XMLDesc, 0))
     return get(root, "target/path") or "", get(root, "target/format@type") or "raw"
 

@@ -13,14 +13,13 @@ from ...engine.errors import InvalidOption, Refused
 from ...engine.spec import Spec
 from . import vm_devices as dev
 from .client import Host, LibvirtError
-from .storage_use import uses_of
+from .storage_use import unused, uses_of
 from .vm_observe import Domain, Seen, look_at_emulator, look_at_pools, look_at_users, look_at_volume, observe, refused_machine
 from .vm_options import BY_NAME
 from .vm_plan import changes
 from .vm_source import check_source
 from .vm_storage import doomed
 from .vm_target import creation, differences, path_of_seed, set_seed, wanted, written
-from .vm_volumes import unused
 from .xml import serialize
 
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from ...engine.errors import BackendError
 from .client import Host, NotThere
 from .constants import constant
 from .pool_work import create, grown, in_hand, is_device
-from .storage_use import real, uses_of
+from .storage_use import unused
 from .vm_observe import size_in_bytes
 from .vm_source import brought, described, examined, put_in
 from .vm_storage import Making
@@ -70,18 +69,6 @@ def send_bytes(host: Host, pool: str, name: str, content: bytes) -> None:
         file.write(content)
         file.flush()
         brought(host, _pool(host, pool), name, Image(file.name, len(content), "raw", len(content)))
-
-
-def unused(host: Host, name: str, paths: Sequence[str]) -> list[str]:
-    """Which of these volumes no other guest uses, and no volume stands on: what a guest of that name may be the first to have made."""
-    uses, found = uses_of(host, volumes=True), []
-    for path in paths:
-        volume = host.find(host.conn.storageVolLookupByPath, path)
-        pool = host.ask(host.ask(volume.storagePoolLookupByVolume).name) if volume is not None else ""
-        users = {use.guest for use in uses.of(pool, os.path.basename(path), real(host, path))}
-        if users <= {name} and real(host, path) not in uses.overlays:
-            found.append(path)
-    return found
 
 
 def delete_unused(host: Host, name: str, paths: Sequence[str]) -> None:
