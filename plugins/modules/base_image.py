@@ -31,7 +31,10 @@ options:
     type: str
     required: true
   state:
-    description: Whether the base image is to be there. V(absent) removes all builds of this name.
+    description:
+      - Whether the base image is to be there. V(absent) removes all builds of this name.
+      - No hypervisor is asked what stands on a disk. The disk of a guest that was made with C(clone=linked) in O(kraal.virt.kvm_vm#module:source), or on
+        C(backing), needs the very build that it was made from, and is lost without it. Remove such guests first; those of C(clone=full) need no build.
     type: str
     choices: [present, absent]
     default: present
@@ -108,7 +111,9 @@ options:
       - V(linux-image-amd64) has all, such as those for disks and CDs on SATA; V(linux-image-virtual) is Ubuntu's.
     type: str
   purge:
-    description: With V(builds), the other builds of this name are removed, once the wanted one is there.
+    description:
+      - With V(builds), the other builds of this name are removed, once the wanted one is there.
+      - Not for a disk on which guests stand that were made with C(clone=linked), see O(state).
     type: list
     elements: str
     choices: [builds]

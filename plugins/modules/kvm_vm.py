@@ -111,7 +111,10 @@ options:
       - A new disk is a volume of C(size) in a C(pool) (O(pool) unless given) named C(volume) (NAME-TARGET.qcow2 unless given), or a C(path). A volume
         that is there is used with what is in it, and grows to C(size). One that is not there is made, on top of C(backing) (a path, with its
         C(backing_format)) where that is given. Pools of the network (rbd, gluster) have no paths on the host. A disk on one is written in O(xml).
-      - C(size) grows a disk, of a guest that runs too. A smaller one is refused.
+      - Guests that share a new volume each name it with C(shareable) and the same C(size) and C(format); whichever comes first makes it. A new volume
+        that another guest makes meanwhile is otherwise that guest's, and the task fails.
+      - C(size) grows a disk, of a guest that runs too. A smaller one is refused. Where a volume is a device and libvirt cannot make it larger, as in a
+        pool of type V(logical), make it so by its own means (lvextend), and the guest is told.
       - C(device) is V(disk), V(cdrom) or V(floppy). Another C(path) in the drive changes the medium, in a guest that runs too, an empty one takes it out.
       - C(bus) is V(virtio), V(scsi), V(sata), V(usb), V(ide) or V(fdc). Disks on V(virtio), V(scsi) and V(usb) are attached to a guest that runs.
       - C(format) is V(qcow2) or V(raw), C(cache) V(none), V(writeback), V(writethrough), V(directsync) or V(unsafe), C(discard) V(unmap) or V(ignore),
@@ -326,6 +329,7 @@ options:
       - Whether the guest's disks go with it, with O(state=absent).
       - Only volumes of pools that are files, that no other guest uses and on which no other volume stands. Never a CD, a disk that is shared or
         read-only, a block device, or a file outside of the pools. What goes is in the RV(plan).
+      - It is refused while it cannot be seen on what the disk of another guest stands that is off, because its image is in no active pool and cannot be read.
       - Without it all disks stay. What libvirt itself keeps for the guest (variables of the firmware, the state of a TPM, a saved memory image, the records
         of snapshots) always goes.
     type: bool

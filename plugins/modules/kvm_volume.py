@@ -27,6 +27,7 @@ options:
     description:
       - Whether the volume is to be there.
       - One that a guest uses, running or not, as a disk, below a disk, or to boot from, is not removed; nor is one that another volume stands on.
+        Nor is any while it cannot be seen on what the disk of a guest stands that is off, because its image is in no active pool and cannot be read.
     type: str
     choices: [present, absent]
     default: present
@@ -34,6 +35,7 @@ options:
     description:
       - The size that a guest sees, like V(10GiB). A new volume needs it, unless it is made from something that has one.
       - A volume that is smaller is made larger. If a guest runs that uses it as a disk, it sees the new size at once.
+      - Where volumes are devices and libvirt cannot make them larger, as in a pool of type V(logical), make it so by its own means (lvextend), and run again.
       - A volume that is larger is left alone, and the task fails.
     type: str
   allocation:

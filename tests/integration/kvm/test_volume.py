@@ -225,6 +225,69 @@ def test_below_a_disk_of_a_guest(volume: LibvirtModule, clean: LibvirtDaemon, im
     volume.refused("in use", "kt-guest", **args(state="absent"))
 
 
+@pytest.mark.parametrize("how", ["straight", "through another", "json", "by link"])
+def test_below_a_disk_that_no_pool_knows(volume: LibvirtModule, clean: LibvirtDaemon, images: Path, tmp_path: Path, how: str) -> None:
+    """What a guest that is off stands on, libvirt does not say: the headers of its images do."""
+    volume.run(**args(capacity="1MiB", format="qcow2"))
+    base = str(images / NAME)
+    below = {
+        "straight": base,
+        "through another": "middle",
+        "json": 'json:{"driver": "qcow2", "file": {"driver": "file", "filename": "%s"}}' % base,
+        "by link": str(tmp_path / "link"),
+    }[how]
+    (tmp_path / "link").symlink_to(images / NAME)
+    create = ("qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b")
+    subprocess.run([*create, base, str(tmp_path / "middle")], check=True)
+    subprocess.run([*create, below, str(tmp_path / "top")], check=True)
+    clean.define("", GUEST.format(boot="", disk=disk(tmp_path, form="qcow2", name="top")))
+    volume.refused("in use", "kt-guest", **args(state="absent"))
+    assert volume.run(**args(capacity="2MiB"))["volume"]["capacity"] == "2MiB"
+    (tmp_path / "top").unlink()
+    (tmp_path / "middle").unlink()
+    # Its disk may lie on a file system that is not mounted now.
+    volume.refused("cannot be seen", "kt-guest", str(tmp_path / "top"), "mount", **args(state="absent"))
+    clean.define("", GUEST.format(boot="", disk=disk(tmp_path, form="raw", name="top")).replace("<name>", f"<uuid>{uuid_of(clean)}</uuid><name>"))
+    volume.change(**args(state="absent"))
+
+
+def uuid_of(daemon: LibvirtDaemon) -> str:
+    return daemon.virsh("domuuid", "kt-guest").strip()
+
+
+def test_below_a_disk_in_a_pool_that_is_not_active(volume: LibvirtModule, clean: LibvirtDaemon, images: Path) -> None:
+    other = clean.pools / "other"
+    other.mkdir()
+    clean.virsh("pool-define-as", "kt-other", "dir", "--target", str(other))
+    volume.run(**args(capacity="1MiB"))
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(images / NAME), str(other / "top")], check=True)
+    by_volume = "<disk type='volume'><driver name='qemu' type='qcow2'/><source pool='kt-other' volume='top'/><target dev='vda'/></disk>"
+    clean.define("", GUEST.format(boot="", disk=by_volume))
+    volume.refused("cannot be seen", "kt-guest", "kt-other/top", "kvm_pool", **args(state="absent"))
+    clean.virsh("pool-start", "kt-other")
+    volume.refused("kt-other/top", "stand on it", **args(state="absent"))
+    clean.virsh("pool-destroy", "kt-other")
+    clean.virsh("undefine", "kt-guest")
+    clean.define("", GUEST.format(boot="", disk=disk(other, form="qcow2", name="top")))
+    volume.refused("in use", "kt-guest", **args(state="absent"))
+
+
+def test_below_a_disk_in_a_directory_within_a_pool(volume: LibvirtModule, clean: LibvirtDaemon, images: Path) -> None:
+    """The pool knows the directory, and not what is in there."""
+    (images / "inner").mkdir()
+    volume.run(**args(capacity="1MiB"))
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(images / NAME), str(images / "inner" / "top")], check=True)
+    clean.define("", GUEST.format(boot="", disk=disk(images / "inner", form="qcow2", name="top")))
+    volume.refused("in use", "kt-guest", **args(state="absent"))
+
+
+def test_below_a_volume_through_a_file_in_no_pool(volume: LibvirtModule, images: Path, tmp_path: Path) -> None:
+    volume.run(**args(capacity="1MiB"))
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(images / NAME), str(tmp_path / "middle")], check=True)
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(tmp_path / "middle"), str(images / "top")], check=True)
+    volume.refused("top", "stand on it", **args(state="absent"))
+
+
 def test_a_running_guest_sees_its_disk_grow(volume: LibvirtModule, clean: LibvirtDaemon, images: Path) -> None:
     volume.run(**args(capacity="4MiB", format="qcow2"))
     clean.define("", GUEST.format(boot="", disk=disk(images, form="qcow2")))

@@ -106,6 +106,17 @@ def test_disks_come_grow_and_go(guest: Driver, same_boot: None) -> None:
     guest.host.virsh("vol-delete", "kt-live-vdb.qcow2", "default")
 
 
+def test_two_disks_come_at_once(guest: Driver, same_boot: None) -> None:
+    done = guest.change(disks=[{"size": "8MiB"}, {"target": "vdb", "size": "4MiB"}, {"target": "vdc", "size": "6MiB"}])
+    live(done)
+    assert actions(done) == ["attach disks[vdb]", "attach disks[vdc]"]
+    for target, size in (("vdb", 4), ("vdc", 6)):
+        eventually(lambda name=target: inside(guest, "cat", f"/sys/block/{name}/size"), str(size * MIB // 512))
+    guest.change(disks=[{"size": "8MiB"}], purge=["disks"])
+    for target in ("vdb", "vdc"):
+        guest.host.virsh("vol-delete", f"kt-live-{target}.qcow2", "default")
+
+
 def test_a_disk_on_scsi_brings_a_controller_of_virtio(guest: Driver, same_boot: None) -> None:
     assert [each for each in guest.xml(live=True).iter("controller") if each.get("type") == "scsi"] == []
     disk = {"target": "sdy", "size": "1MiB", "bus": "scsi"}

@@ -78,6 +78,29 @@ def test_what_is_never_removed(driver: Driver, words: Mapping[str, str], tmp_pat
     assert "theirs.raw" not in driver.volumes()
 
 
+def test_what_another_guest_stands_on_is_not_removed(driver: Driver, tmp_path: Path) -> None:
+    """Its disk lies in no pool, and it is off."""
+    driver.make(state="present", disks=[{"size": "1MiB"}, {"size": "1MiB"}])
+    top = image(tmp_path / "top.qcow2", "", "qcow2", "-b", vol(driver, "kt-guest-vda.qcow2"), "-F", "qcow2")
+    other = driver.of("kt-other")
+    other.make(state="present", disks=[{"path": str(top), "format": "qcow2"}])
+    foreseen = driver.run(check=True, state="absent", remove_storage=True)
+    assert foreseen["plan"][-1]["before"]["volumes"] == [vol(driver, "kt-guest-vdb.qcow2")]
+    top.rename(tmp_path / "elsewhere")
+    driver.refused("cannot be seen", "kt-other", str(top), state="absent", remove_storage=True)
+    (tmp_path / "elsewhere").rename(top)
+    driver.change(state="absent", remove_storage=True)
+    assert driver.volumes() == ["kt-guest-vda.qcow2"]
+
+
+def test_a_disk_of_its_own_that_is_gone_is_no_reason_to_keep_a_guest(driver: Driver, tmp_path: Path) -> None:
+    gone = image(tmp_path / "gone.qcow2", "1M")
+    driver.make(state="present", disks=[{"size": "1MiB"}, {"path": str(gone), "format": "qcow2"}])
+    gone.unlink()
+    driver.change(state="absent", remove_storage=True)
+    assert driver.names() == [] and driver.volumes() == []
+
+
 def test_a_guest_with_all_that_libvirt_keeps_for_it(driver: Driver) -> None:
     """nvram, the state of a TPM, a saved memory image, snapshots."""
     driver.make(state="running", firmware="uefi", memory="128MiB", disks=[{"size": "4MiB"}])

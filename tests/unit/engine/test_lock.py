@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two runs on one guest wait for each other; one that died holds nothing. With real processes."""
+"""Two runs on one guest wait for each other; one that died holds nothing. So it is with what guests have in common. With real processes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,13 +32,24 @@ with lock.locked(sys.argv[2:], seconds=60):
     sys.stdin.read()
 """
 
+#: The same for one key that is held in common, alone or shared.
+COMMON_HOLDER = """
+import sys
+from ansible_collections.kraal.virt.plugins.module_utils.engine import lock
+
+lock.DIRECTORIES = (sys.argv[1],)
+with lock.held(sys.argv[2], shared=sys.argv[3] == "shared"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
 
 class Holder:
     """Another process with locks."""
 
-    def __init__(self, directory: Path, *keys: str) -> None:
+    def __init__(self, directory: Path, *keys: str, program: str = HOLDER) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", HOLDER, str(directory), *keys],
+            [sys.executable, "-c", program, str(directory), *keys],
             env={**os.environ, "PYTHONPATH": str(COLLECTIONS)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -139,3 +151,69 @@ def test_a_link_in_the_place_of_the_file_is_not_followed(directory: Path, tmp_pa
     with pytest.raises(OSError), lock.locked(["boxes box a"]):
         pytest.fail("the link was followed")
     assert not target.exists()
+
+
+class Taker(threading.Thread):
+    """A thread of this process that takes what guests have in common, and gives it back at once."""
+
+    def __init__(self, key: str, **how: bool) -> None:
+        super().__init__(daemon=True)
+        self.key, self.how = key, how
+        self.start()
+
+    def run(self) -> None:
+        with lock.held(self.key, **self.how):
+            pass
+
+    def waits(self) -> bool:
+        self.join(0.3)
+        return self.is_alive()
+
+    def has_had_it(self) -> bool:
+        self.join(30)
+        return not self.is_alive()
+
+
+def test_threads_wait_for_what_is_held_alone_and_share_what_is_shared(directory: Path) -> None:
+    with lock.held("pool a"):
+        alone, shared = Taker("pool a"), Taker("pool a", shared=True)
+        assert alone.waits() and shared.waits()
+        with lock.held("pool b"):
+            assert Taker("pool c").has_had_it()
+    assert alone.has_had_it() and shared.has_had_it()
+    with lock.held("pool a", shared=True):
+        assert Taker("pool a", shared=True).has_had_it()
+        alone = Taker("pool a")
+        assert alone.waits()
+    assert alone.has_had_it()
+
+
+@pytest.mark.parametrize("how", ["alone", "shared"])
+def test_processes_wait_for_what_is_held_until_its_holder_is_gone(directory: Path, how: str) -> None:
+    other = Holder(directory, "pool a", how, program=COMMON_HOLDER)
+    other.wait()
+    alone, shared = Taker("pool a"), Taker("pool a", shared=True)
+    assert alone.waits() and (shared.waits() if how == "alone" else shared.has_had_it())
+    other.process.kill()
+    other.end()
+    assert alone.has_had_it() and shared.has_had_it()
+
+
+def test_what_guests_have_in_common_lets_go_of_no_guest(directory: Path) -> None:
+    with lock.locked(["boxes box a"], seconds=1):
+        with lock.held("boxes box a"):
+            pass
+        other = Holder(directory, "boxes box a")
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.process.wait(1)
+    other.wait()
+    other.end()
+
+
+def test_who_looks_makes_no_file_and_waits_where_there_is_one(directory: Path) -> None:
+    with lock.held("pool a", looks=True):
+        assert list(directory.iterdir()) == []
+    with lock.held("pool a", shared=True):
+        looking = Taker("pool a", looks=True)
+        assert looking.waits()
+    assert looking.has_had_it()

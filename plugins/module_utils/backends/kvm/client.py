@@ -122,6 +122,9 @@ _BREAKS = ("client socket is closed", "connection closed", "keepalive timeout", 
 
 _REMEDIES = (
     ("No space left on device", "Free space there, or name a pool or a path with more"),
+    ("does not support changing of volume capacity", "Make it larger by the means of its kind (lvextend, zfs set volsize), and run again"),
+    ("is still being allocated", "Another run makes that volume: wait for its end, and run again"),
+    ("has asynchronous jobs running", "Another program is making a volume in that pool: wait for its end, and run again"),
     ("Address already in use", "Choose another address or port, or end what listens there"),
     ("is already in use by interface", "Choose a subnet that is free on that host, or another bridge"),
     ("already exists with uuid", "Remove or rename the other one first"),

@@ -7,15 +7,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...engine.errors import BackendError
+from ...engine.errors import BackendError, Refused
 from .client import Host, NotThere
+from .pool_work import refresh
+from .volume_import import backing_in
 from .volume_options import backing_of
-from .xml import Element, parse
+from .xml import Element, attribute, parse, text_of
 
+#: The pools whose volumes are the files of a directory.
+DIRECTORIES = ("dir", "fs", "netfs")
 #: What a machine boots from that is no disk.
 BOOTED = ("os/kernel", "os/initrd", "os/dtb", "os/loader", "os/nvram")
 
@@ -37,6 +41,8 @@ class Uses:
     guests: dict[tuple[str, ...], list[Use]] = field(default_factory=dict)
     #: The volumes that stand on a path.
     overlays: dict[str, list[str]] = field(default_factory=dict)
+    #: The disks, by their guests, of which nobody can see what they stand on.
+    unseen: dict[str, list[str]] = field(default_factory=dict)
 
     def of(self, pool: str, volume: str, path: str) -> list[Use]:
         """The uses of a volume, under whatever name."""
@@ -45,6 +51,24 @@ class Uses:
         for key in keys:
             found += [use for use in self.guests.get(key, ()) if use not in found]
         return found
+
+    def doubt(self, but: str = "") -> Refused | None:
+        """Why nothing may be deleted, whoever uses it, where a guest (``but`` that one) may stand on anything."""
+        disks = ["%s (%s)" % (guest, ", ".join(paths)) for guest, paths in sorted(self.unseen.items()) if guest != but]
+        if not disks:
+            return None
+        return Refused(
+            "it cannot be seen on what the disks of these guests stand, and it may be that: %s" % "; ".join(disks),
+            remedy="Start the pool that such a disk is in (kvm_pool), mount its file system, or take the disk from the guest",
+        )
+
+
+@dataclass
+class Known:
+    """Where the active pools know what stands on what. A directory within one of theirs is a volume to them, into which they do not look."""
+
+    directories: set[str] = field(default_factory=set)
+    volumes: set[str] = field(default_factory=set)
 
 
 def real(host: Host, path: str) -> str:
@@ -55,6 +79,7 @@ def real(host: Host, path: str) -> str:
 def uses_of(host: Host, *, volumes: bool) -> Uses:
     """All guests, both sides of each; with ``volumes`` all volumes too, looked for anew: an image that a snapshot made may be new to libvirt."""
     found = Uses()
+    ends: list[tuple[str, Element]] = []
     for domain in host.ask(host.conn.listAllDomains, 0):
         try:
             running = bool(host.ask(domain.isActive))
@@ -67,11 +92,80 @@ def uses_of(host: Host, *, volumes: bool) -> Uses:
                 use = Use(domain.name(), running, device if number == 0 else "", readonly)
                 if use not in found.guests.setdefault(key, []):
                     found.guests[key].append(use)
+        # What runs shows all that is below it.
+        shown = {key for tree in trees[:-1] for key, _device, _readonly in _used(host, tree)}
+        ends += [(domain.name(), source) for source in _open_ends(trees[-1]) if not shown.issuperset(_keys(host, source))]
     if volumes:
-        for pool in host.ask(host.conn.listAllStoragePools, host.api.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
-            for name, below in _stacked(host, pool):
-                found.overlays.setdefault(below, []).append(name)
+        _see_below(host, found, ends)
     return found
+
+
+def unused(host: Host, name: str, paths: Sequence[str]) -> list[str]:
+    """Which of these volumes no other guest uses, and no volume stands on: what a guest of that name may be the first to have made."""
+    uses, found = uses_of(host, volumes=True), []
+    for path in paths:
+        volume = host.find(host.conn.storageVolLookupByPath, path)
+        pool = host.ask(host.ask(volume.storagePoolLookupByVolume).name) if volume is not None else ""
+        users = {use.guest for use in uses.of(pool, os.path.basename(path), real(host, path))}
+        if users <= {name} and real(host, path) not in uses.overlays:
+            found.append(path)
+    return found
+
+
+def _see_below(host: Host, found: Uses, ends: Sequence[tuple[str, Element]]) -> None:
+    """What the volumes of active pools stand on, and what those disks of guests do that are none of them: their own headers say it."""
+    active, known = set(), Known()
+    for pool in host.ask(host.conn.listAllStoragePools, host.api.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
+        active.add(pool.name())
+        text = host.find(pool.XMLDesc, 0)
+        if text is not None and parse(text).get("type") in DIRECTORIES:
+            # Of what is missing in there, the pool knows as well.
+            known.directories.add(real(host, text_of(parse(text), "target/path") or ""))
+        for name, path, below in _volumes(host, pool):
+            known.volumes.add(path)
+            if below:
+                found.overlays.setdefault(below, []).append(name)
+    for path, names in list(found.overlays.items()):
+        # An image below that cannot be read is what the volume itself misses.
+        for below in _chain(host, path, known)[0]:
+            found.overlays.setdefault(below, []).extend(names)
+    for guest, source in ends:
+        path = source.get("file") or source.get("dev") or ""
+        beneath, whole = _chain(host, path, known) if path else ([], source.get("pool", "") in active)
+        for below in beneath:
+            found.guests.setdefault(("path", below), []).append(Use(guest, False))
+        if not whole:
+            found.unseen.setdefault(guest, []).append(path or "%s/%s" % (source.get("pool"), source.get("volume")))
+
+
+def _open_ends(tree: Element) -> Iterator[Element]:
+    """The lowest images of a guest's disks that the description names and that may stand on others: an image that is raw stands for itself."""
+    for disk in tree.findall("devices/disk"):
+        layer, form = disk, attribute(disk, "driver", "type")
+        while (below := layer.find("backingStore")) is not None:
+            layer, form = below, attribute(below, "format", "type")
+        source = layer.find("source")
+        if source is not None and form not in (None, "raw") and not source.get("protocol"):
+            yield source
+
+
+def _chain(host: Host, path: str, known: Known) -> tuple[list[str], bool]:
+    """The files below an image, down to where an active pool knows more, and whether all of them could be seen."""
+    found: list[str] = []
+    waiting = [path]
+    while waiting:
+        image = waiting.pop()
+        if real(host, image) in known.volumes or os.path.dirname(real(host, image)) in known.directories:
+            continue
+        if not host.local:
+            return found, False
+        try:
+            below = {real(host, each): each for each in backing_in(image)}
+        except (OSError, ValueError):
+            return found, False
+        waiting += [each for place, each in below.items() if place not in found]
+        found += [place for place in below if place not in found]
+    return found, True
 
 
 def _used(host: Host, tree: Element) -> Iterator[tuple[tuple[str, ...], str, bool]]:
@@ -99,10 +193,10 @@ def _keys(host: Host, source: Element) -> Iterator[tuple[str, ...]]:
         yield ("network", source.get("name", ""))
 
 
-def _stacked(host: Host, pool: Any) -> Iterator[tuple[str, str]]:
-    """The volumes of a pool that stand on something, and what it is."""
+def _volumes(host: Host, pool: Any) -> Iterator[tuple[str, str, str]]:
+    """The volumes of a pool: what to call each, its path, and what it stands on."""
     try:
-        host.ask(pool.refresh, 0)
+        refresh(host, pool)
         volumes = host.ask(pool.listAllVolumes, 0)
     except NotThere:
         return
@@ -111,8 +205,8 @@ def _stacked(host: Host, pool: Any) -> Iterator[tuple[str, str]]:
         raise
     for volume in volumes:
         try:
-            below = backing_of(parse(host.ask(volume.XMLDesc, 0)))
+            tree = parse(host.ask(volume.XMLDesc, 0))
         except NotThere:
             continue
-        if below is not None:
-            yield "%s/%s" % (pool.name(), volume.name()), real(host, below["path"])
+        below = backing_of(tree)
+        yield "%s/%s" % (pool.name(), volume.name()), real(host, text_of(tree, "target/path") or ""), real(host, below["path"]) if below is not None else ""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ...engine.compare import key_of
 from ...engine.errors import BackendError, KraalError
 from ...engine.plan import Step
 from ...engine.result import Guest, foreseen
@@ -25,7 +26,7 @@ from .constants import constant
 from .vm_observe import STALE, Domain, Seen, guest_of, look, observe
 from .vm_options import BY_NAME, VMS
 from .vm_settings import View, guest_note, read_labels
-from .vm_storage import to_make
+from .vm_storage import Making, to_make
 from .vm_survey import survey
 from .vm_xml import ET, Element, copied, get
 from .xml import NAMESPACE, serialize
@@ -41,6 +42,8 @@ class Vms:
 
     def __init__(self, host: Host) -> None:
         self.host = host
+        #: What this run has made for new guests, by their names.
+        self._made: dict[str, list[str]] = {}
 
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """See vm_survey."""
@@ -134,11 +137,13 @@ class Vms:
         seed = vm_target.path_of_seed(want, seen) if "cloud_init" in want.values else ""
         key = str(uuid.uuid4())
         begun = bool(fresh or seed)
+        self._made[want.name] = []
         domain = self._define(vm_target.creation(want, seen, key, [*fresh, *([seed] if seed else [])]))
         try:
             for each in making:
-                vm_volumes.make(self.host, each, source)
+                self._make(want, each, source, self._made[want.name])
             if seed:
+                self._made[want.name].append(seed)
                 self._make_seed(want, seen, seed)
             if begun:
                 # Whole now: the note of what was being made goes.
@@ -146,14 +151,17 @@ class Vms:
             if want.values.get("autostart"):
                 self.host.ask(domain.setAutostart, 1)
         except KraalError as error:
-            self._undo(want.name, [*fresh, *([seed] if seed else [])], error)
+            self._undo(want.name, error)
             raise
 
-    def _undo(self, name: str, paths: Sequence[str], error: KraalError) -> None:
+    def _make(self, want: Spec, each: Making, source: Mapping[str, Any], made: list[str]) -> None:
+        shareable = any(disk.get("shareable") for disk in want.values["disks"].values() if disk.get("path") == each.path)
+        vm_volumes.make(self.host, each, source, made, shareable=shareable)
+
+    def _undo(self, name: str, error: KraalError) -> None:
         """Nothing is left of what could not be made."""
         try:
-            for path in paths:
-                vm_volumes.delete(self.host, path)
+            vm_volumes.delete_unused(self.host, name, self._made.pop(name))
             self._undefine(name)
         except KraalError as other:
             error.message += "; what there is of it could not be removed: %s" % other.message
@@ -176,8 +184,7 @@ class Vms:
         if step.before != want.name:
             self._forget(self._now(want, seen)[1].stored.root, str(step.before))
             return
-        for path in have.making or ():
-            vm_volumes.delete(self.host, path)
+        vm_volumes.delete_unused(self.host, want.name, have.making or ())
         self._undefine(want.name)
 
     def _set(self, want: Spec, step: Step, seen: Seen) -> None:
@@ -186,9 +193,11 @@ class Vms:
         full = vm_target.wanted(want, seen, have)
         keys = vm_plan.keys_of_step(step)
         old_seed = vm_seed.seed_path(have.stored.root, want.name)
+        # Those of other disks have steps of their own.
+        mine = {disk.get("path") for target, disk in full.values.get("disks", {}).items() if key_of("disks", target) in keys}
         for each in to_make(full, seen, have):
-            if "disks" in {key.partition("[")[0] for key in keys}:
-                vm_volumes.make(self.host, each, {})
+            if each.path in mine:
+                self._make(full, each, {}, [])
         seed, live_seed = "", vm_seed.seed_path(have.live.root, want.name) if have.live else ""
         if "cloud_init" in keys:
             seed = vm_target.path_of_seed(full, seen)
@@ -310,7 +319,7 @@ class Vms:
         target = step.key.partition("[")[2][:-1]
         size = vm_target.wanted(want, seen, have).values["disks"][target]["size"]
         if have.live is not None:
-            self.host.ask(domain.blockResize, target, size, constant("DOMAIN_BLOCK_RESIZE_BYTES"))
+            vm_volumes.grow_live(self.host, domain, target, BY_NAME["disks"].read(have.live).get(target, {}).get("path", ""), size)
         else:
             vm_volumes.grow(self.host, BY_NAME["disks"].read(have.stored)[target]["path"], size)
 
@@ -318,14 +327,9 @@ class Vms:
         try:
             vm_power.start(self.host, self._domain(want.name))
         except BackendError as error:
-            have = seen.domains.get(want.name)
-            if have is None or have.making is not None:
+            if want.name in self._made:
                 # Made a moment ago by this very plan: nothing is left of what cannot be started.
-                full = vm_target.wanted(want, seen, None)
-                paths = [each.path for each in to_make(full, seen, None) if not each.there]
-                if "cloud_init" in full.values:
-                    paths.append(vm_target.path_of_seed(full, seen))
-                self._undo(want.name, paths, error)
+                self._undo(want.name, error)
             raise
 
     def _restart(self, want: Spec, step: Step, seen: Seen) -> None:

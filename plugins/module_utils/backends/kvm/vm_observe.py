@@ -22,6 +22,7 @@ from ...engine.units import format_size
 from . import vm_addresses
 from .client import Host, LibvirtError, NotThere
 from .constants import constant
+from .pool_work import refresh
 from .storage_use import Uses, real
 from .vm_devices import source_of
 from .vm_settings import GUEST, View, read_labels
@@ -219,7 +220,7 @@ def look_at_volume(host: Host, seen: Seen, path: str) -> None:
         handle = host.ask(host.conn.storagePoolLookupByName, pool.name)
         found = host.find(handle.storageVolLookupByName, os.path.basename(path))
         if found is None and host.local and os.path.exists(path):
-            host.ask(handle.refresh, 0)
+            refresh(host, handle)
             found = host.find(handle.storageVolLookupByName, os.path.basename(path))
     seen.volumes[path] = volume_of(host, found, path) if found is not None else None
 

@@ -55,6 +55,8 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
         have = None
     steps += [Step(want.name, "clean", "leftover", path) for path in (have.stale if have else ())]
     if want.state == "absent":
+        if want.name in seen.faults:
+            raise seen.faults[want.name]
         return [*steps, *(_removal(want, seen, have) if have else ())]
     full = wanted(want, seen, have)
     if want.name in seen.faults:

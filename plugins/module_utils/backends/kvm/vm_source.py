@@ -7,12 +7,16 @@
 from __future__ import annotations
 
 import os
+import platform
 import tempfile
 from collections.abc import Mapping
+from http.client import HTTPException
 from typing import Any
 
 from ...engine.errors import BackendError, InvalidOption
 from .client import Host
+from .pool_work import create, origin_in_hand, refresh
+from .storage_use import unused
 from .vm_observe import size_in_bytes
 from .vm_storage import Making
 from .vm_xml import ET, get, put
@@ -90,24 +94,31 @@ def _fetched(host: Host, source: Mapping[str, Any], pool: str) -> tuple[str, str
     """An image from the web as a volume that is named by its content, and so is fetched once."""
     name = "kraal-base-%s" % _digest(source)[:32]
     where = host.ask(host.conn.storagePoolLookupByName, pool)
-    found = host.find(where.storageVolLookupByName, name)
-    if found is None:
-        with tempfile.NamedTemporaryFile(prefix="kraal-image-") as file:
-            _download(str(source["image"]), file)
-            image = examined(source, file.name)
-            rest = host.find(where.storageVolLookupByName, name + PART)
-            if rest is not None:
-                host.ask(rest.delete, 0)
-            part = brought(host, where, name + PART, image)
-        # Under its own name only when it is complete.
-        host.ask(where.createXMLFrom, described(name, image.capacity, image.format), part, 0)
-        host.ask(part.delete, 0)
-        found = host.ask(where.storageVolLookupByName, name)
+    # Two hosts that bring it to one libvirt know nothing of each other's locks.
+    part = name + PART if host.local else "%s.%s%s" % (name, platform.node(), PART)
+    # Many guests may be made from it at once: one fetches it, and what is incomplete while nobody holds it is what a run that died has left.
+    with origin_in_hand(host, where, name):
+        found, rest = host.find(where.storageVolLookupByName, name), host.find(where.storageVolLookupByName, part)
+        if found is not None and rest is not None and unused(host, "", [host.ask(found.path)]):
+            # Whoever copied the one to the other did not come to its end, and so libvirt may not have either.
+            host.ask(found.delete, 0)
+            found = None
+        if rest is not None:
+            host.ask(rest.delete, 0)
+        if found is None:
+            with tempfile.NamedTemporaryFile(prefix="kraal-image-") as file:
+                _download(str(source["image"]), file)
+                image = examined(source, file.name)
+                whole = brought(host, where, part, image)
+            # Under its own name only when it is complete.
+            found = create(host, where, described(name, image.capacity, image.format), whole)
+            host.ask(whole.delete, 0)
     root = parse(host.ask(found.XMLDesc, 0))
     return get(root, "target/path") or "", get(root, "target/format@type") or "raw"
 
 
 def _download(url: str, file: Any) -> None:
+    from ansible.module_utils.urls import ConnectionError as Unreachable
     from ansible.module_utils.urls import open_url
 
     try:
@@ -115,8 +126,8 @@ def _download(url: str, file: Any) -> None:
             for chunk in iter(lambda: answer.read(CHUNK), b""):
                 file.write(chunk)
         file.flush()
-    except OSError as error:
-        # What urllib raises is an OSError too.
+    except (OSError, HTTPException, Unreachable, ValueError) as error:
+        # An OSError is what urllib raises; an answer that is none, an address that is none and a certificate that is not trusted are none.
         raise BackendError(
             "source.image: %s cannot be fetched: %s" % (url, error), remedy="Check the address, and the proxies of the host where the task runs"
         ) from error
@@ -139,24 +150,36 @@ def described(name: str, size: int, kind: str, backing: str = "", backing_format
 
 def brought(host: Host, pool: Any, name: str, image: Image) -> Any:
     """A new volume with a file's content; the volume, of which libvirt knows what is in it."""
+    return _filled(host, pool, _room(host, pool, name, image), name, image)
+
+
+def _room(host: Host, pool: Any, name: str, image: Image) -> Any:
     # Of the file's length, whatever a guest will see of it: this holds the file itself.
-    volume = host.ask(pool.createXML, described(name, image.size, "raw"), 0)
+    return create(host, pool, described(name, image.size, "raw"))
+
+
+def _filled(host: Host, pool: Any, volume: Any, name: str, image: Image) -> Any:
     send(host, volume, image, sparse=image.format == "raw")
-    host.ask(pool.refresh, 0)
+    if image.format == "raw":
+        return volume
+    # What it is, libvirt finds out by looking at it again.
+    refresh(host, pool)
     return host.ask(pool.storageVolLookupByName, name)
 
 
-def put_in(host: Host, pool: Any, want: Making, source: Mapping[str, Any]) -> None:
-    """The volume of a guest's first disk, with what it is made from."""
+def put_in(host: Host, pool: Any, want: Making, source: Mapping[str, Any], made: list[str]) -> None:
+    """The volume of a guest's first disk, with what it is made from. Its path is in ``made`` as soon as it is there."""
     base, kind = origin(host, source, want.pool)
-    volume = host.find(host.conn.storageVolLookupByPath, base)
+    below = host.find(host.conn.storageVolLookupByPath, base)
     if source.get("clone") == "linked":
-        size = size_in_bytes(parse(host.ask(volume.XMLDesc, 0)), "capacity") if volume is not None else examined(source, base).capacity
-        host.ask(pool.createXML, described(want.name, max(want.size, size), "qcow2", base, kind), 0)
+        size = size_in_bytes(parse(host.ask(below.XMLDesc, 0)), "capacity") if below is not None else examined(source, base).capacity
+        create(host, pool, described(want.name, max(want.size, size), "qcow2", base, kind))
+        made.append(want.path)
         return
-    if volume is not None:
-        size = size_in_bytes(parse(host.ask(volume.XMLDesc, 0)), "capacity")
-        made = host.ask(pool.createXMLFrom, described(want.name, size, want.format), volume, 0)
+    if below is not None:
+        size = size_in_bytes(parse(host.ask(below.XMLDesc, 0)), "capacity")
+        volume = create(host, pool, described(want.name, size, want.format), below)
+        made.append(want.path)
     else:
         image = examined(source, base)
         if image.format != want.format:
@@ -166,6 +189,8 @@ def put_in(host: Host, pool: Any, want: Making, source: Mapping[str, Any]) -> No
                 "is %s, and the disk is to be %s" % (image.format, want.format),
                 remedy="Leave the disk's format out, or convert the image",
             )
-        made = brought(host, pool, want.name, image)
-    if want.size > size_in_bytes(parse(host.ask(made.XMLDesc, 0)), "capacity"):
-        host.ask(made.resize, want.size, 0)
+        room = _room(host, pool, want.name, image)
+        made.append(want.path)
+        volume = _filled(host, pool, room, want.name, image)
+    if want.size > size_in_bytes(parse(host.ask(volume.XMLDesc, 0)), "capacity"):
+        host.ask(volume.resize, want.size, 0)

@@ -14,7 +14,7 @@ from ...engine.spec import Spec
 from . import vm_devices as dev
 from .client import Host, LibvirtError
 from .constants import constant
-from .storage_use import uses_of
+from .storage_use import unused, uses_of
 from .vm_addresses import networks_by_mac
 from .vm_observe import (
     Domain,
@@ -31,6 +31,7 @@ from .vm_observe import (
 from .vm_options import BY_NAME
 from .vm_plan import changes
 from .vm_source import check_source
+from .vm_storage import doomed
 from .vm_target import creation, differences, path_of_seed, set_seed, wanted, written
 from .xml import serialize
 
@@ -41,8 +42,9 @@ def survey(host: Host, wants: Sequence[Spec] | None) -> Seen:
     for want in wants or ():
         have = _whole(seen, want)
         begun = seen.domains.get(want.name)
-        # What a run that died was making is taken away first.
-        seen.volumes.update((path, None) for path in (begun.making if begun else None) or ())
+        if begun is not None and begun.making:
+            # What a run that died was making is taken away first.
+            seen.volumes.update((path, None) for path in unused(host, want.name, begun.making))
         if want.state == "absent":
             if have is not None and want.steering.get("remove_storage"):
                 have = _with_places(host, seen, have)
@@ -147,6 +149,9 @@ def _about_removal(host: Host, seen: Seen, have: Domain) -> None:
             if path:
                 look_at_volume(host, seen, path)
                 look_at_users(host, seen, uses, path)
+    doubt = uses.doubt(but=have.name)
+    if doubt is not None and doomed(have.name, seen, have):
+        seen.faults[have.name] = doubt
 
 
 def _objection(host: Host, seen: Seen, want: Spec, have: Domain | None) -> None:

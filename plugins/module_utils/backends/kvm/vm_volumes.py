@@ -7,15 +7,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...engine.errors import BackendError
 from .client import Host, NotThere
 from .constants import constant
+from .pool_work import create, grown, in_hand, is_device
+from .storage_use import unused
 from .vm_observe import size_in_bytes
 from .vm_source import brought, described, examined, put_in
 from .vm_storage import Making
+from .vm_xml import Element, get
 from .volume_import import Image
 from .xml import parse
 
@@ -24,19 +27,34 @@ def _pool(host: Host, name: str) -> Any:
     return host.ask(host.conn.storagePoolLookupByName, name)
 
 
-def make(host: Host, want: Making, source: Mapping[str, Any]) -> None:
-    """Make one volume, or let it grow. Raises BackendError; what it began is for the caller to remove."""
+def make(host: Host, want: Making, source: Mapping[str, Any], made: list[str], *, shareable: bool = False) -> None:
+    """Make one volume, or let it grow. Raises BackendError; what it began is in ``made``, for the caller to remove.
+
+    Another guest may have made it since the plan: one that is ``shareable`` and just what is wanted is shared, and any other is that guest's.
+    """
     pool = _pool(host, want.pool)
     if want.there:
         host.ask(host.ask(pool.storageVolLookupByName, want.name).resize, want.size, 0)
         return
-    if want.source:
-        put_in(host, pool, want, source)
-        return
-    size = want.size
-    if want.backing and not size:
-        size = _capacity(host, want.backing)
-    host.ask(pool.createXML, described(want.name, size, want.format, want.backing, want.backing_format), 0)
+    with in_hand(want.path):
+        found = host.find(pool.storageVolLookupByName, want.name)
+        if found is not None and not (shareable and _is(parse(host.ask(found.XMLDesc, 0)), want)):
+            raise BackendError(
+                "%s is there now, and was not when this run began: it is somebody else's" % want.path,
+                remedy="Name another volume; guests that share one have shareable at its disk, with the same size and format, and no source for it",
+            )
+        if found is None and want.source:
+            put_in(host, pool, want, source, made)
+        elif found is None:
+            size = want.size if want.size or not want.backing else _capacity(host, want.backing)
+            create(host, pool, described(want.name, size, want.format, want.backing, want.backing_format))
+            made.append(want.path)
+
+
+def _is(root: Element, want: Making) -> bool:
+    """Whether a volume is one that would be made just so."""
+    there = (size_in_bytes(root, "capacity"), get(root, "target/format@type"), get(root, "backingStore/path") or "")
+    return not want.source and there == (want.size, want.format, want.backing)
 
 
 def _capacity(host: Host, path: str) -> int:
@@ -51,6 +69,14 @@ def send_bytes(host: Host, pool: str, name: str, content: bytes) -> None:
         file.write(content)
         file.flush()
         brought(host, _pool(host, pool), name, Image(file.name, len(content), "raw", len(content)))
+
+
+def delete_unused(host: Host, name: str, paths: Sequence[str]) -> None:
+    """Remove volumes that were made for a guest, except what somebody else has come to use since."""
+    for path in paths:
+        with in_hand(path):
+            for each in unused(host, name, [path]):
+                delete(host, each)
 
 
 def delete(host: Host, path: str) -> None:
@@ -71,7 +97,18 @@ def grow(host: Host, path: str, size: int) -> None:
         raise BackendError(
             "%s is in no active pool, and cannot be made larger while the guest is off" % path, remedy="Start the guest first, or put the disk into a pool"
         )
-    host.ask(volume.resize, size, 0)
+    if is_device(host, volume):
+        grown(host, volume, size)
+    else:
+        host.ask(volume.resize, size, 0)
+
+
+def grow_live(host: Host, domain: Any, target: str, path: str, size: int) -> None:
+    """Let a disk grow while its guest runs. QEMU makes a file larger itself; of a device that has grown, it can be told."""
+    volume = host.find(host.conn.storageVolLookupByPath, path)
+    if volume is not None and is_device(host, volume):
+        size = grown(host, volume, size)
+    host.ask(domain.blockResize, target, size, constant("DOMAIN_BLOCK_RESIZE_BYTES"))
 
 
 def flags_for_undefine(version: int) -> int:

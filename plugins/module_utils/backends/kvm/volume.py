@@ -16,6 +16,7 @@ from ...engine.spec import Spec
 from ...engine.units import format_size
 from .client import Host, NotThere
 from .names import check_name
+from .pool_work import create, grown, refresh
 from .storage_use import Uses, real, uses_of
 from .volume_import import Image, examine, send
 from .volume_options import DEVICES, STEP, STEPS, VOLUMES_TABLE, backing_of, defined
@@ -122,6 +123,9 @@ class Volumes:
         overlays = sorted(seen.uses.overlays.get(seen.real.get(path, path), ()))
         if overlays:
             raise Refused("these volumes stand on it: %s" % ", ".join(overlays), remedy="Remove them first, or copy them whole (clone)")
+        doubt = seen.uses.doubt()
+        if doubt is not None:
+            raise doubt
         wipe = [Step(want.name, "wipe", "content", None, None, DESTROY)] if want.steering.get("wipe") else []
         return [*wipe, Step(want.name, "remove", "", _shown(have), None, DESTROY)]
 
@@ -212,13 +216,15 @@ class Volumes:
     def _resize(self, want: Spec, seen: Seen) -> None:
         pool, capacity = _pool(want), want.values["capacity"]
         path = text_of(seen.volumes[pool, want.name], "target/path") or ""
-        for use in seen.uses.of(pool, want.name, seen.real.get(path, path)):
-            if use.running and use.device:
-                # A guest that runs holds the image, and has to be told of its new size.
-                domain = self.host.ask(self.host.conn.lookupByName, use.guest)
-                self.host.ask(domain.blockResize, use.device, capacity, self.host.api.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
-                return
-        self.host.ask(self._volume(pool, want.name).resize, capacity, 0)
+        running = next((use for use in seen.uses.of(pool, want.name, seen.real.get(path, path)) if use.running and use.device), None)
+        if seen.pools[pool] in DEVICES:
+            capacity = grown(self.host, self._volume(pool, want.name), capacity)
+        elif running is None:
+            self.host.ask(self._volume(pool, want.name).resize, capacity, 0)
+        if running is not None:
+            # A guest that runs holds the image, and has to be told of its new size: a file it makes larger itself, of a device that has grown it is told.
+            domain = self.host.ask(self.host.conn.lookupByName, running.guest)
+            self.host.ask(domain.blockResize, running.device, capacity, self.host.api.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
 
     def _create(self, want: Spec, seen: Seen) -> None:
         ask, values, kind = self.host.ask, _foreseen(want, seen), seen.pools[_pool(want)] or ""
@@ -232,7 +238,7 @@ class Volumes:
         elif "clone" in want.values:
             self._copy(pool, tree, self._volume(*_sources(want)["clone"]), values)
         else:
-            ask(pool.createXML, serialize(tree), 0)
+            create(self.host, pool, serialize(tree))
 
     def _brought(self, pool: Any, want: Spec, kind: str, image: Image, again: bool) -> Any:
         """A volume with the file's content, under a name that says it is incomplete."""
@@ -241,18 +247,16 @@ class Volumes:
             ask(ask(pool.storageVolLookupByName, name).delete, 0)
         # Of the file's length, whatever a guest will see of it: this holds the file itself.
         tree = defined(name, kind, {"capacity": image.size, "format": "raw"})
-        volume = ask(pool.createXML, serialize(tree), 0)
+        volume = create(self.host, pool, serialize(tree))
         send(self.host, volume, image, sparse=kind not in DEVICES)
         if image.format != "raw":
             # What it is, libvirt finds out by looking at it again.
-            ask(pool.refresh, 0)
+            refresh(self.host, pool)
             volume = ask(pool.storageVolLookupByName, name)
         return volume
 
     def _copy(self, pool: Any, tree: Element, source: Any, values: Mapping[str, Any]) -> None:
-        self.host.ask(pool.createXMLFrom, serialize(tree), source, 0)
-        name = text_of(tree, "name") or ""
-        volume = self.host.ask(pool.storageVolLookupByName, name)
+        volume = create(self.host, pool, serialize(tree), source)
         size = size_of(parse(self.host.ask(volume.XMLDesc, 0)).find("capacity")) or 0
         if values["capacity"] and size < values["capacity"]:
             # A copy is as large as what it was made from.

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,8 @@ _OTHERS = {b"KDMV": "vmdk", b"COWD": "vmdk", b"# Disk Descriptor": "vmdk", b"QED
 #: magic, version, backing file's offset, its length, cluster bits, virtual size; then incompatible features from byte 72 on.
 _HEADER = struct.Struct(">4sIQIIQ")
 _EXTERNAL_DATA = 1 << 2
+#: A backing file's name is in the first cluster, of 2 MiB at most, and so long at most (docs/interop/qcow2.txt of QEMU).
+_FARTHEST, _LONGEST = 1 << 21, 1023
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,43 @@ def examine(source: Mapping[str, str]) -> Image:
         # Whoever made it could name any file of the host, and the guest would read it.
         raise InvalidOption("import.path", path, "refers to another file for its content", remedy="Make it complete first (qemu-img convert)")
     return Image(path, size, form, capacity)
+
+
+def backing_in(path: str) -> list[str]:
+    """The files that an image stands on, as its header has them. Raises OSError for one that cannot be read, ValueError for one that is not understood."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        head = file.read(20)
+        other = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), "")
+        if other in ("qed", "vmdk"):
+            raise ValueError("%s is not looked into" % other)
+        if not head.startswith(_QCOW2):
+            return []
+        if len(head) < 20:
+            raise ValueError("the header is cut off")
+        offset, length = struct.unpack_from(">QI", head, 8)
+        if not offset:
+            return []
+        if offset > _FARTHEST or not 0 < length <= _LONGEST:
+            raise ValueError("the header is damaged")
+        file.seek(offset)
+        name = os.fsdecode(file.read(length))
+    if not name:
+        raise ValueError("the file is cut off")
+    try:
+        names = list(_file_names(json.loads(name[5:]))) if name.startswith("json:") else [name.removeprefix("file:")]
+    except RecursionError as error:
+        raise ValueError("the header is damaged") from error
+    # A name with another protocol is none of a file.
+    return [os.path.join(os.path.dirname(path), each) for each in names if ":" not in each.partition("/")[0]]
+
+
+def _file_names(options: Any) -> Iterator[str]:
+    """The files in a node's description, as QEMU takes it: nested, or with dots in the keys."""
+    for key, value in options.items() if isinstance(options, Mapping) else ():
+        if isinstance(value, Mapping):
+            yield from _file_names(value)
+        elif key.rpartition(".")[2] == "filename":
+            yield str(value)
 
 
 def _compare(file: Any, source: Mapping[str, str]) -> None:

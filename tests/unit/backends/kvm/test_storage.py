@@ -19,9 +19,10 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.definition
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.definition import Seen as SeenPools
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.names import check_name
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.pool import Pools, serves
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.pool_work import grown
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage_use import Use, Uses
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.volume import Seen, Volumes
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.volume_import import examine
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.volume_import import backing_in, examine
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, make, parse
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, Refused
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
@@ -157,6 +158,11 @@ def test_a_volume_below_another_stays() -> None:
         plan(seen_volume(uses=Uses({}, {"/real/top": ["other/x"]}), real={PATH: "/real/top"}), state="absent")
 
 
+def test_a_volume_stays_while_a_disk_cannot_be_looked_into() -> None:
+    with pytest.raises(Refused, match=r"h \(/mnt/x\)"):
+        plan(seen_volume(uses=Uses(unseen={"h": ["/mnt/x"]})), state="absent")
+
+
 def test_a_volumes_definition() -> None:
     tree = volume_options.defined("v", "dir", {"capacity": 5, "allocation": None, "format": "qcow2"}, {"path": "/b", "format": "raw"})
     wanted = (
@@ -170,6 +176,90 @@ def test_a_volumes_definition() -> None:
 
 def qcow2(version: int = 3, backing: int = 0, features: int = 0) -> bytes:
     return struct.pack(">4sIQIIQ", b"QFI\xfb", version, backing, 10, 16, 5 * 1024**2).ljust(72, b"\0") + struct.pack(">Q", features) + bytes(500)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("/a/base", ["/a/base"]),
+        ("base", ["/here/base"]),
+        ("../base", ["/here/../base"]),
+        ("sub:/base", []),
+        ("sub/a:b", ["/here/sub/a:b"]),
+        ("file:/a/base", ["/a/base"]),
+        ("nbd://host/base", []),
+        ('json:{"driver": "qcow2", "file": {"driver": "file", "filename": "/a/base"}}', ["/a/base"]),
+        ('json:{"driver": "qcow2", "file.filename": "base"}', ["/here/base"]),
+        ('json:{"driver": "nbd", "host": "h"}', []),
+    ],
+)
+def test_what_an_image_stands_on(tmp_path: Path, name: str, found: list[str]) -> None:
+    path = tmp_path / "image"
+    for start in (104, 1 << 20):
+        path.write_bytes(struct.pack(">4sIQI", b"QFI\xfb", 3, start, len(name)).ljust(start, b"\0") + name.encode())
+        assert [each.replace(str(tmp_path), "/here") for each in backing_in(str(path))] == found
+
+
+def test_what_an_image_stands_on_is_not_guessed(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    for content in (b"", b"raw" * 100, struct.pack(">4sIQI", b"QFI\xfb", 3, 0, 0)):
+        path.write_bytes(content)
+        assert backing_in(str(path)) == []
+    damaged = [b"QFI\xfb", b"KDMV" + bytes(500), b"QED\0" + bytes(500)]
+    damaged += [struct.pack(">4sIQI", b"QFI\xfb", 3, offset, length) for offset, length in ((1 << 63, 4), (104, 0), (104, 1 << 20), (104, 4))]
+    damaged += [struct.pack(">4sIQI", b"QFI\xfb", 3, 20, 1000) + b"json:" + text * 1000 for text in (b"[", b"{", b'{"a":')]
+    for content in damaged:
+        path.write_bytes(content)
+        with pytest.raises(ValueError):
+            backing_in(str(path))
+    with pytest.raises(OSError):
+        backing_in(str(tmp_path / "nothing"))
+
+
+class Device:
+    """A volume that is a device, and the pool that holds it: as libvirt knows it, and as it is."""
+
+    def __init__(self, known: int, size: int) -> None:
+        self.known, self.size = known, size
+        self.calls: list[str] = []
+
+    def UUIDString(self) -> str:
+        return "u"
+
+    def storagePoolLookupByVolume(self) -> Device:
+        return self
+
+    def storageVolLookupByName(self, _name: str) -> Device:
+        return self
+
+    def name(self) -> str:
+        return "v"
+
+    def refresh(self, _flags: int) -> None:
+        self.calls.append("refresh")
+        self.known = self.size
+
+    def XMLDesc(self, _flags: int) -> str:
+        return f"<volume><capacity>{self.known}</capacity></volume>"
+
+    def resize(self, size: int, _flags: int) -> None:
+        self.calls.append(f"resize {size}")
+        self.known = self.size = -(-size // 4) * 4
+
+
+class Asking:
+    """A host whose calls are simply made."""
+
+    def ask(self, function: Any, *given: Any) -> Any:
+        return function(*given)
+
+
+def test_a_device_grows_before_its_guest_hears_of_it() -> None:
+    """What has been made larger by other means is not made so again."""
+    for known, size, calls, end in ((8, 8, ["refresh", "resize 15"], 16), (8, 16, ["refresh"], 16)):
+        device = Device(known, size)
+        assert grown(Asking(), device, 15) == end  # type: ignore[arg-type]
+        assert device.calls == calls
 
 
 def test_what_a_file_is(tmp_path: Path) -> None:
