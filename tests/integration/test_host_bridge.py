@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +73,14 @@ class Hosts:
         assert all(found.values()), run.output
         return {name: results[0] for name, results in found.items()}, run
 
+    def changed(self, host: BridgeHost) -> list[str]:
+        return differing(host.tree, self.trees[host.name])
+
     def assert_as_before(self) -> None:
         for host in self.all:
             host.wait(lambda host=host: host.net == self.nets[host.name], PATIENCE)  # type: ignore[misc]
             # A rollback is told before it has taken its unit away.
-            host.wait(lambda host=host: not differing(host.tree, self.trees[host.name]), 30, lambda host=host: differing(host.tree, self.trees[host.name]))  # type: ignore[misc]
+            host.wait(lambda host=host: not self.changed(host), 30, partial(self.changed, host))  # type: ignore[misc]
 
 
 def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
