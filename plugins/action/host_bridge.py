@@ -27,6 +27,11 @@ STATUS = "/var/lib/kraal.virt/bridge/status"
 display = Display()
 
 
+def _why(found: str, lost: str) -> str:
+    """Why the change could not be confirmed: what the host found wrong, and that it could not be reached."""
+    return "; and ".join(each.rstrip(".") for each in (found, lost) if each) or "the controller did not come back in time"
+
+
 class ActionModule(ActionBase):
     """Runs the module to plan and to arm; then again and again, each time over a new connection, until it confirms or tells of the rollback."""
 
@@ -48,8 +53,8 @@ class ActionModule(ActionBase):
         name, address, connection = arguments["name"], arguments.get("connect_address"), self._connection
         own = {option: connection.get_option(option) for option in ADDRESSES if connection.has_option(option)}
         over = time.monotonic() + armed["timeout"]
-        # What the host found wrong tells more than that it cannot be reached.
-        found, lost, seen = "", "the controller did not come back in time", False
+        # What the host found wrong may be of a moment in which the change was still being made; that it cannot be reached is told with it.
+        found, lost, seen = "", "", False
         while time.monotonic() < over + BACK:
             # After its time is over the host is where it was before.
             self._reconnect({option: str(address) for option in own} if address and time.monotonic() < over else own)
@@ -82,7 +87,7 @@ class ActionModule(ActionBase):
                     "bridge": answer["bridge"],
                     "log": answer["log"],
                     "msg": "bridge %s: the change was not confirmed, and the host took it back: %s. The log tells what was done."
-                    % (name, (found or lost).rstrip(".")),
+                    % (name, _why(found, lost)),
                 }
             elif answer["status"] == "unknown":
                 return {"failed": True, "msg": "bridge %s: the armed change is gone from the host; somebody else settled it." % name}
@@ -92,7 +97,7 @@ class ActionModule(ActionBase):
         return {
             "failed": True,
             "unreachable": True,
-            "msg": "bridge %s: the host does not answer, %d s after it should have taken the change back (%s)." % (name, BACK, found or lost),
+            "msg": "bridge %s: the host does not answer, %d s after it should have taken the change back (%s)." % (name, BACK, _why(found, lost)),
         }
 
     def _status(self, identity: str) -> str:
