@@ -186,6 +186,7 @@ results:
       sample: ""
 """
 
+from ansible_collections.kraal.virt.plugins.module_utils.backends import every  # noqa: F401 - to be sent with it
 from ansible_collections.kraal.virt.plugins.module_utils.fleet import run_fleet
 
 

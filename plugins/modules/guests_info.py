@@ -97,6 +97,7 @@ guests:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.kraal.virt.plugins.module_utils.backends import every  # noqa: F401 - to be sent with it
 from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import NAMES
 from ansible_collections.kraal.virt.plugins.module_utils.discovery import discover
 

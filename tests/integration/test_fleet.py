@@ -93,6 +93,14 @@ def test_create_again_change_again(fleet: Fleet) -> None:
     assert not fleet.good(*guests).changed
 
 
+def test_in_the_background(fleet: Fleet) -> None:
+    """`async` is for modules; this one has an action plugin before it."""
+    arguments = fleet.arguments({"name": "web"}, {"name": "db"})
+    made, again = run_play([{"kraal.virt.fleet": arguments, "async": 600, "poll": 1}] * 2)
+    assert (made.failed, made.changed, again.failed, again.changed) == (False, True, False, False), made.msg + again.msg
+    assert fleet.states("web", "db") == ["running"] * 2
+
+
 def test_one_observation_however_many_guests(fleet: Fleet) -> None:
     fleet.good({"name": "web-{i}", "count": 12, "state": "present"})
     fleet.proxy.clear()

@@ -4,18 +4,23 @@
 
 """The backends by name: the one place that `fleet` and the discovery know them from.
 
-Each is imported only when it is asked for; a backend whose library is missing costs nothing and breaks nothing.
+Each is imported only when it is asked for; a backend whose library is missing costs nothing and breaks nothing. It is imported by its name, so that Ansible,
+which sends a module with all that it sees imported, does not send every backend with every task: see every.py and plugins/action/fleet.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from ..engine.reconcile import Guests
 from ..engine.result import Guest
 from ..engine.spec import Table
+
+#: The names of all backends. Each has a room of that name here, and in it the module `backend`.
+NAMES = ("docker", "kvm", "lxc")
 
 
 @dataclass(frozen=True)
@@ -28,73 +33,17 @@ class Backend:
     connect: Callable[[Mapping[str, Any]], Guests[Any]]
 
 
-def _docker_guests(parameters: Mapping[str, Any]) -> list[Guest]:
-    from .docker.container_observe import guest_of, observe, owner_of
-    from .docker.reader import Reader
-
-    reader = Reader(parameters)
-    try:
-        seen = observe(reader, None)
-    finally:
-        reader.close()
-    return [guest_of(container) for name, container in sorted(seen.containers.items()) if not owner_of(name)]
-
-
-def _docker() -> Backend:
-    from .docker.client import CONNECTION, connect
-    from .docker.container import Containers
-
-    return Backend(Containers.table, CONNECTION, lambda parameters: Containers(connect(parameters)))
-
-
-def _kvm_guests(parameters: Mapping[str, Any]) -> list[Guest]:
-    from .kvm.client import connect
-    from .kvm.vm import guest_now
-    from .kvm.vm_addresses import SOURCES
-    from .kvm.vm_observe import observe
-
-    host = connect(parameters)
-    try:
-        seen = observe(host, None, parameters.get("address_sources") or SOURCES)
-    finally:
-        host.close()
-    return [guest_now(have) for have in seen.domains.values() if have.making is None]
-
-
-def _kvm() -> Backend:
-    from .kvm.client import CONNECTION, connect
-    from .kvm.vm import Vms
-
-    return Backend(Vms.table, CONNECTION, lambda parameters: Vms(connect(parameters)))
-
-
-def _lxc_guests(parameters: Mapping[str, Any]) -> list[Guest]:
-    from .lxc.container_observe import all_guests
-
-    return all_guests(parameters)
-
-
-def _lxc() -> Backend:
-    from .lxc.client import CONNECTION, Lxc
-    from .lxc.container import Containers
-
-    return Backend(Containers.table, CONNECTION, lambda parameters: Containers(Lxc(parameters)))
-
-
-_LOADERS: dict[str, Callable[[], Backend]] = {"docker": _docker, "kvm": _kvm, "lxc": _lxc}
-
-#: For the discovery. These need no Ansible and no library but Python's own, and the host's own binding of libvirt.
-_FINDERS: dict[str, Callable[[Mapping[str, Any]], list[Guest]]] = {"docker": _docker_guests, "kvm": _kvm_guests, "lxc": _lxc_guests}
-
-#: The names of all backends.
-NAMES = tuple(_LOADERS)
+def _room(name: str) -> Any:
+    return import_module("%s.%s.backend" % (__package__, name))
 
 
 def guests_of(name: str, parameters: Mapping[str, Any] | None = None) -> list[Guest]:
     """All guests of that backend, on this host or where the parameters say. Raises NotInstalled where it has none of it, and BackendError."""
-    return _FINDERS[name](parameters or {})
+    found: list[Guest] = _room(name).guests(parameters or {})
+    return found
 
 
 def backend(name: str) -> Backend:
     """The backend of that name, which is one of NAMES."""
-    return _LOADERS[name]()
+    found: Backend = _room(name).managed()
+    return found

@@ -10,7 +10,6 @@ import os
 import platform
 import tempfile
 from collections.abc import Mapping
-from http.client import HTTPException
 from typing import Any
 
 from ...engine.errors import BackendError, InvalidOption
@@ -118,6 +117,9 @@ def _fetched(host: Host, source: Mapping[str, Any], pool: str) -> tuple[str, str
 
 
 def _download(url: str, file: Any) -> None:
+    # What only this needs takes as long to import as half of the rest.
+    from http.client import HTTPException
+
     from ansible.module_utils.urls import ConnectionError as Unreachable
     from ansible.module_utils.urls import open_url
 
