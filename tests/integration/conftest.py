@@ -235,12 +235,13 @@ def bare_host(lab: Lab, lab_hosts: list[LabHost], docker_api: Any) -> LabHost:
 
 
 @pytest.fixture(scope="module")
-def hypervisor(prefix: str, leftovers: None) -> Iterator[LabHost]:
+def hypervisor(prefix: str, leftovers: None) -> Iterator[virtual.Hypervisor]:
     """A Debian 12 on an emulated processor with AMD-V, with what kvm_host would install; in /srv/kt the kernel and the initramfs of the tiny guest."""
     reason = virtual.unusable()
     if reason:
         pytest.skip(reason)
     tiny = TinyGuest.build()
     files = {"/srv/kt/vmlinuz": tiny.kernel.read_bytes(), "/srv/kt/initrd": tiny.initrd.read_bytes(), **LASTING_LIBVIRTD}
-    with virtual.Hypervisor(f"{prefix}hypervisor", virtual.HypervisorImage("bookworm"), files) as host:
-        yield host
+    one = virtual.Hypervisor(f"{prefix}hypervisor", virtual.HypervisorImage("bookworm"), files)
+    with one:
+        yield one

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A host whose processor can run virtual machines: host_info says so, kvm_host needs no leave to emulate, and kvm_vm's guests are of the type kvm.
 
-Its kernel is Debian's own, so a bridge over a VLAN is seen here whatever this machine's knows. The processor is emulated, so everything takes its time here.
-The tests build on each other in their order, as a host's days do.
+Its kernel is Debian's own, so a bridge over a VLAN is seen here whatever this machine's knows. The processor is emulated, so everything takes its time here,
+and what the other tests of the role show in other hosts (check mode, a second run) is not done again.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
+import warnings
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.lab.hosts import LabHost
+from tests.lab.hypervisor import Hypervisor
 from tests.support.ansible_runner import Run, run_tasks
 
 ROLE = {"ansible.builtin.import_role": {"name": "kraal.virt.kvm_host"}}
@@ -32,6 +34,9 @@ GUEST = {
     "timeout": 300,
 }
 
+#: How often the machine may die of a guest. With QEMU 7.2's emulation of AMD-V, beside other work, its kernel was seen to panic in svm_vcpu_run(), as its
+#: stack was overwritten there.
+DEATHS = 2
 
 #: A link of the host's own into a switch that carries the VLAN 7 and nothing else.
 SWITCH = """
@@ -56,7 +61,7 @@ def tasks(host: LabHost, *listed: Mapping[str, Any], check: bool = False, fails:
     # The first answer of a libvirtd takes half a minute there: it asks QEMU what it can do.
     variables = {"kvm_host_timeout": 240}
     env = {"ANSIBLE_INJECT_FACT_VARS": "false", "ANSIBLE_TIMEOUT": "60"}
-    play = run_tasks(list(listed), inventory=inventory, hosts="all", keep_going=False, check=check, variables=variables, env=env, timeout=1200)
+    play = run_tasks(list(listed), inventory=inventory, hosts="all", keep_going=False, check=check, variables=variables, env=env, timeout=900)
     assert (play.rc != 0) is fails, play.output
     return play
 
@@ -67,51 +72,59 @@ def inside(host: LabHost, *argv: str) -> str:
     return done.stdout
 
 
-def kept(host: LabHost) -> str:
-    """What a run could have touched: libvirt's files with their contents, its networks, units, users and packages."""
-    look = (
-        "find /etc/libvirt /var/lib/libvirt /etc/systemd /etc/passwd /etc/group /var/lib/dpkg/status -type f -exec sha256sum {} +; ip -brief link;"
-        " find /etc/libvirt /etc/systemd -type l; systemctl list-units --no-legend --plain '*libvirt*' '*virt*.socket'"
-    )
-    return "\n".join(sorted(inside(host, "sh", "-c", look).splitlines()))
+def on_one_that_lives(hypervisor: Hypervisor, work: Callable[[LabHost], None]) -> None:
+    """Do the work, all of it again on a machine that is booted anew where the emulated processor was the end of the first."""
+    for _ in range(DEATHS):
+        try:
+            return work(up(hypervisor))
+        except AssertionError:
+            # Its connections may be seen to end before it does.
+            said = hypervisor.died(within=10)
+            if not said:
+                raise
+            warnings.warn(f"the emulated machine died, and is booted anew: {said[-2000:]}", stacklevel=2)
+    work(up(hypervisor))
 
 
-def test_check_mode_on_the_bare_host_touches_nothing(hypervisor: LabHost) -> None:
-    before = kept(hypervisor)
-    play = tasks(hypervisor, ROLE, check=True)
+def up(hypervisor: Hypervisor) -> LabHost:
+    if hypervisor.died():
+        hypervisor.down()
+        hypervisor.up()
+    assert hypervisor.host is not None
+    return hypervisor.host
+
+
+def test_a_guest_runs_on_the_processor_itself(hypervisor: Hypervisor) -> None:
+    on_one_that_lives(hypervisor, a_role_and_a_guest)
+
+
+def a_role_and_a_guest(host: LabHost) -> None:
+    """The role needs no leave to emulate; the guest's kernel runs on the processor, and its agent answers; made again, it is unchanged."""
+    play = tasks(host, ROLE)
+    assert play.changed > 0
     (look,) = play.of("Look at the host")
     facts = look["ansible_facts"]["kraal"]
     kvm = facts["backends"]["kvm"]
     assert (kvm["usable"], kvm["code"], kvm["domain_type"]) == (True, "ok", "kvm"), kvm
     assert (facts["cpu"]["extension"], facts["cpu"]["nested_paging"], facts["inside"]["hypervisor"]) == ("svm", "npt", "qemu")
     assert {check["check"] for check in kvm["checks"] if check["ok"]} >= {"processor", "device", "virtual machine", "module", "nested", "engine libvirt"}, kvm
-    for would in (play.of("Make the network")[0], play.of("Make the storage pool")[0]):
-        assert would.changed and would["plan"][-1]["action"] == "start" and would["plan"][-1]["guest"] == "default", would.json
-    assert kept(hypervisor) == before
-
-
-def test_the_role_needs_no_leave_to_emulate(hypervisor: LabHost) -> None:
-    play = tasks(hypervisor, ROLE)
-    assert play.changed > 0
     (ran,) = play.of("Start a guest that has nothing")
     assert json.loads(ran["stdout"])["ok"]
-    (facts,) = play.of("Bring the facts of the host up to date")
-    kvm = facts["ansible_facts"]["kraal"]["backends"]["kvm"]
+    (later,) = play.of("Bring the facts of the host up to date")
+    kvm = later["ansible_facts"]["kraal"]["backends"]["kvm"]
     assert (kvm["usable"], kvm["domain_type"]) == (True, "kvm")
-    assert inside(hypervisor, "virsh", "net-list", "--name", "--autostart").split() == ["default"]
-    assert inside(hypervisor, "virsh", "pool-list", "--name", "--autostart").split() == ["default"]
+    assert inside(host, "virsh", "net-list", "--name", "--autostart").split() == ["default"]
+    assert inside(host, "virsh", "pool-list", "--name", "--autostart").split() == ["default"]
 
-
-def test_the_second_run_and_a_guest(hypervisor: LabHost) -> None:
-    """The guest's kernel runs on the processor itself, and its agent answers; made again, it is unchanged."""
-    play = tasks(hypervisor, ROLE, {"kraal.virt.kvm_vm": GUEST, "check_mode": True}, {"kraal.virt.kvm_vm": GUEST}, {"kraal.virt.kvm_vm": GUEST})
-    checked, made, again = [result for result in play.results if result.task.startswith("task ")]
+    play = tasks(host, {"kraal.virt.kvm_vm": GUEST, "check_mode": True}, {"kraal.virt.kvm_vm": GUEST}, {"kraal.virt.kvm_vm": GUEST})
+    checked, made, again = play.results
     assert play.changed == sum(result.changed for result in (checked, made))
     assert checked["plan"] == made["plan"] and [step["action"] for step in made["plan"]] == ["create", "start"]
     assert (again.changed, again["plan"]) == (False, [])
-    assert ET.fromstring(inside(hypervisor, "virsh", "dumpxml", "kt-guest")).get("type") == "kvm"
-    assert "enabled" in inside(hypervisor, "virsh", "qemu-monitor-command", "--hmp", "kt-guest", "info kvm")
-    assert json.loads(inside(hypervisor, "virsh", "qemu-agent-command", "kt-guest", '{"execute": "guest-ping"}')) == {"return": {}}
+    assert ET.fromstring(inside(host, "virsh", "dumpxml", "kt-guest")).get("type") == "kvm"
+    assert "enabled" in inside(host, "virsh", "qemu-monitor-command", "--hmp", "kt-guest", "info kvm")
+    assert json.loads(inside(host, "virsh", "qemu-agent-command", "kt-guest", '{"execute": "guest-ping"}')) == {"return": {}}
+    inside(host, "virsh", "destroy", "kt-guest")
 
 
 def networks(host: LabHost) -> str:
@@ -120,25 +133,27 @@ def networks(host: LabHost) -> str:
     return inside(host, "sh", "-c", look)
 
 
-def test_a_wrong_vlan_is_taken_back(hypervisor: LabHost) -> None:
+def test_a_wrong_vlan_is_taken_back(hypervisor: Hypervisor) -> None:
     """The way out moves into a VLAN that nobody carries: the host comes back by itself, at the old address, with every file as it was."""
-    before = networks(hypervisor)
+    host = up(hypervisor)
+    before = networks(host)
     wrong = {"name": "br0", "uplink": "auto", "vlan": 7, "addresses_from": "uplink", "timeout": 90}
-    play = tasks(hypervisor, {"kraal.virt.host_bridge": wrong}, fails=True)
+    play = tasks(host, {"kraal.virt.host_bridge": wrong}, fails=True)
     (result,) = play.results
     assert result["rolled_back"] is True and "took it back" in result.msg, result.msg
-    assert networks(hypervisor) == before
+    assert networks(host) == before
 
 
-def test_a_bridge_over_a_vlan(hypervisor: LabHost) -> None:
-    inside(hypervisor, "sh", "-c", SWITCH)
-    before = networks(hypervisor)
+def test_a_bridge_over_a_vlan(hypervisor: Hypervisor) -> None:
+    host = up(hypervisor)
+    inside(host, "sh", "-c", SWITCH)
+    before = networks(host)
     bridge = {"name": "br7", "uplink": "kt0", "vlan": 7, "addresses": ["198.51.100.2/24"], "timeout": 600}
     task = {"kraal.virt.host_bridge": bridge}
-    made, again = tasks(hypervisor, task, task).results
+    made, again = tasks(host, task, task).results
     assert made.changed and not again.changed
-    (port,) = json.loads(inside(hypervisor, "ip", "-json", "-details", "link", "show", "master", "br7"))
+    (port,) = json.loads(inside(host, "ip", "-json", "-details", "link", "show", "master", "br7"))
     assert (port["ifname"], port["linkinfo"]["info_data"]["id"]) == ("kt0.7", 7)
-    inside(hypervisor, "python3", "-c", REACHES, "198.51.100.1")
-    assert tasks(hypervisor, {"kraal.virt.host_bridge": {"name": "br7", "state": "absent", "timeout": 600}}).changed == 1
-    assert networks(hypervisor) == before
+    inside(host, "python3", "-c", REACHES, "198.51.100.1")
+    assert tasks(host, {"kraal.virt.host_bridge": {"name": "br7", "state": "absent", "timeout": 600}}).changed == 1
+    assert networks(host) == before

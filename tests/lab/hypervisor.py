@@ -136,6 +136,8 @@ class Hypervisor:
         self.name = name
         self.image = image or HypervisorImage()
         self.directory = images.LAB / name
+        #: How it is reached, once it is up.
+        self.host: LabHost | None = None
         self._files = dict(files or {})
         self._memory = memory
         self._process: subprocess.Popen[bytes] | None = None
@@ -173,7 +175,8 @@ class Hypervisor:
         port = self._port(monitor)
         known_hosts.write_text(f"[127.0.0.1]:{port} {host_public.decode()}", encoding="ascii")
         self._wait_until_up(ready)
-        return LabHost(self.name, "127.0.0.1", self.image.suite, images.LAB / "id_ed25519", known_hosts, port)
+        self.host = LabHost(self.name, "127.0.0.1", self.image.suite, images.LAB / "id_ed25519", known_hosts, port)
+        return self.host
 
     def down(self) -> None:
         """End it, as pulling the plug would."""
@@ -188,6 +191,16 @@ class Hypervisor:
         self._open.close()
         if self.directory.exists() and holder(self.directory) is None:
             shutil.rmtree(self.directory)
+
+    def died(self, within: float = 0) -> str:
+        """What the console said last, where it has ended without being told to, or does within so many seconds; nothing as long as it runs."""
+        if self._process is None:
+            return ""
+        try:
+            self._process.wait(within)
+        except subprocess.TimeoutExpired:
+            return ""
+        return self._said("console.log") or "it ended without a word"
 
     def wait(self) -> int:
         """Until it ends by itself."""
@@ -223,7 +236,9 @@ class Hypervisor:
         yield from ("-name", self.name, "-nodefaults", "-no-user-config", "-display", "none")
         yield from ("-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "qemu64,+svm,+npt", "-smp", "2", "-m", str(self._memory))
         yield from ("-kernel", str(self.image.vmlinuz), "-initrd", str(self.image.initrd))
-        yield from ("-append", f"root=/dev/vda rw console=ttyS0 loglevel=5 net.ifnames=0 mitigations=off systemd.hostname={self.name}")
+        # A kernel that panics ends QEMU, and with it every connection: who waits for an answer of a dead machine waits for ever.
+        yield from ("-append", f"root=/dev/vda rw console=ttyS0 loglevel=5 net.ifnames=0 mitigations=off oops=panic panic=-1 systemd.hostname={self.name}")
+        yield "-no-reboot"
         yield from ("-drive", f"file={_value(self.image.disk)},if=virtio,format=raw,snapshot=on,cache=unsafe")
         yield from ("-drive", f"file={_value(self.directory / 'seed.tar')},if=virtio,format=raw,readonly=on")
         # Of loopback, a port that is free. The card's own boot code is a package more, and not needed.

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.support.ansible_runner import local_inventory, run_adhoc, run_module, run_play, run_playbook
@@ -41,6 +43,20 @@ def test_environment_and_interpreter_reach_the_module() -> None:
     argv = ["python3", "-c", "import os, sys; print(os.environ['KT_PROOF'])"]
     result = run_module("ansible.builtin.command", {"argv": argv}, env={"KT_PROOF": "seen"})
     assert result["stdout"] == "seen"
+
+
+def test_a_run_that_hangs_ends_with_all_that_it_started() -> None:
+    with pytest.raises(AssertionError, match=r"(?s)ended after 8 s.*TASK \[task 0\]"):
+        run_module("ansible.builtin.command", {"argv": ["sleep", "86397"]}, timeout=8)
+    found = [path for path in Path("/proc").glob("[0-9]*/cmdline") if b"sleep\0" + b"86397" in _read(path)]
+    assert not found
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def test_playbook_stats(tmp_path) -> None:
