@@ -44,7 +44,7 @@ clean: ## Take the example fleet away again
 
 test: prepare ## Install what the tests need, then lint, unit and integration tests
 	@mkdir -p .cache
-	@$(PYTEST) tests/lint tests/unit tests/integration 2>&1 | tee .cache/test.log
+	@$(PYTEST) --durations 20 tests/lint tests/unit tests/integration 2>&1 | tee .cache/test.log
 
 lint: venv-testing ## ruff, mypy, yamllint, ansible-lint, ansible-test sanity, antsibull
 	@$(PYTEST) tests/lint

@@ -24,8 +24,8 @@ init_plugin_loader()
 
 #: Files that take minutes, the longest first.
 LONG = (
-    "integration/test_host_bridge.py",
     "integration/test_hypervisor.py",
+    "integration/test_host_bridge.py",
     "integration/test_prepare.py",
     "integration/test_site.py",
     "lint/test_tools.py",

@@ -186,7 +186,8 @@ results:
       sample: ""
 """
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends import every  # noqa: F401 - to be sent with it
+# What is imported is sent with the module.
+from ansible_collections.kraal.virt.plugins.module_utils.backends import every  # noqa: F401  # pylint: disable=unused-import
 from ansible_collections.kraal.virt.plugins.module_utils.fleet import run_fleet
 
 

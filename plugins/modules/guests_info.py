@@ -97,7 +97,8 @@ guests:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends import every  # noqa: F401 - to be sent with it
+# What is imported is sent with the module.
+from ansible_collections.kraal.virt.plugins.module_utils.backends import every  # noqa: F401  # pylint: disable=unused-import
 from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import NAMES
 from ansible_collections.kraal.virt.plugins.module_utils.discovery import discover
 

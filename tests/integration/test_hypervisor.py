@@ -58,8 +58,8 @@ REACHES = "import errno, socket, sys; s = socket.socket(); s.settimeout(30); sys
 
 def tasks(host: LabHost, *listed: Mapping[str, Any], check: bool = False, fails: bool = False) -> Run:
     inventory = {"all": {"hosts": {host.name: host.inventory}}}
-    # The first answer of a libvirtd takes half a minute there: it asks QEMU what it can do.
-    variables = {"kvm_host_timeout": 240}
+    # The first answer of a libvirtd takes half a minute there: it asks QEMU what it can do. The guest needs no network and no pool.
+    variables = {"kvm_host_timeout": 240, "kvm_host_network": "", "kvm_host_pool": ""}
     env = {"ANSIBLE_INJECT_FACT_VARS": "false", "ANSIBLE_TIMEOUT": "60"}
     play = run_tasks(list(listed), inventory=inventory, hosts="all", keep_going=False, check=check, variables=variables, env=env, timeout=900)
     assert (play.rc != 0) is fails, play.output
@@ -113,8 +113,6 @@ def a_role_and_a_guest(host: LabHost) -> None:
     (later,) = play.of("Bring the facts of the host up to date")
     kvm = later["ansible_facts"]["kraal"]["backends"]["kvm"]
     assert (kvm["usable"], kvm["domain_type"]) == (True, "kvm")
-    assert inside(host, "virsh", "net-list", "--name", "--autostart").split() == ["default"]
-    assert inside(host, "virsh", "pool-list", "--name", "--autostart").split() == ["default"]
 
     play = tasks(host, {"kraal.virt.kvm_vm": GUEST, "check_mode": True}, {"kraal.virt.kvm_vm": GUEST}, {"kraal.virt.kvm_vm": GUEST})
     checked, made, again = play.results
