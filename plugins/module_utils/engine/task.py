@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -22,6 +22,14 @@ from .spec import Table
 _COMMON = frozenset(("true", "false", "none", "null"))
 #: A key of YAML or JSON with the rest of its line, at the line's beginning or in a mapping on one line.
 _KEY = re.compile(r"""(?:(?P<flow>[{,])\s*|^[ \t]*(?:-[ \t]+)*)["']?(?P<key>[\w.-]+)(?:["'][ \t]*:[ \t]*|[ \t]*:[ \t]+)(?=(?P<rest>\S[^\n]*))""", re.MULTILINE)
+#: A text on the lines below its key, and the lines below ``chpasswd`` of cloud-init, in both cases with what follows that is indented more.
+_BELOW = r"[^\n]*\n(?P<block>(?:(?P=indent)[ \t]+[^\n]*(?:\n|$)|[ \t]*\n)*)"
+_BLOCK = re.compile(r"""^(?P<indent>[ \t]*)(?:-[ \t]+)*["']?(?P<key>[\w.-]+)["']?[ \t]*:[ \t]+[|>]""" + _BELOW, re.MULTILINE)
+_CHPASSWD = re.compile(r"""^(?P<indent>[ \t]*)["']?chpasswd["']?[ \t]*:""" + _BELOW, re.MULTILINE)
+_CHPASSWD_FLOW = re.compile(r"""["']?chpasswd["']?[ \t]*:(?P<rest>[^\n]+)""")
+#: What is in there: ``user:password``, one on a line or several in a list.
+_LOGIN = re.compile(r"""^[ \t]*(?:-[ \t]+)?["']?[\w.-]+:(?P<secret>[^\s"'](?:[^\n]*?[^\s"'])?)["']?[ \t]*$""", re.MULTILINE)
+_LOGIN_FLOW = re.compile(r"""(?<![\w.-])[\w.-]+:(?P<secret>[^\s,\]}"']+)""")
 #: The password in an address like https://user:password@host/.
 _USERINFO = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 
@@ -43,6 +51,8 @@ def secrets_in(value: Any, key: str = "") -> Iterator[str]:
     """The texts below keys that speak of a secret, and the passwords inside other texts (mount options, addresses)."""
     if isinstance(value, Mapping):
         for inner, content in value.items():
+            if inner == "chpasswd":
+                yield from _long_enough(match["secret"] for text in _texts(content) for match in _LOGIN.finditer(text))
             yield from secrets_in(content, str(inner))
     elif isinstance(value, (list, tuple)):
         for content in value:
@@ -50,7 +60,19 @@ def secrets_in(value: Any, key: str = "") -> Iterator[str]:
     elif isinstance(value, (str, int, float)) and not isinstance(value, bool):
         text = str(value)
         found = [text] if SECRET_KEY.search(key) else [*_inline(text), *_USERINFO.findall(text)]
-        yield from (each for each in found if len(each) > 3 and each.lower() not in _COMMON)
+        yield from _long_enough(found)
+
+
+def _long_enough(found: Iterable[str]) -> Iterator[str]:
+    return (each for each in found if len(each) > 3 and each.lower() not in _COMMON)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, tuple, Mapping)):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(inner)
 
 
 def _inline(text: str) -> Iterator[str]:
@@ -66,6 +88,13 @@ def _inline(text: str) -> Iterator[str]:
             yield rest[1:].partition(rest[0])[0]
         else:
             yield re.split(r"[,}\]]" if match["flow"] else r"\s#|,?\s*$", rest)[0]
+    for match in _BLOCK.finditer(text):
+        if SECRET_KEY.search(match["key"]) and match["key"] != "chpasswd":
+            yield from (line.strip() for line in match["block"].splitlines())
+    for match in _CHPASSWD.finditer(text):
+        yield from (login["secret"] for login in _LOGIN.finditer(match["block"]))
+    for match in _CHPASSWD_FLOW.finditer(text):
+        yield from (login["secret"] for login in _LOGIN_FLOW.finditer(match["rest"]))
 
 
 def plan_of(outcome: Outcome) -> list[dict[str, Any]]:

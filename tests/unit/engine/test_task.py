@@ -38,7 +38,14 @@ from .boxes import TABLE, Boxes
         ({"user_data": "chpasswd:\n  expire: false\n  users:\n    - {name: a, password: hunter22, type: text}\n"}, ["hunter22"]),
         ({"user_data": "api_key: 'a # b'\nplain-token: a b, c # d\n"}, ["a # b", "a b, c"]),
         ({"user_data": '{"password": "hunter22", "hostname": "a"}'}, ["hunter22"]),
-        ({"user_data": "chpasswd: {expire: false}\npassword: |\n  text\nno password: here, token:x"}, []),
+        ({"user_data": "chpasswd: {expire: false}\npassword: |\n  hunter22\nno password: here, token:x"}, ["hunter22"]),
+        ({"user_data": "users:\n  - name: a\n    passwd: >-\n      $6$salt$one\n      two2\n    shell: |\n      /bin/sh\n"}, ["$6$salt$one", "two2"]),
+        ({"user_data": "chpasswd:\n  expire: false\n  list: |\n    root:hunter22\n    a: b\n    app:R\nhostname: a:bcdef\n"}, ["hunter22"]),
+        ({"user_data": "chpasswd:\n  list:\n    - root:hunter22\n    - 'app:a, b]c'\n"}, ["hunter22", "a, b]c"]),
+        ({"user_data": "chpasswd: {expire: false, list: [root:hunter22, 'app:hunter23']}\n"}, ["hunter22", "hunter23"]),
+        ({"user_data": '{"chpasswd": {"expire":false, "list": ["root:hunter22"]}, "hostname": "a"}'}, ["hunter22"]),
+        ({"user_data": {"chpasswd": {"expire": False, "list": ["root:hunter22", "app:h: 3"]}}}, ["hunter22", "h: 3"]),
+        ({"user_data": {"chpasswd": {"list": "root:hunter22\napp:hunter23\n"}}}, ["hunter22", "hunter23"]),
     ],
 )
 def test_secrets_are_found_wherever_they_stand(value: dict[str, Any], secrets: list[str]) -> None:
