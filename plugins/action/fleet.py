@@ -14,7 +14,6 @@ from typing import Any
 from ansible import constants
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible.plugins.loader import module_loader
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import NAMES
 
@@ -40,18 +39,15 @@ def backends_of(arguments: Mapping[str, Any]) -> list[str] | None:
     return [name for name in NAMES if name in found] if found and all(name in NAMES for name in found) else None
 
 
-def part(backends: list[str]) -> str:
-    """The name of a module with these backends, which Ansible's loader finds from now on. As long as this run of Ansible lasts, it is there."""
-    name = "_".join(("kraal_virt_fleet", *backends))
-    place = Path(constants.DEFAULT_LOCAL_TMP, "kraal_virt")
-    place.mkdir(exist_ok=True)
-    text = PART % "\n".join(IMPORT % (backend, backend) for backend in backends)
+def part(backends: list[str], folder: Path) -> Path:
+    """A module with these backends, in a folder that lasts as long as this run of Ansible."""
+    path = folder / ("_".join(("kraal_virt_fleet", *backends)) + ".py")
+    folder.mkdir(exist_ok=True)
     # Tasks for several hosts run side by side, each in a process of its own.
-    begun = place / ("%s.%d" % (name, os.getpid()))
-    begun.write_text(text, encoding="utf-8")
-    begun.rename(place / (name + ".py"))
-    module_loader.add_directory(str(place))
-    return name
+    begun = folder / ("%s.%d" % (path.stem, os.getpid()))
+    begun.write_text(PART % "\n".join(IMPORT % (name, name) for name in backends), encoding="utf-8")
+    begun.rename(path)
+    return path
 
 
 class ActionModule(ActionBase):
@@ -60,12 +56,15 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     _supports_check_mode = True
     _supports_async = True
-    _supports_diff = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         backends = backends_of(self._task.args)
-        module = MODULE if backends is None else part(backends)
+        module = MODULE
+        if backends is not None:
+            path = part(backends, Path(constants.DEFAULT_LOCAL_TMP, "kraal_virt"))
+            self._shared_loader_obj.module_loader.add_directory(str(path.parent))
+            module = path.stem
         in_background = self._task.async_val and not self._connection.has_native_async
         result.update(self._execute_module(module_name=module, task_vars=task_vars, wrap_async=in_background))
         if not in_background:

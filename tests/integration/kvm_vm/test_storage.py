@@ -176,6 +176,15 @@ def test_the_wrong_image_is_refused(driver: Driver, tmp_path: Path) -> None:
     driver.refused("source.volume", "does not exist", state="present", disks=[{"size": "8MiB"}], source={"volume": "nothing"})
     driver.refused("source.image", "cannot be read", state="present", disks=[{"size": "8MiB"}], source={"image": str(tmp_path / "nothing")})
     driver.refused("source", "no disk", state="present", source={"image": str(path)})
+    driver.refused("is qcow2", "to be raw", "convert", state="present", disks=[{"size": "8MiB", "format": "raw"}], source={"image": str(path)})
+
+
+def test_libvirt_copies_a_volume_into_another_format(driver: Driver) -> None:
+    path = image(driver.host.pools / "kt-pool" / "base.qcow2", "4M")
+    driver.volumes("kt-pool")
+    driver.change(state="present", disks=[{"size": "8MiB", "format": "raw"}], source={"image": str(path)})
+    mine = info(vol(driver, driver.volumes()[0]))
+    assert (mine["format"], mine["virtual-size"]) == ("raw", 8 * 1024**2)
 
 
 def test_an_installation(driver: Driver, words: Mapping[str, str]) -> None:

@@ -31,8 +31,8 @@ def is_url(source: Mapping[str, Any]) -> bool:
     return str(source.get("image") or "").startswith(("http://", "https://"))
 
 
-def check_source(host: Host, steering: Mapping[str, Any]) -> None:
-    """Refuse what cannot be had, or is not what its checksum says, before anything is made of it. Raises InvalidOption."""
+def check_source(host: Host, steering: Mapping[str, Any]) -> Image | None:
+    """Refuse what cannot be had, or is not what its checksum says, before anything is made of it; the image, if it is a file. Raises InvalidOption."""
     source = steering.get("source") or {}
     ways = [key for key in ("image", "volume", "iso") if source.get(key)]
     if len(ways) > 1:
@@ -42,7 +42,21 @@ def check_source(host: Host, steering: Mapping[str, Any]) -> None:
     elif is_url(source):
         _digest(source)
     elif source.get("image"):
-        examined(source)
+        return examined(source)
+    return None
+
+
+def check_format(host: Host, source: Mapping[str, Any], image: Image, kind: str) -> None:
+    """Libvirt copies a volume into another format; a file that is none is sent to it as it is. Raises InvalidOption."""
+    if source.get("clone") == "linked" or image.format == kind:
+        return
+    if host.find(host.conn.storageVolLookupByPath, os.path.realpath(image.path)) is None:
+        raise InvalidOption(
+            "source.image",
+            image.path,
+            "is %s, and the disk is to be %s" % (image.format, kind),
+            remedy="Leave the disk's format out, or convert the image",
+        )
 
 
 def examined(source: Mapping[str, Any], path: str = "") -> Image:
@@ -184,13 +198,7 @@ def put_in(host: Host, pool: Any, want: Making, source: Mapping[str, Any], made:
         made.append(want.path)
     else:
         image = examined(source, base)
-        if image.format != want.format:
-            raise InvalidOption(
-                "source.image",
-                base,
-                "is %s, and the disk is to be %s" % (image.format, want.format),
-                remedy="Leave the disk's format out, or convert the image",
-            )
+        check_format(host, source, image, want.format)
         room = _room(host, pool, want.name, image)
         made.append(want.path)
         volume = _filled(host, pool, room, want.name, image)

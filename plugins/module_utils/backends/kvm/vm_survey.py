@@ -30,9 +30,10 @@ from .vm_observe import (
 )
 from .vm_options import BY_NAME
 from .vm_plan import changes
-from .vm_source import check_source
-from .vm_storage import doomed
+from .vm_source import check_format, check_source
+from .vm_storage import doomed, to_make
 from .vm_target import creation, differences, path_of_seed, set_seed, wanted, written
+from .volume_import import Image
 from .xml import serialize
 
 
@@ -52,10 +53,11 @@ def survey(host: Host, wants: Sequence[Spec] | None) -> Seen:
             continue
         if _needs_pools(want, have) and not seen.pools:
             look_at_pools(host, seen)
+        image = None
         try:
             if have is None:
                 look_at_emulator(host, seen, want.values.get("type", "auto"))
-                check_source(host, want.steering)
+                image = check_source(host, want.steering)
         except InvalidOption as error:
             seen.faults[want.name] = error
             continue
@@ -67,6 +69,8 @@ def survey(host: Host, wants: Sequence[Spec] | None) -> Seen:
             seen.faults[want.name] = missing
             continue
         _objection(host, seen, want, have)
+        if image is not None:
+            _about_source(host, seen, want, image)
     return seen
 
 
@@ -152,6 +156,21 @@ def _about_removal(host: Host, seen: Seen, have: Domain) -> None:
     doubt = uses.doubt(but=have.name)
     if doubt is not None and doomed(have.name, seen, have):
         seen.faults[have.name] = doubt
+
+
+def _about_source(host: Host, seen: Seen, want: Spec, image: Image) -> None:
+    """Whether the disk that a new guest's image goes to can take it."""
+    try:
+        making = to_make(wanted(want, seen, None), seen, None)
+    except (InvalidOption, Refused):
+        # The plan says so too, where it belongs.
+        return
+    try:
+        for each in making:
+            if each.source:
+                check_format(host, want.steering["source"], image, each.format)
+    except InvalidOption as error:
+        seen.faults[want.name] = error
 
 
 def _objection(host: Host, seen: Seen, want: Spec, have: Domain | None) -> None:
