@@ -86,7 +86,8 @@ def test_a_second_run_changes_nothing(inventory: Path, prefix: str) -> None:
 
 
 def test_check_agrees(inventory: Path) -> None:
-    run = run_playbook("kraal.virt.site", inventory, check=True)
+    """Of prepare, test_prepare shows it."""
+    run = run_playbook("kraal.virt.provision", inventory, check=True)
     assert run.rc == 0, run.output
     assert run.changed == 0, run.output
 
