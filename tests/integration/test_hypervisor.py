@@ -74,7 +74,7 @@ def inside(host: LabHost, *argv: str) -> str:
 
 def on_one_that_lives(hypervisor: Hypervisor, work: Callable[[LabHost], None]) -> None:
     """Do the work, all of it again on a machine that is booted anew where the emulated processor was the end of the first."""
-    for _ in range(DEATHS):
+    for dummy in range(DEATHS):
         try:
             return work(up(hypervisor))
         except AssertionError:
