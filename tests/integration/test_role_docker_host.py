@@ -143,7 +143,7 @@ class Hosts:
 def hosts(lab: Lab, lab_hosts: list[LabHost], bare_host: LabHost) -> Hosts:
     old, new = lab_hosts
     every = Hosts(lab, old, new, bare_host)
-    for host in every.all:
+    for host in (old, new, bare_host):
         every.run(host, "useradd", "--shell", "/bin/sh", "kt-user")
         every.lab.copy(host, {CONFIG: json.dumps(FOUND).encode()})
     return every
