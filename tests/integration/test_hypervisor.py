@@ -31,7 +31,7 @@ GUEST = {
     "cmdline": "console=ttyS0",
     "channels": ["org.qemu.guest_agent.0"],
     "wait_for": "agent",
-    "timeout": 300,
+    "timeout": 900,
 }
 
 #: How often the machine may die of a guest. With QEMU 7.2's emulation of AMD-V, beside other work, its kernel was seen to panic in svm_vcpu_run(), as its
@@ -59,15 +59,15 @@ REACHES = "import errno, socket, sys; s = socket.socket(); s.settimeout(30); sys
 def tasks(host: LabHost, *listed: Mapping[str, Any], check: bool = False, fails: bool = False) -> Run:
     inventory = {"all": {"hosts": {host.name: host.inventory}}}
     # The first answer of a libvirtd takes half a minute there: it asks QEMU what it can do. The guest needs no network and no pool.
-    variables = {"kvm_host_timeout": 240, "kvm_host_network": "", "kvm_host_pool": ""}
+    variables = {"kvm_host_timeout": 600, "kvm_host_network": "", "kvm_host_pool": ""}
     env = {"ANSIBLE_INJECT_FACT_VARS": "false", "ANSIBLE_TIMEOUT": "60"}
-    play = run_tasks(list(listed), inventory=inventory, hosts="all", keep_going=False, check=check, variables=variables, env=env, timeout=900)
+    play = run_tasks(list(listed), inventory=inventory, hosts="all", keep_going=False, check=check, variables=variables, env=env)
     assert (play.rc != 0) is fails, play.output
     return play
 
 
 def inside(host: LabHost, *argv: str) -> str:
-    done = subprocess.run([*host.ssh_args, shlex.join(argv)], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([*host.ssh_args, shlex.join(argv)], capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
