@@ -86,8 +86,7 @@ def test_a_second_run_changes_nothing(inventory: Path, prefix: str) -> None:
 
 
 def test_check_agrees(inventory: Path) -> None:
-    """Of prepare, test_prepare shows it."""
-    run = run_playbook("kraal.virt.provision", inventory, check=True)
+    run = run_playbook("kraal.virt.site", inventory, check=True)
     assert run.rc == 0, run.output
     assert run.changed == 0, run.output
 
