@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,7 +80,9 @@ def do(run: Callable[..., Result], **args: object) -> Result:
 
 
 def test_a_real_one(tmp_path, directory, docker_api, scratch) -> None:
-    """Built from this host's own package sources; the same request gives the same bytes, and a guest runs on it."""
+    """Built from this host's own package sources; the same request gives the same bytes, at whatever time, and a guest runs on it."""
+    epoch = int(time.time()) - 3 * 86400
+    env = {"SOURCE_DATE_EPOCH": str(epoch)}
     args = {
         "name": "kt",
         "packages": ["python3-minimal", "passwd"],
@@ -88,15 +91,18 @@ def test_a_real_one(tmp_path, directory, docker_api, scratch) -> None:
         "ssh_authorized_keys": ["ssh-ed25519 AAAAkt kt@test"],
         "commands": [["touch", "/made with a space"], "mkdir /words"],
     }
-    built = do(lambda check=False, **more: module_process(MODULE, {**args, **more}, check=check, diff=True), directory=str(directory))
+    built = do(lambda check=False, **more: module_process(MODULE, {**args, **more}, check=check, diff=True, env=env), directory=str(directory))
     image = built["base_image"]
-    other = module_process(MODULE, {**args, "directory": str(tmp_path / "other")})
-    assert other["base_image"]["checksum"] == image["checksum"], "the same request on the same day"
+    other = module_process(MODULE, {**args, "directory": str(tmp_path / "other")}, env=env)
+    assert other["base_image"]["checksum"] == image["checksum"], "the same packages, and nothing of this moment"
     assert sorted(path.name for path in directory.iterdir()) == sorted([Path(image["path"]).name, Path(image["path"]).stem + ".json"])
     with tarfile.open(image["path"]) as tar:
         names = {member.name: member for member in tar}
         keys = tar.extractfile("./home/kt/.ssh/authorized_keys")
         assert keys is not None and keys.read() == b"ssh-ed25519 AAAAkt kt@test\n"
+        assert max(member.mtime for member in names.values()) == epoch
+        shadow = tar.extractfile("./etc/shadow")
+        assert shadow is not None and {line.split(b":")[2] for line in shadow} == {b"%d" % (epoch // 86400)}
         owner = (names["./home/kt/.ssh/authorized_keys"].uid, names["./home/kt/.ssh/authorized_keys"].mode)
     assert owner == (1000, 0o600) and {"./made with a space", "./words", "./usr/bin/python3"} <= set(names)
     imported = {"name": scratch("base"), "import": {"path": image["path"], "checksum": image["checksum"], "labels": {"kt": scratch.prefix}}}
@@ -287,6 +293,13 @@ def test_a_mirror_that_does_not_answer(directory) -> None:
     result = module_process(MODULE, {"name": "kt", "directory": str(directory), "suite": "bookworm", "mirror": "http://127.0.0.1:9/debian"})
     assert result.failed and "127.0.0.1" in result.msg and "mirror" in result.msg, result.msg
     assert list(directory.iterdir()) == []
+
+
+def test_a_time_that_is_none(directory, quick) -> None:
+    for check in (True, False):
+        result = quick(check=check, env={"SOURCE_DATE_EPOCH": "yesterday"})
+        assert result.failed and "yesterday" in result.msg and "seconds since 1970" in result.msg, result.msg
+    assert not directory.exists()
 
 
 def test_without_mmdebstrap(directory, tmp_path) -> None:

@@ -25,7 +25,7 @@ from ...engine.spec import Option, Spec, Table
 from ...engine.units import format_size
 from .disk import LARGEST, MIB, SMALLEST, Identity, copy_kernel, make
 from .disk_contents import command_line, commands_of, files_of, packages_of
-from .rootfs import checksum_of, clear, machine_architecture, obstacle, own_suite, run_mmdebstrap, run_tool, today
+from .rootfs import checksum_of, clear, machine_architecture, newest_time, obstacle, own_suite, run_mmdebstrap, run_tool
 
 WORD = r"[a-z0-9][a-z0-9.+-]*"
 _MIRROR = "Write an address like http://mirror.example/debian; credentials belong into the host's apt configuration"
@@ -301,14 +301,16 @@ class BaseImages:
 
     def _make(self, want: Spec, request: Mapping[str, Any], image: Path, work: Path) -> dict[str, Path]:
         """Write the image; what stands beside it, by what it is called in the result."""
+        # Once: a build goes on over midnight.
+        epoch = newest_time()
         if form_of(request) == "tar":
-            run_mmdebstrap(request, image, work)
+            run_mmdebstrap(request, image, work, epoch)
             return {}
         identity = Identity(digest_of(request))
         root, raw = work / "root", work / "disk.raw"
         contents = {"files": files_of(request, identity.root), "prepare": commands_of(request)}
-        run_mmdebstrap(request, root, work, packages_of(request), contents)
-        make(root, raw, want.values["disk_size"], identity, today(), partial(run_tool, work))
+        run_mmdebstrap(request, root, work, epoch, packages_of(request), contents)
+        make(root, raw, want.values["disk_size"], identity, epoch, partial(run_tool, work))
         if form_of(request) == "raw":
             raw.rename(image)
         else:

@@ -54,6 +54,10 @@ def obstacle(form: str = "tar") -> KraalError | None:
             return BackendError("%s is not installed on this host" % program, remedy="Install the package %s, or build on another host" % package)
     if os.geteuid() != 0:
         return BackendError("only root can build a root file system", remedy="Run the task with become")
+    try:
+        newest_time()
+    except BackendError as error:
+        return error
     return None
 
 
@@ -209,9 +213,15 @@ def _apart() -> list[str]:
     return apart if subprocess.run([*apart, "true"], capture_output=True, check=False).returncode == 0 else []  # pylint: disable=ansible-bad-function
 
 
-def today() -> int:
-    """The time that everything in a base image has at most, in seconds: the same packages give the same bytes for a day."""
-    return int(time.time()) // 86400 * 86400
+def newest_time() -> int:
+    """The time that everything in a base image has at most, in seconds: that of SOURCE_DATE_EPOCH, or else the begin of the day (UTC).
+
+    As https://reproducible-builds.org/specs/source-date-epoch/ has it. Raises BackendError where the variable is no number.
+    """
+    said = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if said and not re.fullmatch(r"[0-9]{1,10}", said):
+        raise BackendError("SOURCE_DATE_EPOCH is %r" % said, remedy="Set it to a number of seconds since 1970, or leave it out")
+    return int(said) if said else int(time.time()) // 86400 * 86400
 
 
 def run_held(
@@ -242,10 +252,11 @@ def run_tool(work: Path, command: list[str], text: str = "", environment: Mappin
 
 
 def run_mmdebstrap(
-    request: Mapping[str, Any], target: Path, work: Path, packages: Iterable[str] = (), contents: Mapping[str, Any] | None = None
+    request: Mapping[str, Any], target: Path, work: Path, epoch: int, packages: Iterable[str] = (), contents: Mapping[str, Any] | None = None
 ) -> None:
     """Build a file, or a directory where ``packages`` for a disk are named. Raises BackendError with what mmdebstrap said last.
 
+    ``epoch``: the time that everything has at most, in seconds.
     ``contents``: the files and the commands (prepare) of a disk, which come before those that are asked for.
     """
     hook = None
@@ -255,7 +266,7 @@ def run_mmdebstrap(
         hook.write_text(_HOOK.format(python=sys.executable, asked=json.dumps(asked)), encoding="utf-8")
         hook.chmod(0o700)
     sources = "" if request.get("mirror") else _own_sources(request["suite"], request.get("components"))
-    environment = {**_proxies(), **os.environ, "SOURCE_DATE_EPOCH": str(today()), "TMPDIR": str(work)}
+    environment = {**_proxies(), **os.environ, "SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": str(work)}
     work.chmod(0o755)
     done = run_held(work, command_of(request, target, hook, bool(sources), packages), sources, environment, _apart())
     if done.returncode == 0:
