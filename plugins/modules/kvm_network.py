@@ -40,7 +40,7 @@ options:
     type: str
     choices: [nat, route, open, isolated, bridge]
   forward_dev:
-    description: The interface of the host that V(nat) or V(route) is restricted to.
+    description: The interface of the host that V(nat) or V(route) is restricted to. An empty text lifts the restriction.
     type: str
   bridge:
     description: The bridge's name. Libvirt chooses one (C(virbr0)) unless it is given; O(forward=bridge) needs it.
@@ -74,13 +74,13 @@ options:
     description: Whether there is a DNS server in the network. A new network has one.
     type: bool
   domain:
-    description: The domain of the network's DNS and DHCP.
+    description: The domain of the network's DNS and DHCP. An empty text takes it away, and O(domain_local_only) with it.
     type: str
   domain_local_only:
     description: Do not ask the host's own name servers for names in O(domain).
     type: bool
   mtu:
-    description: The largest packet of the network, in bytes.
+    description: The largest packet of the network, in bytes. V(0) leaves it to libvirt again.
     type: int
   autostart:
     description: Start the network when libvirt starts.
@@ -182,7 +182,7 @@ network:
     id: 3b1bd1c2-0c1e-4a5f-9b8f-4cb6a3a6f0d8
     state: active
     forward: nat
-    forward_dev: null
+    forward_dev: ""
     bridge: virbr0
     subnets:
       - subnet: 192.168.100.0/24
@@ -197,7 +197,7 @@ network:
     dns: true
     domain: lab.example.org
     domain_local_only: false
-    mtu: null
+    mtu: 0
     autostart: true
     guests: []
     pending_restart: []

@@ -60,6 +60,7 @@ ROWS = (
     Row("forward", "open", "isolated", get("forward", "mode"), ("open", None), about="isolated"),
     Row("forward", "isolated", "nat", get("forward", "mode"), (None, "nat"), about="no longer isolated"),
     Row("forward_dev", "lo", "ktdev0", get("forward", "dev"), ("lo", "ktdev0")),
+    Row("forward_dev", "lo", "", get("forward", "dev"), ("lo", None), about="any"),
     Row("bridge", "ktbr1", "ktbr2", get("bridge", "name"), ("ktbr1", "ktbr2")),
     Row("subnets", ["198.18.1.1/24"], ["198.18.2.1/24"], every("ip", "address", "prefix"), (["198.18.1.1 24"], ["198.18.2.1 24"]),
         same=(["198.18.2.0/24"], [{"subnet": "198.18.2.0/24"}], [{"subnet": "198.18.2.0/24", "address": "198.18.2.1"}])),
@@ -87,8 +88,10 @@ ROWS = (
     Row("dns_txt", {"a": "1"}, {}, every("dns/txt", "name", "value"), (["a 1"], []), live=True, purge=True, about="purge"),
     Row("dns", True, False, get("dns", "enable"), ("yes", "no")),
     Row("domain", "one.example.org", "Two.example.org", get("domain", "name"), ("one.example.org", "two.example.org")),
+    Row("domain", "one.example.org", "", get("domain", "name"), ("one.example.org", None), about="none"),
     Row("domain_local_only", True, False, get("domain", "localOnly"), ("yes", "no"), extra={"domain": "example.org"}),
     Row("mtu", 1400, 9000, get("mtu", "size"), ("1400", "9000")),
+    Row("mtu", 1400, 0, get("mtu", "size"), ("1400", None), about="libvirt's own"),
 )  # fmt: skip
 
 
@@ -181,6 +184,21 @@ def test_what_check_foresees_is_what_there_is(network: LibvirtModule, clean: Lib
     foreseen, made = network.check(**second)["network"], network.run(**second)["network"]
     assert foreseen == made
     assert made["pending_restart"] == ["domain"]
+
+
+def test_none_where_there_was_none(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+    """What takes an option away does nothing where it is not there, without a domain and without forwarding too."""
+    none = {"domain": "", "domain_local_only": False, "forward_dev": "", "mtu": 0}
+    for forward in ("nat", "isolated"):
+        made = network.change(**{**BASE, "forward": forward})
+        assert {key: made["network"][key] for key in none} == none
+        network.again(**{**BASE, "forward": forward, **none})
+        network.change(name=NAME, state="absent")
+        network.change(**{**BASE, "forward": forward, **none})
+        tree = shown(clean, inactive=True)
+        assert tree.find("domain") is tree.find("mtu") is None
+        assert (tree.find("forward") is None) is (forward == "isolated")
+        network.change(name=NAME, state="absent")
 
 
 def test_what_has_no_option_stays(network: LibvirtModule, clean: LibvirtDaemon) -> None:
@@ -379,8 +397,9 @@ def test_runs_at_once(network: LibvirtModule, clean: LibvirtDaemon) -> None:
         (["dhcp_hosts", "has no address"], {"dhcp_hosts": [{"mac": MAC1, "name": "a"}]}),
         (["dns_hosts", "names"], {"dns_hosts": [{"address": "198.18.1.5"}]}),
         (["dns_txt", "usable key"], {"dns_txt": {"a b": "1"}}),
-        (["domain", "host's name"], {"domain": "a'b"}),
+        (["domain", "lab.example.org"], {"domain": "a'b"}),
         (["domain_local_only", "needs a domain"], {"domain_local_only": True}),
+        (["domain_local_only", "needs a domain"], {"domain_local_only": True, "domain": ""}),
         (["mtu", "68"], {"mtu": 10}),
         (["uri"], {"uri": "nowhere"}),
         (["forward"], {"forward": "magic"}),

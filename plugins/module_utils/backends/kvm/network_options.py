@@ -136,6 +136,10 @@ def _read_dns_host(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
 
 HOSTNAME = Text(pattern=r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?", remedy="Write a host's name, like web1 or web1.example.org", fold=True)
 
+#: Nothing stands for none.
+DOMAIN = Text(pattern=r"(%s)?" % HOSTNAME.pattern.pattern, remedy="Write a domain, like lab.example.org, or nothing for none", fold=True)
+FORWARD_DEV = Text(pattern=r"(%s)?" % INTERFACE.pattern.pattern, remedy="Write the name of a link of the host, or nothing for any")
+
 SUBNETS = Subnets(_read_subnet, lambda subnet, record: {"subnet": subnet, **record})
 
 
@@ -192,13 +196,19 @@ def read_forward(definition: Element) -> str:
     return ISOLATED if definition.find("forward") is None else attribute(definition, "forward", "mode") or "nat"
 
 
-def _number(value: str | None) -> int | None:
-    return None if value is None else int(value)
+class Mtu(Integer):
+    """Bytes, or 0 for libvirt's own."""
+
+    def __init__(self) -> None:
+        super().__init__(68, 65535)
+
+    def parse(self, value: Any, option: str) -> int:
+        return 0 if int(value) == 0 else super().parse(value, option)
 
 
 NETWORK_OPTIONS: tuple[Option, ...] = (
     Option("forward", Text(choices=FORWARDS), lambda view: read_forward(view.definition), RESTART),
-    Option("forward_dev", INTERFACE, lambda view: attribute(view.definition, "forward", "dev"), RESTART),
+    Option("forward_dev", FORWARD_DEV, lambda view: attribute(view.definition, "forward", "dev") or "", RESTART),
     Option("bridge", INTERFACE, lambda view: attribute(view.definition, "bridge", "name"), RESTART),
     Option("subnets", SUBNETS, lambda view: read_subnets(view.definition), RESTART),
     Option("dhcp_ranges", Members(Range()), lambda view: read_ranges(view.definition), LIVE),
@@ -216,9 +226,9 @@ NETWORK_OPTIONS: tuple[Option, ...] = (
         LIVE,
     ),
     Option("dns", Flag(), lambda view: flag(attribute(view.definition, "dns", "enable"), True), RESTART),
-    Option("domain", HOSTNAME, lambda view: attribute(view.definition, "domain", "name"), RESTART),
+    Option("domain", DOMAIN, lambda view: attribute(view.definition, "domain", "name") or "", RESTART),
     Option("domain_local_only", Flag(), lambda view: flag(attribute(view.definition, "domain", "localOnly")), RESTART),
-    Option("mtu", Integer(68, 65535), lambda view: _number(attribute(view.definition, "mtu", "size")), RESTART),
+    Option("mtu", Mtu(), lambda view: int(attribute(view.definition, "mtu", "size") or 0), RESTART),
     Option("autostart", Flag(), lambda view: view.autostart, Disruption.NONE),
 )
 

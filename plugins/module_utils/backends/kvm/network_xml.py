@@ -41,9 +41,9 @@ def defined(name: str, values: Mapping[str, Any], have: Element | None) -> Eleme
         "forward_dev": _forward_dev,
         "bridge": lambda tree, value: child(tree, "bridge").set("name", value),
         "dns": lambda tree, value: child(tree, "dns").set("enable", yes(value)),
-        "domain": lambda tree, value: child(tree, "domain").set("name", value),
-        "domain_local_only": lambda tree, value: child(tree, "domain").set("localOnly", yes(value)),
-        "mtu": lambda tree, value: child(tree, "mtu").set("size", str(value)),
+        "domain": lambda tree, value: _written(tree, "domain", "name", value),
+        "domain_local_only": _domain_local_only,
+        "mtu": lambda tree, value: _written(tree, "mtu", "size", str(value or "")),
         "subnets": _subnets,
     }
     for option, write in writers.items():
@@ -77,11 +77,27 @@ def _forward(network: Element, mode: str) -> None:
 
 
 def _forward_dev(network: Element, device: str) -> None:
+    if not device and network.find("forward") is None:
+        return
     forward = child(network, "forward")
     drop(forward, "interface")
     forward.attrib.pop("dev", None)
     if device:
         forward.set("dev", device)
+
+
+def _written(network: Element, tag: str, key: str, value: str) -> None:
+    """An element that is there for this attribute, or is not there at all."""
+    if value:
+        child(network, tag).set(key, value)
+    else:
+        drop(network, tag)
+
+
+def _domain_local_only(network: Element, value: bool) -> None:
+    # Libvirt refuses the attribute without a name (9.0 and later).
+    if value or network.find("domain") is not None:
+        child(network, "domain").set("localOnly", yes(value))
 
 
 def _subnets(network: Element, subnets: Mapping[str, Any]) -> None:

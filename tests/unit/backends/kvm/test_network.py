@@ -63,7 +63,7 @@ def test_an_isolated_network() -> None:
     view = View(recorded("network-isolated"), False)
     assert NETWORKS_TABLE["forward"].read(view) == "isolated"
     assert NETWORKS_TABLE["dns"].read(view) is True
-    assert NETWORKS_TABLE["mtu"].read(view) is None
+    assert NETWORKS_TABLE["mtu"].read(view) == 0
 
 
 def test_what_it_has_already_is_no_change() -> None:
