@@ -137,7 +137,7 @@ def code_of(path: Path) -> list[str]:
 
 def test_the_artefact_holds_what_runs_and_nothing_else(tmp_path: Path) -> None:
     """Builds the collection, installs it, and lets Ansible read every module from there."""
-    collection = tree.copy_to(tmp_path / "source")
+    collection = tree.copy_to(tmp_path / "source", tree.files())
     galaxy = program("ansible-galaxy")
     subprocess.run([galaxy, "collection", "build", "--output-path", str(tmp_path)], check=True, cwd=collection, capture_output=True)
     (artefact,) = tmp_path.glob("kraal-virt-*.tar.gz")

@@ -75,7 +75,7 @@ def test_documentation() -> None:
 
 
 def test_ansible_test_sanity(tmp_path: Path) -> None:
-    result = sanity.run(tree.copy_to(tmp_path))
+    result = sanity.run(tree.copy_to(tmp_path, tree.delivered()))
     if result.returncode:
         pytest.fail(result.stdout, pytrace=False)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.support.paths import ROOT
@@ -21,10 +22,15 @@ def files() -> list[str]:
     return sorted({name for name in listed.split("\0") if name and not name.startswith(".collections/") and (ROOT / name).is_file()})
 
 
-def copy_to(base: Path) -> Path:
-    """A copy of those files as base/ansible_collections/kraal/virt."""
+def delivered() -> list[str]:
+    """Those of the files that users get, and what tells ansible-test about them: tests and scripts stay here, where ruff and mypy read them."""
+    return [name for name in files() if not name.startswith(("tests/", "scripts/")) or name.startswith(("tests/config.yml", "tests/sanity/"))]
+
+
+def copy_to(base: Path, names: Iterable[str]) -> Path:
+    """A copy of some files as base/ansible_collections/kraal/virt."""
     collection = base / "ansible_collections" / "kraal" / "virt"
-    for name in files():
+    for name in names:
         target = collection / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target, follow_symlinks=False)
