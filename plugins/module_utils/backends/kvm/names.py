@@ -22,9 +22,8 @@ def check_name(name: str, option: str = "name") -> None:
 
 
 #: A network interface's name, as the kernel takes it.
-INTERFACE = Text(
-    pattern=r"(?!\.)[A-Za-z0-9_.][A-Za-z0-9_.:-]{0,14}", remedy="Write the name of a network interface, of at most 15 letters, digits, dots and dashes"
-)
+LINK = r"(?!\.)[A-Za-z0-9_.][A-Za-z0-9_.:-]{0,14}"
+INTERFACE = Text(pattern=LINK, remedy="Write the name of a network interface, of at most 15 letters, digits, dots and dashes")
 
 
 class Path(Text):

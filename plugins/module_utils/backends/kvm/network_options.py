@@ -15,7 +15,7 @@ from ...engine.errors import InvalidOption
 from ...engine.kinds import Flag, Integer, Kind, Members, Part, Records, Text, Texts
 from ...engine.plan import Disruption
 from ...engine.spec import Option, Table
-from .names import INTERFACE, check_name
+from .names import INTERFACE, LINK, check_name
 from .xml import Element, attribute, flag
 
 LIVE, RESTART = Disruption.LIVE, Disruption.RESTART
@@ -134,11 +134,12 @@ def _read_dns_host(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     yield address_of(fields["address"], option, entry, _ENTRY), parsed
 
 
-HOSTNAME = Text(pattern=r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?", remedy="Write a host's name, like web1 or web1.example.org", fold=True)
+_HOST_NAME = r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?"
+HOSTNAME = Text(pattern=_HOST_NAME, remedy="Write a host's name, like web1 or web1.example.org", fold=True)
 
 #: Nothing stands for none.
-DOMAIN = Text(pattern=r"(%s)?" % HOSTNAME.pattern.pattern, remedy="Write a domain, like lab.example.org, or nothing for none", fold=True)
-FORWARD_DEV = Text(pattern=r"(%s)?" % INTERFACE.pattern.pattern, remedy="Write the name of a link of the host, or nothing for any")
+DOMAIN = Text(pattern="(%s)?" % _HOST_NAME, remedy="Write a domain, like lab.example.org, or nothing for none", fold=True)
+FORWARD_DEV = Text(pattern="(%s)?" % LINK, remedy="Write the name of a link of the host, or nothing for any")
 
 SUBNETS = Subnets(_read_subnet, lambda subnet, record: {"subnet": subnet, **record})
 
