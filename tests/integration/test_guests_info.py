@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import docker
 import pytest
@@ -65,13 +67,20 @@ def test_bad_arguments(arguments: dict[str, object], why: str) -> None:
     assert result.failed and why in result.msg
 
 
-def test_no_permission(guests: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.fixture
+def open_to_all() -> Iterator[str]:
+    """A directory in which every user may write, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="kt-") as directory:
+        Path(directory).chmod(0o777)
+        yield directory
+
+
+def test_no_permission(guests: str, tmp_path_factory: pytest.TempPathFactory, open_to_all: str) -> None:
     """A warning where everything is looked through, a failure where the backend was named."""
     python = tmp_path_factory.mktemp("python") / "python3"
     python.write_text('#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups -- /usr/bin/python3 "$@"\n')
     python.chmod(0o755)
-    # Where that user may write.
-    options = {"interpreter": str(python), "env": {"ANSIBLE_REMOTE_TEMP": "/tmp/kt-remote-nobody", "ANSIBLE_PIPELINING": "1"}}
+    options = {"interpreter": str(python), "env": {"ANSIBLE_REMOTE_TEMP": open_to_all, "ANSIBLE_PIPELINING": "1"}}
     result = run_module(MODULE, {}, **options)
     assert (result.failed, result["guests"]) == (False, [])
     assert any("no permission on /var/run/docker.sock" in warning and "group docker" in warning for warning in result.warnings)

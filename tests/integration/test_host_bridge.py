@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,7 +23,7 @@ import yaml
 
 from tests.integration.test_examples import check_return, examples
 from tests.lab.hosts import Lab
-from tests.support.ansible_runner import Result, Run, environment, run_playbook, run_tasks
+from tests.support.ansible_runner import Result, Run, environment, kill, run_playbook, run_tasks
 from tests.support.bridge_hosts import BridgeHost, boot, dhcp_server
 from tests.support.paths import ROOT, program
 
@@ -105,7 +104,7 @@ def hosts(lab: Lab) -> Hosts:
 
 @contextmanager
 def begun(hosts: Hosts, options: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """A run of its own process group that has come as far as the change's being made on every host, and the file of its results."""
+    """A run that has come as far as the change's being made on every host, and the file of its results."""
     with tempfile.TemporaryDirectory(prefix="kt-bridge-") as scratch:
         play = Path(scratch, "play.yml")
         task = {"name": "bridge", MODULE: "{{ kt_options }}"}
@@ -116,7 +115,7 @@ def begun(hosts: Hosts, options: Mapping[str, Mapping[str, Any]]) -> Iterator[tu
         env = environment({"ANSIBLE_HOME": scratch, "KT_RESULTS_FILE": str(results)})
         process = subprocess.Popen(
             [program("ansible-playbook"), "--forks", "10", "--inventory", str(inventory), str(play)],
-            cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         try:
             for host in hosts:
@@ -125,7 +124,7 @@ def begun(hosts: Hosts, options: Mapping[str, Mapping[str, Any]]) -> Iterator[tu
             yield process, results
         finally:
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                kill(process.pid)
             process.communicate()
 
 
@@ -278,7 +277,7 @@ def test_a_change_that_cuts_the_host_off_is_taken_back(hosts: Hosts) -> None:
 def test_the_controller_is_killed_in_the_middle(hosts: Hosts) -> None:
     options = {name: {"name": "br0", "uplink": "eth0", "timeout": 120, **each} for name, each in broken(hosts, True).items()}
     with begun(hosts, options) as (process, dummy):
-        os.killpg(process.pid, signal.SIGKILL)
+        kill(process.pid)
     reachable = [host for host in hosts if "gateway" in options[host.name] and host.change["status"] == "applied"]
     if reachable:
         # While it waits, nobody else may change the network.
@@ -308,7 +307,7 @@ def test_a_stale_change_is_told(hosts: Hosts) -> None:
     solo = Hosts.__new__(Hosts)
     solo.all, solo.trees, solo.nets = [host], hosts.trees, hosts.nets
     with begun(solo, {host.name: {"name": "br0", "uplink": "eth0", "timeout": 240, "check_names": ["kt.invalid"]}}) as (process, dummy):
-        os.killpg(process.pid, signal.SIGKILL)
+        kill(process.pid)
     host.run("systemctl", "stop", "kraal-bridge-rollback-*.timer")
     results, run = hosts.bridge(uplink="eth0", only=[host])
     assert results[host.name].failed and "is stale" in results[host.name].msg, run.output

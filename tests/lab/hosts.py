@@ -129,6 +129,10 @@ class Lab:
         """Remove the hosts with their volumes and the network; also those of an earlier run that was killed."""
         for item in self._client.containers(all=True, filters={"label": f"{LABEL}={self.name}"}):
             self._client.remove_container(item["Id"], force=True, v=True)
+            for mount in item["Mounts"]:
+                # Docker makes it anew whenever files are put onto the host.
+                if mount["Destination"] == "/notify" and Path(mount["Source"]).exists():
+                    shutil.rmtree(mount["Source"])
         for volume in self._client.volumes(filters={"label": f"{LABEL}={self.name}"})["Volumes"] or []:
             self._client.remove_volume(volume["Name"])
         for network in self._client.networks(filters={"label": f"{LABEL}={self.name}"}):

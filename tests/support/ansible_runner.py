@@ -119,15 +119,19 @@ def _run(argv: Sequence[str], env: Mapping[str, str], cwd: Path, stdin: str, tim
         try:
             stdout, stderr = process.communicate(stdin, timeout)
         except BaseException as error:
-            # All at once: the children of who is killed are somebody else's.
-            for pid in list(_descent(process.pid)):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            kill(process.pid)
             stdout, stderr = process.communicate()
             if not isinstance(error, subprocess.TimeoutExpired):
                 raise
             raise AssertionError(f"{Path(argv[0]).name} was ended after {timeout:.0f} s\n--- stdout\n{stdout}\n--- stderr\n{stderr}") from None
     return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
+
+
+def kill(pid: int) -> None:
+    """A process and all that it has started, at once: the children of who is killed are somebody else's."""
+    for each in list(_descent(pid)):
+        with suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
 
 
 def _descent(pid: int) -> Iterator[int]:
