@@ -9,7 +9,6 @@ The tests build on each other in their order, as a host's days do; each leaves t
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
