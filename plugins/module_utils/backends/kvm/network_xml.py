@@ -95,8 +95,8 @@ def _written(network: Element, tag: str, key: str, value: str) -> None:
 
 
 def _domain_local_only(network: Element, value: bool) -> None:
-    # Libvirt refuses the attribute without a name (9.0 and later).
-    if value or network.find("domain") is not None:
+    # Libvirt's schema (9.0) knows no domain without a name.
+    if network.find("domain") is not None:
         child(network, "domain").set("localOnly", yes(value))
 
 
