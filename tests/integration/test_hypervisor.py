@@ -35,7 +35,7 @@ GUEST = {
 }
 
 #: How often the machine may die of a guest. With QEMU 7.2's emulation of AMD-V, beside other work, its kernel was seen to panic in svm_vcpu_run(), as its
-#: stack was overwritten there.
+#: stack was overwritten there, and to lock up.
 DEATHS = 2
 
 #: A link of the host's own into a switch that carries the VLAN 7 and nothing else.
@@ -131,8 +131,11 @@ def networks(host: LabHost) -> str:
 
 
 def test_a_wrong_vlan_is_taken_back(hypervisor: Hypervisor) -> None:
+    on_one_that_lives(hypervisor, a_wrong_vlan)
+
+
+def a_wrong_vlan(host: LabHost) -> None:
     """The way out moves into a VLAN that nobody carries: the host comes back by itself, at the old address, with every file as it was."""
-    host = up(hypervisor)
     before = networks(host)
     wrong = {"name": "br0", "uplink": "auto", "vlan": 7, "addresses_from": "uplink", "timeout": 90}
     play = tasks(host, {"kraal.virt.host_bridge": wrong}, fails=True)
@@ -142,7 +145,10 @@ def test_a_wrong_vlan_is_taken_back(hypervisor: Hypervisor) -> None:
 
 
 def test_a_bridge_over_a_vlan(hypervisor: Hypervisor) -> None:
-    host = up(hypervisor)
+    on_one_that_lives(hypervisor, a_bridge_over_a_vlan)
+
+
+def a_bridge_over_a_vlan(host: LabHost) -> None:
     inside(host, "sh", "-c", SWITCH)
     before = networks(host)
     bridge = {"name": "br7", "uplink": "kt0", "vlan": 7, "addresses": ["198.51.100.2/24"], "timeout": 600}
@@ -154,3 +160,11 @@ def test_a_bridge_over_a_vlan(hypervisor: Hypervisor) -> None:
     inside(host, "python3", "-c", REACHES, "198.51.100.1")
     assert tasks(host, {"kraal.virt.host_bridge": {"name": "br7", "state": "absent", "timeout": 600}}).changed == 1
     assert networks(host) == before
+
+
+def test_a_machine_that_locks_up_is_ended(hypervisor: Hypervisor) -> None:
+    """As QEMU that is stopped: its port takes connections, and nobody answers."""
+    up(hypervisor)
+    hypervisor.deaf = 1
+    hypervisor.freeze()
+    assert hypervisor.died(within=300)

@@ -19,6 +19,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -42,6 +43,8 @@ DISK = "8G"
 #: Emulated, and perhaps beside other work.
 BOOT = 600
 STOP = 30
+#: Seconds between two looks whether it still answers, and those that one answer may take.
+LOOK, ANSWER = 30, 30
 #: Where QEMU's user network has this machine's loopback.
 LOOPBACK = re.compile(r"(?<=://)(?:127\.0\.0\.1|localhost|\[::1\])(?=[:/])")
 
@@ -130,6 +133,9 @@ class Hypervisor:
     """One such machine. It lives as long as this object's `with`, and never longer than this process; what it writes to its disk is forgotten with it.
 
     `files` are put into it by absolute path before it starts anything.
+
+    Where its sshd has greeted nobody for `deaf` seconds it has locked up, as QEMU's emulated AMD-V (7.2) does now and then, and is ended: who waits for it
+    would wait for ever. A test that cuts it off has to be done within that time.
     """
 
     def __init__(self, name: str, image: HypervisorImage | None = None, files: Mapping[str, bytes] | None = None, memory: int = 2048) -> None:
@@ -138,9 +144,12 @@ class Hypervisor:
         self.directory = images.LAB / name
         #: How it is reached, once it is up.
         self.host: LabHost | None = None
+        self.deaf = 300
         self._files = dict(files or {})
         self._memory = memory
         self._process: subprocess.Popen[bytes] | None = None
+        self._watch: threading.Thread | None = None
+        self._over = threading.Event()
         self._open = ExitStack()
 
     def __enter__(self) -> LabHost:
@@ -175,11 +184,15 @@ class Hypervisor:
         port = self._port(monitor)
         known_hosts.write_text(f"[127.0.0.1]:{port} {host_public.decode()}", encoding="ascii")
         self._wait_until_up(ready)
+        self._over.clear()
+        self._watch = threading.Thread(target=self._end_if_deaf, args=(self._process, port), daemon=True)
+        self._watch.start()
         self.host = LabHost(self.name, "127.0.0.1", self.image.suite, images.LAB / "id_ed25519", known_hosts, port)
         return self.host
 
     def down(self) -> None:
         """End it, as pulling the plug would."""
+        self._over.set()
         if self._process is not None:
             self._process.terminate()
             try:
@@ -188,6 +201,9 @@ class Hypervisor:
                 self._process.kill()
                 self._process.wait()
             self._process = None
+        if self._watch is not None:
+            self._watch.join()
+            self._watch = None
         self._open.close()
         if self.directory.exists() and holder(self.directory) is None:
             shutil.rmtree(self.directory)
@@ -201,6 +217,11 @@ class Hypervisor:
         except subprocess.TimeoutExpired:
             return ""
         return self._said("console.log") or "it ended without a word"
+
+    def freeze(self) -> None:
+        """Stop it: its port goes on to take connections, and nobody answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
     def wait(self) -> int:
         """Until it ends by itself."""
@@ -234,7 +255,7 @@ class Hypervisor:
 
     def _arguments(self, ready: int, monitor: int) -> Iterator[str]:
         yield from ("-name", self.name, "-nodefaults", "-no-user-config", "-display", "none")
-        yield from ("-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "qemu64,+svm,+npt", "-smp", "2", "-m", str(self._memory))
+        yield from ("-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "qemu64,+svm,+npt", "-smp", "1", "-m", str(self._memory))
         yield from ("-kernel", str(self.image.vmlinuz), "-initrd", str(self.image.initrd))
         # A kernel that panics ends QEMU, and with it every connection: who waits for an answer of a dead machine waits for ever.
         yield from ("-append", f"root=/dev/vda rw console=ttyS0 loglevel=5 net.ifnames=0 mitigations=off oops=panic panic=-1 systemd.hostname={self.name}")
@@ -276,9 +297,26 @@ class Hypervisor:
             state = f"says that it is {said.decode(errors='replace').strip()}" if said else f"did not boot within {BOOT} s"
             raise RuntimeError(f"{self.name} {state}:\n{self._said('qemu.log')}\n{self._said('console.log')}")
 
+    def _end_if_deaf(self, process: subprocess.Popen[bytes], port: int) -> None:
+        heard = time.monotonic()
+        while process.poll() is None and not self._over.wait(LOOK):
+            if greets(port):
+                heard = time.monotonic()
+            elif time.monotonic() - heard > self.deaf:
+                process.kill()
+
     def _said(self, log: str) -> str:
         path = self.directory / log
         return path.read_text(encoding="utf-8", errors="replace")[-4000:] if path.exists() else ""
+
+
+def greets(port: int) -> bool:
+    """Whether an sshd answers on a port of loopback. QEMU itself takes the connection, so that alone says nothing."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), ANSWER) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
 
 
 def _value(path: Path) -> str:
