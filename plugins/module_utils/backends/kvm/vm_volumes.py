@@ -65,10 +65,11 @@ def _capacity(host: Host, path: str) -> int:
 
 def send_bytes(host: Host, pool: str, name: str, content: bytes) -> None:
     """A new volume with a content."""
-    with tempfile.NamedTemporaryFile(prefix="kraal-seed-") as file:
+    # Without a name: a seed may hold secrets, and nothing of it stays where the module is killed.
+    with tempfile.TemporaryFile() as file:
         file.write(content)
         file.flush()
-        brought(host, _pool(host, pool), name, Image(file.name, len(content), "raw", len(content)))
+        brought(host, _pool(host, pool), name, Image("/proc/self/fd/%d" % file.fileno(), len(content), "raw", len(content)))
 
 
 def delete_unused(host: Host, name: str, paths: Sequence[str]) -> None:

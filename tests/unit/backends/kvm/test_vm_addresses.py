@@ -25,8 +25,10 @@ class Agent:
 
     def __init__(self, *addresses: Any) -> None:
         self.addresses = addresses
+        self.limits: list[int] = []
 
-    def agentSetResponseTimeout(self, _seconds: int, _flags: int) -> None: ...
+    def agentSetResponseTimeout(self, seconds: int, _flags: int) -> None:
+        self.limits.append(seconds)
 
     def interfaceAddresses(self, _source: int, _flags: int) -> dict[str, Any]:
         return {"eth0": {"hwaddr": "52:54:00:00:00:01", "addrs": [{"addr": each} for each in self.addresses]}}
@@ -41,8 +43,10 @@ class Asking:
 
 @pytest.mark.parametrize("bad", ["bogus", "", "1.2.3", "::1::", "fe80::1%eth0/64", None, "192.0.2.1\n"])
 def test_what_is_no_address_is_none(monkeypatch: pytest.MonkeyPatch, bad: Any) -> None:
-    monkeypatch.setattr(vm_addresses, "constant", lambda _name: 0)
+    monkeypatch.setattr(vm_addresses, "constant", lambda name: {"DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK": -2}.get(name, 0))
     view = View(parse(LIVE), "kt")
     domains = {"kt": Domain("kt", "running", view, view)}
-    vm_addresses.find(Asking(), domains, {"kt": Agent(bad, "192.0.2.7")}, {}, ["agent"])  # type: ignore[arg-type]
+    agent = Agent(bad, "192.0.2.7")
+    vm_addresses.find(Asking(), domains, {"kt": agent}, {}, ["agent"])  # type: ignore[arg-type]
+    assert agent.limits == [3, -2], "the limit is everybody's"
     assert [each.address for each in domains["kt"].addresses] == ["192.0.2.7"]
