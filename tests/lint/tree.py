@@ -23,7 +23,7 @@ def files() -> list[str]:
 
 
 def delivered() -> list[str]:
-    """Those of the files that users get, and what tells ansible-test about them: tests and scripts stay here, where ruff and mypy read them."""
+    """Those of the files that users get, and what tells ansible-test about them: tests and scripts stay here, where ruff reads them."""
     return [name for name in files() if not name.startswith(("tests/", "scripts/")) or name.startswith(("tests/config.yml", "tests/sanity/"))]
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,9 @@ def agent_in_time(host: Host, domain: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        host.ask(domain.agentSetResponseTimeout, constant("DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK"), 0)
+        # A guest that has ended meanwhile has no limit any more, and what the agent has said, or not said, is not to be hidden by that.
+        with suppress(LibvirtError):
+            host.ask(domain.agentSetResponseTimeout, constant("DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK"), 0)
 
 
 def agent_connected(live: Element) -> bool:

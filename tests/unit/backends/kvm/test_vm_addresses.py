@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import vm_addresses
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import LibvirtError
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_observe import Domain
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_settings import View
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import parse
@@ -50,3 +51,19 @@ def test_what_is_no_address_is_none(monkeypatch: pytest.MonkeyPatch, bad: Any) -
     vm_addresses.find(Asking(), domains, {"kt": agent}, {}, ["agent"])  # type: ignore[arg-type]
     assert agent.limits == [3, -2], "the limit is everybody's"
     assert [each.address for each in domains["kt"].addresses] == ["192.0.2.7"]
+
+
+def test_an_agent_that_hangs_is_told_though_its_guest_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the agent did is not hidden by the limit that cannot be taken back."""
+    monkeypatch.setattr(vm_addresses, "constant", lambda _name: -2)
+
+    class Ended(Agent):
+        def agentSetResponseTimeout(self, seconds: int, flags: int) -> None:
+            super().agentSetResponseTimeout(seconds, flags)
+            if seconds < 0:
+                raise LibvirtError("the guest has ended", code=55)
+
+    ended = Ended()
+    with pytest.raises(LibvirtError, match="it hangs"), vm_addresses.agent_in_time(Asking(), ended):  # type: ignore[arg-type]
+        raise LibvirtError("it hangs", code=86)
+    assert ended.limits == [3, -2]
