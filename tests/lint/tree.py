@@ -23,8 +23,8 @@ def files() -> list[str]:
 
 
 def delivered() -> list[str]:
-    """Those of the files that users get, and what tells ansible-test about them: tests and scripts stay here, where ruff reads them."""
-    return [name for name in files() if not name.startswith(("tests/", "scripts/")) or name.startswith(("tests/config.yml", "tests/sanity/"))]
+    """Those of the files that users get, and what tells ansible-test about them: tests, scripts and findings stay here, where ruff reads what is Python."""
+    return [name for name in files() if not name.startswith(("findings/", "tests/", "scripts/")) or name.startswith(("tests/config.yml", "tests/sanity/"))]
 
 
 def copy_to(base: Path, names: Iterable[str]) -> Path:
