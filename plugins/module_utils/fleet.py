@@ -14,7 +14,7 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .backends.registry import NAMES, backend
-from .engine.errors import InvalidOption, KraalError, NotInstalled
+from .engine.errors import InvalidOption, KraalError, NotInstalled, Refused
 from .engine.plan import diff_of
 from .engine.reconcile import Guests, Job, Outcome, reconcile
 from .engine.spec import Spec, Table, check_unique
@@ -34,6 +34,7 @@ ARGUMENTS: dict[str, Any] = {
     "defaults": {"type": "dict", "default": {}},
     "name": {"type": "str"},
     "prune": {"type": "bool", "default": False},
+    "take_over": {"type": "list", "elements": "str", "default": []},
     "concurrency": {"type": "int", "default": 8},
     "max_failures": {"type": "int"},
 }
@@ -45,6 +46,11 @@ class FleetJob(Job[Any]):
 
     resource: Guests[Any]
     wants: list[Spec]
+    fleet: Fleet
+
+    def admit(self, want: Spec, seen: Any) -> None:
+        """A guest that bears another fleet's label is left alone, whatever its state is to be."""
+        check_owner(self.resource.labels(want.name, seen).get(LABEL), self.fleet)
 
 
 @dataclass
@@ -63,6 +69,25 @@ class Fleet:
     entries: list[Entry] = field(default_factory=list)
     no_log_values: set[str] = field(default_factory=set)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    #: Its name, which its guests bear as a label; empty where they bear none.
+    name: str = ""
+    #: The other fleets whose guests it may take.
+    take_over: Sequence[str] = ()
+
+
+def check_owner(owner: str | None, fleet: Fleet) -> None:
+    """Raise Refused where a guest is of another fleet than this one, and this one does not take it over. Pure."""
+    if not owner or owner == fleet.name or owner in fleet.take_over:
+        return
+    if fleet.name:
+        raise Refused(
+            "it is a guest of the fleet %r, and this is the fleet %r" % (owner, fleet.name),
+            remedy="Choose another name for the guest, or take it over with take_over: [%s]" % owner,
+        )
+    raise Refused(
+        "it is a guest of the fleet %r, and this task names no fleet" % owner,
+        remedy="Write name: %s where it is that fleet's list, choose another name for the guest, or allow it with take_over: [%s]" % (owner, owner),
+    )
 
 
 def expanded(guest: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -98,7 +123,7 @@ def merge(defaults: Mapping[str, Any], guest: Mapping[str, Any]) -> dict[str, An
 
 def read_fleet(parameters: Mapping[str, Any]) -> Fleet:
     """All guests of the list, every one of them checked before anything is asked of a backend. Raises KraalError for all that is wrong."""
-    fleet = Fleet(defaults=parameters["defaults"])
+    fleet = Fleet(defaults=parameters["defaults"], name=parameters["name"] or "", take_over=parameters["take_over"])
     for key, least in (("concurrency", 1), ("max_failures", 0)):
         if parameters[key] is not None and parameters[key] < least:
             raise InvalidOption(key, parameters[key], "is too small", remedy="Write %d or more" % least)
@@ -111,7 +136,7 @@ def read_fleet(parameters: Mapping[str, Any]) -> Fleet:
     for number, guest in enumerate(parameters["guests"], start=1):
         try:
             for each in expanded(guest, parameters["defaults"]):
-                fleet.entries.append(_read_guest(each, "guests[%d]" % number, fleet, parameters["name"]))
+                fleet.entries.append(_read_guest(each, "guests[%d]" % number, fleet))
         except KraalError as error:
             errors.append(error)
     if len(errors) > 1:
@@ -122,7 +147,7 @@ def read_fleet(parameters: Mapping[str, Any]) -> Fleet:
     return fleet
 
 
-def _read_guest(guest: Mapping[str, Any], place: str, fleet: Fleet, label: str | None) -> Entry:
+def _read_guest(guest: Mapping[str, Any], place: str, fleet: Fleet) -> Entry:
     name = str(guest.get("name") or place)
     kind = guest.get("backend")
     if kind is None:
@@ -148,8 +173,8 @@ def _read_guest(guest: Mapping[str, Any], place: str, fleet: Fleet, label: str |
         raise KraalError("; ".join(checked.error_messages), remedy="See the options of the module for %s guests" % kind, guest=name, backend=str(kind))
     values = checked.validated_parameters
     try:
-        if label and "labels" in spec:
-            values["labels"] = _labelled(values.get("labels") or {}, label)
+        if fleet.name and "labels" in spec:
+            values["labels"] = _labelled(values.get("labels") or {}, fleet.name)
         want = entry.table.read(values)
     except KraalError as error:
         raise error.about(guest=name, backend=str(kind)) from error
@@ -171,7 +196,7 @@ def _jobs(fleet: Fleet, failed: list[Outcome]) -> list[FleetJob]:
     jobs = []
     for (name, _way), entries in groups.items():
         try:
-            jobs.append(FleetJob(backend(name).connect(entries[0].connection), [entry.want for entry in entries]))
+            jobs.append(FleetJob(backend(name).connect(entries[0].connection), [entry.want for entry in entries], fleet))
         except KraalError as error:
             for entry in entries:
                 own = KraalError(error.message, remedy=error.remedy, guest=entry.want.name, backend=name)
@@ -179,7 +204,7 @@ def _jobs(fleet: Fleet, failed: list[Outcome]) -> list[FleetJob]:
     return jobs
 
 
-def _add_strays(label: str, fleet: Fleet, jobs: list[FleetJob], warnings: list[str]) -> None:
+def _add_strays(fleet: Fleet, jobs: list[FleetJob], warnings: list[str]) -> None:
     """Remove, in the same plan, what carries this fleet's label and is not in its list any more."""
     named = {(entry.backend, entry.want.name) for entry in fleet.entries}
     for name in NAMES:
@@ -189,7 +214,7 @@ def _add_strays(label: str, fleet: Fleet, jobs: list[FleetJob], warnings: list[s
     for job in jobs:
         resource, table = job.resource, job.resource.table
         seen = resource.observe(None)
-        strays = [key for key in resource.names(seen) if (table.backend, key) not in named and resource.labels(key, seen).get(LABEL) == label]
+        strays = [key for key in resource.names(seen) if (table.backend, key) not in named and resource.labels(key, seen).get(LABEL) == fleet.name]
         job.wants += [_absent(table, key, fleet.defaults) for key in strays]
 
 
@@ -202,7 +227,7 @@ def _nameless(name: str, fleet: Fleet, warnings: list[str]) -> list[FleetJob]:
     try:
         if checked.error_messages:
             raise KraalError("; ".join(checked.error_messages), backend=name)
-        return [FleetJob(entry.connect(checked.validated_parameters), [])]
+        return [FleetJob(entry.connect(checked.validated_parameters), [], fleet)]
     except KraalError as error:
         if meant:
             raise error.about(backend=name) from error
@@ -273,7 +298,7 @@ def run_fleet() -> None:
         module.no_log_values.update(fleet.no_log_values)
         jobs = _jobs(fleet, outcomes)
         if parameters["prune"]:
-            _add_strays(parameters["name"], fleet, jobs, warnings)
+            _add_strays(fleet, jobs, warnings)
         outcomes += reconcile(jobs, check=module.check_mode, concurrency=parameters["concurrency"], max_failures=parameters["max_failures"])
     except KraalError as error:
         module.fail_json(msg=str(error))

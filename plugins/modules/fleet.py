@@ -37,7 +37,17 @@ options:
     description:
       - The fleet's name. Its guests are then marked with the label C(kraal.fleet).
       - Labels of a Docker container are given at its creation, so a container that joins a named fleet is re-created. An LXC container just gets the label.
+      - A guest that bears another fleet's label is left alone and fails, whatever its entry asks for, unless O(take_over) names that fleet. The
+        other guests of the list are worked on. For a task without a name, every fleet is another.
     type: str
+  take_over:
+    description:
+      - Other fleets whose guests this task may take where its list names them. They get this fleet's label, and the other fleet's own task
+        is then refused them.
+      - A task without O(name) works on them and leaves their label.
+    type: list
+    elements: str
+    default: []
   prune:
     description:
       - Remove the guests that carry this fleet's label and are no longer in the list.
@@ -83,11 +93,11 @@ EXAMPLES = r"""
       stop_timeout: 1
       memory: 128MiB
     guests:
-      - name: web-{i}
+      - name: shop-web-{i}
         count: 3
         labels:
           role: web
-      - name: cache
+      - name: shop-cache
         memory: 64MiB
         labels:
           role: cache
@@ -103,18 +113,32 @@ EXAMPLES = r"""
       stop_timeout: 1
       memory: 128MiB
     guests:
-      - name: web-{i}
+      - name: shop-web-{i}
         count: 2
         labels:
           role: web
-      - name: cache
+      - name: shop-cache
         memory: 64MiB
         labels:
           role: cache
 
-- name: Remove them all
+- name: The cache becomes a guest of another fleet
+  kraal.virt.fleet:
+    name: caches
+    take_over: [shop]
+    guests:
+      - name: shop-cache
+        backend: docker
+
+- name: Remove the rest of the shop
   kraal.virt.fleet:
     name: shop
+    prune: true
+    guests: []
+
+- name: And the caches
+  kraal.virt.fleet:
+    name: caches
     prune: true
     guests: []
 """

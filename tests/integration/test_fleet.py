@@ -308,6 +308,40 @@ def test_pruning_an_engine_that_is_down_fails(fleet: Fleet) -> None:
     assert result.failed and "no Docker engine answers at unix:///kt-nowhere.sock" in result.msg
 
 
+# Guests of another fleet
+
+
+def test_another_fleets_guests_are_left_alone(fleet: Fleet) -> None:
+    """Two lists that use one name: the later is refused that guest, and only that, whatever it wants of it."""
+    fleet.good({"name": "web-{i}", "count": 2, "memory": "64MiB"}, name="kt-first")
+    fleet.good({"name": "loose", "memory": "64MiB"})
+    kept = [fleet.inspect(name)["Id"] for name in ("web-1", "web-2")]
+    guests: Guests = [{"name": "web-1", "memory": "96MiB"}, {"name": "web-2", "state": "absent"}, {"name": "loose", "memory": "96MiB"}, {"name": "new"}]
+    check = fleet(*guests, name="kt-second", prune=True, check=True)
+    done = fleet(*guests, name="kt-second", prune=True)
+    assert check.failed and done.failed and check["plan"] == done["plan"] and check.msg == done.msg
+    assert [failed for _name, _changed, failed in fleet.told(done)] == [True, True, False, False]
+    assert f"docker {fleet.scratch('web-1')}, {fleet.scratch('web-2')}: it is a guest of the fleet 'kt-first', and this is the fleet 'kt-second'" in done.msg
+    assert "Choose another name for the guest, or take it over with take_over: [kt-first]" in done.msg
+    assert [fleet.inspect(name)["Id"] for name in ("web-1", "web-2")] == kept and fleet.inspect("web-1")["HostConfig"]["Memory"] == 64 * 1024**2
+    assert fleet.inspect("loose")["Config"]["Labels"]["kraal.fleet"] == "kt-second", "what is of no fleet joins"
+    assert not fleet.good({"name": "web-{i}", "count": 2, "memory": "64MiB"}, name="kt-first", prune=True).changed
+    # A list without a name has no guests of its own.
+    assert fleet(*guests[:1]).msg.startswith("1 of 1 guests failed: docker ") and fleet.inspect("web-1")["Id"] == kept[0]
+
+
+def test_a_fleet_takes_over_what_its_task_says(fleet: Fleet) -> None:
+    fleet.good({"name": "a"}, {"name": "b"}, name="kt-first")
+    taken = {"name": "kt-second", "take_over": ["kt-first"], "prune": True}
+    check = fleet.good({"name": "a"}, check=True, **taken)
+    done = fleet.good({"name": "a"}, **taken)
+    assert check["plan"] == done["plan"] and fleet.short(done) == [("a", "recreate", "")], done["plan"]
+    assert [fleet.inspect(name)["Config"]["Labels"]["kraal.fleet"] for name in ("a", "b")] == ["kt-second", "kt-first"]
+    assert not fleet.good({"name": "a"}, name="kt-second", prune=True).changed
+    assert fleet({"name": "a"}, {"name": "b"}, name="kt-first").failed
+    assert fleet.short(fleet.good(name="kt-first", prune=True))[-1] == ("b", "remove", "") and fleet.states("a", "b") == ["running", "absent"]
+
+
 # Engines
 
 
@@ -427,10 +461,11 @@ def test_the_examples_run(fleet: Fleet, base_image: str) -> None:
     source = (ROOT / "plugins" / "modules" / "fleet.py").read_text(encoding="utf-8")
     text = source.partition('EXAMPLES = r"""')[2].partition('"""')[0]
     assert "image: debian:12" in text
-    for name in ("web-{i}", "cache", "shop"):
+    for name in ("shop-web-{i}", "shop-cache", "shop\n", "caches\n"):
         text = text.replace(f"name: {name}", f"name: {fleet.scratch(name)}")
+    text = text.replace("take_over: [shop]", f"take_over: [{fleet.scratch('shop')}]")
     tasks = yaml.safe_load(text.replace("debian:12", base_image))
     results = run_play(tasks)
     assert [result.failed for result in results] == [False] * len(tasks), [result.msg for result in results]
-    assert [(result.changed, len(result["guests"])) for result in results] == [(True, 4), (True, 3), (True, 0)]
+    assert [(result.changed, len(result["guests"])) for result in results] == [(True, 4), (True, 3), (True, 1), (True, 0), (True, 0)]
     assert fleet.scratch.found().containers == []

@@ -90,6 +90,18 @@ def test_pruning(mixed: Mixed) -> None:
     assert not gone.failed and sorted(mixed.lxc.states()) == [stranger["name"]]
 
 
+def test_another_fleets_guest_is_left_alone(mixed: Mixed) -> None:
+    """One of each backend is another fleet's: these two fail, and the other two join. An LXC guest that is taken over only gets the label."""
+    others = [{**guest, "labels": {"role": "db"}} for guest in mixed.guests[:2]]
+    assert not mixed(guests=others, name=mixed.scratch("other")).failed
+    done = mixed()
+    assert [each["failed"] for each in done["results"]] == [True, True, False, False]
+    assert all("it is a guest of the fleet %r" % mixed.scratch("other") in each["msg"] for each in done["results"][:2])
+    assert not mixed(guests=others, name=mixed.scratch("other"), check=True).changed
+    taken = mixed(guests=mixed.guests[1:2], take_over=[mixed.scratch("other")])
+    assert not taken.failed and [step["action"] for step in taken["plan"]] == ["set"], taken.msg or taken["plan"]
+
+
 def test_discovery_knows_all_directories(lxc: LxcLab, scratch: Scratch) -> None:
     """A stopped one in a directory of its own, a running one with its addresses, of any tool's making."""
     other = lxc.root / "elsewhere"

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +16,25 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from ansible_collections.kraal.virt.plugins.module_utils import fleet
-from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError, KraalError, NotInstalled
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container import Containers as DockerContainers
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm import Vms
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_observe import Domain
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_observe import Seen as SeenVms
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_settings import View, write_labels
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import parse
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.config import Config
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container import Containers as LxcContainers
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_observe import Seen as SeenLxc
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import Container
+from ansible_collections.kraal.virt.plugins.module_utils.engine import lock
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError, KraalError, NotInstalled, Refused
 from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption, Step
-from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Outcome
+from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Outcome, reconcile
+from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
+from tests.unit.backends.docker.scene import inspected
+from tests.unit.backends.docker.scene import seen as docker_look
+from tests.unit.engine.boxes import Boxes
+from tests.unit.engine.boxes import want as box
 
 DOCKER = {"backend": "docker", "image": "debian:12"}
 
@@ -27,7 +45,8 @@ mappings = some.dictionaries(some.text(max_size=2), values, max_size=4)
 
 
 def read(*guests: dict[str, Any], **parameters: Any) -> fleet.Fleet:
-    return fleet.read_fleet({"guests": list(guests), "defaults": {}, "name": None, "prune": False, "concurrency": 8, "max_failures": None, **parameters})
+    unset = {"defaults": {}, "name": None, "prune": False, "take_over": [], "concurrency": 8, "max_failures": None}
+    return fleet.read_fleet({"guests": list(guests), **unset, **parameters})
 
 
 def said(*guests: dict[str, Any], **parameters: Any) -> str:
@@ -237,3 +256,94 @@ def test_a_backend_that_is_not_there_has_no_guests_to_prune(monkeypatch: pytest.
     assert warnings == warned
     with pytest.raises(KraalError, match="it is broken"):
         fleet._nameless("lxc", fleet.Fleet(defaults={"backend": "lxc"}), warnings)
+
+
+# Guests of another fleet
+
+KVM_STORED = Path(__file__).parent / "backends" / "kvm" / "fixtures" / "stored.xml"
+#: No backend is asked: whose a guest is comes from what was observed.
+nowhere: Any = SimpleNamespace(path="/lxc")
+
+
+def docker_seen(**labels: str) -> tuple[Any, Any]:
+    return DockerContainers(nowhere), docker_look(containers={"web": inspected("plain", Labels=labels)})
+
+
+def docker_leftover(**labels: str) -> tuple[Any, Any]:
+    """A re-creation that died: only the old container is left, under the name that it waits under."""
+    return DockerContainers(nowhere), docker_look(containers={"web.kraal-was-running": inspected("plain", Labels=labels)})
+
+
+def kvm_seen(**labels: str) -> tuple[Any, Any]:
+    root = parse(KVM_STORED.read_text(encoding="utf-8"))
+    write_labels(root, None, labels)
+    return Vms(nowhere), SeenVms({"web": Domain("web", "running", View(root, "web", False, {}), None)})
+
+
+def lxc_seen(**labels: str) -> tuple[Any, Any]:
+    return LxcContainers(nowhere), SeenLxc(containers={"web": Container("web", "/lxc", Config(""), {"labels": labels})})
+
+
+LOOKS = [docker_seen, docker_leftover, kvm_seen, lxc_seen]
+
+
+def judged(look: tuple[Any, Any], state: str = "running", name: str = "shop", take_over: Sequence[str] = ()) -> str:
+    """What a fleet says to the guest ``web``; empty where it takes it."""
+    resource, seen = look
+    job = fleet.FleetJob(resource, [], fleet.Fleet(name=name, take_over=take_over))
+    try:
+        job.admit(Spec("web", state, {}), seen)
+    except Refused as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("state", ["running", "stopped", "absent"])
+def test_a_guest_of_another_fleet_is_refused(look: Any, state: str) -> None:
+    assert judged(look(**{"kraal.fleet": "example", "role": "web"}), state) == (
+        "it is a guest of the fleet 'example', and this is the fleet 'shop'. "
+        "Choose another name for the guest, or take it over with take_over: [example]."
+    )
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_whose_guests_a_fleet_takes(look: Any) -> None:
+    other = look(**{"kraal.fleet": "example"})
+    assert judged(other, take_over=["old", "example"]) == "" and "'example'" in judged(other, take_over=["old"])
+    assert [judged(look(**labels)) for labels in ({"kraal.fleet": "shop"}, {"kraal.fleet": ""}, {"role": "web"}, {})] == [""] * 4
+
+
+def test_a_guest_that_is_not_there_is_nobodys() -> None:
+    for look in LOOKS:
+        resource, seen = look(**{"kraal.fleet": "example"})
+        fleet.FleetJob(resource, [], fleet.Fleet(name="shop")).admit(Spec("web-2", "running", {}), seen)
+
+
+def test_a_fleet_without_a_name_owns_no_fleets_guests() -> None:
+    look = docker_seen(**{"kraal.fleet": "example"})
+    assert judged(look, name="").startswith("it is a guest of the fleet 'example', and this task names no fleet. Write name: example where ")
+    assert judged(look, name="", take_over=["example"]) == judged(docker_seen(), name="") == ""
+
+
+def test_one_refused_guest_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same plan and the same errors in check and in real mode; a refused guest counts as a failure for max_failures."""
+    monkeypatch.setattr(lock, "DIRECTORIES", (str(tmp_path),))
+
+    class Labelled(Boxes):
+        def labels(self, name: str, seen: Any) -> Mapping[str, str]:
+            return {"kraal.fleet": seen[name]["fleet"]} if name in seen else {}
+
+    def run(check: bool, **options: Any) -> tuple[Labelled, list[Outcome]]:
+        boxes = Labelled({"a": {"state": "running", "memory": 1, "fleet": "example"}, "b": {"state": "running", "memory": 1, "fleet": "shop"}})
+        wants = [box("a", memory="2KiB"), box("b", memory="2KiB"), box("c")]
+        return boxes, reconcile([fleet.FleetJob(boxes, wants, fleet.Fleet(name="shop"))], check=check, **options)
+
+    for check in (True, False):
+        boxes, outcomes = run(check)
+        assert [str(each.error or "").partition(",")[0] for each in outcomes] == ["boxes a: it is a guest of the fleet 'example'", "", ""]
+        assert [each.changed for each in outcomes] == [False, True, True] and outcomes[0].steps == []
+        assert outcomes[0].described is not None and boxes.boxes["a"] == {"state": "running", "memory": 1, "fleet": "example"}
+        assert sorted({name for name, _action in boxes.applied}) == ([] if check else ["b", "c"])
+    boxes, outcomes = run(False, max_failures=0)
+    assert boxes.applied == [] and all(each.error for each in outcomes)

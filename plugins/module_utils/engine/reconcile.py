@@ -82,6 +82,9 @@ class Job(Generic[Seen]):
     resource: Resource[Seen]
     wants: Sequence[Spec]
 
+    def admit(self, want: Spec, seen: Seen) -> None:
+        """Raise Refused where the thing of that name is not this task's to manage. Pure."""
+
 
 @dataclass
 class _Work:
@@ -145,6 +148,7 @@ def _plan_job(job: Job[Any]) -> list[_Work]:
         work.seen, want, outcome = seen, work.want, work.outcome
         outcome.seen = True
         try:
+            job.admit(want, seen)
             outcome.steps = permitted(resource.plan(want, seen), want.allow)
         except KraalError as error:
             outcome.error = error.about(guest=want.name, backend=backend)
