@@ -176,6 +176,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNo
 from ansible.plugins.connection import ConnectionBase
 from ansible.plugins.loader import connection_loader
 
+from ansible_collections.kraal.virt.plugins.module_utils.engine.printable import printable
 from ansible_collections.kraal.virt.plugins.plugin_utils.ways import NOT_RUN, WAYS, Way
 
 #: So much of a file is moved at a time, and held in memory.
@@ -202,6 +203,11 @@ code = guest.wait()
 sys.stdout.flush()
 os._exit(code if code >= 0 else 128 - code)
 """
+
+
+def _said(words: bytes) -> str:
+    """What a command of the host or the guest said, fit for a message."""
+    return printable(words.decode(errors="replace").strip(), keep="\n")
 
 
 class Connection(ConnectionBase):
@@ -323,16 +329,16 @@ class Connection(ConnectionBase):
     def _check(self, code: int, err: bytes, what: str) -> None:
         if code != 0:
             self._fail_if_down(code)
-            raise AnsibleError("%s: %s: %s" % (self._who(), what, err.decode(errors="replace").strip()))
+            raise AnsibleError("%s: %s: %s" % (self._who(), what, _said(err)))
 
     def _fail_if_down(self, failed: int) -> None:
         """A command may have failed for want of a guest, or of a shell in it: ask the backend, rather than guess from words."""
         self._host.set_become_plugin(None)
         way = self._way
         code, out, err = self._on_host(way.state(), None, False)
-        why = way.why_not(code, *(words.decode(errors="replace").strip() for words in (out, err)))
+        why = way.why_not(code, _said(out), _said(err))
         if not why and failed in NOT_RUN:
             code, out, err = self._on_host(way.enter(["/bin/sh", "-c", ":"], False), None, False)
-            why = "" if code == 0 else "no shell can be run in it: %s" % (err.strip() or out.strip()).decode(errors="replace")
+            why = "" if code == 0 else "no shell can be run in it: %s" % (_said(err) or _said(out))
         if why:
             raise AnsibleConnectionFailure("%s: %s" % (self._who(), why))

@@ -19,6 +19,9 @@ description:
   - Every guest is in the group C(kraal_guests), and in the groups that O(group_by) chooses.
   - What a guest says of itself, like its labels, is never evaluated as a template. A guest never takes the name of a host or group that the
     inventory has already, nor C(localhost).
+  - What a host answers is read strictly. A guest that is not of the form in which the modules return one (its backend, an id of that backend,
+    a name that prints, addresses that are addresses) is left out, and a warning names it and its host. What is no answer at all is treated
+    like a host that does not answer.
 notes:
   - The name of the file must end with C(guests.yml) or C(guests.yaml).
   - Files in an inventory folder are read in the order of their names. With O(host_groups), this file must come after the one
@@ -139,7 +142,7 @@ options:
       - A template for the guest's name in the inventory, with the guest's fields as variables. The guest's own name unless set.
       - Characters that a pattern of hosts could not name are replaced by an underscore.
       - Where two guests would have one name, or a guest that of a host or group, each gets its host's name behind a dot, and a warning says so.
-        Where one host has two of them, its backend follows too.
+        Where one host has two of them, its backend follows too, and where that is the same, a digest of its id.
     type: str
   group_by:
     description:
@@ -192,6 +195,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from typing import Any
 
 from ansible import constants
@@ -204,8 +208,10 @@ from ansible.vars.plugins import get_vars_from_inventory_sources
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import guests_of
 from ansible_collections.kraal.virt.plugins.module_utils.discovery import payload
+from ansible_collections.kraal.virt.plugins.module_utils.engine.addresses import reachable
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
 from ansible_collections.kraal.virt.plugins.plugin_utils import hosts as known_hosts
+from ansible_collections.kraal.virt.plugins.plugin_utils.answer import read
 
 try:
     import jmespath
@@ -242,6 +248,13 @@ def shielded(value: Any) -> Any:
 def plain(name: str) -> str:
     """A name that a pattern of hosts can name: without spaces, commas, colons, brackets, braces."""
     return re.sub(r"^-|[^\w.-]", "_", name) or "_"
+
+
+def _longer(name: str, entry: Entry) -> tuple[str, ...]:
+    """What a guest is called where that name is not its alone: with its host, its backend and a digest of its id behind it; and nothing for the last."""
+    host, guest = "%s.%s" % (name, entry["host"]), entry["guest"]
+    backend = "%s.%s" % (host, guest["backend"])
+    return plain(host), plain(backend), plain("%s.%s" % (backend, sha256(guest["id"].encode()).hexdigest()[:8])), ""
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -284,22 +297,22 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         # Who stands in the file too, is reached as it says there.
         named += [host for host in hosts if host["name"] not in {each["name"] for each in (*named, *endpoints)}]
         program = payload(self.get_option("backends"), {"address_sources": self.get_option("address_sources")}) if named else ""
-        asks: list[tuple[dict[str, Any], Callable[[], dict[str, Any]]]] = [(host, self._asker(host, program)) for host in named]
+        asks: list[tuple[dict[str, Any], Callable[[], Any]]] = [(host, self._asker(host, program)) for host in named]
         asks += [(endpoint, self._endpoint_asker(endpoint)) for endpoint in endpoints]
         guests, complete = [], True
         with ThreadPoolExecutor(max_workers=max(len(asks), 1)) as pool:
             answers = [(host, pool.submit(ask)) for host, ask in asks]
             for host, answer in answers:
                 try:
-                    found = answer.result()
+                    found, warnings = read(answer.result(), [host.get("backend", "docker")] if "docker_host" in host else self.get_option("backends"))
                 except KraalError as error:
                     problems[host["name"]] = error
                     continue
-                for warning in found["warnings"]:
+                for warning in warnings:
                     self.display.warning("%s: %s" % (host["name"], warning))
                     complete = False
                 way = known_hosts.way_to(host)
-                guests += [{"guest": guest, "host": host["name"], "way": way} for guest in found["guests"]]
+                guests += [{"guest": guest, "host": host["name"], "way": way} for guest in found]
         for name, problem in problems.items():
             if self.get_option("strict_hosts"):
                 raise AnsibleParserError("%s: %s" % (name, problem)) from problem
@@ -342,7 +355,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         except AnsibleError as error:
             raise KraalError("how it is reached cannot be read: %s" % error, remedy="Correct its variables") from error
 
-    def _asker(self, host: Mapping[str, Any], program: str) -> Callable[[], dict[str, Any]]:
+    def _asker(self, host: Mapping[str, Any], program: str) -> Callable[[], Any]:
         return lambda: known_hosts.ask(
             host,
             program,
@@ -351,7 +364,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             host_key_checking=constants.HOST_KEY_CHECKING,
         )
 
-    def _endpoint_asker(self, endpoint: Mapping[str, Any]) -> Callable[[], dict[str, Any]]:
+    def _endpoint_asker(self, endpoint: Mapping[str, Any]) -> Callable[[], Any]:
         parameters = {**endpoint, "connect_timeout": self.get_option("connect_timeout")}
         kind = endpoint.get("backend", "docker")
         return lambda: {"guests": [guest.as_dict() for guest in guests_of(kind, parameters)], "warnings": []}
@@ -368,6 +381,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         for name in sorted({name for own in groups for name in own}):
             self.inventory.add_group(name)
         for name, own, entry in zip(names, groups, chosen, strict=True):
+            if not name:
+                continue
             guest = entry["guest"]
             self.inventory.add_host(name, group=GROUP)
             variables = shielded(
@@ -392,8 +407,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     @staticmethod
     def _reached(guest: Mapping[str, Any]) -> dict[str, str]:
         """A virtual machine by its own sshd, when it has an address; without one, and what shares the host's kernel, through the host."""
-        if guest["backend"] in MACHINES and guest["addresses"]:
-            return {"ansible_connection": "ansible.builtin.ssh", "ansible_host": guest["addresses"][0]["address"]}
+        found = next(filter(None, (reachable(each["address"]) for each in guest["addresses"])), None) if guest["backend"] in MACHINES else None
+        if found is not None:
+            return {"ansible_connection": "ansible.builtin.ssh", "ansible_host": str(found)}
         return {"ansible_connection": "kraal.virt.guest", "ansible_host": guest["name"]}
 
     def _query(self, entries: list[Entry]) -> list[Entry]:
@@ -412,28 +428,26 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return [entries[position] for position in dict.fromkeys(guest["position"] for guest in taken)]
 
     def _names(self, entries: list[Entry], groups: set[str]) -> list[str]:
-        """For each guest a name in the inventory that is nobody else's: with as much behind it as that takes, and the same at every run."""
+        """For each guest a name in the inventory that is nobody else's: with as much behind it as that takes, and the same at every run.
+
+        Empty for a guest that nothing tells from another one.
+        """
         own = [plain(self._own_name(entry)) for entry in entries]
-        forms = [(name, plain("%s.%s" % (name, entry["host"]))) for name, entry in zip(own, entries, strict=True)]
-        choices = [(*form, plain("%s.%s" % (form[1], entry["guest"]["backend"]))) for form, entry in zip(forms, entries, strict=True)]
+        choices = [(name, *_longer(name, entry)) for name, entry in zip(own, entries, strict=True)]
         level = [0] * len(entries)
         taken = groups | RESERVED | set(self.inventory.groups)
         while True:
             names = [choice[at] for choice, at in zip(choices, level, strict=True)]
             times = Counter(names)
-            clashing = [n for n, name in enumerate(names) if times[name] > 1 or name in taken or self._is_another(name, entries[n])]
+            clashing = [n for n, name in enumerate(names) if name and (times[name] > 1 or name in taken or self._is_another(name, entries[n]))]
             if not clashing:
                 break
             for number in clashing:
                 level[number] += 1
-                if level[number] == len(choices[number]):
-                    raise AnsibleParserError(
-                        "hostname: more than one guest would be %s in the inventory. Write a template that tells them apart." % names[number]
-                    )
         for name, at, first, entry in zip(names, level, own, entries, strict=True):
             if at:
                 said = "%s is the name of something else in the inventory too: the %s guest on %s is %s there."
-                self.display.warning(said % (first, entry["guest"]["backend"], entry["host"], name))
+                self.display.warning(said % (first, entry["guest"]["backend"], entry["host"], name or "left out"))
         return names
 
     def _own_name(self, entry: Entry) -> str:

@@ -77,16 +77,6 @@ def payload(backends: Collection[str], parameters: Mapping[str, Any] | None = No
     return _BOOTSTRAP.format(sources=packed, package=_PACKAGE, request=json.dumps([list(backends), parameters]))
 
 
-def found_in(output: str) -> dict[str, Any]:
-    """The document in what the program printed. Raises ValueError where there is none."""
-    for line in output.splitlines():
-        if line.startswith(MARK):
-            found = json.loads(line[len(MARK) :])
-            if isinstance(found, dict):
-                return found
-    raise ValueError("no answer in its output")
-
-
 def main(request: str) -> None:
     """Print what is found, on one line."""
     sys.stdout.write(MARK + json.dumps(discover(*json.loads(request))) + "\n")

@@ -15,8 +15,8 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ansible_collections.kraal.virt.plugins.module_utils.discovery import found_in
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
+from ansible_collections.kraal.virt.plugins.plugin_utils.answer import document_in
 
 PYTHON = "/usr/bin/python3"
 #: ssh's own code for what went wrong before the command ran.
@@ -101,8 +101,8 @@ def ssh_command(host: Mapping[str, Any], connect_timeout: int, host_key_checking
     return [*command, "--", str(host.get("address") or host["name"])]
 
 
-def ask(host: Mapping[str, Any], program: str, *, timeout: int, connect_timeout: int, host_key_checking: bool) -> dict[str, Any]:
-    """Run the program on that host, and give what it found. Raises KraalError."""
+def ask(host: Mapping[str, Any], program: str, *, timeout: int, connect_timeout: int, host_key_checking: bool) -> Any:
+    """Run the program on that host, and give the document that it printed, whatever stands in there (see answer.py). Raises KraalError."""
     python, local = str(host.get("python") or PYTHON), is_local(host)
     if local and not Path(python).exists():
         python = sys.executable
@@ -118,7 +118,7 @@ def ask(host: Mapping[str, Any], program: str, *, timeout: int, connect_timeout:
     except OSError as error:
         raise KraalError("%s cannot be run: %s" % (command[0], error.strerror), remedy="Install it") from error
     try:
-        return found_in(done.stdout)
+        return document_in(done.stdout)
     except ValueError as error:
         said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1].rstrip(".")
         if not local and done.returncode == SSH_FAILED:

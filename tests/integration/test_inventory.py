@@ -21,6 +21,7 @@ from tests.support.ansible_runner import Run, execute, run_adhoc, run_inventory,
 from tests.support.daemons import SecondDaemon
 from tests.support.images import import_image
 from tests.support.leftovers import remove
+from tests.support.paths import ROOT
 from tests.support.proxy import RecordingProxy
 
 HERE = {"name": "localhost"}
@@ -232,6 +233,41 @@ def test_a_host_that_is_dead_is_a_warning(source: Any, guests: Guests) -> None:
     run = run_inventory(source(strict_hosts=True, **config), "--list", env={"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1"})
     assert run.rc != 0
     assert "dead: no connection" in words(run.stderr)
+
+
+def test_a_host_that_lies_spoils_nothing_but_its_own(source: Any, guests: Guests, tmp_path: Path) -> None:
+    """Whatever it answers, it names no group, no option of ssh and no host of the inventory, and the guests of the others stay."""
+    vm = {"name": "vm", "backend": "kvm", "id": "6f1d5e0a-3c0b-4f0e-9a3d-1b2c3d4e5f60", "state": "running", "image": "", "cpus": 1, "memory": "1GiB"}
+    vm |= {"addresses": [], "labels": {}, "autostart": False, "pending_restart": []}
+    address = {"address": "-oSendEnv=KT_HARMLESS", "family": "ipv4", "network": "", "mac": ""}
+    strange = [{}, {**vm, "backend": "bosses"}, {**vm, "id": "x -o SendEnv=KT_HARMLESS"}, {**vm, "addresses": [address]}, {**vm, "name": "\x1b[31m"}]
+    liars = []
+    for name, document in {"liar": {"guests": [*strange, vm], "warnings": ["\x1b]0;owned\x07"]}, "mad": {"guests": [{}]}}.items():
+        python = tmp_path / f"python-{name}"
+        (tmp_path / name).write_text("kraal.virt discovery: " + json.dumps(document) + "\n")
+        python.write_text(f"#!/bin/sh\ncat > /dev/null\nexec cat {tmp_path / name}\n")
+        python.chmod(0o755)
+        liars.append({"name": name, "connection": "local", "python": str(python)})
+    query = guests.query().replace("[?", "[?host == 'liar' || ")
+    run = run_inventory(source(hosts=[*liars, HERE], query=query), "--list")
+    data = listed(run)
+    assert set(data["_meta"]["hostvars"]) == {guests("web"), guests("db"), guests("evil"), "vm"}
+    assert "bosses" not in data and "KT_HARMLESS" not in run.stdout
+    assert data["_meta"]["hostvars"]["vm"]["ansible_connection"] == "kraal.virt.guest"
+    said = words(run.stderr)
+    assert "mad: its answer is none" in said and "liar: kvm guest vm is left out: its addresses" in said
+    assert "\\x1b]0;owned" in said and "\x1b]" not in said
+
+
+def test_the_examples_variables_give_ssh_nothing_but_a_uuid(tmp_path: Path) -> None:
+    uuid = "6f1d5e0a-3c0b-4f0e-9a3d-1b2c3d4e5f60"
+    hosts = {"vm": {"kraal_guest": {"id": uuid}}, "odd": {"kraal_guest": {"id": uuid + " -o SendEnv=KT_HARMLESS"}}}
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"kvm": {"hosts": hosts}}))
+    (tmp_path / "group_vars").symlink_to(ROOT / "playbooks" / "inventory" / "group_vars")
+    run = run_adhoc("all", "ansible.builtin.debug", "msg={{ansible_ssh_common_args}}", inventory=tmp_path / "hosts.yml")
+    said = {result.host: result.msg for result in run.results}
+    assert f"HostKeyAlias={uuid} -o StrictHostKeyChecking=accept-new" in said["vm"], run.output
+    assert "KT_HARMLESS" not in said["odd"]
 
 
 def test_what_a_dead_host_did_not_say_is_not_cached(source: Any, guests: Guests, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ Every message says what failed and why; ``remedy`` says what to do about it.
 
 from __future__ import annotations
 
+from .printable import printable
+
 
 class KraalError(Exception):
     """The base of every failure that a user is meant to read.
@@ -32,7 +34,8 @@ class KraalError(Exception):
     def __str__(self) -> str:
         where = " ".join(part for part in (self.backend, self.guest) if part)
         text = "%s: %s" % (where, self.message) if where else self.message
-        return "%s. %s." % (text.rstrip("."), self.remedy.rstrip(".")) if self.remedy else text
+        # What daemons, tools and guests said stands in there too.
+        return printable("%s. %s." % (text.rstrip("."), self.remedy.rstrip(".")) if self.remedy else text, keep="\n")
 
 
 class InvalidOption(KraalError):

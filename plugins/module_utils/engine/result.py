@@ -12,6 +12,9 @@ from typing import Any
 
 from .plan import Step
 
+#: The states that a guest can be in.
+STATES = ("running", "stopped", "paused")
+
 
 @dataclass(frozen=True)
 class Address:

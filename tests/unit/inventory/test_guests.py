@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def guest(name: str, *, host: str = "h1", backend: str = "docker", **fields: Any
 class Filled:
     """An inventory of these guests, with the warnings of its making."""
 
-    def __init__(self, path: Path, *guests: dict[str, Any], before: str = "", **config: Any) -> None:
+    def __init__(self, path: Path, *guests: dict[str, Any], before: str = "", asked: bool = False, **config: Any) -> None:
         self.warnings: list[str] = []
         sources = []
         if before:
@@ -42,7 +43,8 @@ class Filled:
         self.inventory = InventoryManager(loader=loader, sources=sources)
         plugin = inventory_loader.get("kraal.virt.guests")
         assert plugin.verify_file(str(file))
-        plugin._ask_all = lambda: (list(guests), True)
+        if not asked:
+            plugin._ask_all = lambda: (list(guests), True)
         plugin.display = self
         plugin.parse(self.inventory._inventory, loader, str(file))
         self.inventory.reconcile_inventory()
@@ -76,6 +78,34 @@ def test_a_virtual_machine_is_reached_by_its_own_sshd(tmp_path: Path) -> None:
     assert filled.variables("mute")["ansible_guest_backend"] == "kvm"
     for name in ("mute", "box"):
         assert [filled.variables(name)[key] for key in ("ansible_connection", "ansible_host")] == ["kraal.virt.guest", name]
+
+
+@pytest.mark.parametrize("bad", ["127.0.0.1", "::ffff:127.0.0.1", "0.0.0.0", "169.254.1.1", "224.0.0.1", "255.255.255.255", "fe80::1", "64:ff9b::7f00:1"])
+def test_ssh_reaches_no_address_that_leads_back_or_to_many(tmp_path: Path, bad: str) -> None:
+    good = {"address": "192.0.2.7", "family": "ipv4", "network": "default", "mac": ""}
+    both = guest("both", backend="kvm", addresses=[{**good, "address": bad}, good])
+    filled = Filled(tmp_path, both, guest("none", backend="kvm", addresses=[{**good, "address": bad}]))
+    assert filled.variables("both")["ansible_host"] == "192.0.2.7"
+    assert filled.variables("none")["ansible_connection"] == "kraal.virt.guest"
+
+
+def test_an_answer_that_is_none_is_that_hosts_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a guest that is none is left out alone."""
+    uuid = "6f1d5e0a-3c0b-4f0e-9a3d-1b2c3d4e5f60"
+    vm = guest("vm", backend="kvm", id=uuid)["guest"]
+    strange = [{}, {**vm, "backend": "bosses"}, {**vm, "id": "x -o SendEnv=HARMLESS"}, {**vm, "addresses": [{"address": "-oSendEnv=HARMLESS"}]}]
+    answers: dict[str, Any] = {
+        "mad": {"guests": [{}]},
+        "liar": {"guests": [*strange, vm], "warnings": ["\x1b[31mred"]},
+        "honest": {"guests": [{**vm, "name": "mine"}], "warnings": []},
+    }
+    monkeypatch.setattr("ansible_collections.kraal.virt.plugins.plugin_utils.hosts.ask", lambda host, _program, **_more: answers[host["name"]])
+    filled = Filled(tmp_path, before="bosses: {hosts: {real: {}}}\n", asked=True, hosts=[{"name": name} for name in answers])
+    assert filled.names == ["mine", "real", "vm"]
+    assert [host.name for host in filled.inventory.groups["bosses"].get_hosts()] == ["real"]
+    assert any(text.startswith("mad: its answer is none") for text in filled.warnings), filled.warnings
+    assert sum(text.startswith("liar: ") and "left out" in text for text in filled.warnings) == len(strange)
+    assert "liar: \\x1b[31mred" in filled.warnings
 
 
 def test_a_guest_and_its_groups(tmp_path: Path) -> None:
@@ -138,13 +168,28 @@ def test_hostname_is_a_template_over_the_guest(tmp_path: Path) -> None:
     assert filled.names == ["w-web.h1"]
 
 
-@pytest.mark.parametrize(
-    ("template", "why"),
-    [("same", "hostname: more than one guest would be same.h1.docker"), ("{{ labels.no }}", "hostname: .* gives no name for web")],
-)
-def test_bad_hostnames(tmp_path: Path, template: str, why: str) -> None:
-    with pytest.raises(AnsibleParserError, match=why):
-        Filled(tmp_path, guest("web"), guest("db"), hostname=template)
+def test_two_guests_of_one_name_in_two_places_of_one_host(tmp_path: Path) -> None:
+    """Nothing but their ids tells them apart: two directories of LXC, or a template that says the same of all."""
+    two = [guest("web", backend="lxc", id=path) for path in ("/var/lib/lxc/web", "/srv/lxc/web")]
+    names = Filled(tmp_path, *two).names
+    assert len(set(names)) == 2 and all(re.fullmatch(r"web\.h1\.lxc\.[0-9a-f]{8}", name) for name in names)
+    assert Filled(tmp_path, *reversed(two)).names == names
+    assert len(Filled(tmp_path, guest("web"), guest("db"), hostname="same").names) == 2
+
+
+def test_a_host_takes_no_name_from_another_hosts_guests(tmp_path: Path) -> None:
+    """However it calls its own, and whether it says something twice."""
+    longer = Filled(tmp_path, guest("web"), guest("web", id="other")).names
+    liar = [guest(name, host="liar", id=name) for name in ("web", "web.h1", "web.h1.docker", "a", "a")]
+    filled = Filled(tmp_path, guest("web"), *liar)
+    assert longer[0] in filled.names or longer[1] in filled.names
+    assert [name for name in filled.names if name.startswith("a")] == []
+    assert sum("left out" in text for text in filled.warnings) == 2
+
+
+def test_a_hostname_that_cannot_be_made(tmp_path: Path) -> None:
+    with pytest.raises(AnsibleParserError, match="hostname: .* gives no name for web"):
+        Filled(tmp_path, guest("web"), guest("db"), hostname="{{ labels.no }}")
 
 
 def test_query(tmp_path: Path) -> None:
