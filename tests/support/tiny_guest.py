@@ -125,9 +125,13 @@ def _build(scratch: Path, packages: list[str], place: Path) -> None:
     entries["sbin/shutdown"] = entries["sbin/poweroff"] = (executable, OFF.encode())
     entries["etc/acpi/PWRF/00000080"] = (executable, OFF.encode())
     entries["bin/busybox"] = entries["bin/sh"] = (executable, Path(BUSYBOX).read_bytes())
+    (builtin,) = root.rglob("modules.builtin")
+    inside = {Path(line).stem.replace("-", "_") for line in builtin.read_text(encoding="ascii").splitlines()}
     for number, name in enumerate(MODULES):
-        (module,) = root.rglob(f"{name}.ko*")
-        entries[f"modules/{number:02}-{module.name}"] = (file, module.read_bytes())
+        # Debian 13's cloud kernel (6.12) has virtio and its PCI drivers built in; Debian 12's (6.1) has them as modules.
+        if name not in inside:
+            (module,) = root.rglob(f"{name}.ko*")
+            entries[f"modules/{number:02}-{module.name}"] = (file, module.read_bytes())
     agent = root / "usr/sbin/qemu-ga"
     entries["bin/qemu-ga"] = (executable, agent.read_bytes())
     libraries = subprocess.run(["ldd", str(agent)], capture_output=True, text=True, check=True).stdout
