@@ -17,7 +17,7 @@ from tests.support.proxy import DOCKER_SOCKET
 
 from . import hypervisor
 from .hosts import Lab, running
-from .images import RELEASES, HostImage, unload_all
+from .images import BASES, RELEASES, HostImage, unload_all
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         sub = actions.add_parser(action, help=text)
         sub.add_argument("suites", nargs="*", default=list(RELEASES), metavar="SUITE", help=f"any of {', '.join(RELEASES)}, repeated for more hosts")
         sub.add_argument("--package", action="append", default=[], help="one more package in the image")
+        sub.add_argument("--base", choices=list(BASES), default="host", help="what the image has besides; pristine ones have what the README asks for")
         if action == "up":
             sub.add_argument("--name", default="kt-lab")
     sub = actions.add_parser("hypervisor", help="boot a machine that runs KVM guests, write its inventory to standard output, and end it at Ctrl-C or `down`")
@@ -53,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.action == "hypervisor":
         return _hypervisor(hypervisor.Hypervisor(options.name, hypervisor.HypervisorImage(options.suite), memory=options.memory), begin)
-    wanted = [HostImage(suite, tuple(options.package)) for suite in options.suites]
+    wanted = [HostImage(suite, tuple(options.package), BASES[options.base]) for suite in options.suites]
     if options.action == "build":
         for image in wanted:
             sys.stdout.write(f"{image.build()}\n")

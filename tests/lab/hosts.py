@@ -117,8 +117,9 @@ class Lab:
                 self.hosts.append(host)
                 self._client.start(host.name)
             deadline = time.monotonic() + BOOT
-            for host, ready in started:
-                self._wait_until_up(host, ready, deadline)
+            for image, (host, ready) in zip(wanted, started, strict=True):
+                if image.has_init:
+                    self._wait_until_up(host, ready, deadline)
         finally:
             for dummy, ready in started:
                 ready.close()
@@ -243,11 +244,12 @@ class Lab:
         body: dict[str, Any] = {
             "Image": "",
             "Hostname": name,
-            "Cmd": ["/sbin/init"],
+            # What stands for an init system in many a container does not even take note of the processes that end below it.
+            "Cmd": ["/sbin/init"] if image.has_init else ["sleep", "infinity"],
             # systemd tells whoever started it when everything is up, as a service tells systemd.
             "Env": [f"NOTIFY_SOCKET=/notify/{name}.sock", "container=docker"],
             "Labels": {LABEL: self.name},
-            "StopSignal": "SIGRTMIN+3",
+            "StopSignal": "SIGRTMIN+3" if image.has_init else "SIGKILL",
             "HostConfig": {
                 "Binds": binds,
                 "CapAdd": ["ALL"],
@@ -279,12 +281,14 @@ class Lab:
                 # Newer engines take ALL for what there is, and drop nothing that there is not.
                 del body["HostConfig"]["CapDrop"]
                 self._client.create_container_from_config(body, name)
-        private, host_public = keys.new_key()
         known_hosts = self.directory / "known_hosts"
-        with known_hosts.open("a", encoding="utf-8") as known:
-            known.write(f"{address},{name} {host_public.decode()}")
         host = LabHost(name, address, image.suite, images.LAB / "id_ed25519", known_hosts)
         self.copy(host, machine.files(image.suite))
+        if not image.has_sshd:
+            return host
+        private, host_public = keys.new_key()
+        with known_hosts.open("a", encoding="utf-8") as known:
+            known.write(f"{address},{name} {host_public.decode()}")
         self.copy(host, {"/etc/ssh/ssh_host_ed25519_key": private, "/root/.ssh/authorized_keys": public}, 0o600)
         self.copy(host, {"/etc/ssh/ssh_host_ed25519_key.pub": host_public})
         return host

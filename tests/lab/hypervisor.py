@@ -81,7 +81,7 @@ class HypervisorImage:
         hooks = [f"--essential-hook={images.hook(CUSTOMIZE, 'before')}", f"--customize-hook={images.hook(CUSTOMIZE, 'after')}"]
         # What nobody reads in there.
         hooks += [f"--dpkgopt=path-exclude=/usr/share/{place}/*" for place in ("doc", "info", "locale", "man")]
-        return images.bootstrap((self.kernel, "initramfs-tools", *(self.packages or kvm_packages())), *hooks)
+        return images.bootstrap((*images.PACKAGES, self.kernel, "initramfs-tools", *(self.packages or kvm_packages())), *hooks)
 
     @property
     def directory(self) -> Path:

@@ -59,10 +59,17 @@ def hook(script: Path, *arguments: str) -> str:
     return shlex.join(["/usr/bin/python3", str(script), *arguments]) + ' "$1"'
 
 
+#: What the README asks for, on the smallest Debian that there is.
+PRISTINE = ("git", "make")
+#: The same with an init system.
+PRISTINE_SYSTEMD = (*PRISTINE, "dbus", "iproute2", "systemd-sysv", "udev")
+BASES = {"host": PACKAGES, "pristine": PRISTINE, "pristine-systemd": PRISTINE_SYSTEMD}
+
+
 def bootstrap(packages: Sequence[str], *more: str) -> list[str]:
-    """The arguments of mmdebstrap for a root file system with systemd, sshd, Python and these packages; suite, target and sources are still to come."""
+    """The arguments of mmdebstrap for the smallest root file system with these packages; suite, target and sources are still to come."""
     options = [word for line in machine.apt_options().splitlines() for word in ("--aptopt", line)]
-    include = ",".join(sorted({*PACKAGES, *packages}))
+    include = ",".join(sorted(packages))
     base = ["mmdebstrap", "--quiet", "--variant=minbase", f"--keyring={machine.KEYRING}", f"--include={include}"]
     return [*base, f"--customize-hook={hook(CUSTOMIZE)}", *more, *options]
 
@@ -92,18 +99,32 @@ def controller_key() -> bytes:
 
 @dataclass(frozen=True)
 class HostImage:
-    """A release with systemd, sshd, Python and perhaps more packages."""
+    """A release with packages: systemd, sshd and Python, and perhaps more; or, for a host that nobody has touched, those of `base` alone."""
 
     suite: str
     packages: tuple[str, ...] = ()
+    base: tuple[str, ...] = PACKAGES
 
     def __post_init__(self) -> None:
         if self.suite not in RELEASES:
             raise ValueError(f"no lab image of {self.suite}: choose one of {', '.join(RELEASES)}")
 
     @property
+    def has_init(self) -> bool:
+        """Whether systemd is its first process."""
+        return "systemd-sysv" in self.base
+
+    @property
+    def has_sshd(self) -> bool:
+        return "openssh-server" in self.base
+
+    @property
+    def argv(self) -> list[str]:
+        return bootstrap([*self.base, *self.packages])
+
+    @property
     def digest(self) -> str:
-        return digest(self.suite, bootstrap(self.packages), CUSTOMIZE)
+        return digest(self.suite, self.argv, CUSTOMIZE)
 
     @property
     def tar(self) -> Path:
@@ -120,7 +141,7 @@ class HostImage:
                 return self.tar
             partial = self.tar.with_suffix(".partial.tar")
             try:
-                make_root(self.suite, bootstrap(self.packages), partial)
+                make_root(self.suite, self.argv, partial)
             except RuntimeError:
                 partial.unlink(missing_ok=True)
                 raise
