@@ -15,6 +15,7 @@ import time
 import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import libvirt
@@ -29,18 +30,24 @@ def guest_xml(name: str, kind: str) -> str:
     return ET.tostring(root, encoding="unicode")
 
 
+#: Where QEMU's words go, by the guest's name; libvirt keeps them for ever, and this name is used once.
+LOGS = Path("/var/log/libvirt/qemu")
+
+
 def verify(uri: str, kind: str) -> dict[str, Any]:
     step = f"be reached at {uri}"
     try:
         connection = libvirt.open(uri)
         try:
             step = f"start a guest of the type {kind}"
-            guest = connection.createXML(guest_xml(f"kraal-verify-{uuid.uuid4().hex[:12]}", kind), libvirt.VIR_DOMAIN_START_AUTODESTROY)
+            name = f"kraal-verify-{uuid.uuid4().hex[:12]}"
+            guest = connection.createXML(guest_xml(name, kind), libvirt.VIR_DOMAIN_START_AUTODESTROY)
             try:
                 ran = bool(guest.isActive())
             finally:
                 step = "stop the guest again"
                 guest.destroy()
+            (LOGS / f"{name}.log").unlink(missing_ok=True)
         finally:
             connection.close()
     except libvirt.libvirtError as exc:
