@@ -12,6 +12,11 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
+# Neither make nor a list of paths can have such a directory in it.
+ifneq ($(words $(CURDIR))$(findstring :,$(CURDIR)),1)
+$(error The path of this checkout, "$(CURDIR)", has a space or a colon in it, and neither make nor PATH can. Move it to a path without, such as /root/kraal.virt)
+endif
+
 BIN := $(abspath $(VENV))/bin
 PLAYBOOK := $(BIN)/ansible-playbook -i $(INVENTORY)
 RUNTIME := scripts/requirements.txt meta/ee-requirements.txt
@@ -26,25 +31,43 @@ export PATH := $(BIN):$(PATH)
 # With -n, tests that share a file share a worker, so that what a file sets up is set up once. Their order is that of tests/conftest.py.
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help venv venv-testing packages prepare fleet clean test lint unit integration bench
+.PHONY: help venv venv-testing packages prepare fleet clean purge test test-all lint unit integration bench root
 
 help: ## Show what there is to make
-	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-fleet: venv ## Prepare this machine, make the example fleet, configure it, show the inventory
+fleet: root venv ## Prepare this machine, make the example fleet, configure it, show its guests
 	@$(PLAYBOOK) kraal.virt.site
-	@$(BIN)/ansible-inventory -i $(INVENTORY) --graph
+	@printf '%s\n' \
+	    'What next:' \
+	    '  . scripts/activate                  puts ansible onto the path of this shell' \
+	    '  ansible-inventory --graph           what runs, and in which groups' \
+	    '  ansible all -m ping                 reach every guest, and this host' \
+	    '  ansible web-1 -a "cat /etc/motd"    run a command in one' \
+	    '  playbooks/inventory/group_vars/virt_hosts.yml    what is declared: change it, and run make fleet again' \
+	    '  make clean                          take the fleet away again; make purge takes the images and the key too'
 
-clean: ## Take the example fleet away again
+clean: ## Take the example fleet away again, and say what stays
 	@if [ -x $(BIN)/ansible-playbook ]; then \
 	    $(PLAYBOOK) kraal.virt.teardown; \
+	    printf '%s\n' \
+	        'What stays: the packages and daemons of Docker, LXC and KVM with their bridges (docker0, lxcbr0, virbr0), the base images in' \
+	        '/var/cache/kraal.virt and in Docker, the key ~/.ssh/kraal_virt_ed25519, logs in /var/log/libvirt, and $(VENV).' \
+	        'make purge takes the images and the key too.'; \
 	else \
 	    echo 'Nothing to take away: there is no $(VENV), so no fleet was made from here.'; \
 	fi
 
+purge: clean ## Take away the base images and the key as well
+	@if [ -x $(BIN)/ansible-playbook ]; then $(PLAYBOOK) kraal.virt.purge; fi
+
 test: prepare ## Install what the tests need, then lint, unit and integration tests
 	@mkdir -p .cache
 	@$(PYTEST) --durations 20 tests/lint tests/unit tests/integration 2>&1 | tee .cache/test.log
+
+test-all: prepare ## The same on every kind of host
+	@mkdir -p .cache
+	@$(PYTEST) --all-hosts --durations 20 tests/lint tests/unit tests/integration 2>&1 | tee .cache/test.log
 
 lint: venv-testing ## ruff, mypy, yamllint, ansible-lint, ansible-test sanity, antsibull
 	@$(PYTEST) tests/lint
@@ -52,20 +75,25 @@ lint: venv-testing ## ruff, mypy, yamllint, ansible-lint, ansible-test sanity, a
 unit: venv-testing ## Tests that need no engine
 	@$(PYTEST) tests/unit
 
-integration: prepare ## Tests against the real engine
+integration: prepare ## Tests against the real engines
 	@$(PYTEST) tests/integration
 
 bench: prepare ## Measure against community.docker; prints a table and writes JSON
 	@$(BIN)/python -m tests.bench
 
-prepare: venv-testing packages
+# Only this machine's own inventory needs root here; other hosts say themselves how to become root.
+root:
+	@[ "$$(id -u)" = 0 ] || [ '$(INVENTORY)' != playbooks/inventory ] || { \
+	    echo 'make fleet installs packages on this machine and starts daemons. Run it as root: sudo make fleet' >&2; exit 1; }
+
+prepare: venv-testing packages ## Make this machine able to run guests, and the tests
 	@$(PLAYBOOK) kraal.virt.prepare
 
-packages:
+packages: ## Install the Debian packages of the tests
 	@scripts/packages tests/apt-packages.txt
 
-venv:
+venv: ## Make the virtual environment with ansible-core
 	@scripts/bootstrap $(VENV) $(RUNTIME)
 
-venv-testing:
+venv-testing: ## The same, with what the tests import
 	@scripts/bootstrap $(VENV) $(TESTING)

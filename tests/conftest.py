@@ -44,6 +44,7 @@ LONG = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-hosts", action="store_true", help="run tests of a whole host on every kind of it, not on the first alone")
     parser.addoption("--libvirt", choices=["bookworm", "trixie"], help="run all tests of libvirt with the one of a lab host of that release")
 
 

@@ -51,7 +51,9 @@ def test_yamllint() -> None:
 
 
 def test_ansible_lint() -> None:
-    run([program("ansible-lint"), "--offline", "--strict", "--nocolor"], PATH=f"{Path(program('ansible-lint')).parent}:{os.environ['PATH']}")
+    # The checkout's own inventory would ask this machine for its guests, for each playbook.
+    path = f"{Path(program('ansible-lint')).parent}:{os.environ['PATH']}"
+    run([program("ansible-lint"), "--offline", "--strict", "--nocolor"], PATH=path, ANSIBLE_INVENTORY="/etc/ansible/hosts")
 
 
 def test_changelog() -> None:
