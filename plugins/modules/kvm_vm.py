@@ -310,6 +310,7 @@ options:
     description:
       - Where the guest's addresses are looked for, in this order. The first source that knows any is taken.
       - V(lease) is the DHCP of libvirt's networks, V(agent) the guest agent, which is asked only when it is connected, V(arp) the host's table of neighbours.
+      - Only addresses of the domain's own interfaces count, in their order, and none that the host itself has.
     type: list
     elements: str
     choices: [lease, agent, arp]

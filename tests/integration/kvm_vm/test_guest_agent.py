@@ -120,6 +120,17 @@ def test_a_play(guest: Driver, tmp_path: Path) -> None:
     assert left(guest) == []
 
 
+def test_an_address_of_an_interface_that_the_domain_does_not_have_is_none(guest: Driver) -> None:
+    """Like that of a bridge which the guest has made: ssh would reach somebody else, most likely the hypervisor."""
+    address = ["/bin/busybox", "ip", "address"]
+    ask(guest.host, guest.name, *address, "add", "192.0.2.9/32", "dev", "lo")
+    try:
+        assert "192.0.2.9" in guest.host.virsh("domifaddr", guest.name, "--source", "agent", "--full")
+        assert guest.run(check=True, state="present", address_sources=["agent"])["guest"]["addresses"] == []
+    finally:
+        ask(guest.host, guest.name, *address, "del", "192.0.2.9/32", "dev", "lo")
+
+
 def test_a_commands_own_code_and_words(connect: Callable[..., Any]) -> None:
     for code in (1, 126, 255):
         assert connect().exec_command(f"echo out; echo 'Domain not found' >&2; exit {code}") == (code, b"out\n", b"Domain not found\n")

@@ -132,6 +132,12 @@ def test_waits(driver: Driver) -> None:
     done = driver.make(**address, wait_for="address", timeout=20)
     (found,) = done["guest"]["addresses"]
     assert (found["address"], found["family"], found["network"]) == (f"{driver.lab.network}.40", "ipv4", driver.lab.bridge)
+    # What the guest has made itself comes last, and an address that is the host's own, like that of its docker0, does not lead to the guest.
+    inside = ["nsenter", "-t", str(driver.lab.pid(driver.name)), "-n", "ip"]
+    for words in ("link add a0 type bridge", f"address add {driver.lab.network}.1/24 dev a0", "address add 198.51.100.7/32 dev a0"):
+        run(*inside, *words.split())
+    found, own = driver.again(**address)["guest"]["addresses"]
+    assert (found["address"], own["address"], own["network"]) == (f"{driver.lab.network}.40", "198.51.100.7", "a0")
     other = driver.of("silent")
     result = other.run(networks=[{"type": "empty"}], wait_for="address", timeout=1)
     assert result.failed and "not given an address within 1 seconds" in result.msg

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.kraal.virt.plugins.module_utils.host.engines import version_in
 from ansible_collections.kraal.virt.plugins.module_utils.host.kernel import Modules, parse_cgroups
 from ansible_collections.kraal.virt.plugins.module_utils.host.network import default_routes, manager_of, parse_addresses
+from ansible_collections.kraal.virt.plugins.module_utils.host.own_addresses import own_addresses
 from ansible_collections.kraal.virt.plugins.module_utils.host.processor import parse_cpuinfo, parse_range
 from ansible_collections.kraal.virt.plugins.module_utils.host.reader import Files, Host
 
@@ -138,3 +139,33 @@ def test_reading_raises_nothing(tmp_path: Path) -> None:
 def test_a_program_that_hangs_does_not_hang_us() -> None:
     said = Host(timeout=0.2).run(["sleep", "30"])
     assert said is not None and said.rc == -1 and "did not end within 0.2 s" in said.error
+
+
+_TRIE = """Main:
+  +-- 0.0.0.0/0 3 0 4
+     |-- 0.0.0.0
+        /0 universe UNICAST
+     +-- 10.0.3.0/24 2 0 2
+           |-- 10.0.3.0
+              /24 link UNICAST
+           |-- 10.0.3.1
+              /32 host LOCAL
+        |-- 10.0.3.255
+           /32 link BROADCAST
+     |-- 127.0.0.0
+        /8 host LOCAL
+     |-- 192.0.2.7
+        /24 link UNICAST
+        /32 host LOCAL
+"""
+
+
+def test_the_addresses_of_a_host(tmp_path: Path) -> None:
+    assert own_addresses(tmp_path) == frozenset()
+    (tmp_path / "fib_trie").write_text(_TRIE)
+    (tmp_path / "if_inet6").write_text("20010db8000000000000000000000002 04 40 00 82     eth0\n00000000000000000000000000000001 01 80 10 80       lo\n")
+    assert own_addresses(tmp_path) == {"10.0.3.1", "192.0.2.7", "2001:db8::2", "::1"}
+
+
+def test_the_addresses_of_this_host() -> None:
+    assert "127.0.0.1" in own_addresses()

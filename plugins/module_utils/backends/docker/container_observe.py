@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from ...engine.addresses import address_of
 from ...engine.errors import BackendError, InvalidOption
 from ...engine.result import Address, Guest
 from ...engine.spec import Spec
@@ -216,7 +217,8 @@ def guest_of(container: Container, name: str = "") -> Guest:
     addresses = []
     for network, end in sorted((data.get("NetworkSettings", {}).get("Networks") or {}).items()):
         for family, key in (("ipv4", "IPAddress"), ("ipv6", "GlobalIPv6Address")):
-            if end.get(key):
+            # An engine has words for "none", too.
+            if address_of(end.get(key)):
                 addresses.append(Address(end[key], family, network, str(end.get("MacAddress") or "").lower()))
     nano = host.get("NanoCpus") or 0
     if not nano and (host.get("CpuQuota") or 0) > 0:

@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
+from ...engine.addresses import reachable
 from ...engine.result import Address
+from ...host.own_addresses import own_addresses
 from .client import Host, LibvirtError
 from .constants import constant
 from .vm_xml import Element, get
@@ -48,7 +50,7 @@ def agent_connected(live: Element) -> bool:
 
 
 def networks_by_mac(live: Element) -> dict[str, str]:
-    """What each interface is connected to, by its MAC."""
+    """What each interface is connected to, by its MAC, in the domain's order."""
     found = {}
     for interface in live.findall("devices/interface"):
         source = interface.find("source")
@@ -63,6 +65,8 @@ def find(
     """Fill in the addresses of all domains that run, each from the first of its sources that knows any; those without an order have the other."""
     running = {name: have for name, have in domains.items() if have.live is not None}
     leases: dict[str, list[tuple[str, str]]] | None = None
+    # Only where libvirt runs here are these the addresses of its host.
+    own = own_addresses() if running and host.local else ()
     for name, have in running.items():
         live = have.live
         if live is None:
@@ -78,7 +82,7 @@ def find(
                 found = _asked(host, handles[name], "AGENT") if agent_connected(live.root) else []
             else:
                 found = _asked(host, handles[name], "ARP") if macs else []
-            addresses = _good(found, macs)
+            addresses = _good(found, macs, own)
             if addresses:
                 domains[name] = replace(have, addresses=addresses)
                 break
@@ -93,7 +97,8 @@ def _leases(host: Host) -> dict[str, list[tuple[str, str]]]:
         except LibvirtError:
             # A network without DHCP, or one that went down in this moment.
             continue
-        for lease in leases:
+        # The newest first, and before it what never expires: a guest that was made anew leaves the lease of the one before.
+        for lease in sorted(leases, key=lambda lease: float(lease.get("expirytime") or math.inf), reverse=True):
             found.setdefault(str(lease.get("mac") or "").lower(), []).append((network.name(), str(lease["ipaddr"])))
     return found
 
@@ -109,15 +114,17 @@ def _asked(host: Host, handle: Any, source: str) -> list[tuple[str, str]]:
     return [(str(each.get("hwaddr") or "").lower(), str(address["addr"])) for each in interfaces.values() for address in each.get("addrs") or ()]
 
 
-def _good(pairs: Sequence[tuple[str, str]], macs: Mapping[str, str]) -> tuple[Address, ...]:
-    """What can be reached: no loopback, nothing link-local, and no text that is no address."""
+def _good(pairs: Sequence[tuple[str, str]], macs: Mapping[str, str], own: Collection[str]) -> tuple[Address, ...]:
+    """The addresses under which the guest can be reached, of all that was said: of the domain's own interfaces, in their order, IPv4 first.
+
+    What the agent says is the guest's own word. A bridge that the guest has made, like the docker0 of a Docker in there, leads to nobody from outside, or to
+    this host's own; its MAC is none of the domain's.
+    """
+    order = {mac: place for place, mac in enumerate(macs)}
     found = []
     for mac, text in pairs:
-        try:
-            address = ip_address(text.partition("%")[0])
-        except ValueError:
-            # The agent is the guest's own, and says what it likes.
-            continue
-        if not (address.is_loopback or address.is_link_local or address.is_unspecified):
-            found.append(Address(str(address), "ipv4" if address.version == 4 else "ipv6", macs.get(mac, ""), mac))
-    return tuple(sorted(set(found), key=lambda each: (each.family, each.network, each.address)))
+        address = reachable(text)
+        if mac and mac in order and address is not None and str(address) not in own:
+            found.append(Address(str(address), "ipv%d" % address.version, macs[mac], mac))
+    # Of one interface the first is what it was given first, not a virtual address that moves from guest to guest.
+    return tuple(sorted(dict.fromkeys(found), key=lambda each: (order[each.mac], each.family)))

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TypeVar
 
+from ...engine.addresses import reachable
 from ...engine.errors import BackendError
+from ...host.own_addresses import own_addresses
 
 # rtnetlink(7)
 _NEWLINK, _GETLINK, _NEWADDR, _GETADDR, _DONE, _ERROR = 16, 18, 20, 22, 3, 2
@@ -114,15 +116,19 @@ def _dump(link: socket.socket) -> tuple[Found, ...]:
             continue
         family, _prefix, flags, _scope, index = struct.unpack_from("=BBBBI", body)
         attributes = _attributes(body[8:])
-        address = ip_address(attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS, b"\0" * 4))
+        address = reachable(str(ip_address(attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS, b"\0" * 4))))
         name, mac = names.get(index, ("", ""))
-        if not (address.is_loopback or address.is_link_local or flags & _TENTATIVE):
+        if address is not None and not flags & _TENTATIVE:
             found.append(Found(name, mac, str(address), "ipv4" if family == socket.AF_INET else "ipv6"))
     return tuple(sorted(found, key=lambda each: (each.interface, each.family, each.address)))
 
 
 def addresses_of(pids: Iterable[int]) -> dict[int, tuple[Found, ...]]:
-    """The addresses in the namespaces of these processes, loopback and link-local ones left out. None for what cannot be entered."""
+    """The addresses in the namespaces of these processes under which others can reach them. None for what cannot be entered.
+
+    One that this host has too is none: a bridge that the guest has made for itself, like docker0, may have the address of this host's own.
+    """
+    own = own_addresses()
 
     def look() -> dict[int, tuple[Found, ...]]:
         found = {}
@@ -130,7 +136,7 @@ def addresses_of(pids: Iterable[int]) -> dict[int, tuple[Found, ...]]:
             try:
                 enter(pid)
                 with _connect() as link:
-                    found[pid] = _dump(link)
+                    found[pid] = tuple(each for each in _dump(link) if each.address not in own)
             except OSError:
                 # It ended in this moment, or belongs to another user, whose namespaces are not ours to enter.
                 found[pid] = ()

@@ -351,7 +351,7 @@ def guest_of(container: Container) -> Guest:
         cpus=format_cpus(cpus) if cpus else None,
         memory=format_size(memory) if memory else "",
         addresses=tuple(
-            Address(each.address, each.family, _network(container, each.interface), each.mac) for each in container.addresses
+            Address(each.address, each.family, _network(container, each.interface), each.mac) for each in _own_first(container)
         ),
         labels=dict(container.note.get("labels") or {}),
         autostart=container.config.get("lxc.start.auto") == "1",
@@ -364,6 +364,19 @@ def pending_words(container: Container) -> tuple[str, ...]:
     words = {option_keys(key, container.config) for key in container.pending}
     # A device more or less shows in their number too.
     return tuple(sorted(words - {"networks"} if any(word.startswith("networks[") for word in words) else words))
+
+
+def _own_first(container: Container) -> list[addresses.Found]:
+    """The addresses of the devices that the configuration gives the guest, in its order, before those of what the guest has made: bridges, tunnels.
+
+    A bridge in the guest that has one of them as its port has its MAC, too.
+    """
+    config = container.config
+    names = net_names(config)
+    places = {name: place for place, name in enumerate(names)}
+    macs = {config.get("lxc.net.%d.hwaddr" % number).lower(): places[name] for name, number in names.items()}
+    macs.update({each.mac: places[each.interface] for each in container.addresses if each.interface in places})
+    return sorted(container.addresses, key=lambda each: (places.get(each.interface, macs.get(each.mac or "-", len(places))), each.family))
 
 
 def _network(container: Container, interface: str) -> str:
