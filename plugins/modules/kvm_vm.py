@@ -122,6 +122,9 @@ options:
         they are called.
       - The C(format) is that of the image. It cannot change while the image stays, and another one than the pool knows of an image is refused, since the
         guest would write over what it does not see.
+      - An image in the backing chain of the one that the disk has is no other image. A snapshot or a linked clone has the disk on an overlay, and a
+        task that names the image below leaves it there, with the C(format) that it says of that one. Where the chain cannot be read, the task is refused.
+        So are changes to a disk while a block job of libvirt works on it (copy, commit, pull, backup).
       - Merged with what is there, unless O(purge) names it. A disk that is detached keeps its content.
     type: list
     elements: raw
@@ -330,6 +333,7 @@ options:
       - Whether the guest's disks go with it, with O(state=absent).
       - Only volumes of pools that are files, that no other guest uses and on which no other volume stands. Never a CD, a disk that is shared or
         read-only, a block device, or a file outside of the pools. What goes is in the RV(plan).
+      - Of a disk on an overlay (a snapshot, a linked clone) the overlay goes, and what it is backed by stays. It is refused while a block job works on a disk.
       - It is refused while it cannot be seen on what the disk of another guest stands that is off, because its image is in no active pool and cannot be read.
       - Without it all disks stay. What libvirt itself keeps for the guest (variables of the firmware, the state of a TPM, a saved memory image, the records
         of snapshots) always goes.

@@ -27,7 +27,7 @@ from .vm_observe import STALE, Domain, Seen, guest_of, look, observe
 from .vm_options import BY_NAME, VMS
 from .vm_settings import View, guest_note, read_labels
 from .vm_storage import Making, to_make
-from .vm_survey import survey
+from .vm_survey import survey, with_chains
 from .vm_xml import ET, Element, copied, get
 from .xml import NAMESPACE, serialize
 
@@ -124,7 +124,8 @@ class Vms:
         have = look(self.host, domain, state, bool(before and before.stored.autostart), sizes, secure=True, places=seen.places())
         if have is None:
             raise BackendError("the guest is gone", remedy="Run again")
-        return domain, have
+        # A snapshot may have been made since the plan.
+        return domain, with_chains(self.host, seen, want, have)
 
     def _define(self, root: Element) -> Any:
         return self.host.ask(self.host.conn.defineXMLFlags, serialize(root), constant("DOMAIN_DEFINE_VALIDATE"))

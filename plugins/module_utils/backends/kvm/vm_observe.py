@@ -24,6 +24,7 @@ from .client import Host, LibvirtError, NotThere
 from .constants import constant
 from .pool_work import refresh
 from .storage_use import Uses, real
+from .vm_chain import Chain, Job
 from .vm_devices import source_of
 from .vm_settings import GUEST, View, read_labels
 from .vm_xml import Element, get, size_of
@@ -46,6 +47,12 @@ class Domain:
     live: View | None
     #: The addresses of one that runs.
     addresses: tuple[Address, ...] = ()
+    #: What images of its disks are backed by, by their paths; only of disks that the task gives another image or format.
+    chains: Mapping[str, Chain] = field(default_factory=dict)
+    #: The paths of the images that the task names, without links.
+    reals: Mapping[str, str] = field(default_factory=dict)
+    #: The block jobs on disks that the task changes, by target.
+    jobs: Mapping[str, Job] = field(default_factory=dict)
 
     @property
     def uuid(self) -> str:

@@ -16,6 +16,7 @@ from ...engine.kinds import Part
 from ...engine.plan import Disruption, Step, power
 from ...engine.spec import Spec
 from ...engine.units import format_size
+from .vm_chain import behind, busy
 from .vm_devices import HOT
 from .vm_networks import rekeyed
 from .vm_observe import Domain, Seen, guest_of
@@ -175,6 +176,9 @@ def _changes(want: Spec, seen: Seen, have: Domain) -> Iterator[Step]:
     to_make(want, seen, have)
     found = changes(want, have)
     for each in found:
+        if each.option == "disks" and each.part.key in have.jobs:
+            raise busy(want.name, each.part.key, have.jobs[each.part.key])
+    for each in found:
         if each.hot:
             yield Step(want.name, each.action, each.key, each.part.before, each.part.after, Disruption.LIVE)
         elif each.action == "resize":
@@ -183,10 +187,22 @@ def _changes(want: Spec, seen: Seen, have: Domain) -> Iterator[Step]:
     if cold:
         yield _set(want.name, cold)
     waiting = pending_after(want, have, found)
+    if have.live is not None and (target == "stopped" or (waiting and want.allow >= Disruption.RESTART)):
+        _check_behind(have.stored, have.live)
     if waiting and have.live is not None and target != "stopped":
         # Written down already: whether it is brought into effect now is the user's to allow.
         yield Step(want.name, "restart", "pending_restart", waiting, [], Disruption.RESTART)
     yield from power(want.name, now, target)
+
+
+def _check_behind(stored: View, live: View) -> None:
+    """A guest does not come back on an older image because it was stopped."""
+    for target, (image, older) in behind(stored.root, live.root).items():
+        raise Refused(
+            "disks[%s]: the guest runs on %s, and what is stored of it names %s, which is below that: started again, it would be without what it wrote since"
+            % (target, image, older),
+            remedy="Name %s as the path of this disk, or bring it down into the older one first (virsh blockcommit --active --pivot)" % image,
+        )
 
 
 def pending_after(want: Spec, have: Domain, found: Sequence[Change] | None = None) -> list[str]:
@@ -216,6 +232,8 @@ def _removal(want: Spec, seen: Seen, have: Domain) -> Iterator[Step]:
     if have.live is not None:
         yield Step(want.name, "stop", "state", have.state, "stopped", Disruption.RESTART)
     before: dict[str, Any] = {"state": "stopped", "image": guest_of(have).image}
+    for target, job in have.jobs.items():
+        raise busy(want.name, target, job)
     if want.steering.get("remove_storage"):
         before["volumes"] = doomed(want.name, seen, have)
     yield Step(want.name, "remove", "", before, None, Disruption.DESTROY)

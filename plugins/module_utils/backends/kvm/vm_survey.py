@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ...engine.errors import InvalidOption, Refused
 from ...engine.spec import Spec
 from . import vm_devices as dev
 from .client import Host, LibvirtError
 from .constants import constant
-from .storage_use import unused, uses_of
+from .storage_use import real, unused, uses_of
 from .vm_addresses import networks_by_mac
+from .vm_chain import earlier_images, job_on, look_below
 from .vm_observe import (
     Domain,
     Seen,
@@ -32,7 +34,8 @@ from .vm_options import BY_NAME
 from .vm_plan import changes
 from .vm_source import check_format, check_source
 from .vm_storage import doomed, to_make
-from .vm_target import creation, differences, path_of_seed, set_seed, wanted, written
+from .vm_target import creation, differences, images_asked, path_of_seed, set_seed, wanted, written
+from .vm_xml import get
 from .volume_import import Image
 from .xml import serialize
 
@@ -50,6 +53,7 @@ def survey(host: Host, wants: Sequence[Spec] | None) -> Seen:
             if have is not None and want.steering.get("remove_storage"):
                 have = _with_places(host, seen, have)
                 _about_removal(host, seen, have)
+                _about_jobs(host, seen, want, have)
             continue
         if _needs_pools(want, have) and not seen.pools:
             look_at_pools(host, seen)
@@ -63,7 +67,8 @@ def survey(host: Host, wants: Sequence[Spec] | None) -> Seen:
             continue
         if "disks" in want.values or want.steering.get("source"):
             have = _with_places(host, seen, have) if have else None
-            _about_disks(host, seen, want, have)
+            have = _about_disks(host, seen, want, have)
+            _about_jobs(host, seen, want, have)
         missing = _missing_network(host, seen, want, have)
         if missing is not None:
             seen.faults[want.name] = missing
@@ -91,8 +96,8 @@ def _needs_pools(want: Spec, have: Domain | None) -> bool:
 
 def _with_places(host: Host, seen: Seen, have: Domain) -> Domain:
     """The domain with the paths of the volumes that its disks name, as other programs write them."""
-    sources = [disk.find("source") for view in (have.stored, have.live) if view for disk in dev.devices(view.root, "disk")]
-    named = {(source.get("pool", ""), source.get("volume", "")) for source in sources if source is not None and source.get("volume")}
+    sources = [source for view in (have.stored, have.live) if view for disk in dev.devices(view.root, "disk") for source in disk.iter("source")]
+    named = {(source.get("pool", ""), source.get("volume", "")) for source in sources if source.get("volume")}
     if not named:
         return have
     if not seen.pools:
@@ -123,17 +128,19 @@ def _missing_network(host: Host, seen: Seen, want: Spec, have: Domain | None) ->
     return None
 
 
-def _about_disks(host: Host, seen: Seen, want: Spec, have: Domain | None) -> None:
-    """The volumes of disks that the domain does not have yet."""
+def _about_disks(host: Host, seen: Seen, want: Spec, have: Domain | None) -> Domain | None:
+    """The volumes of disks that the domain does not have yet; the domain with what its images are backed by, where the task names others."""
     there = BY_NAME["disks"].read(have.stored) if have else {}
     for record in want.values.get("disks", {}).values():
         if "volume" in record and record["pool"] in seen.pools and not seen.pools[record["pool"]].is_directory:
             look_at_named(host, seen, record["pool"], record["volume"])
+    if have is not None:
+        seen.domains[have.name] = have = with_chains(host, seen, want, have)
     try:
         disks = wanted(want, seen, have).values.get("disks", {})
-    except InvalidOption:
+    except (InvalidOption, Refused):
         # The plan says so too, where it belongs.
-        return
+        return have
     for target, record in disks.items():
         now = there.get(target, {})
         path = record.get("path", now.get("path"))
@@ -141,6 +148,48 @@ def _about_disks(host: Host, seen: Seen, want: Spec, have: Domain | None) -> Non
             if not seen.pools:
                 look_at_pools(host, seen)
             look_at_volume(host, seen, path)
+    return have
+
+
+def with_chains(host: Host, seen: Seen, want: Spec, have: Domain) -> Domain:
+    """The domain with what the images of those disks are backed by to which the task gives another image or format."""
+    asked, chains = images_asked(want, seen, have), {}
+    reals = {path: real(host, path) for path in asked.values() if path}
+    for view in filter(None, (have.live, have.stored)):
+        for target, path in asked.items():
+            disk = dev.disk_of(view.root, target)
+            now = "" if disk is None else view.places.get(dev.source_of(disk), dev.source_of(disk))
+            if disk is None or now in chains:
+                continue
+            chain = look_below(host, disk, view.places)
+            if path and chain.find(reals[path]) is None:
+                chain = replace(chain, earlier=earlier_images(host, have.name, target, view.places))
+            chains[now] = chain
+    return replace(have, chains=chains, reals=reals)
+
+
+def _about_jobs(host: Host, seen: Seen, want: Spec, have: Domain | None) -> None:
+    """The block jobs on the disks that change, or go with the guest."""
+    if have is None or have.live is None:
+        return
+    if want.state == "absent":
+        targets = [get(disk, "target@dev") or "" for disk in dev.devices(have.live.root, "disk") if disk.get("device", "disk") == "disk"]
+    else:
+        try:
+            targets = [each.part.key for each in changes(wanted(want, seen, have), have) if each.option == "disks"]
+        except (InvalidOption, Refused):
+            # The plan says so too, where it belongs.
+            return
+    domain, jobs = None, {}
+    for target in targets:
+        disk = dev.disk_of(have.live.root, target)
+        if disk is None or disk.get("device", "disk") != "disk":
+            continue
+        domain = domain or host.ask(host.conn.lookupByName, have.name)
+        job = job_on(host, domain, disk)
+        if job is not None:
+            jobs[target] = job
+    seen.domains[have.name] = replace(have, jobs=jobs)
 
 
 def _about_removal(host: Host, seen: Seen, have: Domain) -> None:

@@ -16,6 +16,7 @@ from ...engine.errors import InvalidOption
 from ...engine.spec import Spec
 from . import vm_devices as dev
 from . import vm_networks as nets
+from .vm_chain import same_disk
 from .vm_observe import MAKING, Domain, Pool, Seen
 from .vm_options import BY_NAME, OPTIONS, VMS, VmOption
 from .vm_seed import TARGET, Seed, seed_path, seed_volume
@@ -51,6 +52,7 @@ def memory_of_new(want: Spec) -> int:
 
 def _disks(want: Spec, seen: Seen, have: Domain | None) -> dict[str, Any]:
     there = read(have.stored, "disks") if have else {}
+    live = read(have.live, "disks") if have and have.live else {}
     disks = {target: dict(record) for target, record in want.values.get("disks", {}).items()}
     source = want.steering.get("source") or {}
     if source.get("iso"):
@@ -65,6 +67,8 @@ def _disks(want: Spec, seen: Seen, have: Domain | None) -> dict[str, Any]:
             record["path"] = _place(seen, pool, volume, target)
         elif "path" not in record and target not in there:
             record["path"] = _default_path(want, seen, target, record, pool)
+        if have and (target in there or target in live):
+            disks[target] = record = _kept(target, record, have, [side[target] for side in (there, live) if target in side])
         if record.get("size"):
             record["size"] = -(-record["size"] // SECTOR) * SECTOR
             now, volume = there.get(target, {}), seen.volumes.get(record.get("path", there.get(target, {}).get("path", "")))
@@ -83,6 +87,31 @@ def _disks(want: Spec, seen: Seen, have: Domain | None) -> dict[str, Any]:
                 # The format is the image's, not the disk's.
                 record.setdefault("format", _format({**record, "device": device}, seen, target in stacked))
     return disks
+
+
+def _kept(target: str, record: dict[str, Any], have: Domain, sides: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    if record.get("device", sides[0].get("device", "disk")) != "disk":
+        # Another medium in a drive is another medium.
+        return record
+    return same_disk(target, record, sides, have.chains, have.reals)
+
+
+def images_asked(want: Spec, seen: Seen, have: Domain) -> dict[str, str]:
+    """The disks that the task gives another image than they have, or another format: by target, the image's path, or nothing where none is named."""
+    there, live = (read(view, "disks") if view else {} for view in (have.stored, have.live))
+    found = {}
+    for target, record in want.values.get("disks", {}).items():
+        sides = [side[target] for side in (there, live) if target in side]
+        if not sides or record.get("device", sides[0].get("device", "disk")) != "disk":
+            continue
+        try:
+            path = _place(seen, record["pool"], record["volume"], target) if "volume" in record else record.get("path")
+        except InvalidOption:
+            # The plan says so too, where it belongs.
+            continue
+        if any(side["path"] != path for side in sides) if path else record.get("format", sides[0].get("format")) != sides[0].get("format"):
+            found[target] = path or ""
+    return found
 
 
 def first_disk(disks: Mapping[str, Mapping[str, Any]]) -> str | None:

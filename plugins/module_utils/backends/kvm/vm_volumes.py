@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from ...engine.errors import BackendError
 from .client import Host, NotThere
 from .constants import constant
-from .pool_work import create, grown, in_hand, is_device
+from .pool_work import create, grown, in_hand, is_device, refresh
 from .storage_use import unused
 from .vm_observe import size_in_bytes
 from .vm_source import brought, described, examined, put_in
@@ -94,6 +95,12 @@ def delete(host: Host, path: str) -> None:
 def grow(host: Host, path: str, size: int) -> None:
     """Let the volume at a path grow. Raises BackendError for one that is in no pool."""
     volume = host.find(host.conn.storageVolLookupByPath, path)
+    if volume is None:
+        # One that a snapshot made beside its pool is new to libvirt.
+        for pool in host.ask(host.conn.listAllStoragePools, constant("CONNECT_LIST_STORAGE_POOLS_ACTIVE")):
+            if get(parse(host.ask(pool.XMLDesc, 0)), "target/path") == os.path.dirname(path):
+                refresh(host, pool)
+        volume = host.find(host.conn.storageVolLookupByPath, path)
     if volume is None:
         raise BackendError(
             "%s is in no active pool, and cannot be made larger while the guest is off" % path, remedy="Start the guest first, or put the disk into a pool"

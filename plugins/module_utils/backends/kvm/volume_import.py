@@ -101,6 +101,16 @@ def backing_in(path: str) -> list[str]:
     return [os.path.join(os.path.dirname(path), each) for each in names if ":" not in each.partition("/")[0]]
 
 
+def format_in(path: str) -> str:
+    """The format that an image's first bytes show; empty for one that cannot be read."""
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            head = file.read(20)
+    except OSError:
+        return ""
+    return "qcow2" if head.startswith(_QCOW2) else next((name for magic, name in _OTHERS.items() if head.startswith(magic)), "raw")
+
+
 def _file_names(options: Any) -> Iterator[str]:
     """The files in a node's description, as QEMU takes it: nested, or with dots in the keys."""
     for key, value in options.items() if isinstance(options, Mapping) else ():

@@ -1,0 +1,235 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The backing chains of a guest's disks, and the block jobs on them: what tells a disk that moved on to an overlay from another disk.
+
+An external snapshot leaves the image that a guest had as the backing image of a new one. A task that still names the old image means the same disk: to put the
+guest back on it would lose what was written since, and the first write to it would make the overlay worthless.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...engine.errors import Refused
+from .client import Host, LibvirtError, code
+from .storage_use import real
+from .vm_devices import source_of
+from .vm_xml import Element, get
+from .volume_import import backing_in, format_in
+from .volume_options import backing_of
+from .xml import parse
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One image of a backing chain. ``real``: its path without links; ``format`` is empty where nobody says it."""
+
+    path: str
+    real: str
+    format: str = ""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What an image is backed by, from the top down. The image itself is not in it."""
+
+    layers: tuple[Layer, ...] = ()
+    #: The image whose backing image could not be read; empty where the chain is known to its end.
+    unseen: str = ""
+    #: Earlier images of the disk by libvirt's records of snapshots, which may be backing images no more: the snapshots, by paths without links.
+    earlier: Mapping[str, str] = field(default_factory=dict)
+
+    def find(self, path: str) -> Layer | None:
+        """The layer at a path without links."""
+        return next((layer for layer in self.layers if layer.real == path), None)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A block job on a disk of a running guest. ``target``: the image that it writes to, where libvirt shows it."""
+
+    kind: str
+    target: str = ""
+
+
+#: virDomainBlockJobType of libvirt 9.0 to 12.
+_JOBS = {1: "block pull", 2: "block copy", 3: "block commit", 4: "active block commit", 5: "backup"}
+_MIRRORS = {"copy": _JOBS[2], "active-commit": _JOBS[4]}
+
+
+def named_below(disk: Element) -> tuple[list[tuple[str, str]], bool]:
+    """The layers (path and format) that a description names below a disk's image, and whether it says that there are no more. Pure."""
+    found: list[tuple[str, str]] = []
+    layer = disk
+    while (below := layer.find("backingStore")) is not None:
+        if below.find("source") is None:
+            return found, True
+        found.append((source_of(below), get(below, "format@type") or ""))
+        layer = below
+    return found, False
+
+
+def look_below(host: Host, disk: Element, places: Mapping[str, str]) -> Chain:
+    """The chain below a disk's image: as the description has it, and from there on as the images' headers or their pools do. Reads only.
+
+    ``places``: the paths of volumes, by POOL/VOLUME.
+    """
+    named, whole = named_below(disk)
+    layers = [_layer(host, places.get(path, path), form) for path, form in named]
+    # Libvirt takes an image without a format for raw, whatever is in it.
+    top = Layer(places.get(source_of(disk), source_of(disk)), "", get(disk, "driver@type") or "raw")
+    on_network = get(disk, "source@protocol") is not None
+    waiting = [] if whole or on_network else layers[-1:] or [top]
+    while waiting:
+        image = waiting.pop()
+        if image.format == "raw" or not image.path:
+            continue
+        below = _below(host, image.path)
+        if below is None:
+            return Chain(tuple(layers), image.path)
+        fresh = [layer for layer in below if layer not in layers]
+        layers += fresh
+        waiting += fresh
+    return Chain(tuple(layers))
+
+
+def _layer(host: Host, path: str, form: str) -> Layer:
+    return Layer(path, real(host, path), form)
+
+
+def _below(host: Host, path: str) -> list[Layer] | None:
+    """What an image is backed by; None where that cannot be seen."""
+    if host.local:
+        try:
+            return [_layer(host, each, format_in(each)) for each in backing_in(path)]
+        except FileNotFoundError:
+            if os.path.isdir(os.path.dirname(path)):
+                # It was deleted, and nothing is left that could be lost.
+                return []
+        except (OSError, ValueError):
+            # The pool that it is in may know.
+            pass
+    volume = host.find(host.conn.storageVolLookupByPath, path)
+    if volume is None:
+        return None
+    backing = backing_of(parse(host.ask(volume.XMLDesc, 0)))
+    return [] if backing is None else [_layer(host, backing["path"], backing["format"])]
+
+
+def earlier_images(host: Host, name: str, target: str, places: Mapping[str, str]) -> dict[str, str]:
+    """The images that a guest's disk had when external snapshots were made of it: the snapshots' names, by paths without links. Reads only.
+
+    Libvirt keeps these records until the snapshots are deleted, also when the images are backing images no more (virsh blockpull, blockcopy).
+    """
+    found: dict[str, str] = {}
+    domain = host.find(host.conn.lookupByName, name)
+    for snapshot in host.ask(domain.listAllSnapshots, 0) if domain is not None else ():
+        text = host.find(snapshot.getXMLDesc, 0)
+        tree = parse(text) if text is not None else None
+        if tree is None or not any(disk.get("name") == target and disk.get("snapshot") == "external" for disk in tree.iterfind("disks/disk")):
+            continue
+        for disk in tree.iterfind("*/devices/disk"):
+            path = places.get(source_of(disk), source_of(disk))
+            if get(disk, "target@dev") == target and path:
+                found[real(host, path)] = snapshot.getName()
+    return found
+
+
+def job_on(host: Host, domain: Any, disk: Element) -> Job | None:
+    """The block job on a disk of a domain that runs. Reads only."""
+    mirror = disk.find("mirror")
+    if mirror is not None:
+        return Job(_MIRRORS.get(mirror.get("job", ""), "block job"), source_of(mirror))
+    try:
+        kind = host.ask(domain.blockJobInfo, get(disk, "target@dev"), 0).get("type")
+    except LibvirtError as error:
+        if error.code != code("OPERATION_INVALID"):
+            raise
+        # The guest has ended by itself.
+        return None
+    return None if kind is None else Job(_JOBS.get(kind, "block job"))
+
+
+def busy(guest: str, target: str, job: Job) -> Refused:
+    """The refusal of a change to a disk that a block job works on."""
+    ends = {
+        "backup": "stop it with: virsh domjobabort %s" % guest,
+        "block copy": "end it with: virsh blockjob %s %s --pivot (the guest goes on with the copy) or --abort (it stays)" % (guest, target),
+        "active block commit": "end it with: virsh blockjob %s %s --pivot (the guest goes on with the image below) or --abort (it stays)" % (guest, target),
+    }
+    return Refused(
+        "disks[%s]: a job of libvirt (%s%s) is in progress on this disk, which is not changed meanwhile"
+        % (target, job.kind, " to %s" % job.target if job.target else ""),
+        remedy="Wait until it is done and run again, or %s" % ends.get(job.kind, "stop it with: virsh blockjob %s %s --abort" % (guest, target)),
+    )
+
+
+def same_disk(
+    target: str, wish: Mapping[str, Any], sides: Sequence[Mapping[str, Any]], chains: Mapping[str, Chain], reals: Mapping[str, str]
+) -> dict[str, Any]:
+    """The entry of a disk, with the image that the disk has in the place of one below it. Pure. Raises Refused where it cannot be told.
+
+    ``sides``: the disk as it is stored, and as it runs; ``chains``: of their images, by path; ``reals``: paths without links.
+    """
+    record = dict(wish)
+    path = record.get("path")
+    if path is None:
+        _forgive_format(record, sides, chains)
+        return record
+    if path == sides[0]["path"]:
+        return record
+    for side in sides:
+        layer = chains.get(side["path"], Chain()).find(reals.get(path, path))
+        if layer is None:
+            continue
+        record["path"] = side["path"]
+        if not layer.format or record.get("format") in (None, layer.format):
+            # It was said of the image below.
+            record["format"] = side.get("format")
+        return {key: value for key, value in record.items() if value is not None}
+    for side in sides:
+        _check_told(target, path, reals.get(path, path), side["path"], chains.get(side["path"], Chain()))
+    return record
+
+
+def _check_told(target: str, path: str, place: str, now: str, chain: Chain) -> None:
+    if chain.unseen and now != path:
+        raise Refused(
+            "disks[%s].path: the disk has %s, and whether %s is an older image of it cannot be told: the backing chain cannot be read at %s"
+            % (target, now, path, chain.unseen),
+            remedy="Let libvirt see that image (start or refresh its pool: virsh pool-refresh), or name the image that the disk has now",
+        )
+    if place in chain.earlier and now != path:
+        raise Refused(
+            "disks[%s].path: %s is the image that this disk had when the snapshot %s was made, and now it has %s" % (target, path, chain.earlier[place], now),
+            remedy="Name the image that the disk has now. To go back to the old one, delete the snapshot (virsh snapshot-delete --metadata) first",
+        )
+
+
+def _forgive_format(record: dict[str, Any], sides: Sequence[Mapping[str, Any]], chains: Mapping[str, Chain]) -> None:
+    """A format that an image below has may have been said when the disk had that one."""
+    wished = record.get("format")
+    chain = chains.get(sides[0]["path"])
+    if chain is not None and wished not in (None, sides[0].get("format")) and any(layer.format == wished for layer in chain.layers):
+        del record["format"]
+
+
+def behind(stored: Element, live: Element) -> dict[str, tuple[str, str]]:
+    """The disks that would come back on an older image when the guest stops: by target, the image in use, and the stored one below it. Pure."""
+    found = {}
+    kept = {get(disk, "target@dev"): disk for disk in stored.findall("devices/disk")}
+    for disk in live.findall("devices/disk"):
+        target = get(disk, "target@dev") or ""
+        old = kept.get(target)
+        if old is None or disk.find("transient") is not None or old.find("transient") is not None:
+            # A transient disk is meant to come back as it was.
+            continue
+        older = source_of(old)
+        if older and older != source_of(disk) and older in [path for path, _form in named_below(disk)[0]]:
+            found[target] = (source_of(disk), older)
+    return found
