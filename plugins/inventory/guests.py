@@ -211,6 +211,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.registry impor
 from ansible_collections.kraal.virt.plugins.module_utils.discovery import payload
 from ansible_collections.kraal.virt.plugins.module_utils.engine.addresses import reachable
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
+from ansible_collections.kraal.virt.plugins.module_utils.host.packages import install
 from ansible_collections.kraal.virt.plugins.plugin_utils import hosts as known_hosts
 from ansible_collections.kraal.virt.plugins.plugin_utils.answer import read
 
@@ -418,7 +419,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         if not expression:
             return entries
         if jmespath is None:
-            raise AnsibleError("query needs the Python package jmespath on the controller. Install jmespath with pip, or python3-jmespath.")
+            raise AnsibleError("query needs the Python package jmespath on the controller. %s, or jmespath with pip." % install("python:jmespath"))
         flat = [{**entry["guest"], "host": entry["host"], "position": number} for number, entry in enumerate(entries)]
         try:
             taken = jmespath.search(expression, json.loads(json.dumps(flat)))

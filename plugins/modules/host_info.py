@@ -34,6 +34,14 @@ options:
     elements: str
     choices: [namespaces, user_namespaces, links, docker_rules, lxc_rules]
     default: []
+  needs:
+    description:
+      - Programs and Python libraries that somebody is going to need on the host, to be told which packages are missing for them. The names are those of the
+        collection's table, which stands in the guide to hosts; a library has C(python:) before its name.
+      - C(package:) and a name is a package itself. V(apparmor_parser) counts only where AppArmor is on.
+    type: list
+    elements: str
+    default: []
   timeout:
     description: How many seconds each program and each daemon may take for its answer. One that takes longer does not answer.
     type: float
@@ -107,6 +115,12 @@ ansible_facts:
           description: Whether AppArmor is on.
           type: bool
           sample: true
+        packages:
+          description:
+            - The packages of the O(needs) that are C(missing) and C(installed), sorted, and the package C(of) each, empty where the distribution has none.
+            - On a system whose packages cannot be asked for, C(missing) are the programs that are not found.
+          type: dict
+          sample: {missing: [fdisk], installed: [e2fsprogs], of: {sfdisk: fdisk, mke2fs: e2fsprogs}}
         trials:
           description: What became of the O(trials), as C(check), C(ok) (V(none) where it cannot be told), C(found) and C(remedy).
           type: list
@@ -273,6 +287,7 @@ ansible_facts:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.kraal.virt.plugins.module_utils.host.info import NAMES, gather
+from ansible_collections.kraal.virt.plugins.module_utils.host.packages import known
 from ansible_collections.kraal.virt.plugins.module_utils.host.reader import Host
 from ansible_collections.kraal.virt.plugins.module_utils.host.trials import TRIALS
 
@@ -282,6 +297,7 @@ def main() -> None:
         argument_spec={
             "backends": {"type": "list", "elements": "str", "choices": list(NAMES)},
             "trials": {"type": "list", "elements": "str", "choices": list(TRIALS), "default": []},
+            "needs": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "float", "default": 10},
         },
         supports_check_mode=True,
@@ -289,7 +305,10 @@ def main() -> None:
     wanted = module.params["backends"]
     if module.params["timeout"] <= 0:
         module.fail_json(msg="timeout: %g is no time to answer in. Give a number of seconds above 0." % module.params["timeout"])
-    facts = gather(Host(timeout=module.params["timeout"]), NAMES if wanted is None else wanted, module.params["trials"])
+    unknown = [need for need in module.params["needs"] if not known(need)]
+    if unknown:
+        module.fail_json(msg="needs: %s: no package is known for that. Write package: and the name of the package." % ", ".join(unknown))
+    facts = gather(Host(timeout=module.params["timeout"]), NAMES if wanted is None else wanted, module.params["trials"], module.params["needs"])
     module.exit_json(changed=False, ansible_facts={"kraal": facts})
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
+from ansible_collections.kraal.virt.plugins.module_utils.host.packages import install, known
 from ansible_collections.kraal.virt.plugins.plugin_utils.answer import document_in
 
 PYTHON = "/usr/bin/python3"
@@ -116,7 +117,7 @@ def ask(host: Mapping[str, Any], program: str, *, timeout: int, connect_timeout:
     except subprocess.TimeoutExpired as error:
         raise KraalError("it gave no answer within %d seconds" % timeout, remedy="Look at what the host does, or allow a longer timeout") from error
     except OSError as error:
-        raise KraalError("%s cannot be run: %s" % (command[0], error.strerror), remedy="Install it") from error
+        raise KraalError("%s cannot be run: %s" % (command[0], error.strerror), remedy=install(command[0]) if known(command[0]) else "Install it") from error
     try:
         return document_in(done.stdout)
     except ValueError as error:

@@ -9,11 +9,12 @@ facts = gather(Host()); facts["backends"]["kvm"]["reason"]
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from . import kernel, processor
 from .engines import engines
+from .installed import packages
 from .network import network
 from .reader import Host
 from .trials import tried
@@ -23,8 +24,11 @@ from .verdicts import VERDICTS, cpu_module
 NAMES = tuple(VERDICTS)
 
 
-def gather(host: Host, backends: Collection[str] = NAMES, trials: Collection[str] = ()) -> dict[str, Any]:
-    """The findings, and under ``backends`` the verdicts of those asked for. Engines of other backends are not asked. ``trials``: names of TRIALS."""
+def gather(host: Host, backends: Collection[str] = NAMES, trials: Collection[str] = (), needs: Sequence[str] = ()) -> dict[str, Any]:
+    """The findings, and under ``backends`` the verdicts of those asked for. Engines of other backends are not asked. ``trials``: names of TRIALS.
+
+    ``needs``: see packages(). AppArmor's own counts only where that is on.
+    """
     wanted = tuple(name for name in NAMES if name in backends)
     machine = host.machine()
     cpu = processor.processors(host, machine)
@@ -50,6 +54,7 @@ def gather(host: Host, backends: Collection[str] = NAMES, trials: Collection[str
         "trials": tried(host, modules, trials),
         "engines": engines(host, wanted),
     }
+    found["packages"] = packages(host, [need for need in needs if need != "apparmor_parser" or found["apparmor"]])
     found["kvm"] = _kvm(host, modules, found)
     found["backends"] = {name: VERDICTS[name](found) for name in wanted}
     return found

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from ansible.module_utils.basic import env_fallback, missing_required_lib
 
 from ...engine.errors import BackendError, KraalError
+from ...host.packages import install
 from .quick_import import without_setuptools
 
 DOCKER_IMPORT_ERROR: ImportError | None = None
@@ -206,7 +207,8 @@ def _unreachable(url: str, error: Exception) -> BackendError:
         )
     if "paramiko" in text:
         # The SDK wants it for ssh:// even where, as here, the system's own ssh makes the connection.
-        return BackendError("the docker SDK lacks paramiko, which %s needs" % url, remedy="Install python3-paramiko, or paramiko with pip, for that Python")
+        remedy = install("python:paramiko") + ", or paramiko with pip, for that Python"
+        return BackendError("the docker SDK lacks paramiko, which %s needs" % url, remedy=remedy)
     if "http+docker" in text:
         return BackendError(
             "the docker SDK %s does not work with requests %s" % (docker.__version__, requests.__dict__["__version__"]),
@@ -233,7 +235,7 @@ def sdk_missing(error: ImportError) -> KraalError:
     """What to do about a missing SDK."""
     return KraalError(
         missing_required_lib("docker", reason="to talk to the Docker engine") + " (%s)" % error,
-        remedy="Install python3-docker (Debian, Ubuntu, Fedora) or docker with pip for that Python, or set ansible_python_interpreter",
+        remedy=install("python:docker") + ", or docker with pip for that Python, or set ansible_python_interpreter",
     )
 
 

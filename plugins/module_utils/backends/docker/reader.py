@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from ...engine.errors import BackendError, InvalidOption, NotInstalled
+from ...host.packages import install
 
 URL = "unix:///var/run/docker.sock"
 CONNECT_SECONDS = 10
@@ -158,7 +159,7 @@ class Reader:
             yield
         except FileNotFoundError as error:
             if not self.local:
-                raise BackendError("there is no ssh command to reach %s with" % self.url, remedy="Install it") from error
+                raise BackendError("there is no ssh command to reach %s with" % self.url, remedy=install("ssh")) from error
             raise NotInstalled("no Docker engine runs on this host (%s is missing)" % self._target.path) from error
         except PermissionError as error:
             remedy = "Ask as a user of the group docker, or with become"

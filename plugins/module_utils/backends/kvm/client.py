@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from ...engine.errors import BackendError, InvalidOption, NotInstalled
+from ...host.packages import install, install_there
 
 LIBVIRT_IMPORT_ERROR: ImportError | None = None
 try:
@@ -130,10 +131,10 @@ _REMEDIES = (
     ("already exists with uuid", "Remove or rename the other one first"),
     ("failed to initialize kvm", "See what host_info says of KVM on that host, or write type: qemu"),
     ("Permission denied", "Let the user that the guests run as (libvirt-qemu, qemu) into that path, or choose a place below /var/lib/libvirt"),
-    ("Unable to find 'dnsmasq' binary", "Install dnsmasq (dnsmasq-base on Debian and Ubuntu) on that host"),
-    ("Unable to find 'iptables' binary", "Install iptables on that host"),
+    ("Unable to find 'dnsmasq' binary", install_there("dnsmasq") + " on that host"),
+    ("Unable to find 'iptables' binary", install_there("iptables") + " on that host"),
     ("cannot execute binary", "Install the program that it names on that host"),
-    ("satisfying virtiofsd", "Install virtiofsd on that host"),
+    ("satisfying virtiofsd", install_there("virtiofsd") + " on that host"),
     ("missing backend for pool type", "Install libvirt's driver for that kind of pool on that host (libvirt-daemon-driver-storage-...)"),
     ("failed to validate against schema", "Write it the way libvirt documents its XML"),
 )
@@ -153,7 +154,7 @@ def _unreachable(uri: str, error: Any) -> BackendError:
     if "certificate" in message.lower() or "TLS" in message:
         return BackendError(what, remedy="Put the certificates where libvirt looks for them, or name their directory with pkipath= in uri")
     if "No such file or directory" in message and "Failed to connect socket" in message:
-        return NotInstalled(nobody, remedy="Install and start it (libvirt-daemon-system on Debian and Ubuntu, libvirt-daemon on others), or name the right uri")
+        return NotInstalled(nobody, remedy=install_there("libvirtd") + " and start it, or name the right uri")
     if "Connection refused" in message:
         return BackendError(nobody, remedy="Start it (libvirtd, or virtqemud and its like), or name the right uri")
     if "Host key verification failed" in message or "known_hosts" in message:
@@ -167,8 +168,7 @@ def library_missing(error: ImportError) -> NotInstalled:
     """What to do about a missing binding."""
     return NotInstalled(
         "the Python that the module runs with has no libvirt (%s)" % error,
-        remedy="Install python3-libvirt (Debian, Ubuntu, Fedora, RHEL) or python3-libvirt-python (SUSE), "
-        "and set ansible_python_interpreter to the distribution's own Python, /usr/bin/python3",
+        remedy=install("python:libvirt") + ", and set ansible_python_interpreter to the distribution's own Python, /usr/bin/python3",
     )
 
 

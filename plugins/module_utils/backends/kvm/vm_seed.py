@@ -18,6 +18,7 @@ from typing import Any
 
 from ...engine.errors import BackendError, InvalidOption
 from ...engine.kinds import Kind
+from ...host.packages import install
 from .vm_xml import Element, get
 
 #: The files of cloud-init's data source NoCloud, and the fields that they are made of.
@@ -110,7 +111,7 @@ def build(texts: Mapping[str, str], instance: str) -> bytes:
     """The image. ``instance``: what cloud-init takes for the guest's identity, unless the meta-data says otherwise."""
     program = next((path for path in map(shutil.which, ("genisoimage", "xorrisofs", "mkisofs")) if path), None)
     if program is None:
-        raise BackendError("no program makes the image of the seed", remedy="Install genisoimage or xorriso on the host where the task runs")
+        raise BackendError("no program makes the image of the seed", remedy=install("xorrisofs") + " on the host where the task runs")
     with tempfile.TemporaryDirectory(prefix="kraal-seed-") as directory:
         for field, file in FILES.items():
             text = texts.get(field)

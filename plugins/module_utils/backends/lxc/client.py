@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...engine.errors import BackendError, InvalidOption, NotInstalled
+from ...host.packages import install
 
 #: The argument spec of the one option that says where the containers are.
 CONNECTION: dict[str, Any] = {"lxc_path": {"type": "path"}}
@@ -30,7 +31,7 @@ def run(argv: Sequence[str], *, seconds: float | None = SECONDS, config: str | N
     """Run one of LXC's tools; whatever it answers. ``config``: a text that it finds at the path in the argument CONFIG."""
     program = shutil.which(argv[0])
     if program is None:
-        raise NotInstalled("%s is not on this host" % argv[0], remedy="Install the package lxc")
+        raise NotInstalled("%s is not on this host" % argv[0], remedy=install("lxc-start"))
     words, files = [program, *argv[1:]], []
     try:
         if config is not None:

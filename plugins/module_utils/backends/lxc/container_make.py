@@ -20,6 +20,7 @@ from typing import Any
 
 from ...engine.errors import BackendError
 from ...engine.spec import Spec
+from ...host.packages import install
 from .client import Lxc, run, told
 from .config import Config
 from .container_kinds import Image
@@ -220,7 +221,7 @@ class Maker:
         source.tool("copy", str(clone["name"]), *words, seconds=MAKE_SECONDS)
         config = self.root / want.name / "config"
         if not config.exists():
-            raise BackendError("lxc-copy made nothing of %s" % clone["name"], remedy="Install rsync, which a copy that is no snapshot needs")
+            raise BackendError("lxc-copy made nothing of %s" % clone["name"], remedy="%s, which a copy that is no snapshot needs" % install("rsync"))
         return Config(_text(config), fresh.includes)
 
     def remove(self, name: str, *, storage: bool, runs: bool = False) -> None:

@@ -21,13 +21,17 @@ from pathlib import Path
 from typing import Any
 
 from ...engine.errors import BackendError, InvalidOption, KraalError
+from ...host.packages import install, joined
 
 #: How many seconds a build that was told to end may take.
 PATIENCE = 60
 
-#: What builds each format, and the package that it comes with.
-_DISK = (("sfdisk", "fdisk"), ("mke2fs", "e2fsprogs"), ("debugfs", "e2fsprogs"))
-TOOLS = {"tar": (("mmdebstrap", "mmdebstrap"),), "raw": _DISK, "qcow2": (*_DISK, ("qemu-img", "qemu-utils"))}
+#: What builds each format.
+TOOLS = {
+    "tar": ("mmdebstrap",),
+    "raw": ("mmdebstrap", "sfdisk", "mke2fs", "debugfs"),
+    "qcow2": ("mmdebstrap", "sfdisk", "mke2fs", "debugfs", "qemu-img"),
+}
 
 ROLLING = ("sid", "unstable", "experimental")
 
@@ -49,9 +53,10 @@ def machine_architecture() -> str:
 
 def obstacle(form: str = "tar") -> KraalError | None:
     """Why nothing of this format can be built here."""
-    for program, package in TOOLS["tar"] + (TOOLS.get(form, ()) if form != "tar" else ()):
-        if tool(program) is None:
-            return BackendError("%s is not installed on this host" % program, remedy="Install the package %s, or build on another host" % package)
+    missing = [program for program in TOOLS[form] if tool(program) is None]
+    if missing:
+        verb = "are" if len(missing) > 1 else "is"
+        return BackendError("%s %s not installed on this host" % (joined(missing), verb), remedy="%s, or build on another host" % install(*missing))
     if os.geteuid() != 0:
         return BackendError("only root can build a root file system", remedy="Run the task with become")
     try:

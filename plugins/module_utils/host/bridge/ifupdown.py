@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...engine.errors import BackendError, NotInstalled, Refused
+from ..packages import install
 from ..reader import Files, Host
 from .manager import FileSet, FileState, Way, command, remove_link, settle_link
 from .shape import Shape, Uplink
@@ -152,9 +153,9 @@ class Ifupdown:
 
     def check(self, host: Host) -> None:
         if not host.which("ifup"):
-            raise NotInstalled("ifup is not there", remedy="Install ifupdown, or name another manager")
+            raise NotInstalled("ifup is not there", remedy=install("ifup") + ", or name another manager")
         if not host.exists(_HOOK):
-            raise NotInstalled("ifupdown makes bridges by the hooks of bridge-utils, which are not there", remedy="Install bridge-utils (the role bridge does)")
+            raise NotInstalled("ifupdown makes bridges by the hooks of bridge-utils, which are not there", remedy=install("brctl") + " (the role bridge does)")
 
     def render(self, shape: Shape, files: Files) -> dict[str, FileState | None]:
         found: dict[str, FileState | None] = {}

@@ -25,6 +25,7 @@ except ImportError:
     HAS_YAML = False
 
 from ...engine.errors import BackendError, NotInstalled, Refused
+from ..packages import install
 from ..reader import Files, Host
 from .ini import write
 from .manager import FileSet, FileState, Way, command, remove_link, settle_link
@@ -112,10 +113,10 @@ class Netplan:
 
     def check(self, host: Host) -> None:
         if not host.which("netplan"):
-            raise NotInstalled("netplan is not there", remedy="Install netplan.io, or name another manager")
+            raise NotInstalled("netplan is not there", remedy=install("netplan") + ", or name another manager")
         if not HAS_YAML:
             raise NotInstalled(
-                "the Python that runs the module cannot read YAML", remedy="Install python3-yaml, and let ansible_python_interpreter be /usr/bin/python3"
+                "the Python that runs the module cannot read YAML", remedy=install("python:yaml") + ", and let ansible_python_interpreter be /usr/bin/python3"
             )
 
     def render(self, shape: Shape, files: Files) -> dict[str, FileState | None]:

@@ -13,6 +13,7 @@ import re
 from typing import Any
 
 from ...engine.errors import NotInstalled, Refused
+from ..packages import install
 from ..reader import Files, Host
 from .ini import Sections, parse, write
 from .manager import FileSet, FileState, Way, command, remove_link, settle_link
@@ -97,7 +98,7 @@ class Networkd:
 
     def check(self, host: Host) -> None:
         if not host.which("networkctl"):
-            raise NotInstalled("networkctl is not there", remedy="Install systemd's network tools, or name another manager")
+            raise NotInstalled("networkctl is not there", remedy=install("networkctl") + ", or name another manager")
 
     def render(self, shape: Shape, files: Files) -> dict[str, FileState | None]:
         note = "Bridge %s, written by kraal.virt.host_bridge; its run replaces this file." % shape.name

@@ -14,6 +14,7 @@ import uuid
 from typing import Any
 
 from ...engine.errors import NotInstalled, Refused
+from ..packages import install
 from ..reader import Files, Host
 from .ini import Sections, parse, write
 from .manager import FileSet, FileState, Way, command, remove_link, settle_link
@@ -72,7 +73,7 @@ class NetworkManager:
 
     def check(self, host: Host) -> None:
         if not host.which("nmcli"):
-            raise NotInstalled("nmcli is not there", remedy="Install NetworkManager's command line tool, or name another manager")
+            raise NotInstalled("nmcli is not there", remedy=install("nmcli") + ", or name another manager")
 
     def render(self, shape: Shape, files: Files) -> dict[str, FileState | None]:
         note = "Bridge %s, written by kraal.virt.host_bridge; its run replaces this file." % shape.name

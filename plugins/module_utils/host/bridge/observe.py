@@ -14,6 +14,7 @@ from typing import Any
 
 from ...engine.errors import BackendError
 from ..network import default_routes
+from ..packages import install
 from ..reader import Files, Host
 from . import runner
 from .manager import FileState
@@ -90,7 +91,7 @@ def links_of(host: Host) -> dict[str, LinkState]:
     """All links, by name. Raises BackendError where they cannot be seen."""
     said = host.run(["ip", "-details", "-json", "address", "show"])
     if said is None or said.rc:
-        raise BackendError("ip does not show the links: %s" % (said.error if said else "it is not there"), remedy="Install iproute2")
+        raise BackendError("ip does not show the links: %s" % (said.error if said else "it is not there"), remedy=install("ip"))
     found = {}
     for link in json.loads(said.out or "[]"):
         if not link:
