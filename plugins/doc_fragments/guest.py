@@ -48,7 +48,9 @@ options:
     type: str
     default: none
   timeout:
-    description: How many seconds O(wait_for) may take before the task fails.
+    description:
+      - How many seconds O(wait_for) may take before the task fails. The guest is left as it is then, and goes on.
+      - A virtual machine that is emulated boots for minutes, on a busy host for ten; 900 is enough for one.
     type: int
     default: 60
 """

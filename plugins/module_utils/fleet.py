@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.parameters import remove_values
 
 from .backends.registry import NAMES, backend
 from .engine.errors import InvalidOption, KraalError, NotInstalled, Refused
@@ -26,8 +27,8 @@ LABEL = "kraal.fleet"
 #: The options that say how a guest goes, and not what it is.
 REMOVAL = ("force_stop", "remove_storage", "stop_timeout", "timeout")
 
-#: How many failures a message tells in full.
-SHOWN = 5
+#: How many failures a message tells, and how many characters each has at most.
+SHOWN, MOST = 5, 300
 
 ARGUMENTS: dict[str, Any] = {
     "guests": {"type": "list", "elements": "dict", "required": True},
@@ -140,7 +141,7 @@ def read_fleet(parameters: Mapping[str, Any]) -> Fleet:
         except KraalError as error:
             errors.append(error)
     if len(errors) > 1:
-        raise KraalError("%d entries of guests are wrong, and nothing was touched: %s" % (len(errors), listed(errors)))
+        raise KraalError("%d entries of guests are wrong, and nothing was touched: %s" % (len(errors), listed([str(error) for error in shared(errors)])))
     if errors:
         raise errors[0]
     check_unique((entry.backend, entry.want) for entry in fleet.entries)
@@ -248,7 +249,7 @@ def _absent(table: Table, name: str, defaults: Mapping[str, Any]) -> Spec:
     return table.read(checked.validated_parameters)
 
 
-def answer_of(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def answer_of(outcomes: Sequence[Outcome], failures: Sequence[str]) -> dict[str, Any]:
     """The module's result: one plan, one diff and one list of results for all guests, in the list's order. Pure."""
     return {
         "changed": any(outcome.changed for outcome in outcomes),
@@ -265,26 +266,61 @@ def answer_of(outcomes: Sequence[Outcome]) -> dict[str, Any]:
             }
             for outcome in outcomes
         ],
+        "failures": list(failures),
     }
 
 
-def listed(errors: Sequence[KraalError]) -> str:
-    """The errors as one sentence, what several guests share told once, and the first few only: none hides behind a page of others. Pure."""
-    shared: dict[tuple[str, str, str], list[str]] = {}
+def shared(errors: Sequence[KraalError]) -> list[KraalError]:
+    """The errors, what several guests of a backend share as one that names them. Pure."""
+    found: dict[tuple[str, str, str], list[str]] = {}
     for error in errors:
-        shared.setdefault((error.backend, error.message, error.remedy), []).append(error.guest)
+        found.setdefault((error.backend, error.message, error.remedy), []).append(error.guest)
     told = []
-    for (where, message, remedy), names in list(shared.items())[:SHOWN]:
+    for (where, message, remedy), names in found.items():
         who = ", ".join(filter(None, names[:SHOWN])) + (" and %d more" % (len(names) - SHOWN) if len(names) > SHOWN else "")
-        told.append(str(KraalError(message, remedy=remedy, guest=who, backend=where)).rstrip("."))
-    hidden = len(shared) - len(told)
-    return "; ".join(told) + ("; and %d other errors" % hidden if hidden else "") + "."
+        told.append(KraalError(message, remedy=remedy, guest=who, backend=where))
+    return told
 
 
-def summary_of(outcomes: Sequence[Outcome]) -> str:
+def listed(messages: Sequence[str]) -> str:
+    """The messages as one sentence, the first few only: none hides behind a page of others. Pure."""
+    hidden = len(messages) - SHOWN
+    return "; ".join(message.rstrip(".") for message in messages[:SHOWN]) + ("; and %d other errors" % hidden if hidden > 0 else "") + "."
+
+
+def shortened(text: str, most: int) -> str:
+    """The text in one line of so many characters, its middle left out where it has more: a long log begins and ends with what matters. Pure."""
+    line = " ".join(text.split())
+    if len(line) <= most:
+        return line
+    end = (most - 3) // 2
+    return "%s ... %s" % (line[: most - 5 - end].rstrip(), line[-end:].lstrip())
+
+
+def brief(error: KraalError, secrets: Iterable[str] = ()) -> str:
+    """The error in at most MOST characters: what failed and why, shortened where it has to be, and the remedy. Pure.
+
+    What is secret is hidden first: half a secret would not be known as one any more.
+    """
+    hidden = set(secrets)
+    message, remedy = (str(remove_values(text, hidden)) for text in (error.message, error.remedy.rstrip(".")))
+    whole = str(KraalError(message, remedy=remedy, guest=error.guest, backend=error.backend))
+    if len(shortened(whole, len(whole))) <= MOST:
+        return shortened(whole, MOST)
+    remedy = shortened(remedy, MOST // 2)
+    reason = str(KraalError(message, guest=error.guest, backend=error.backend)).rstrip(".")
+    return "%s. %s." % (shortened(reason, MOST - len(remedy) - 3), remedy) if remedy else shortened(reason, MOST)
+
+
+def failures_of(outcomes: Sequence[Outcome], secrets: Iterable[str] = ()) -> list[str]:
+    """What failed, one short message for each cause. Pure."""
+    return [brief(error, secrets) for error in shared([outcome.error for outcome in outcomes if outcome.error is not None])]
+
+
+def summary_of(outcomes: Sequence[Outcome], failures: Sequence[str]) -> str:
     """One line for the failures of a fleet; empty where none failed. Pure."""
-    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
-    return "%d of %d guests failed: %s" % (len(errors), len(outcomes), listed(errors)) if errors else ""
+    failed = sum(outcome.error is not None for outcome in outcomes)
+    return "%d of %d guests failed: %s" % (failed, len(outcomes), listed(failures)) if failed else ""
 
 
 def run_fleet() -> None:
@@ -306,7 +342,8 @@ def run_fleet() -> None:
         module.warn(warning)
     places = {(entry.backend, entry.want.name): number for number, entry in enumerate(fleet.entries)}
     outcomes.sort(key=lambda outcome: places.get((outcome.backend, outcome.name), len(places)))
-    failure = summary_of(outcomes)
-    if failure:
-        module.fail_json(msg=failure, **answer_of(outcomes))
-    module.exit_json(**answer_of(outcomes))
+    failures = failures_of(outcomes, module.no_log_values)
+    answer = answer_of(outcomes, failures)
+    if failures:
+        module.fail_json(msg=summary_of(outcomes, failures), **answer)
+    module.exit_json(**answer)

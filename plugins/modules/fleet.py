@@ -205,9 +205,17 @@ results:
       type: bool
       sample: false
     msg:
-      description: Why it failed; empty where it did not.
+      description: Why it failed, in full; empty where it did not.
       type: str
       sample: ""
+failures:
+  description:
+    - What failed and what to do, in the order of the list and for reading. Each message is one line of 300 characters at most, and guests that
+      failed for one reason share it. Empty where none failed.
+  returned: when the list could be read
+  type: list
+  elements: str
+  sample: []
 """
 
 # What is imported is sent with the module.

@@ -215,7 +215,8 @@ def outcome(name: str, *steps: Step, error: KraalError | None = None) -> Outcome
 
 def test_the_answer_keeps_the_order_and_tells_of_each() -> None:
     change = Step("b", "set", "memory", "1GiB", "2GiB", Disruption.LIVE)
-    answer = fleet.answer_of([outcome("a"), outcome("b", change), outcome("c", error=KraalError("is broken", remedy="Mend it", guest="c", backend="docker"))])
+    broken = KraalError("is broken", remedy="Mend it", guest="c", backend="docker")
+    answer = fleet.answer_of([outcome("a"), outcome("b", change), outcome("c", error=broken)], ["c"])
     assert answer["changed"] is True
     assert [step["guest"] for step in answer["plan"]] == ["b"]
     assert answer["diff"] == [{"before": {"memory": "1GiB"}, "after": {"memory": "2GiB"}, "before_header": "docker b", "after_header": "docker b"}]
@@ -224,21 +225,48 @@ def test_the_answer_keeps_the_order_and_tells_of_each() -> None:
         ("b", True, False, ""),
         ("c", False, True, "docker c: is broken. Mend it."),
     ]
+    assert answer["failures"] == ["c"]
+
+
+def summary(*outcomes: Outcome) -> str:
+    return fleet.summary_of(outcomes, fleet.failures_of(outcomes))
 
 
 def test_no_failure_needs_no_summary() -> None:
-    assert fleet.summary_of([outcome("a")]) == ""
+    assert summary(outcome("a")) == "" and fleet.failures_of([outcome("a")]) == []
 
 
 def test_the_summary_tells_what_is_shared_once() -> None:
     failed = [outcome(name, error=KraalError("is broken", remedy="Mend it", guest=name, backend="docker")) for name in "abcdefg"]
-    assert fleet.summary_of([*failed, outcome("h")]) == "7 of 8 guests failed: docker a, b, c, d, e and 2 more: is broken. Mend it."
+    assert summary(*failed, outcome("h")) == "7 of 8 guests failed: docker a, b, c, d, e and 2 more: is broken. Mend it."
+    assert fleet.failures_of([*failed, outcome("h")]) == ["docker a, b, c, d, e and 2 more: is broken. Mend it."]
 
 
 def test_the_summary_does_not_hide_behind_a_page() -> None:
     failed = [outcome(name, error=KraalError(f"is broken at {name}", guest=name)) for name in "abcdefg"]
-    summary = fleet.summary_of(failed)
-    assert summary.startswith("7 of 7 guests failed: a: is broken at a; b: is broken at b; ") and summary.endswith("e: is broken at e; and 2 other errors.")
+    told = summary(*failed)
+    assert told.startswith("7 of 7 guests failed: a: is broken at a; b: is broken at b; ") and told.endswith("e: is broken at e; and 2 other errors.")
+
+
+def test_a_long_failure_is_one_short_line_that_ends_with_its_remedy() -> None:
+    log = "\n".join(["the engine refused: it begins", *["a line of its log"] * 200, "no such file"])
+    error = KraalError(log, remedy="Look at the program's path", guest="web", backend="docker")
+    (told,) = fleet.failures_of([outcome("web", error=error)])
+    assert 290 < len(told) <= 300 and "\n" not in told
+    assert told.startswith("docker web: the engine refused: it begins a line") and told.endswith("no such file. Look at the program's path.")
+    assert str(error).startswith("docker web: " + log), "the results have it all"
+
+
+@given(some.text(max_size=900), some.text(max_size=900), some.text(min_size=1, max_size=80))
+def test_no_failure_is_longer(message: str, remedy: str, guest: str) -> None:
+    told = fleet.brief(KraalError(message, remedy=remedy, guest=guest, backend="docker"))
+    assert len(told) <= 300 and len(told.splitlines()) <= 1 and told.startswith("docker")
+
+
+def test_no_half_of_a_secret_is_told() -> None:
+    for before in range(240, 300):
+        told = fleet.brief(KraalError("x" * before + "kt-hush-kt-hush" + "y" * 300, guest="web", backend="docker"), ["kt-hush-kt-hush"])
+        assert "hush" not in told and len(told) <= 300
 
 
 # Backends that the list does not name

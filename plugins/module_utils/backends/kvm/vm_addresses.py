@@ -49,6 +49,11 @@ def agent_connected(live: Element) -> bool:
     return any(get(channel, "target@name") == AGENT and get(channel, "target@state") == "connected" for channel in live.findall("devices/channel"))
 
 
+def has_agent_channel(live: Element) -> bool:
+    """Whether it has the channel that an agent would listen on."""
+    return any(get(channel, "target@name") == AGENT for channel in live.findall("devices/channel"))
+
+
 def networks_by_mac(live: Element) -> dict[str, str]:
     """What each interface is connected to, by its MAC, in the domain's order."""
     found = {}

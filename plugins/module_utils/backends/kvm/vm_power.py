@@ -14,9 +14,9 @@ from ...engine.errors import BackendError
 from ...engine.spec import Spec
 from .client import Host, LibvirtError, NotThere, code
 from .constants import constant
-from .vm_addresses import agent_connected, agent_in_time, find
+from .vm_addresses import agent_connected, agent_in_time, find, has_agent_channel
 from .vm_observe import STATES, look
-from .xml import parse
+from .xml import Element, parse
 
 #: Libvirt tells of some changes by no event at all (an address, a balloon), so they are all looked for; each look is one short call.
 PAUSE = 0.2
@@ -122,8 +122,24 @@ def wait(host: Host, want: Spec) -> None:
         return any(each.addresses for each in domains.values())
 
     if not until(good, want.timeout):
-        what, remedy = _WAITS[want.wait_for]
-        raise BackendError("it was not %s within %d seconds" % (what, want.timeout), remedy=remedy)
+        raise unmet(want.wait_for, want.timeout, parse(host.ask(domain.XMLDesc, 0)) if state_of(host, domain) == "running" else None)
+
+
+def unmet(wait_for: str, seconds: int, live: Element | None) -> BackendError:
+    """What a guest was not when the wait was over; ``live`` is the XML of one that runs. Pure.
+
+    An emulated guest boots for minutes, and without an agent that answers it is not known to have booted: that is no fault of its network.
+    """
+    what, remedy = _WAITS[wait_for]
+    why = ""
+    if live is not None and live.get("type") == "qemu" and not agent_connected(live):
+        if has_agent_channel(live):
+            why = ": it is emulated, and still booting"
+        elif wait_for == "address":
+            why = ": it is emulated, and may still be booting"
+    if why:
+        remedy = "It goes on booting: run this again in some minutes, or allow a longer timeout"
+    return BackendError("it was not %s within %d seconds%s" % (what, seconds, why), remedy=remedy)
 
 
 def _answers(host: Host, domain: Any) -> bool:
