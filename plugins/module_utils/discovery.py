@@ -23,7 +23,7 @@ from .engine.errors import KraalError, NotInstalled
 #: What stands before the document: a host's login files may print something of their own.
 MARK = "kraal.virt discovery: "
 #: What backends observe with; the rest of that room only host_info needs.
-_HOST = ("own_addresses.py", "sockets.py")
+_HOST = ("own_addresses.py", "packages.py", "sockets.py")
 _PACKAGE = "ansible_collections.kraal.virt.plugins.module_utils"
 
 # Imports the sources that were sent with it straight from memory: nothing is written on the host.

@@ -5,11 +5,17 @@
 
 from __future__ import annotations
 
+import ast
+import base64
+import json
 import shlex
 import sys
+import zlib
+from importlib.util import resolve_name
 
 import pytest
 
+from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import NAMES
 from ansible_collections.kraal.virt.plugins.module_utils.discovery import payload
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
 from ansible_collections.kraal.virt.plugins.plugin_utils import hosts
@@ -108,6 +114,20 @@ def test_the_discovery_runs_without_ansible_and_without_the_collection(tmp_path,
     # What stands in the directory that it happens to run in is not imported.
     (tmp_path / "json.py").write_text("raise SystemExit('taken from the working directory')\n")
     assert ask(entry(name="localhost"), payload([])) == {"guests": [], "warnings": []}
+
+
+def test_the_discovery_has_all_that_its_parts_import() -> None:
+    """A program that lacks one of them finds no guest on any host."""
+    sent = json.loads(zlib.decompress(base64.b64decode(payload(NAMES).partition("b64decode('")[2].partition("')")[0])))
+    missing = set()
+    for name, source in sent.items():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                module = resolve_name("." * node.level + (node.module or ""), name.rpartition(".")[0])
+                # What is imported from a package is a module of it; of anything else, a name in it.
+                wanted = [module] if module in sent else [f"{module}.{each.name}" for each in node.names]
+                missing.update(each for each in wanted if each not in sent)
+    assert len(sent) > 20 and missing == set()
 
 
 def test_what_a_host_prints_besides_is_no_answer() -> None:
