@@ -93,6 +93,11 @@ attributes:
     support: full
 notes:
   - A file on its way into a pool is a volume whose name ends in C(.kraal-part). A run that is cut off leaves it there, and the next one clears it away.
+  - While a volume is being made, an empty one beside it, whose name ends in C(.kraal-incomplete), says that it is incomplete. When a run or libvirt itself dies
+    in the middle, the next run removes such a volume and makes it again. It is refused if a guest has come to use it meanwhile, and so is whatever would be
+    made from it.
+  - What a task has begun and cannot bring to its end, for want of room say, it removes before it fails.
+  - Nothing is imported or cloned into a pool of type V(disk), where libvirt itself names the volumes, so that none can be marked as incomplete.
   - When a volume is to be removed, libvirt is asked to look at all active pools anew, since images that snapshots have made may be new to it.
 """
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 
 from tests.support.libvirt_daemon import LibvirtDaemon
 from tests.support.libvirt_driver import LibvirtModule
+
+from .volumes import MIB, POOL
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +64,25 @@ def tmp_path(libvirt_daemon: LibvirtDaemon) -> Iterator[Path]:
     """A directory that libvirt and the modules find under the same path, wherever they run."""
     with tempfile.TemporaryDirectory(prefix="kt-", dir=libvirt_daemon.directory) as directory:
         yield Path(directory)
+
+
+@pytest.fixture
+def images(clean: LibvirtDaemon) -> Path:
+    """An active pool; its directory."""
+    path = clean.pools / "images"
+    path.mkdir(parents=True)
+    clean.virsh("pool-define-as", POOL, "dir", "--target", str(path))
+    clean.virsh("pool-start", POOL)
+    return path
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """A file of 3 MiB with a hole in it."""
+    path = tmp_path / "image.raw"
+    with path.open("wb") as file:
+        file.write(os.urandom(MIB))
+        file.seek(2 * MIB)
+        file.write(os.urandom(4096))
+        file.truncate(3 * MIB)
+    return path

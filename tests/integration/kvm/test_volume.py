@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -18,56 +16,7 @@ import pytest
 from tests.support.libvirt_daemon import LibvirtDaemon
 from tests.support.libvirt_driver import LibvirtModule
 
-MIB = 1024**2
-POOL = "kt-pool"
-NAME = "kt-vol"
-GUEST = """<domain type='qemu'><name>kt-guest</name><memory unit='MiB'>32</memory><os><type arch='x86_64' machine='pc'>hvm</type>{boot}</os>
-<devices>{disk}</devices></domain>"""
-DISK = "<disk type='file' device='{device}'><driver name='qemu' type='{form}'/><source file='{path}'/><target dev='{target}'/>{more}</disk>"
-
-
-@pytest.fixture
-def images(clean: LibvirtDaemon) -> Path:
-    """An active pool; its directory."""
-    path = clean.pools / "images"
-    path.mkdir(parents=True)
-    clean.virsh("pool-define-as", POOL, "dir", "--target", str(path))
-    clean.virsh("pool-start", POOL)
-    return path
-
-
-@pytest.fixture
-def raw(tmp_path: Path) -> Path:
-    """A file of 3 MiB with a hole in it."""
-    path = tmp_path / "image.raw"
-    with path.open("wb") as file:
-        file.write(os.urandom(MIB))
-        file.seek(2 * MIB)
-        file.write(os.urandom(4096))
-        file.truncate(3 * MIB)
-    return path
-
-
-def info(path: Path) -> dict[str, Any]:
-    """What qemu-img sees."""
-    done = subprocess.run(["qemu-img", "info", "-U", "--output=json", str(path)], check=True, capture_output=True, text=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def content(path: Path, tmp_path: Path) -> str:
-    """The digest of what a guest would see."""
-    out = tmp_path / "seen.raw"
-    subprocess.run(["qemu-img", "convert", "-O", "raw", str(path), str(out)], check=True)
-    return digest(out)
-
-
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def args(**more: Any) -> dict[str, Any]:
-    return {"name": NAME, "pool": POOL, **more}
+from .volumes import GUEST, MIB, NAME, POOL, args, content, digest, disk, info
 
 
 @pytest.mark.parametrize("form", ["raw", "qcow2", "vmdk"])
@@ -185,10 +134,6 @@ def test_wipe(volume: LibvirtModule, images: Path, raw: Path) -> None:
     assert not any(second.read_bytes())
 
 
-def disk(images: Path, form: str = "raw", target: str = "vda", device: str = "disk", name: str = NAME, more: str = "") -> str:
-    return DISK.format(device=device, form=form, path=images / name, target=target, more=more)
-
-
 @pytest.mark.parametrize(
     ("what", "boot", "text"),
     [
@@ -299,62 +244,11 @@ def test_a_running_guest_sees_its_disk_grow(volume: LibvirtModule, clean: Libvir
         volume.refused(option, "kt-guest", **{**args(**{option: NAME}), "name": "kt-next"})
 
 
-def test_crash_after_each_call(volume: LibvirtModule, clean: LibvirtDaemon, images: Path, raw: Path, tmp_path: Path) -> None:
-    def nothing() -> None:
-        assert not volume.run(**args(state="absent")).failed
-        # Cleared away too, if the run before had left it.
-        assert list(images.iterdir()) == []
-
-    def made() -> None:
-        nothing()
-        assert not volume.run(**args(capacity="4MiB")).failed
-
-    for result in volume.crashes(nothing, **args(format="qcow2", capacity="5MiB", **{"import": {"path": str(raw)}})):
-        assert result["volume"]["capacity"] == "5MiB"
-        assert sorted(path.name for path in images.iterdir()) == [NAME]
-    plain = tmp_path / "plain.raw"
-    with plain.open("wb") as file:
-        file.write(raw.read_bytes())
-        file.truncate(5 * MIB)
-    assert content(images / NAME, tmp_path) == digest(plain)
-    for result in volume.crashes(made, **args(capacity="8MiB")):
-        assert result["volume"]["capacity"] == "8MiB"
-    for result in volume.crashes(made, **args(state="absent", wipe=True)):
-        assert result["volume"] is None
-
-
-def test_the_daemon_is_restarted_after_each_call(volume: LibvirtModule, clean: LibvirtDaemon, images: Path, raw: Path, tmp_path: Path) -> None:
-    def nothing() -> None:
-        assert not volume.run(**args(state="absent")).failed
-        assert list(images.iterdir()) == []
-
-    def made() -> None:
-        nothing()
-        assert not volume.run(**args(capacity="4MiB")).failed
-
-    for result in volume.restarts(nothing, **args(format="qcow2", **{"import": {"path": str(raw)}})):
-        assert result["volume"]["capacity"] == "3MiB"
-        assert sorted(path.name for path in images.iterdir()) == [NAME]
-        assert content(images / NAME, tmp_path) == digest(raw)
-    for result in volume.restarts(made, **args(capacity="8MiB")):
-        assert result["volume"]["capacity"] == "8MiB"
-    for result in volume.restarts(made, **args(state="absent", wipe=True)):
-        assert result["volume"] is None
-
-
 def test_runs_at_once(volume: LibvirtModule, clean: LibvirtDaemon, images: Path, raw: Path, tmp_path: Path) -> None:
     volume.at_once(**args(format="qcow2", **{"import": {"path": str(raw)}}))
     assert content(images / NAME, tmp_path) == digest(raw)
     volume.at_once(**args(capacity="8MiB"))
     volume.at_once(**args(state="absent"))
-    assert list(images.iterdir()) == []
-
-
-def test_a_crash_in_the_middle_of_an_import_is_cleared_away_by_a_removal(volume: LibvirtModule, images: Path, raw: Path) -> None:
-    given = args(**{"import": {"path": str(raw)}})
-    volume.run(crash=(1, "after"), **given)
-    assert [path.name for path in images.iterdir()] == [f"{NAME}.kraal-part"]
-    volume.change(**args(state="absent"))
     assert list(images.iterdir()) == []
 
 

@@ -141,17 +141,18 @@ def test_an_image_from_the_web_is_fetched_once_for_all(driver: Driver, tmp_path:
     assert {info(vol(driver, name))["backing-filename"] for name in driver.volumes() if name != base} == {vol(driver, base)}
 
 
-@pytest.mark.parametrize("copied", [False, True])
-def test_what_a_run_that_died_had_fetched_is_fetched_anew(driver: Driver, tmp_path: Path, copied: bool) -> None:
-    """Its copy under the final name, too: libvirt may have died in the middle of it."""
+@pytest.mark.parametrize(("copied", "where"), [(False, ""), (True, ""), (True, ".elsewhere")])
+def test_what_a_run_that_died_had_fetched_is_fetched_anew(driver: Driver, tmp_path: Path, copied: bool, where: str) -> None:
+    """Its copy under the final name, too: libvirt may have died in the middle of it, whichever host's run asked for it. Another host's part is that host's."""
     digest = random_image(tmp_path / "base.raw", 2)
     base = f"kraal-base-{digest[:32]}"
-    for name in (base, f"{base}.kraal-part") if copied else (f"{base}.kraal-part",):
+    part = f"{base}{where}.kraal-part"
+    for name in (base, part) if copied else (part,):
         Path(vol(driver, name)).write_bytes(b"half of it" * 512)
     driver.volumes()
     with web(tmp_path) as (address, _asked):
         driver.make(state="present", disks=[{"size": "8MiB"}], source={"image": f"{address}/base.raw", "checksum": f"sha256:{digest}"})
-    assert driver.volumes() == [base, "kt-guest-vda.qcow2"]
+    assert driver.volumes() == [base, *([part] if where else []), "kt-guest-vda.qcow2"]
     assert hashlib.sha256(Path(vol(driver, base)).read_bytes()).hexdigest() == digest
 
 

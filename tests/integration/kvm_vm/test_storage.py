@@ -179,6 +179,22 @@ def test_the_wrong_image_is_refused(driver: Driver, tmp_path: Path) -> None:
     driver.refused("is qcow2", "to be raw", "convert", state="present", disks=[{"size": "8MiB", "format": "raw"}], source={"image": str(path)})
 
 
+def test_what_is_incomplete_is_no_source_and_no_disk(driver: Driver) -> None:
+    """The run of kvm_volume that was making it died, and half of a volume looks like a volume."""
+    path = image(driver.host.pools / "kt-pool" / "base.qcow2", "4M")
+    mark = Path(f"{path}.kraal-incomplete")
+    mark.touch()
+    driver.volumes("kt-pool")
+    given = {"state": "present", "disks": [{"size": "8MiB"}]}
+    driver.refused("source.volume", "incomplete", **given, source={"volume": path.name, "pool": "kt-pool"})
+    driver.refused("source.image", "incomplete", **given, source={"image": str(path)})
+    driver.refused("disks[vda]", "incomplete", state="present", disks=[{"path": str(path)}])
+    driver.refused("disks[vda]", "incomplete", state="present", disks=[{"pool": "kt-pool", "volume": path.name}])
+    mark.unlink()
+    driver.volumes("kt-pool")
+    driver.change(state="present", disks=[{"path": str(path)}])
+
+
 def test_libvirt_copies_a_volume_into_another_format(driver: Driver) -> None:
     path = image(driver.host.pools / "kt-pool" / "base.qcow2", "4M")
     driver.volumes("kt-pool")

@@ -11,6 +11,12 @@ import re
 from ...engine.errors import InvalidOption
 from ...engine.kinds import Text
 
+#: A file on its way into a pool is a volume with this at the end of its name, until it is complete.
+PART = ".kraal-part"
+#: An empty volume with this at the end of its name says that the volume of the name before it is incomplete: libvirt shows a copy under its name from the
+#: beginning, and knows nothing of it any more when it dies in the middle.
+INCOMPLETE = ".kraal-incomplete"
+
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@:-]{0,199}", re.ASCII)
 _REMEDY = "Use letters, digits, and single dots, dashes and underscores between them"
 

@@ -22,6 +22,7 @@ from ...engine.units import format_size
 from . import vm_addresses
 from .client import Host, LibvirtError, NotThere
 from .constants import constant
+from .names import INCOMPLETE
 from .pool_work import refresh
 from .storage_use import Uses, real
 from .vm_chain import Chain, Job
@@ -107,6 +108,8 @@ class Volume:
     capacity: int
     format: str = ""
     backing: str = ""
+    #: Whether the run that was making it died.
+    incomplete: bool = False
 
 
 @dataclass(frozen=True)
@@ -249,9 +252,10 @@ def volume_of(host: Host, handle: Any, path: str = "") -> Volume | None:
         root = parse(host.ask(handle.XMLDesc, 0))
     except NotThere:
         return None
-    pool = host.ask(handle.storagePoolLookupByVolume).name()
-    path = path or get(root, "target/path") or ""
-    return Volume(pool, handle.name(), path, size_in_bytes(root, "capacity"), get(root, "target/format@type") or "", get(root, "backingStore/path") or "")
+    pool, name, path = host.ask(handle.storagePoolLookupByVolume), handle.name(), path or get(root, "target/path") or ""
+    incomplete = host.find(pool.storageVolLookupByName, name + INCOMPLETE) is not None
+    kind, backing = get(root, "target/format@type") or "", get(root, "backingStore/path") or ""
+    return Volume(pool.name(), name, path, size_in_bytes(root, "capacity"), kind, backing, incomplete)
 
 
 def size_in_bytes(root: Element, path: str) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ...engine.errors import BackendError, InvalidOption
 from .client import Host
+from .names import INCOMPLETE, PART
 from .pool_work import create, origin_in_hand, refresh
 from .storage_use import unused
 from .vm_observe import size_in_bytes
@@ -22,7 +23,6 @@ from .vm_xml import ET, get, put
 from .volume_import import Image, examine, send
 from .xml import parse, serialize
 
-PART = ".kraal-part"
 CHUNK = 1 << 20
 
 
@@ -87,12 +87,16 @@ def origin(host: Host, source: Mapping[str, Any], pool: str) -> tuple[str, str]:
     if source.get("volume"):
         where = host.find(host.conn.storagePoolLookupByName, source.get("pool") or "default")
         volume = host.find(where.storageVolLookupByName, source["volume"]) if where is not None else None
-        if volume is None:
+        if where is None or volume is None:
             raise InvalidOption(
                 "source.volume",
                 source["volume"],
                 "does not exist in the pool %s" % (source.get("pool") or "default"),
                 remedy="Make it first (kvm_volume), or name another",
+            )
+        if host.find(where.storageVolLookupByName, source["volume"] + INCOMPLETE) is not None:
+            raise InvalidOption(
+                "source.volume", source["volume"], "is incomplete, since the run that was making it died", remedy="Run the task that makes it again first"
             )
         root = parse(host.ask(volume.XMLDesc, 0))
         return get(root, "target/path") or "", source.get("format") or get(root, "target/format@type") or "raw"
@@ -112,7 +116,8 @@ def _fetched(host: Host, source: Mapping[str, Any], pool: str) -> tuple[str, str
     # Many guests may be made from it at once: one fetches it, and what is incomplete while nobody holds it is what a run that died has left.
     with origin_in_hand(host, where, name):
         found, rest = host.find(where.storageVolLookupByName, name), host.find(where.storageVolLookupByName, part)
-        if found is not None and rest is not None and unused(host, "", [host.ask(found.path)]):
+        begun = any(each.startswith(name) and each.endswith(PART) for each in host.ask(where.listVolumes))
+        if found is not None and begun and unused(host, "", [host.ask(found.path)]):
             # Whoever copied the one to the other did not come to its end, and so libvirt may not have either.
             host.ask(found.delete, 0)
             found = None

@@ -77,7 +77,13 @@ def _check_kept(target: str, record: Mapping[str, Any], there: Mapping[str, Any]
 
 
 def _check_known(target: str, record: Mapping[str, Any], seen: Seen) -> None:
-    """The same for an image that a disk is given."""
+    """The same for an image that a disk is given, which is to be whole as well."""
+    volume = seen.volumes.get(record.get("path", ""))
+    if volume is not None and volume.incomplete:
+        raise Refused(
+            "disks[%s]: the volume %s is incomplete, since the run that was making it died" % (target, volume.path),
+            remedy="Run the task that makes it again first",
+        )
     known, wished = seen.format_of(record.get("path", "")), record.get("format")
     if known and wished and wished != known:
         raise Refused(

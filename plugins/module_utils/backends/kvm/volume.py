@@ -6,16 +6,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...engine.errors import InvalidOption, KraalError, Refused
+from ...engine.errors import BackendError, InvalidOption, KraalError, Refused
 from ...engine.plan import Disruption, Step
 from ...engine.spec import Spec
 from ...engine.units import format_size
-from .client import Host, NotThere
-from .names import check_name
+from .client import Host, LibvirtError, NotThere, code
+from .names import INCOMPLETE, PART, check_name
 from .pool_work import create, grown, refresh
 from .storage_use import Uses, real, uses_of
 from .volume_import import Image, examine, send
@@ -23,9 +24,8 @@ from .volume_options import DEVICES, STEP, STEPS, VOLUMES_TABLE, backing_of, def
 from .xml import Element, attribute, parse, serialize, size_of, text_of
 
 LIVE, DESTROY = Disruption.LIVE, Disruption.DESTROY
-
-#: What is on its way into a pool has this at the end of its name, until it is complete.
-PART = ".kraal-part"
+#: How libvirt says that a new volume's name is taken, where it has no number for that.
+_TAKEN = ("already exists", "' already in use")
 
 
 @dataclass
@@ -34,6 +34,8 @@ class Seen:
 
     pools: dict[str, str | None] = field(default_factory=dict)
     volumes: dict[tuple[str, str], Element] = field(default_factory=dict)
+    #: Those that are marked as incomplete: nobody takes them for volumes.
+    incomplete: dict[tuple[str, str], Element] = field(default_factory=dict)
     uses: Uses = field(default_factory=Uses)
     #: The files that are to be imported, or what is wrong with them, by the volume's name.
     images: dict[str, Image | KraalError] = field(default_factory=dict)
@@ -56,9 +58,11 @@ class Volumes:
             if pool not in seen.pools and not self._see_pool(seen, pool):
                 continue
             self._see_volume(seen, pool, name)
-        going = [want for want in wants if want.state == "absent" and (_pool(want), want.name) in seen.volumes]
-        seen.uses = uses_of(self.host, volumes=bool(going))
-        for volume in seen.volumes.values():
+        for pool, name in [pair for pair in seen.volumes if (pair[0], pair[1] + INCOMPLETE) in seen.volumes]:
+            seen.incomplete[pool, name] = seen.volumes.pop((pool, name))
+        going = any((_pool(want), want.name) in (seen.incomplete if want.state != "absent" else {**seen.volumes, **seen.incomplete}) for want in wants)
+        seen.uses = uses_of(self.host, volumes=going)
+        for volume in (*seen.volumes.values(), *seen.incomplete.values()):
             for path in (text_of(volume, "target/path"), (backing_of(volume) or {}).get("path")):
                 if path:
                     seen.real[path] = real(self.host, path)
@@ -100,34 +104,43 @@ class Volumes:
         """Pure."""
         pool = _pool(want)
         check_name(pool, "pool")
-        have = seen.volumes.get((pool, want.name))
-        rest = [Step(want.name, "clear", "import", "incomplete", None)] if (pool, want.name + PART) in seen.volumes else []
+        have, half = seen.volumes.get((pool, want.name)), seen.incomplete.get((pool, want.name))
+        left = any((pool, want.name + ending) in seen.volumes for ending in (PART, INCOMPLETE))
+        rest = [Step(want.name, "clear", "content", "incomplete", None)] if left else []
         if want.state == "absent":
             if pool in seen.pools and seen.pools[pool] is None:
                 raise InvalidOption("pool", pool, "is not active, so what is in it cannot be seen", remedy="Start it first (kvm_pool)")
-            return [*rest, *self._removal(want, have, seen)]
+            # What is marked as incomplete bears the mark until it is gone.
+            return [*self._removal(want, have or half, seen), *rest]
         if want.steering.get("wipe"):
             raise InvalidOption("wipe", True, "goes with state=absent only", remedy="Leave it out")
         self._check(want, seen, have)
+        if half is not None:
+            self._check_unused(want, half, seen, "it is incomplete, since the run that was making it died, and ")
         if have is None:
-            return [Step(want.name, "create", "", None, {"pool": pool, **self.table.shown(want)})]
+            return [*rest, Step(want.name, "create", "", None, {"pool": pool, **self.table.shown(want)})]
         return [*rest, *self._changes(want, have, seen)]
 
     def _removal(self, want: Spec, have: Element | None, seen: Seen) -> list[Step]:
         if have is None:
             return []
+        self._check_unused(want, have, seen)
+        wipe = [Step(want.name, "wipe", "content", None, None, DESTROY)] if want.steering.get("wipe") else []
+        return [*wipe, Step(want.name, "remove", "", _shown(have), None, DESTROY)]
+
+    def _check_unused(self, want: Spec, have: Element, seen: Seen, what: str = "") -> None:
+        """Raises Refused for a volume that cannot go, because somebody uses it or may do so."""
+        whole = "; or, if you know that it is whole, remove the volume %s" % (want.name + INCOMPLETE) if what else ""
         path = text_of(have, "target/path") or ""
         uses = sorted({use.guest for use in seen.uses.of(_pool(want), want.name, seen.real.get(path, path))})
         if uses:
-            raise Refused("it is in use by: %s" % ", ".join(uses), remedy="Take it from these guests, or remove them, first")
+            raise Refused("%sit is in use by: %s" % (what, ", ".join(uses)), remedy="Take it from these guests, or remove them, first" + whole)
         overlays = sorted(seen.uses.overlays.get(seen.real.get(path, path), ()))
         if overlays:
-            raise Refused("these volumes stand on it: %s" % ", ".join(overlays), remedy="Remove them first, or copy them whole (clone)")
+            raise Refused("%sthese volumes stand on it: %s" % (what, ", ".join(overlays)), remedy="Remove them first, or copy them whole (clone)" + whole)
         doubt = seen.uses.doubt()
         if doubt is not None:
             raise doubt
-        wipe = [Step(want.name, "wipe", "content", None, None, DESTROY)] if want.steering.get("wipe") else []
-        return [*wipe, Step(want.name, "remove", "", _shown(have), None, DESTROY)]
 
     def _changes(self, want: Spec, have: Element, seen: Seen) -> list[Step]:
         form, wanted = attribute(have, "target/format", "type"), want.values.get("format")
@@ -165,6 +178,8 @@ class Volumes:
         if have is not None:
             return
         for key, pair in _sources(want).items():
+            if pair in seen.incomplete:
+                raise Refused("%s: %s is incomplete, since the run that was making it died" % (key, pair[1]), remedy="Run the task that makes it again first")
             if pair not in seen.volumes:
                 raise InvalidOption("%s.volume" % key, pair[1], "is no volume of the pool %s" % pair[0], remedy="Make it first, or name another one")
             self._check_quiet(key, pair, seen)
@@ -186,6 +201,9 @@ class Volumes:
         image = seen.images.get(want.name)
         if kind in DEVICES and isinstance(image, Image) and image.format != "raw":
             raise InvalidOption("import.path", image.path, "is %s, and the pool's volumes are devices" % image.format, remedy="Convert it to raw first")
+        if kind == "disk" and ("import" in want.values or "clone" in want.values):
+            # Its partitions are named by libvirt, so that none can be called incomplete.
+            raise InvalidOption("pool", _pool(want), "is of type disk, into which nothing is copied", remedy="Use another pool, or make an empty volume")
         if "backing" in want.values and values["format"] == "raw":
             raise InvalidOption("format", "raw", "cannot stand on another image", remedy="Write qcow2, or leave it out")
         if "backing" in want.values and kind in DEVICES:
@@ -205,7 +223,7 @@ class Volumes:
         if step.action == "create":
             self._create(want, seen)
         elif step.action == "clear":
-            self.host.ask(self._volume(pool, want.name + PART).delete, 0)
+            self._clear(want, seen)
         elif step.action == "resize":
             self._resize(want, seen)
         elif step.action == "wipe":
@@ -231,36 +249,73 @@ class Volumes:
         pool = ask(self.host.conn.storagePoolLookupByName, _pool(want))
         tree = defined(want.name, kind, values, _backing(want, seen))
         image = seen.images.get(want.name)
-        if isinstance(image, Image):
-            source = self._brought(pool, want, kind, image, (_pool(want), want.name + PART) in seen.volumes)
-            self._copy(pool, tree, source, values)
-            ask(source.delete, 0)
-        elif "clone" in want.values:
-            self._copy(pool, tree, self._volume(*_sources(want)["clone"]), values)
-        else:
+        if kind in DEVICES and not isinstance(image, Image) and "clone" not in want.values:
+            # A device is there, or it is not.
             create(self.host, pool, serialize(tree))
+            return
+        with self._cleared_after(pool) as begun:
+            source = self._brought(pool, want, kind, image, begun) if isinstance(image, Image) else None
+            if "clone" in want.values:
+                source = self._volume(*_sources(want)["clone"])
+            if self.host.find(pool.storageVolLookupByName, want.name) is not None:
+                raise _somebody_elses(want)
+            mark = defined(want.name + INCOMPLETE, kind, {"capacity": STEPS.get(kind, STEP), "format": "raw"})
+            begun.append(ask(create(self.host, pool, serialize(mark)).name))
+            begun.append(want.name)
+            try:
+                volume = create(self.host, pool, serialize(tree), source)
+            except LibvirtError as error:
+                if error.code != code("STORAGE_VOL_EXIST") and not any(words in error.message for words in _TAKEN):
+                    raise
+                begun.remove(want.name)
+                raise _somebody_elses(want) from error
+            size = size_of(parse(ask(volume.XMLDesc, 0)).find("capacity")) or 0
+            if source is not None and values["capacity"] and size < values["capacity"]:
+                # A copy is as large as what it was made from.
+                ask(volume.resize, values["capacity"], 0)
+        begun.remove(want.name)
+        self._delete(pool, begun)
 
-    def _brought(self, pool: Any, want: Spec, kind: str, image: Image, again: bool) -> Any:
+    def _brought(self, pool: Any, want: Spec, kind: str, image: Image, begun: list[str]) -> Any:
         """A volume with the file's content, under a name that says it is incomplete."""
-        ask, name = self.host.ask, want.name + PART
-        if again:
-            ask(ask(pool.storageVolLookupByName, name).delete, 0)
+        name = want.name + PART
         # Of the file's length, whatever a guest will see of it: this holds the file itself.
         tree = defined(name, kind, {"capacity": image.size, "format": "raw"})
         volume = create(self.host, pool, serialize(tree))
+        begun.append(name)
         send(self.host, volume, image, sparse=kind not in DEVICES)
         if image.format != "raw":
             # What it is, libvirt finds out by looking at it again.
             refresh(self.host, pool)
-            volume = ask(pool.storageVolLookupByName, name)
+            volume = self.host.ask(pool.storageVolLookupByName, name)
         return volume
 
-    def _copy(self, pool: Any, tree: Element, source: Any, values: Mapping[str, Any]) -> None:
-        volume = create(self.host, pool, serialize(tree), source)
-        size = size_of(parse(self.host.ask(volume.XMLDesc, 0)).find("capacity")) or 0
-        if values["capacity"] and size < values["capacity"]:
-            # A copy is as large as what it was made from.
-            self.host.ask(volume.resize, values["capacity"], 0)
+    @contextmanager
+    def _cleared_after(self, pool: Any) -> Iterator[list[str]]:
+        """The volumes that are begun inside, by their names; when something goes wrong there, they go, the last one first.
+
+        What cannot go now, because libvirt itself died, the next run clears away.
+        """
+        begun: list[str] = []
+        try:
+            yield begun
+        except BaseException:
+            with suppress(LibvirtError):
+                self._delete(pool, begun[::-1])
+            raise
+
+    def _clear(self, want: Spec, seen: Seen) -> None:
+        """Remove what a run that died has left. A volume goes before the mark that calls it incomplete."""
+        pool = self.host.ask(self.host.conn.storagePoolLookupByName, _pool(want))
+        half = [want.name] if (_pool(want), want.name) in seen.incomplete else []
+        self._delete(pool, [*half, want.name + PART, want.name + INCOMPLETE])
+
+    def _delete(self, pool: Any, names: Sequence[str]) -> None:
+        """Remove volumes, in this order; fine where one is gone."""
+        for name in names:
+            volume = self.host.find(pool.storageVolLookupByName, name)
+            if volume is not None:
+                self.host.ask(volume.delete, 0)
 
     def wait(self, want: Spec) -> None:
         """A volume is there when it is complete."""
@@ -268,7 +323,7 @@ class Volumes:
     def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
         """The volume as it was seen."""
         for (pool, each), volume in seen.volumes.items():
-            if each == name and not name.endswith(PART):
+            if each == name and not name.endswith((PART, INCOMPLETE)):
                 path = text_of(volume, "target/path") or ""
                 users = {use.guest for use in seen.uses.of(pool, name, seen.real.get(path, path))}
                 return {
@@ -295,6 +350,12 @@ class Volumes:
         return described if have is not None else {**described, "allocation": None}
 
 
+def _somebody_elses(want: Spec) -> BackendError:
+    return BackendError(
+        "the volume %s is there now, and was not when this run began: it is somebody else's" % want.name, remedy="Run again, or name another volume"
+    )
+
+
 def _pool(want: Spec) -> str:
     return str(want.steering["pool"])
 
@@ -306,7 +367,8 @@ def _sources(want: Spec) -> dict[str, tuple[str, str]]:
 
 
 def _named(want: Spec) -> list[tuple[str, str]]:
-    return [(_pool(want), want.name), (_pool(want), want.name + PART), *_sources(want).values()]
+    sources = [(pool, name + ending) for pool, name in _sources(want).values() for ending in ("", INCOMPLETE)]
+    return [*((_pool(want), want.name + ending) for ending in ("", PART, INCOMPLETE)), *sources]
 
 
 def _backing(want: Spec, seen: Seen) -> dict[str, str] | None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from ...engine.errors import InvalidOption
 from .client import Host, LibvirtError
+from .names import INCOMPLETE
 
 _CHUNK = 1 << 20
 _QCOW2 = b"QFI\xfb"
@@ -53,6 +54,8 @@ def examine(source: Mapping[str, str]) -> Image:
         raise InvalidOption(
             "import.path", path, "cannot be read: %s" % error.strerror, remedy="Name a file on the host where the task runs"
         ) from error
+    if os.path.lexists(path + INCOMPLETE):
+        raise InvalidOption("import.path", path, "is incomplete, since the run that was making it died", remedy="Run the task that makes it again first")
     if not size:
         raise InvalidOption("import.path", path, "is empty", remedy="Name a file with an image")
     other = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), "")
