@@ -71,6 +71,7 @@ def test_clones(driver: Driver) -> None:
     snapshot.do(clone={"name": source.name, "snapshot": True}, storage="overlay")
     assert str(source.config.parent) in root_of(snapshot)
     source.refused("root file systems of", snapshot.name, "Remove those first", state="absent")
+    source.refused("root file systems of", snapshot.name, "Remove those first", state="stopped", image="<two>", disruption="recreate")
     # Whoever stands on it may not lose it either where liblxc has not written it down.
     (source.config.parent / "lxc_snapshots").unlink()
     source.refused("root file systems of", snapshot.name, state="absent")

@@ -88,6 +88,8 @@ def _changes(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
     now, target = have.state, have.state if want.state == "present" else want.state
     dear = [each for each in found if each.option.change == Disruption.RECREATE]
     if dear:
+        # Snapshots of it would have another root file system below them.
+        _check_free(want, seen)
         yield from _anew(want, have, found, dear, target)
         return
     if found:
@@ -142,7 +144,7 @@ def _removal(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
 def _check_free(want: Spec, seen: Seen) -> None:
     standing = sorted(name for name in seen.dependants.get(want.name, ()) if name != want.name)
     if standing:
-        raise Refused("the root file systems of %s stand on this one's" % ", ".join(standing), remedy="Remove those first")
+        raise Refused("the root file systems of %s stand on this one's" % ", ".join(standing), remedy="Remove those first, or leave this one as it is")
 
 
 def goes(have: Container, remove_storage: bool) -> bool:
