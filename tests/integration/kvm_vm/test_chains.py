@@ -54,6 +54,12 @@ class Scene:
         # The whole of a request is let through, and the next one waits.
         self.virsh("blockpull", "vda", "--bandwidth", "1", "--bytes")
 
+    def pull_whole(self) -> None:
+        self.virsh("blockpull", "vda", "--wait")
+
+    def move(self) -> None:
+        self.virsh("blockcopy", "vda", "--dest", str(self.scratch / "moved"), "--transient-job", "--wait", "--pivot")
+
     def in_use(self) -> dict[str, str]:
         """The images of the disk, by libvirt's word: as it runs, and as it is stored."""
         sides = {"live": (), "stored": ("--inactive",)} if self.driver.state() == "running" else {"stored": ("--inactive",)}
@@ -196,6 +202,7 @@ def test_a_disk_is_not_changed_during_a_job(scene: Scene, beside: Callable[[Scen
         {"disks": [{"target": "vda", "size": "8MiB"}]},
         {"disks": [{"target": "vda", "path": str(other)}]},
         {"disks": [], "purge": ["disks"]},
+        {"disks": ..., "xml": f"<domain><devices><disk><source file='{other}'/><target dev='vda'/></disk></devices></domain>"},
         {"state": "absent", "remove_storage": True, "disks": ...},
     ):
         driver.refused("disks[vda]", *words, **{**task, **change})
@@ -234,6 +241,11 @@ def test_a_medium_has_no_chain(driver: Driver, scene: Scene) -> None:
 def test_what_is_a_backing_image_no_more_is_known_by_the_snapshot(scene: Scene) -> None:
     """After a pull the overlay stands alone: only the record of the snapshot tells that the disk had the other image."""
     driver, task = scene.driver, made(scene, "volume")
+    driver.make(state="present")
+    add_disk(
+        driver,
+        f"<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{scene.pool}/g.qcow2'/><target dev='vda' bus='virtio'/></disk>",
+    )
     driver.make(**task)
     scene.virsh("snapshot-create-as", "kt-old", "--disk-only", "--diskspec", f"vda,snapshot=external,file={scene.pool}/g.one")
     scene.virsh("blockpull", "vda", "--wait")
@@ -242,6 +254,23 @@ def test_what_is_a_backing_image_no_more_is_known_by_the_snapshot(scene: Scene) 
     driver.refused("disks[vda].path", "g.qcow2", "snapshot kt-old", "g.one", **{**task, "state": "stopped"})
     scene.virsh("snapshot-delete", "kt-old", "--metadata")
     assert actions(driver.change(**{**task, "state": "stopped"})) == ["set disks[vda]"]
+
+
+@pytest.mark.parametrize("move", [then(one, Scene.pull_whole), Scene.move], ids=["pull", "copy"])
+def test_a_disk_that_another_program_has_moved_stays_there(scene: Scene, move: Callable[[Scene], None]) -> None:
+    """Its image has nothing to do with the old one any more: what the task gave it is written down."""
+    driver, task = scene.driver, made(scene, "volume")
+    driver.make(**task)
+    move(scene)
+    driver.refused("disks[vda].path", "g.qcow2", "another program has moved it", scene.in_use()["live"], **task)
+    scene.virsh("destroy")
+    driver.refused("disks[vda].path", "g.qcow2", "another program has moved it", scene.in_use()["stored"], **{**task, "state": "stopped"})
+    task["disks"] = [{"target": "vda", "path": scene.in_use()["stored"]}]
+    scene.unmoved(**{**task, "state": "stopped"})
+    other = image(scene.pool / "other.qcow2", "4M")
+    for path in (other, scene.pool / "g.qcow2", other):
+        driver.volumes()
+        driver.change(**{**task, "state": "stopped", "disks": [{"target": "vda", "path": str(path)}]})
 
 
 def test_a_guest_whose_stored_image_is_older_than_the_one_in_use(scene: Scene) -> None:
@@ -269,3 +298,37 @@ def test_storage_that_is_removed_is_the_overlay(scene: Scene) -> None:
     done = driver.change(**{**task, "state": "absent", "remove_storage": True})
     assert done["plan"][-1]["before"]["volumes"] == [vol(driver, "g.one")]
     assert driver.volumes() == ["g.qcow2"]
+
+
+def test_a_guest_made_again_is_not_put_on_the_image_below(scene: Scene) -> None:
+    """Its disks outlive it, the overlay as well."""
+    driver, task = scene.driver, made(scene, "size")
+    driver.make(**task)
+    scene.snapshot("one")
+    driver.make(**{**task, "state": "absent"})
+    driver.refused("disks[vda].path", "kt-guest-vda.qcow2 is there, and backs", "g.one", "read_only", **task)
+    driver.change(**{**task, "disks": [{"target": "vda", "path": str(scene.pool / "g.one")}]})
+
+
+def test_a_disk_that_gets_another_name_is_not_put_on_the_image_below(scene: Scene) -> None:
+    driver, task = scene.driver, made(scene, "volume", state="stopped")
+    driver.make(**task)
+    scene.snapshot("one")
+    driver.refused("disks[sda].path", "g.qcow2 is there, and backs", "g.one", **{**task, "disks": [{**task["disks"][0], "target": "sda"}], "purge": ["disks"]})
+    named = {"target": "sda", "path": str(scene.pool / "g.one")}
+    driver.change(**{**task, "disks": [named], "purge": ["disks"]})
+
+
+@pytest.mark.parametrize("state", ["running", "stopped"])
+@pytest.mark.parametrize("source", ["file='{pool}/g.qcow2'", "pool='default' volume='g.qcow2'"], ids=["file", "volume"])
+def test_a_disk_in_xml_stays_on_its_image(scene: Scene, source: str, state: str) -> None:
+    driver, task = scene.driver, made(scene, "volume", state=state)
+    kind = "file" if source.startswith("file") else "volume"
+    disk = f"<driver name='qemu' type='qcow2' detect_zeroes='on'/><source {source.format(pool=scene.pool)}/><target dev='vda' bus='virtio'/>"
+    task = {**task, "disks": ..., "xml": f"<domain><devices><disk type='{kind}' device='disk'>{disk}</disk></devices></domain>"}
+    driver.make(**task)
+    scene.unmoved(**task)
+    scene.snapshot("one")
+    scene.unmoved(**task)
+    assert "xml" in actions(driver.change(**{**task, "xml": task["xml"].replace("detect_zeroes='on'", "detect_zeroes='unmap'")}))[0]
+    assert scene.in_use()["stored"].endswith("g.one")

@@ -54,7 +54,6 @@ def test_what_is_never_removed(driver: Driver, words: Mapping[str, str], tmp_pat
     for name in ("iso.iso", "shared.raw", "readonly.raw", "theirs.raw"):
         image(pool / name, "1M", "raw")
     image(pool / "base.qcow2", "1M")
-    image(pool / "over.qcow2", "", "qcow2", "-b", str(pool / "base.qcow2"), "-F", "qcow2")
     outside = image(tmp_path / "outside.raw", "1M", "raw")
     driver.volumes()
     disks = [
@@ -68,6 +67,7 @@ def test_what_is_never_removed(driver: Driver, words: Mapping[str, str], tmp_pat
         {"target": "vdg", "path": "/dev/zero"},
     ]
     driver.make(state="present", disks=disks)
+    image(pool / "over.qcow2", "", "qcow2", "-b", str(pool / "base.qcow2"), "-F", "qcow2")
     other = driver.of("kt-other")
     other.make(state="present", disks=[{"target": "vda", "path": vol(driver, "theirs.raw")}])
     done = driver.change(state="absent", remove_storage=True)

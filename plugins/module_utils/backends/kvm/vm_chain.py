@@ -19,10 +19,14 @@ from ...engine.errors import Refused
 from .client import Host, LibvirtError, code
 from .storage_use import real
 from .vm_devices import source_of
-from .vm_xml import Element, get
+from .vm_settings import GUEST, guest_note
+from .vm_xml import ET, Element, copied, drop, get, put
 from .volume_import import backing_in, format_in
 from .volume_options import backing_of
-from .xml import parse
+from .xml import NAMESPACE, parse, text_of
+
+#: The image that a task gave to a disk, in the note that the domain bears.
+GIVEN = "{%s}disk" % NAMESPACE
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Chain:
 
     def find(self, path: str) -> Layer | None:
         """The layer at a path without links."""
-        return next((layer for layer in self.layers if layer.real == path), None)
+        return next((layer for layer in self.layers if path in (layer.real, layer.path)), None)
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,42 @@ def look_below(host: Host, disk: Element, places: Mapping[str, str]) -> Chain:
         layers += fresh
         waiting += fresh
     return Chain(tuple(layers))
+
+
+def overlay_on(host: Host, pool: str, path: str) -> str:
+    """An image that is backed by the one at a path, in the same directory or pool; empty where there is none. Reads only."""
+    if host.local:
+        # The list of a pool does not have what a snapshot made beside it.
+        place = os.path.realpath(path)
+        for directory in sorted({os.path.dirname(path), os.path.dirname(place)}):
+            for other in _files(directory):
+                if any(os.path.realpath(each) == place for each in _backing_or_none(other)):
+                    return other
+        return ""
+    handle = host.find(host.conn.storagePoolLookupByName, pool)
+    for volume in host.ask(handle.listAllVolumes, 0) if handle is not None else ():
+        text = host.find(volume.XMLDesc, 0)
+        if text is not None and (backing_of(parse(text)) or {}).get("path") == path:
+            return str(text_of(parse(text), "target/path"))
+    return ""
+
+
+def _files(directory: str) -> list[str]:
+    if directory.startswith("/dev/"):
+        return []
+    try:
+        with os.scandir(directory) as entries:
+            return sorted(entry.path for entry in entries if entry.is_file())
+    except OSError:
+        return []
+
+
+def _backing_or_none(path: str) -> list[str]:
+    try:
+        return backing_in(path)
+    except (OSError, ValueError):
+        # Not an image, or not one that this user may read.
+        return []
 
 
 def _layer(host: Host, path: str, form: str) -> Layer:
@@ -169,12 +209,32 @@ def busy(guest: str, target: str, job: Job) -> Refused:
     )
 
 
+def note_images(root: Element, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Write down which images a task gives to disks, in a stored domain's metadata: where the disk has another one later, another program moved it. Pure."""
+    given = {target: record["path"] for target, record in after.items() if record.get("device", "disk") == "disk" and record.get("path")}
+    fresh = {target: path for target, path in given.items() if path != before.get(target, {}).get("path")}
+    gone = {*fresh, *(target for target in before if target not in after)} & {*fresh, *images_given(root)}
+    if not gone:
+        return
+    note = guest_note(root)
+    for old in [each for each in note.findall(GIVEN) if each.get("target") in gone]:
+        note.remove(old)
+    for target, path in sorted(fresh.items()):
+        ET.SubElement(note, GIVEN, {"target": target, "path": path})
+
+
+def images_given(root: Element) -> dict[str, str]:
+    """The images that tasks gave to disks, by target. Pure."""
+    return {each.get("target", ""): each.get("path", "") for each in root.findall("metadata/%s/%s" % (GUEST, GIVEN))}
+
+
 def same_disk(
-    target: str, wish: Mapping[str, Any], sides: Sequence[Mapping[str, Any]], chains: Mapping[str, Chain], reals: Mapping[str, str]
+    target: str, wish: Mapping[str, Any], sides: Sequence[Mapping[str, Any]], chains: Mapping[str, Chain], reals: Mapping[str, str], given: str = ""
 ) -> dict[str, Any]:
     """The entry of a disk, with the image that the disk has in the place of one below it. Pure. Raises Refused where it cannot be told.
 
-    ``sides``: the disk as it is stored, and as it runs; ``chains``: of their images, by path; ``reals``: paths without links.
+    ``sides``: the disk as it is stored, and as it runs; ``chains``: of their images, by path; ``reals``: paths without links; ``given``: the image that an
+    earlier task gave it.
     """
     record = dict(wish)
     path = record.get("path")
@@ -194,7 +254,32 @@ def same_disk(
         return {key: value for key, value in record.items() if value is not None}
     for side in sides:
         _check_told(target, path, reals.get(path, path), side["path"], chains.get(side["path"], Chain()))
+    if given in (path, reals.get(path)):
+        raise Refused(
+            "disks[%s].path: an earlier task gave this disk %s, and another program has moved it to %s since" % (target, path, sides[0]["path"]),
+            remedy="Name the image that the disk has now. To put the old one back all the same, let virsh edit name it",
+        )
     return record
+
+
+def without_older(overlay: Element, stored: Element, chains: Mapping[str, Chain], reals: Mapping[str, str], places: Mapping[str, str]) -> Element:
+    """The option xml without the sources of disks that stand below the images that those disks have. Pure. Raises Refused as same_disk."""
+    root = copied(overlay)
+    have = {get(disk, "target@dev"): disk for disk in stored.findall("devices/disk")}
+    for disk in root.findall("devices/disk"):
+        target, path = get(disk, "target@dev") or "", places.get(source_of(disk), source_of(disk))
+        there = have.get(target)
+        now = "" if there is None else places.get(source_of(there), source_of(there))
+        if there is None or not path or path == now or (disk.get("device") or there.get("device", "disk")) != "disk":
+            continue
+        if chains.get(now, Chain()).find(reals.get(path, path)) is None:
+            _check_told(target, path, reals.get(path, path), now, chains.get(now, Chain()))
+            continue
+        for tag in ("source", "backingStore"):
+            drop(disk, tag)
+        disk.attrib.pop("type", None)
+        put(disk, "driver@type", None)
+    return root
 
 
 def _check_told(target: str, path: str, place: str, now: str, chain: Chain) -> None:

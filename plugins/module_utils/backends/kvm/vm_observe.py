@@ -133,6 +133,8 @@ class Seen:
     users: dict[str, set[str]] = field(default_factory=dict)
     #: What stands below other volumes.
     backing: set[str] = field(default_factory=set)
+    #: By the path of an image that a task gives to a disk: an image that is backed by it.
+    overlays: dict[str, str] = field(default_factory=dict)
     #: The networks that run; None where nobody asked.
     networks: set[str] | None = None
     #: By the domain type that was asked for.

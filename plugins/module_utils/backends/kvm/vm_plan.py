@@ -46,6 +46,13 @@ class Change:
         """As the plan names it."""
         return key_of(self.option, self.part.key)
 
+    @property
+    def disk(self) -> str:
+        """The target of the disk that it is about; empty for another device or setting."""
+        if self.option == "xml":
+            return self.part.key.partition("devices/disk[")[2].partition("]")[0]
+        return self.part.key if self.option == "disks" else ""
+
 
 def plan(want: Spec, seen: Seen) -> list[Step]:
     """All steps, the clearing up after a run that died first. Raises Refused and InvalidOption."""
@@ -176,8 +183,8 @@ def _changes(want: Spec, seen: Seen, have: Domain) -> Iterator[Step]:
     to_make(want, seen, have)
     found = changes(want, have)
     for each in found:
-        if each.option == "disks" and each.part.key in have.jobs:
-            raise busy(want.name, each.part.key, have.jobs[each.part.key])
+        if each.disk in have.jobs:
+            raise busy(want.name, each.disk, have.jobs[each.disk])
     for each in found:
         if each.hot:
             yield Step(want.name, each.action, each.key, each.part.before, each.part.after, Disruption.LIVE)

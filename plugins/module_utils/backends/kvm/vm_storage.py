@@ -50,6 +50,7 @@ def to_make(want: Spec, seen: Seen, have: Domain | None) -> list[Making]:
             _check_kept(target, record, attached[target])
             continue
         _check_known(target, record, seen)
+        _check_top(target, record, seen)
         path, kind = record.get("path", ""), record.get("device", attached.get(target, {}).get("device", "disk"))
         if kind != "disk" or not path:
             if kind != "disk" and path and seen.pool_of(path) is not None and seen.volumes.get(path) is None:
@@ -89,6 +90,16 @@ def _check_known(target: str, record: Mapping[str, Any], seen: Seen) -> None:
         raise Refused(
             "disks[%s].format: the volume %s is %s, and not %s" % (target, record["path"], known, wished),
             remedy="Leave the format out, or name another volume",
+        )
+
+
+def _check_top(target: str, record: Mapping[str, Any], seen: Seen) -> None:
+    """An image that backs another one is not written to: the other would be worthless, and a guest would miss what is in it."""
+    overlay = seen.overlays.get(record.get("path", ""))
+    if overlay:
+        raise Refused(
+            "disks[%s].path: %s is there, and backs %s: written to, it would make that one worthless" % (target, record["path"], overlay),
+            remedy="Name %s, which has what was written since, or another image, or let the disk be read_only; or remove that one if nobody needs it" % overlay,
         )
 
 

@@ -17,7 +17,7 @@ from .client import Host, LibvirtError
 from .constants import constant
 from .storage_use import real, unused, uses_of
 from .vm_addresses import networks_by_mac
-from .vm_chain import earlier_images, job_on, look_below
+from .vm_chain import earlier_images, job_on, look_below, overlay_on
 from .vm_observe import (
     Domain,
     Seen,
@@ -32,10 +32,11 @@ from .vm_observe import (
 )
 from .vm_options import BY_NAME
 from .vm_plan import changes
+from .vm_settings import OverlayValues
 from .vm_source import check_format, check_source
 from .vm_storage import doomed, to_make
 from .vm_target import creation, differences, images_asked, path_of_seed, set_seed, wanted, written
-from .vm_xml import get
+from .vm_xml import Element, get
 from .volume_import import Image
 from .xml import serialize
 
@@ -65,7 +66,7 @@ def survey(host: Host, wants: Sequence[Spec] | None) -> Seen:
         except InvalidOption as error:
             seen.faults[want.name] = error
             continue
-        if "disks" in want.values or want.steering.get("source"):
+        if "disks" in want.values or want.steering.get("source") or _overlay_disks(want):
             have = _with_places(host, seen, have) if have else None
             have = _about_disks(host, seen, want, have)
             _about_jobs(host, seen, want, have)
@@ -134,6 +135,11 @@ def _about_disks(host: Host, seen: Seen, want: Spec, have: Domain | None) -> Dom
     for record in want.values.get("disks", {}).values():
         if "volume" in record and record["pool"] in seen.pools and not seen.pools[record["pool"]].is_directory:
             look_at_named(host, seen, record["pool"], record["volume"])
+    named = [source for disk in _overlay_disks(want) for source in disk.iter("source") if source.get("volume")]
+    if named and not seen.pools:
+        look_at_pools(host, seen)
+    for source in named:
+        look_at_named(host, seen, source.get("pool", ""), source.get("volume", ""))
     if have is not None:
         seen.domains[have.name] = have = with_chains(host, seen, want, have)
     try:
@@ -148,7 +154,16 @@ def _about_disks(host: Host, seen: Seen, want: Spec, have: Domain | None) -> Dom
             if not seen.pools:
                 look_at_pools(host, seen)
             look_at_volume(host, seen, path)
+        volume = seen.volumes.get(path) if path and path != now.get("path") else None
+        if volume is not None and record.get("device", "disk") == "disk" and not record.get("read_only"):
+            seen.overlays[path] = overlay_on(host, volume.pool, path)
     return have
+
+
+def _overlay_disks(want: Spec) -> list[Element]:
+    """The disks in the option xml."""
+    overlay = want.values.get("xml")
+    return dev.devices(overlay.root, "disk") if isinstance(overlay, OverlayValues) else []
 
 
 def with_chains(host: Host, seen: Seen, want: Spec, have: Domain) -> Domain:
@@ -176,7 +191,7 @@ def _about_jobs(host: Host, seen: Seen, want: Spec, have: Domain | None) -> None
         targets = [get(disk, "target@dev") or "" for disk in dev.devices(have.live.root, "disk") if disk.get("device", "disk") == "disk"]
     else:
         try:
-            targets = [each.part.key for each in changes(wanted(want, seen, have), have) if each.option == "disks"]
+            targets = sorted({each.disk for each in changes(wanted(want, seen, have), have) if each.disk})
         except (InvalidOption, Refused):
             # The plan says so too, where it belongs.
             return

@@ -16,7 +16,7 @@ from ...engine.errors import InvalidOption
 from ...engine.spec import Spec
 from . import vm_devices as dev
 from . import vm_networks as nets
-from .vm_chain import same_disk
+from .vm_chain import images_given, note_images, same_disk, without_older
 from .vm_observe import MAKING, Domain, Pool, Seen
 from .vm_options import BY_NAME, OPTIONS, VMS, VmOption
 from .vm_seed import TARGET, Seed, seed_path, seed_volume
@@ -42,6 +42,10 @@ def wanted(want: Spec, seen: Seen, have: Domain | None) -> Spec:
     if "disks" in values or (have is None and want.steering.get("source")):
         steering["backing"] = {target: record for target, record in values.get("disks", {}).items() if record.get("backing")}
         values["disks"] = _disks(want, seen, have)
+    overlay = values.get("xml")
+    if have is not None and isinstance(overlay, OverlayValues) and overlay.root.find("devices/disk") is not None:
+        root = without_older(overlay.root, have.stored.root, have.chains, have.reals, {**have.stored.places, **seen.places()})
+        values["xml"] = OverlayValues(overlay_values(root), root)
     return replace(want, values=values, steering=steering)
 
 
@@ -93,7 +97,7 @@ def _kept(target: str, record: dict[str, Any], have: Domain, sides: Sequence[Map
     if record.get("device", sides[0].get("device", "disk")) != "disk":
         # Another medium in a drive is another medium.
         return record
-    return same_disk(target, record, sides, have.chains, have.reals)
+    return same_disk(target, record, sides, have.chains, have.reals, images_given(have.stored.root).get(target, ""))
 
 
 def images_asked(want: Spec, seen: Seen, have: Domain) -> dict[str, str]:
@@ -111,6 +115,12 @@ def images_asked(want: Spec, seen: Seen, have: Domain) -> dict[str, str]:
             continue
         if any(side["path"] != path for side in sides) if path else record.get("format", sides[0].get("format")) != sides[0].get("format"):
             found[target] = path or ""
+    overlay = want.values.get("xml")
+    for disk in dev.devices(overlay.root, "disk") if isinstance(overlay, OverlayValues) else ():
+        target, path = get(disk, "target@dev") or "", seen.places().get(dev.source_of(disk), dev.source_of(disk))
+        sides = [side[target] for side in (there, live) if target in side]
+        if path and any(side["path"] != path for side in sides):
+            found.setdefault(target, path)
     return found
 
 
@@ -251,6 +261,8 @@ def written(want: Spec, view: View, found: Iterable[Difference], keys: Iterable[
         if option.name == "cloud_init":
             continue
         option.write(root, before, after)
+        if option.name == "disks":
+            note_images(root, before, after)
     if any(device.find("boot") is not None for device in make(root, "devices")):
         drop(root, "os/boot")
     return root
