@@ -34,7 +34,8 @@ options:
   capacity:
     description:
       - The size that a guest sees, like V(10GiB). A new volume needs it, unless it is made from something that has one.
-      - A volume that is smaller is made larger. If a guest runs that uses it as a disk, it sees the new size at once.
+      - A volume that is smaller is made larger. If a guest runs that uses it as a disk, it sees the new size at once. It is refused
+        while a block job of libvirt works on that disk, and of a volume that backs the disk of a guest that runs, for that disk would not grow with it.
       - Where volumes are devices and libvirt cannot make them larger, as in a pool of type V(logical), make it so by its own means (lvextend), and run again.
       - A volume that is larger is left alone, and the task fails.
     type: str

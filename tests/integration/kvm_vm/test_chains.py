@@ -6,15 +6,24 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.libvirt_daemon import LibvirtDaemon
+from tests.support.libvirt_driver import LibvirtModule
+
 from .driver import Driver, actions
 from .test_storage import add_disk, image, info, vol
+
+
+@pytest.fixture(scope="module")
+def volumes(libvirt_daemon: LibvirtDaemon) -> Iterator[LibvirtModule]:
+    with LibvirtModule("kraal.virt.kvm_volume", libvirt_daemon) as warm:
+        yield warm
 
 
 @dataclass
@@ -332,3 +341,27 @@ def test_a_disk_in_xml_stays_on_its_image(scene: Scene, source: str, state: str)
     scene.unmoved(**task)
     assert "xml" in actions(driver.change(**{**task, "xml": task["xml"].replace("detect_zeroes='on'", "detect_zeroes='unmap'")}))[0]
     assert scene.in_use()["stored"].endswith("g.one")
+
+
+def test_a_volume_in_a_chain_and_one_with_a_job(scene: Scene, volumes: LibvirtModule) -> None:
+    """It does not grow below a guest that runs, nor during a job, and is not removed while a backup is written to it."""
+    driver, task = scene.driver, made(scene, "volume", "raw")
+    image(scene.pool / "copy", "4M")
+    driver.make(**task)
+    grown = {"pool": "default", "name": "g.raw", "capacity": "8MiB"}
+    scene.scratch = scene.pool
+    scene.backup()
+    driver.volumes()
+    volumes.refused("capacity", "the disk vda of kt-guest", "(backup) is in progress", "virsh domjobabort kt-guest", **grown)
+    volumes.refused("in use by: kt-guest", pool="default", name="scratch", state="absent")
+    scene.virsh("domjobabort")
+    scene.virsh("blockcopy", "vda", "--dest", str(scene.pool / "copy"), "--reuse-external", "--format", "qcow2", "--transient-job", "--wait")
+    volumes.refused("capacity", "the disk vda of kt-guest", "(block copy to ", **grown)
+    volumes.refused("in use by: kt-guest", pool="default", name="copy", state="absent")
+    scene.virsh("blockjob", "vda", "--abort")
+    scene.snapshot("one")
+    volumes.refused("capacity", "backs the disks of guests that run (kt-guest)", **grown)
+    volumes.refused("in use by: kt-guest", pool="default", name="g.raw", state="absent")
+    driver.make(**{**task, "state": "stopped"})
+    volumes.change(**grown)
+    scene.unmoved(**{**task, "state": "stopped"})

@@ -40,7 +40,7 @@ CONNECTION: dict[str, Any] = {
 
 #: The errors that say of something that it is not there, by the ends of their names in libvirt.
 _NOT_THERE = ("NO_DOMAIN", "NO_NETWORK", "NO_STORAGE_POOL", "NO_STORAGE_VOL", "NO_DOMAIN_SNAPSHOT", "NO_DOMAIN_METADATA", "NO_SECRET", "NO_NODE_DEVICE",
-              "NO_INTERFACE", "NO_NWFILTER", "NO_DOMAIN_CHECKPOINT", "DEVICE_MISSING")  # fmt: skip
+              "NO_INTERFACE", "NO_NWFILTER", "NO_DOMAIN_CHECKPOINT", "NO_DOMAIN_BACKUP", "DEVICE_MISSING")  # fmt: skip
 
 
 class LibvirtError(BackendError):

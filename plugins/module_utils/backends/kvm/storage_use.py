@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...engine.errors import BackendError, Refused
-from .client import Host, NotThere
+from .client import Host, LibvirtError, NotThere, code
 from .pool_work import refresh
 from .volume_import import backing_in
 from .volume_options import backing_of
@@ -92,6 +92,8 @@ def uses_of(host: Host, *, volumes: bool) -> Uses:
                 use = Use(domain.name(), running, device if number == 0 else "", readonly)
                 if use not in found.guests.setdefault(key, []):
                     found.guests[key].append(use)
+        for key in _backed_up(host, domain) if running and volumes else ():
+            found.guests.setdefault(key, []).append(Use(domain.name(), True))
         # What runs shows all that is below it.
         shown = {key for tree in trees[:-1] for key, _device, _readonly in _used(host, tree)}
         ends += [(domain.name(), source) for source in _open_ends(trees[-1]) if not shown.issuperset(_keys(host, source))]
@@ -181,6 +183,22 @@ def _used(host: Host, tree: Element) -> Iterator[tuple[tuple[str, ...], str, boo
         for each in tree.findall(path):
             if (each.text or "").strip():
                 yield ("path", real(host, (each.text or "").strip())), "", True
+
+
+def _backed_up(host: Host, domain: Any) -> Iterator[tuple[str, ...]]:
+    """The files that a backup in progress writes to, which the description of the guest does not name."""
+    try:
+        text = host.find(domain.backupGetXMLDesc, 0)
+    except LibvirtError as error:
+        if error.code not in (code("NO_SUPPORT"), code("OPERATION_INVALID")):
+            raise
+        # A driver without backups, or a guest that has ended.
+        return
+    if text is None:
+        return
+    for tag in ("target", "scratch"):
+        for each in parse(text).iterfind("disks/disk/" + tag):
+            yield from _keys(host, each)
 
 
 def _keys(host: Host, source: Element) -> Iterator[tuple[str, ...]]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The backing chains of a guest's disks, and the block jobs on them: what tells a disk that moved on to an overlay from another disk.
+"""The backing chains of a guest's disks: what tells a disk that moved on to an overlay from another disk.
 
 An external snapshot leaves the image that a guest had as the backing image of a new one. A task that still names the old image means the same disk: to put the
 guest back on it would lose what was written since, and the first write to it would make the overlay worthless.
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...engine.errors import Refused
-from .client import Host, LibvirtError, code
+from .client import Host
 from .storage_use import real
 from .vm_devices import source_of
 from .vm_settings import GUEST, guest_note
@@ -51,19 +51,6 @@ class Chain:
     def find(self, path: str) -> Layer | None:
         """The layer at a path without links."""
         return next((layer for layer in self.layers if path in (layer.real, layer.path)), None)
-
-
-@dataclass(frozen=True)
-class Job:
-    """A block job on a disk of a running guest. ``target``: the image that it writes to, where libvirt shows it."""
-
-    kind: str
-    target: str = ""
-
-
-#: virDomainBlockJobType of libvirt 9.0 to 12.
-_JOBS = {1: "block pull", 2: "block copy", 3: "block commit", 4: "active block commit", 5: "backup"}
-_MIRRORS = {"copy": _JOBS[2], "active-commit": _JOBS[4]}
 
 
 def named_below(disk: Element) -> tuple[list[tuple[str, str]], bool]:
@@ -178,35 +165,6 @@ def earlier_images(host: Host, name: str, target: str, places: Mapping[str, str]
             if get(disk, "target@dev") == target and path:
                 found[real(host, path)] = snapshot.getName()
     return found
-
-
-def job_on(host: Host, domain: Any, disk: Element) -> Job | None:
-    """The block job on a disk of a domain that runs. Reads only."""
-    mirror = disk.find("mirror")
-    if mirror is not None:
-        return Job(_MIRRORS.get(mirror.get("job", ""), "block job"), source_of(mirror))
-    try:
-        kind = host.ask(domain.blockJobInfo, get(disk, "target@dev"), 0).get("type")
-    except LibvirtError as error:
-        if error.code != code("OPERATION_INVALID"):
-            raise
-        # The guest has ended by itself.
-        return None
-    return None if kind is None else Job(_JOBS.get(kind, "block job"))
-
-
-def busy(guest: str, target: str, job: Job) -> Refused:
-    """The refusal of a change to a disk that a block job works on."""
-    ends = {
-        "backup": "stop it with: virsh domjobabort %s" % guest,
-        "block copy": "end it with: virsh blockjob %s %s --pivot (the guest goes on with the copy) or --abort (it stays)" % (guest, target),
-        "active block commit": "end it with: virsh blockjob %s %s --pivot (the guest goes on with the image below) or --abort (it stays)" % (guest, target),
-    }
-    return Refused(
-        "disks[%s]: a job of libvirt (%s%s) is in progress on this disk, which is not changed meanwhile"
-        % (target, job.kind, " to %s" % job.target if job.target else ""),
-        remedy="Wait until it is done and run again, or %s" % ends.get(job.kind, "stop it with: virsh blockjob %s %s --abort" % (guest, target)),
-    )
 
 
 def note_images(root: Element, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

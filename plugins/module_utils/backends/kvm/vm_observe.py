@@ -20,12 +20,13 @@ from ...engine.result import Address, Guest
 from ...engine.spec import Spec
 from ...engine.units import format_size
 from . import vm_addresses
+from .block_jobs import Job
 from .client import Host, LibvirtError, NotThere
 from .constants import constant
 from .names import INCOMPLETE
 from .pool_work import refresh
 from .storage_use import Uses, real
-from .vm_chain import Chain, Job
+from .vm_chain import Chain
 from .vm_devices import source_of
 from .vm_settings import GUEST, View, read_labels
 from .vm_xml import Element, get, size_of

@@ -16,7 +16,8 @@ from ...engine.kinds import Part
 from ...engine.plan import Disruption, Step, power
 from ...engine.spec import Spec
 from ...engine.units import format_size
-from .vm_chain import behind, busy
+from .block_jobs import busy
+from .vm_chain import behind
 from .vm_devices import HOT
 from .vm_networks import rekeyed
 from .vm_observe import Domain, Seen, guest_of

@@ -13,11 +13,12 @@ from dataclasses import replace
 from ...engine.errors import InvalidOption, Refused
 from ...engine.spec import Spec
 from . import vm_devices as dev
+from .block_jobs import job_on
 from .client import Host, LibvirtError
 from .constants import constant
 from .storage_use import real, unused, uses_of
 from .vm_addresses import networks_by_mac
-from .vm_chain import earlier_images, job_on, look_below, overlay_on
+from .vm_chain import earlier_images, look_below, overlay_on
 from .vm_observe import (
     Domain,
     Seen,

@@ -15,10 +15,11 @@ from ...engine.errors import BackendError, InvalidOption, KraalError, Refused
 from ...engine.plan import Disruption, Step
 from ...engine.spec import Spec
 from ...engine.units import format_size
+from .block_jobs import Job, busy, job_on
 from .client import Host, LibvirtError, NotThere, code
 from .names import INCOMPLETE, PART, check_name
 from .pool_work import create, grown, refresh
-from .storage_use import Uses, real, uses_of
+from .storage_use import Use, Uses, real, uses_of
 from .volume_import import Image, examine, send
 from .volume_options import DEVICES, STEP, STEPS, VOLUMES_TABLE, backing_of, defined
 from .xml import Element, attribute, parse, serialize, size_of, text_of
@@ -39,6 +40,8 @@ class Seen:
     uses: Uses = field(default_factory=Uses)
     #: The files that are to be imported, or what is wrong with them, by the volume's name.
     images: dict[str, Image | KraalError] = field(default_factory=dict)
+    #: The block jobs on the disks of running guests whose volumes are to grow: the guest, the disk's name in it, and the job.
+    jobs: dict[tuple[str, str], tuple[str, str, Job]] = field(default_factory=dict)
     #: Paths without links, by what they were.
     real: dict[str, str] = field(default_factory=dict)
 
@@ -75,7 +78,24 @@ class Volumes:
                     seen.images[want.name] = examine(want.values["import"])
                 except KraalError as error:
                     seen.images[want.name] = error
+        for want in wants:
+            self._see_job(seen, want)
         return seen
+
+    def _see_job(self, seen: Seen, want: Spec) -> None:
+        """The block job on the disk whose volume is to grow."""
+        volume, capacity = seen.volumes.get((_pool(want), want.name)), want.values.get("capacity")
+        if volume is None or capacity is None or capacity <= (size_of(volume.find("capacity")) or 0):
+            return
+        use = _running_disk(want, seen)
+        if use is None:
+            return
+        domain = self.host.find(self.host.conn.lookupByName, use.guest)
+        tree = parse(self.host.ask(domain.XMLDesc, 0)) if domain is not None else None
+        for disk in tree.iterfind("devices/disk") if tree is not None else ():
+            job = job_on(self.host, domain, disk) if attribute(disk, "target", "dev") == use.device else None
+            if job is not None:
+                seen.jobs[_pool(want), want.name] = (use.guest, use.device, job)
 
     def _see_pool(self, seen: Seen, name: str) -> bool:
         pool = self.host.find(self.host.conn.storagePoolLookupByName, name)
@@ -162,6 +182,16 @@ class Volumes:
                 "capacity cannot shrink from %s to %s: what is beyond would be lost" % (format_size(size), format_size(capacity)),
                 remedy="Write %s or more; to have less, make a smaller volume and copy what is in this one from within a guest" % format_size(size),
             )
+        if (_pool(want), want.name) in seen.jobs:
+            guest, target, job = seen.jobs[_pool(want), want.name]
+            raise busy(guest, target, job, "capacity: it is the disk %s of %s" % (target, guest))
+        uses = _uses(want, seen)
+        above = sorted({use.guest for use in uses if use.running and not use.device})
+        if above and _running_disk(want, seen) is None:
+            raise Refused(
+                "capacity: it backs the disks of guests that run (%s), which would not grow with it" % ", ".join(above),
+                remedy="Ask for the size at the disk of the guest (kvm_vm), or stop these guests first",
+            )
         return [Step(want.name, "resize", "capacity", format_size(size), format_size(capacity), LIVE)]
 
     def _check(self, want: Spec, seen: Seen, have: Element | None) -> None:
@@ -233,8 +263,7 @@ class Volumes:
 
     def _resize(self, want: Spec, seen: Seen) -> None:
         pool, capacity = _pool(want), want.values["capacity"]
-        path = text_of(seen.volumes[pool, want.name], "target/path") or ""
-        running = next((use for use in seen.uses.of(pool, want.name, seen.real.get(path, path)) if use.running and use.device), None)
+        running = _running_disk(want, seen)
         if seen.pools[pool] in DEVICES:
             capacity = grown(self.host, self._volume(pool, want.name), capacity)
         elif running is None:
@@ -358,6 +387,17 @@ def _somebody_elses(want: Spec) -> BackendError:
 
 def _pool(want: Spec) -> str:
     return str(want.steering["pool"])
+
+
+def _uses(want: Spec, seen: Seen) -> list[Use]:
+    """Who uses a volume that is there."""
+    path = text_of(seen.volumes[_pool(want), want.name], "target/path") or ""
+    return seen.uses.of(_pool(want), want.name, seen.real.get(path, path))
+
+
+def _running_disk(want: Spec, seen: Seen) -> Use | None:
+    """The disk of a guest that runs whose image a volume is."""
+    return next((use for use in _uses(want, seen) if use.running and use.device), None)
 
 
 def _sources(want: Spec) -> dict[str, tuple[str, str]]:
