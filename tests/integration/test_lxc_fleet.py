@@ -6,7 +6,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ import pytest
 from tests.support.ansible_runner import Result, run_inventory, run_module
 from tests.support.images import BaseImages
 from tests.support.leftovers import Scratch
-from tests.support.lxc import LxcLab
+from tests.support.lxc import LxcLab, known
 from tests.support.module_process import module_process
 
 from .test_inventory import HERE, listed
@@ -123,6 +127,76 @@ def test_discovery_knows_all_directories(lxc: LxcLab, scratch: Scratch) -> None:
         module_process(FLEET, {"guests": [{**guest, "state": "absent"} for guest in guests]})
         assert not run_module(INFO, {"backends": ["lxc"], "names": [guest["name"] for guest in guests]})["guests"]
     finally:
+        lxc.clear()
+
+
+#: Lets containers seem to run: one whose configuration says a lot, one whose configuration is never read to its end, and root's own that is stopped.
+STRANGER = """
+import os, socket, sys
+root, *others = sys.argv[1:]
+for name in ("fake", "fifo"):
+    os.mkdir(f"{root}/{name}")
+os.mkfifo(f"{root}/fifo/config")
+with open(f"{root}/fake/config", "w") as file:
+    file.write("lxc.uts.name = fake\\n")
+with open(f"{root}/fake/kraal.json", "w") as file:
+    file.write('{"labels": {"kraal.fleet": "example"}}')
+sockets = []
+for place in (f"{root}/fake", f"{root}/fifo", *others):
+    sockets.append(socket.socket(socket.AF_UNIX))
+    sockets[-1].bind(f"\\0{place}/command")
+    sockets[-1].listen()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def stranger(*places: str) -> Iterator[Path]:
+    """What another user does who wants to be among root's guests, or in their way: he has a directory, and listens for its containers and those."""
+    with tempfile.TemporaryDirectory(prefix="kt-") as directory:
+        root = Path(directory, "lxc")
+        root.mkdir()
+        Path(directory).chmod(0o755)
+        os.chown(root, 65534, 65534)
+        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", "/usr/bin/python3", "-c", STRANGER, str(root), *places]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None and process.stdout.readline() == "ready\n"
+            yield root
+            process.communicate()
+
+
+def test_another_user_is_not_among_roots_guests_nor_in_their_way(lxc: LxcLab, scratch: Scratch) -> None:
+    other = lxc.root / "unnamed"
+    common = {"backend": "lxc", "image": str(lxc.image("1")), "stop_timeout": 1}
+    guests = [
+        {**common, "name": scratch("run"), "lxc_path": str(other)},
+        {**common, "name": scratch("stop"), "lxc_path": str(lxc.path), "state": "stopped"},
+    ]
+    try:
+        made = module_process(FLEET, {"guests": guests})
+        assert not made.failed, made.msg
+        for link in known(other):
+            link.unlink()
+        running, stopped = (f"{other}/{scratch('run')}", "running"), (f"{lxc.path}/{scratch('stop')}", "stopped")
+        with stranger(stopped[0]) as root:
+
+            def look() -> list[tuple[str, str]]:
+                found = module_process(INFO, {"backends": ["lxc"]}, timeout=50)
+                assert not found.failed, found.msg
+                return sorted((guest["id"], guest["state"]) for guest in found["guests"] if guest["id"].startswith((str(lxc.root), str(root))))
+
+            # Where a container runs that nobody has named is known by its monitor.
+            assert look() == sorted([running, stopped])
+            # Who can change its configuration could make it another one.
+            os.chown(other / scratch("run") / "config", 65534, -1)
+            assert look() == [stopped]
+            os.chown(other / scratch("run") / "config", 0, -1)
+            other.chmod(0o777)
+            assert look() == [stopped]
+            other.chmod(0o755)
+    finally:
+        module_process(FLEET, {"guests": [{**guest, "state": "absent"} for guest in guests]})
         lxc.clear()
 
 

@@ -13,11 +13,14 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...engine.errors import BackendError, InvalidOption, NotInstalled
 from ...host.packages import install
+from .files import changeable
+from .sockets import listener, listening, of_this_system
 
 #: The argument spec of the one option that says where the containers are.
 CONNECTION: dict[str, Any] = {"lxc_path": {"type": "path"}}
@@ -134,16 +137,49 @@ def known_paths() -> list[str]:
     return sorted(found)
 
 
-def all_paths(standard: str) -> list[str]:
-    """The standard directory, those that tasks have named, and those of the containers that run."""
-    found = [standard, *known_paths()]
+@dataclass
+class Directories:
+    """Where containers are looked for."""
+
+    #: The standard directory, and those that tasks have named.
+    named: list[str] = field(default_factory=list)
+    #: Those of containers that run, wherever they are.
+    found: list[str] = field(default_factory=list)
+    #: Why others are passed over in which somebody says that a container runs, by directory.
+    passed_over: dict[str, str] = field(default_factory=dict)
+
+
+def all_paths(standard: str) -> Directories:
+    """The directories that exist of those in which there may be containers.
+
+    Any user may let a directory look like one of a container that runs. So one that nobody has named counts only where a container's monitor runs as root or as
+    who runs this, on this system, and where nobody else can change what is there.
+    """
+    named = [path for path in dict.fromkeys([standard, *known_paths()]) if os.path.isdir(path)]
+    sockets = {address: inode for address, inode in listening().items() if address.startswith("/") and address.count("/") > 2}
+    others = {address: inode for address, inode in sockets.items() if address.rsplit("/", 2)[0] not in named}
+    here, ours = of_this_system(others.values()) if os.geteuid() == 0 else set(others.values()), {0, os.geteuid()}
+    found, passed_over = set(), {}
+    for address, inode in others.items():
+        path = address.rsplit("/", 2)[0]
+        why = _objection_to(path)
+        if not why and not (inode in here and listener(address) in ours):
+            why = "another user or a container says that one runs there"
+        if why is None:
+            continue
+        if why:
+            passed_over[path] = why
+        else:
+            found.add(path)
+    return Directories(named, sorted(found), {path: why for path, why in sorted(passed_over.items()) if path not in found})
+
+
+def _objection_to(path: str) -> str | None:
+    """Why a directory is not to be looked into; empty where it may, None where there is none."""
+    if not path.isprintable() or "/../" in path + "/":
+        return "it is no plain path"
     try:
-        lines = Path("/proc/net/unix").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        place = changeable(path)
     except OSError:
-        lines = []
-    for line in lines:
-        # The socket of a container that runs: @/var/lib/lxc/NAME/command.
-        address = line.rpartition(" @")[2]
-        if address.startswith("/") and address.endswith("/command") and address.count("/") > 2:
-            found.append(address.rsplit("/", 2)[0])
-    return [path for path in dict.fromkeys(found) if os.path.isdir(path)]
+        return None
+    return "others can change %s" % place if place else "" if os.path.isdir(path) else None

@@ -24,6 +24,7 @@ from .container_make import Maker, made_from, remove_tree, replace_file, unpack,
 from .container_observe import NEW, NOTE, OLD, REPLACING, Files, Seen, first_config, guest_of, observe, read_note
 from .container_options import CONTAINERS, Container
 from .container_target import config_after, differences, limit_files, note_after
+from .files import read_file
 
 
 class Containers:
@@ -124,7 +125,7 @@ class Containers:
     def _now(self, have: Container) -> Container:
         """The container with its configuration and limits as they are at this moment."""
         config = self._place(have.name) / "config"
-        text = config.read_text(encoding="utf-8", errors="surrogateescape")
+        text = read_file(config)
         return replace(have, config=Config(text, Files()), note=read_note(self._place(have.name) / NOTE))
 
     def _create(self, want: Spec, _step: Step, seen: Seen) -> None:
@@ -150,7 +151,7 @@ class Containers:
             raise BackendError("liblxc refuses the configuration: %s" % objection, remedy="Correct the options; the old configuration is kept")
         if not (place / NOTE).exists() or note != have.note:
             write_note(place, note)
-        if not (place / "config").exists() or (place / "config").read_text(encoding="utf-8", errors="surrogateescape") != config.text:
+        if not (place / "config").exists() or read_file(place / "config") != config.text:
             replace_file(place / "config", config.text)
 
     def _set(self, want: Spec, _step: Step, seen: Seen) -> None:

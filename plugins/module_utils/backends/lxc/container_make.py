@@ -26,6 +26,7 @@ from .config import Config
 from .container_kinds import Image
 from .container_observe import BASES, MARK, NOTE, RDEPENDS, SNAPSHOTS, first_config, read_pairs
 from .container_options import checksum_of, template_arguments
+from .files import read_file
 
 #: For what lxc-create runs: templates download, package managers install.
 MAKE_SECONDS = 3600
@@ -264,7 +265,7 @@ def _base_key(want: Spec) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="surrogateescape")
+        return read_file(path)
     except OSError:
         return ""
 

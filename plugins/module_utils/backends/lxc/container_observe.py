@@ -20,13 +20,14 @@ from ...engine.errors import BackendError
 from ...engine.result import Address, Guest
 from ...engine.spec import Spec
 from ...engine.units import format_cpus, format_size
-from . import addresses, cgroups
-from .client import Lxc, all_paths, run
+from . import addresses, cgroups, sockets
+from .client import Directories, Lxc, all_paths, run
 from .config import Config
 from .container_kinds import net_names
 from .container_limits import LIMITS, Groups
 from .container_options import Container, option_keys, storage_of
 from .container_target import config_after, differences
+from .files import changeable, read_file
 from .monitor import started_with
 
 #: Beside a configuration: what liblxc has no key for.
@@ -101,7 +102,7 @@ class Files:
 
     def _read(self, file: Path) -> str:
         self.newest = max(self.newest, file.stat().st_mtime)
-        return file.read_text(encoding="utf-8", errors="surrogateescape")
+        return read_file(file)
 
 
 def observe(lxc: Lxc, wants: Sequence[Spec] | None) -> Seen:
@@ -150,7 +151,7 @@ def _read_all(path: str, files: Files, groups: Groups) -> tuple[dict[str, Contai
     for name in sorted(names | marked):
         place = Path(path, name)
         try:
-            text = (place / "config").read_text(encoding="utf-8", errors="surrogateescape")
+            text = read_file(place / "config")
         except FileNotFoundError:
             if name not in marked:
                 strange.append(name)
@@ -167,17 +168,18 @@ def _read_all(path: str, files: Files, groups: Groups) -> tuple[dict[str, Contai
 def read_note(path: Path) -> dict[str, Any]:
     """What is kept beside a configuration."""
     try:
-        note = json.loads(path.read_text(encoding="utf-8"))
+        note = json.loads(read_file(path))
     except (FileNotFoundError, ValueError):
         return {}
     return note if isinstance(note, dict) else {}
 
 
 def _states(lxc: Lxc, found: Mapping[str, Container]) -> dict[str, tuple[str, int]]:
-    """The state and the first process of all that runs; one call."""
-    if not found:
+    """The state and the first process of all that runs; one call, which asks nobody but a container's own monitor."""
+    asked = sockets.answering(lxc.path, found)
+    if not asked:
         return {}
-    done = run(["lxc-ls", "-P", lxc.path, "-f", "-F", "NAME,STATE,PID"])
+    done = run(["lxc-ls", "-P", lxc.path, "-f", "-F", "NAME,STATE,PID", sockets.pattern(asked)])
     if done.returncode:
         raise BackendError("lxc-ls failed: %s" % done.stderr.strip(), remedy="Look at the containers in %s" % lxc.path)
     running = {}
@@ -191,7 +193,7 @@ def _states(lxc: Lxc, found: Mapping[str, Container]) -> dict[str, tuple[str, in
 def read_pairs(path: Path) -> list[tuple[str, str]]:
     """What liblxc writes down of containers that belong together: the directory and the name of each, line by line."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = read_file(path).splitlines()
     except OSError:
         return []
     return [(os.path.normpath(directory), name) for directory, name in zip(lines[::2], lines[1::2]) if directory.startswith("/") and "/" not in name and name]
@@ -327,7 +329,7 @@ def _lacks_image(want: Spec) -> bool:
 def fresh_text(path: str) -> str:
     """The host's default configuration for new containers."""
     try:
-        return Path(path or "/etc/lxc/default.conf").read_text(encoding="utf-8")
+        return read_file(path or "/etc/lxc/default.conf")
     except OSError:
         return ""
 
@@ -395,9 +397,15 @@ def image_of(container: Container) -> str:
 def all_guests(parameters: Mapping[str, Any]) -> list[Guest]:
     """The guests of one directory, or of all that are known. Raises NotInstalled and BackendError."""
     lxc = Lxc(parameters)
-    paths = [lxc.path] if parameters.get("lxc_path") else all_paths(lxc.standard)
+    places = Directories([lxc.path]) if parameters.get("lxc_path") else all_paths(lxc.standard)
     found = []
-    for path in paths:
+    for path in (*places.named, *places.found):
         seen = observe(Lxc({"lxc_path": path}), None)
-        found += [guest_of(container) for container in seen.containers.values() if not container.unfinished]
+        guests = [guest_of(container) for container in seen.containers.values() if not container.unfinished]
+        found += [guest for guest in guests if path in places.named or not _of_others(guest.id)]
     return sorted(found, key=lambda guest: (guest.name, guest.id))
+
+
+def _of_others(place: str) -> str:
+    """What others can change of a container in a directory that nobody has named."""
+    return next(filter(None, (changeable(os.path.join(place, name)) for name in ("config", NOTE) if os.path.lexists(os.path.join(place, name)))), "")
