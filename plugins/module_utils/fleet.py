@@ -68,7 +68,7 @@ class Fleet:
     """The guests of a task, the secrets among their options, and where its guests are when the list names none."""
 
     entries: list[Entry] = field(default_factory=list)
-    no_log_values: set[str] = field(default_factory=set)
+    secrets: set[str] = field(default_factory=set)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     #: Its name, which its guests bear as a label; empty where they bear none.
     name: str = ""
@@ -169,7 +169,7 @@ def _read_guest(guest: Mapping[str, Any], place: str, fleet: Fleet) -> Entry:
             backend=str(kind),
         )
     checked = ArgumentSpecValidator(spec).validate(given)
-    fleet.no_log_values.update(checked._no_log_values)
+    fleet.secrets.update(filter(None, checked._no_log_values))
     if checked.error_messages:
         raise KraalError("; ".join(checked.error_messages), remedy="See the options of the module for %s guests" % kind, guest=name, backend=str(kind))
     values = checked.validated_parameters
@@ -179,6 +179,7 @@ def _read_guest(guest: Mapping[str, Any], place: str, fleet: Fleet) -> Entry:
         want = entry.table.read(values)
     except KraalError as error:
         raise error.about(guest=name, backend=str(kind)) from error
+    fleet.secrets.update(want.secrets)
     return Entry(str(kind), {key: values.get(key) for key in entry.connection}, want)
 
 
@@ -331,7 +332,7 @@ def run_fleet() -> None:
     warnings: list[str] = []
     try:
         fleet = read_fleet(parameters)
-        module.no_log_values.update(fleet.no_log_values)
+        module.keep_secret(fleet.secrets)
         jobs = _jobs(fleet, outcomes)
         if parameters["prune"]:
             _add_strays(fleet, jobs, warnings)

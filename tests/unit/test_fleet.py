@@ -203,7 +203,7 @@ def test_numbers_have_a_least(option: str, value: int, least: int) -> None:
 
 def test_credentials_of_guests_are_kept_from_the_output() -> None:
     found = read({"name": "web", "registry_username": "user", "registry_password": "very-secret"}, defaults=DOCKER)
-    assert "very-secret" in found.no_log_values and "user" not in found.no_log_values
+    assert "very-secret" in found.secrets and "user" not in found.secrets
 
 
 # The answer

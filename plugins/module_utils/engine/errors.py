@@ -10,6 +10,7 @@ Every message says what failed and why; ``remedy`` says what to do about it.
 from __future__ import annotations
 
 from .printable import printable
+from .secrets import HIDDEN, hidden
 
 
 class KraalError(Exception):
@@ -39,10 +40,11 @@ class KraalError(Exception):
 
 
 class InvalidOption(KraalError):
-    """An option's value cannot be meant: names the option, the value and what would be right."""
+    """An option's value cannot be meant: names the option, the value with its secrets hidden, and what would be right."""
 
     def __init__(self, option: str, value: object, why: str, *, remedy: str = "", guest: str = "") -> None:
-        super().__init__("%s: %r %s" % (option, value, why), remedy=remedy, guest=guest)
+        shown = hidden(value, option)
+        super().__init__("%s: %s %s" % (option, HIDDEN if shown == HIDDEN else repr(shown), why), remedy=remedy, guest=guest)
         self.option = option
 
 

@@ -17,6 +17,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from .errors import InvalidOption
+from .secrets import HIDDEN, SECRET_KEY
 from .units import (
     format_cpus,
     format_cpuset,
@@ -28,12 +29,6 @@ from .units import (
     parse_size,
 )
 
-HIDDEN = "(hidden)"
-SECRET_KEY = re.compile(
-    r"pass(word|wd|phrase)|(^|_)pass(_|$)|_pwd$|secret|token|credential|(api|access|private|auth|encryption|signing)_?key", re.IGNORECASE
-)
-#: A secret inside a longer text: password=... among mount options, or quoted among the attributes of XML.
-INLINE_SECRET = re.compile(r"(?P<key>(?:^|[,;\s])[a-z0-9_-]*(?:pass(?:word|wd|phrase)?|secret|token)=)(?P<value>\"[^\"]*\"|'[^']*'|[^,;\s]+)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -293,12 +288,13 @@ class Texts(Entries):
         for key, text in value.items():
             if not self.key_pattern.fullmatch(str(key)):
                 raise InvalidOption(option, str(key), "is not a usable key", remedy="Write it without spaces, = and control characters")
+            shown = HIDDEN if self.guarded else text
             if isinstance(text, (dict, list)):
-                raise InvalidOption("%s[%s]" % (option, key), text, "is not a text", remedy="Quote it, or write a number or a text")
+                raise InvalidOption("%s[%s]" % (option, key), shown, "is not a text", remedy="Quote it, or write a number or a text")
             # Ansible hands over YAML's yes and no as booleans; what was meant is the text that JSON and YAML write.
             texts[str(key)] = str(text).lower() if isinstance(text, bool) else "" if text is None else str(text)
             if "\0" in texts[str(key)]:
-                raise InvalidOption("%s[%s]" % (option, key), text, "contains a NUL", remedy="Remove it")
+                raise InvalidOption("%s[%s]" % (option, key), shown, "contains a NUL", remedy="Remove it")
         return texts
 
     def show_entry(self, key: str, value: Any) -> Any:

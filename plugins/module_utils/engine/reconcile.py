@@ -19,6 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from .errors import KraalError, NotKept
 from .lock import locked
 from .plan import Step, permitted
+from .secrets import hidden
 from .spec import Spec, Table, check_unique
 
 Seen = TypeVar("Seen")
@@ -213,8 +214,12 @@ def _verify(works: Sequence[_Work]) -> None:
                 if rest:
                     raise NotKept(
                         "the plan was performed, but %s did not keep: %s"
-                        % (outcome.backend, "; ".join("%s is %r, wanted %r" % (s.key or s.action, s.before, s.after) for s in rest)),
+                        % (outcome.backend, "; ".join(map(_unkept, rest))),
                         remedy="Look at what %s has logged, or write these options the way it keeps them" % outcome.backend,
                     )
             except KraalError as error:
                 outcome.error = error.about(guest=outcome.name, backend=outcome.backend)
+
+
+def _unkept(step: Step) -> str:
+    return "%s is %r, wanted %r" % (step.key or step.action, hidden(step.before, step.key), hidden(step.after, step.key))

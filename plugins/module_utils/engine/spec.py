@@ -14,9 +14,12 @@ from typing import Any
 from .errors import InvalidOption
 from .kinds import Kind
 from .plan import Disruption
+from .secrets import secrets_in
 
 #: The vocabulary that every guest module shares; a table names the states and waits that its backend has.
 STATES = ("running", "stopped", "paused", "present", "absent")
+#: No option: the texts among a task's completed arguments that are secret, whatever their keys say.
+READ_SECRETS = "read secrets"
 WAITS = ("none", "running", "address", "agent", "healthy")
 
 
@@ -45,7 +48,8 @@ class Table:
     waits: tuple[str, ...] = ()
     #: Ansible's declaration of the options that steer the task: they describe how, not what.
     steering: Mapping[str, Any] = field(default_factory=dict)
-    #: Completes a task's arguments with what they name on this host (a file to read); runs before they are read.
+    #: Completes a task's arguments with what they name on this host (a file to read); runs before they are read. What it read that nobody
+    #: may see stands under READ_SECRETS.
     complete: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda parameters: parameters
     #: Raises InvalidOption for a name that the backend would not take.
     check_name: Callable[[str], None] = lambda name: None
@@ -107,6 +111,7 @@ class Table:
             wait_for=parameters.get("wait_for") or "none",
             timeout=timeout,
             steering={key: parameters.get(key) for key in self.steering},
+            secrets=frozenset([*secrets_in(parameters), *parameters.get(READ_SECRETS, ())]),
         )
 
     def shown(self, spec: Spec) -> dict[str, Any]:
@@ -126,6 +131,8 @@ class Spec:
     wait_for: str = "none"
     timeout: int = 60
     steering: Mapping[str, Any] = field(default_factory=dict)
+    #: What must not be shown, of what ``complete`` has read on this host included.
+    secrets: frozenset[str] = frozenset()
 
 
 def check_plain_name(name: str) -> None:

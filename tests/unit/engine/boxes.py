@@ -45,10 +45,11 @@ def want(name: str, **values: Any) -> Spec:
 
 @dataclass
 class Boxes:
-    """The backend. ``refuses`` names boxes whose steps fail, ``forgets`` options that it does not keep."""
+    """The backend. ``refuses`` names boxes whose steps fail with ``words``, ``forgets`` options that it does not keep."""
 
     boxes: dict[str, dict[str, Any]] = field(default_factory=dict)
     refuses: Collection[str] = ()
+    words: str = "the box is nailed shut"
     forgets: Collection[str] = ()
     unreachable: bool = False
     table: Table = TABLE
@@ -82,7 +83,7 @@ class Boxes:
         with self.guard:
             self.applied.append((spec.name, step.action))
             if spec.name in self.refuses:
-                raise BackendError("the box is nailed shut")
+                raise BackendError(self.words)
             if step.action == "remove":
                 del self.boxes[spec.name]
                 return

@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.kinds import (
-    HIDDEN,
-    SECRET_KEY,
     Entries,
     Flag,
     Integer,
@@ -29,6 +27,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.engine.kinds import (
     Texts,
     Words,
 )
+from ansible_collections.kraal.virt.plugins.module_utils.engine.secrets import HIDDEN, SECRET_KEY
 
 WORD = st.text(string.ascii_letters + string.digits + " =:/.-_'\"\\$", max_size=12)
 KEY = st.text(string.ascii_letters + string.digits + "_.", min_size=1, max_size=8)

@@ -19,7 +19,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.host.bridge import chan
 from ansible_collections.kraal.virt.plugins.module_utils.host.bridge import runner
 from ansible_collections.kraal.virt.plugins.module_utils.host.bridge.manager import FileState
 from ansible_collections.kraal.virt.plugins.module_utils.host.bridge.observe import LinkState, Record, Seen
-from ansible_collections.kraal.virt.plugins.module_utils.host.bridge.plan import Plan, check_uplink, masked, plan
+from ansible_collections.kraal.virt.plugins.module_utils.host.bridge.plan import Plan, check_uplink, plan
 from ansible_collections.kraal.virt.plugins.module_utils.host.bridge.shape import TABLE
 from ansible_collections.kraal.virt.plugins.module_utils.host.reader import Host, Said
 
@@ -209,11 +209,6 @@ def test_another_change(tmp_path: Path) -> None:
         changes.pending({**change, "status": "applied"}, gone)
     assert "/usr/bin/python3 /var/lib/kraal.virt/bridge/runner.py rollback" in caught.value.remedy
     assert "was never made" in changes.pending({**change, "status": "armed"}, gone)
-
-
-def test_secrets_in_files_are_hidden() -> None:
-    text = "wpa-psk verysecret\npassword: verysecret\n[wifi-security]\npsk=verysecret\n  secrets: x\nname: eth0\n"
-    assert "verysecret" not in masked(text) and "name: eth0\n" in masked(text) and masked(text).count("(hidden)") == 4
 
 
 # The runner

@@ -13,13 +13,14 @@ from typing import Any
 from ...engine.errors import BackendError
 from ...engine.plan import Step
 from ...engine.result import Guest, foreseen
+from ...engine.secrets import secrets_in, without
 from ...engine.spec import Spec
 from . import container_body, container_plan
 from .client import Engine, NotThere
 from .container_kinds import encode_endpoint
 from .container_limits import not_kept
 from .container_observe import NEW, REMOVES, STORAGE, Container, Seen, guest_of, observe, owner_of, state_of
-from .container_options import CONTAINERS, ContainerOption
+from .container_options import CONTAINERS, ContainerOption, pairs
 from .registry import Login, pull
 
 #: How long a replaced container's successor is watched before the old one goes, unless the task waits for more.
@@ -246,8 +247,11 @@ class Containers:
         """What the guest wrote last, where its log driver can be read."""
         try:
             text = self.engine.ask(self.engine.client.logs, name, tail=3).decode(errors="replace").strip()
+            config = self.engine.get("/containers/%s/json" % name)["Config"]
         except BackendError:
             return ""
+        # Its own secrets, which this task may not have set.
+        text = without(text, secrets_in([pairs(config.get("Env")), config.get("Entrypoint"), config.get("Cmd")]))
         return ": " + " / ".join(text.splitlines()) if text else ""
 
     def _stop(self, want: Spec, step: Step, seen: Seen) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from ...engine.errors import InvalidOption
 from ...engine.kinds import Cpus, Cpuset, Flag, Integer, Kind, Members, Sequence, Size, Text, Texts, Words
 from ...engine.plan import Disruption
-from ...engine.spec import Option, Table
+from ...engine.spec import READ_SECRETS, Option, Table
 from ...engine.units import parse_cpuset
 from .container_kinds import (
     DEVICES,
@@ -263,6 +263,8 @@ def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     variables: dict[str, Any] = {}
     for path in parameters.get("env_file") or ():
         variables.update(parse_env_file(_read_file("env_file", path), path))
+    # Such a file is where secrets are kept, and not every one has a name that says so.
+    completed[READ_SECRETS] = [text for text in variables.values() if len(text) >= 8]
     if variables or parameters.get("env") is not None:
         completed["env"] = {**variables, **(parameters.get("env") or {})}
     if parameters.get("security_opt"):

@@ -13,8 +13,9 @@ from typing import Any
 
 from ...engine.compare import before_after, differences
 from ...engine.errors import InvalidOption, Refused
-from ...engine.kinds import HIDDEN, INLINE_SECRET, Part, Text, Texts
+from ...engine.kinds import Part, Text, Texts
 from ...engine.plan import Disruption, Step
+from ...engine.secrets import HIDDEN, hide
 from ...engine.spec import Option, Spec, Table
 from .client import Engine
 from .container_observe import name_of
@@ -30,7 +31,7 @@ class DriverOptions(Texts):
 
     def show_entry(self, key: str, value: Any) -> Any:
         shown = super().show_entry(key, value)
-        return shown if shown == HIDDEN else INLINE_SECRET.sub(lambda match: match["key"] + HIDDEN, value)
+        return shown if shown == HIDDEN else hide(value)
 
     def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
         # Two different secrets look the same when hidden; the plan has to show that something changes.

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...engine.errors import InvalidOption
-from ...engine.kinds import HIDDEN, Entries, Flag, Integer, Kind, Part, Records, Size, Text
+from ...engine.kinds import Entries, Flag, Integer, Kind, Part, Records, Size, Text
+from ...engine.secrets import HIDDEN
 from .vm_xml import Element, drop, get, put, truth
 
 PATH = Text(pattern=r"/[^\n]*", remedy="Write an absolute path")

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...engine.errors import InvalidOption
-from ...engine.kinds import HIDDEN, Integer, Size, Text, Texts
+from ...engine.kinds import Integer, Size, Text, Texts
+from ...engine.secrets import HIDDEN
 from .vm_fields import Field, word, write_fields
 from .vm_xml import ET, Element, drop, get, make, overlay_values, put, put_size, read_overlay, size_of
 from .xml import NAMESPACE

@@ -13,7 +13,7 @@ from typing import Any
 from xml.parsers import expat
 
 from ...engine.errors import InvalidOption, KraalError
-from ...engine.kinds import HIDDEN, INLINE_SECRET
+from ...engine.secrets import hide
 
 Element = ET.Element
 
@@ -46,7 +46,7 @@ def parse(text: str) -> Element:
 def parse_foreign(text: str, option: str) -> Element:
     """The tree of what a user wrote. Raises InvalidOption for what is no XML, and for declarations, which could read files or grow without end."""
 
-    shown = INLINE_SECRET.sub(lambda match: match["key"] + HIDDEN, text)[:60]
+    shown = hide(text)[:60]
 
     def refuse(*_declaration: Any) -> None:
         raise InvalidOption(option, shown, "declares a document type or an entity", remedy="Write the elements only, without <!DOCTYPE> and <!ENTITY>")
@@ -66,7 +66,7 @@ def serialize(element: Element) -> str:
     for each in element.iter():
         for value in (each.text, each.tail, *each.attrib.values()):
             if value and _UNFIT.search(value):
-                raise KraalError("%r in <%s> has a character that XML cannot carry" % (value, each.tag), remedy="Remove control characters")
+                raise KraalError("a value in <%s> has a character that XML cannot carry" % each.tag, remedy="Remove control characters")
     return ET.tostring(element, encoding="unicode")
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...engine.errors import BackendError, InvalidOption, NotInstalled
+from ...engine.secrets import hide
 from ...host.packages import install
 from .files import changeable
 from .sockets import listener, listening, of_this_system
@@ -100,7 +101,7 @@ class Lxc:
         # Each level of liblxc says again that it failed; the first one says why, and one of them at which line.
         line = next((match[1] for match in (re.search(r'at line "(.*)"$', each) for each in said) if match), "")
         why = next((each for each in said if "Failed to parse" not in each and not each.startswith("Failed to load")), "it does not understand it")
-        return "%s, at the line %r" % (why, line) if line else why
+        return "%s, at the line %r" % (why, hide(line)) if line else why
 
     def _link(self) -> Path:
         return KNOWN_PATHS / hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]

@@ -55,9 +55,15 @@ def documents(files: Files) -> dict[str, dict[str, Any]]:
         try:
             loaded = yaml.safe_load(files.text(paths[name]) or "") or {}
         except yaml.YAMLError as error:
-            raise Refused("%s is not understood: %s" % (paths[name], str(error).replace("\n", " ")), remedy="Mend it; `netplan generate` tells more") from error
+            raise Refused("%s is not understood: %s" % (paths[name], _said(error)), remedy="Mend it; `netplan generate` tells more") from error
         found[paths[name]] = loaded.get("network") or {}
     return found
+
+
+def _said(error: yaml.YAMLError) -> str:
+    """What is wrong, and where; without the lines themselves, which may hold a password."""
+    mark = getattr(error, "problem_mark", None)
+    return "%s%s" % (getattr(error, "problem", None) or "no YAML", " in line %d" % (mark.line + 1) if mark else "")
 
 
 def definition(files: Files, interface: str, mac: str) -> tuple[str, str, str, Mapping[str, Any]] | None:

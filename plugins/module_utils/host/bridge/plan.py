@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...engine.errors import Refused
-from ...engine.kinds import HIDDEN, INLINE_SECRET, SECRET_KEY
 from ...engine.plan import Disruption, Step
 from ...engine.spec import Spec
 from ..network import kind_of, manager_of
 from ..reader import Host
 from .ifupdown import Ifupdown
 from .manager import FileState, Manager, Overlay, Way
+from .masked import masked
 from .netplan import Netplan
 from .networkd import Networkd
 from .networkmanager import NetworkManager
@@ -292,17 +292,6 @@ def _warnings(shape: Shape, seen: Seen) -> list[str]:
     if shape.port and others and not shape.stp:
         return ["%s has several links to the outside (%s) and no STP: a loop would take the network down" % (shape.name, ", ".join([shape.port, *others]))]
     return []
-
-
-def masked(text: str) -> str:
-    """A configuration file's text with its secrets hidden."""
-    lines = []
-    for line in text.splitlines(keepends=True):
-        head, sign, rest = line.partition("=") if "=" in line else line.partition(":") if ":" in line else line.strip("\n").partition(" ")
-        if sign and SECRET_KEY.search(head.strip().replace("-", "_")) or head.strip().lower() in ("psk", "wpa-psk", "wep-key"):
-            line = "%s%s%s\n" % (head, sign, HIDDEN)
-        lines.append(INLINE_SECRET.sub(lambda match: match["key"] + HIDDEN, line))
-    return "".join(lines)
 
 
 def diff_of_files(made: Plan) -> list[dict[str, str]]:

@@ -16,6 +16,7 @@ from ...engine.task import KraalModule
 from ..reader import Host
 from . import change as changes
 from . import runner
+from .masked import masked
 from .observe import Record, Seen, observe
 from .plan import Plan, diff_of_files, plan, runtime
 from .shape import TABLE, Shape
@@ -76,7 +77,7 @@ def _confirm(want: Spec, host: Host) -> dict[str, Any]:
     change = runner.load()
     if change is None or change["id"] != want.steering["confirm"]:
         return {"status": "unknown", "changed": False, "why": ["there is no such change"], "log": []}
-    answer: dict[str, Any] = {"status": change["status"], "changed": False, "why": [], "log": change["log"]}
+    answer: dict[str, Any] = {"status": change["status"], "changed": False, "why": [], "log": [masked(line) for line in change["log"]]}
     seen = observe(host)
     if change["status"] == "rolled_back":
         answer["bridge"] = describe(want.name, seen)

@@ -11,7 +11,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_setting
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_xml import lay_over, overlay_seen, overlay_values, read_overlay
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, parse
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
-from ansible_collections.kraal.virt.plugins.module_utils.engine.kinds import HIDDEN
+from ansible_collections.kraal.virt.plugins.module_utils.engine.secrets import HIDDEN
 
 ENTRIES = "<sysinfo type='smbios'><system><entry name='serial'>{0}</entry><entry name='family'>{1}</entry></system></sysinfo>"
 HOSTDEV = "<hostdev mode='subsystem' type='mdev'><source><address uuid='{}'/></source></hostdev>"
