@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from .printable import printable
+
 HIDDEN = "(hidden)"
 #: A key (of an option, a variable, a label) whose value is a secret.
 SECRET_KEY = re.compile(
@@ -130,7 +132,7 @@ def forms_of(secret: str) -> Iterator[str]:
             continue
         # In a longer text Python chooses its quotes by what else is in there.
         yield from (text, repr(text)[1:-1], ascii(text)[1:-1], repr(text + "\"'")[1:-4], ascii(text + "\"'")[1:-4])
-        yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
+        yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], printable(text), printable(text, keep="\n"))
         markup = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         yield from (markup, markup.replace('"', "&quot;"), quote(text, safe="", errors="replace"), text.replace("'", "'\"'\"'"))
 

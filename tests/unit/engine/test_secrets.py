@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.kinds import Text, Texts
+from ansible_collections.kraal.virt.plugins.module_utils.engine.printable import printable
 from ansible_collections.kraal.virt.plugins.module_utils.engine.secrets import HIDDEN, forms_of, hidden, hidden_steps, hide, secrets_in, without
 
 
@@ -101,7 +102,7 @@ def test_a_plan_shows_that_a_secret_changes() -> None:
 def test_a_secret_is_found_in_every_form(secret: str, other: str) -> None:
     forms = set(forms_of(secret))
     for around in (other, other + "'", other + '"', other + "'" + '"'):
-        for write in (str, repr, ascii, json.dumps, lambda text: json.dumps(text, ensure_ascii=False)):
+        for write in (str, repr, ascii, printable, json.dumps, lambda text: json.dumps(text, ensure_ascii=False)):
             text = write(around + secret)
             assert any(form in text for form in forms), (text, forms)
     assert html.escape(secret, quote=False) in forms
