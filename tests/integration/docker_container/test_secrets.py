@@ -32,11 +32,12 @@ def test_no_secret_is_printed(driver: Driver, tmp_path: Path) -> None:
     script = "echo kt-says $DB_PASSWORD; echo kt-says $STRIPE $FILE_PASSWORD; exit 3"
     talks = driver.arguments(env={"DB_PASSWORD": "{{ hush }}-third"}, env_file=[str(file)], command=["sh", "-c", script], **watched, **login)
     wrong = driver.arguments(env={"DB_PASSWORD": "{{ hush }}-wrong", "A=B": "1"}, **login)
-    stopped = driver.of("quiet").arguments(env={"DB_PASSWORD": "{{ hush }}-own"}, command=["sh", "-c", "echo kt-says $DB_PASSWORD; exit 3"], state="present")
+    own = {"env": {"DB_PASSWORD": "{{ hush }}-own"}, "command": ["sh", "-c", "echo kt-says $DB_PASSWORD; exit 3"]}
+    stopped = driver.of("quiet").arguments(**own, healthcheck=watched["healthcheck"], state="present")
     fleet = {"guests": [{"backend": "docker", **first}]}
     tasks = [{MODULE: first}, {MODULE: second, "check_mode": True}, {MODULE: second}, {FLEET: fleet, "check_mode": True}, {MODULE: stopped}]
     # This guest has a secret that the task does not set, and says it.
-    tasks += [{MODULE: driver.of("quiet").arguments(state="running", image=...)}, {MODULE: talks}, {MODULE: wrong}]
+    tasks += [{MODULE: driver.of("quiet").arguments(wait_for="healthy", image=...)}, {MODULE: talks}, {MODULE: wrong}]
     # Out of a variable: Ansible itself shows the lines around a task that failed.
     run = run_tasks(tasks, variables={"hush": "kt-hush"}, diff=True, verbosity=3)
     assert [(result.changed, result.failed) for result in run.results[:5]] == [(True, False)] * 5, run.output
