@@ -6,22 +6,29 @@
 
 from __future__ import annotations
 
+import os
+import selectors
 import shlex
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NoReturn, cast
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
+from ansible_collections.kraal.virt.plugins.module_utils.engine.printable import printable
 from ansible_collections.kraal.virt.plugins.module_utils.host.packages import install, known
-from ansible_collections.kraal.virt.plugins.plugin_utils.answer import document_in
+from ansible_collections.kraal.virt.plugins.plugin_utils.answer import LONGEST_WARNING, document_in
 
 PYTHON = "/usr/bin/python3"
 #: ssh's own code for what went wrong before the command ran.
 SSH_FAILED = 255
+#: So many bytes of an answer are kept in memory; a guest takes about a thousand.
+LONGEST_ANSWER = 64 << 20
 
 #: The fields of a host, and the variables that say the same of a host of the inventory.
 VARIABLES = {
@@ -113,18 +120,49 @@ def ask(host: Mapping[str, Any], program: str, *, timeout: int, connect_timeout:
         command = [*ssh_command(host, connect_timeout, host_key_checking), shlex.join(command)]
         timeout += connect_timeout
     try:
-        done = subprocess.run(command, input=program, capture_output=True, encoding="utf-8", errors="replace", timeout=timeout, check=False)
+        code, out, err = _answer_of(command, program, timeout)
     except subprocess.TimeoutExpired as error:
         raise KraalError("it gave no answer within %d seconds" % timeout, remedy="Look at what the host does, or allow a longer timeout") from error
     except OSError as error:
         raise KraalError("%s cannot be run: %s" % (command[0], error.strerror), remedy=install(command[0]) if known(command[0]) else "Install it") from error
     try:
-        return document_in(done.stdout)
+        return document_in(out)
     except ValueError as error:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1].rstrip(".")
-        if not local and done.returncode == SSH_FAILED:
+        said = printable((err.strip().splitlines() or ["it said nothing"])[-1].rstrip("."), LONGEST_WARNING)
+        if not local and code == SSH_FAILED:
             raise KraalError("no connection: %s" % said, remedy="See that ssh reaches it without asking for anything") from error
-        raise KraalError("the discovery ended with code %d: %s" % (done.returncode, said), remedy="It runs %s, 3.9 or later" % python) from error
+        raise KraalError("the discovery ended with code %d: %s" % (code, said), remedy="It runs %s, 3.9 or later" % python) from error
+
+
+def _answer_of(command: list[str], program: str, seconds: float) -> tuple[int, str, str]:
+    """The code of a command that is fed the program, and what it said. Raises TimeoutExpired, OSError, and KraalError for one that does not stop speaking."""
+    deadline = time.monotonic() + seconds
+    with tempfile.TemporaryFile() as source:
+        source.write(program.encode())
+        source.seek(0)
+        process = subprocess.Popen(command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with process, selectors.DefaultSelector() as speaking:
+        said = {pipe: bytearray() for pipe in (process.stdout, process.stderr) if pipe is not None}
+        for pipe in said:
+            speaking.register(pipe, selectors.EVENT_READ)
+        try:
+            while speaking.get_map():
+                for key, _events in speaking.select(max(deadline - time.monotonic(), 0)) or _late(command, seconds):
+                    data = os.read(key.fd, 1 << 16)
+                    said[cast(IO[bytes], key.fileobj)] += data
+                    if not data:
+                        speaking.unregister(key.fileobj)
+                if sum(map(len, said.values())) > LONGEST_ANSWER:
+                    raise KraalError("it says more than %d MiB" % (LONGEST_ANSWER >> 20), remedy="Look at what runs on the host")
+            code = process.wait(max(deadline - time.monotonic(), 0))
+        finally:
+            process.kill()
+    out, err = (each.decode(errors="replace") for each in said.values())
+    return code, out, err
+
+
+def _late(command: list[str], seconds: float) -> NoReturn:
+    raise subprocess.TimeoutExpired(command, seconds)
 
 
 def way_to(host: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,9 +53,9 @@ def test_healthy_without_a_health_check(driver: Driver) -> None:
 
 def test_a_guest_that_ends_is_not_waited_for(driver: Driver) -> None:
     began = time.monotonic()
-    command = ["/bin/sh", "-c", "sleep 1; echo that was it; exit 4"]
+    command = ["/bin/sh", "-c", "sleep 1; printf 'that was it\\033[31m\\007'; exit 4"]
     result = driver.run(image=driver.images.healthy, command=command, wait_for="healthy", timeout=60)
-    assert result.failed and "exit code 4: that was it" in result.msg
+    assert result.failed and r"exit code 4: that was it\x1b[31m\x07" in result.msg
     assert time.monotonic() - began < 30
 
 

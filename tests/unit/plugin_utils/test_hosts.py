@@ -149,6 +149,22 @@ def test_hosts_that_do_not_answer(host: dict[str, object], program: str, timeout
         ask(host, program, timeout=timeout)
 
 
+def test_a_host_that_does_not_stop_speaking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its words are not kept until there is no memory left."""
+    monkeypatch.setattr(hosts, "LONGEST_ANSWER", 4 << 20)
+    for stream in ("stdout", "stderr"):
+        with pytest.raises(KraalError, match="says more than 4 MiB"):
+            ask(entry(name="localhost"), f"import sys\nwhile True:\n    sys.{stream}.write('x' * 65536)\n", timeout=60)
+    text = "y" * (1 << 20)
+    assert ask(entry(name="localhost"), f"print('kraal.virt discovery: ' + repr('{text}').replace(chr(39), chr(34)))") == text
+
+
+def test_what_a_host_says_reaches_no_terminal_as_it_is() -> None:
+    with pytest.raises(KraalError) as caught:
+        ask(entry(name="localhost"), "raise SystemExit('\\x1b]0;owned\\x07' + 'x' * 5000)")
+    assert "\\x1b]0;owned\\x07xxx" in str(caught.value) and len(str(caught.value)) < 1000
+
+
 def test_a_local_host_without_the_usual_python_takes_ours() -> None:
     program = "import json, sys\nprint('kraal.virt discovery: ' + json.dumps({'guests': [], 'warnings': [sys.executable]}))"
     assert ask(entry(name="localhost", python="/nowhere/python3"), program)["warnings"] == [sys.executable]
