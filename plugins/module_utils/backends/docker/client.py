@@ -177,11 +177,13 @@ def message_of(answer: Any) -> str:
 def refusal(status: int, message: str) -> BackendError:
     """The error for what the engine refused, with a remedy where one is known."""
     lower = message.lower()
-    remedy = ""
+    remedy = "Correct the option that it speaks of, and run again"
     if "no space left on device" in lower:
         remedy = "The disk of the engine's data root is full: free space there, or move the data root"
     elif "port is already allocated" in lower or "address already in use" in lower:
         remedy = "Choose another host port, or end what listens there"
+    elif "exec: " in lower and ("not found" in lower or "no such file" in lower):
+        remedy = "Name a program that the image has, in command or entrypoint"
     elif "bind source path does not exist" in lower:
         remedy = "Make that path on the engine's host first, or name a volume"
     elif "no such image" in lower:

@@ -1,0 +1,138 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a user reads of the role fleet: what fails is told shortly and keeps no other guest from its work, and what others use is left."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+import yaml
+
+from tests.support.ansible_runner import Run, run_playbook
+from tests.support.leftovers import Scratch
+from tests.support.module_process import module_process
+from tests.support.paths import SYSTEM_PYTHON
+
+#: What brings this machine's Python into a container: the playbooks work inside the guests.
+MOUNTS = [{"type": "bind", "source": path, "target": path, "read_only": True} for path in ("/usr", "/lib", "/lib64", "/etc/passwd", "/etc/group")]
+#: site.yml, without what prepares the host.
+PLAYS: list[dict[str, Any]] = [
+    {
+        "name": "Say what is going to be made",
+        "hosts": "virt_hosts",
+        "gather_facts": False,
+        "tasks": [{"ansible.builtin.include_role": {"name": "kraal.virt.fleet", "tasks_from": "announce"}}],
+    },
+    {"import_playbook": "kraal.virt.provision", "vars": {"fleet_tolerate_failures": True}},
+    {"import_playbook": "kraal.virt.configure"},
+    {"import_playbook": "kraal.virt.report"},
+]
+
+
+class Site:
+    """An inventory with one fleet of Docker guests, which finds them again."""
+
+    def __init__(self, folder: Path, scratch: Scratch, image: str) -> None:
+        self.folder, self.scratch, self.network = folder, scratch, scratch("net")
+        hosts = {"virt_hosts": {"hosts": {"localhost": {"ansible_connection": "local", "ansible_python_interpreter": SYSTEM_PYTHON}}}}
+        guests = {"plugin": "kraal.virt.guests", "host_groups": ["virt_hosts"], "query": f"[?labels.\"kraal.fleet\" == '{scratch('fleet')}']"}
+        docker = {"image": image, "stop_timeout": 1, "mounts": MOUNTS, "networks": [self.network]}
+        self.variables: dict[str, Any] = {
+            "fleet_name": scratch("fleet"),
+            "fleet_networks": [{"name": self.network, "internal": True}],
+            "fleet_defaults": {"backend": "docker", "docker": docker},
+        }
+        for name, content in (("10-hosts.yml", hosts), ("20-guests.yml", guests), ("group_vars/virt_hosts.yml", self.variables), ("site.yml", PLAYS)):
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(yaml.safe_dump(content), encoding="utf-8")
+        (folder / "group_vars" / "kraal_guests.yml").write_text(yaml.safe_dump({"ansible_python_interpreter": SYSTEM_PYTHON}), encoding="utf-8")
+
+    def run(self, playbook: str, guests: list[dict[str, Any]] | None = None, check: bool = False, **variables: Any) -> Run:
+        listed = [{**guest, "name": self.scratch(guest["name"])} for guest in guests or []]
+        sources = [self.folder / name for name in ("10-hosts.yml", "20-guests.yml")]
+        return run_playbook(playbook, sources, {"fleet_guests": listed, **variables}, check=check)
+
+
+@pytest.fixture
+def site(tmp_path: Path, scratch: Scratch, base_image: str) -> Iterator[Site]:
+    yield Site(tmp_path, scratch, base_image)
+
+
+def longest(run: Run) -> int:
+    """The longest line that a user has to read of a failure."""
+    return max(len(line) for line in run.output.splitlines() if "fail" in line.lower() or "docker" in line)
+
+
+BAD = {"name": "bad", "command": ["/bin/no-such-program", "x" * 400]}
+
+
+def test_a_guest_that_fails_is_told_shortly_and_the_others_are_configured(site: Site, scratch: Scratch, docker_api: docker.APIClient) -> None:
+    guests = [{"name": "web-{i}", "count": 2}, BAD]
+    run = site.run(str(site.folder / "site.yml"), guests)
+    assert run.rc == 2, run.output
+    (reason,) = run.of("Say which guests failed, and what to do")[0]["msg"]
+    assert reason.startswith(f"docker {scratch('bad')}: the engine refused: "), reason
+    assert reason.endswith("Name a program that the image has, in command or entrypoint."), reason
+    assert len(reason) <= 300 and longest(run) < 400, run.output
+    assert run.of("Fail for the guests that failed")[0].msg == f"1 of 3 guests failed: {scratch('bad')}. Why, and what to do, is told above."
+    assert all(run.stats[scratch(f"web-{number}")]["failures"] == 0 and run.stats[scratch(f"web-{number}")]["changed"] == 1 for number in (1, 2)), run.output
+    # It opens with what is made and closes with what there is.
+    opening = run.of("Say what is going to be made, and how long that takes")[0]["msg"]
+    assert opening[0] == f"3 guests on localhost, of the fleet {scratch('fleet')}:" and scratch("web-2") in opening[1]
+    assert any(re.match(r"The first time this takes about \d+ minutes?, \d+ MiB of downloads and \d+ MiB of disk", line) for line in opening)
+    table = run.of("Show the guests")[0]["msg"]
+    assert table[0].split() == ["guest", "backend", "state", "address", "host"]
+    address = docker_api.inspect_container(scratch("web-1"))["NetworkSettings"]["Networks"][site.network]["IPAddress"]
+    assert table[1].split() == [scratch("web-1"), "docker", "running", address, "localhost"]
+    assert table[3].split() == [scratch("bad"), "docker", "not", "made", "(failed)", "-", "localhost"] and table[4] == reason
+    assert "[WARNING]" not in run.output and "[DEPRECATION" not in run.output, run.output
+    # And good when it is mended.
+    again = site.run(str(site.folder / "site.yml"), [*guests[:1], {"name": "bad"}])
+    assert again.rc == 0 and again.of("Show the guests")[0]["msg"][3].split()[2] == "running", again.output
+
+
+def test_the_role_alone_fails_in_few_words_and_keeps_the_results(site: Site, scratch: Scratch) -> None:
+    """Another fleet's guest is refused, the rest is made; the registered result has it all."""
+    other = {"backend": "docker", "image": site.variables["fleet_defaults"]["docker"]["image"], "stop_timeout": 1, "name": scratch("theirs")}
+    assert not module_process("kraal.virt.fleet", {"name": scratch("other"), "guests": [other]}).failed
+    guests = [{"name": "theirs"}, {"name": "mine"}]
+    for check in (False, True):
+        run = site.run("kraal.virt.provision", guests, check=check)
+        assert run.rc == 2 and longest(run) < 400, run.output
+        (made,) = run.of("Make the guests")
+        assert [each["failed"] for each in made["results"]] == [True, False] and made["failures"] == run.of("Say which guests failed, and what to do")[0]["msg"]
+        assert f"it is a guest of the fleet '{scratch('other')}'" in made["failures"][0] and f"take_over: [{scratch('other')}]" in made["failures"][0]
+        assert run.of("Fail for them")[0].msg == f"1 of 2 guests failed: {scratch('theirs')}. Why, and what to do, is told above."
+    taken = site.run("kraal.virt.provision", guests, fleet_take_over=[scratch("other")])
+    assert taken.rc == 0 and [step["guest"] for step in taken.of("Make the guests")[0]["plan"]] == [scratch("theirs")], taken.output
+
+
+def test_what_no_guest_can_be_made_of_is_told_too(site: Site) -> None:
+    run = site.run("kraal.virt.provision", [{"name": "a", "memory": "much"}])
+    assert run.rc == 2 and "memory: 'much' is not a size" in run.of("Fail for them")[0].msg and longest(run) < 400, run.output
+    run = site.run("kraal.virt.provision", fleet_networks=[{"name": site.network, "subnts": []}], fleet_base_images=[{"name": "a", "build": {"pakages": []}}])
+    assert run.rc == 2 and "what their modules do not know: subnts, pakages" in run.output, run.output
+
+
+def test_a_network_that_others_use_is_left(site: Site, scratch: Scratch, base_image: str, docker_api: docker.APIClient) -> None:
+    def networks() -> list[str]:
+        return [network["Name"] for network in docker_api.networks(names=[site.network])]
+
+    assert site.run("kraal.virt.provision", [{"name": "mine"}]).rc == 0
+    check = site.run("kraal.virt.teardown", check=True)
+    assert check.rc == 0 and check.of("Say that the network would be removed")[0].changed and networks() == [site.network], check.output
+    theirs = {"name": scratch("theirs"), "image": base_image, "networks": [site.network], "stop_timeout": 1}
+    assert not module_process("kraal.virt.docker_container", theirs).failed
+    run = site.run("kraal.virt.teardown")
+    warning = run.of("Warn that the network stays")[0].msg
+    assert run.rc == 0 and f"the network {site.network} stays" in warning and f"use it: {scratch('theirs')}. " in warning, run.output
+    assert networks() == [site.network] and scratch.found().containers == [scratch("theirs")]
+    assert not module_process("kraal.virt.docker_container", {"name": scratch("theirs"), "state": "absent"}).failed
+    assert site.run("kraal.virt.teardown").rc == 0 and networks() == []
