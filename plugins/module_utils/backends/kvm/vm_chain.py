@@ -21,7 +21,7 @@ from .storage_use import real
 from .vm_devices import source_of
 from .vm_settings import GUEST, guest_note
 from .vm_xml import ET, Element, copied, drop, get, put
-from .volume_import import backing_in, format_in
+from .volume_import import backing_format_in, backing_in, format_in
 from .volume_options import backing_of
 from .xml import NAMESPACE, parse, text_of
 
@@ -133,7 +133,10 @@ def _below(host: Host, path: str) -> list[Layer] | None:
     """What an image is backed by; None where that cannot be seen."""
     if host.local:
         try:
-            return [_layer(host, each, format_in(each)) for each in backing_in(path)]
+            below = backing_in(path)
+            # What a guest has written to the beginning of a raw image does not count.
+            form = backing_format_in(path) if below else ""
+            return [_layer(host, each, form or format_in(each)) for each in below]
         except FileNotFoundError:
             if os.path.isdir(os.path.dirname(path)):
                 # It was deleted, and nothing is left that could be lost.

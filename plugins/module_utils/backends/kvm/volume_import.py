@@ -27,6 +27,7 @@ _OTHERS = {b"KDMV": "vmdk", b"COWD": "vmdk", b"# Disk Descriptor": "vmdk", b"QED
 #: magic, version, backing file's offset, its length, cluster bits, virtual size; then incompatible features from byte 72 on.
 _HEADER = struct.Struct(">4sIQIIQ")
 _EXTERNAL_DATA = 1 << 2
+_BACKING_FORMAT = 0xE2792ACA
 #: A backing file's name is in the first cluster, of 2 MiB at most, and so long at most (docs/interop/qcow2.txt of QEMU).
 _FARTHEST, _LONGEST = 1 << 21, 1023
 
@@ -102,6 +103,27 @@ def backing_in(path: str) -> list[str]:
         raise ValueError("the header is damaged") from error
     # A name with another protocol is none of a file.
     return [os.path.join(os.path.dirname(path), each) for each in names if ":" not in each.partition("/")[0]]
+
+
+def backing_format_in(path: str) -> str:
+    """The format of its backing image that a qcow2 image's header names; empty where it names none. Raises OSError.
+
+    It is in the header's extensions, which begin after the header and end with one of the type 0 (docs/interop/qcow2.txt of QEMU).
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        head = file.read(4096)
+    if not head.startswith(_QCOW2) or len(head) < 104:
+        return ""
+    (version,) = struct.unpack_from(">I", head, 4)
+    place = struct.unpack_from(">I", head, 100)[0] if version >= 3 else 72
+    while 72 <= place <= len(head) - 8:
+        kind, length = struct.unpack_from(">II", head, place)
+        if kind == _BACKING_FORMAT:
+            return head[place + 8 : place + 8 + length].decode("ascii", "replace")
+        if not kind:
+            break
+        place += 8 + -(-length // 8) * 8
+    return ""
 
 
 def format_in(path: str) -> str:

@@ -46,10 +46,24 @@ class Host:
         return "<volume>%s</volume>" % (f"<backingStore><path>{below}</path><format type='qcow2'/></backingStore>" if below else "")
 
 
-def qcow2(path: Path, backing: str = "") -> Path:
-    name = backing.encode()
-    path.write_bytes(struct.pack(">4sIQIIQ", b"QFI\xfb", 3, 104 if name else 0, len(name), 16, 2**22).ljust(104, b"\0") + name)
+def qcow2(path: Path, backing: str = "", form: str = "", version: int = 3) -> Path:
+    """An image's header, as QEMU writes it: extensions behind it, and behind these the name of the backing image."""
+    size, name = 104 if version == 3 else 72, backing.encode()
+    named = struct.pack(">II8s", 0xE2792ACA, len(form), form.encode()) if form else b""
+    rest = struct.pack(">II8s", 0x6803F857, 8, b"") + named + bytes(8)
+    head = struct.pack(">4sIQIIQ", b"QFI\xfb", version, size + len(rest) if name else 0, len(name), 16, 2**22).ljust(size, b"\0")
+    if version == 3:
+        head = head[:100] + struct.pack(">I", size)
+    path.write_bytes((head + rest + name).ljust(512, b"\0"))
     return path
+
+
+def test_the_header_says_what_is_below(tmp_path: Path) -> None:
+    """A guest that has written the beginning of an image to its raw disk has no chain below that."""
+    base = qcow2(tmp_path / "base", "/etc/shadow")
+    for version in (2, 3):
+        top = qcow2(tmp_path / "top", "base", "raw", version)
+        assert paths(look_below(Host(), disk(str(top)), {})) == [(str(base), "raw")]
 
 
 def paths(chain: Chain) -> list[tuple[str, str]]:
