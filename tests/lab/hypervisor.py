@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import re
+import runpy
 import select
 import shutil
 import signal
@@ -59,9 +60,11 @@ def unusable() -> str:
 
 def kvm_packages() -> tuple[str, ...]:
     """What the role kvm_host would install: installing is slow on an emulated processor."""
-    given = yaml.safe_load((ROOT / "roles" / "kvm_host" / "vars" / "Debian.yml").read_text(encoding="utf-8"))
-    wanted = [*given["__kvm_host_distribution_packages"], given["__kvm_host_distribution_python"]]
-    return tuple(re.sub(r"\{\{.*\}\}", "x86", package) for package in wanted)
+    given = yaml.safe_load((ROOT / "roles" / "kvm_host" / "vars" / "main.yml").read_text(encoding="utf-8"))
+    needs = [re.sub(r"\{\{.*\}\}", "x86_64", need) for need in given["__kvm_host_needs"]]
+    # By its path: `python -m tests.lab` has no collections on its import path.
+    packages_of = runpy.run_path(str(ROOT / "plugins" / "module_utils" / "host" / "packages.py"))["packages_of"]
+    return tuple(packages_of([*needs, "python:libvirt"], ["Debian"]))
 
 
 @dataclass(frozen=True)
