@@ -316,6 +316,12 @@ def test_a_guest_made_again_is_not_put_on_the_image_below(scene: Scene) -> None:
     scene.snapshot("one")
     driver.make(**{**task, "state": "absent"})
     driver.refused("disks[vda].path", "kt-guest-vda.qcow2 is there, and backs", "g.one", "read_only", **task)
+    # One of no pool as well.
+    base = image(scene.scratch / "base", "4M", "raw")
+    image(scene.scratch / "over", "", "qcow2", "-b", str(base), "-F", "raw")
+    driver.refused("disks[vda].path", f"{base} is there, and backs {scene.scratch}/over", **{**task, "disks": [{"target": "vda", "path": str(base)}]})
+    driver.change(**{**task, "state": "stopped", "disks": [{"target": "vda", "path": str(base), "read_only": True}]})
+    driver.make(**{**task, "state": "absent"})
     driver.change(**{**task, "disks": [{"target": "vda", "path": str(scene.pool / "g.one")}]})
 
 

@@ -92,6 +92,8 @@ def look_below(host: Host, disk: Element, places: Mapping[str, str]) -> Chain:
 def overlay_on(host: Host, pool: str, path: str) -> str:
     """An image that is backed by the one at a path, in the same directory or pool; empty where there is none. Reads only."""
     if host.local:
+        if not os.path.exists(path):
+            return ""
         # The list of a pool does not have what a snapshot made beside it.
         place = os.path.realpath(path)
         for directory in sorted({os.path.dirname(path), os.path.dirname(place)}):
@@ -99,7 +101,7 @@ def overlay_on(host: Host, pool: str, path: str) -> str:
                 if any(os.path.realpath(each) == place for each in _backing_or_none(other)):
                     return other
         return ""
-    handle = host.find(host.conn.storagePoolLookupByName, pool)
+    handle = host.find(host.conn.storagePoolLookupByName, pool) if pool else None
     for volume in host.ask(handle.listAllVolumes, 0) if handle is not None else ():
         text = host.find(volume.XMLDesc, 0)
         if text is not None and (backing_of(parse(text)) or {}).get("path") == path:

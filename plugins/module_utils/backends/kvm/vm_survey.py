@@ -155,9 +155,9 @@ def _about_disks(host: Host, seen: Seen, want: Spec, have: Domain | None) -> Dom
             if not seen.pools:
                 look_at_pools(host, seen)
             look_at_volume(host, seen, path)
-        volume = seen.volumes.get(path) if path and path != now.get("path") else None
-        if volume is not None and record.get("device", "disk") == "disk" and not record.get("read_only"):
-            seen.overlays[path] = overlay_on(host, volume.pool, path)
+        if path and path != now.get("path") and record.get("device", "disk") == "disk" and not record.get("read_only", now.get("read_only")):
+            volume = seen.volumes.get(path)
+            seen.overlays[path] = overlay_on(host, volume.pool if volume is not None else "", path)
     return have
 
 
