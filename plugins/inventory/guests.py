@@ -369,7 +369,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def _endpoint_asker(self, endpoint: Mapping[str, Any]) -> Callable[[], Any]:
         parameters = {**endpoint, "connect_timeout": self.get_option("connect_timeout")}
         kind = endpoint.get("backend", "docker")
-        return lambda: {"guests": [guest.as_dict() for guest in guests_of(kind, parameters)], "warnings": []}
+
+        def ask() -> dict[str, Any]:
+            found = guests_of(kind, parameters)
+            return {"guests": [guest.as_dict() for guest in found.guests], "warnings": [str(fault) for fault in found.faults]}
+
+        return ask
 
     # Filling.
 

@@ -14,11 +14,14 @@ import json
 import sys
 import zlib
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .backends.registry import NAMES, guests_of
 from .engine.errors import KraalError, NotInstalled
+from .engine.reading import reading
+from .engine.result import Guest
 
 #: What stands before the document: a host's login files may print something of their own.
 MARK = "kraal.virt discovery: "
@@ -46,21 +49,39 @@ main({request!r})
 '''
 
 
-def discover(backends: Collection[str] = NAMES, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """``guests``: plain data, sorted by backend and name; ``warnings``: why a backend that is here did not answer.
+@dataclass
+class Discovery:
+    """All that was found, sorted by backend and name."""
+
+    guests: list[Guest] = field(default_factory=list)
+    #: Why a backend that is here did not answer.
+    errors: list[KraalError] = field(default_factory=list)
+    #: Why a guest is described by what little is known of it.
+    faults: list[KraalError] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """``guests`` and ``warnings``: plain data."""
+        return {"guests": [guest.as_dict() for guest in self.guests], "warnings": [str(each) for each in (*self.errors, *self.faults)]}
+
+
+def discover(backends: Collection[str] = NAMES, parameters: Mapping[str, Any] | None = None) -> Discovery:
+    """Every guest of these backends. A guest that cannot be read takes no other one with it, and a backend that does not answer none of another's.
 
     ``parameters``: ``address_sources``, the order in which the addresses of virtual machines are looked for.
     """
-    guests: list[dict[str, Any]] = []
-    warnings = []
+    whole = Discovery()
     for name in backends:
         try:
-            guests += [guest.as_dict() for guest in guests_of(name, parameters)]
+            with reading(name, ""):
+                found = guests_of(name, parameters)
         except NotInstalled:
             continue
         except KraalError as error:
-            warnings.append(str(error.about(backend=name)))
-    return {"guests": guests, "warnings": warnings}
+            whole.errors.append(error)
+            continue
+        whole.guests += sorted(found.guests, key=lambda guest: (guest.name, guest.id))
+        whole.faults += found.faults
+    return whole
 
 
 def payload(backends: Collection[str], parameters: Mapping[str, Any] | None = None) -> str:
@@ -79,4 +100,4 @@ def payload(backends: Collection[str], parameters: Mapping[str, Any] | None = No
 
 def main(request: str) -> None:
     """Print what is found, on one line."""
-    sys.stdout.write(MARK + json.dumps(discover(*json.loads(request))) + "\n")
+    sys.stdout.write(MARK + json.dumps(discover(*json.loads(request)).as_dict()) + "\n")

@@ -17,6 +17,7 @@ from ansible.module_utils.common.parameters import remove_values
 from .backends.registry import NAMES, backend
 from .engine.errors import InvalidOption, KraalError, NotInstalled, Refused
 from .engine.plan import diff_of
+from .engine.reading import apart, check_read, labels_of, reading
 from .engine.reconcile import Guests, Job, Outcome, reconcile
 from .engine.spec import Spec, Table, check_unique
 from .engine.task import KraalModule, plan_of
@@ -51,7 +52,7 @@ class FleetJob(Job[Any]):
 
     def admit(self, want: Spec, seen: Any) -> None:
         """A guest that bears another fleet's label is left alone, whatever its state is to be."""
-        check_owner(self.resource.labels(want.name, seen).get(LABEL), self.fleet)
+        check_owner(labels_of(self.resource, want.name, seen).get(LABEL), self.fleet)
 
 
 @dataclass
@@ -215,9 +216,26 @@ def _add_strays(fleet: Fleet, jobs: list[FleetJob], warnings: list[str]) -> None
             jobs += _nameless(name, fleet, warnings)
     for job in jobs:
         resource, table = job.resource, job.resource.table
-        seen = resource.observe(None)
-        strays = [key for key in resource.names(seen) if (table.backend, key) not in named and resource.labels(key, seen).get(LABEL) == fleet.name]
-        job.wants += [_absent(table, key, fleet.defaults) for key in strays]
+        try:
+            with reading(table.backend, ""):
+                seen = resource.observe(None)
+        except KraalError as error:
+            if not job.wants and fleet.defaults.get("backend") == table.backend:
+                raise
+            # The guests of the list fail by themselves, each with its own error.
+            warnings.append("prune: guests of %s were not looked for: %s" % (table.backend, error))
+            continue
+        faults: dict[str, KraalError] = {}
+        for key in resource.names(seen):
+            if (table.backend, key) in named:
+                continue
+            with apart(faults, table.backend, key):
+                if labels_of(resource, key, seen).get(LABEL) == fleet.name:
+                    job.wants.append(_absent(table, key, fleet.defaults))
+                else:
+                    check_read(key, seen)
+        # Whose guests these are, nobody knows.
+        warnings += ["prune: it was left alone: %s" % error for error in faults.values()]
 
 
 def _nameless(name: str, fleet: Fleet, warnings: list[str]) -> list[FleetJob]:

@@ -116,13 +116,14 @@ def main() -> None:
     )
     wanted = module.params
     found = discover(NAMES if wanted["backends"] is None else wanted["backends"], {"address_sources": wanted["address_sources"]})
-    if wanted["backends"] and found["warnings"]:
-        module.fail_json(msg="; ".join(found["warnings"]))
-    for warning in found["warnings"]:
+    if wanted["backends"] and found.errors:
+        module.fail_json(msg="; ".join(map(str, found.errors)))
+    answer = found.as_dict()
+    for warning in answer["warnings"]:
         module.warn(warning)
     guests = [
         guest
-        for guest in found["guests"]
+        for guest in answer["guests"]
         if (wanted["names"] is None or guest["name"] in wanted["names"]) and (wanted["states"] is None or guest["state"] in wanted["states"])
     ]
     module.exit_json(changed=False, guests=guests)

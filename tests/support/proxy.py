@@ -22,7 +22,7 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -104,6 +104,7 @@ class RecordingProxy:
         self._limit: int | None = None
         self._how = Cut.BEFORE
         self._victim: int | None = None
+        self._rewrites: list[tuple[re.Pattern[str], Callable[[Any], Any]]] = []
         self._steps = 0
         self._ended: set[int] = set()
         self._all_ended = asyncio.Event()
@@ -131,6 +132,10 @@ class RecordingProxy:
     def clear(self) -> None:
         """Forget what was recorded."""
         self.requests.clear()
+
+    def rewrite(self, route: str, change: Callable[[Any], Any]) -> None:
+        """What the daemon answers to GET on routes that this pattern matches is ``change`` of it from now on: JSON in, and JSON, bytes or a status out."""
+        self._rewrites.append((re.compile(route), change))
 
     def fail_after(self, steps: int, how: Cut = Cut.BEFORE, victim: int | None = None) -> None:
         """Crash once the daemon has completed that many steps from now on; later steps never reach it. 0 crashes at the first one.
@@ -250,6 +255,11 @@ class RecordingProxy:
             self._crash(request)
             raise _Crash
 
+    def _change_of(self, request: Recorded) -> Callable[[Any], Any] | None:
+        if request.method != "GET" or request.status != 200:
+            return None
+        return next((change for route, change in self._rewrites if route.fullmatch(request.route)), None)
+
     def _crash(self, request: Recorded) -> None:
         if self.crashed.is_set():
             return
@@ -321,6 +331,10 @@ class _Connection:
                 await self._deliver(held, response.raw)
                 await self._tunnel(up_reader, up_writer, held)
                 alive = False
+            elif (change := self.proxy._change_of(request)) is not None:
+                body = b"".join([content async for _raw, content in read_body(up_reader, framing, response.length)])
+                await self._deliver(held, _rewritten(change(json.loads(body))))
+                alive = not head.closes and sending.done()
             else:
                 await self._deliver(held, response.raw)
                 async for raw, _content in read_body(up_reader, framing, response.length):
@@ -379,6 +393,13 @@ class _Connection:
                 await self._deliver(held, piece)
         finally:
             await _end(sending)
+
+
+def _rewritten(answer: Any) -> bytes:
+    """An answer of our own: JSON, bytes that are called so, or a status."""
+    status, body = (answer, b'{"message": "rewritten"}') if isinstance(answer, int) else (200, answer)
+    body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return b"HTTP/1.1 %d Rewritten\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
 
 
 def _hijacked(response: Head, framing: Framing) -> bool:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from ..engine.reading import Found
 from ..engine.reconcile import Guests
-from ..engine.result import Guest
 from ..engine.spec import Table
 
 #: The names of all backends. Each has a room of that name here, and in it the module `backend`.
@@ -37,9 +37,9 @@ def _room(name: str) -> Any:
     return import_module("%s.%s.backend" % (__package__, name))
 
 
-def guests_of(name: str, parameters: Mapping[str, Any] | None = None) -> list[Guest]:
+def guests_of(name: str, parameters: Mapping[str, Any] | None = None) -> Found:
     """All guests of that backend, on this host or where the parameters say. Raises NotInstalled where it has none of it, and BackendError."""
-    found: list[Guest] = _room(name).guests(parameters or {})
+    found: Found = _room(name).guests(parameters or {})
     return found
 
 

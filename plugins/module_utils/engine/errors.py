@@ -60,5 +60,13 @@ class NotInstalled(BackendError):
     """The backend is not on this host: a failure for who asks for it, none for who looks what is there."""
 
 
+class Unreachable(BackendError):
+    """The backend stopped answering: no one guest is to blame for that, and asking for the next one is in vain."""
+
+
+class Unreadable(BackendError):
+    """What a backend says of one guest, or of one network or volume, cannot be understood."""
+
+
 class NotKept(KraalError):
     """The plan was performed, and yet the backend shows something else."""

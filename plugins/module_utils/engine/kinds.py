@@ -32,6 +32,18 @@ from .units import (
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
+class Foreign(str):
+    """What a backend shows and no user could write: kept and shown as it is, and equal to nothing that is wanted."""
+
+
+def as_read(parse: Callable[[Any], Any], value: Any) -> Any:
+    """The canonical form of what a backend shows. It is data and no user's input: where our own grammar does not know it, it stays as it is."""
+    try:
+        return parse(value)
+    except (InvalidOption, ValueError, ArithmeticError):
+        return Foreign(value)
+
+
 class Part(NamedTuple):
     """One entry of an option in which the wanted and the observed value differ; ``key`` is empty for the whole value.
 
@@ -68,8 +80,8 @@ class Kind:
         return want
 
     def shown(self, value: Any) -> Any:
-        """show(), with nothing shown as nothing."""
-        return None if value is None else self.show(value)
+        """show(), with nothing shown as nothing, and what is not ours as it is."""
+        return None if value is None else str(value) if isinstance(value, Foreign) else self.show(value)
 
 
 class Text(Kind):
@@ -206,7 +218,7 @@ class Sequence(Kind):
         return tuple(self.item.parse(entry, option) for entry in value)
 
     def show(self, value: tuple[Any, ...]) -> list[Any]:
-        return [self.item.show(entry) for entry in value]
+        return [self.item.shown(entry) for entry in value]
 
 
 class Members(Kind):
@@ -222,7 +234,7 @@ class Members(Kind):
         return frozenset(self.item.parse(entry, option) for entry in value)
 
     def show(self, value: frozenset[Any]) -> list[Any]:
-        return [self.item.show(entry) for entry in sorted(value)]
+        return [self.item.shown(entry) for entry in sorted(value)]
 
     def parts(self, want: Any, have: Any, exact: bool) -> list[Part]:
         merged = self.merge(want, have, exact)

@@ -19,6 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from .errors import KraalError, NotKept
 from .lock import locked
 from .plan import Step, permitted
+from .reading import foresee_unread, plan_unread, reading, unread_in
 from .secrets import hidden
 from .spec import Spec, Table, check_unique
 
@@ -139,7 +140,8 @@ def _plan_job(job: Job[Any]) -> list[_Work]:
     resource, backend = job.resource, job.resource.table.backend
     works = [_Work(resource, want, None, Outcome(backend, want.name)) for want in job.wants]
     try:
-        seen = resource.observe(job.wants)
+        with reading(backend, ""):
+            seen = resource.observe(job.wants)
     except KraalError as error:
         # This backend's guests fail, each with an error of its own; another backend's are none the worse for it.
         for work in works:
@@ -149,15 +151,35 @@ def _plan_job(job: Job[Any]) -> list[_Work]:
         work.seen, want, outcome = seen, work.want, work.outcome
         outcome.seen = True
         try:
-            job.admit(want, seen)
-            outcome.steps = permitted(resource.plan(want, seen), want.allow)
+            with reading(backend, want.name):
+                job.admit(want, seen)
+                outcome.steps, outcome.described = _planned(resource, want, seen)
         except KraalError as error:
-            outcome.error = error.about(guest=want.name, backend=backend)
-            outcome.described = resource.describe(want.name, seen)
+            outcome.error = error
+            _describe(work)
             continue
         outcome.changed = bool(outcome.steps)
-        outcome.described = resource.foresee(want, outcome.steps, seen)
     return works
+
+
+def _planned(resource: Resource[Any], want: Spec, seen: Any) -> tuple[list[Step], Mapping[str, Any] | None]:
+    """The steps that may be done, and what there will be after them."""
+    unread = unread_in(seen, want.name)
+    if unread is not None:
+        return plan_unread(want, unread), foresee_unread(want, unread)
+    steps = permitted(resource.plan(want, seen), want.allow)
+    return steps, resource.foresee(want, steps, seen)
+
+
+def _describe(work: _Work) -> None:
+    """Say what there is; one that cannot be described has an error."""
+    outcome, unread = work.outcome, unread_in(work.seen, work.want.name)
+    try:
+        with reading(outcome.backend, outcome.name):
+            outcome.described = unread.guest.as_dict() if unread else work.resource.describe(work.want.name, work.seen)
+    except KraalError as error:
+        outcome.described = None
+        outcome.error = outcome.error or error
 
 
 def _perform(works: Sequence[_Work], concurrency: int, max_failures: int | None) -> None:
@@ -175,12 +197,13 @@ def _perform(works: Sequence[_Work], concurrency: int, max_failures: int | None)
             ).about(guest=outcome.name, backend=outcome.backend)
             return
         try:
-            for step in outcome.steps:
-                work.resource.apply(work.want, step, work.seen)
-            work.resource.wait(work.want)
+            with reading(outcome.backend, outcome.name):
+                for step in outcome.steps:
+                    work.resource.apply(work.want, step, work.seen)
+                work.resource.wait(work.want)
         except KraalError as error:
             # `changed` stays: a step that failed half-way may have changed something.
-            outcome.error = error.about(guest=outcome.name, backend=outcome.backend)
+            outcome.error = error
             with guard:
                 failures += 1
 
@@ -197,7 +220,8 @@ def _verify(works: Sequence[_Work]) -> None:
     for key, resource in resources.items():
         mine = [work for work in touched if id(work.resource) == key]
         try:
-            seen = resource.observe([work.want for work in mine])
+            with reading(resource.table.backend, ""):
+                seen = resource.observe([work.want for work in mine])
         except KraalError as error:
             for work in mine:
                 # What failed before keeps its own reason; whatever was done, nobody saw it.
@@ -205,12 +229,13 @@ def _verify(works: Sequence[_Work]) -> None:
                 work.outcome.error = work.outcome.error or unseen.about(guest=work.want.name, backend=resource.table.backend)
             continue
         for work in mine:
-            outcome = work.outcome
-            outcome.described = resource.describe(work.want.name, seen)
+            work.seen, outcome = seen, work.outcome
+            _describe(work)
             if outcome.error is not None:
                 continue
             try:
-                rest = permitted(resource.plan(work.want, seen), work.want.allow)
+                with reading(outcome.backend, outcome.name):
+                    rest = _planned(resource, work.want, seen)[0]
                 if rest:
                     raise NotKept(
                         "the plan was performed, but %s did not keep: %s"

@@ -7,15 +7,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from ...engine.result import Guest
+from ...engine.errors import BackendError
+from ...engine.reading import Found
 from ..registry import Backend
 
 
-def guests(parameters: Mapping[str, Any]) -> list[Guest]:
+def guests(parameters: Mapping[str, Any]) -> Found:
     """See guests_of() of the registry."""
-    from .container_observe import guest_of, observe, owner_of
+    from .container_observe import guest_of, known_of, observe, owner_of
     from .reader import Reader
 
     reader = Reader(parameters)
@@ -23,7 +25,14 @@ def guests(parameters: Mapping[str, Any]) -> list[Guest]:
         seen = observe(reader, None)
     finally:
         reader.close()
-    return [guest_of(container) for name, container in sorted(seen.containers.items()) if not owner_of(name)]
+    found = Found()
+    for name, container in seen.containers.items():
+        if not owner_of(name) and name not in seen.unread:
+            found.add(known_of(name, container), partial(guest_of, container))
+    found.add_unread({name: each for name, each in seen.unread.items() if not owner_of(name)})
+    if seen.nameless:
+        found.faults.append(BackendError("%d of the containers that the engine lists have no name, and are left out" % seen.nameless, backend="docker"))
+    return found
 
 
 def managed() -> Backend:

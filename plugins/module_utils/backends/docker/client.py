@@ -22,9 +22,10 @@ from typing import Any, TypeVar
 
 from ansible.module_utils.basic import env_fallback, missing_required_lib
 
-from ...engine.errors import BackendError, KraalError
+from ...engine.errors import BackendError, KraalError, Unreachable, Unreadable
 from ...host.packages import install
 from .quick_import import without_setuptools
+from .reader import Late, one_of_many
 
 DOCKER_IMPORT_ERROR: ImportError | None = None
 try:
@@ -75,10 +76,16 @@ class Engine:
                 method, self.base + path, json=body, params=query, timeout=self.client.timeout if timeout is None else timeout
             )
         except requests.exceptions.RequestException as error:
-            raise BackendError("the engine at %s did not answer: %s" % (self.url, error), remedy="Look at its log, and run again") from error
+            kind = Late if isinstance(error, requests.exceptions.Timeout) else Unreachable
+            raise kind("the engine at %s did not answer: %s" % (self.url, error), remedy="Look at its log, and run again") from error
         if answer.status_code >= 400:
             raise refusal(answer.status_code, message_of(answer))
-        return answer.json() if answer.content and answer.headers.get("Content-Type", "").startswith("application/json") else None
+        if not answer.content or not answer.headers.get("Content-Type", "").startswith("application/json"):
+            return None
+        try:
+            return answer.json()
+        except (ValueError, RecursionError) as error:
+            raise Unreadable("the engine's answer to %s is no JSON (%s)" % (path, error), remedy="Look at its log") from error
 
     def get(self, path: str, **query: Any) -> Any:
         """Ask for one object or list."""
@@ -115,7 +122,10 @@ class Engine:
                     raise refusal(500, str(said["error"]))
 
     def inspect_all(self, kind: str, names: Iterable[str]) -> dict[str, Any]:
-        """Inspect many objects side by side (``kind`` is the API's plural); those that are gone meanwhile are left out."""
+        """Inspect many objects side by side (``kind`` is the API's plural); those that are gone meanwhile are left out.
+
+        A BackendError stands for one of which the engine cannot tell.
+        """
 
         def inspect(name: str) -> Any:
             try:
@@ -124,7 +134,7 @@ class Engine:
                 return None
 
         wanted = list(names)
-        return {name: found for name, found in zip(wanted, side_by_side(inspect, wanted)) if found is not None}
+        return {name: found for name, found in zip(wanted, side_by_side(one_of_many(inspect), wanted)) if found is not None}
 
     def ask(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """One of the SDK's own calls, with its errors turned into ours."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from ...engine.errors import BackendError
 from ...engine.plan import Step
+from ...engine.reading import as_texts
 from ...engine.result import Guest, foreseen
 from ...engine.secrets import secrets_in, without
 from ...engine.spec import Spec
@@ -47,7 +48,7 @@ class Containers:
         """The labels of all that goes by this name."""
         aside = seen.replaced(name)
         found = [aside[1] if aside else None, seen.containers.get(name + NEW), seen.containers.get(name)]
-        return {key: value for each in found if each for key, value in (each.data["Config"].get("Labels") or {}).items()}
+        return {key: value for each in found if each for key, value in as_texts(each.data["Config"].get("Labels")).items()}
 
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
         """See container_plan."""

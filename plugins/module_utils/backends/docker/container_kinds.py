@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from ...engine.errors import InvalidOption
-from ...engine.kinds import Entries, Kind, Records, Text
+from ...engine.kinds import Entries, Kind, Records, Text, as_read
 from ...engine.units import format_duration, format_size, parse_duration, parse_size
 
 _PORT = re.compile(
@@ -218,14 +218,19 @@ class Tmpfs(Entries):
         return [self.show_entry(key, value[key]) for key in sorted(value)]
 
 
-def tmpfs_options(text: str) -> tuple[str, ...]:
+def tmpfs_options(text: str, read: Callable[[str], object] = lambda size: parse_size(size, "tmpfs")) -> tuple[str, ...]:
     """Mount options, sorted, a size in bytes."""
     words = []
     for word in filter(None, text.split(",")):
         key, _equals, value = word.partition("=")
         percent = value.endswith("%")
-        words.append("size=%d" % parse_size(value, "tmpfs") if key == "size" and not percent else word)
+        words.append("size=%s" % read(value) if key == "size" and not percent else word)
     return tuple(sorted(words))
+
+
+def read_tmpfs(value: Mapping[str, str] | None) -> dict[str, tuple[str, ...]]:
+    """HostConfig.Tmpfs. The kernel knows more ways to write a size than a task."""
+    return {key.rstrip("/") or "/": tmpfs_options(text, lambda size: as_read(parse_size, size)) for key, text in (value or {}).items()}
 
 
 # Networks ----------------------------------------------------------------------------------------------------------
@@ -290,7 +295,7 @@ def read_networks(inspect: Mapping[str, Any]) -> dict[str, Any]:
         config = endpoint.get("IPAMConfig") or {}
         for key, source in (("ipv4_address", "IPv4Address"), ("ipv6_address", "IPv6Address")):
             if config.get(source):
-                record[key] = str(ipaddress.ip_address(config[source]))
+                record[key] = as_read(lambda text: str(ipaddress.ip_address(text)), config[source])
         aliases = tuple(sorted(set(endpoint.get("Aliases") or ()) - own))
         if aliases:
             record["aliases"] = aliases

@@ -14,7 +14,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ...engine.addresses import address_of
-from ...engine.errors import BackendError, InvalidOption
+from ...engine.errors import BackendError
+from ...engine.kinds import as_read
+from ...engine.reading import Unread, as_list, as_mapping, as_number, as_text, as_texts, each_apart
 from ...engine.result import Address, Guest
 from ...engine.spec import Spec
 from ...engine.units import format_cpus, format_size
@@ -76,6 +78,10 @@ class Seen:
     images: ImageIndex = field(default_factory=lambda: ImageIndex(()))
     #: The configurations of images, by id.
     configs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: Containers of which the engine says what cannot be understood; what the list says of them is in ``containers``.
+    unread: dict[str, Unread] = field(default_factory=dict)
+    #: How many containers are listed without a name or an id.
+    nameless: int = 0
     #: What their registries say of images that may have to be pulled, by name: a digest, or why there is none.
     remote: dict[str, str | BackendError] = field(default_factory=dict)
     networks: frozenset[str] | None = None
@@ -93,47 +99,107 @@ class Seen:
         return next(((key, self.containers[key]) for key in keys if key in self.containers), None)
 
 
+#: The engine's words for them.
+_STATES = {"running": "running", "restarting": "running", "paused": "paused", **dict.fromkeys(("created", "removing", "exited", "dead"), "stopped")}
+
+
 def state_of(data: Mapping[str, Any]) -> str:
     """The power state of an inspected container, in the words of all backends."""
-    status = data["State"].get("Status")
-    return {"running": "running", "restarting": "running", "paused": "paused"}.get(status, "stopped")
+    state = data["State"]
+    # A word of a later engine's says at least whether it runs.
+    return _STATES.get(state["Status"]) or ("running" if state.get("Running") is True else "stopped")
 
 
-def name_of(summary: Mapping[str, Any]) -> str:
-    """A listed container's own name; the others are links (/web/db)."""
-    return next((name[1:] for name in summary.get("Names") or () if name.count("/") == 1), "")
+@dataclass(frozen=True)
+class Summary:
+    """A container as the engine lists it."""
+
+    name: str
+    id: str
+    state: str
+    image: str
+    image_id: str
+    labels: Mapping[str, str]
+    #: Protocol, address and number of its ports on the host.
+    ports: tuple[tuple[str, str, int], ...]
+    mounts: tuple[Mapping[str, Any], ...]
+    networks: tuple[str, ...]
+
+    @property
+    def volumes(self) -> list[str]:
+        """The names of its volumes."""
+        return [as_text(mount.get("Name")) for mount in self.mounts if mount.get("Type") == "volume"]
+
+    @property
+    def container(self) -> Container:
+        """What is known of it without asking for more."""
+        data = {
+            "Id": self.id,
+            "Name": "/" + self.name,
+            "Image": self.image_id,
+            "State": {"Status": self.state},
+            "Config": {"Image": self.image, "Labels": self.labels},
+            "HostConfig": {},
+            "Mounts": list(self.mounts),
+        }
+        match = OLD.fullmatch(self.name)
+        return Container(data, {}, match["state"] if match else state_of(data), self.image_id)
+
+
+def summaries_of(engine: Engine | Reader) -> list[Summary]:
+    """All containers that have a name; one that is on its way out may have none."""
+    return [each for each in map(_summary, as_list(engine.get("/containers/json", all="1"))) if each.name and each.id]
+
+
+def _summary(listed: Any) -> Summary:
+    """Of what is listed, what is as it should be."""
+    data = as_mapping(listed)
+    ports = [
+        (as_text(port.get("Type")), as_text(port.get("IP")), as_number(port.get("PublicPort"))) for port in map(as_mapping, as_list(data.get("Ports")))
+    ]
+    return Summary(
+        # The other names are links (/web/db).
+        name=next((name[1:] for name in map(as_text, as_list(data.get("Names"))) if name.count("/") == 1), ""),
+        id=as_text(data.get("Id")),
+        state=as_text(data.get("State")),
+        image=as_text(data.get("Image")),
+        image_id=as_text(data.get("ImageID")),
+        labels=as_texts(data.get("Labels")),
+        ports=tuple(port for port in ports if port[0] and port[2]),
+        mounts=tuple(mount for mount in map(as_mapping, as_list(data.get("Mounts"))) if as_text(mount.get("Destination"))),
+        networks=tuple(map(str, as_mapping(as_mapping(data.get("NetworkSettings")).get("Networks")))),
+    )
 
 
 def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
     """Look at the containers that are spoken of (None: all) and their surroundings, in a fixed few requests and one for each."""
-    summaries = {name_of(summary): summary for summary in engine.get("/containers/json", all="1")}
+    listed = as_list(engine.get("/containers/json", all="1"))
+    summaries = {each.name: each for each in map(_summary, listed) if each.name and each.id}
     if wants is None:
         mine = set(summaries)
     else:
         names = {want.name for want in wants}
         mine = {name for name in summaries if name in names or owner_of(name) in names}
-    inspected = engine.inspect_all("containers", [summaries[name]["Id"] for name in sorted(mine)])
-    seen = Seen(ids={name: str(summary["Id"]) for name, summary in summaries.items()})
+    inspected = engine.inspect_all("containers", [summaries[name].id for name in sorted(mine)])
+    seen = Seen(ids={name: summary.id for name, summary in summaries.items()}, nameless=len(listed) - len(summaries))
     living = [want for want in wants or () if want.state != "absent"]
     if living:
-        seen.images = ImageIndex(engine.get("/images/json"))
-    ids = {str(data["Image"]) for data in inspected.values()}
-    ids.update(filter(None, (seen.images.find(want.values["image"]) for want in living if "image" in want.values)))
+        seen.images = ImageIndex(as_list(engine.get("/images/json")))
+    ids = {as_text(as_mapping(data).get("Image")) for data in inspected.values()}
+    ids.update(seen.images.find(want.values["image"]) for want in living if "image" in want.values)
     if wants is not None:
-        seen.configs = {key: found["Config"] or {} for key, found in engine.inspect_all("images", ids).items()}
-    for data in inspected.values():
-        name = str(data["Name"])[1:]
-        match = OLD.fullmatch(name)
-        state = match["state"] if match else state_of(data)
-        seen.containers[name] = Container(data, seen.configs.get(data["Image"], {}), state, _image_name(data, seen.images))
+        seen.configs = {key: as_mapping(as_mapping(found).get("Config")) for key, found in engine.inspect_all("images", filter(None, ids)).items()}
+    for name in sorted(mine):
+        if summaries[name].id in inspected:
+            _look(seen, summaries[name], inspected[summaries[name].id])
     for name, summary in summaries.items():
-        for mount in summary.get("Mounts") or ():
-            if mount.get("Type") == "volume":
-                seen.volume_users.setdefault(mount["Name"], set()).add(name)
+        for volume in summary.volumes:
+            seen.volume_users.setdefault(volume, set()).add(name)
     if wants is not None:
         seen.doomed = _doomed(engine, {want.name for want in wants})
     if any("networks" in want.values for want in living):
-        seen.networks = frozenset(word for network in engine.get("/networks") for word in (network["Name"], network["Id"]))
+        networks = map(as_mapping, as_list(engine.get("/networks")))
+        seen.networks = frozenset(as_text(network.get(key)) for network in networks for key in ("Name", "Id")) - {""}
     if any(want.state != "stopped" for want in living):
         leaving = {want.name for want in wants or () if want.state in ("absent", "stopped")}
         seen.claims = [claim for claim in _claims(engine, living, seen, summaries) if claim.holder not in leaving]
@@ -142,23 +208,53 @@ def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
     return seen
 
 
+def _look(seen: Seen, summary: Summary, data: Any) -> None:
+    """One container as it was inspected. Whatever of it is not as it should be, the list knows what it is called, whether it runs, and its labels."""
+    there = summary.container
+    unread: dict[str, Unread] = {}
+    with each_apart(unread, known_of(summary.name, there)):
+        if isinstance(data, BackendError):
+            raise data
+        name = str(data["Name"])[1:]
+        match = OLD.fullmatch(name)
+        state = match["state"] if match else state_of(data)
+        found = Container(data, seen.configs.get(data["Image"], {}), state, _image_name(data, seen.images))
+        guest_of(found)
+        seen.containers[name] = found
+    for name, each in unread.items():
+        seen.unread[name] = each
+        seen.containers[name] = there
+
+
 def _doomed(engine: Engine | Reader, names: set[str]) -> dict[str, list[str]]:
     """What removals that died have left to do, for these guests; a volume that is gone by now is left out."""
-    marks = engine.get("/volumes", filters=json.dumps({"label": [REMOVES]}))["Volumes"] or ()
-    mine = {mark["Name"][: -len(STORAGE)]: mark for mark in marks if mark["Name"].endswith(STORAGE) and mark["Name"][: -len(STORAGE)] in names}
+    marks = volumes_of(engine, filters=json.dumps({"label": [REMOVES]}))
+    mine = {name[: -len(STORAGE)]: mark for name, mark in marks.items() if name.endswith(STORAGE) and name[: -len(STORAGE)] in names}
     if not mine:
         return {}
-    there = {volume["Name"] for volume in engine.get("/volumes")["Volumes"] or ()}
-    return {name: [volume for volume in json.loads(mark["Labels"][REMOVES]) if volume in there] for name, mark in mine.items()}
+    there = volumes_of(engine)
+    return {name: [volume for volume in _named(as_texts(mark.get("Labels")).get(REMOVES, "")) if volume in there] for name, mark in mine.items()}
+
+
+def volumes_of(engine: Engine | Reader, **filters: str) -> dict[str, Mapping[str, Any]]:
+    """All volumes by name."""
+    listed = map(as_mapping, as_list(as_mapping(engine.get("/volumes", **filters)).get("Volumes")))
+    return {as_text(volume.get("Name")): volume for volume in listed if as_text(volume.get("Name"))}
+
+
+def _named(text: str) -> list[str]:
+    """The volumes that a mark names. A label of that name that is none of ours names none."""
+    try:
+        return list(map(as_text, as_list(json.loads(text))))
+    except ValueError:
+        return []
 
 
 def _image_name(data: Mapping[str, Any], images: ImageIndex) -> str:
     name, key = str(data["Config"].get("Image") or ""), str(data["Image"])
-    try:
-        return name if images.find(parse_reference(name)) == key else key
-    except InvalidOption:
-        # Made by another tool, from the first few digits of an id.
-        return key
+    reference = as_read(parse_reference, name)
+    # Another tool may have made it from the first few digits of an id.
+    return name if isinstance(reference, Reference) and images.find(reference) == key else key
 
 
 def owner_of(name: str) -> str:
@@ -179,18 +275,16 @@ def _ask_registry(engine: Any, want: Spec, seen: Seen) -> None:
         seen.remote[str(reference)] = remote_digest(engine, reference, Login.of(want.steering))
 
 
-def _claims(engine: Engine | Reader, living: Sequence[Spec], seen: Seen, summaries: Mapping[str, Any]) -> Iterator[Claim]:
+def _claims(engine: Engine | Reader, living: Sequence[Spec], seen: Seen, summaries: Mapping[str, Summary]) -> Iterator[Claim]:
     """Every port that is held, or will be by a guest of this task."""
     published = set()
     mine = {want.name: want for want in living}
     for name, summary in summaries.items():
-        for port in summary.get("Ports") or ():
-            if not port.get("PublicPort"):
-                continue
-            published.add((port["Type"], port["PublicPort"]))
+        for protocol, address, number in summary.ports:
+            published.add((protocol, number))
             owner = owner_of(name) or name
             if owner not in mine or "ports" not in mine[owner].values:
-                yield Claim(port["Type"], port.get("IP") or "", port["PublicPort"], owner)
+                yield Claim(protocol, address, number, owner)
     for want in living:
         if want.state in ("running", "paused", "present"):
             yield from claims_of(want.name, want.values.get("ports") or {})
@@ -208,6 +302,13 @@ def claims_of(name: str, ports: Mapping[str, Any]) -> Iterator[Claim]:
         for address, port in bindings:
             if port.isdigit():
                 yield Claim(protocol, address, int(port), name)
+
+
+def known_of(name: str, container: Container) -> Guest:
+    """What is known of a container whatever its options are."""
+    config = as_mapping(container.data.get("Config"))
+    labels = as_texts(config.get("Labels"))
+    return Guest(name, "docker", as_text(container.data.get("Id")), container.state, as_text(config.get("Image")), labels=labels)
 
 
 def guest_of(container: Container, name: str = "") -> Guest:
@@ -232,6 +333,6 @@ def guest_of(container: Container, name: str = "") -> Guest:
         cpus=format_cpus(Decimal(nano) / 10**9) if nano else None,
         memory=format_size(host["Memory"]) if host.get("Memory") else "",
         addresses=tuple(addresses),
-        labels=dict(config.get("Labels") or {}),
+        labels={str(key): str(text) for key, text in (config.get("Labels") or {}).items()},
         autostart=(host.get("RestartPolicy") or {}).get("Name") in ("always", "unless-stopped"),
     )

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from ...engine.errors import InvalidOption
-from ...engine.kinds import Cpus, Cpuset, Flag, Integer, Kind, Members, Sequence, Size, Text, Texts, Words
+from ...engine.kinds import Cpus, Cpuset, Flag, Integer, Kind, Members, Sequence, Size, Text, Texts, Words, as_read
 from ...engine.plan import Disruption
 from ...engine.spec import READ_SECRETS, Option, Table
 from ...engine.units import parse_cpuset
@@ -34,7 +34,7 @@ from .container_kinds import (
     read_networks,
     read_ports,
     read_restart,
-    tmpfs_options,
+    read_tmpfs,
 )
 from .container_security import Capability, SecurityOptions, read_capabilities, read_security
 from .references import Reference, parse_reference
@@ -209,14 +209,14 @@ OPTIONS: tuple[ContainerOption, ...] = (
     ContainerOption("mac_address", MAC, _mac, RECREATE, ("Config", "MacAddress")),
     _host("ports", Ports(), "PortBindings", decode=read_ports, encode=encode_ports),
     ContainerOption("mounts", MOUNTS, read_mounts, RECREATE, ("HostConfig", "Mounts")),
-    _host("tmpfs", Tmpfs(), "Tmpfs", decode=lambda value: {key.rstrip("/") or "/": tmpfs_options(text) for key, text in (value or {}).items()},
+    _host("tmpfs", Tmpfs(), "Tmpfs", decode=read_tmpfs,
           encode=lambda value: {key: ",".join(words) for key, words in value.items()}),
     _host("network_mode", _NetworkMode(), "NetworkMode", decode=_network_mode),
     ContainerOption("networks", NETWORKS, read_networks, LIVE),
     _host("cpus", Cpus(), "NanoCpus", LIVE, _nanocpus, lambda value: int(value * 10**9), sticky=True),
     _host("cpu_shares", Integer(2, 262144), "CpuShares", LIVE, _number),
-    _host("cpuset_cpus", Cpuset(), "CpusetCpus", LIVE, lambda value: parse_cpuset(value or ""), Cpuset().show, sticky=True),
-    _host("cpuset_mems", Cpuset(), "CpusetMems", LIVE, lambda value: parse_cpuset(value or ""), Cpuset().show, sticky=True),
+    _host("cpuset_cpus", Cpuset(), "CpusetCpus", LIVE, lambda value: as_read(parse_cpuset, value or ""), Cpuset().show, sticky=True),
+    _host("cpuset_mems", Cpuset(), "CpusetMems", LIVE, lambda value: as_read(parse_cpuset, value or ""), Cpuset().show, sticky=True),
     _host("memory", SIZE, "Memory", LIVE, _number, sticky=True),
     _host("memory_reservation", SIZE, "MemoryReservation", LIVE, _number, sticky=True),
     _host("memory_swap", Size(unlimited=-1, least=SIX_MEBIBYTES), "MemorySwap", LIVE, _number, sticky=True),

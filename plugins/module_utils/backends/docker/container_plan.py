@@ -25,6 +25,8 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
     if want.state == "absent":
         return list(_removal(want, seen))
     have, aside = seen.containers.get(want.name), seen.replaced(want.name)
+    if aside is not None and aside[0] in seen.unread:
+        raise seen.unread[aside[0]].error
     steps: list[Step] = []
     if want.name in seen.doomed:
         # A run died that was to remove the guest and its storage; it is wanted again.

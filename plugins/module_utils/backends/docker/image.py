@@ -16,12 +16,13 @@ from typing import Any
 from ...engine.errors import BackendError, InvalidOption, Refused
 from ...engine.kinds import Text
 from ...engine.plan import Disruption, Step
+from ...engine.reading import as_list, as_mapping, as_number, as_texts
 from ...engine.spec import Option, Spec, Table
 from ...engine.units import format_size
 from .client import Engine
-from .container_observe import name_of
+from .container_observe import summaries_of
 from .image_source import LABEL, SOURCES, build_base, changes_of, complete, file_digest
-from .references import ImageIndex, Reference, parse_reference
+from .references import ImageIndex, Reference, parse_reference, repository_of
 from .registry import Login, pull, remote_digest
 
 #: Colours and the like in what a build says.
@@ -115,7 +116,7 @@ class Seen:
 
     def label(self, key: str) -> str:
         """What an image was made from, if it was made here."""
-        return str((self.images.summaries.get(key, {}).get("Labels") or {}).get(LABEL) or "")
+        return as_texts(self.images.summaries.get(key, {}).get("Labels")).get(LABEL, "")
 
     def stands(self, key: str) -> bool:
         """Whether an image stands on the base as it is now."""
@@ -128,7 +129,7 @@ class Seen:
             key = content.partition(" ")[2]
             return [key] if key in self.images.summaries else []
         found = [key for key in self.images.summaries if self.label(key) == content and self.stands(key)]
-        return sorted(found, key=lambda key: (-(self.images.summaries[key].get("Created") or 0), key))
+        return sorted(found, key=lambda key: (-(as_number(self.images.summaries[key].get("Created"))), key))
 
 
 class Images:
@@ -141,9 +142,9 @@ class Images:
 
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """Two lists: images, and containers; for a pull, the registry's word."""
-        seen = Seen(ImageIndex(self.engine.get("/images/json")))
-        for summary in self.engine.get("/containers/json", all="1"):
-            seen.users.setdefault(summary["ImageID"], []).append(name_of(summary))
+        seen = Seen(ImageIndex(as_list(self.engine.get("/images/json"))))
+        for each in summaries_of(self.engine):
+            seen.users.setdefault(each.image_id, []).append(each.name)
         for want in wants or ():
             if want.state == "present":
                 self._look(want, seen)
@@ -165,7 +166,7 @@ class Images:
             if seen.base:
                 alike = [key for key in seen.images.summaries if seen.label(key) == want.values["content"]]
                 found = self.engine.inspect_all("images", [seen.base, *alike])
-                seen.layers = {key: tuple((data.get("RootFS") or {}).get("Layers") or ()) for key, data in found.items()}
+                seen.layers = {key: tuple(as_list(as_mapping(as_mapping(data).get("RootFS")).get("Layers"))) for key, data in found.items()}
 
     def names(self, seen: Seen) -> list[str]:
         """The names with a tag of all images."""
@@ -306,8 +307,8 @@ class Images:
             "id": here,
             "tags": seen.images.tags(here),
             "digests": sorted(seen.images.digests(here)),
-            "size": format_size(summary.get("Size") or 0),
-            "labels": dict(summary.get("Labels") or {}),
+            "size": format_size(as_number(summary.get("Size"))),
+            "labels": as_texts(summary.get("Labels")),
             "containers": sorted(seen.users.get(here, [])),
         }
 
@@ -333,8 +334,8 @@ class Images:
 def left_of(tags: Sequence[str], names: Sequence[str], reference: Reference) -> list[str]:
     """The names that an image keeps when it loses one: with the last tag of a repository go the repository's digests. Pure."""
     left = [name for name in names if name != str(reference)]
-    same = [tag for tag in tags if tag in left and parse_reference(tag).repository == reference.repository]
-    return [name for name in left if same or "@" not in name or parse_reference(name).repository != reference.repository]
+    same = [tag for tag in tags if tag in left and repository_of(tag) == reference.repository]
+    return [name for name in left if same or "@" not in name or repository_of(name) != reference.repository]
 
 
 def _source(want: Spec) -> str:

@@ -14,11 +14,12 @@ from typing import Any
 
 from ...engine.compare import before_after, differences
 from ...engine.errors import BackendError, InvalidOption, Refused
-from ...engine.kinds import Flag, Part, Records, Text, Texts
+from ...engine.kinds import Flag, Foreign, Part, Records, Text, Texts, as_read
 from ...engine.plan import Disruption, Step
+from ...engine.reading import as_list, as_mapping, as_text
 from ...engine.spec import Option, Spec, Table
 from .client import Engine
-from .container_observe import name_of
+from .container_observe import summaries_of
 
 RECREATE = Disruption.RECREATE
 PREDEFINED = ("bridge", "host", "none")
@@ -50,7 +51,8 @@ def _read_subnet(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
 
 
 def _family(subnet: str) -> int:
-    return ipaddress.ip_network(subnet).version
+    """4 or 6; 0 for what is no subnet to us."""
+    return 0 if isinstance(subnet, Foreign) else ipaddress.ip_network(subnet).version
 
 
 class Subnets(Records):
@@ -75,12 +77,14 @@ class Subnets(Records):
 def read_subnets(network: Mapping[str, Any]) -> dict[str, Any]:
     """The subnets of an inspected network."""
     found = {}
-    for config in (network.get("IPAM") or {}).get("Config") or ():
+    for config in map(as_mapping, as_list(as_mapping(network.get("IPAM")).get("Config"))):
         record = {name: config[key] for name, key in _KEYS.items() if config.get(key)}
         if "gateway" in record:
             # The engine writes the gateway of an IPv6 subnet with a prefix length.
-            record["gateway"] = str(ipaddress.ip_address(record["gateway"].partition("/")[0]))
-        found[str(ipaddress.ip_network(config["Subnet"]))] = record
+            record["gateway"] = as_read(lambda text: str(ipaddress.ip_address(text)), as_text(record["gateway"]).partition("/")[0])
+        if as_text(config.get("Subnet")):
+            # The engine keeps the address that a subnet was written with (10.1.2.3/24), and drivers of others keep what they like.
+            found[as_read(lambda text: str(ipaddress.ip_network(text, strict=False)), config["Subnet"])] = record
     return found
 
 
@@ -141,11 +145,11 @@ class Networks:
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """Two lists: networks, and containers."""
         seen = Seen()
-        for network in self.engine.get("/networks"):
-            seen.networks.setdefault(network["Name"], []).append(network)
-        for summary in self.engine.get("/containers/json", all="1"):
-            for name in (summary.get("NetworkSettings") or {}).get("Networks") or ():
-                seen.users.setdefault(name, []).append(name_of(summary))
+        for network in map(as_mapping, as_list(self.engine.get("/networks"))):
+            seen.networks.setdefault(as_text(network.get("Name")), []).append(network)
+        for summary in summaries_of(self.engine):
+            for name in summary.networks:
+                seen.users.setdefault(name, []).append(summary.name)
         if any("driver" in want.values for want in wants or ()):
             seen.drivers = list(self.engine.get("/info")["Plugins"]["Network"] or ())
         return seen
@@ -184,7 +188,7 @@ class Networks:
         if users and not want.steering.get("force"):
             raise Refused("it is in use by: %s" % ", ".join(users), remedy="Disconnect or remove these containers first, or set force=true to disconnect them")
         steps = [Step(want.name, "detach", "containers[%s]" % user, user, None, Disruption.LIVE) for user in users]
-        return [*steps, Step(want.name, "remove", "", {"driver": have["Driver"]}, None, Disruption.DESTROY)]
+        return [*steps, Step(want.name, "remove", "", {"driver": have.get("Driver")}, None, Disruption.DESTROY)]
 
     def apply(self, want: Spec, step: Step, seen: Seen) -> None:
         """Perform one step."""
@@ -251,9 +255,9 @@ def _check(want: Spec, seen: Seen, have: Mapping[str, Any] | None) -> None:
     six = [subnet for subnet in want.values.get("subnets") or {} if _family(subnet) == 6]
     if six and not want.values.get("enable_ipv6", bool(have and have.get("EnableIPv6"))):
         raise InvalidOption("subnets", six[0], "needs IPv6", remedy="Set enable_ipv6=true")
-    for other in (network for found in seen.networks.values() for network in found if network["Name"] != want.name):
+    for other in (network for name, found in seen.networks.items() for network in found if name != want.name):
         for taken in read_subnets(other):
-            for subnet in want.values.get("subnets") or {}:
+            for subnet in () if isinstance(taken, Foreign) else want.values.get("subnets") or {}:
                 if ipaddress.ip_network(subnet).overlaps(ipaddress.ip_network(taken)):
                     raise InvalidOption(
                         "subnets", subnet, "overlaps with %s of the network %s" % (taken, other["Name"]), remedy="Choose a subnet that is free"

@@ -16,20 +16,24 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
-from ...engine.errors import BackendError, InvalidOption, NotInstalled
+from ...engine.errors import BackendError, InvalidOption, NotInstalled, Unreachable, Unreadable
 from ...host.packages import install
+
+Answer = TypeVar("Answer")
 
 URL = "unix:///var/run/docker.sock"
 CONNECT_SECONDS = 10
 SECONDS = 30
 #: More threads wait for each other: most of the time goes into reading the answers.
 WIDTH = 4
+#: How many questions may wait in vain before it is the engine that does not answer.
+STUCK = 2
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -76,6 +80,33 @@ class _SshConnection(http.client.HTTPConnection):
         process, self._process = self._process, None
         process.terminate()
         return process.communicate()[1].decode(errors="replace").strip()
+
+
+class Late(Unreachable):
+    """The engine did not answer in time."""
+
+
+def one_of_many(ask: Callable[[str], Answer]) -> Callable[[str], Answer | BackendError]:
+    """The question about one object of many: what the engine cannot say of it stands in for the answer, and is no fault of the others.
+
+    One of them may be stuck in the engine, and its question wait in vain. Where several do, it is the engine.
+    """
+    late: list[str] = []
+
+    def one(name: str) -> Answer | BackendError:
+        try:
+            return ask(name)
+        except Late as error:
+            late.append(name)
+            if len(late) > STUCK:
+                raise
+            return error
+        except Unreachable:
+            raise
+        except BackendError as error:
+            return error
+
+    return one
 
 
 class Reader:
@@ -149,8 +180,10 @@ class Reader:
             return None
         if answer.status >= 400:
             raise BackendError("the engine at %s refused: %d %s" % (self.url, answer.status, content.decode(errors="replace").strip()))
-        with self._explained():
+        try:
             return json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise Unreadable("the engine's answer to %s is no JSON (%s)" % (path, error), remedy="Look at the engine's log") from error
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -169,18 +202,23 @@ class Reader:
         except (OSError, http.client.HTTPException, ValueError) as error:
             connection = getattr(self._own, "connection", None)
             said = connection.last_words() if isinstance(connection, _SshConnection) else ""
-            raise BackendError("the engine at %s did not answer: %s" % (self.url, said or error), remedy="Start it, or look at its log") from error
+            if connection is not None:
+                # What is left of this answer belongs to no other question.
+                connection.close()
+            kind = Late if isinstance(error, TimeoutError) else Unreachable
+            raise kind("the engine at %s did not answer: %s" % (self.url, said or error), remedy="Start it, or look at its log") from error
 
     def inspect_all(self, kind: str, names: Iterable[str]) -> dict[str, Any]:
-        """Inspect many objects; those that are gone meanwhile are left out."""
+        """Inspect many objects; those that are gone meanwhile are left out, and a BackendError stands for one of which the engine cannot tell."""
         listed = list(names)
         # Over ssh every connection is a login: one is enough.
         width = 1 if self._target.scheme == "ssh" else WIDTH
+        inspect = one_of_many(lambda name: self._inspect(kind, name))
         if width == 1:
-            found = [self._inspect(kind, name) for name in listed]
+            found = [inspect(name) for name in listed]
         else:
             with ThreadPoolExecutor(max_workers=width) as pool:
-                found = list(pool.map(lambda name: self._inspect(kind, name), listed))
+                found = list(pool.map(inspect, listed))
         return {name: data for name, data in zip(listed, found) if data is not None}
 
     def _inspect(self, kind: str, name: str) -> Any:

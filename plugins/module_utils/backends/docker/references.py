@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ...engine.errors import InvalidOption
+from ...engine.kinds import as_read
+from ...engine.reading import as_list, as_mapping, as_text
 
 _DOMAIN = re.compile(r"localhost|.*[.:].*|.*[A-Z].*")
 _PATH = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*", re.ASCII)
@@ -59,16 +61,26 @@ def parse_reference(text: str, option: str = "image") -> Reference:
     return Reference(repository, "" if digest else tag or "latest", digest)
 
 
+def short_name(name: str) -> str:
+    """A name as the daemon lists it, in the form of a Reference; one that no user could write (with another kind of digest) as it is."""
+    return str(as_read(parse_reference, name))
+
+
+def repository_of(name: str) -> str:
+    """The repository of a name as the daemon lists it."""
+    reference = as_read(parse_reference, name)
+    return reference.repository if isinstance(reference, Reference) else name.partition("@")[0]
+
+
 class ImageIndex:
     """The images that the daemon has, found by any of their names."""
 
-    def __init__(self, summaries: Iterable[Mapping[str, Any]]) -> None:
-        self.summaries = {summary["Id"]: summary for summary in summaries}
+    def __init__(self, summaries: Iterable[Any]) -> None:
+        self.summaries = {summary["Id"]: summary for summary in map(as_mapping, summaries) if as_text(summary.get("Id"))}
         self._names: dict[str, str] = {}
-        for key, summary in self.summaries.items():
-            for name in [*(summary.get("RepoTags") or ()), *(summary.get("RepoDigests") or ())]:
-                if not name.startswith("<none>"):
-                    self._names[str(parse_reference(name))] = key
+        for key in self.summaries:
+            for name in self.names(key):
+                self._names[short_name(name)] = key
 
     def find(self, reference: Reference) -> str:
         """The id of that image, or nothing."""
@@ -79,14 +91,16 @@ class ImageIndex:
 
     def digests(self, key: str) -> set[str]:
         """The digests under which an image was pulled."""
-        return {name.partition("@")[2] for name in self.summaries.get(key, {}).get("RepoDigests") or ()}
+        return {name.partition("@")[2] for name in self._listed(key, "RepoDigests")}
 
     def tags(self, key: str) -> list[str]:
         """The names with a tag that an image has."""
-        names = (str(name) for name in self.summaries.get(key, {}).get("RepoTags") or ())
-        return sorted(name for name in names if not name.startswith("<none>"))
+        return sorted(self._listed(key, "RepoTags"))
 
     def names(self, key: str) -> list[str]:
         """All names that an image has, those with a digest too."""
-        digests = (str(name) for name in self.summaries.get(key, {}).get("RepoDigests") or ())
-        return self.tags(key) + sorted(name for name in digests if not name.startswith("<none>"))
+        return self.tags(key) + sorted(self._listed(key, "RepoDigests"))
+
+    def _listed(self, key: str, field: str) -> list[str]:
+        names = map(as_text, as_list(self.summaries.get(key, {}).get(field)))
+        return [name for name in names if name and not name.startswith("<none>")]

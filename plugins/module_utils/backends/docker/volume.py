@@ -18,7 +18,7 @@ from ...engine.plan import Disruption, Step
 from ...engine.secrets import HIDDEN, hide
 from ...engine.spec import Option, Spec, Table
 from .client import Engine
-from .container_observe import name_of
+from .container_observe import summaries_of, volumes_of
 
 DESTROY = Disruption.DESTROY
 
@@ -81,11 +81,10 @@ class Volumes:
 
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """Two lists: volumes, and containers."""
-        seen = Seen({volume["Name"]: volume for volume in self.engine.get("/volumes").get("Volumes") or ()})
-        for summary in self.engine.get("/containers/json", all="1"):
-            for mount in summary.get("Mounts") or ():
-                if mount.get("Type") == "volume":
-                    seen.users.setdefault(mount["Name"], []).append(name_of(summary))
+        seen = Seen(dict(volumes_of(self.engine)))
+        for summary in summaries_of(self.engine):
+            for volume in summary.volumes:
+                seen.users.setdefault(volume, []).append(summary.name)
         if any("driver" in want.values for want in wants or ()):
             seen.drivers = list(self.engine.get("/info")["Plugins"]["Volume"] or ())
         return seen
@@ -101,7 +100,7 @@ class Volumes:
         if want.state == "absent":
             if have is not None and users:
                 raise Refused("it is in use by: %s" % ", ".join(users), remedy="Remove these containers first")
-            return [Step(want.name, "remove", "", {"driver": have["Driver"]}, None, DESTROY)] if have else []
+            return [Step(want.name, "remove", "", {"driver": have.get("Driver")}, None, DESTROY)] if have else []
         driver = want.values.get("driver")
         if seen.drivers is not None and driver not in (None, *seen.drivers):
             raise InvalidOption("driver", driver, "is no volume driver of this engine", remedy="It has: %s" % ", ".join(seen.drivers))

@@ -7,25 +7,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from ...engine.result import Guest
+from ...engine.reading import Found
 from ..registry import Backend
 
 
-def guests(parameters: Mapping[str, Any]) -> list[Guest]:
+def guests(parameters: Mapping[str, Any]) -> Found:
     """See guests_of() of the registry. ``address_sources``: where addresses are looked for, in that order."""
     from .client import connect
     from .vm import guest_now
     from .vm_addresses import SOURCES
-    from .vm_observe import observe
+    from .vm_observe import known_of, observe
 
     host = connect(parameters)
     try:
         seen = observe(host, None, parameters.get("address_sources") or SOURCES)
     finally:
         host.close()
-    return [guest_now(have) for have in seen.domains.values() if have.making is None]
+    found = Found()
+    for have in seen.domains.values():
+        if have.making is None:
+            found.add(known_of(have), partial(guest_now, have))
+    found.add_unread(seen.unread)
+    return found
 
 
 def managed() -> Backend:

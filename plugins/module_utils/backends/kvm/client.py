@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from ...engine.errors import BackendError, InvalidOption, NotInstalled
+from ...engine.errors import BackendError, InvalidOption, NotInstalled, Unreachable
 from ...host.packages import install, install_there
 
 LIBVIRT_IMPORT_ERROR: ImportError | None = None
@@ -49,6 +49,10 @@ class LibvirtError(BackendError):
     def __init__(self, message: str, *, remedy: str = "", code: int = -1) -> None:
         super().__init__(message, remedy=remedy)
         self.code = code
+
+
+class ConnectionLost(LibvirtError, Unreachable):
+    """Libvirt does not answer any more."""
 
 
 class NotThere(LibvirtError):
@@ -107,7 +111,7 @@ def refusal(error: Any, uri: str = "") -> LibvirtError:
     if number == code("OPERATION_TIMEOUT") and "lock" in message:
         remedy = "Another operation on it takes long: wait for its end, and run again"
     elif number in (code("INTERNAL_ERROR"), code("RPC"), code("SYSTEM_ERROR")) and _broken(message):
-        return LibvirtError(
+        return ConnectionLost(
             "the connection to %s broke off: %s" % (uri or "libvirt", message), code=number, remedy="Look at the log of libvirtd there, and run again"
         )
     else:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...engine.compare import Difference, before_after
-from ...engine.errors import BackendError
+from ...engine.errors import BackendError, KraalError, Refused
 from ...engine.plan import Disruption, Step
+from ...engine.reading import apart
 from ...engine.spec import Spec, Table
 from .client import Host, NotThere
 from .xml import Element, parse
@@ -57,36 +59,46 @@ class Seen:
     defined: dict[str, Definition] = field(default_factory=dict)
     users: dict[str, set[str]] = field(default_factory=dict)
     running: dict[str, set[str]] = field(default_factory=dict)
+    #: Why some of them cannot be read, by name.
+    faults: dict[str, KraalError] = field(default_factory=dict)
+    #: The guests of which nobody can say what they use.
+    unread: dict[str, KraalError] = field(default_factory=dict)
+
+    def doubt(self, what: str, remedy: str) -> None:
+        """Raise Refused where a guest may use it, because what that one uses cannot be read."""
+        if self.unread:
+            raise Refused("%s, because it cannot be seen whether these guests use it: %s" % (what, ", ".join(sorted(self.unread))), remedy=remedy)
 
 
 def observed(host: Host, listed: Callable[[int], Sequence[Any]], inactive: int) -> Seen:
     """All networks, or all pools; ``inactive`` is the flag that asks for what is stored of one."""
-    seen, ask = Seen(), host.ask
-    for each in ask(listed, 0):
-        try:
-            active, persistent = bool(ask(each.isActive)), bool(ask(each.isPersistent))
-            live = parse(ask(each.XMLDesc, 0)) if active else None
-            config = parse(ask(each.XMLDesc, inactive)) if persistent else copy.deepcopy(live)
-            if config is not None:
-                seen.defined[each.name()] = Definition(each.UUIDString(), config, live, persistent, persistent and bool(ask(each.autostart)))
-        except NotThere:
-            continue
+    seen = Seen()
+    for each in host.ask(listed, 0):
+        with apart(seen.faults, "kvm", each.name()), suppress(NotThere):
+            _look(host, seen, each, inactive)
     return seen
+
+
+def _look(host: Host, seen: Seen, each: Any, inactive: int) -> None:
+    ask = host.ask
+    active, persistent = bool(ask(each.isActive)), bool(ask(each.isPersistent))
+    live = parse(ask(each.XMLDesc, 0)) if active else None
+    config = parse(ask(each.XMLDesc, inactive)) if persistent else copy.deepcopy(live)
+    if config is not None:
+        seen.defined[each.name()] = Definition(each.UUIDString(), config, live, persistent, persistent and bool(ask(each.autostart)))
 
 
 def see_users(host: Host, seen: Seen, used: Callable[[Element], Iterable[str]]) -> None:
     """All guests, both sides of each; ``used`` gives the names of what a guest of that definition uses."""
     for domain in host.ask(host.conn.listAllDomains, 0):
-        try:
+        with apart(seen.unread, "kvm", domain.name()), suppress(NotThere):
             live = parse(host.ask(domain.XMLDesc, 0)) if host.ask(domain.isActive) else None
             stored = parse(host.ask(domain.XMLDesc, host.api.VIR_DOMAIN_XML_INACTIVE)) if host.ask(domain.isPersistent) else None
-        except NotThere:
-            continue
-        for name in () if live is None else used(live):
-            seen.running.setdefault(name, set()).add(domain.name())
-        for tree in (live, stored):
-            for name in () if tree is None else used(tree):
-                seen.users.setdefault(name, set()).add(domain.name())
+            for name in () if live is None else used(live):
+                seen.running.setdefault(name, set()).add(domain.name())
+            for tree in (live, stored):
+                for name in () if tree is None else used(tree):
+                    seen.users.setdefault(name, set()).add(domain.name())
 
 
 def written(want: Spec, have: Definition, changes: Sequence[Difference]) -> list[Step]:
@@ -150,6 +162,8 @@ class Definitions(ABC):
 
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
         """Pure."""
+        if want.name in seen.faults:
+            raise seen.faults[want.name]
         have = seen.defined.get(want.name)
         self._check(want, have, seen)
         active = have is not None and have.active

@@ -15,7 +15,7 @@ from ...engine.errors import InvalidOption, Refused
 from ...engine.plan import Disruption, Step, keys_of
 from ...engine.spec import Spec
 from .definition import Definition, Definitions, Seen, View, observed, see_users, written
-from .network_options import ISOLATED, NETWORK_OPTIONS, NETWORKS_TABLE, TOPOLOGY, read_forward, read_subnets
+from .network_options import ISOLATED, NETWORK_OPTIONS, NETWORKS_TABLE, TOPOLOGY, known_subnets, read_forward
 from .network_xml import PIECES, defined, entries, told_apart, updates
 from .xml import Element, attribute, serialize
 
@@ -41,6 +41,8 @@ class Networks(Definitions):
                     "it is in use by: %s" % ", ".join(users),
                     remedy="Take it from these guests or remove them first, or set force=true: they would lose their connection, and not start without it",
                 )
+            if have is not None and not want.steering.get("force"):
+                seen.doubt("it is not removed", "Look at these guests with virsh, or set force=true")
             return
         _check_options(want, seen, have)
         # An entry that fits into none of the subnets is refused by this.
@@ -55,6 +57,8 @@ class Networks(Definitions):
                 "%s, because these guests would lose their connection until they are restarted: %s" % (what.lower(), ", ".join(users)),
                 remedy="Stop them first, or set force=true and restart them afterwards",
             )
+        if not want.steering.get("force"):
+            seen.doubt(what.lower(), "Look at these guests with virsh, or set force=true")
 
     def _changes(self, want: Spec, have: Definition, seen: Seen, ends: bool) -> list[Step]:
         stored = {each.option.name: each for each in differences(self.table, want, have.view())}
@@ -207,7 +211,7 @@ def _check_rivals(want: Spec, seen: Seen, values: Mapping[str, Any], have: Defin
             raise InvalidOption("bridge", bridge, "is the bridge of the network %s" % name, remedy="Choose another name")
         if not active or not other.active:
             continue
-        for taken in read_subnets(tree):
+        for taken in known_subnets(tree):
             for subnet in _overlapping(taken, want.values.get("subnets") or ()):
                 raise InvalidOption("subnets", subnet, "overlaps with %s of the network %s" % (taken, name), remedy="Choose a subnet that is free")
 

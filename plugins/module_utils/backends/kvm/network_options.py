@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from ...engine.errors import InvalidOption
@@ -147,6 +148,13 @@ SUBNETS = Subnets(_read_subnet, lambda subnet, record: {"subnet": subnet, **reco
 def read_subnets(definition: Element) -> dict[str, Any]:
     """The subnets of a definition, each with the host's own address in it."""
     return {str(interface.network): {"address": str(interface.ip)} for interface in (interface_of(ip) for ip in definition.findall("ip"))}
+
+
+def known_subnets(definition: Element) -> Iterator[str]:
+    """The subnets of another network, as far as they are any."""
+    for ip in definition.findall("ip"):
+        with suppress(ValueError):
+            yield str(interface_of(ip).network)
 
 
 def interface_of(ip: Element) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface:

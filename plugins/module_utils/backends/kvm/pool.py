@@ -138,6 +138,7 @@ def _spare_guests(want: Spec, seen: Seen, what: str) -> None:
     users = sorted(seen.users.get(want.name, ()))
     if users:
         raise Refused("%s in use by: %s" % (what, ", ".join(users)), remedy="Take its volumes from these guests first")
+    seen.doubt("it stays as it is", "Look at these guests with virsh, or remove them first")
 
 
 def _check_options(want: Spec, seen: Seen, have: Definition | None) -> None:

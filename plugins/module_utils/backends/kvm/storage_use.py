@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...engine.errors import BackendError, Refused
+from ...engine.errors import BackendError, KraalError, Refused
+from ...engine.reading import apart
 from .client import Host, LibvirtError, NotThere, code
 from .pool_work import refresh
 from .volume_import import backing_in
@@ -43,6 +45,8 @@ class Uses:
     overlays: dict[str, list[str]] = field(default_factory=dict)
     #: The disks, by their guests, of which nobody can see what they stand on.
     unseen: dict[str, list[str]] = field(default_factory=dict)
+    #: The guests that cannot be read, so that nobody can say what they use.
+    unread: dict[str, KraalError] = field(default_factory=dict)
 
     def of(self, pool: str, volume: str, path: str) -> list[Use]:
         """The uses of a volume, under whatever name."""
@@ -54,6 +58,11 @@ class Uses:
 
     def doubt(self, but: str = "") -> Refused | None:
         """Why nothing may be deleted, whoever uses it, where a guest (``but`` that one) may stand on anything."""
+        unread = sorted(guest for guest in self.unread if guest != but)
+        if unread:
+            return Refused(
+                "it cannot be read what these guests use, and it may be that: %s" % ", ".join(unread), remedy="Look at them with virsh, or remove them first"
+            )
         disks = ["%s (%s)" % (guest, ", ".join(paths)) for guest, paths in sorted(self.unseen.items()) if guest != but]
         if not disks:
             return None
@@ -81,25 +90,28 @@ def uses_of(host: Host, *, volumes: bool) -> Uses:
     found = Uses()
     ends: list[tuple[str, Element]] = []
     for domain in host.ask(host.conn.listAllDomains, 0):
-        try:
-            running = bool(host.ask(domain.isActive))
-            sides = [0, host.api.VIR_DOMAIN_XML_INACTIVE] if running and host.ask(domain.isPersistent) else [0]
-            trees = [parse(host.ask(domain.XMLDesc, flags)) for flags in sides]
-        except NotThere:
-            continue
-        for number, tree in enumerate(trees):
-            for key, device, readonly in _used(host, tree):
-                use = Use(domain.name(), running, device if number == 0 else "", readonly)
-                if use not in found.guests.setdefault(key, []):
-                    found.guests[key].append(use)
-        for key in _backed_up(host, domain) if running and volumes else ():
-            found.guests.setdefault(key, []).append(Use(domain.name(), True))
-        # What runs shows all that is below it.
-        shown = {key for tree in trees[:-1] for key, _device, _readonly in _used(host, tree)}
-        ends += [(domain.name(), source) for source in _open_ends(trees[-1]) if not shown.issuperset(_keys(host, source))]
+        with apart(found.unread, "kvm", domain.name()), suppress(NotThere):
+            _see_guest(host, found, ends, domain, backups=volumes)
     if volumes:
         _see_below(host, found, ends)
     return found
+
+
+def _see_guest(host: Host, found: Uses, ends: list[tuple[str, Element]], domain: Any, *, backups: bool) -> None:
+    """What one guest uses, on both its sides; ``ends``: the lowest images that its description names."""
+    running = bool(host.ask(domain.isActive))
+    sides = [0, host.api.VIR_DOMAIN_XML_INACTIVE] if running and host.ask(domain.isPersistent) else [0]
+    trees = [parse(host.ask(domain.XMLDesc, flags)) for flags in sides]
+    for number, tree in enumerate(trees):
+        for key, device, readonly in _used(host, tree):
+            use = Use(domain.name(), running, device if number == 0 else "", readonly)
+            if use not in found.guests.setdefault(key, []):
+                found.guests[key].append(use)
+    for key in _backed_up(host, domain) if running and backups else ():
+        found.guests.setdefault(key, []).append(Use(domain.name(), True))
+    # What runs shows all that is below it.
+    shown = {key for tree in trees[:-1] for key, _device, _readonly in _used(host, tree)}
+    ends += [(domain.name(), source) for source in _open_ends(trees[-1]) if not shown.issuperset(_keys(host, source))]
 
 
 def unused(host: Host, name: str, paths: Sequence[str]) -> list[str]:
@@ -109,7 +121,7 @@ def unused(host: Host, name: str, paths: Sequence[str]) -> list[str]:
         volume = host.find(host.conn.storageVolLookupByPath, path)
         pool = host.ask(host.ask(volume.storagePoolLookupByVolume).name) if volume is not None else ""
         users = {use.guest for use in uses.of(pool, os.path.basename(path), real(host, path))}
-        if users <= {name} and real(host, path) not in uses.overlays:
+        if users <= {name} and real(host, path) not in uses.overlays and set(uses.unread) <= {name}:
             found.append(path)
     return found
 

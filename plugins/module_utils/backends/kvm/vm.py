@@ -50,8 +50,8 @@ class Vms:
         return survey(self.host, wants) if wants is not None else observe(self.host, None)
 
     def names(self, seen: Seen) -> list[str]:
-        """All domains, those that were not finished as well."""
-        return sorted(seen.domains)
+        """All domains, those that were not finished and those that cannot be read as well."""
+        return sorted({*seen.domains, *seen.unread})
 
     def labels(self, name: str, seen: Seen) -> Mapping[str, str]:
         """The labels in the metadata."""

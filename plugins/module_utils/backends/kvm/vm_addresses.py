@@ -104,7 +104,7 @@ def _leases(host: Host) -> dict[str, list[tuple[str, str]]]:
             continue
         # The newest first, and before it what never expires: a guest that was made anew leaves the lease of the one before.
         for lease in sorted(leases, key=lambda lease: float(lease.get("expirytime") or math.inf), reverse=True):
-            found.setdefault(str(lease.get("mac") or "").lower(), []).append((network.name(), str(lease["ipaddr"])))
+            found.setdefault(str(lease.get("mac") or "").lower(), []).append((network.name(), str(lease.get("ipaddr"))))
     return found
 
 
@@ -116,7 +116,7 @@ def _asked(host: Host, handle: Any, source: str) -> list[tuple[str, str]]:
     except LibvirtError:
         # The guest ended in this moment, or its agent hangs, or cannot say.
         return []
-    return [(str(each.get("hwaddr") or "").lower(), str(address["addr"])) for each in interfaces.values() for address in each.get("addrs") or ()]
+    return [(str(each.get("hwaddr") or "").lower(), str(address.get("addr"))) for each in interfaces.values() for address in each.get("addrs") or ()]
 
 
 def _good(pairs: Sequence[tuple[str, str]], macs: Mapping[str, str], own: Collection[str]) -> tuple[Address, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...engine.errors import InvalidOption
-from ...engine.kinds import Entries, Flag, Integer, Text
+from ...engine.kinds import Entries, Flag, Integer, Text, as_read
 from .vm_devices import add, devices, remove
 from .vm_fields import PATH, DeviceSet, Field, parse_fields, read_fields, word, write_fields
 from .vm_xml import ET, Element, get, put
@@ -39,7 +39,7 @@ def read_graphics(root: Element) -> dict[str, dict[str, Any]]:
     found = {}
     for element in devices(root, "graphics"):
         auto = element.get("autoport") == "yes" or not element.get("port")
-        port = -1 if auto else int(element.get("port") or -1)
+        port = -1 if auto else as_read(int, element.get("port"))
         found[element.get("type", "")] = {**read_fields(GRAPHICS_FIELDS, element), "port": port}
     return found
 
@@ -159,6 +159,7 @@ def write_filesystems(root: Element, before: Mapping[str, Any], after: Mapping[s
 
 _PCI = re.compile(r"(?:pci:)?(?:([0-9a-f]{4}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
 _USB = re.compile(r"usb:([0-9a-f]{4}):([0-9a-f]{4})")
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[1-9][0-9]*|0")
 _MDEV = re.compile(r"mdev:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 
@@ -186,7 +187,8 @@ class HostDevices(Entries):
 
 def _hostdev_key(element: Element) -> str:
     def number(place: str) -> int:
-        return int(get(element, place) or "0", 0)
+        text = get(element, place) or "0"
+        return int(text, 0) if _NUMBER.fullmatch(text) else 0
 
     kind = element.get("type", "")
     if kind == "pci":

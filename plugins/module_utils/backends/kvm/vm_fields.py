@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...engine.errors import InvalidOption
-from ...engine.kinds import Entries, Flag, Integer, Kind, Part, Records, Size, Text
+from ...engine.kinds import Entries, Flag, Integer, Kind, Part, Records, Size, Text, as_read
 from ...engine.secrets import HIDDEN
 from .vm_xml import Element, drop, get, put, truth
 
@@ -43,7 +43,8 @@ class Field:
             return self.absent
         if self.style in ("yes", "on"):
             return truth(found)
-        return self.kind.parse(found, self.name)
+        # Libvirt knows more words than a task may write.
+        return as_read(lambda text: self.kind.parse(text, self.name), found)
 
     def write(self, element: Element, value: Any) -> None:
         """Put a canonical value there."""
@@ -103,7 +104,7 @@ def show_fields(fields: Sequence[Field], record: Mapping[str, Any]) -> dict[str,
         if field is None:
             shown[key] = value
         elif value is not None and value != field.absent:
-            shown[key] = HIDDEN if field.secret else field.kind.show(value)
+            shown[key] = HIDDEN if field.secret else field.kind.shown(value)
     return shown
 
 
@@ -136,7 +137,7 @@ class FieldSet(Entries):
         return parse_fields(list(self.fields.values()), value, option)
 
     def show_entry(self, key: str, value: Any) -> Any:
-        return None if value is None else self.fields[key].kind.show(value)
+        return self.fields[key].kind.shown(value)
 
 
 class DeviceSet(Records):

@@ -117,7 +117,7 @@ def read_networks(root: Element) -> dict[str, dict[str, Any]]:
 
 def matched(want: Mapping[str, Any], have: Mapping[str, Any]) -> dict[str, str]:
     """Which interface each wanted entry means: wanted key to observed key. By MAC where it has one, else by what it is connected to."""
-    by_mac = {record.get("mac"): key for key, record in have.items()}
+    by_mac = {record["mac"]: key for key, record in have.items() if record.get("mac")}
     found = {key: by_mac[record["mac"]] for key, record in want.items() if record.get("mac") in by_mac}
     for key in want:
         if key not in found and key in have and key not in found.values():

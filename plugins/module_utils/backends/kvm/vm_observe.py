@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...engine.errors import InvalidOption, KraalError
+from ...engine.reading import Unread, apart, each_apart
 from ...engine.result import Address, Guest
 from ...engine.spec import Spec
 from ...engine.units import format_size
@@ -128,6 +130,8 @@ class Seen:
 
     domains: dict[str, Domain] = field(default_factory=dict)
     pools: dict[str, Pool] = field(default_factory=dict)
+    #: Why some pools cannot be read, by name.
+    odd_pools: dict[str, KraalError] = field(default_factory=dict)
     #: By path. None: asked for, and not there.
     volumes: dict[str, Volume | None] = field(default_factory=dict)
     #: By path, the domains that use it, those of other names included; only where storage is to be removed.
@@ -140,6 +144,8 @@ class Seen:
     networks: set[str] | None = None
     #: By the domain type that was asked for.
     emulators: dict[str, Emulator] = field(default_factory=dict)
+    #: Domains of which libvirt says what cannot be understood.
+    unread: dict[str, Unread] = field(default_factory=dict)
     #: What is wrong with what guests would become, by name: what libvirt has to say against it, or what is not there.
     faults: dict[str, KraalError] = field(default_factory=dict)
 
@@ -184,9 +190,11 @@ def observe(host: Host, wants: Sequence[Spec] | None, sources: Sequence[str] = v
     starting = {each.name() for each in host.ask(host.conn.listAllDomains, constant("CONNECT_LIST_DOMAINS_AUTOSTART"))} if mine else set()
     for name in sorted(mine):
         domain, found = stats[name]
-        have = look(host, domain, STATES.get(int(found.get("state.state", 0)), "stopped"), name in starting, _sizes(found), secure=wants is not None)
-        if have is not None:
-            seen.domains[name] = have
+        state = STATES.get(found.get("state.state", 0), "stopped")
+        with each_apart(seen.unread, Guest(name, "kvm", str(domain.UUIDString()), state, autostart=name in starting)):
+            have = look(host, domain, state, name in starting, _sizes(found), secure=wants is not None)
+            if have is not None:
+                seen.domains[name] = have
     orders = {want.name: want.steering.get("address_sources") or () for want in wants or ()}
     vm_addresses.find(host, seen.domains, {name: stats[name][0] for name in seen.domains}, orders, sources)
     return seen
@@ -219,8 +227,9 @@ def placed(have: Domain, places: Mapping[str, str]) -> Domain:
 def look_at_pools(host: Host, seen: Seen) -> None:
     """All active pools: one call, and one for each."""
     for pool in host.ask(host.conn.listAllStoragePools, constant("CONNECT_LIST_STORAGE_POOLS_ACTIVE")):
-        root = parse(host.ask(pool.XMLDesc, 0))
-        seen.pools[pool.name()] = Pool(pool.name(), root.get("type", ""), get(root, "target/path") or "")
+        with apart(seen.odd_pools, "kvm", pool.name()), suppress(NotThere):
+            root = parse(host.ask(pool.XMLDesc, 0))
+            seen.pools[pool.name()] = Pool(pool.name(), root.get("type", ""), get(root, "target/path") or "")
 
 
 def look_at_volume(host: Host, seen: Seen, path: str) -> None:
@@ -313,6 +322,11 @@ def look_at_emulator(host: Host, seen: Seen, kind: str) -> None:
             raise InvalidOption("type", kind, "is not what this host can do: %s" % error.message, remedy="Write type: qemu, or auto") from error
         seen.emulators[kind] = Emulator(get(root, "domain") or each, get(root, "arch") or "", get(root, "machine") or "")
         return
+
+
+def known_of(have: Domain) -> Guest:
+    """What is known of a domain whatever is in its XML."""
+    return Guest(have.name, "kvm", have.uuid, have.state, labels=read_labels(have.stored.root), autostart=have.stored.autostart)
 
 
 def guest_of(have: Domain, pending: Iterable[str] = ()) -> Guest:

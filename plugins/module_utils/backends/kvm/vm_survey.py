@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ...engine.errors import InvalidOption, Refused
+from ...engine.reading import apart
 from ...engine.spec import Spec
 from . import vm_devices as dev
 from .block_jobs import job_on
@@ -46,39 +47,41 @@ def survey(host: Host, wants: Sequence[Spec] | None) -> Seen:
     """The domains that are spoken of, and what their plans need."""
     seen = observe(host, wants)
     for want in wants or ():
-        have = _whole(seen, want)
-        begun = seen.domains.get(want.name)
-        if begun is not None and begun.making:
-            # What a run that died was making is taken away first.
-            seen.volumes.update((path, None) for path in unused(host, want.name, begun.making))
-        if want.state == "absent":
-            if have is not None and want.steering.get("remove_storage"):
-                have = _with_places(host, seen, have)
-                _about_removal(host, seen, have)
-                _about_jobs(host, seen, want, have)
-            continue
-        if _needs_pools(want, have) and not seen.pools:
-            look_at_pools(host, seen)
-        image = None
-        try:
-            if have is None:
-                look_at_emulator(host, seen, want.values.get("type", "auto"))
-                image = check_source(host, want.steering)
-        except InvalidOption as error:
-            seen.faults[want.name] = error
-            continue
-        if "disks" in want.values or want.steering.get("source") or _overlay_disks(want):
-            have = _with_places(host, seen, have) if have else None
-            have = _about_disks(host, seen, want, have)
-            _about_jobs(host, seen, want, have)
-        missing = _missing_network(host, seen, want, have)
-        if missing is not None:
-            seen.faults[want.name] = missing
-            continue
-        _objection(host, seen, want, have)
-        if image is not None:
-            _about_source(host, seen, want, image)
+        if want.name not in seen.unread:
+            with apart(seen.faults, "kvm", want.name):
+                _look_around(host, seen, want)
     return seen
+
+
+def _look_around(host: Host, seen: Seen, want: Spec) -> None:
+    """What the plan for one guest needs. What is wrong with it is in the faults, or raised."""
+    have = _whole(seen, want)
+    begun = seen.domains.get(want.name)
+    if begun is not None and begun.making:
+        # What a run that died was making is taken away first.
+        seen.volumes.update((path, None) for path in unused(host, want.name, begun.making))
+    if want.state == "absent":
+        if have is not None and want.steering.get("remove_storage"):
+            have = _with_places(host, seen, have)
+            _about_removal(host, seen, have)
+            _about_jobs(host, seen, want, have)
+        return
+    if _needs_pools(want, have) and not seen.pools:
+        look_at_pools(host, seen)
+    image = None
+    if have is None:
+        look_at_emulator(host, seen, want.values.get("type", "auto"))
+        image = check_source(host, want.steering)
+    if "disks" in want.values or want.steering.get("source") or _overlay_disks(want):
+        have = _with_places(host, seen, have) if have else None
+        have = _about_disks(host, seen, want, have)
+        _about_jobs(host, seen, want, have)
+    missing = _missing_network(host, seen, want, have)
+    if missing is not None:
+        raise missing
+    _objection(host, seen, want, have)
+    if image is not None:
+        _about_source(host, seen, want, image)
 
 
 def _whole(seen: Seen, want: Spec) -> Domain | None:

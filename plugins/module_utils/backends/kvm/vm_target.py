@@ -147,6 +147,8 @@ def _add_installation(disks: dict[str, Any], iso: str, there: Mapping[str, Mappi
 
 def _pool(seen: Seen, name: str | None, target: str) -> Pool:
     pool = seen.pools.get(name or "default")
+    if (name or "default") in seen.odd_pools:
+        raise seen.odd_pools[name or "default"]
     if pool is None:
         raise InvalidOption(
             "disks[%s].pool" % target,
@@ -369,7 +371,7 @@ def pending(stored: View, live: View) -> list[str]:
         if option.name == "cloud_init":
             continue
         before, after = read(live, option.name), read(stored, option.name)
-        if option.name == "memory" and after <= (read(live, "memory_max") or 0):
+        if option.name == "memory" and (after or 0) <= (read(live, "memory_max") or 0):
             # The guest has been asked for it, and follows in its own time.
             continue
         if isinstance(before, Mapping) and isinstance(after, Mapping):

@@ -182,6 +182,11 @@ class Volumes:
                 "capacity cannot shrink from %s to %s: what is beyond would be lost" % (format_size(size), format_size(capacity)),
                 remedy="Write %s or more; to have less, make a smaller volume and copy what is in this one from within a guest" % format_size(size),
             )
+        if seen.uses.unread:
+            raise Refused(
+                "capacity: it cannot be read what these guests use, and one that runs has to be told: %s" % ", ".join(sorted(seen.uses.unread)),
+                remedy="Look at them with virsh, or stop them and remove them first",
+            )
         if (_pool(want), want.name) in seen.jobs:
             guest, target, job = seen.jobs[_pool(want), want.name]
             raise busy(guest, target, job, "capacity: it is the disk %s of %s" % (target, guest))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from xml.parsers import expat
 
-from ...engine.errors import InvalidOption, KraalError
+from ...engine.errors import InvalidOption, KraalError, Unreadable
 from ...engine.secrets import hide
 
 Element = ET.Element
@@ -39,8 +39,11 @@ for _power, _letter in enumerate("kmgtpe", 1):
 
 
 def parse(text: str) -> Element:
-    """The tree of what libvirt wrote."""
-    return ET.fromstring(text)
+    """The tree of what libvirt wrote. Raises Unreadable."""
+    try:
+        return ET.fromstring(text)
+    except ET.ParseError as error:
+        raise Unreadable("what libvirt wrote is no XML (%s)" % error, remedy="Look at it with virsh") from error
 
 
 def parse_foreign(text: str, option: str) -> Element:

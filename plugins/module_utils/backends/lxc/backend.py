@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...engine.result import Guest
+from ...engine.reading import Found
 from ..registry import Backend
 
 
-def guests(parameters: Mapping[str, Any]) -> list[Guest]:
+def guests(parameters: Mapping[str, Any]) -> Found:
     """See guests_of() of the registry."""
     from .container_observe import all_guests
 

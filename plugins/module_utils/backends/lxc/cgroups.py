@@ -68,6 +68,18 @@ def directories(pid: int, own: str = "") -> dict[str, Path]:
     return found
 
 
+def frozen(groups: Groups, places: Mapping[str, Path]) -> bool:
+    """Whether a container is paused."""
+    place = places.get("freezer" if groups.version == 1 else "")
+    if place is None:
+        return False
+    try:
+        text = (place / ("freezer.state" if groups.version == 1 else "cgroup.freeze")).read_text(encoding="ascii")
+    except OSError:
+        return False
+    return text.strip() in ("FROZEN", "1")
+
+
 def _file(groups: Groups, places: Mapping[str, Path], name: str) -> Path | None:
     directory = places.get(name.partition(".")[0] if groups.version == 1 else "")
     return directory / name if directory else None

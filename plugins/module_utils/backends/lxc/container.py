@@ -14,6 +14,7 @@ from typing import Any
 
 from ...engine.errors import BackendError, KraalError
 from ...engine.plan import Step
+from ...engine.reading import as_texts
 from ...engine.spec import Spec
 from . import cgroups, container_plan
 from .addresses import wait_for_address
@@ -41,12 +42,12 @@ class Containers:
         return observe(self.lxc, wants)
 
     def names(self, seen: Seen) -> list[str]:
-        """All containers, those that were not finished as well."""
-        return sorted(seen.containers)
+        """All containers, those that were not finished and those that cannot be read as well."""
+        return sorted({*seen.containers, *seen.unread})
 
     def labels(self, name: str, seen: Seen) -> Mapping[str, str]:
         """The labels in the note beside the configuration."""
-        return dict(seen.containers[name].note.get("labels") or {}) if name in seen.containers else {}
+        return as_texts(seen.containers[name].note.get("labels")) if name in seen.containers else {}
 
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
         """See container_plan."""
@@ -126,7 +127,7 @@ class Containers:
         """The container with its configuration and limits as they are at this moment."""
         config = self._place(have.name) / "config"
         text = read_file(config)
-        return replace(have, config=Config(text, Files()), note=read_note(self._place(have.name) / NOTE))
+        return replace(have, config=Config(text, Files()), note=read_note(self._place(have.name) / NOTE)[0])
 
     def _create(self, want: Spec, _step: Step, seen: Seen) -> None:
         try:
@@ -146,13 +147,16 @@ class Containers:
     def _write(self, have: Container, config: Config, note: Mapping[str, Any]) -> None:
         """Replace the configuration and the note, unless liblxc does not take it: then the old one stays."""
         place = self._place(have.name)
-        objection = self.lxc.objection(config.text)
+        path = place / "config"
+        fresh = not path.exists() or read_file(path) != config.text
+        # What stays as it is, liblxc need not take: a label has nothing to do with it.
+        objection = self.lxc.objection(config.text) if fresh else ""
         if objection:
             raise BackendError("liblxc refuses the configuration: %s" % objection, remedy="Correct the options; the old configuration is kept")
         if not (place / NOTE).exists() or note != have.note:
             write_note(place, note)
-        if not (place / "config").exists() or read_file(place / "config") != config.text:
-            replace_file(place / "config", config.text)
+        if fresh:
+            replace_file(path, config.text)
 
     def _set(self, want: Spec, _step: Step, seen: Seen) -> None:
         have = self._now(seen.containers[want.name])
@@ -186,7 +190,7 @@ class Containers:
                 break
             except BackendError:
                 # A monitor that is busy with what a program asked of it that died since is taken for one that is gone.
-                if self.lxc.tool("info", want.name, "-sH").strip() == "STOPPED":
+                if run(["lxc-info", "-P", self.lxc.path, "-n", want.name, "-sH"]).stdout.strip() == "STOPPED":
                     break
                 if last:
                     raise
@@ -236,7 +240,7 @@ class Containers:
     def _put_back(self, have: Container) -> None:
         """Clear up after a re-creation that died: the old root file system comes back, unless the new one was there for good."""
         place = self._place(have.name)
-        note = read_note(place / NOTE)
+        note = read_note(place / NOTE)[0]
         if (place / OLD).exists():
             if REPLACING in note:
                 if (place / "rootfs").exists():

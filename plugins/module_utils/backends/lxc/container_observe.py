@@ -10,13 +10,15 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...engine.errors import BackendError
+from ...engine.errors import BackendError, KraalError
+from ...engine.reading import Found, Unread, apart, as_mapping, as_text, as_texts, each_apart
 from ...engine.result import Address, Guest
 from ...engine.spec import Spec
 from ...engine.units import format_cpus, format_size
@@ -28,6 +30,7 @@ from .container_limits import LIMITS, Groups
 from .container_options import Container, option_keys, storage_of
 from .container_target import config_after, differences
 from .files import changeable, read_file
+from .monitor import running as monitor_of
 from .monitor import started_with
 
 #: Beside a configuration: what liblxc has no key for.
@@ -76,6 +79,12 @@ class Seen:
     dependants: dict[str, list[str]] = field(default_factory=dict)
     #: Directories in which there is no container, and none that was begun.
     strange: frozenset[str] = frozenset()
+    #: Containers whose configuration cannot be read.
+    unread: dict[str, Unread] = field(default_factory=dict)
+    #: Why liblxc does not take the configuration of a container that runs, by its name: it can do nothing with that one.
+    stuck: dict[str, str] = field(default_factory=dict)
+    #: What is wrong with what guests would become, by name.
+    faults: dict[str, KraalError] = field(default_factory=dict)
     #: Why liblxc refuses the configuration that a guest would get, by its name.
     objections: dict[str, str] = field(default_factory=dict)
     #: What will wait for a restart once a running guest's new configuration is written, by its name.
@@ -107,87 +116,125 @@ class Files:
 
 def observe(lxc: Lxc, wants: Sequence[Spec] | None) -> Seen:
     """Look at the containers that are spoken of (None: all), in a fixed few calls; each that runs and was changed is asked itself."""
-    try:
-        return _observe(lxc, wants)
-    except OSError as error:
-        remedy = "Look as root (become), and at the files that they include"
-        raise BackendError("the containers in %s cannot be read: %s" % (lxc.path, error), remedy=remedy) from error
-
-
-def _observe(lxc: Lxc, wants: Sequence[Spec] | None) -> Seen:
     seen, files = Seen(groups=cgroups.look()), Files()
     names = None if wants is None else {want.name for want in wants}
-    found, strange = _read_all(lxc.path, files, seen.groups)
+    found, strange, faults = _read_all(lxc.path, files, seen.groups)
     seen.strange = frozenset(strange)
-    running = _states(lxc, found)
+    running, unlisted = _states(lxc, [*found, *faults], seen.groups)
+    seen.stuck = {name: lxc.objection(found[name].config.text) if name in found else "" for name in unlisted}
     for name, container in found.items():
         state, pid = running.get(name, ("stopped", 0))
         seen.containers[name] = replace(container, state=state, pid=pid)
-    for name, container in seen.containers.items():
-        base = base_of(container, seen.containers)
-        if base:
-            seen.dependants.setdefault(base, []).append(name)
-        # Those in other directories.
-        pairs = [(path, other) for path, other in read_pairs(Path(lxc.path, name, SNAPSHOTS)) if path != lxc.path and Path(path, other, RDEPENDS).exists()]
-        seen.dependants.setdefault(name, []).extend("%s/%s" % pair for pair in sorted(set(pairs)))
+    everyone = {**seen.containers, **{name: Container(name, lxc.path, Config("")) for name in faults}}
+    for container in seen.containers.values():
+        with each_apart(seen.unread, known_of(container)):
+            _see_dependants(lxc, seen, container, everyone)
+    for name, error in faults.items():
+        seen.unread[name] = Unread(Guest(name, "lxc", "%s/%s" % (lxc.path, name), running.get(name, ("stopped", 0))[0]), error)
     mine = [container for name, container in seen.containers.items() if names is None or name in names]
-    seen.containers.update({container.name: container for container in _looked_into(lxc, mine, files)})
+    seen.containers.update({container.name: container for container in _looked_into(lxc, mine, files, seen.unread)})
     if any(want.state != "absent" for want in wants or ()):
         _prepare(lxc, wants or (), seen, files)
+    for name, unread in seen.unread.items():
+        seen.containers.pop(name, None)
+        if seen.dependants.get(name) or name in seen.stuck:
+            seen.unread[name] = replace(unread, stuck=True)
     return seen
 
 
-def _read_all(path: str, files: Files, groups: Groups) -> tuple[dict[str, Container], list[str]]:
-    """Every container of a directory with its configuration, and the names of directories that are none."""
-    found, strange = {}, []
+def _see_dependants(lxc: Lxc, seen: Seen, container: Container, everyone: Mapping[str, Container]) -> None:
+    """Whose root file systems stand on another one's."""
+    base = base_of(container, everyone)
+    if base:
+        seen.dependants.setdefault(base, []).append(container.name)
+    # Those in other directories.
+    listed = read_pairs(Path(lxc.path, container.name, SNAPSHOTS))
+    pairs = [(path, other) for path, other in listed if path != lxc.path and os.path.exists(os.path.join(path, other, RDEPENDS))]
+    seen.dependants.setdefault(container.name, []).extend("%s/%s" % pair for pair in sorted(set(pairs)))
+
+
+def _read_all(path: str, files: Files, groups: Groups) -> tuple[dict[str, Container], list[str], dict[str, KraalError]]:
+    """Every container of a directory with its configuration, the names of directories that are none, and why some cannot be read."""
+    found: dict[str, Container] = {}
+    strange: list[str] = []
+    faults: dict[str, KraalError] = {}
     try:
         listed = list(os.scandir(path))
     except FileNotFoundError:
-        return {}, []
+        return found, strange, faults
     except OSError as error:
         raise BackendError("%s cannot be read: %s" % (path, error.strerror), remedy="Look as root (become)") from error
     marked = {entry.name[len(MARK) :] for entry in listed if entry.name.startswith(MARK)}
     names = {entry.name for entry in listed if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")}
     for name in sorted(names | marked):
-        place = Path(path, name)
-        try:
-            text = read_file(place / "config")
-        except FileNotFoundError:
-            if name not in marked:
+        with apart(faults, "lxc", name):
+            container = _read(path, name, files, groups, unfinished=name in marked)
+            if container is None:
                 strange.append(name)
-                continue
-            text = ""
-        except OSError as error:
-            raise BackendError("%s cannot be read: %s" % (place, error.strerror), remedy="Look as root (become)") from error
-        note = read_note(place / NOTE)
-        replacing = REPLACING in note or (place / OLD).exists() or (place / NEW).exists()
-        found[name] = Container(name, path, Config(text, files), note, groups=groups, unfinished=name in marked, replacing=replacing)
-    return found, strange
+            else:
+                found[name] = container
+    return found, strange, faults
 
 
-def read_note(path: Path) -> dict[str, Any]:
-    """What is kept beside a configuration."""
+def _read(path: str, name: str, files: Files, groups: Groups, *, unfinished: bool) -> Container | None:
+    """One container with its configuration, what it includes, and its note; None for a directory that is none. Raises BackendError."""
+    place = Path(path, name)
+    try:
+        text = read_file(place / "config")
+    except FileNotFoundError:
+        if not unfinished:
+            return None
+        text = ""
+    except OSError as error:
+        raise BackendError("%s cannot be read: %s" % (place / "config", error.strerror), remedy="Look as root (become), and at that file") from error
+    config = Config(text, files)
+    try:
+        # All that it includes is read in this moment.
+        config.values  # noqa: B018
+    except OSError as error:
+        raise BackendError("%s, which its configuration includes, cannot be read: %s" % (error.filename, error.strerror), remedy="Look at that file") from error
+    note, why = read_note(place / NOTE)
+    replacing = REPLACING in note or (place / OLD).exists() or (place / NEW).exists()
+    return Container(name, path, config, note, groups=groups, unfinished=unfinished, replacing=replacing, unread_note=why)
+
+
+def read_note(path: Path) -> tuple[dict[str, Any], str]:
+    """What is kept beside a configuration, and why that cannot be read."""
     try:
         note = json.loads(read_file(path))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return note if isinstance(note, dict) else {}
+    except FileNotFoundError:
+        return {}, ""
+    except (OSError, ValueError, RecursionError) as error:
+        return {}, "%s cannot be read: %s" % (path, error)
+    return (note, "") if isinstance(note, dict) else ({}, "%s holds no mapping" % path)
 
 
-def _states(lxc: Lxc, found: Mapping[str, Container]) -> dict[str, tuple[str, int]]:
-    """The state and the first process of all that runs; one call, which asks nobody but a container's own monitor."""
+def _states(lxc: Lxc, found: Collection[str], groups: Groups) -> tuple[dict[str, tuple[str, int]], list[str]]:
+    """The state and the first process of all that runs, in one call, which asks nobody but a container's own monitor.
+
+    And those among them of which liblxc says nothing, since it does not take their configuration: their monitors say it.
+    """
     asked = sockets.answering(lxc.path, found)
     if not asked:
-        return {}
+        return {}, []
     done = run(["lxc-ls", "-P", lxc.path, "-f", "-F", "NAME,STATE,PID", sockets.pattern(asked)])
     if done.returncode:
         raise BackendError("lxc-ls failed: %s" % done.stderr.strip(), remedy="Look at the containers in %s" % lxc.path)
-    running = {}
+    running, listed = {}, set()
     for line in done.stdout.splitlines()[1:]:
         words = line.rsplit(None, 2)
+        if len(words) == 3:
+            listed.add(words[0].strip())
         if len(words) == 3 and words[2].isdigit() and words[1] in STATES:
             running[words[0].strip()] = (STATES[words[1]], int(words[2]))
-    return running
+    unlisted = []
+    for name in sorted(set(asked) - listed):
+        there = monitor_of(lxc.path, name)
+        if there is not None and there[0] in STATES:
+            unlisted.append(name)
+            paused = cgroups.frozen(groups, cgroups.directories(there[1]))
+            running[name] = ("paused" if paused else STATES[there[0]], there[1])
+    return running, unlisted
 
 
 def read_pairs(path: Path) -> list[tuple[str, str]]:
@@ -212,7 +259,7 @@ def base_of(container: Container, others: Mapping[str, Container]) -> str:
     return next((name for path, name in pairs if name in others and others[name].path == path), "")
 
 
-def _looked_into(lxc: Lxc, containers: Iterable[Container], files: Files) -> list[Container]:
+def _looked_into(lxc: Lxc, containers: Iterable[Container], files: Files, unread: dict[str, Unread]) -> list[Container]:
     """With what only the kernel, and a container itself, can say of those that run."""
     listed = list(containers)
     running = [container for container in listed if container.runs]
@@ -221,22 +268,22 @@ def _looked_into(lxc: Lxc, containers: Iterable[Container], files: Files) -> lis
     host = _namespace(os.getpid())
     pids = [container.pid for container in running if _namespace(container.pid) != host]
     found = addresses.addresses_of(pids)
-    changed = [container for container in running if _changed(container, files)]
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        pending = dict(zip((container.name for container in changed), pool.map(lambda container: _pending(lxc, container), changed)))
-    whole = []
-    for container in listed:
-        if container.runs:
+
+    def look_into(container: Container) -> Container:
+        with each_apart(unread, known_of(container)):
             places = cgroups.directories(container.pid, container.config.get("lxc.cgroup.dir"))
             wanted = [name for limit in LIMITS.values() for name in limit.files(container.groups)]
-            container = replace(
+            return replace(
                 container,
                 live=cgroups.read(container.groups, places, wanted),
                 addresses=found.get(container.pid, ()),
-                pending=pending.get(container.name, ()),
+                pending=_pending(lxc, container) if _changed(container, files) else (),
             )
-        whole.append(container)
-    return whole
+        return container
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        whole = {container.name: container for container in pool.map(look_into, running)}
+    return [whole.get(container.name, container) for container in listed]
 
 
 def _namespace(pid: int) -> str:
@@ -262,10 +309,11 @@ def _pending(lxc: Lxc, container: Container) -> tuple[str, ...]:
     """The keys that the container was started without, or with another value; liblxc itself writes both sides."""
     nets = ["lxc.net.%d.%s" % (number, rest) for number in container.config.nets() for rest in ASKED_OF_NETS]
     keys = list(dict.fromkeys([*ASKED, *nets, *(key for key in sorted(container.config.values) if not _IDLE.fullmatch(key))]))
-    running = started_with(lxc.path, container.name, keys)
     words = [word for key in keys for word in ("-c", key)]
     done = run(["lxc-info", "-P", "/nonexistent", "-n", "kraal.none", "--rcfile", "CONFIG", *words], config=container.config.text)
-    if done.returncode or running is None:
+    # Of keys that liblxc does not know, the monitor writes into its log that it was asked for them.
+    running = None if done.returncode else started_with(lxc.path, container.name, keys)
+    if running is None:
         return ()
     written = _answers(done.stdout, keys)
     found = []
@@ -306,19 +354,26 @@ def _prepare(lxc: Lxc, wants: Sequence[Spec], seen: Seen, files: Files) -> None:
         seen.fresh = Config(fresh_text(lxc.setting("lxc.default_config")), files)
         seen.missing = frozenset(want.values["image"].path for want in making if _lacks_image(want))
     for path in {os.path.normpath(want.steering["clone"]["lxc_path"]) for want in making if (want.steering.get("clone") or {}).get("lxc_path")}:
-        found, _strange = _read_all(path, files, seen.groups)
-        running = _states(Lxc({"lxc_path": path}), found)
+        found, _strange, _faults = _read_all(path, files, seen.groups)
+        running, _unlisted = _states(Lxc({"lxc_path": path}), found, seen.groups)
         seen.others.update({(path, name): replace(each, state=running.get(name, ("stopped", 0))[0]) for name, each in found.items()})
     for want in living:
-        have = seen.containers.get(want.name)
-        if have is None or have.unfinished:
-            have = Container(want.name, lxc.path, first_config(want, seen.fresh), groups=seen.groups)
-        after = config_after(differences(want, have), have)
-        if after.text == have.config.text:
-            continue
-        seen.objections[want.name] = lxc.objection(after.text)
-        if have.runs and not seen.objections[want.name]:
-            seen.pending[want.name] = pending_words(replace(have, config=after, pending=_pending(lxc, replace(have, config=after))))
+        if want.name not in seen.unread:
+            with apart(seen.faults, "lxc", want.name):
+                _look_ahead(lxc, want, seen)
+
+
+def _look_ahead(lxc: Lxc, want: Spec, seen: Seen) -> None:
+    """What liblxc says of the configuration that a guest would get."""
+    have = seen.containers.get(want.name)
+    if have is None or have.unfinished:
+        have = Container(want.name, lxc.path, first_config(want, seen.fresh), groups=seen.groups)
+    after = config_after(differences(want, have), have)
+    if after.text == have.config.text:
+        return
+    seen.objections[want.name] = lxc.objection(after.text)
+    if have.runs and not seen.objections[want.name]:
+        seen.pending[want.name] = pending_words(replace(have, config=after, pending=_pending(lxc, replace(have, config=after))))
 
 
 def _lacks_image(want: Spec) -> bool:
@@ -341,6 +396,12 @@ def first_config(want: Spec, fresh: Config) -> Config:
     return Config("\n".join([*lines, fresh.text.strip("\n"), "lxc.uts.name = %s" % want.name, ""]), fresh.includes)
 
 
+def known_of(container: Container) -> Guest:
+    """What is known of a container whatever its configuration says."""
+    labels = as_texts(container.note.get("labels"))
+    return Guest(container.name, "lxc", "%s/%s" % (container.path, container.name), container.state, image_of(container), labels=labels)
+
+
 def guest_of(container: Container) -> Guest:
     """The one result form."""
     memory, cpus = container.limit("memory"), container.limit("cpus")
@@ -355,7 +416,7 @@ def guest_of(container: Container) -> Guest:
         addresses=tuple(
             Address(each.address, each.family, _network(container, each.interface), each.mac) for each in _own_first(container)
         ),
-        labels=dict(container.note.get("labels") or {}),
+        labels=as_texts(container.note.get("labels")),
         autostart=container.config.get("lxc.start.auto") == "1",
         pending_restart=pending_words(container),
     )
@@ -389,23 +450,35 @@ def _network(container: Container, interface: str) -> str:
 
 def image_of(container: Container) -> str:
     """What it was made from, as far as it was written down."""
-    note = container.note
-    kept = note.get("image") or {}
-    return str(kept.get("path") or note.get("made_from") or "")
+    return as_text(as_mapping(container.note.get("image")).get("path")) or as_text(container.note.get("made_from"))
 
 
-def all_guests(parameters: Mapping[str, Any]) -> list[Guest]:
+def all_guests(parameters: Mapping[str, Any]) -> Found:
     """The guests of one directory, or of all that are known. Raises NotInstalled and BackendError."""
     lxc = Lxc(parameters)
     places = Directories([lxc.path]) if parameters.get("lxc_path") else all_paths(lxc.standard)
-    found = []
+    found = Found()
     for path in (*places.named, *places.found):
-        seen = observe(Lxc({"lxc_path": path}), None)
-        guests = [guest_of(container) for container in seen.containers.values() if not container.unfinished]
-        found += [guest for guest in guests if path in places.named or not _of_others(guest.id)]
-    return sorted(found, key=lambda guest: (guest.name, guest.id))
+        _see_all(found, observe(Lxc({"lxc_path": path}), None), named=path in places.named)
+    return found
+
+
+def _see_all(found: Found, seen: Seen, *, named: bool) -> None:
+    """The guests of one directory. In one that nobody has named, those do not count that others can change."""
+    for container in seen.containers.values():
+        known = known_of(container)
+        if container.unfinished or (not named and _of_others(known.id)):
+            continue
+        found.add(known, partial(guest_of, container))
+        if container.unread_note:
+            found.faults.append(BackendError(container.unread_note, remedy="Mend or remove that file", guest=container.name, backend="lxc"))
+    found.add_unread({name: unread for name, unread in seen.unread.items() if named or not _of_others(unread.guest.id)})
 
 
 def _of_others(place: str) -> str:
     """What others can change of a container in a directory that nobody has named."""
-    return next(filter(None, (changeable(os.path.join(place, name)) for name in ("config", NOTE) if os.path.lexists(os.path.join(place, name)))), "")
+    try:
+        return next(filter(None, (changeable(os.path.join(place, name)) for name in ("config", NOTE) if os.path.lexists(os.path.join(place, name)))), "")
+    except OSError:
+        # It went in this moment, or leads nowhere.
+        return place

@@ -15,9 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...engine.errors import InvalidOption
+from ...engine.errors import InvalidOption, Unreadable
 from ...engine.kinds import Flag, Integer, Kind, Members, Text, Texts
 from ...engine.plan import Disruption
+from ...engine.reading import as_mapping, as_text, as_texts
 from ...engine.spec import Option, Table
 from .config import Config
 from .container_kinds import (
@@ -66,6 +67,8 @@ class Container:
     unfinished: bool = False
     #: A run died that was to give it another root file system.
     replacing: bool = False
+    #: Why the note beside the configuration cannot be read.
+    unread_note: str = ""
 
     @property
     def runs(self) -> bool:
@@ -128,16 +131,14 @@ def _limit(name: str) -> ContainerOption:
     return ContainerOption(name, KINDS[name], lambda have: have.limit(name), LIVE, limit=LIMITS[name])
 
 
-def _noted(name: str, kind: Kind, empty: Any) -> ContainerOption:
-    return ContainerOption(name, kind, lambda have: have.note.get(name, empty), NONE, note=name)
-
-
 def _idmap(value: tuple[str, ...], _config: Config) -> Lines:
     return {"lxc.idmap": value}
 
 
 def _image(have: Container) -> Image | None:
-    kept = have.note.get("image") or {}
+    if have.unread_note:
+        raise Unreadable("what it was made from is not known: %s" % have.unread_note, remedy="Mend or remove that file, or leave the option image out")
+    kept = as_mapping(have.note.get("image"))
     return Image(str(kept["checksum"]), str(kept.get("path", ""))) if kept.get("checksum") else None
 
 
@@ -167,8 +168,8 @@ OPTIONS: tuple[ContainerOption, ...] = (
     _number("autostart_order", "lxc.start.order"),
     _number("autostart_delay", "lxc.start.delay"),
     _members("autostart_groups", Text(pattern=r"[A-Za-z0-9_.-]+", remedy="Write letters, digits, dots, dashes and underscores"), "lxc.group", NONE),
-    _noted("labels", Texts(), {}),
-    _noted("description", Text(), ""),
+    ContainerOption("labels", Texts(), lambda have: as_texts(have.note.get("labels")), NONE, note="labels"),
+    ContainerOption("description", Text(), lambda have: as_text(have.note.get("description")), NONE, note="description"),
 )
 
 

@@ -11,17 +11,32 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...engine.compare import Difference, before_after
-from ...engine.errors import InvalidOption, Refused
+from ...engine.errors import InvalidOption, Refused, Unreadable
 from ...engine.plan import Disruption, Step, power
 from ...engine.spec import Spec
 from .container_limits import LIMITS, Groups, check_memory
-from .container_observe import OLD, Seen, image_of, pending_words
+from .container_observe import OLD, Seen, guest_of, image_of, pending_words
 from .container_options import Container, storage_of
 from .container_target import differences, shown_creation
+
+#: What is done to a container that runs by the tools that read its configuration.
+NEED_LIBLXC = frozenset(("stop", "pause", "resume", "restart", "recreate", "clean"))
 
 
 def plan(want: Spec, seen: Seen) -> list[Step]:
     """All steps, the clearing up after a run that died first. Raises Refused and InvalidOption."""
+    if want.name in seen.faults:
+        raise seen.faults[want.name]
+    steps = _steps(want, seen)
+    if want.name in seen.stuck and any(step.action in NEED_LIBLXC for step in steps):
+        raise Refused(
+            "it runs, and liblxc does not take its configuration any more: %s" % (seen.stuck[want.name] or "it says not why"),
+            remedy="Correct the file %s/config, or end the guest from within" % guest_of(seen.containers[want.name]).id,
+        )
+    return steps
+
+
+def _steps(want: Spec, seen: Seen) -> list[Step]:
     have = seen.containers.get(want.name)
     steps: list[Step] = []
     if have is not None and have.unfinished:
@@ -29,6 +44,9 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
         steps.append(Step(want.name, "clean", "leftover", "%s/%s" % (have.path, want.name)))
         have = None
     elif have is not None and have.replacing and want.state != "absent":
+        if have.unread_note:
+            # It says which of the two root file systems is to stay.
+            raise Unreadable("a run died that was to replace its root file system, and %s" % have.unread_note, remedy="Mend that file, and run again")
         steps.append(Step(want.name, "clean", "leftover", "%s/%s/%s" % (have.path, want.name, OLD)))
     if want.state == "absent":
         return [*steps, *(_removal(want, seen, have) if have else ())]

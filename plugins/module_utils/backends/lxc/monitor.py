@@ -16,7 +16,9 @@ import struct
 from collections.abc import Iterable
 
 _HEAD = struct.Struct("=iiQ")
-_GET_CONFIG_ITEM, _GET_NAME = 7, 8
+_GET_STATE, _GET_PID, _GET_CONFIG_ITEM, _GET_NAME = 3, 4, 7, 8
+#: As liblxc numbers them.
+_STATES = ("STOPPED", "STARTING", "RUNNING", "STOPPING", "ABORTING", "FREEZING", "FROZEN", "THAWED")
 SECONDS = 5
 #: How long an address of a socket may be, liblxc's NULs included.
 _LONGEST = 106
@@ -35,7 +37,12 @@ def address_of(path: str, name: str) -> bytes:
 
 
 def _ask(address: bytes, command: int, word: str = "") -> str | None:
-    """One answer; None where there is none to give. Raises OSError."""
+    """One answer that is a text; None where there is none to give. Raises OSError."""
+    return _ask_both(address, command, word)[1]
+
+
+def _ask_both(address: bytes, command: int, word: str = "") -> tuple[int, str | None]:
+    """One answer: its number and its text. Raises OSError."""
     data = word.encode() + b"\0" if word else b""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
         link.settimeout(SECONDS)
@@ -43,10 +50,10 @@ def _ask(address: bytes, command: int, word: str = "") -> str | None:
         # Who asks is said by the sender itself, since the monitor may be too late to have the kernel say it; and all at once, since it does not wait.
         who = struct.pack("=iII", os.getpid(), os.geteuid(), os.getegid())
         link.sendmsg([_HEAD.pack(command, len(data), 0), data], [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, who)])
-        status, length, _pointer = _HEAD.unpack(_receive(link, _HEAD.size))
+        status, length, pointer = _HEAD.unpack(_receive(link, _HEAD.size))
         if status or not 0 < length < 1 << 20:
-            return None
-        return _receive(link, length).rstrip(b"\0").decode(errors="surrogateescape")
+            return 0 if status else int(pointer), None
+        return 0, _receive(link, length).rstrip(b"\0").decode(errors="surrogateescape")
 
 
 def _receive(link: socket.socket, length: int) -> bytes:
@@ -57,6 +64,21 @@ def _receive(link: socket.socket, length: int) -> bytes:
             raise ConnectionError("the container's monitor ended")
         data += more
     return data
+
+
+def running(path: str, name: str) -> tuple[str, int] | None:
+    """The state, in liblxc's word, and the first process of a container that runs; None for one that does not.
+
+    The tools say nothing of a container whose configuration liblxc does not take, and it may have been changed since the start.
+    """
+    address = address_of(path, name)
+    try:
+        if _ask(address, _GET_NAME) != name:
+            return None
+        state, pid = _ask_both(address, _GET_STATE)[0], _ask_both(address, _GET_PID)[0]
+    except (OSError, struct.error):
+        return None
+    return (_STATES[state], pid) if 0 < state < len(_STATES) and pid else None
 
 
 def started_with(path: str, name: str, keys: Iterable[str]) -> dict[str, tuple[str, ...]] | None:

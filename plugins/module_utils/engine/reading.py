@@ -1,0 +1,191 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reads what others have made one by one: where one guest cannot be understood, that is its own fault and no other's.
+
+Whatever a backend says is data. What is not as it should be there ends up here, and nowhere else: as an error about that one guest.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+from typing import Any, Protocol, runtime_checkable
+
+from .errors import KraalError, Unreachable, Unreadable
+from .plan import Disruption, Step, power
+from .result import Guest
+from .spec import Spec
+
+#: What reading raises where something is missing, of another type, or no such word.
+ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+REMEDY = "Look at it with the tools of %s itself; a task with state=absent and no other option removes it all the same"
+
+
+@contextmanager
+def reading(backend: str, name: str) -> Iterator[None]:
+    """Inside, what a backend says of one guest is read; what cannot be understood becomes an error about that guest. Raises KraalError only."""
+    try:
+        yield
+    except KraalError as error:
+        error.about(guest=name, backend=backend)
+        raise
+    except OSError as error:
+        raise Unreadable("it cannot be read: %s" % error, remedy=REMEDY % backend, guest=name, backend=backend) from error
+    except ODD as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        said = "%s: %s, in %s:%s" % (type(error).__name__, error, os.path.basename(place.filename), place.lineno)
+        what = "what %s says of it is not understood (%s)" % (backend, said)
+        raise Unreadable(what, remedy=REMEDY % backend, guest=name, backend=backend) from error
+
+
+@contextmanager
+def apart(faults: MutableMapping[str, KraalError], backend: str, name: str) -> Iterator[None]:
+    """The same, with the error kept under the guest's name: the others are read all the same. A backend that stopped answering is nobody's fault."""
+    try:
+        with reading(backend, name):
+            yield
+    except Unreachable:
+        raise
+    except KraalError as error:
+        faults[name] = error
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A guest that cannot be read: what is known of it all the same, and why it is no more than that."""
+
+    guest: Guest
+    error: KraalError
+    #: Whether it has to stay as it is: others stand on it, or the backend's own tools cannot read it either.
+    stuck: bool = False
+
+
+@runtime_checkable
+class Look(Protocol):
+    """One look at a backend, which may have met guests that it could not read."""
+
+    unread: dict[str, Unread]
+
+
+@contextmanager
+def each_apart(unread: MutableMapping[str, Unread], known: Guest) -> Iterator[None]:
+    """Inside, one guest is read; ``known`` stands for it where that cannot be done."""
+    faults: dict[str, KraalError] = {}
+    with apart(faults, known.backend, known.name):
+        yield
+    for name, error in faults.items():
+        unread[name] = Unread(known, error)
+
+
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """A mapping that a backend shows; an empty one for anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list that a backend shows; an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
+def as_text(value: Any) -> str:
+    """A text that a backend shows; an empty one for anything else."""
+    return value if isinstance(value, str) else ""
+
+
+def as_number(value: Any) -> int:
+    """A whole number that a backend shows; 0 for anything else."""
+    return value if isinstance(value, int) else 0
+
+
+def as_texts(value: Any) -> dict[str, str]:
+    """The texts of a mapping that a backend shows."""
+    return {key: text for key, text in as_mapping(value).items() if isinstance(key, str) and isinstance(text, str)}
+
+
+def unread_in(seen: Any, name: str) -> Unread | None:
+    """The guest of that name, if it could not be read."""
+    return seen.unread.get(name) if isinstance(seen, Look) else None
+
+
+def check_read(name: str, seen: Any) -> None:
+    """Raise the error of a guest that could not be read."""
+    unread = unread_in(seen, name)
+    if unread is not None:
+        raise unread.error
+
+
+class _Labelled(Protocol):
+    """What has labels: see Guests of reconcile."""
+
+    def labels(self, name: str, seen: Any) -> Mapping[str, str]:
+        """The labels of the guest of that name."""
+
+
+def labels_of(resource: _Labelled, name: str, seen: Any) -> Mapping[str, str]:
+    """The labels of a guest; of one that cannot be read, those that are known all the same."""
+    unread = unread_in(seen, name)
+    return resource.labels(name, seen) if unread is None else unread.guest.labels
+
+
+def plan_unread(want: Spec, unread: Unread) -> list[Step]:
+    """Power and removal need no more than the name. Raises the error for all else."""
+    now = unread.guest.state
+    if want.values or want.steering.get("remove_storage") or (unread.stuck and want.state not in ("present", now)):
+        raise unread.error
+    if want.state != "absent":
+        return list(power(want.name, now, now if want.state == "present" else want.state))
+    before = {"state": "stopped", "image": unread.guest.image}
+    stop = [Step(want.name, "stop", "state", now, "stopped", Disruption.RESTART)] if now != "stopped" else []
+    return [*stop, Step(want.name, "remove", "", before, None, Disruption.DESTROY)]
+
+
+def foresee_unread(want: Spec, unread: Unread) -> Mapping[str, Any] | None:
+    """It after that plan."""
+    if want.state == "absent":
+        return None
+    return replace(unread.guest, state=unread.guest.state if want.state == "present" else want.state).as_dict()
+
+
+@dataclass
+class Found:
+    """All guests of a backend, and why some of them are described by what little is known of them."""
+
+    guests: list[Guest] = field(default_factory=list)
+    faults: list[KraalError] = field(default_factory=list)
+
+    def add(self, known: Guest, read: Callable[[], Guest]) -> None:
+        """A guest as it is read; as it is known where that cannot be done."""
+        unread: dict[str, Unread] = {}
+        with each_apart(unread, known):
+            guest = read()
+            _check(guest)
+            self.guests.append(guest)
+        self.add_unread(unread)
+
+    def add_unread(self, unread: Mapping[str, Unread]) -> None:
+        """Guests that could not be read."""
+        for each in unread.values():
+            self.faults.append(each.error)
+            if each.guest.name.isprintable():
+                self.guests.append(each.guest)
+
+
+def _check(guest: Guest) -> None:
+    """Whether all of it is of the kind that the result form promises. Raises TypeError and ValueError."""
+    texts = (guest.name, guest.id, guest.state, guest.image, guest.memory, *guest.pending_restart, *guest.labels, *guest.labels.values())
+    texts += tuple(text for each in guest.addresses for text in (each.address, each.family, each.network, each.mac))
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError("%r is no text" % (text,))
+    if not guest.id:
+        raise ValueError("it has no id")
+    if not guest.name or not guest.name.isprintable():
+        raise ValueError("%r is no name" % guest.name)
+    for each in guest.addresses:
+        ip_address(each.address)
