@@ -378,7 +378,7 @@ options:
       - Files on the host where the task runs, with a C(KEY=value) on each line, as C(docker run --env-file) reads them. Quotes are part of the value,
         nothing is expanded, and a line that begins with C(#) is a comment.
       - A later file wins over an earlier one, and O(env) over all of them. Values are hidden as in O(env),
-        and besides all that have eight characters or more: such a file is where secrets are kept.
+        and besides all that have eight characters or more, since such a file is where secrets are kept.
     type: list
     elements: path
   pull:
