@@ -167,7 +167,7 @@ def test_check_mode_on_fresh_hosts(hosts: Hosts) -> None:
     """It tells what it would do, installs nothing, and does not fail because there is no engine yet."""
     play = succeeded(hosts.role(check=True, diff=True, daemon_options=OPTIONS, users=["kt-user"]))
     for host in hosts.all:
-        (packages,) = play.of("Say which packages would be installed", host.name)
+        (packages,) = play.of("Say which packages are missing", host.name)
         assert "docker.io" in packages.msg and "python3-docker" in packages.msg
         assert ("docker-cli" in packages.msg) is (host.suite == "trixie")
         assert play.of("Write the configuration", host.name)[0].changed
@@ -186,7 +186,7 @@ def test_check_mode_with_dockers_own_repository(hosts: Hosts) -> None:
     written = described["diff"][0]["after"]
     assert "\nTypes: deb\nURIs: https://mirror.example.com/linux/debian\n" in written
     assert "\nSuites: trixie\nComponents: stable\nSigned-By: /etc/apt/keyrings/docker.asc\n" in written
-    assert "docker-ce-cli" in play.of("Say which packages would be installed")[0].msg
+    assert "docker-ce-cli" in play.of("Say which packages are missing")[0].msg
     assert not hosts.has(hosts.new, "/etc/apt/sources.list.d/docker.sources")
 
 

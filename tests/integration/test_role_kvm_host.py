@@ -232,7 +232,7 @@ def test_check_mode_on_fresh_hosts(hosts: Hosts) -> None:
     """It tells what it would do, installs nothing, and does not fail because there is no libvirt yet."""
     play = succeeded(hosts.role(check=True, users=["kt-user"]))
     for host in hosts.all:
-        (packages,) = play.of("Say which packages would be installed", host.name)
+        (packages,) = play.of("Say which packages are missing", host.name)
         assert "libvirt-daemon-system" in packages.msg and "python3-libvirt" in packages.msg and "qemu-system-x86" in packages.msg
         (start,) = play.of("Say that libvirt would be started", host.name)
         assert ("direct" if host is hosts.bare else "systemd") in start.msg

@@ -219,7 +219,7 @@ def test_check_mode_on_fresh_hosts(hosts: Hosts) -> None:
     """It tells what it would do, installs nothing, and does not fail because there is no LXC yet."""
     play = succeeded(hosts.role(check=True, diff=True, **WANTED))
     for host in hosts.all:
-        (packages,) = play.of("Say which packages would be installed", host.name)
+        (packages,) = play.of("Say which packages are missing", host.name)
         assert "lxc" in packages.msg and "dnsmasq-base" in packages.msg
         assert 'LXC_ADDR="10.77.1.1"' in play.of("Write the network's configuration", host.name)[0]["diff"][0]["after"]
         (start,) = [result for result in play.of("Say that the bridge would be made", host.name) if not result.skipped]
