@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...engine.errors import BackendError, InvalidOption, NotInstalled
+from ...engine.printable import printable
 from ...engine.secrets import hide
 from ...host.packages import install
 from .files import changeable
@@ -88,6 +89,13 @@ class Lxc:
         if done.returncode:
             why = told(done.stderr) or told(done.stdout) or "exit code %d" % done.returncode
             raise BackendError("lxc-%s failed: %s" % (name, why), remedy="Look at the container's configuration and log")
+        return done.stdout
+
+    def listed(self, pattern: str) -> str:
+        """What lxc-ls says of the containers whose names match: NAME, STATE and PID. Raises BackendError."""
+        done = run(["lxc-ls", "-P", self.path, "-f", "-F", "NAME,STATE,PID", pattern])
+        if done.returncode:
+            raise BackendError("lxc-ls failed: %s" % done.stderr.strip(), remedy="Look at the containers in %s" % self.path)
         return done.stdout
 
     def objection(self, config: str) -> str:
@@ -183,4 +191,4 @@ def _objection_to(path: str) -> str | None:
         place = changeable(path)
     except OSError:
         return None
-    return "others can change %s" % place if place else "" if os.path.isdir(path) else None
+    return "others can change %s" % printable(place) if place else "" if os.path.isdir(path) else None

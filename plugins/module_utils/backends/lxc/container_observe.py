@@ -10,7 +10,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...engine.errors import BackendError, KraalError
+from ...engine.printable import printable
 from ...engine.reading import Found, Unread, apart, as_mapping, as_text, as_texts, each_apart
 from ...engine.result import Address, Guest
 from ...engine.spec import Spec
@@ -49,6 +50,8 @@ COMMON = "/usr/share/lxc/config/common.conf"
 USERNS = "/usr/share/lxc/config/userns.conf"
 #: A container that started so many seconds after its configuration was written is asked what it started with.
 MARGIN = 2
+#: Of so many places a look says that they are passed over.
+MOST_PASSED_OVER = 5
 
 #: What a running container is asked beside the keys in its file: whatever may have been taken away since.
 #: Not lxc.cap.keep, to which liblxc 5.0 answers with lxc.cap.drop.
@@ -215,13 +218,11 @@ def _states(lxc: Lxc, found: Collection[str], groups: Groups) -> tuple[dict[str,
     And those among them of which liblxc says nothing, since it does not take their configuration: their monitors say it.
     """
     asked = sockets.answering(lxc.path, found)
-    if not asked:
-        return {}, []
-    done = run(["lxc-ls", "-P", lxc.path, "-f", "-F", "NAME,STATE,PID", sockets.pattern(asked)])
-    if done.returncode:
-        raise BackendError("lxc-ls failed: %s" % done.stderr.strip(), remedy="Look at the containers in %s" % lxc.path)
+    # The tool waits for a configuration that is a FIFO.
+    readable = [name for name in asked if os.path.isfile(os.path.join(lxc.path, name, "config"))]
+    said = lxc.listed(sockets.pattern(readable)) if readable else ""
     running, listed = {}, set()
-    for line in done.stdout.splitlines()[1:]:
+    for line in said.splitlines()[1:]:
         words = line.rsplit(None, 2)
         if len(words) == 3:
             listed.add(words[0].strip())
@@ -459,26 +460,49 @@ def all_guests(parameters: Mapping[str, Any]) -> Found:
     places = Directories([lxc.path]) if parameters.get("lxc_path") else all_paths(lxc.standard)
     found = Found()
     for path in (*places.named, *places.found):
-        _see_all(found, observe(Lxc({"lxc_path": path}), None), named=path in places.named)
+        try:
+            seen = observe(Lxc({"lxc_path": path}), None)
+        except KraalError as error:
+            if path in (lxc.path, lxc.standard):
+                raise
+            # What is wrong in one directory is no reason to lose the guests of the others.
+            found.faults.append(error)
+            continue
+        _see_all(found, seen, places, named=path in places.named)
+    found.faults += _passed_over(places)
     return found
 
 
-def _see_all(found: Found, seen: Seen, *, named: bool) -> None:
-    """The guests of one directory. In one that nobody has named, those do not count that others can change."""
+def _see_all(found: Found, seen: Seen, places: Directories, *, named: bool) -> None:
+    """The guests of one directory. In one that nobody has named, those are passed over that others can change."""
     for container in seen.containers.values():
         known = known_of(container)
-        if container.unfinished or (not named and _of_others(known.id)):
+        if container.unfinished or (not named and _is_of_others(known.id, places)):
             continue
         found.add(known, partial(guest_of, container))
         if container.unread_note:
             found.faults.append(BackendError(container.unread_note, remedy="Mend or remove that file", guest=container.name, backend="lxc"))
-    found.add_unread({name: unread for name, unread in seen.unread.items() if named or not _of_others(unread.guest.id)})
+    found.add_unread({name: unread for name, unread in seen.unread.items() if named or not _is_of_others(unread.guest.id, places)})
 
 
-def _of_others(place: str) -> str:
-    """What others can change of a container in a directory that nobody has named."""
+def _passed_over(places: Directories) -> Iterator[KraalError]:
+    """What was passed over, once for each place, and of no more places than can be read."""
+    remedy = "Ask as the user whose containers these are, or see that nobody but root can change what is there"
+    for path, why in list(places.passed_over.items())[:MOST_PASSED_OVER]:
+        yield BackendError("%s is passed over: %s" % (printable(path), why), remedy=remedy, backend="lxc")
+    more = len(places.passed_over) - MOST_PASSED_OVER
+    if more > 0:
+        yield BackendError("%d places more are passed over" % more, remedy=remedy, backend="lxc")
+
+
+def _is_of_others(place: str, places: Directories) -> bool:
+    """Whether others can change a container, which is noted then."""
     try:
-        return next(filter(None, (changeable(os.path.join(place, name)) for name in ("config", NOTE) if os.path.lexists(os.path.join(place, name)))), "")
+        files = [path for path in (os.path.join(place, name) for name in ("config", NOTE)) if os.path.lexists(path)]
+        where = next(filter(None, map(changeable, files)), "")
     except OSError:
         # It went in this moment, or leads nowhere.
-        return place
+        return True
+    if where:
+        places.passed_over[place] = "others can change %s" % printable(where)
+    return bool(where)
