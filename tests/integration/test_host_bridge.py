@@ -314,6 +314,42 @@ def test_a_stale_change_is_told(hosts: Hosts) -> None:
     solo.assert_as_before()
 
 
+def test_a_rollback_that_is_killed_or_has_no_room_goes_on(hosts: Hosts) -> None:
+    """On one host its process is killed before it has done anything, on the other the disk is full; long before the timer, which is used up by then."""
+    full, killed = hosts.all[0], hosts.all[1]
+    solo = Hosts.__new__(Hosts)
+    solo.all, solo.trees, solo.nets = [full, killed], hosts.trees, hosts.nets
+    folders = ("/etc/systemd/network", "/var/lib/kraal.virt/bridge")
+    for folder in folders:
+        full.run("mkdir", "-p", folder)
+        full.run("cp", "-a", folder, "/run/kt-copy")
+        full.run("mount", "-t", "tmpfs", "-o", "size=256k,mode=755", "kt", folder)
+        full.run("cp", "-a", "/run/kt-copy/.", folder)
+        full.run("rm", "-r", "/run/kt-copy")
+    options = {"name": "br0", "uplink": "eth0", "timeout": 900, "check_names": ["kt.invalid"]}
+    with begun(solo, {host.name: options for host in solo}) as (process, dummy):
+        for host in solo:
+            host.wait(lambda host=host: host.change.get("status") == "applied", PATIENCE)  # type: ignore[misc]
+        kill(process.pid)
+    units = {host.name: f"kraal-bridge-rollback-{host.change['id']}.service" for host in solo}
+    for folder in folders:
+        full.run("sh", "-c", f"dd if=/dev/zero of={folder}/kt-fill bs=1k 2>/dev/null; ! echo more 2>/dev/null > {folder}/kt-more; rm -f {folder}/kt-more")
+    full.run("systemctl", "start", "--no-block", units[full.name])
+    killed.run("systemd-run", "--quiet", "--unit=kt-lock", "flock", "/var/lib/kraal.virt/bridge/lock", "sleep", "infinity")
+    killed.wait(lambda: killed.run("sh", "-c", "flock --nonblock /var/lib/kraal.virt/bridge/lock true || echo held") == "held", 30)
+    killed.run("systemctl", "start", "--no-block", units[killed.name])
+    killed.wait(lambda: killed.run("systemctl", "show", "--property=MainPID", "--value", units[killed.name]) != "0", 30)
+    killed.run("systemctl", "kill", "--kill-who=main", "--signal=KILL", units[killed.name])
+    killed.run("systemctl", "stop", "kt-lock")
+    for host in solo:
+        host.wait(lambda host=host: host.change["status"] == "rolled_back", PATIENCE)  # type: ignore[misc]
+    assert full.run("find", *folders, "-name", "*.kraal-tmp") == ""
+    full.run("rm", *(f"{folder}/kt-fill" for folder in folders))
+    solo.assert_as_before()
+    full.run("umount", *folders)
+    solo.assert_as_before()
+
+
 def test_dhcp_keeps_the_address_and_there_may_be_several_bridges(hosts: Hosts, tmp_path: Path) -> None:
     """The lease stays the same, since the server sees the same client; beside it a bridge without an uplink, and one at a new address."""
     dynamic, moving = hosts.all[0], hosts.all[1]

@@ -5,16 +5,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import NotInstalled, Refused
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError, NotInstalled, Refused
 from ansible_collections.kraal.virt.plugins.module_utils.host.bridge import change as changes
 from ansible_collections.kraal.virt.plugins.module_utils.host.bridge import runner
 from ansible_collections.kraal.virt.plugins.module_utils.host.bridge.manager import FileState
@@ -220,7 +225,8 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     programs = tmp_path / "bin"
     programs.mkdir()
     for name, code in (("systemctl", 0), ("ip", 0), ("works", 0), ("fails", 1)):
-        (programs / name).write_text(f"#!/bin/sh\necho {name} >> {tmp_path}/calls\nexit {code}\n", encoding="utf-8")
+        words = "$*" if name == "ip" else ""
+        (programs / name).write_text(f"#!/bin/sh\necho {name} {words} >> {tmp_path}/calls\nexit {code}\n", encoding="utf-8")
         (programs / name).chmod(0o755)
     monkeypatch.setattr(runner, "ENVIRONMENT", {"PATH": f"{programs}:/usr/bin:/bin"})
     monkeypatch.setattr(runner, "DIRECTORY", tmp_path / "state")
@@ -249,7 +255,7 @@ def armed(stage: Path, **more: Any) -> dict[str, Any]:
     nothing: dict[str, Any] = {"before": [], "after": [{"argv": ["works"], "must": True}]}
     change = {"id": "1", "status": "armed", "boot_id": runner.boot_id(), "files": files, "apply": nothing, "rollback": nothing, "log": [], "boot": []}
     with runner.locked():
-        runner.save({**change, "addresses": [], "routes": [], **more})
+        runner.save({**change, "addresses": [], "routes": [], "masters": {}, **more})
     return change
 
 
@@ -306,6 +312,119 @@ def test_what_was_never_begun_is_only_disarmed(stage: Path) -> None:
     (stage / "edited").write_bytes(b"edited by somebody since")
     runner.rollback("of the test")
     assert (stage / "edited").read_bytes() == b"edited by somebody since"
+
+
+def no_room(monkeypatch: pytest.MonkeyPatch, *but: Path) -> None:
+    """From now on no directory takes another file, except where it is one of those."""
+    really = tempfile.mkstemp
+
+    def full(*, prefix: str, suffix: str, dir: Path) -> tuple[int, str]:
+        if dir in but:
+            return really(prefix=prefix, suffix=suffix, dir=dir)
+        raise OSError(errno.ENOSPC, "No space left on device", str(dir))
+
+    monkeypatch.setattr(runner.tempfile, "mkstemp", full)
+
+
+def test_a_full_disk_stops_no_rollback(stage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there is written over; nothing of it is a file that has yet to be made, so all is back at once."""
+    armed(stage)
+    runner.apply()
+    (stage / "goes").write_bytes(b"")
+    no_room(monkeypatch)
+    assert runner.rollback("of the test") is True
+    assert_restored(stage)
+    assert (stage / "calls").read_text(encoding="utf-8").count("works") == 2
+
+
+def test_the_network_is_put_back_though_a_file_cannot_be(stage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was removed, and for which there is no room; it comes back when there is, and only then is the change settled."""
+    armed(stage, addresses=[{"link": "eth0", "local": "192.0.2.10", "prefixlen": 24, "broadcast": ""}], masters={"eth0": ""})
+    runner.apply()
+    # A directory in its place stands for a file system that takes no file.
+    (stage / "goes").mkdir()
+    asked: list[int] = []
+    really = time.sleep
+
+    def room(seconds: float) -> None:
+        if seconds < 1:
+            # The standard library's, while it waits for a program.
+            return really(seconds)
+        said = (stage / "calls").read_text(encoding="utf-8").splitlines()
+        asked.append(said.count("works"))
+        assert (stage / "edited").read_bytes() == b"before\n\xff" and not (stage / "new.d").exists()
+        assert "ip address add 192.0.2.10/24 dev eth0" in said
+        change = runner.load()
+        assert change is not None and change["status"] == "applied" and any("goes is not restored" in line for line in change["log"])
+        if len(asked) == 2:
+            (stage / "goes").rmdir()
+        return None
+
+    monkeypatch.setattr(runner.time, "sleep", room)
+    assert runner.rollback("of the test", 1) is True
+    # Its commands ran at the first try and when the file was back, and not in between.
+    assert asked == [2, 2] and (stage / "calls").read_text(encoding="utf-8").splitlines().count("works") == 3
+    assert_restored(stage)
+
+
+def test_what_cannot_be_written_is_not_made(stage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk ends a change before it is made, or takes back what was made of it, at once."""
+    armed(stage)
+    with monkeypatch.context() as patch:
+        no_room(patch)
+        runner.apply()
+    assert_restored(stage)
+    assert not (stage / "calls").exists() or "works" not in (stage / "calls").read_text(encoding="utf-8")
+    (stage / "new.d").mkdir()
+    armed(stage)
+    with monkeypatch.context() as patch:
+        no_room(patch, stage / "state", stage)
+        runner.apply()
+    assert_restored(stage)
+    change = runner.load()
+    assert change is not None and any("No space left" in line for line in change["log"])
+
+
+@pytest.mark.parametrize("when", range(6))
+def test_a_rollback_that_is_killed_begins_anew(stage: Path, when: int) -> None:
+    """Its process ends before or after any of its commands, in the middle of a file too: the next one ends the work, and nothing of the first is left."""
+    armed(stage, rollback={"before": [{"argv": ["works"]}, {"argv": ["works"]}], "after": [{"argv": ["works"]}]})
+    runner.apply()
+    (stage / "calls").unlink(missing_ok=True)
+    script = f"#!/bin/sh\necho >> {stage}/count\n[ $(wc -l < {stage}/count) -ne {when + 1} ] || kill -9 $PPID\n"
+    for name in ("works", "systemctl"):
+        (stage / "bin" / name).write_text(script, encoding="utf-8")
+    program = (
+        "import runpy, sys; from pathlib import Path; names = runpy.run_path(sys.argv[1]); take = names['rollback'].__globals__; "
+        "take.update(DIRECTORY=Path(sys.argv[2], 'state'), UNITS=Path(sys.argv[2], 'units'), WANTED=Path(sys.argv[2], 'units', 'wanted'), "
+        "ENVIRONMENT={'PATH': sys.argv[2] + '/bin:/usr/bin:/bin'}, SETTLE=0.1); take['rollback']('of the test')"
+    )
+    argv = [sys.executable, "-c", program, str(runner.__file__), str(stage)]
+    assert subprocess.run(argv, capture_output=True, timeout=60, check=False).returncode == -9
+    change = runner.load()
+    if change is not None and change["status"] in runner.OPEN:
+        (stage / ".edited-half.kraal-tmp").write_bytes(b"bef")
+    done = subprocess.run(argv, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert_restored(stage)
+    assert list(stage.rglob("*.kraal-tmp")) == []
+
+
+def test_the_unit_of_a_rollback_starts_again(tmp_path: Path, stage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What arms a change asks systemd for that; where something of it cannot be written, nothing is armed, and the reason is told."""
+    asked: list[Sequence[str]] = []
+    monkeypatch.setattr(Paper, "run", lambda _host, argv: asked.append(argv) or Said(0))
+    monkeypatch.setattr(changes, "RUNNER", stage / "state" / "runner.py")
+    seen = Seen(networkd(tmp_path), {"eth0": LinkState("eth0", addresses=[ADDRESS])}, [], {})
+    changes.arm(Plan(), seen, "br0", "1f", 90)
+    (rollback,) = [argv for argv in asked if argv[-1] == "rollback"]
+    (apply,) = [argv for argv in asked if argv[-1] == "apply"]
+    assert "--property=Restart=on-failure" in rollback and not [word for word in apply if "Restart" in word]
+    no_room(monkeypatch, stage / "state")
+    with pytest.raises(BackendError, match="cannot be armed.*No space left"):
+        changes.arm(Plan(), seen, "br0", "2f", 90)
+    change = runner.load()
+    assert change is not None and (change["id"], change["status"]) == ("2f", "rolled_back")
 
 
 def test_confirmed_stays(stage: Path) -> None:

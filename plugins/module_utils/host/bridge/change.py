@@ -39,7 +39,7 @@ ConditionPathExists={directory}/change.json
 
 [Service]
 Type=oneshot
-ExecStart={python} {runner} rollback
+ExecStart={python} {runner} boot
 
 [Install]
 WantedBy=sysinit.target
@@ -84,8 +84,8 @@ def _run(host: Host, *argv: str) -> None:
         raise BackendError("%s: %s" % (argv[0], said.error if said else "is not installed"), remedy="Nothing of the network was changed; look at the journal")
 
 
-def _links_as_they_are(plan: Plan, seen: Seen) -> dict[str, list[dict[str, Any]]]:
-    """Addresses and routes for a rollback. Without what routers advertise, which comes back by itself."""
+def _links_as_they_are(plan: Plan, seen: Seen) -> dict[str, Any]:
+    """Addresses, routes and masters for a rollback. Without what routers advertise, which comes back by itself."""
     addresses = [
         {"link": name, "local": each["local"], "prefixlen": each["prefixlen"], "broadcast": each.get("broadcast", "")}
         for name in plan.links
@@ -101,14 +101,14 @@ def _links_as_they_are(plan: Plan, seen: Seen) -> dict[str, list[dict[str, Any]]
                     routes.append(
                         {"family": family, "dst": route["dst"], "gateway": route.get("gateway", ""), "dev": name, "metric": int(route.get("metric", 0))}
                     )
-    return {"addresses": addresses, "routes": routes}
+    masters = {name: seen.links[name].master for name in plan.links if name in seen.links}
+    return {"addresses": addresses, "routes": routes, "masters": masters}
 
 
 def arm(plan: Plan, seen: Seen, name: str, identity: str, timeout: int) -> dict[str, Any]:
     """Put everything in place, and have the change made as soon as this module has answered. Raises BackendError with nothing touched."""
     host = seen.host
     python = sys.executable
-    runner.write(RUNNER, inspect.getsource(runner).encode(), 0o700)
     change: dict[str, Any] = {
         "id": identity,
         "bridge": name,
@@ -129,21 +129,27 @@ def arm(plan: Plan, seen: Seen, name: str, identity: str, timeout: int) -> dict[
         "log": [],
         **_links_as_they_are(plan, seen),
     }
-    with runner.locked():
-        runner.save(change)
     try:
+        runner.write(RUNNER, inspect.getsource(runner).encode(), 0o700)
+        with runner.locked():
+            runner.save(change)
         runner.write(runner.UNITS / runner.BOOT_UNIT, BOOT.format(directory=runner.DIRECTORY, python=python, runner=RUNNER).encode(), 0o644)
         runner.WANTED.parent.mkdir(parents=True, exist_ok=True)
         runner.WANTED.unlink(missing_ok=True)
         runner.WANTED.symlink_to(runner.UNITS / runner.BOOT_UNIT)
         # The DHCP client that ifupdown starts must not end with the unit, or nobody would renew the address.
         timer = ["systemd-run", "--quiet", "--collect", "--timer-property=AccuracySec=100ms", "--property=KillMode=process"]
-        _run(host, *timer, "--on-active=%ds" % timeout, "--unit=" + runner.ROLLBACK_UNIT + identity, python, str(RUNNER), "rollback")
+        # Killed, it begins anew: nobody else would take the change back.
+        lives = ["--property=Restart=on-failure", "--property=RestartSec=%d" % runner.RESTART]
+        _run(host, *timer, *lives, "--on-active=%ds" % timeout, "--unit=" + runner.ROLLBACK_UNIT + identity, python, str(RUNNER), "rollback")
         environment = "--setenv=KRAAL_UNIT=" + runner.APPLY_UNIT
         _run(host, *timer, "--on-active=%dms" % (DELAY * 1000), environment, "--unit=" + runner.APPLY_UNIT + identity, python, str(RUNNER), "apply")
     except KraalError:
         runner.rollback("it could not be armed")
         raise
+    except OSError as error:
+        runner.rollback("it could not be armed")
+        raise BackendError("the change cannot be armed: %s" % error, remedy="Free space in /etc and /var, and run again; nothing was changed") from error
     return change
 
 
@@ -192,10 +198,13 @@ def confirm(change: dict[str, Any]) -> None:
         if now is None or now["id"] != change["id"] or now["status"] != "applied":
             raise BackendError("the change was taken back before it could be confirmed", remedy="Allow it more time with timeout")
         path = runner.DIRECTORY / ("%s.json" % change["bridge"])
-        if change["record"]:
-            runner.write(path, json.dumps(change["record"], indent=1).encode(), 0o600)
-        else:
-            path.unlink(missing_ok=True)
+        try:
+            if change["record"]:
+                runner.write(path, json.dumps(change["record"], indent=1).encode(), 0o600)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise BackendError("the change cannot be confirmed: %s" % error, remedy="Free space in /var, before it takes itself back") from error
         # From here on a rollback finds nothing to do.
         (runner.DIRECTORY / "change.json").unlink()
         (runner.DIRECTORY / "status").unlink(missing_ok=True)
