@@ -86,6 +86,7 @@ EXPLAINED: dict[str, tuple[str, ...]] = {
     "plugins/module_utils/host/bridge/change.py:arm": (),
     "plugins/module_utils/host/bridge/runner.py:all": (),
     "plugins/module_utils/host/bridge/runner.py:missing": ("ip",),
+    "plugins/module_utils/host/bridge/runner.py:quietly": ("ip", "systemctl"),
     "plugins/module_utils/host/engines.py:_first": (),
     "plugins/module_utils/host/engines.py:look": (),
     "plugins/module_utils/host/installed.py:packages": ("dpkg-query", "rpm"),
