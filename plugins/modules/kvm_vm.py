@@ -124,7 +124,9 @@ options:
         guest would write over what it does not see.
       - An image in the backing chain of the one that the disk has is no other image. A snapshot or a linked clone has the disk on an overlay, and a
         task that names the image below leaves it there, with the C(format) that it says of that one. Where the chain cannot be read, the task is refused.
-        So are changes to a disk while a block job of libvirt works on it (copy, commit, pull, backup).
+        So are changes to a disk while a block job of libvirt works on it (copy, commit, pull, backup), and tasks that name the image that an earlier task
+        gave to a disk and another program has moved it away from since.
+      - An image that backs another one in its directory is not given to a disk, unless that is C(read_only).
       - Merged with what is there, unless O(purge) names it. A disk that is detached keeps its content.
     type: list
     elements: raw
