@@ -26,6 +26,7 @@ init_plugin_loader()
 LONG = (
     "integration/test_hypervisor.py",
     "integration/test_host_bridge.py",
+    "integration/test_pristine.py",
     "integration/test_prepare.py",
     "integration/test_site.py",
     "lint/test_tools.py",

@@ -57,10 +57,10 @@ GUIDES = {
     "hosts": Page(before="useradd deploy"),
     "images": Page(before="mkdir -p ~/.ssh; ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519", after="rm ~/.ssh/id_ed25519*; docker rmi team/debian:stable"),
     "kvm": Page(
-        before="mkdir /srv/images; truncate --size 64M /srv/images/debian.raw; virsh net-define /dev/stdin <<< "
+        before="truncate --size 64M /srv/debian.raw; virsh net-define /dev/stdin <<< "
         "'<network><name>lab</name><ip address=\"192.168.100.1\" netmask=\"255.255.255.0\"/></network>'; virsh net-start lab",
         after="for n in 1 2 3 4 5 6 7 8 9 10; do virsh vol-delete --pool images web$n.qcow2; done; virsh vol-delete --pool images debian.qcow2; "
-        "virsh pool-destroy images; virsh pool-undefine images; virsh net-destroy lab; virsh net-undefine lab; rm -r /srv/images",
+        "virsh pool-destroy images; virsh pool-undefine images; virsh net-destroy lab; virsh net-undefine lab; rm -r /srv/images /srv/debian.raw",
     ),
     "kvm_vm": Page(
         before="cp $(readlink -f /var/cache/kraal.virt/debian-vm.qcow2) /var/lib/libvirt/images/debian-12-genericcloud-amd64.qcow2",
