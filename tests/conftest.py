@@ -28,7 +28,6 @@ LONG = (
     "integration/test_host_bridge.py",
     "integration/test_pristine.py",
     "integration/test_prepare.py",
-    "integration/test_site.py",
     "lint/test_tools.py",
     "integration/test_role_kvm_host.py",
     "integration/test_role_docker_host.py",

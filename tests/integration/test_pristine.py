@@ -181,6 +181,34 @@ def test_the_collection_is_installed_elsewhere(pristine: Machine) -> None:
     pristine.type("rm -r .ansible/collections", HOME)
 
 
+def test_check_agrees(pristine: Machine) -> None:
+    done = pristine.type(". scripts/activate\nansible-playbook kraal.virt.site --check")
+    assert not any(each["changed"] for each in recap(done.stdout).values()), done.stdout
+
+
+def test_a_virtual_machine_is_whole(pristine: Machine) -> None:
+    """Its name, its whole disk, the type that the processor lets it have; and it is reached by its agent, as the guide to the inventory says, as well."""
+    flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    assert ("<domain type='kvm'" in pristine.type("virsh dumpxml app-1").stdout) is bool(flags & {"vmx", "svm"})
+    way = next(block for block in blocks(guide("inventory")) if "ansible_connection" in block.text and "compose" in block.text)
+    pristine.lay({"kraal.virt/agent/20-guests.yml": way.text})
+    said = pristine.type(
+        ". scripts/activate\ncp playbooks/inventory/10-hosts.yml agent\n"
+        "ansible -i agent app-1 -m command -a 'sh -c \"hostname; df --output=size -B1M /\"'\nansible-inventory -i agent --host app-1\nrm -r agent"
+    ).stdout
+    assert re.search(r"^app-1$", said, re.MULTILINE) and "kraal.virt.guest" in said, said
+    assert max(int(size) for size in re.findall(r"^ *([0-9]+)$", said, re.MULTILINE)) > 3500, said
+
+
+def test_an_lxc_guest_and_its_host_reach_each_other(pristine: Machine) -> None:
+    """By the bridge that the role made, whose name server answers from there."""
+    pristine.type("busybox ping -c 1 -W 5 10.0.3.11")
+    reach = 'import socket; print(socket.create_connection(("10.0.3.1", 53), 5).getpeername()[0])'
+    words = json.dumps({"argv": ["/usr/bin/python3", "-c", reach]})
+    said = pristine.type(f". scripts/activate\nansible mail-1 -m command -a '{words}'").stdout
+    assert "10.0.3.1" in said.splitlines(), said
+
+
 def pages() -> list[str]:
     return sorted(path.stem.removeprefix("guide_") for path in (ROOT / "docs" / "docsite" / "rst").glob("guide_*.rst"))
 
@@ -218,6 +246,9 @@ def test_the_guides_do_what_they_say(pristine: Machine, page: str) -> None:
 
 def test_the_fleet_is_taken_away(pristine: Machine) -> None:
     assert readme("kraal.virt")[2].text.splitlines() == ["make clean", "make purge"]
+    fewer = json.dumps({"fleet_guests": [{"name": "web-{i}", "count": 1, "cpus": 0.5, "labels": {"role": "web"}}]})
+    pristine.type(f". scripts/activate\nansible-playbook kraal.virt.provision --extra-vars '{fewer}'")
+    assert pristine.type("docker ps --format '{{.Names}}'; virsh list --all --name; lxc-ls").stdout.split() == ["web-1"]
     done = pristine.type("make clean", check=False)
     assert done.rc == 0, done.stdout
     assert not any(each["failed"] for each in recap(done.stdout).values()), done.stdout
