@@ -16,6 +16,8 @@ description:
   - Needs no library of a backend on the host, but for C(kvm), whose guests are known through libvirt-python
     (C(python3-libvirt)). A backend that the host does not have has no guests. One that it has and that does not answer is a
     warning, and fails the task only when the task names it in O(backends).
+  - A guest that cannot be read is returned with what is known of it all the same, its name, its id and its state at least, and a warning says why. It hides
+    no other guest, and never fails the task. The guest's own module can still remove it, and start and stop it as long as the task sets no option.
 options:
   backends:
     description: Look for guests of these backends only.

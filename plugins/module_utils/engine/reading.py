@@ -24,7 +24,7 @@ from .spec import Spec
 
 #: What reading raises where something is missing, of another type, or no such word.
 ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
-REMEDY = "Look at it with the tools of %s itself; a task with state=absent and no other option removes it all the same"
+REMEDY = "Look at it with the tools of %s itself; a task with state=absent removes it all the same"
 
 
 @contextmanager
@@ -134,9 +134,10 @@ def labels_of(resource: _Labelled, name: str, seen: Any) -> Mapping[str, str]:
 
 
 def plan_unread(want: Spec, unread: Unread) -> list[Step]:
-    """Power and removal need no more than the name. Raises the error for all else."""
+    """Power and removal need no more than the name, as long as no option is to be set and no storage to be found. Raises the error for all else."""
     now = unread.guest.state
-    if want.values or want.steering.get("remove_storage") or (unread.stuck and want.state not in ("present", now)):
+    asked = want.steering.get("remove_storage") if want.state == "absent" else want.values
+    if asked or (unread.stuck and want.state not in ("present", now)):
         raise unread.error
     if want.state != "absent":
         return list(power(want.name, now, now if want.state == "present" else want.state))

@@ -148,6 +148,21 @@ def test_the_cli_runs_a_container(proxy, base_image, scratch) -> None:
     assert [str(r).rsplit("/", maxsplit=1)[-1] for r in proxy.steps][:3] == ["create", "attach", "start"]
 
 
+def test_an_answer_that_is_rewritten(proxy, api, base_image, scratch) -> None:
+    """Of the routes that were named, in JSON, as bytes, or as a status; and the connection goes on."""
+    made = api.create_container(base_image, name=scratch("a"))["Id"]
+    proxy.rewrite(f"/containers/{made}/json", lambda data: {**data, "Name": "/other"})
+    proxy.rewrite("/info", lambda _data: b"{")
+    proxy.rewrite("/version", lambda _data: 500)
+    assert api.inspect_container(made)["Name"] == "/other"
+    assert api.inspect_container(scratch("a"))["Name"] == f"/{scratch('a')}"
+    with pytest.raises(requests.exceptions.JSONDecodeError):
+        api.info()
+    with pytest.raises(docker.errors.APIError, match="rewritten"):
+        api.version()
+    assert api.inspect_container(scratch("a"))["Id"] == made
+
+
 def test_a_wait_is_no_step(proxy, api, base_image, scratch) -> None:
     api.create_container(base_image, name=scratch("a"), command=["true"])
     api.start(scratch("a"))

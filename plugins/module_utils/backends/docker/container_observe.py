@@ -82,6 +82,8 @@ class Seen:
     unread: dict[str, Unread] = field(default_factory=dict)
     #: How many containers are listed without a name or an id.
     nameless: int = 0
+    #: Why some images cannot be read, by id.
+    faults: dict[str, BackendError] = field(default_factory=dict)
     #: What their registries say of images that may have to be pulled, by name: a digest, or why there is none.
     remote: dict[str, str | BackendError] = field(default_factory=dict)
     networks: frozenset[str] | None = None
@@ -188,7 +190,11 @@ def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
     ids = {as_text(as_mapping(data).get("Image")) for data in inspected.values()}
     ids.update(seen.images.find(want.values["image"]) for want in living if "image" in want.values)
     if wants is not None:
-        seen.configs = {key: as_mapping(as_mapping(found).get("Config")) for key, found in engine.inspect_all("images", filter(None, ids)).items()}
+        for key, image in engine.inspect_all("images", filter(None, ids)).items():
+            if isinstance(image, BackendError):
+                seen.faults[key] = image
+            else:
+                seen.configs[key] = as_mapping(as_mapping(image).get("Config"))
     for name in sorted(mine):
         if summaries[name].id in inspected:
             _look(seen, summaries[name], inspected[summaries[name].id])
@@ -216,6 +222,8 @@ def _look(seen: Seen, summary: Summary, data: Any) -> None:
         if isinstance(data, BackendError):
             raise data
         name = str(data["Name"])[1:]
+        if data["Image"] in seen.faults:
+            raise seen.faults[data["Image"]]
         match = OLD.fullmatch(name)
         state = match["state"] if match else state_of(data)
         found = Container(data, seen.configs.get(data["Image"], {}), state, _image_name(data, seen.images))

@@ -27,6 +27,9 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
     have, aside = seen.containers.get(want.name), seen.replaced(want.name)
     if aside is not None and aside[0] in seen.unread:
         raise seen.unread[aside[0]].error
+    image = seen.images.find(want.values["image"]) if "image" in want.values else ""
+    if image in seen.faults:
+        raise seen.faults[image]
     steps: list[Step] = []
     if want.name in seen.doomed:
         # A run died that was to remove the guest and its storage; it is wanted again.
