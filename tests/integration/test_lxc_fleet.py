@@ -193,10 +193,14 @@ def test_another_user_is_not_among_roots_guests_nor_in_their_way(lxc: LxcLab, sc
             assert seen == sorted([running, stopped])
             assert f"lxc: {root} is passed over: others can change {root}. Ask as the user" in said and said.count(str(root)) == 2
             # Who can change its configuration could make it another one.
-            os.chown(other / scratch("run") / "config", 65534, -1)
+            config = other / scratch("run") / "config"
+            os.chown(config, 65534, -1)
             seen, said = look()
             assert seen == [stopped] and f"{running[0]} is passed over: others can change {running[0]}/config" in said
-            os.chown(other / scratch("run") / "config", 0, -1)
+            os.chown(config, 0, -1)
+            config.write_text(config.read_text(encoding="utf-8") + f"lxc.include = {root}/fake/config\n", encoding="utf-8")
+            seen, said = look()
+            assert seen == [stopped] and f"{running[0]} is passed over: others can change {root}" in said
             other.chmod(0o777)
             seen, said = look()
             assert seen == [stopped] and f"{other} is passed over: others can change {other}" in said

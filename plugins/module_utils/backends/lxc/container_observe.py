@@ -477,7 +477,7 @@ def _see_all(found: Found, seen: Seen, places: Directories, *, named: bool) -> N
     """The guests of one directory. In one that nobody has named, those are passed over that others can change."""
     for container in seen.containers.values():
         known = known_of(container)
-        if container.unfinished or (not named and _is_of_others(known.id, places)):
+        if container.unfinished or (not named and _is_of_others(known.id, places, container.config)):
             continue
         found.add(known, partial(guest_of, container))
         if container.unread_note:
@@ -495,10 +495,13 @@ def _passed_over(places: Directories) -> Iterator[KraalError]:
         yield BackendError("%d places more are passed over" % more, remedy=remedy, backend="lxc")
 
 
-def _is_of_others(place: str, places: Directories) -> bool:
-    """Whether others can change a container, which is noted then."""
+def _is_of_others(place: str, places: Directories, config: Config | None = None) -> bool:
+    """Whether others can change a container, or what its configuration includes, which is noted then."""
+    entries = config.entries if config else ()
+    included = [entry.value for entry in entries if entry.key == "lxc.include" and entry.value.startswith("/")]
     try:
-        files = [path for path in (os.path.join(place, name) for name in ("config", NOTE)) if os.path.lexists(path)]
+        files = [path for path in (os.path.join(place, "config"), os.path.join(place, NOTE), *included) if os.path.lexists(path)]
+        files += [str(path) for directory in included for path in Path(directory).glob("*.conf")]
         where = next(filter(None, map(changeable, files)), "")
     except OSError:
         # It went in this moment, or leads nowhere.
