@@ -20,9 +20,10 @@ description:
     O(disruption=restart).
   - What waits for a restart is found out by comparing what runs with what is stored. So changes by other programs are seen too, and so is one that
     was made in an earlier run.
-  - Options that contradict each other, that libvirt would refuse to write down, or that name a pool, a volume or a network that is not there, are refused
-    under check mode too, and before anything is touched. What only shows when a guest starts (a bridge that is missing, memory that the host does not have)
-    makes the task fail then, and a new guest goes again.
+  - Options that contradict each other, or that name a pool, a volume, a network, a machine or a model of processor that is not there, are refused under check
+    mode too. What else libvirt and its emulator have against a guest, they say only to who writes it down. So a task writes down what the guest becomes, or
+    tries it out, before it makes, grows or attaches anything; what is refused then leaves everything as it was.
+  - What only shows when a guest starts (a bridge that is missing, memory that the host does not have) makes the task fail then, and a new guest goes again.
   - A run that was cut off is cleared up by the next one. A guest that was not made to its end is removed, with the volumes that were begun for it.
   - After every change the guest is read again. The task fails if libvirt shows something else than was asked for.
 options:
@@ -358,6 +359,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
+    details: Libvirt is only read from. That it would refuse a definition can show in the real run alone, which changes nothing then.
   diff_mode:
     support: full
   idempotent:

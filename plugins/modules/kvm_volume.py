@@ -99,7 +99,8 @@ notes:
     made from it.
   - What a task has begun and cannot bring to its end, for want of room say, it removes before it fails.
   - Nothing is imported or cloned into a pool of type V(disk), where libvirt itself names the volumes, so that none can be marked as incomplete.
-  - When a volume is to be removed, libvirt is asked to look at all active pools anew, since images that snapshots have made may be new to it.
+  - Images that snapshots have made may be new to libvirt. Before a volume is removed, libvirt is asked to look at all active pools anew, and one that others
+    turn out to stand on stays. Under check mode it is not; the headers of files on this host are read.
 """
 
 EXAMPLES = r"""

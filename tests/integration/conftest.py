@@ -24,6 +24,7 @@ from tests.support.certificates import Authority
 from tests.support.daemons import SecondDaemon
 from tests.support.images import BUSYBOX, BaseImages
 from tests.support.leftovers import PREFIX, Bystanders, Scratch, find, remove
+from tests.support.libvirt_calls import ALLOWED, CALLED
 from tests.support.libvirt_daemon import LibvirtDaemon
 from tests.support.libvirt_host import LibvirtHost
 from tests.support.lxc import LxcLab
@@ -169,6 +170,7 @@ def libvirt_daemon(request: pytest.FixtureRequest) -> Iterator[LibvirtDaemon]:
     if suite is None:
         with tempfile.TemporaryDirectory(prefix="kt-") as directory, LibvirtDaemon(Path(directory)) as daemon:
             yield daemon
+        assert CALLED <= ALLOWED, "what all plans together have called of libvirt are reads"
         return
     for name in ("leftovers", "lab_images"):
         request.getfixturevalue(name)

@@ -12,22 +12,19 @@ import difflib
 import hashlib
 import os
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from subprocess import SubprocessError
 from types import TracebackType
 from typing import Any
 
 from .ansible_runner import Result
+from .libvirt_calls import Calls
 from .libvirt_daemon import LibvirtDaemon
 from .module_process import ModuleProcess, module_environment
-from .paths import ROOT, SYSTEM_PYTHON
+from .paths import SYSTEM_PYTHON
 from .warm_module import WarmModule
-
-COUNTER = ROOT / "tests" / "support" / "libvirt_counter"
 
 
 class LibvirtModule:
@@ -36,26 +33,24 @@ class LibvirtModule:
     def __init__(self, name: str, daemon: LibvirtDaemon, uri: str | None = None) -> None:
         self.daemon = daemon
         self.uri = uri or daemon.uri
-        self._notes = tempfile.TemporaryDirectory(prefix="kt-calls-", dir=daemon.scratch)
-        self._calls, self._crash = Path(self._notes.name, "calls"), Path(self._notes.name, "crash")
-        self._ask, self._answer = Path(self._notes.name, "ask"), Path(self._notes.name, "answer")
+        self._notes = Calls(daemon.scratch)
+        self._crash, self._ask, self._answer = (self._notes.path / name for name in ("crash", "ask", "answer"))
         for pipe in (self._ask, self._answer):
             os.mkfifo(pipe, 0o600)
         imports = (daemon.import_path if uri is None else None) or [module_environment()["PYTHONPATH"]]
-        env = {"PYTHONPATH": os.pathsep.join([str(COUNTER), *imports]), "KT_LIBVIRT": self._notes.name}
-        self._module = WarmModule(name, daemon.python if uri is None else [SYSTEM_PYTHON], env=env, scratch=daemon.scratch)
+        self._module = WarmModule(name, daemon.python if uri is None else [SYSTEM_PYTHON], env=self._notes.environment(*imports), scratch=daemon.scratch)
 
     def __enter__(self) -> LibvirtModule:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
         self._module.close()
-        self._notes.cleanup()
+        self._notes.close()
 
     @property
     def calls(self) -> list[str]:
         """What the last run has called that changes something."""
-        return self._calls.read_text(encoding="ascii").splitlines() if self._calls.exists() else []
+        return self._notes.changing
 
     def run(self, check: bool = False, crash: tuple[int, str] | None = None, **args: Any) -> Result:
         """One run, whatever becomes of it.
@@ -63,7 +58,7 @@ class LibvirtModule:
         `crash`: so many changing calls succeed, the next one ends the run `before` it is made or `after`; or the daemon crashes and is started again after
         it (`restart`).
         """
-        self._calls.unlink(missing_ok=True)
+        self._notes.forget()
         self._crash.unlink(missing_ok=True)
         if crash is not None:
             self._crash.write_text("%d %s" % crash, encoding="ascii")
@@ -101,12 +96,17 @@ class LibvirtModule:
             raise failed[0]
 
     def check(self, **args: Any) -> Result:
-        """A run under --check: what libvirt keeps is the same before and after it, byte by byte."""
+        """A run under --check: nothing is asked that is not a read, and what libvirt keeps is the same before and after it, byte by byte."""
         before = stored(self.daemon)
         result = self.run(check=True, **args)
-        assert self.calls == []
+        self._notes.assert_only_reads()
         self.assert_stored(before)
         return result
+
+    def check_readonly(self, **args: Any) -> Result:
+        """A run under --check over a connection that libvirt itself lets do nothing but read."""
+        with self._notes.readonly():
+            return self.run(check=True, **args)
 
     def do(self, **args: Any) -> Result:
         """Check, then do: both say the same."""
@@ -124,7 +124,7 @@ class LibvirtModule:
         result = self.run(**args)
         assert not result.failed, result.msg or result.stderr
         assert (result.changed, result["plan"]) == (False, [])
-        assert self.calls == []
+        self._notes.assert_only_reads(waits=True)
         self.assert_stored(before)
         return result
 
@@ -142,7 +142,7 @@ class LibvirtModule:
             result = self.run(check=check, **args)
             assert result.failed, result.json
             assert result.json, result.stderr
-            assert self.calls == []
+            self._notes.assert_only_reads(connected=False)
             missing = [word for word in words if word not in result.msg]
             assert not missing, f"{missing} not in: {result.msg}"
             assert "Traceback" not in result.stdout + result.stderr

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.libvirt_calls import Calls
 from tests.support.libvirt_daemon import LibvirtDaemon
 from tests.support.libvirt_driver import LibvirtModule
 
@@ -46,6 +47,14 @@ def driver(host: LibvirtDaemon, module: LibvirtModule, request: pytest.FixtureRe
     made = Driver(host, module, "kt-guest")
     yield made
     made.clear()
+
+
+@pytest.fixture
+def calls(host: LibvirtDaemon) -> Iterator[Calls]:
+    """Where runs write down what they call of libvirt."""
+    made = Calls(host.scratch)
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -25,9 +25,10 @@ from ansible.playbook.play_context import PlayContext
 from ansible.plugins.loader import become_loader, connection_loader
 
 from tests.support.ansible_runner import execute, run_inventory, run_tasks
+from tests.support.libvirt_calls import Calls
 from tests.support.libvirt_daemon import LibvirtDaemon
 from tests.support.libvirt_driver import LibvirtModule
-from tests.support.module_process import module_process
+from tests.support.module_process import module_environment, module_process
 from tests.support.tiny_guest import TinyGuest, ask
 
 from .driver import Driver
@@ -101,6 +102,37 @@ def raw(script: str, **more: Any) -> dict[str, Any]:
 def left(guest: Driver) -> list[str]:
     """What lies in the guest where commands keep what passes through."""
     return ask(guest.host, guest.name, "/bin/sh", "-c", "cd /tmp; ls -d kraal-* || true").split()
+
+
+def settings(guest: Driver) -> list[str]:
+    """What libvirt has noted for the running guest of its agent: the time limit, whether its own commands were passed on (it is tainted then)."""
+    status = guest.host.directory / "run" / "libvirt" / "qemu" / f"{guest.name}.xml"
+    return [line.strip() for line in status.read_text().splitlines() if "<agentTimeout" in line or "<taint" in line]
+
+
+def looked(guest: Driver, calls: Calls) -> list[Any]:
+    """The addresses that only the agent knows, as all see them who look."""
+    env = {**calls.environment(module_environment()["PYTHONPATH"]), "LIBVIRT_DEFAULT_URI": guest.host.uri}
+    listed = module_process("kraal.virt.guests_info", {"backends": ["kvm"], "names": [NAME], "address_sources": ["agent"]}, env=env, timeout=60)
+    checked = module_process("kraal.virt.kvm_vm", guest.arguments(memory=..., address_sources=["agent"]), check=True, env=env, timeout=60)
+    assert not listed.failed and not checked.failed, (listed.msg, checked.msg)
+    assert "virDomain.interfaceAddresses AGENT" in calls.asked
+    calls.assert_only_reads()
+    found: list[Any] = listed["guests"][0]["addresses"]
+    assert checked["guest"]["addresses"] == found
+    return found
+
+
+def test_who_looks_sets_nothing(guest: Driver, calls: Calls) -> None:
+    """The first in this file: nobody has passed a command of his own on to the agent yet. An administrator's time limit stays."""
+    before = settings(guest)
+    looked(guest, calls)
+    assert settings(guest) == before
+    guest.host.virsh("guest-agent-timeout", NAME, "--timeout", "7")
+    looked(guest, calls)
+    assert "<agentTimeout>7</agentTimeout>" in settings(guest)
+    guest.host.virsh("guest-agent-timeout", NAME, "--timeout", "-2")
+    assert settings(guest) == before
 
 
 def test_a_play(guest: Driver, tmp_path: Path) -> None:
@@ -305,7 +337,7 @@ def test_by_the_agent_without_an_address_and_by_ssh_with_one(guest: Driver, tmp_
 # What spoils the guest, and so comes last.
 
 
-def test_an_agent_that_hangs(spoiled: Driver, connect: Callable[..., Any]) -> None:
+def test_an_agent_that_hangs(spoiled: Driver, connect: Callable[..., Any], calls: Calls) -> None:
     """It stops itself, by a command that runs on in the guest."""
     # Late enough for the connection to hear that it was begun.
     connect().exec_command("(sleep 5; killall -STOP qemu-ga) > /dev/null 2>&1 &")
@@ -315,6 +347,8 @@ def test_an_agent_that_hangs(spoiled: Driver, connect: Callable[..., Any]) -> No
     with pytest.raises(AnsibleConnectionFailure, match="its guest agent did not answer within [0-9]+ seconds. Restart qemu-guest-agent"):
         connection.exec_command("true")
     assert time.monotonic() - started < 60
+    before = settings(spoiled)
+    assert looked(spoiled, calls) == [] and settings(spoiled) == before
 
 
 def test_an_agent_that_is_not_let(spoiled: Driver, connect: Callable[..., Any]) -> None:

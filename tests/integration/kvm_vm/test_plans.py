@@ -59,7 +59,10 @@ def scene(driver: Driver, plan: Plan) -> None:
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.id)
 def test_check_is_what_is_done(driver: Driver, plan: Plan) -> None:
     scene(driver, plan)
-    assert tuple(actions(driver.change(**plan.wanted))) == plan.actions
+    foreseen = driver.module.check_readonly(**driver.arguments(**plan.wanted))
+    done = driver.change(**plan.wanted)
+    assert tuple(actions(done)) == plan.actions
+    assert foreseen["plan"] == done["plan"], "over a connection that only reads"
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.id)

@@ -6,9 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
+
+from tests.support.libvirt_driver import stored
 
 from .driver import Driver
 
@@ -50,14 +54,22 @@ WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
     ("overlay-other", {"xml": "<network/>"}, ("xml", "not a <domain>")),
     ("overlay-name", {"xml": "<domain><name>x</name></domain>"}, ("xml", "name")),
     ("overlay-entities", {"xml": "<!DOCTYPE d [<!ENTITY a 'b'>]><domain>&a;</domain>"}, ("xml", "entity")),
-    ("overlay-nonsense", {"xml": "<domain><memoryBacking><hugepages><page size='x'/></hugepages></memoryBacking></domain>"}, ("libvirt refuse",)),
     ("secure-bios", {"firmware": "bios", "secure_boot": True}, ("secure_boot", "uefi")),
     ("machine", {"machine": "pdp-11"}, ("pdp-11",)),
     ("cpu-model", {"cpu": {"model": "no-such-model"}}, ("no-such-model",)),
     ("type-kvm", {"type": "kvm"}, ("type", "kvm")),
     ("timeout", {"timeout": 0}, ("timeout",)),
     ("uuid", {"uuid": "1234"}, ("uuid", "1234")),
-    ("topology", {"cpus": 3, "cpu": {"sockets": 1, "cores": 2, "threads": 1}}, ("libvirt refuse",)),
+    ("topology", {"cpus": 3, "cpu": {"sockets": 1, "cores": 2, "threads": 1}}, ("cpu", "1 x 2 x 1", "3")),
+)
+
+
+#: What only libvirt itself can say, to who defines the guest.
+LATE: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
+    ("schema", {"xml": "<domain><memoryBacking><hugepages><page size='x'/></hugepages></memoryBacking></domain>"}, ("libvirt refuses", "schema")),
+    ("bus", {"disks": [{"target": "hda", "bus": "ide", "size": "1MiB"}]}, ("libvirt refuses", "IDE controllers are unsupported")),
+    ("watchdog", {"watchdog": {"model": "diag288"}}, ("libvirt refuses", "diag288")),
+    ("boot", {"networks": [{"network": n, "boot_order": 1} for n in ("kt-net1", "kt-net2")]}, ("libvirt refuses", "boot order '1'")),
 )
 
 
@@ -73,6 +85,41 @@ def test_the_same_for_a_guest_that_is_there(driver: Driver) -> None:
         if "name" not in args and "type" not in args:
             driver.refused(*words, **{"state": "present", **args})
     driver.refused("uuid", "keeps the one it has", state="present", uuid=UUID)
+
+
+def late(driver: Driver, words: tuple[str, ...], **args: Any) -> None:
+    """Not known to a plan; for real it is refused before anything else is done, and nothing is left."""
+    before = stored(driver.host)
+    checked = driver.module.check(**driver.arguments(**args))
+    assert not checked.failed, checked.msg
+    done = driver.run(**args)
+    assert done.failed and "Traceback" not in done.stdout + done.stderr
+    assert not [word for word in words if word not in done.msg], done.msg
+    driver.module.assert_stored(before)
+
+
+@pytest.mark.parametrize(("args", "words"), [entry[1:] for entry in LATE], ids=[entry[0] for entry in LATE])
+def test_what_libvirt_refuses_is_refused_before_anything_is_made(driver: Driver, tmp_path: Path, args: Mapping[str, Any], words: tuple[str, ...]) -> None:
+    (tmp_path / "image").write_bytes(b"x" * 1024**2)
+    disks = [{"target": "vda", "size": "2MiB", "format": "raw"}, *args.get("disks", ())]
+    late(driver, words, **{**args, "disks": disks}, source={"image": str(tmp_path / "image")}, cloud_init={"user_data": "x"}, autostart=True)
+    assert not set(driver.module.calls) & {"virStoragePool.createXML", "virStorageVol.upload", "virDomain.setAutostart", "virDomain.create"}
+    assert driver.names() == [] and driver.volumes() == []
+
+
+@pytest.mark.parametrize("state", ["running", "present"])
+def test_what_libvirt_refuses_of_a_guest_is_refused_before_anything_is_changed(driver: Driver, state: str) -> None:
+    """Nothing is plugged in, grown, made or uploaded before."""
+    disk, network = {"target": "vda", "size": "1MiB"}, "kt-net1"
+    driver.make(state=state, disks=[disk], networks=[network], labels={"a": "1"})
+    live = driver.xml(live=True)
+    more = {"labels": {"a": "2"}, "cloud_init": {"user_data": "x"}, "cpus": 2}
+    for _id, args, words in LATE:
+        disks = [{"target": "vda", "size": "2MiB"}, {"target": "vdb", "size": "1MiB"}, *args.get("disks", ())]
+        late(driver, words, **{"networks": [network, "kt-net2"], **more, **args, "disks": disks}, state=state)
+        assert set(driver.module.calls) <= {"virConnect.defineXMLFlags"}
+        assert driver.volumes() == ["kt-guest-vda.qcow2"]
+        assert ET.tostring(driver.xml(live=True)) == ET.tostring(live)
 
 
 def test_what_cannot_be_started_is_not_left_behind(driver: Driver) -> None:

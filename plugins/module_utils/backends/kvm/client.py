@@ -32,6 +32,11 @@ DEFAULT_URI = "qemu:///system"
 #: A daemon that leaves so many questions for a sign of life unanswered, so many seconds apart, is given up.
 KEEPALIVE_SECONDS, KEEPALIVE_COUNT = 5, 6
 
+#: How long an agent may take to answer: one that hangs shall not hold up the rest.
+AGENT_SECONDS = 3
+#: So many may hang at once before no other is asked: libvirt (max_client_requests) answers five questions of one connection at a time.
+OPEN_QUESTIONS = 3
+
 #: Ansible's declaration of how a module reaches libvirt.
 CONNECTION: dict[str, Any] = {
     "uri": {"type": "str"},
@@ -71,6 +76,9 @@ class Host:
         self.local = not urlsplit(uri).hostname
         #: As libvirt counts: 9 * 1000000 + 0 * 1000 + 0 for 9.0.0. The daemon's, not the library's.
         self.version: int = self.ask(conn.getLibVersion)
+        #: The threads that wait for guests' agents, by the guests.
+        self._asking: dict[str, threading.Thread] = {}
+        self._guard = threading.Lock()
 
     def ask(self, function: Callable[..., T], *arguments: Any) -> T:
         """One of libvirt's own calls (a bound method), with its errors turned into ours. Raises NotThere and LibvirtError."""
@@ -91,6 +99,35 @@ class Host:
             yield
         except libvirt.libvirtError as error:
             raise refusal(error, self.uri) from error
+
+    def ask_guest(self, domain: Any, function: Callable[..., T], *arguments: Any) -> T:
+        """A question that is for a guest's agent to answer, and for which libvirt waits without end. Raises LibvirtError where there is no answer in time.
+
+        Libvirt's limit for that (agentSetResponseTimeout) is everybody's, and cannot be read to be put back. So a thread waits here. For an agent that says
+        nothing at all, libvirt gives up after 5 seconds; one that begins to answer and stops keeps libvirt waiting as long as the guest runs, so such
+        questions are few, and none is for a guest that has one already.
+        """
+        answer: list[T | LibvirtError] = []
+
+        def asking() -> None:
+            try:
+                answer.append(self.ask(function, *arguments))
+            except LibvirtError as error:
+                answer.append(error)
+
+        name = domain.UUIDString()
+        with self._guard:
+            self._asking = {each: thread for each, thread in self._asking.items() if thread.is_alive()}
+            if name in self._asking or len(self._asking) >= OPEN_QUESTIONS:
+                raise LibvirtError("guest agents that do not answer are asked already", code=code("AGENT_UNRESPONSIVE"))
+            thread = self._asking[name] = threading.Thread(target=asking, daemon=True)
+            thread.start()
+        thread.join(AGENT_SECONDS)
+        if not answer:
+            raise LibvirtError("the guest agent did not answer within %d seconds" % AGENT_SECONDS, code=code("AGENT_UNRESPONSIVE"))
+        if isinstance(answer[0], LibvirtError):
+            raise answer[0]
+        return answer[0]
 
     def close(self) -> None:
         """Let go of the connection; the end of the process does the same."""

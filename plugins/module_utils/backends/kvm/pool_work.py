@@ -10,6 +10,7 @@ look whether it is there until it is whole, or gone. Hands are taken in this ord
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
@@ -47,6 +48,16 @@ def refresh(host: Host, pool: Any) -> None:
     """Let libvirt look at what is in a pool."""
     with held(_key(host, pool), looks=True):
         host.ask(pool.refresh, 0)
+
+
+def volume_at(host: Host, path: str) -> Any | None:
+    """The volume at a path, if an active pool has one there: what was made beside libvirt is new to it until it looks anew."""
+    found = host.find(host.conn.storageVolLookupByPath, path)
+    pool = host.find(host.conn.storagePoolLookupByTargetPath, os.path.dirname(path)) if found is None else None
+    if pool is None or not host.ask(pool.isActive):
+        return found
+    refresh(host, pool)
+    return host.find(host.conn.storageVolLookupByPath, path)
 
 
 def is_device(host: Host, volume: Any) -> bool:

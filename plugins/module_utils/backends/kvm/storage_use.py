@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,15 +85,19 @@ def real(host: Host, path: str) -> str:
     return os.path.realpath(path) if host.local else path
 
 
-def uses_of(host: Host, *, volumes: bool) -> Uses:
-    """All guests, both sides of each; with ``volumes`` all volumes too, looked for anew: an image that a snapshot made may be new to libvirt."""
+def uses_of(host: Host, *, volumes: bool, anew: bool = False) -> Uses:
+    """All guests, both sides of each; with ``volumes`` all volumes too.
+
+    An image that a snapshot made may be new to libvirt. Its header is read where it is on this host; with ``anew``, which is no read, libvirt looks for
+    it as well. Nothing is deleted without that.
+    """
     found = Uses()
     ends: list[tuple[str, Element]] = []
     for domain in host.ask(host.conn.listAllDomains, 0):
         with apart(found.unread, "kvm", domain.name()), suppress(NotThere):
             _see_guest(host, found, ends, domain, backups=volumes)
     if volumes:
-        _see_below(host, found, ends)
+        _see_below(host, found, ends, anew)
     return found
 
 
@@ -114,9 +118,9 @@ def _see_guest(host: Host, found: Uses, ends: list[tuple[str, Element]], domain:
     ends += [(domain.name(), source) for source in _open_ends(trees[-1]) if not shown.issuperset(_keys(host, source))]
 
 
-def unused(host: Host, name: str, paths: Sequence[str]) -> list[str]:
-    """Which of these volumes no other guest uses, and no volume stands on: what a guest of that name may be the first to have made."""
-    uses, found = uses_of(host, volumes=True), []
+def unused(host: Host, name: str, paths: Sequence[str], *, anew: bool = False) -> list[str]:
+    """Which of these volumes no other guest uses, and no volume stands on: what a guest of that name may be the first to have made. ``anew``: see uses_of."""
+    uses, found = uses_of(host, volumes=True, anew=anew), []
     for path in paths:
         volume = host.find(host.conn.storageVolLookupByPath, path)
         pool = host.ask(host.ask(volume.storagePoolLookupByVolume).name) if volume is not None else ""
@@ -126,16 +130,19 @@ def unused(host: Host, name: str, paths: Sequence[str]) -> list[str]:
     return found
 
 
-def _see_below(host: Host, found: Uses, ends: Sequence[tuple[str, Element]]) -> None:
+def _see_below(host: Host, found: Uses, ends: Sequence[tuple[str, Element]], anew: bool) -> None:
     """What the volumes of active pools stand on, and what those disks of guests do that are none of them: their own headers say it."""
     active, known = set(), Known()
     for pool in host.ask(host.conn.listAllStoragePools, host.api.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
         active.add(pool.name())
         text = host.find(pool.XMLDesc, 0)
+        volumes = list(_volumes(host, pool, anew))
         if text is not None and parse(text).get("type") in DIRECTORIES:
             # Of what is missing in there, the pool knows as well.
-            known.directories.add(real(host, text_of(parse(text), "target/path") or ""))
-        for name, path, below in _volumes(host, pool):
+            directory = real(host, text_of(parse(text), "target/path") or "")
+            known.directories.add(directory)
+            volumes += _unlisted(host, pool, directory, {path for _name, path, _below in volumes})
+        for name, path, below in volumes:
             known.volumes.add(path)
             if below:
                 found.overlays.setdefault(below, []).append(name)
@@ -223,10 +230,30 @@ def _keys(host: Host, source: Element) -> Iterator[tuple[str, ...]]:
         yield ("network", source.get("name", ""))
 
 
-def _volumes(host: Host, pool: Any) -> Iterator[tuple[str, str, str]]:
+def _unlisted(host: Host, pool: Any, directory: str, listed: Collection[str]) -> Iterator[tuple[str, str, str]]:
+    """The same for the files of a pool that libvirt does not list, as far as they can be read: what was made beside it."""
+    try:
+        names = os.listdir(directory) if host.local and directory else []
+    except OSError:
+        # Not this user's to look into. Libvirt looks before anything is deleted.
+        return
+    for name in sorted(names):
+        path = real(host, os.path.join(directory, name))
+        if path in listed:
+            continue
+        try:
+            images = backing_in(path)
+        except (OSError, ValueError):
+            continue
+        for image in images:
+            yield "%s/%s" % (pool.name(), name), path, real(host, image)
+
+
+def _volumes(host: Host, pool: Any, anew: bool) -> Iterator[tuple[str, str, str]]:
     """The volumes of a pool: what to call each, its path, and what it stands on."""
     try:
-        refresh(host, pool)
+        if anew:
+            refresh(host, pool)
         volumes = host.ask(pool.listAllVolumes, 0)
     except NotThere:
         return

@@ -18,15 +18,15 @@ from ...engine.plan import Step
 from ...engine.result import Guest, foreseen
 from ...engine.spec import Spec
 from ...engine.units import format_size
+from . import vm_define, vm_plan, vm_power, vm_seed, vm_target, vm_volumes
 from . import vm_devices as dev
 from . import vm_networks as nets
-from . import vm_plan, vm_power, vm_seed, vm_target, vm_volumes
 from .client import Host, LibvirtError
 from .constants import constant
 from .vm_observe import STALE, Domain, Seen, guest_of, look, observe
 from .vm_options import BY_NAME, VMS
 from .vm_settings import View, guest_note, read_labels
-from .vm_storage import Making, to_make
+from .vm_storage import Making, doomed, to_make
 from .vm_survey import survey, with_chains
 from .vm_xml import ET, Element, copied, get
 from .xml import NAMESPACE, serialize
@@ -44,6 +44,8 @@ class Vms:
         self.host = host
         #: What this run has made for new guests, by their names.
         self._made: dict[str, list[str]] = {}
+        #: The guests of which libvirt has taken what they become.
+        self._taken: set[str] = set()
 
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """See vm_survey."""
@@ -98,7 +100,7 @@ class Vms:
             "resize": self._resize,
             "restart": self._restart,
             "start": self._start,
-            "stop": lambda want, _step, _seen: vm_power.stop(self.host, want, self._domain(want.name)),
+            "stop": self._stop,
             "pause": lambda want, _step, _seen: self.host.ask(self._domain(want.name).suspend),
             "resume": lambda want, _step, _seen: self.host.ask(self._domain(want.name).resume),
             "remove": self._remove,
@@ -127,8 +129,12 @@ class Vms:
         # A snapshot may have been made since the plan.
         return domain, with_chains(self.host, seen, want, have)
 
-    def _define(self, root: Element) -> Any:
-        return self.host.ask(self.host.conn.defineXMLFlags, serialize(root), constant("DOMAIN_DEFINE_VALIDATE"))
+    def _try_out(self, want: Spec, seen: Seen, have: Domain) -> None:
+        """What libvirt does not take is refused before the first of several changes. ``want`` is filled in."""
+        root = None if want.name in self._taken else vm_plan.outcome(want, seen, have)
+        if root is not None:
+            vm_define.try_out(self.host, want, root, have.stored.root)
+        self._taken.add(want.name)
 
     def _create(self, want: Spec, _step: Step, seen: Seen) -> None:
         want = vm_target.wanted(want, seen, None)
@@ -139,7 +145,7 @@ class Vms:
         key = str(uuid.uuid4())
         begun = bool(fresh or seed)
         self._made[want.name] = []
-        domain = self._define(vm_target.creation(want, seen, key, [*fresh, *([seed] if seed else [])]))
+        domain = vm_define.define(self.host, want, vm_target.creation(want, seen, key, [*fresh, *([seed] if seed else [])]))
         try:
             for each in making:
                 self._make(want, each, source, self._made[want.name])
@@ -148,7 +154,7 @@ class Vms:
                 self._make_seed(want, seen, seed)
             if begun:
                 # Whole now: the note of what was being made goes.
-                domain = self._define(vm_target.creation(want, seen, key))
+                domain = vm_define.define(self.host, want, vm_target.creation(want, seen, key))
             if want.values.get("autostart"):
                 self.host.ask(domain.setAutostart, 1)
         except KraalError as error:
@@ -182,8 +188,11 @@ class Vms:
 
     def _clean(self, want: Spec, step: Step, seen: Seen) -> None:
         have = seen.domains[want.name]
+        if step.before in [key_of("disks", target) for target in have.tried]:
+            vm_define.define(self.host, want, self._now(want, seen)[1].stored.root)
+            return
         if step.before != want.name:
-            self._forget(self._now(want, seen)[1].stored.root, str(step.before))
+            self._forget(want, self._now(want, seen)[1].stored.root, str(step.before))
             return
         vm_volumes.delete_unused(self.host, want.name, have.making or ())
         self._undefine(want.name)
@@ -192,45 +201,60 @@ class Vms:
         """Live first: what the guest does not follow is not written down either."""
         domain, have = self._now(want, seen)
         full = vm_target.wanted(want, seen, have)
+        self._try_out(full, seen, have)
         keys = vm_plan.keys_of_step(step)
         old_seed = vm_seed.seed_path(have.stored.root, want.name)
         # Those of other disks have steps of their own.
         mine = {disk.get("path") for target, disk in full.values.get("disks", {}).items() if key_of("disks", target) in keys}
-        for each in to_make(full, seen, have):
-            if each.path in mine:
-                self._make(full, each, {}, [])
         seed, live_seed = "", vm_seed.seed_path(have.live.root, want.name) if have.live else ""
-        if "cloud_init" in keys:
-            seed = vm_target.path_of_seed(full, seen)
-            if seed not in (old_seed, live_seed):
-                self._make_seed(full, seen, seed)
-        if step.disruption and have.live is not None:
-            self._live(full, step, domain, have, seed)
-        found = vm_target.differences(full, have.stored)
-        root = vm_target.written(full, have.stored, found, keys)
-        stale = old_seed if seed and old_seed != seed and (step.disruption or live_seed != old_seed) else ""
-        if seed:
-            vm_target.set_seed(root, want.name, seed)
-        if stale:
-            ET.SubElement(guest_note(root), STALE, {"path": stale})
-        if serialize(root) != serialize(have.stored.root):
-            domain = self._define(root)
+        made: list[str] = []
+        try:
+            for each in to_make(full, seen, have):
+                if each.path in mine:
+                    self._make(full, each, {}, made)
+            if "cloud_init" in keys:
+                seed = vm_target.path_of_seed(full, seen)
+                if seed not in (old_seed, live_seed):
+                    made.append(seed)
+                    self._make_seed(full, seen, seed)
+            if step.disruption and have.live is not None:
+                self._live(full, step, domain, have, seed)
+            found = vm_target.differences(full, have.stored)
+            root = vm_target.written(full, have.stored, found, keys)
+            stale = old_seed if seed and old_seed != seed and (step.disruption or live_seed != old_seed) else ""
+            if seed:
+                vm_target.set_seed(root, want.name, seed)
+            if stale:
+                ET.SubElement(guest_note(root), STALE, {"path": stale})
+            if serialize(root) != serialize(have.stored.root):
+                domain = vm_define.define(self.host, want, root, have.stored.root)
+        except KraalError as error:
+            self._clear(made, error)
+            raise
         if "autostart" in keys:
             self.host.ask(domain.setAutostart, int(full.values["autostart"]))
         if have.live is not None:
             self._tell_live(domain, root, keys)
         if stale:
-            self._forget(root, stale)
+            self._forget(want, root, stale)
 
-    def _forget(self, root: Element, path: str) -> None:
+    def _clear(self, made: Sequence[str], error: KraalError) -> None:
+        """Remove the volumes of a change that could not be made, unless the guest has come to use them."""
+        try:
+            vm_volumes.delete_unused(self.host, "", made)
+        except KraalError as other:
+            error.message += "; what was made for it could not be removed: %s" % other.message
+
+    def _forget(self, want: Spec, root: Element, path: str) -> None:
         """Remove a seed that is in no drive any more, and then the note of it."""
         vm_volumes.delete(self.host, path)
+        before = copied(root)
         note = guest_note(root)
         for each in note.findall(STALE):
             if each.get("path") == path:
                 note.remove(each)
         vm_target.tidy(root)
-        self._define(root)
+        vm_define.define(self.host, want, root, before)
 
     def _tell_live(self, domain: Any, root: Element, keys: Sequence[str]) -> None:
         """Labels and descriptions are stored; a guest that runs has its own copy of them."""
@@ -318,7 +342,9 @@ class Vms:
     def _resize(self, want: Spec, step: Step, seen: Seen) -> None:
         domain, have = self._now(want, seen)
         target = step.key.partition("[")[2][:-1]
-        size = vm_target.wanted(want, seen, have).values["disks"][target]["size"]
+        full = vm_target.wanted(want, seen, have)
+        self._try_out(full, seen, have)
+        size = full.values["disks"][target]["size"]
         if have.live is not None:
             vm_volumes.grow_live(self.host, domain, target, BY_NAME["disks"].read(have.live).get(target, {}).get("path", ""), size)
         else:
@@ -341,7 +367,14 @@ class Vms:
         if paused:
             self.host.ask(domain.suspend)
 
+    def _stop(self, want: Spec, _step: Step, seen: Seen) -> None:
+        if want.state == "absent" and want.steering.get("remove_storage"):
+            # Not stopped for nothing.
+            vm_volumes.check_unused(self.host, want.name, doomed(want.name, seen, seen.domains[want.name]))
+        vm_power.stop(self.host, want, self._domain(want.name))
+
     def _remove(self, want: Spec, step: Step, _seen: Seen) -> None:
+        vm_volumes.check_unused(self.host, want.name, step.before.get("volumes", ()))
         # The volumes first: once the domain is gone, nobody knows any more that they were its own.
         for path in step.before.get("volumes", ()):
             vm_volumes.delete(self.host, path)

@@ -7,8 +7,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,24 +23,6 @@ if TYPE_CHECKING:
 
 SOURCES = ("lease", "agent", "arp")
 AGENT = "org.qemu.guest_agent.0"
-#: How long an agent may take to answer: one that hangs shall not hold up the rest.
-AGENT_SECONDS = 3
-
-
-@contextmanager
-def agent_in_time(host: Host, domain: Any) -> Iterator[None]:
-    """In here, libvirt gives the agent no more than AGENT_SECONDS for an answer.
-
-    What is set is everybody's, cannot be read, and stays as long as the domain runs: left so, somebody else's fsfreeze would fail. So it ends as it begins,
-    with no limit.
-    """
-    host.ask(domain.agentSetResponseTimeout, AGENT_SECONDS, 0)
-    try:
-        yield
-    finally:
-        # A guest that has ended meanwhile has no limit any more, and what the agent has said, or not said, is not to be hidden by that.
-        with suppress(LibvirtError):
-            host.ask(domain.agentSetResponseTimeout, constant("DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK"), 0)
 
 
 def agent_connected(live: Element) -> bool:
@@ -110,9 +91,9 @@ def _leases(host: Host) -> dict[str, list[tuple[str, str]]]:
 
 def _asked(host: Host, handle: Any, source: str) -> list[tuple[str, str]]:
     """What libvirt hears of one domain's addresses: pairs of MAC and address."""
+    question = (handle.interfaceAddresses, constant("DOMAIN_INTERFACE_ADDRESSES_SRC_" + source), 0)
     try:
-        with agent_in_time(host, handle) if source == "AGENT" else nullcontext():
-            interfaces = host.ask(handle.interfaceAddresses, constant("DOMAIN_INTERFACE_ADDRESSES_SRC_" + source), 0)
+        interfaces = host.ask_guest(handle, *question) if source == "AGENT" else host.ask(*question)
     except LibvirtError:
         # The guest ended in this moment, or its agent hangs, or cannot say.
         return []

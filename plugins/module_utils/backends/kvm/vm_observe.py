@@ -26,18 +26,20 @@ from .block_jobs import Job
 from .client import Host, LibvirtError, NotThere
 from .constants import constant
 from .names import INCOMPLETE
-from .pool_work import refresh
 from .storage_use import Uses, real
 from .vm_chain import Chain
 from .vm_devices import source_of
 from .vm_settings import GUEST, View, read_labels
-from .vm_xml import Element, get, size_of
+from .vm_xml import Element, get, make, size_of
+from .volume_import import read_header
 from .xml import NAMESPACE, parse, serialize
 
 #: A volume that is being made for a guest, in the note that the guest's domain bears until it is made.
 MAKING = "{%s}making" % NAMESPACE
 #: A seed that another one has taken the place of, until it is removed.
 STALE = "{%s}stale" % NAMESPACE
+#: In the place of an image that is still to be made, while libvirt tries out a definition.
+NO_IMAGE = "/dev/null/kraal.virt"
 STATES = {1: "running", 2: "running", 3: "paused", 4: "running", 5: "stopped", 6: "stopped", 7: "paused"}
 
 
@@ -57,6 +59,8 @@ class Domain:
     reals: Mapping[str, str] = field(default_factory=dict)
     #: The block jobs on disks that the task changes, by target.
     jobs: Mapping[str, Job] = field(default_factory=dict)
+    #: The disks without an image that a run has left which died as it tried out a definition, by target. They are in none of the descriptions.
+    tried: tuple[str, ...] = ()
 
     @property
     def uuid(self) -> str:
@@ -211,12 +215,15 @@ def look(
         live = View(parse(host.ask(domain.XMLDesc, flags)), name, autostart, sizes) if state != "stopped" else None
     except NotThere:
         return None
+    tried = [disk for disk in stored.root.findall("devices/disk") if source_of(disk) == NO_IMAGE]
+    for disk in tried:
+        make(stored.root, "devices").remove(disk)
     if live is not None:
         # The statistics are of what runs: another disk may be stored under the same name.
         paths = {get(disk, "target@dev"): source_of(disk) for disk in live.root.findall("devices/disk")}
         mine = {get(disk, "target@dev") for disk in stored.root.findall("devices/disk") if paths.get(get(disk, "target@dev")) == source_of(disk)}
         stored = replace(stored, sizes={target: size for target, size in sizes.items() if target in mine})
-    return placed(Domain(name, state, stored, live), places or {})
+    return placed(Domain(name, state, stored, live, tried=tuple(get(disk, "target@dev") or "" for disk in tried)), places or {})
 
 
 def placed(have: Domain, places: Mapping[str, str]) -> Domain:
@@ -233,18 +240,39 @@ def look_at_pools(host: Host, seen: Seen) -> None:
 
 
 def look_at_volume(host: Host, seen: Seen, path: str) -> None:
-    """The volume at a path, if a pool has one there. A pool learns of what was made beside it only when it is refreshed."""
+    """The volume at a path, if a pool has one there. A pool learns of what was made or removed beside it only when it is told to look, which is no read.
+
+    So the file itself is looked at, where it is on this host. Raises InvalidOption for one that libvirt does not know and that cannot be read.
+    """
     if path in seen.volumes:
         return
     pool = seen.pool_of(path)
     found = None
     if pool is not None:
         handle = host.ask(host.conn.storagePoolLookupByName, pool.name)
-        found = host.find(handle.storageVolLookupByName, os.path.basename(path))
-        if found is None and host.local and os.path.exists(path):
-            refresh(host, handle)
-            found = host.find(handle.storageVolLookupByName, os.path.basename(path))
-    seen.volumes[path] = volume_of(host, found, path) if found is not None else None
+        listed = host.find(handle.storageVolLookupByName, os.path.basename(path))
+        if listed is not None:
+            found = volume_of(host, listed, path)
+        elif host.local:
+            found = _unlisted(pool, path)
+    seen.volumes[path] = found
+
+
+def _unlisted(pool: Pool, path: str) -> Volume | None:
+    """What is at a path of a pool that does not know of it; None where nothing is."""
+    try:
+        header = read_header(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InvalidOption(
+            "disks",
+            path,
+            "is there, but not known to libvirt, and cannot be looked at: %s" % error,
+            remedy="Let libvirt look at it (virsh pool-refresh %s), and run again" % pool.name,
+        ) from error
+    kind = header.format if pool.holds_files else ""
+    return Volume(pool.name, os.path.basename(path), path, header.capacity, kind, header.backing, os.path.lexists(path + INCOMPLETE))
 
 
 def look_at_named(host: Host, seen: Seen, pool: str, name: str) -> None:
@@ -285,10 +313,10 @@ def look_at_users(host: Host, seen: Seen, uses: Uses, path: str) -> None:
             seen.backing.add(path)
 
 
-def refused_machine(host: Host, kind: str, machine: str) -> str:
-    """Why the emulator has no such machine; empty where it has."""
+def refused_machine(host: Host, kind: str, arch: str | None, machine: str) -> str:
+    """Why the emulator for that architecture (None: the host's own) has no such machine; empty where it has."""
     try:
-        host.ask(host.conn.getDomainCapabilities, None, None, machine, kind, 0)
+        host.ask(host.conn.getDomainCapabilities, None, arch, machine, kind, 0)
     except LibvirtError as error:
         return error.message
     return ""

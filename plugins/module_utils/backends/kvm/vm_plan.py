@@ -18,15 +18,16 @@ from ...engine.spec import Spec
 from ...engine.units import format_size
 from .block_jobs import busy
 from .vm_chain import behind
-from .vm_devices import HOT
+from .vm_devices import HOT, devices, set_source, source_of
 from .vm_networks import rekeyed
-from .vm_observe import Domain, Seen, guest_of
+from .vm_observe import NO_IMAGE, Domain, Seen, guest_of
 from .vm_options import BY_NAME, VMS
 from .vm_seed import seed_path
 from .vm_settings import View
 from .vm_storage import doomed, to_make
 from .vm_target import differences, pending, wanted, written
-from .vm_xml import get, size_of
+from .vm_xml import Element, get, put, size_of
+from .xml import serialize
 
 #: The fields of an interface that QEMU and the host change under a guest's feet.
 _HOT_NETWORK = frozenset(("type", "source", "filter", "link"))
@@ -63,6 +64,7 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
         steps.append(Step(want.name, "clean", "leftover", want.name))
         have = None
     steps += [Step(want.name, "clean", "leftover", path) for path in (have.stale if have else ())]
+    steps += [Step(want.name, "clean", "leftover", key_of("disks", target)) for target in (have.tried if have else ())]
     if want.state == "absent":
         if want.name in seen.faults:
             raise seen.faults[want.name]
@@ -119,6 +121,26 @@ def changes(want: Spec, have: Domain) -> list[Change]:
             elif cold is not None:
                 found.append(Change(option.name, cold, False))
     return found
+
+
+def outcome(want: Spec, seen: Seen, have: Domain) -> Element | None:
+    """What a guest becomes by several changes, for libvirt to try before the first; None where the first is one definition that says as much.
+
+    ``want`` is filled in. A run that dies while it is tried out leaves it, and the next one goes on from there. So what that one would take for done is not
+    in it: the balloon's size, a seed, and the images that are still to be made.
+    """
+    found = changes(want, have)
+    missing = {each.path for each in to_make(want, seen, have) if not each.there}
+    seed = any(each.option == "cloud_init" for each in found)
+    if not missing and not seed and not any(each.hot or each.action == "resize" for each in found):
+        return None
+    keys = [each.key for each in found if not (each.option == "memory" and each.hot)]
+    root = written(want, have.stored, differences(want, have.stored), keys)
+    for disk in devices(root, "disk"):
+        if source_of(disk) in missing:
+            set_source(disk, NO_IMAGE)
+            put(disk, "driver@type", "raw")
+    return None if serialize(root) == serialize(have.stored.root) else root
 
 
 def _by_key(found: Sequence[Difference]) -> dict[tuple[str, str], Part]:

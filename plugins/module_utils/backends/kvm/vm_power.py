@@ -14,7 +14,7 @@ from ...engine.errors import BackendError
 from ...engine.spec import Spec
 from .client import Host, LibvirtError, NotThere, code
 from .constants import constant
-from .vm_addresses import agent_connected, agent_in_time, find, has_agent_channel
+from .vm_addresses import agent_connected, find, has_agent_channel
 from .vm_observe import STATES, look
 from .xml import Element, parse
 
@@ -144,8 +144,7 @@ def unmet(wait_for: str, seconds: int, live: Element | None) -> BackendError:
 
 def _answers(host: Host, domain: Any) -> bool:
     try:
-        with agent_in_time(host, domain):
-            host.ask(domain.guestInfo, constant("DOMAIN_GUEST_INFO_HOSTNAME"), 0)
+        host.ask_guest(domain, domain.guestInfo, constant("DOMAIN_GUEST_INFO_HOSTNAME"), 0)
     except LibvirtError as error:
         # An agent that does not know this command has answered.
         return error.code not in (code("AGENT_UNRESPONSIVE"), code("AGENT_UNSYNCED"), code("OPERATION_TIMEOUT"))

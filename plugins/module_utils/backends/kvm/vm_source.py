@@ -117,7 +117,7 @@ def _fetched(host: Host, source: Mapping[str, Any], pool: str) -> tuple[str, str
     with origin_in_hand(host, where, name):
         found, rest = host.find(where.storageVolLookupByName, name), host.find(where.storageVolLookupByName, part)
         begun = any(each.startswith(name) and each.endswith(PART) for each in host.ask(where.listVolumes))
-        if found is not None and begun and unused(host, "", [host.ask(found.path)]):
+        if found is not None and begun and unused(host, "", [host.ask(found.path)], anew=True):
             # Whoever copied the one to the other did not come to its end, and so libvirt may not have either.
             host.ask(found.delete, 0)
             found = None

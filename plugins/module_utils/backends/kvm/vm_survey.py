@@ -6,22 +6,23 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 from ...engine.errors import InvalidOption, Refused
 from ...engine.reading import apart
 from ...engine.spec import Spec
 from . import vm_devices as dev
 from .block_jobs import job_on
-from .client import Host, LibvirtError
+from .client import Host
 from .constants import constant
 from .storage_use import real, unused, uses_of
 from .vm_addresses import networks_by_mac
 from .vm_chain import earlier_images, look_below, overlay_on
 from .vm_observe import (
     Domain,
+    Emulator,
     Seen,
     look_at_emulator,
     look_at_named,
@@ -34,13 +35,12 @@ from .vm_observe import (
 )
 from .vm_options import BY_NAME
 from .vm_plan import changes
-from .vm_settings import OverlayValues
+from .vm_settings import OverlayValues, same_machine
 from .vm_source import check_format, check_source
 from .vm_storage import doomed, to_make
-from .vm_target import creation, differences, images_asked, path_of_seed, set_seed, wanted, written
+from .vm_target import images_asked, wanted
 from .vm_xml import Element, get
 from .volume_import import Image
-from .xml import serialize
 
 
 def survey(host: Host, wants: Sequence[Spec] | None) -> Seen:
@@ -79,7 +79,9 @@ def _look_around(host: Host, seen: Seen, want: Spec) -> None:
     missing = _missing_network(host, seen, want, have)
     if missing is not None:
         raise missing
-    _objection(host, seen, want, have)
+    wrong = _wrong(host, want, have, seen.emulators.get(want.values.get("type", "auto")))
+    if wrong is not None:
+        raise wrong
     if image is not None:
         _about_source(host, seen, want, image)
 
@@ -241,30 +243,40 @@ def _about_source(host: Host, seen: Seen, want: Spec, image: Image) -> None:
         seen.faults[want.name] = error
 
 
-def _objection(host: Host, seen: Seen, want: Spec, have: Domain | None) -> None:
-    """Whether libvirt would take what the guest becomes: it can be asked for the emulator's command line of a domain that nobody defines."""
-    try:
-        full = wanted(want, seen, have)
-        if have is None:
-            root = creation(full, seen, str(uuid.uuid4()))
-        else:
-            if not changes(full, have):
-                return
-            root = written(full, have.stored, differences(full, have.stored))
-            if "cloud_init" in full.values:
-                set_seed(root, want.name, path_of_seed(full, seen))
-        if any(device.get("type") == "usb" for device in dev.devices(root, "hostdev")):
-            # Which one it is, is found out at the start only, and libvirt cannot say more without it.
-            return
-        text = serialize(root)
-    except (InvalidOption, Refused):
-        # The plan says so too, where it belongs.
-        return
-    try:
-        host.ask(host.conn.domainXMLToNative, "qemu-argv", text, 0)
-    except LibvirtError as error:
-        machine = full.values.get("machine")
-        why = refused_machine(host, root.get("type", "qemu"), machine) if machine else ""
-        option, value = ("machine", machine) if why else ("options", want.name)
-        remedy = error.remedy or "Correct the values"
-        seen.faults[want.name] = InvalidOption(option, value, "is what libvirt refuses: %s" % (why or error.message), remedy=remedy)
+def _wrong(host: Host, want: Spec, have: Domain | None, emulator: Emulator | None) -> InvalidOption | None:
+    """What can be known to be refused: a machine or processor that libvirt has not. What else it objects to, it says to who defines the guest (vm_define)."""
+    root = have.stored.root if have else None
+    kind = root.get("type", "qemu") if root is not None else emulator.kind if emulator else "qemu"
+    arch = get(root, "os/type@arch") if root is not None else emulator.arch if emulator else None
+    machine, model = want.values.get("machine"), want.values.get("cpu", {}).get("model")
+    if machine and not (have and same_machine(machine, BY_NAME["machine"].read(have.stored))):
+        why = refused_machine(host, kind, arch, machine)
+        if why:
+            return InvalidOption("machine", machine, "is what libvirt refuses: %s" % why, remedy="Name one that virsh domcapabilities knows, or leave it out")
+    if model and arch and not (have and model == BY_NAME["cpu"].read(have.stored).get("model")):
+        # None at all: any will do.
+        models = host.ask(host.conn.getCPUModelNames, arch, 0)
+        if models and model not in models:
+            return InvalidOption("cpu.model", model, "is no model that libvirt knows", remedy="Name one that virsh cpu-models %s shows" % arch)
+    return _wrong_topology(want, have)
+
+
+def _wrong_topology(want: Spec, have: Domain | None) -> InvalidOption | None:
+    """A topology has as many threads as the guest may have processors."""
+    if "xml" in want.values or not {"cpu", "cpus", "cpus_max"} & set(want.values):
+        return None
+    before = BY_NAME["cpu"].read(have.stored) if have else {}
+    most = BY_NAME["cpus_max"].read(have.stored) if have else 1
+    after = {**before, **want.values.get("cpu", {})}
+    wished = want.values.get("cpus_max") or max(most, want.values.get("cpus", 1))
+    more = have.stored.root.find("cpu/topology") if have else None
+    # What no option speaks of.
+    others = prod(int(more.get(key, "1")) for key in ("dies", "clusters")) if more is not None else 1
+    parts = ("sockets", "cores", "threads")
+    threads, old = (others * prod(side.get(part, 1) for part in parts) for side in (after, before))
+    if threads == wished or not any(part in after for part in parts) or (have and (threads, wished) == (old, most)):
+        return None
+    return InvalidOption(
+        "cpu", " x ".join(str(after.get(part, 1)) for part in parts), "is not the number of the processors that there can be, %d" % wished,
+        remedy="Write sockets, cores and threads whose product is cpus_max (or cpus), or leave them out",
+    )  # fmt: skip

@@ -6,15 +6,14 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...engine.errors import BackendError
+from ...engine.errors import BackendError, Refused
 from .client import Host, NotThere
 from .constants import constant
-from .pool_work import create, grown, in_hand, is_device, refresh
+from .pool_work import create, grown, in_hand, is_device, volume_at
 from .storage_use import unused
 from .vm_observe import size_in_bytes
 from .vm_source import brought, described, examined, put_in
@@ -35,7 +34,7 @@ def make(host: Host, want: Making, source: Mapping[str, Any], made: list[str], *
     """
     pool = _pool(host, want.pool)
     if want.there:
-        host.ask(host.ask(pool.storageVolLookupByName, want.name).resize, want.size, 0)
+        grow(host, want.path, want.size)
         return
     with in_hand(want.path):
         found = host.find(pool.storageVolLookupByName, want.name)
@@ -77,13 +76,20 @@ def delete_unused(host: Host, name: str, paths: Sequence[str]) -> None:
     """Remove volumes that were made for a guest, except what somebody else has come to use since."""
     for path in paths:
         with in_hand(path):
-            for each in unused(host, name, [path]):
+            for each in unused(host, name, [path], anew=True):
                 delete(host, each)
+
+
+def check_unused(host: Host, name: str, paths: Sequence[str]) -> None:
+    """Raises Refused where somebody else uses one of a guest's volumes, or stands on it: since the plan, or in an image that libvirt had not seen until now."""
+    kept = sorted(set(paths) - set(unused(host, name, paths, anew=True))) if paths else []
+    if kept:
+        raise Refused("others use these volumes, or stand on them, which could not be seen before: %s" % ", ".join(kept), remedy="Run again, and they are left")
 
 
 def delete(host: Host, path: str) -> None:
     """Remove a volume; fine if it is gone."""
-    volume = host.find(host.conn.storageVolLookupByPath, path)
+    volume = volume_at(host, path)
     if volume is None:
         return
     try:
@@ -94,13 +100,7 @@ def delete(host: Host, path: str) -> None:
 
 def grow(host: Host, path: str, size: int) -> None:
     """Let the volume at a path grow. Raises BackendError for one that is in no pool."""
-    volume = host.find(host.conn.storageVolLookupByPath, path)
-    if volume is None:
-        # One that a snapshot made beside its pool is new to libvirt.
-        for pool in host.ask(host.conn.listAllStoragePools, constant("CONNECT_LIST_STORAGE_POOLS_ACTIVE")):
-            if get(parse(host.ask(pool.XMLDesc, 0)), "target/path") == os.path.dirname(path):
-                refresh(host, pool)
-        volume = host.find(host.conn.storageVolLookupByPath, path)
+    volume = volume_at(host, path)
     if volume is None:
         raise BackendError(
             "%s is in no active pool, and cannot be made larger while the guest is off" % path, remedy="Start the guest first, or put the disk into a pool"
@@ -113,7 +113,7 @@ def grow(host: Host, path: str, size: int) -> None:
 
 def grow_live(host: Host, domain: Any, target: str, path: str, size: int) -> None:
     """Let a disk grow while its guest runs. QEMU makes a file larger itself; of a device that has grown, it can be told."""
-    volume = host.find(host.conn.storageVolLookupByPath, path)
+    volume = volume_at(host, path)
     if volume is not None and is_device(host, volume):
         size = grown(host, volume, size)
     host.ask(domain.blockResize, target, size, constant("DOMAIN_BLOCK_RESIZE_BYTES"))

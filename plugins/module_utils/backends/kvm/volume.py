@@ -255,6 +255,10 @@ class Volumes:
     def apply(self, want: Spec, step: Step, seen: Seen) -> None:
         """Perform one step."""
         pool = _pool(want)
+        have = seen.incomplete.get((pool, want.name)) if step.action == "clear" else seen.volumes.get((pool, want.name), seen.incomplete.get((pool, want.name)))
+        if step.action in ("wipe", "remove", "clear") and have is not None:
+            # Now libvirt may look for images that it has not seen yet.
+            self._check_unused(want, have, replace(seen, uses=uses_of(self.host, volumes=True, anew=True)))
         if step.action == "create":
             self._create(want, seen)
         elif step.action == "clear":

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...engine.errors import InvalidOption
 from .client import Host, LibvirtError
@@ -77,9 +77,36 @@ def examine(source: Mapping[str, str]) -> Image:
     return Image(path, size, form, capacity)
 
 
+class Header(NamedTuple):
+    """What an image says of itself: its format, the bytes that a guest sees of it, and the file that it stands on (empty: on none)."""
+
+    format: str
+    capacity: int
+    backing: str
+
+
+def read_header(path: str) -> Header:
+    """What a pool would say of a file. Raises OSError for one that cannot be read, ValueError for one that is not understood."""
+    with _opened(path) as file:
+        head, size = file.read(_HEADER.size), os.lseek(file.fileno(), 0, os.SEEK_END)
+    other = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), "")
+    if other:
+        raise ValueError("%s is not looked into" % other)
+    if not head.startswith(_QCOW2):
+        return Header("raw", size, "")
+    if len(head) < _HEADER.size:
+        raise ValueError("the header is cut off")
+    return Header("qcow2", _HEADER.unpack(head)[5], next(iter(backing_in(path)), ""))
+
+
+def _opened(path: str) -> Any:
+    """A file to read, without waiting for whoever writes to a pipe."""
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
+
+
 def backing_in(path: str) -> list[str]:
     """The files that an image stands on, as its header has them. Raises OSError for one that cannot be read, ValueError for one that is not understood."""
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+    with _opened(path) as file:
         head = file.read(20)
         other = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), "")
         if other in ("qed", "vmdk"):
@@ -129,7 +156,7 @@ def backing_format_in(path: str) -> str:
 def format_in(path: str) -> str:
     """The format that an image's first bytes show; empty for one that cannot be read."""
     try:
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        with _opened(path) as file:
             head = file.read(20)
     except OSError:
         return ""

@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import vm_addresses
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import LibvirtError
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import client, vm_addresses
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import Host
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_observe import Domain
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_settings import View
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import parse
@@ -26,15 +27,73 @@ LIVE = """<domain><devices>
 class Agent:
     """A guest whose agent gives these addresses."""
 
-    def __init__(self, *addresses: Any) -> None:
+    def __init__(self, *addresses: Any, name: str = "kt") -> None:
         self.addresses = addresses
-        self.limits: list[int] = []
+        self.name = name
 
-    def agentSetResponseTimeout(self, seconds: int, _flags: int) -> None:
-        self.limits.append(seconds)
+    def UUIDString(self) -> str:
+        return self.name
 
     def interfaceAddresses(self, _source: int, _flags: int) -> dict[str, Any]:
         return {"eth0": {"hwaddr": "52:54:00:00:00:01", "addrs": [{"addr": each} for each in self.addresses]}}
+
+
+class Hanging(Agent):
+    """One that does not answer until it is let go."""
+
+    def __init__(self, name: str = "kt") -> None:
+        super().__init__("192.0.2.7", name=name)
+        self.let_go = threading.Event()
+        self.asked = 0
+
+    def interfaceAddresses(self, source: int, flags: int) -> dict[str, Any]:
+        self.asked += 1
+        self.let_go.wait(30)
+        return super().interfaceAddresses(source, flags)
+
+
+class Connection:
+    def getLibVersion(self) -> int:
+        return 9_000_000
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Host:
+    monkeypatch.setattr(vm_addresses, "constant", lambda _name: 0)
+    monkeypatch.setattr(client, "libvirt", SimpleNamespace(libvirtError=NotImplementedError), raising=False)
+    monkeypatch.setattr(client, "AGENT_SECONDS", 0.05)
+    return Host(Connection(), "test:///default")
+
+
+def addresses(host: Host, agent: Agent) -> list[str]:
+    view = View(parse(LIVE), "kt")
+    domains = {"kt": Domain("kt", "running", view, view)}
+    vm_addresses.find(host, domains, {"kt": agent}, {}, ["agent"])
+    return [each.address for each in domains["kt"].addresses]
+
+
+@pytest.mark.parametrize("bad", ["bogus", "", "1.2.3", "::1::", "fe80::1%eth0/64", None, "192.0.2.1\n"])
+def test_what_is_no_address_is_none(host: Host, bad: Any) -> None:
+    assert addresses(host, Agent(bad, "192.0.2.7")) == ["192.0.2.7"]
+
+
+def test_an_agent_that_hangs_is_not_waited_for_and_not_asked_twice(host: Host) -> None:
+    hanging = Hanging()
+    assert addresses(host, hanging) == addresses(host, hanging) == []
+    assert hanging.asked == 1
+    assert addresses(host, Agent("192.0.2.8", name="other")) == ["192.0.2.8"]
+    hanging.let_go.set()
+    host._asking["kt"].join(30)
+    assert addresses(host, hanging) == ["192.0.2.7"]
+
+
+def test_the_connection_is_not_given_away_to_agents_that_hang(host: Host) -> None:
+    """Libvirt answers five questions of one connection at a time."""
+    hanging = [Hanging(str(number)) for number in range(6)]
+    assert [addresses(host, each) for each in hanging] == [[]] * 6
+    assert [each.asked for each in hanging] == [1, 1, 1, 0, 0, 0]
+    for each in hanging:
+        each.let_go.set()
 
 
 class Asking:
@@ -45,32 +104,8 @@ class Asking:
     def ask(self, function: Any, *arguments: Any) -> Any:
         return function(*arguments)
 
-
-@pytest.mark.parametrize("bad", ["bogus", "", "1.2.3", "::1::", "fe80::1%eth0/64", None, "192.0.2.1\n"])
-def test_what_is_no_address_is_none(monkeypatch: pytest.MonkeyPatch, bad: Any) -> None:
-    monkeypatch.setattr(vm_addresses, "constant", lambda name: {"DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK": -2}.get(name, 0))
-    view = View(parse(LIVE), "kt")
-    domains = {"kt": Domain("kt", "running", view, view)}
-    agent = Agent(bad, "192.0.2.7")
-    vm_addresses.find(Asking(), domains, {"kt": agent}, {}, ["agent"])  # type: ignore[arg-type]
-    assert agent.limits == [3, -2], "the limit is everybody's"
-    assert [each.address for each in domains["kt"].addresses] == ["192.0.2.7"]
-
-
-def test_an_agent_that_hangs_is_told_though_its_guest_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the agent did is not hidden by the limit that cannot be taken back."""
-    monkeypatch.setattr(vm_addresses, "constant", lambda _name: -2)
-
-    class Ended(Agent):
-        def agentSetResponseTimeout(self, seconds: int, flags: int) -> None:
-            super().agentSetResponseTimeout(seconds, flags)
-            if seconds < 0:
-                raise LibvirtError("the guest has ended", code=55)
-
-    ended = Ended()
-    with pytest.raises(LibvirtError, match="it hangs"), vm_addresses.agent_in_time(Asking(), ended):  # type: ignore[arg-type]
-        raise LibvirtError("it hangs", code=86)
-    assert ended.limits == [3, -2]
+    def ask_guest(self, _domain: Any, function: Any, *arguments: Any) -> Any:
+        return function(*arguments)
 
 
 TWO = """<domain><devices>
