@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, NoReturn, cast
+from typing import IO, Any, cast
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
@@ -147,7 +147,10 @@ def _answer_of(command: list[str], program: str, seconds: float) -> tuple[int, s
             speaking.register(pipe, selectors.EVENT_READ)
         try:
             while speaking.get_map():
-                for key, _events in speaking.select(max(deadline - time.monotonic(), 0)) or _late(command, seconds):
+                ready = speaking.select(max(deadline - time.monotonic(), 0))
+                if not ready:
+                    raise subprocess.TimeoutExpired(command, seconds)
+                for key, _events in ready:
                     data = os.read(key.fd, 1 << 16)
                     said[cast(IO[bytes], key.fileobj)] += data
                     if not data:
@@ -159,10 +162,6 @@ def _answer_of(command: list[str], program: str, seconds: float) -> tuple[int, s
             process.kill()
     out, err = (each.decode(errors="replace") for each in said.values())
     return code, out, err
-
-
-def _late(command: list[str], seconds: float) -> NoReturn:
-    raise subprocess.TimeoutExpired(command, seconds)
 
 
 def way_to(host: Mapping[str, Any]) -> dict[str, Any]:
