@@ -26,7 +26,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
 from ...mutations import of_xml
 from .recorded import recorded
 
-CASES = 150
+CASES = 60
 UUID = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
 #: One value of every option that needs nothing of the host.
 OPTIONS: dict[str, Any] = {

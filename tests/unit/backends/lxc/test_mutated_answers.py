@@ -22,7 +22,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
 
 from ...mutations import of_json, of_lines
 
-CASES = 150
+CASES = 100
 CONFIG = """# A container of this project, with all that one may have.
 lxc.include = {root}/more.conf
 lxc.rootfs.path = dir:{root}/odd/rootfs
