@@ -104,6 +104,8 @@ def test_guests_info_and_inventory_form(many: LibvirtDaemon) -> None:
 def test_a_fleet_loses_its_strays(many: LibvirtDaemon) -> None:
     two = [{"name": f"kt-stray-{number}", "state": "present", "type": "qemu", "memory": "64MiB", **FORCE} for number in (1, 2)]
     assert not fleet(many, two, name="kt-fleet").failed
+    theirs = fleet(many, [{**guest, "state": "absent", "remove_storage": True} for guest in two], name="kt-others")
+    assert [each["failed"] for each in theirs["results"]] == [True, True] and "it is a guest of the fleet 'kt-fleet'" in theirs.msg, theirs.msg
     done = fleet(many, two[:1], name="kt-fleet", prune=True)
     assert [(step["guest"], step["action"]) for step in done["plan"]] == [("kt-stray-2", "remove")]
     assert not fleet(many, [], name="kt-fleet", prune=True).failed
