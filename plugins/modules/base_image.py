@@ -17,6 +17,9 @@ description:
     See R(Disks for virtual machines,ansible_collections.kraal.virt.docsite.guide_images_disks).
   - A base image is known by what it was asked for. The same request is built once, another request for the same name is built beside it.
     A description in JSON stands beside each.
+  - In an image stands what root's password is made into, so only root may read it and its description, which has no commands but their programs and
+    a checksum of each. Files that an earlier version left open are closed. A new O(directory) lets others through to files that they are given, such as
+    QEMU's user, and nowhere else; one that is there keeps its permissions.
   - On the same day (UTC), from the same packages, the same request gives the same archive, byte for byte. So it does on any day for which the task's
     environment sets E(SOURCE_DATE_EPOCH), the seconds since 1970 that no file is younger than.
   - A base image appears when it is complete. What a run leaves that dies in the middle is removed by the next one.

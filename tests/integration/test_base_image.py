@@ -188,6 +188,33 @@ def test_what_is_not_whole_is_built_again(directory, quick) -> None:
     assert json.loads(path.with_suffix(".json").read_text())["size"] == path.stat().st_size
 
 
+def modes(directory: Path) -> set[int]:
+    return {path.stat().st_mode & 0o777 for path in directory.iterdir()}
+
+
+def test_nobody_else_reads_what_passwords_are_made_into(directory, quick) -> None:
+    old = {"suite": "bookworm", "commands": [["sh", "-c", "echo root:kt-hush | chpasswd"], "usermod -p kt-hush root", ["true"]]}
+    first = do(quick, **old)
+    assert directory.stat().st_mode & 0o777 == 0o711 and modes(directory) == {0o600}
+    path = Path(first["base_image"]["path"])
+    assert "hush" not in path.with_suffix(".json").read_text() and "hush" not in str(first["base_image"])
+    # As an earlier version left it: everything for everybody, the commands as they were written, in a directory that is somebody's.
+    described = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps({**described, "request": {**described["request"], "commands": [["echo", "kt-hush"]]}}))
+    for each in (path, path.with_suffix(".json")):
+        each.chmod(0o644)
+    directory.chmod(0o755)
+    closed = do(quick, **old)
+    assert [(step["action"], step["before"], step["after"]) for step in closed["plan"]] == [("set", "0644", "0600")] * 2
+    assert modes(directory) == {0o600} and directory.stat().st_mode & 0o777 == 0o755
+    assert "hush" not in path.with_suffix(".json").read_text()
+    # What is another request, and what of it is another.
+    other = do(quick, **{**old, "commands": [["sh", "-c", "echo root:kt-hush2 | chpasswd"], ["true"]]})
+    assert set(other["plan"][0]["after"]) == {"commands"} and "hush" not in str(other["plan"])
+    assert set(do(quick, **old, serial="2")["plan"][0]["after"]) == {"serial", "commands"}
+    assert set(do(quick, **old, serial="3")["plan"][0]["after"]) == {"serial"}
+
+
 DISK = {"format": "raw", "suite": "bookworm", "disk_size": "512MiB", "architecture": "amd64"}
 
 

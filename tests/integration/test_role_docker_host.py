@@ -8,9 +8,11 @@ The tests on the hosts build on each other in their order, as a host's days do.
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -214,6 +216,17 @@ def test_the_first_run(hosts: Hosts) -> None:
     assert hosts.run(hosts.bare, "ps", "-p", hosts.engine(hosts.bare), "-o", "ppid=") == "1"
 
 
+def test_what_is_read_is_not_shown(tmp_path: Path) -> None:
+    """The whole of the configuration, in which the password of a proxy may stand, in base64."""
+    config = tmp_path / "daemon.json"
+    config.write_text(json.dumps({"proxies": {"http-proxy": "http://kt:kt-hush@192.0.2.1:3128"}}), encoding="utf-8")
+    role = {"name": "kraal.virt.docker_host", "tasks_from": "configure.yml"}
+    run = run_tasks([{"ansible.builtin.include_role": role}], variables={"__docker_host_config": str(config)}, diff=True, verbosity=3, keep_going=False)
+    assert run.rc == 0 and "Read the engine's configuration" in run.output, run.output
+    shown = run.output + "".join(base64.b64decode(word + "==").decode(errors="replace") for word in re.findall(r"[A-Za-z0-9+/]{40,}", run.output))
+    assert "kt-hush" not in shown
+
+
 @pytest.mark.parametrize("check", [True, False], ids=["check", "run"])
 def test_the_second_run(hosts: Hosts, check: bool) -> None:
     """All hosts are asked again, in both ways, by test_prepare; here are those that have what it has not: options, and no init system."""
@@ -226,12 +239,17 @@ def test_the_second_run(hosts: Hosts, check: bool) -> None:
 def test_what_can_change_live_does(hosts: Hosts) -> None:
     before = [hosts.engine(host) for host in hosts.all]
     options = {"labels": ["kt=2"], "max-concurrent-downloads": 5}
+    for host in hosts.all:
+        hosts.run(host, "chmod", "0600", CONFIG)
     play = succeeded(hosts.role(check=True, daemon_options=options))
     assert all(play.of("Say what the engine would do", host.name)[0].msg == "Would reload the engine" for host in hosts.all)
     succeeded(hosts.role(daemon_options=options))
     for host in hosts.all:
         assert hosts.info(host)["Labels"] == ["kt=2"]
         assert hosts.config(host) == {**MERGED, **options}
+        # As it was kept, and its backup too.
+        modes = dict(line.split()[::-1] for line in hosts.run(host, "sh", "-c", f"stat -c '%a %n' {CONFIG}*").splitlines())
+        assert modes[CONFIG] == "600" and "600" in [mode for path, mode in modes.items() if path != CONFIG]
     assert [hosts.engine(host) for host in hosts.all] == before
 
 

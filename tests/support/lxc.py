@@ -83,6 +83,8 @@ class LxcLab:
         lab.path.chmod(0o755)
         for release in ("1", "2"):
             lab.image(release).write_bytes(system_tar(release))
+            # As base_image leaves it.
+            lab.image(release).chmod(0o600)
         run("ip", "link", "add", lab.bridge, "type", "bridge")
         run("ip", "address", "add", f"{lab.network}.1/24", "dev", lab.bridge)
         run("ip", "link", "set", lab.bridge, "up")

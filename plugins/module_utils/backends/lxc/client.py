@@ -32,8 +32,13 @@ KNOWN_PATHS = Path("/var/lib/kraal.virt/lxc-paths")
 SECONDS = 60
 
 
-def run(argv: Sequence[str], *, seconds: float | None = SECONDS, config: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run one of LXC's tools; whatever it answers. ``config``: a text that it finds at the path in the argument CONFIG."""
+def run(
+    argv: Sequence[str], *, seconds: float | None = SECONDS, config: str | None = None, standard_input: int = subprocess.DEVNULL
+) -> subprocess.CompletedProcess[str]:
+    """Run one of LXC's tools; whatever it answers. ``config``: a text that it finds at the path in the argument CONFIG.
+
+    ``standard_input``: the descriptor of an open file.
+    """
     program = shutil.which(argv[0])
     if program is None:
         raise NotInstalled("%s is not on this host" % argv[0], remedy=install("lxc-start"))
@@ -46,7 +51,7 @@ def run(argv: Sequence[str], *, seconds: float | None = SECONDS, config: str | N
             words = [word if word != "CONFIG" else "/dev/fd/%d" % files[0] for word in words]
         return subprocess.run(  # pylint: disable=ansible-bad-function
             words,
-            stdin=subprocess.DEVNULL,
+            stdin=standard_input,
             capture_output=True,
             text=True,
             errors="surrogateescape",

@@ -31,6 +31,11 @@ from .files import read_file
 #: For what lxc-create runs: templates download, package managers install.
 MAKE_SECONDS = 3600
 
+#: How compressed archives begin. What is no file of its own, tar does not look at.
+_COMPRESSED = {
+    b"\x1f\x8b": "--gzip", b"\x1f\x9d": "--uncompress", b"BZh": "--bzip2", b"\xfd7zXZ": "--xz", b"\x5d\0\0": "--lzma", b"LZIP": "--lzip",
+    b"\x28\xb5\x2f\xfd": "--zstd", b"\x89LZO": "--lzop",
+}  # fmt: skip
 #: A template for lxc-create that unpacks an archive into storage which lxc-create makes.
 UNPACK = """#!/bin/sh
 for word; do
@@ -293,13 +298,17 @@ def _give(path: Path, idmap: Sequence[str]) -> None:
 def unpack(image: Image, target: Path, idmap: Sequence[str]) -> None:
     """The archive's files, owned by the guest's users."""
     _check_content(image)
-    command = ["tar", "--numeric-owner", "--xattrs", "--xattrs-include=*", "-xpf", image.path, "-C", str(target)]
+    command = ["tar", "--numeric-owner", "--xattrs", "--xattrs-include=*", "-xp", "-f", "-", "-C", str(target)]
     if idmap:
         _give(target, idmap)
         maps = [word for line in idmap for word in ("-m", line.replace(" ", ":"))]
         # Nobody but the host's root may make devices; the guest's are made by liblxc.
         command = ["lxc-usernsexec", *maps, "--", command[0], "--exclude=./dev/*", *command[1:]]
-    done = run(command, seconds=MAKE_SECONDS)
+    # Opened here: the guest's root may not read it, as in there is what its passwords are made into.
+    with open(image.path, "rb") as archive:
+        begin = os.pread(archive.fileno(), 8, 0)
+        command += [option for magic, option in _COMPRESSED.items() if begin.startswith(magic)]
+        done = run(command, seconds=MAKE_SECONDS, standard_input=archive.fileno())
     if done.returncode:
         remedy = "Check the archive, and the space in %s" % target.parent
         raise BackendError("%s cannot be unpacked: %s" % (image.path, told(done.stderr)[-500:]), remedy=remedy)

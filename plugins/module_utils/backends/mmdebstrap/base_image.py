@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,8 @@ from .rootfs import checksum_of, clear, machine_architecture, newest_time, obsta
 
 WORD = r"[a-z0-9][a-z0-9.+-]*"
 _MIRROR = "Write an address like http://mirror.example/debian; credentials belong into the host's apt configuration"
+#: Of an image and its description: in there is what passwords are made into.
+MODE = 0o600
 #: The formats that are bootable disks, and what of the options is theirs alone.
 DISKS = ("qcow2", "raw")
 _OF_DISKS = {"disk_size": "2GiB", "seed_reader": "kraal", "kernel": ""}
@@ -166,9 +169,32 @@ def file_of(name: str, request: Mapping[str, Any]) -> str:
     return "%s-%s.%s" % (name, digest_of(request), form_of(request))
 
 
+def noted(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A request as its description keeps it: a command may set a password, so of each there is its program, and what tells it from others. Pure."""
+    kept = dict(request)
+    if kept.get("commands"):
+        kept["commands"] = [_noted_command(words) for words in request["commands"]]
+    return kept
+
+
+def _noted_command(words: Sequence[str]) -> list[str]:
+    if len(words) < 2 or re.fullmatch(r"\(sha256:[0-9a-f]{12}\)", words[1]):
+        return list(words)
+    return [words[0], "(sha256:%s)" % digest_of({"command": list(words)})]
+
+
+def is_of(build: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
+    """Whether a build is what is asked for: the name of its file says so. Pure."""
+    return bool(build["file"] == file_of(build["name"], request))
+
+
 def sizes_of(build: Mapping[str, Any]) -> dict[str, int]:
     """The files of a build, its image first, and how many bytes each has. Pure."""
     return {build["file"]: build["size"], **{each["file"]: each["size"] for each in build.get("beside", {}).values()}}
+
+
+def _text(build: Mapping[str, Any]) -> str:
+    return json.dumps(build, indent=1, sort_keys=True) + "\n"
 
 
 @dataclass
@@ -179,6 +205,8 @@ class Seen:
     #: Those that are described, but of which a file is missing or short.
     broken: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     leftovers: dict[str, list[str]] = field(default_factory=dict)
+    #: The files of builds that others than their owner may read, with their permissions.
+    open: dict[str, dict[str, int]] = field(default_factory=dict)
     obstacles: dict[str, KraalError | None] = field(default_factory=dict)
 
 
@@ -196,7 +224,10 @@ class BaseImages:
         self._requests = {want.name: request_of(want) for want in wants or () if want.state == "present"}
         seen = Seen(obstacles={form: obstacle(form) for form in map(form_of, self._requests.values())})
         for build in self._described_builds():
-            (seen.builds if self._whole(build) else seen.broken).setdefault(build["name"], []).append(build)
+            whole = self._whole(build)
+            (seen.builds if whole else seen.broken).setdefault(build["name"], []).append(build)
+            if whole:
+                seen.open.setdefault(build["name"], {}).update(self._open(build))
         for path in sorted(self.directory.glob(".building-*")):
             seen.leftovers.setdefault(path.name[len(".building-") :].rpartition("-")[0], []).append(str(path))
         return seen
@@ -208,6 +239,8 @@ class BaseImages:
                 build = json.loads(path.read_text(encoding="utf-8"))
             except (ValueError, FileNotFoundError):
                 continue
+            except PermissionError as error:
+                raise BackendError("%s cannot be read: %s" % (path, error.strerror), remedy="Run the task with become: base images are their builder's") from error
             if isinstance(build, dict) and {"name", "file", "request", "checksum", "size"} <= set(build) and path.stem == Path(str(build["file"])).stem:
                 yield build
 
@@ -220,6 +253,13 @@ class BaseImages:
             except FileNotFoundError:
                 return False
         return True
+
+    def _open(self, build: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+        """The files of a build that others may read: in the image stands what root's password is made into."""
+        for name in self._files(build):
+            mode = (self.directory / name).stat().st_mode & 0o777
+            if mode & 0o077:
+                yield name, mode
 
     def names(self, seen: Seen) -> list[str]:
         """All that were built here."""
@@ -235,9 +275,12 @@ class BaseImages:
         if want.state == "absent":
             return steps + [Step(want.name, "remove", "builds[%s]" % build["file"], build["checksum"], None, Disruption.DESTROY) for build in builds]
         request = request_of(want)
-        old = [build for build in builds if build["request"] != request] if "builds" in want.purge else []
+        old = [build for build in builds if not is_of(build, request)] if "builds" in want.purge else []
         purged = [Step(want.name, "remove", "builds[%s]" % build["file"], build["checksum"], None, Disruption.DESTROY) for build in old]
-        if any(build["request"] == request for build in builds):
+        going = {name for build in old for name in self._files(build)}
+        opened = sorted(seen.open.get(want.name, {}).items())
+        steps += [Step(want.name, "set", "mode[%s]" % name, "%04o" % mode, "%04o" % MODE) for name, mode in opened if name not in going]
+        if any(is_of(build, request) for build in builds):
             return steps + purged
         missing = seen.obstacles.get(form_of(request))
         if missing is not None:
@@ -246,6 +289,9 @@ class BaseImages:
             return [*steps, Step(want.name, "build", "", None, request), *purged]
         before, after = before_after(differences(self.table, want, builds[-1]))
         gone = {key: value for key, value in builds[-1]["request"].items() if key not in request}
+        if noted(request).get("commands") == noted(builds[-1]["request"]).get("commands"):
+            for side in (before, after, gone):
+                side.pop("commands", None)
         return [*steps, Step(want.name, "build", "", {**gone, **before}, after), *purged]
 
     def apply(self, want: Spec, step: Step, seen: Seen) -> None:
@@ -256,8 +302,30 @@ class BaseImages:
             path = step.before if step.action == "clean" else self.directory / step.key[len("builds[") : -1]
             (build,) = (each for kept in (seen.builds, seen.broken) for each in kept.get(want.name, []) if self._path(each) == str(path))
             self._remove(build)
+        elif step.action == "set":
+            self._close(want, self.directory / step.key[len("mode[") : -1], seen)
         else:
             self._build(want)
+
+    def _close(self, want: Spec, path: Path, seen: Seen) -> None:
+        """Let nobody else read a file that an earlier version made; nor the commands that it wrote down."""
+        try:
+            for build in seen.builds.get(want.name, []):
+                if path.name == self._files(build)[-1] and build["request"] != noted(build["request"]):
+                    work = Path(tempfile.mkdtemp(prefix=".building-%s-" % want.name, dir=self.directory))
+                    (work / path.name).write_text(_text({**build, "request": noted(build["request"])}), encoding="utf-8")
+                    (work / path.name).chmod(MODE)
+                    # The newest build is known by its time.
+                    os.utime(work / path.name, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+                    (work / path.name).rename(path)
+                    clear(work)
+            path.chmod(MODE)
+        except OSError as error:
+            raise BackendError("%s cannot be kept from others: %s" % (path, error.strerror), remedy="Run the task with become") from error
+
+    def _files(self, build: Mapping[str, Any]) -> list[str]:
+        """The names of all files of a build, its description included."""
+        return [*sizes_of(build), str(Path(build["file"]).with_suffix(".json"))]
 
     def _path(self, build: Mapping[str, Any]) -> str:
         return str(self.directory / build["file"])
@@ -271,7 +339,8 @@ class BaseImages:
     def _build(self, want: Spec) -> None:
         request = request_of(want)
         final = self.directory / file_of(want.name, request)
-        self.directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        # QEMU's user has to get through to what it is given, and has no business with anything else.
+        self.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".building-%s-" % want.name, dir=self.directory))
         try:
             image = work / final.name
@@ -279,15 +348,16 @@ class BaseImages:
             build = {
                 "name": want.name,
                 "file": final.name,
-                "request": request,
+                "request": noted(request),
                 "checksum": checksum_of(image),
                 "size": image.stat().st_size,
             }
             if beside:
                 build["beside"] = {key: {"file": path.name, "size": path.stat().st_size} for key, path in beside.items()}
-            (work / "description").write_text(json.dumps(build, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            (work / "description").write_text(_text(build), encoding="utf-8")
+            (work / "description").chmod(MODE)
             for path in (image, *beside.values()):
-                path.chmod(0o644)
+                path.chmod(MODE)
                 (self.directory / path.name).unlink(missing_ok=True)
             # The description first, the image last: what is described and not whole is known as such, and written over or removed by the next run.
             (work / "description").rename(final.with_suffix(".json"))
@@ -323,7 +393,7 @@ class BaseImages:
     def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
         """The build that is asked for, or else the newest."""
         builds = seen.builds.get(name, [])
-        mine = [build for build in builds if build["request"] == self._requests.get(name)] or builds
+        mine = [build for build in builds if name in self._requests and is_of(build, self._requests[name])] or builds
         return self._described(mine[-1]) if mine else None
 
     def _described(self, build: Mapping[str, Any]) -> dict[str, Any]:
@@ -336,8 +406,8 @@ class BaseImages:
             "size": format_size(build["size"]) if build["size"] else "",
             "kernel": str(stem) + ".vmlinuz" if disk else "",
             "initrd": str(stem) + ".initrd" if disk else "",
-            "command_line": command_line(Identity(digest_of(build["request"])).root) if disk else "",
-            "request": build["request"],
+            "command_line": command_line(Identity(stem.name.rpartition("-")[2]).root) if disk else "",
+            "request": noted(build["request"]),
         }
 
     def foresee(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Mapping[str, Any] | None:
@@ -346,6 +416,6 @@ class BaseImages:
             return None
         request = request_of(want)
         for build in seen.builds.get(want.name, []):
-            if build["request"] == request:
+            if is_of(build, request):
                 return self._described(build)
         return self._described({"name": want.name, "file": file_of(want.name, request), "checksum": "", "size": 0, "request": request})
