@@ -240,7 +240,7 @@ class BaseImages:
             except (ValueError, FileNotFoundError):
                 continue
             except PermissionError as error:
-                raise BackendError("%s cannot be read: %s" % (path, error.strerror), remedy="Run the task with become: base images are their builder's") from error
+                raise BackendError("%s cannot be read: %s" % (path, error.strerror), remedy="Run the task with become") from error
             if isinstance(build, dict) and {"name", "file", "request", "checksum", "size"} <= set(build) and path.stem == Path(str(build["file"])).stem:
                 yield build
 
