@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...engine.errors import BackendError, KraalError
+from ...engine.errors import BackendError, KraalError, Unreachable
 from ...engine.printable import printable
 from ...engine.reading import Found, Unread, apart, as_mapping, as_text, as_texts, each_apart
 from ...engine.result import Address, Guest
@@ -189,16 +189,22 @@ def _read(path: str, name: str, files: Files, groups: Groups, *, unfinished: boo
             return None
         text = ""
     except OSError as error:
-        raise BackendError("%s cannot be read: %s" % (place / "config", error.strerror), remedy="Look as root (become), and at that file") from error
+        raise _unread(error, str(place / "config")) from error
     config = Config(text, files)
     try:
         # All that it includes is read in this moment.
         config.values  # noqa: B018
     except OSError as error:
-        raise BackendError("%s, which its configuration includes, cannot be read: %s" % (error.filename, error.strerror), remedy="Look at that file") from error
+        raise _unread(error, "%s, which its configuration includes," % error.filename) from error
     note, why = read_note(place / NOTE)
     replacing = REPLACING in note or (place / OLD).exists() or (place / NEW).exists()
     return Container(name, path, config, note, groups=groups, unfinished=unfinished, replacing=replacing, unread_note=why)
+
+
+def _unread(error: OSError, what: str) -> BackendError:
+    """Why a file cannot be read: its own fault, unless this user may read nobody's, and then knows not even what runs."""
+    kind, remedy = (Unreachable, "Look as root (become)") if isinstance(error, PermissionError) else (BackendError, "Look at that file")
+    return kind("%s cannot be read: %s" % (what, error.strerror), remedy=remedy)
 
 
 def read_note(path: Path) -> tuple[dict[str, Any], str]:

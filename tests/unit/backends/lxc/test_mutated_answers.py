@@ -17,6 +17,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc import cli
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.client import Lxc
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container import Containers
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import CONTAINERS
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import Unreachable
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Job, reconcile
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
 
@@ -143,3 +144,14 @@ def test_what_the_tools_say(root: Path, expected: Any, monkeypatch: pytest.Monke
             monkeypatch.setattr(container_observe.sockets, "answering", lambda _path, names: list(names))
             monkeypatch.setattr(container_observe, "run", answering(lambda text=text: f"NAME  STATE   PID\n{text}\nother STOPPED -\n"))
             check(root, expected, number)
+
+
+def test_who_may_read_nothing_is_told_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's fault, and no reason to say of a container that it is stopped."""
+
+    def forbidden(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(container_observe, "read_file", forbidden)
+    with pytest.raises(Unreachable, match="Permission denied. Look as root"):
+        listed(root)
