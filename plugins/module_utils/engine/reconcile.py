@@ -214,8 +214,8 @@ def _perform(works: Sequence[_Work], concurrency: int, max_failures: int | None)
 
 
 def _verify(works: Sequence[_Work]) -> None:
-    """Observe again what was changed, and plan again: nothing may be left to do."""
-    touched = [work for work in works if work.outcome.changed]
+    """Observe again what was changed, and plan again: nothing may be left to do. An address that was waited for is looked at too."""
+    touched = [work for work in works if work.outcome.changed or _got_address(work)]
     resources = {id(work.resource): work.resource for work in touched}
     for key, resource in resources.items():
         mine = [work for work in touched if id(work.resource) == key]
@@ -244,6 +244,12 @@ def _verify(works: Sequence[_Work]) -> None:
                     )
             except KraalError as error:
                 outcome.error = error.about(guest=outcome.name, backend=outcome.backend)
+
+
+def _got_address(work: _Work) -> bool:
+    """Whether it was given, while it was waited for, the address that it had not."""
+    outcome = work.outcome
+    return outcome.error is None and work.want.wait_for == "address" and outcome.described is not None and not outcome.described.get("addresses")
 
 
 def _unkept(step: Step) -> str:

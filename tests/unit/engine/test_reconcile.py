@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,26 @@ def test_two_guests_of_one_name_are_refused() -> None:
     with pytest.raises(InvalidOption, match="two boxes guests"):
         run(boxes, want("a"), want("a"))
     assert boxes.observed == 0
+
+
+def test_an_address_that_was_waited_for_is_told() -> None:
+    """Of a guest that nothing else was done to, too; one that has its address already is not looked at twice."""
+
+    class Leases(Boxes):
+        def wait(self, spec: Any) -> None:
+            self.boxes[spec.name]["addresses"] = [{"address": "192.0.2.1"}]
+
+        def describe(self, name: str, seen: Any) -> dict[str, Any] | None:
+            return {**(super().describe(name, seen) or {}), "addresses": seen[name].get("addresses", [])}
+
+        def foresee(self, spec: Any, steps: Any, seen: Any) -> dict[str, Any] | None:
+            return self.describe(spec.name, seen)
+
+    boxes = Leases({"a": {"state": "running"}})
+    (first,) = run(boxes, replace(want("a"), wait_for="address"))
+    assert (first.changed, first.described and first.described["addresses"], boxes.observed) == (False, [{"address": "192.0.2.1"}], 2)
+    (again,) = run(boxes, replace(want("a"), wait_for="address"))
+    assert (again.changed, again.described, boxes.observed) == (False, first.described, 3)
+    boxes = Leases({"a": {"state": "running"}})
+    run(boxes, replace(want("a"), wait_for="address"), check=True)
+    assert boxes.observed == 1
