@@ -98,16 +98,15 @@ guests:
       pending_restart: []
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 # What is imported is sent with the module.
 from ansible_collections.kraal.virt.plugins.module_utils.backends import every  # noqa: F401  # pylint: disable=unused-import
 from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import NAMES
 from ansible_collections.kraal.virt.plugins.module_utils.discovery import discover
+from ansible_collections.kraal.virt.plugins.module_utils.engine.task import KraalModule
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = KraalModule(
         argument_spec={
             "backends": {"type": "list", "elements": "str", "choices": list(NAMES)},
             "names": {"type": "list", "elements": "str"},

@@ -24,7 +24,8 @@ def guests(docker_api: docker.APIClient, prefix: str, base_image: str) -> Iterat
     """A prefix of guests: web runs, db is paused, off is stopped."""
     mine = f"{prefix}g-"
     for name in ("web", "db", "off"):
-        docker_api.create_container(base_image, name=mine + name, labels={"tier": name}, host_config=docker_api.create_host_config(nano_cpus=500_000_000))
+        labels, half = {"tier": name, "api_token": "kt-hush"}, docker_api.create_host_config(nano_cpus=500_000_000)
+        docker_api.create_container(base_image, name=mine + name, labels=labels, host_config=half)
     docker_api.start(mine + "web")
     docker_api.start(mine + "db")
     docker_api.pause(mine + "db")
@@ -38,7 +39,7 @@ def test_all_guests_in_the_one_form(guests: str) -> None:
     mine = {guest["name"]: guest for guest in result["guests"] if guest["name"].startswith(guests)}
     assert {name.removeprefix(guests): guest["state"] for name, guest in mine.items()} == {"web": "running", "db": "paused", "off": "stopped"}
     web = mine[guests + "web"]
-    assert (web["backend"], web["cpus"], web["labels"], web["memory"]) == ("docker", 0.5, {"tier": "web"}, "")
+    assert (web["backend"], web["cpus"], web["labels"], web["memory"]) == ("docker", 0.5, {"tier": "web", "api_token": "(hidden)"}, "")
     assert web["addresses"][0]["network"] == "bridge"
     order = [(guest["backend"], guest["name"]) for guest in result["guests"]]
     assert order == sorted(order)

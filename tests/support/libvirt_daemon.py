@@ -88,8 +88,9 @@ while True:
 class LibvirtDaemon:
     """One libvirtd; `uri` reaches it from outside. `directory` is short, for a socket's path has at most 107 characters."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, qemu_conf: str = QEMU_CONF) -> None:
         self.directory = directory
+        self.qemu_conf = qemu_conf
         self.socket = directory / "run" / "libvirt" / "libvirt-sock"
         self.log = directory / "libvirtd.log"
         #: For the directories of pools: the same path in there and out here.
@@ -162,7 +163,7 @@ class LibvirtDaemon:
         for name in ("lock", "libvirt"):
             (self.directory / "run" / name).mkdir()
         (self.directory / "etc" / "libvirtd.conf").write_text(LIBVIRTD_CONF, encoding="utf-8")
-        (self.directory / "etc" / "qemu.conf").write_text(QEMU_CONF, encoding="utf-8")
+        (self.directory / "etc" / "qemu.conf").write_text(self.qemu_conf, encoding="utf-8")
         try:
             self._furnish()
             self.start()
