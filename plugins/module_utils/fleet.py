@@ -229,11 +229,13 @@ def _add_strays(fleet: Fleet, jobs: list[FleetJob], warnings: list[str]) -> None
         for key in resource.names(seen):
             if (table.backend, key) in named:
                 continue
+            mine = False
             with apart(faults, table.backend, key):
-                if labels_of(resource, key, seen).get(LABEL) == fleet.name:
-                    job.wants.append(_absent(table, key, fleet.defaults))
-                else:
+                mine = labels_of(resource, key, seen).get(LABEL) == fleet.name
+                if not mine:
                     check_read(key, seen)
+            if mine:
+                job.wants.append(_absent(table, key, fleet.defaults))
         # Whose guests these are, nobody knows.
         warnings += ["prune: it was left alone: %s" % error for error in faults.values()]
 
