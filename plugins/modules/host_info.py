@@ -17,7 +17,8 @@ description:
   - Works on x86 and ARM, as root and not, and needs nothing on the host but Python. What cannot be told, for want of rights or of the thing itself,
     is V(null), never a guess.
   - Changes nothing. It asks C(/dev/kvm) for a virtual machine and drops it at once, loads no kernel module, and asks daemons for their version. A
-    daemon that its service manager starts on demand is started by that.
+    daemon that is stopped and would be started by the question is not asked, since it may start its guests; libvirt's, which ends when nobody asks it,
+    is, once it has run since the host was started.
 options:
   backends:
     description: Give verdicts for these backends only, and ask no other engines.
@@ -42,6 +43,37 @@ options:
     type: list
     elements: str
     default: []
+  users:
+    description: Users that somebody is going to need on the host, to be told which of them it does not know.
+    type: list
+    elements: str
+    default: []
+  ports:
+    description:
+      - Ports that a DNS server for guests is going to need on a bridge's address, to be told which program has them on all addresses. Tried out on an address
+        of the loopback, for a moment.
+    type: list
+    elements: int
+    default: []
+  subnets:
+    description:
+      - IPv4 networks that guests of Docker's are going to have, to be told which of them the host is in already. Each as M(kraal.virt.docker_network) takes
+        it, a text or a dictionary with C(subnet).
+    type: list
+    elements: raw
+    default: []
+  space:
+    description:
+      - By path, what is going to be written below it, such as V(1GiB), to be told where there is less. Only where a package is missing, or with O(downloads).
+    type: dict
+    default: {}
+  downloads:
+    description: Whether something is going to be fetched from the mirrors of packages though no package is missing, such as a base image.
+    type: bool
+    default: false
+  docker_socket:
+    description: The socket of Docker's engine, where it is not the usual one.
+    type: path
   timeout:
     description: How many seconds each program and each daemon may take for its answer. One that takes longer does not answer.
     type: float
@@ -121,6 +153,21 @@ ansible_facts:
             - On a system whose packages cannot be asked for, C(missing) are the programs that are not found.
           type: dict
           sample: {missing: [fdisk], installed: [e2fsprogs], of: {sfdisk: fdisk, mke2fs: e2fsprogs}}
+        unknown_users:
+          description: Those of the O(users) that the host does not know.
+          type: list
+          elements: str
+        obstacles:
+          description:
+            - What stands in the way of the O(needs), O(ports), O(subnets), O(space) and O(downloads), as C(check), C(found), C(remedy) and the last two as a
+              C(text). C(check) is V(port), V(subnet), V(space) or V(mirror).
+            - Whether apt's mirrors can be reached is asked where something has to be fetched.
+          type: list
+          elements: dict
+          sample:
+            - check: mirror
+              found: "the package mirror cannot be reached: deb.debian.org: Temporary failure in name resolution (missing here: fdisk)"
+              remedy: Connect this host to the network, or set a proxy or another mirror below /etc/apt
         trials:
           description: What became of the O(trials), as C(check), C(ok) (V(none) where it cannot be told), C(found) and C(remedy).
           type: list
@@ -238,6 +285,7 @@ ansible_facts:
           description:
             - The engines C(docker), C(lxc), C(lxd), C(incus), C(libvirt), C(qemu), C(xen) and C(virtualbox).
             - C(answers) is V(none) where this user may not ask. An engine without a daemon answers when its program runs.
+            - That of Docker has its C(client) too, and the version of its C(api) where it answers.
           type: dict
           sample:
             docker: {installed: true, program: /usr/sbin/dockerd, version: 20.10.24+dfsg1, answers: true, error: ""}
@@ -286,6 +334,8 @@ ansible_facts:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
+from ansible_collections.kraal.virt.plugins.module_utils.engine.units import parse_size
 from ansible_collections.kraal.virt.plugins.module_utils.host.info import NAMES, gather
 from ansible_collections.kraal.virt.plugins.module_utils.host.packages import known
 from ansible_collections.kraal.virt.plugins.module_utils.host.reader import Host
@@ -298,6 +348,12 @@ def main() -> None:
             "backends": {"type": "list", "elements": "str", "choices": list(NAMES)},
             "trials": {"type": "list", "elements": "str", "choices": list(TRIALS), "default": []},
             "needs": {"type": "list", "elements": "str", "default": []},
+            "users": {"type": "list", "elements": "str", "default": []},
+            "ports": {"type": "list", "elements": "int", "default": []},
+            "subnets": {"type": "list", "elements": "raw", "default": []},
+            "space": {"type": "dict", "default": {}},
+            "downloads": {"type": "bool", "default": False},
+            "docker_socket": {"type": "path"},
             "timeout": {"type": "float", "default": 10},
         },
         supports_check_mode=True,
@@ -308,7 +364,13 @@ def main() -> None:
     unknown = [need for need in module.params["needs"] if not known(need)]
     if unknown:
         module.fail_json(msg="needs: %s: no package is known for that. Write package: and the name of the package." % ", ".join(unknown))
-    facts = gather(Host(timeout=module.params["timeout"]), NAMES if wanted is None else wanted, module.params["trials"], module.params["needs"])
+    try:
+        space = {path: parse_size(size, "space") for path, size in module.params["space"].items()}
+    except InvalidOption as error:
+        module.fail_json(msg=str(error))
+    plans = {**{key: module.params[key] for key in ("users", "ports", "subnets", "downloads")}, "space": space}
+    host = Host(timeout=module.params["timeout"], docker_socket=module.params["docker_socket"] or "")
+    facts = gather(host, NAMES if wanted is None else wanted, module.params["trials"], module.params["needs"], plans)
     module.exit_json(changed=False, ansible_facts={"kraal": facts})
 
 

@@ -73,12 +73,47 @@ def test_check_mode_on_bare_hosts_touches_nothing(prepared: Prepared) -> None:
     assert prepared.states() == before
 
 
+#: A program that has the port of DNS on all addresses, as an unbound or a dnsmasq may.
+HOLDER = "import signal, socket; held = socket.create_server(('0.0.0.0', 53)); signal.pause()"
+#: Nobody listens there.
+OFFLINE = b'Acquire::http::Proxy "http://127.0.0.1:9";\nAcquire::https::Proxy "http://127.0.0.1:9";\n'
+
+
+def test_all_that_is_in_the_way_is_told_at_once(prepared: Prepared) -> None:
+    """Of all roles, with the remedies, before anything is installed."""
+    for host in prepared.hosts:
+        prepared.run(host, "systemd-run", "--quiet", "--unit", "kt-holder", "/usr/bin/python3", "-c", HOLDER)
+        prepared.lab.copy(host, {"/etc/apt/apt.conf.d/99kt-offline": OFFLINE})
+    before = prepared.states()
+    wrong = {"docker_host_users": ["kt-nobody"], "lxc_host_subordinate_users": ["kt-stranger"], "kvm_host_network_address": "nonsense"}
+    run = run_playbook("kraal.virt.prepare", prepared.inventory, extra_vars=wrong)
+    assert prepared.states() == before
+    for host in prepared.hosts:
+        (failure,) = [result for result in run.results if result.host == host.name and result.failed]
+        said = failure.msg.splitlines()
+        for words in (
+            ["- docker_host_users names kt-nobody", "Create them first"],
+            ["- lxc_host_subordinate_users names kt-stranger"],
+            ["- kvm_host_network_address: ", "nonsense"],
+            ["- Port 53 is taken on all addresses by python3 (pid ", "listen on its own interfaces only"],
+            ["- The package mirror cannot be reached: 127.0.0.1: Connection refused", "docker.io", "a proxy or another mirror"],
+        ):
+            assert [line for line in said if all(word in line for word in words)], (words, failure.msg)
+        assert said[0].endswith("things are in the way, and nothing was touched on this host:")
+        prepared.run(host, "systemctl", "stop", "kt-holder")
+        prepared.run(host, "rm", "/etc/apt/apt.conf.d/99kt-offline")
+
+
 def test_every_role_at_once(prepared: Prepared) -> None:
+    """One of the hosts is in the network that libvirt gives its guests by custom, as a guest of libvirt's is."""
+    guest = prepared.hosts[0]
+    prepared.run(guest, "ip", "address", "add", "192.168.122.9/24", "dev", "eth0")
     run = prepared.play("prepare")
     assert sorted(run.stats) == sorted(host.name for host in prepared.hosts)
     for host in prepared.hosts:
         assert prepared.run(host, "docker", "info", "--format", "{{.ServerVersion}}")
         assert "default" in prepared.run(host, "virsh", "net-list", "--name")
+        assert f"'192.168.{150 if host is guest else 122}.1'" in prepared.run(host, "virsh", "net-dumpxml", "default")
         assert f"{NETWORK}.1/24" in prepared.run(host, "ip", "-brief", "address", "show", BRIDGE)
         assert "10.0.3.1/24" in prepared.run(host, "ip", "-brief", "address", "show", "lxcbr0")
 

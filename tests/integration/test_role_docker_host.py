@@ -333,6 +333,29 @@ def test_an_engine_that_died_comes_back(hosts: Hosts) -> None:
     assert succeeded(hosts.role(hosts=[hosts.bare])).changed == 0
 
 
+def test_an_engine_from_elsewhere_is_used_as_it_is(hosts: Hosts) -> None:
+    """Whosever it is, while it answers. One that sleeps is not woken by a look, and is named when it is in the way."""
+    host = hosts.old
+    rename = ["sed", "--in-place", "s/^Package: docker.io$/Package: docker-ce/", "/var/lib/dpkg/status"]
+    hosts.run(host, *rename)
+    try:
+        before = hosts.engine(host)
+        play = succeeded(hosts.role(hosts=[host]))
+        assert play.changed == 0, play.output
+        assert hosts.engine(host) == before
+        hosts.run(host, "systemctl", "stop", "docker.service")
+        assert hosts.run(host, "systemctl", "is-active", "docker.socket") == "active"
+        play = hosts.role(hosts=[host], check=True)
+        failed(play, [host], "docker-ce is installed and does not answer", "docker.service is stopped", "start that engine, which is then used as it is")
+        assert hosts.lab.run(host, ["systemctl", "is-active", "docker.service"], check=False).stdout.strip() == "inactive"
+    finally:
+        hosts.run(host, *rename[:2], "s/^Package: docker-ce$/Package: docker.io/", rename[3])
+    assert succeeded(hosts.role(hosts=[host], check=True)).changed == 1
+    assert hosts.lab.run(host, ["systemctl", "is-active", "docker.service"], check=False).stdout.strip() == "inactive"
+    assert succeeded(hosts.role(hosts=[host])).changed == 1
+    assert hosts.engine(host)
+
+
 def test_the_service_manager_that_is_not_there(hosts: Hosts) -> None:
     failed(hosts.role(hosts=[hosts.bare], service_manager="systemd"), [hosts.bare], "systemd does not run on this host", "direct")
 

@@ -90,6 +90,12 @@ def test_networks_that_the_host_is_in() -> None:
     assert network.attached(routes, ["lxcbr0"]) == [(ipaddress.IPv4Network("192.0.2.0/24"), "eth0")]
 
 
+def test_another_network_where_the_host_is_in_the_usual_one() -> None:
+    there = ROUTES + "eth0\t0003000A\t00000000\t0001\t0\t0\t0\t00FFFFFF\neth1\t0004000A\t00000000\t0001\t0\t0\t0\t00FFFFFF\n"
+    assert network.free_address(there, ["lxcbr0"], "10.0.3.1/255.255.255.0") == "10.103.3.1/24"
+    assert network.free_address(there, ["eth0"], "10.0.3.1/255.255.255.0") == ""
+
+
 def test_subordinate_ids() -> None:
     taken = "a:100000:65536\nb:165536:10\n# c\nbroken:x:1\n"
     assert ids.plan([taken, taken], [("a", 1000)], 65536) == []

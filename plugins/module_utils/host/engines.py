@@ -14,12 +14,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from .reader import Host
+from .reader import Answer, Host
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)+\S*|\d+")
 _DENIED = re.compile(r"permission denied|access denied|authentication|not authori[sz]ed|operation not permitted|must be root|polkit", re.IGNORECASE)
 
 DOCKER_SOCKETS = ("/var/run/docker.sock",)
+LIBVIRT_SOCKETS = ("/run/libvirt/virtqemud-sock", "/run/libvirt/libvirt-sock")
 LXD_SOCKETS = ("/var/snap/lxd/common/lxd/unix.socket", "/var/lib/lxd/unix.socket")
 INCUS_SOCKETS = ("/run/incus/unix.socket", "/var/lib/incus/unix.socket")
 
@@ -55,18 +56,39 @@ def _refused(host: Host, error: str) -> bool | None:
     return None if host.user() and _DENIED.search(error) else False
 
 
+def _sleeper(host: Host, path: str) -> str:
+    """The service that systemd would start if somebody connected to that socket; nothing where it runs, or nobody would be started."""
+    if not host.exists("/run/systemd/system"):
+        return ""
+    listed = host.run(["systemctl", "list-sockets", "--no-legend", "--no-pager", "--full"])
+    for line in (listed.out if listed and listed.rc == 0 else "").splitlines():
+        words = line.split()
+        if len(words) >= 3 and words[0].replace("/var/run/", "/run/") == path.replace("/var/run/", "/run/"):
+            state = host.run(["systemctl", "is-active", words[2]])
+            return words[2] if state and state.out.strip() in ("inactive", "failed") else ""
+    return ""
+
+
+def _ask(host: Host, path: str, request: str) -> Answer:
+    """What the daemon on that socket says. One that sleeps is let lie: with it, its guests would start."""
+    sleeper = _sleeper(host, path)
+    return Answer(error="%s is stopped, and would be started by the question (%s)" % (sleeper, path)) if sleeper else host.ask(path, request)
+
+
 def _docker(host: Host) -> dict[str, Any]:
     # The client alone is no engine.
     program = _first(host, "dockerd")
-    socket = next((path for path in DOCKER_SOCKETS if host.exists(path)), "")
+    socket = next((path for path in (host.docker_socket, *DOCKER_SOCKETS) if path and host.exists(path)), "")
+    client = {"client": _first(host, "docker")}
     if not program and not socket:
-        return _finding("")
+        return {**_finding(""), **client}
     if not socket:
-        return _finding(program, _version(host, "dockerd")[0], error="there is no socket %s" % DOCKER_SOCKETS[0])
-    answer = host.ask(socket, "/version")
+        return {**_finding(program, _version(host, "dockerd")[0], error="there is no socket %s" % (host.docker_socket or DOCKER_SOCKETS[0])), **client}
+    answer = _ask(host, socket, "/version")
     if answer.document is None:
-        return _finding(program or socket, _version(host, "dockerd")[0] if program else "", None if answer.denied else False, answer.error)
-    return _finding(program or socket, str(answer.document.get("Version", "")), True)
+        version = _version(host, "dockerd")[0] if program else ""
+        return {**_finding(program or socket, version, None if answer.denied else False, answer.error), **client}
+    return {**_finding(program or socket, str(answer.document.get("Version", "")), True), "api": str(answer.document.get("ApiVersion", "")), **client}
 
 
 def _container_manager(daemon: str, client: str, sockets: tuple[str, ...]) -> Callable[[Host], dict[str, Any]]:
@@ -77,7 +99,7 @@ def _container_manager(daemon: str, client: str, sockets: tuple[str, ...]) -> Ca
             return _finding("")
         if not socket:
             return _finding(program, _version(host, daemon)[0], error="there is no socket %s" % sockets[-1])
-        answer = host.ask(socket, "/1.0")
+        answer = _ask(host, socket, "/1.0")
         if answer.document is None:
             return _finding(program or socket, _version(host, client)[0], None if answer.denied else False, answer.error)
         environment = (answer.document.get("metadata") or {}).get("environment") or {}
@@ -103,6 +125,10 @@ def _libvirt(host: Host) -> dict[str, Any]:
     if not program:
         return _finding("")
     version = _version(host, program.rpartition("/")[2])[0]
+    # One that ends when nobody asks it is its own custom. But the first start since the host's makes its guests start.
+    sleepers = [_sleeper(host, path) for path in LIBVIRT_SOCKETS if host.exists(path)]
+    if any(sleepers) and all(sleepers) and not host.exists("/run/libvirt/qemu/autostarted"):
+        return _finding(program, version, False, "%s has not run since the host started, and would be started by the question" % sleepers[0])
     said = host.run(["virsh", "--connect", "qemu:///system", "hostname"])
     if said is None:
         return _finding(program, version, None, "virsh is not installed, so nobody could ask it")

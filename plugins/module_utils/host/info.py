@@ -9,13 +9,14 @@ facts = gather(Host()); facts["backends"]["kvm"]["reason"]
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from . import kernel, processor
 from .engines import engines
 from .installed import packages
 from .network import network
+from .obstacles import obstacles
 from .reader import Host
 from .trials import tried
 from .verdicts import VERDICTS, cpu_module
@@ -24,11 +25,14 @@ from .verdicts import VERDICTS, cpu_module
 NAMES = tuple(VERDICTS)
 
 
-def gather(host: Host, backends: Collection[str] = NAMES, trials: Collection[str] = (), needs: Sequence[str] = ()) -> dict[str, Any]:
+def gather(
+    host: Host, backends: Collection[str] = NAMES, trials: Collection[str] = (), needs: Sequence[str] = (), plans: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The findings, and under ``backends`` the verdicts of those asked for. Engines of other backends are not asked. ``trials``: names of TRIALS.
 
-    ``needs``: see packages(). AppArmor's own counts only where that is on.
+    ``needs``: see packages(). AppArmor's own counts only where that is on. ``plans``: see obstacles(), and ``users`` that somebody is going to need.
     """
+    plans = plans or {}
     wanted = tuple(name for name in NAMES if name in backends)
     machine = host.machine()
     cpu = processor.processors(host, machine)
@@ -53,8 +57,10 @@ def gather(host: Host, backends: Collection[str] = NAMES, trials: Collection[str
         "network": network(host),
         "trials": tried(host, modules, trials),
         "engines": engines(host, wanted),
+        "unknown_users": [user for user in plans.get("users") or () if not host.knows(user)],
     }
     found["packages"] = packages(host, [need for need in needs if need != "apparmor_parser" or found["apparmor"]])
+    found["obstacles"] = obstacles(host, found["packages"]["missing"], plans)
     found["kvm"] = _kvm(host, modules, found)
     found["backends"] = {name: VERDICTS[name](found) for name in wanted}
     return found

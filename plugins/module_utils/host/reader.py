@@ -10,16 +10,20 @@ Nothing here raises for what a host does not have or does not let its user see.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import gzip
 import http.client
 import json
 import os
+import pwd
 import shutil
 import socket
 import stat
 import subprocess
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,11 +144,12 @@ class Files:
 
 
 class Host(Files):
-    """This host. ``timeout``: seconds that a program or a daemon may take for its answer."""
+    """This host. ``timeout``: seconds that a program or a daemon may take for its answer. ``docker_socket``: where Docker's engine listens, if not as usual."""
 
-    def __init__(self, root: str | Path = "/", timeout: float = 10) -> None:
+    def __init__(self, root: str | Path = "/", timeout: float = 10, docker_socket: str = "") -> None:
         super().__init__(root)
         self.timeout = timeout
+        self.docker_socket = docker_socket
 
     def user(self) -> int:
         """The effective user id."""
@@ -232,6 +237,50 @@ class Host(Files):
         except OSError:
             return None
         return Space(found.f_frsize * found.f_blocks, found.f_frsize * found.f_bavail, seen.st_dev)
+
+    def knows(self, user: str) -> bool:
+        """Whether there is such a user, in whatever directory this host looks for them."""
+        try:
+            pwd.getpwnam(user)
+        except KeyError:
+            return False
+        return True
+
+    def environment(self) -> Mapping[str, str]:
+        """That of this process."""
+        return os.environ
+
+    def binds(self, port: int) -> bool:
+        """Whether a server could have the port on an address that no other has, as dnsmasq tries it: on one of loopback's. True where nobody knows."""
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            with socket.socket(socket.AF_INET, kind) as trial:
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    trial.bind(("127.83.53.67", port))
+                except OSError as error:
+                    if error.errno == errno.EADDRINUSE:
+                        return False
+        return True
+
+    def reach(self, places: Sequence[tuple[str, int]], seconds: float = 5) -> list[str]:
+        """For each host and port what went wrong with connecting to it, or nothing; all at once, within so many seconds."""
+        found = {place: "%s does not answer" % place[0] for place in places}
+
+        def connect(place: tuple[str, int]) -> None:
+            try:
+                socket.create_connection(place, seconds).close()
+                found[place] = ""
+            except OSError as error:
+                found[place] = "%s: %s" % (place[0], error.strerror or error)
+
+        # The resolver may take longer than anybody wants to wait, and cannot be told to stop.
+        threads = [threading.Thread(target=connect, args=(place,), daemon=True) for place in places]
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + seconds
+        for thread in threads:
+            thread.join(max(0, deadline - time.monotonic()))
+        return list(found.values())
 
     def ask(self, path: str, request: str) -> Answer:
         """GET a JSON document over a unix socket."""

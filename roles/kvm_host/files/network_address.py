@@ -73,14 +73,15 @@ def in_use(network: ipaddress.IPv4Network, own: str) -> str:
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser()
     asked = parser.add_mutually_exclusive_group(required=True)
-    asked.add_argument("--address", help="the host's, with its prefix")
+    asked.add_argument("--address", nargs="+", help="the host's, with its prefix; of several, the first that is free, or else the first")
     asked.add_argument("--subnet", type=ipaddress.IPv4Network)
     parser.add_argument("--own", default="", help="links whose names begin so are the network's own")
     options = parser.parse_args(arguments)
     result: dict[str, Any] = {"error": "", "in_use": ""}
     try:
         if options.subnet is None:
-            address = interface(options.address)
+            addresses = [interface(address) for address in options.address]
+            address = next((address for address in addresses if not in_use(address.network, options.own)), addresses[0])
             result.update(subnet={"subnet": str(address.network), "address": str(address.ip)}, dhcp_range=dhcp_range(address))
         result["in_use"] = in_use(options.subnet or address.network, options.own)
     except Refused as refused:

@@ -33,6 +33,8 @@ DEFAULTS = {
     "LXC_DHCP_RANGE": "10.0.3.2,10.0.3.254",
     "LXC_DHCP_MAX": "253",
 }
+#: Taken where nobody has asked for an address or given the bridge one, and the host is in that network already. The first that is free.
+OTHERS = ("10.0.4.1/24", "10.103.3.1/24", "192.168.203.1/24", "172.30.3.1/24")
 NET = Path("/usr/libexec/lxc/lxc-net")
 #: Options of the role stand for these.
 OWN = {
@@ -49,6 +51,7 @@ NAME = re.compile(r"USE_LXC_BRIDGE|LXC_[A-Z0-9_]+")
 #: What the kernel takes for an interface, less what would need care elsewhere.
 BRIDGE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
 SIOCGIFADDR = 0x8915
+ROUTES = Path("/proc/net/route")
 IPV6 = Path("/proc/sys/net/ipv6/conf/default/disable_ipv6")
 
 
@@ -198,6 +201,14 @@ def attached(routes: str, bridges: Sequence[str]) -> list[tuple[ipaddress.IPv4Ne
     return found
 
 
+def free_address(routes: str, bridges: Sequence[str], usual: str) -> str:
+    """An address for the bridge where the usual one's network is another's; nothing where that is free, or none is. Pure."""
+    taken = [network for network, _device in attached(routes, bridges)]
+    if not any(network.overlaps(ipaddress.IPv4Interface(usual).network) for network in taken):
+        return ""
+    return next((other for other in OTHERS if not any(network.overlaps(ipaddress.IPv4Interface(other).network) for network in taken)), "")
+
+
 def address_of(device: str) -> str:
     """The first IPv4 address of an interface, or nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
@@ -263,10 +274,9 @@ def check(options: argparse.Namespace, before: Mapping[str, str], after: Mapping
             " Set lxc_host_network: existing to use it as it is, or choose another name."
         )
     network = ipaddress.IPv4Network(after["LXC_NETWORK"], strict=False)
-    routes = Path("/proc/net/route").read_text(encoding="ascii")
-    for other, where in attached(routes, (options.bridge, before["LXC_BRIDGE"])):
+    for other, where in attached(ROUTES.read_text(encoding="ascii"), (options.bridge, before["LXC_BRIDGE"])):
         if other.overlaps(network):
-            raise Refused(f"the guests' network {network} overlaps with {other}, which this host is in by {where}. Set lxc_host_address to a free one.")
+            raise Refused(f"the guests' network {network} overlaps with {other}, which this host is in by {where}. Set lxc_host_address to a free one, and the guests' addresses with it.")
 
 
 def plan(options: argparse.Namespace) -> dict[str, Any]:
@@ -276,6 +286,9 @@ def plan(options: argparse.Namespace) -> dict[str, Any]:
         raise Refused(f"lxc_host_bridge is {options.bridge!r}. The name of a bridge has at most 15 letters, digits, dots, hyphens and underscores.")
     default = defaults(NET.read_text(encoding="utf-8") if NET.exists() else "")
     found = assignments(texts[network])
+    if options.network == "lxc-net" and not options.address and not options.dhcp_range and "LXC_ADDR" not in found:
+        usual = f"{default['LXC_ADDR']}/{default['LXC_NETMASK']}"
+        options.address = free_address(ROUTES.read_text(encoding="ascii"), (options.bridge, default["LXC_BRIDGE"]), usual)
     wanted = wanted_network(options, found, default)
     text, keys = network_file(texts[network], wanted)
     before, after = {**default, **found}, {**default, **assignments(text)}
