@@ -276,7 +276,10 @@ def check(options: argparse.Namespace, before: Mapping[str, str], after: Mapping
     network = ipaddress.IPv4Network(after["LXC_NETWORK"], strict=False)
     for other, where in attached(ROUTES.read_text(encoding="ascii"), (options.bridge, before["LXC_BRIDGE"])):
         if other.overlaps(network):
-            raise Refused(f"the guests' network {network} overlaps with {other}, which this host is in by {where}. Set lxc_host_address to a free one, and the guests' addresses with it.")
+            raise Refused(
+                f"the guests' network {network} overlaps with {other}, which this host is in by {where}."
+                " Set lxc_host_address to a free one, and the guests' addresses with it."
+            )
 
 
 def plan(options: argparse.Namespace) -> dict[str, Any]:
