@@ -77,8 +77,6 @@ WITH = {
 
 #: What the reader cannot tell, and the programs that it stands for; none where it is told elsewhere, as which program it is, or in a list of commands.
 EXPLAINED: dict[str, tuple[str, ...]] = {
-    "plugins/connection/guest.py:_check": (),
-    "plugins/connection/guest.py:_fail_if_down": (),
     "plugins/module_utils/backends/docker/reader.py:connect": ("ssh",),
     "plugins/module_utils/backends/kvm/vm_seed.py:build": (),
     "plugins/module_utils/backends/lxc/client.py:run": (),
