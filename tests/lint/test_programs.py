@@ -82,7 +82,6 @@ EXPLAINED: dict[str, tuple[str, ...]] = {
     "plugins/module_utils/backends/lxc/client.py:run": (),
     "plugins/module_utils/backends/mmdebstrap/rootfs.py:": (),
     "plugins/module_utils/host/bridge/change.py:arm": (),
-    "plugins/module_utils/host/bridge/netplan.py:documents": (),
     "plugins/module_utils/host/bridge/runner.py:all": (),
     "plugins/module_utils/host/bridge/runner.py:missing": ("ip",),
     "plugins/module_utils/host/bridge/runner.py:quietly": ("ip", "systemctl"),
