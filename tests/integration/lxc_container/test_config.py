@@ -113,3 +113,11 @@ def test_limits_are_written_for_the_groups_of_this_host(driver: Driver) -> None:
     driver.make(state="stopped", memory="64MiB", cpus=0.5)
     text = driver.config.read_text(encoding="utf-8")
     assert ("lxc.cgroup2.memory.max" in text) is (version == 2) and ("lxc.cgroup.memory.limit_in_bytes" in text) is (version == 1)
+
+
+def test_an_old_secret_is_not_shown(driver: Driver) -> None:
+    """Neither the task nor the key tells that there is one: only the old text does."""
+    driver.make(state="stopped", config={"lxc.environment": ["DB_PASSWORD=kt-hush", "URL=postgres://kt:kt-hush@db"]})
+    for check in (True, False):
+        result = driver.run(check=check, state="stopped", config={"lxc.environment": ["PLAIN=kt"]})
+        assert result.changed and "DB_PASSWORD=" in result.stdout and "hush" not in result.stdout
