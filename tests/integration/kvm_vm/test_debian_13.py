@@ -28,7 +28,7 @@ MIB = 1024**2
 GUEST = {"name": "kt-far", "type": "qemu", "force_stop": True, "stop_timeout": 0}
 
 clean, kvm_modules, network, pool, volume = stands_on.clean, stands_on.kvm_modules, stands_on.network, stands_on.pool, stands_on.volume
-images, raw = volumes.images, volumes.raw
+images, raw = stands_on.images, stands_on.raw
 
 # These first: they clear the daemon, in which the guests' tests then set up their networks and pools once.
 test_network_option, test_option_of_an_inactive_network = networks.test_option, networks.test_option_of_an_inactive_network
