@@ -149,7 +149,8 @@ def _is_option(before: Any, content: Any) -> bool:
 
 
 def _long_enough(found: Iterable[str]) -> Iterator[str]:
-    return (each for each in found if len(each) >= SHORTEST and each.lower() not in _COMMON)
+    # What is hidden already hides nothing: with it, every other hidden part would be starred out.
+    return (each for each in found if len(each) >= SHORTEST and each.lower() not in _COMMON and not each.startswith(HIDDEN.rstrip(")")))
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -242,7 +242,7 @@ def test_a_missing_paramiko(driver: Driver, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['paramiko'] = None\n", encoding="utf-8")
     path = f"{tmp_path}:{module_environment()['PYTHONPATH']}"
     result = module_process(MODULE, {**driver.arguments(), "docker_host": "ssh://192.0.2.1"}, env={"PYTHONPATH": path})
-    assert result.failed and "lacks paramiko" in result.msg and "Install python3-paramiko" in result.msg
+    assert result.failed and "lacks paramiko" in result.msg and "Install the package python3-paramiko" in result.msg
 
 
 def test_an_engine_that_says_no_later(driver: Driver) -> None:
