@@ -316,10 +316,12 @@ def test_a_stale_change_is_told(hosts: Hosts) -> None:
 
 def test_a_rollback_that_is_killed_or_has_no_room_goes_on(hosts: Hosts) -> None:
     """On one host its process is killed before it has done anything, on the other the disk is full; long before the timer, which is used up by then."""
-    full, killed = hosts.all[0], hosts.all[1]
+    # A daemon would not see a file system that is mounted after its start.
+    full, killed = hosts.all[1], hosts.all[0]
+    assert full.manager == "ifupdown"
     solo = Hosts.__new__(Hosts)
     solo.all, solo.trees, solo.nets = [full, killed], hosts.trees, hosts.nets
-    folders = ("/etc/systemd/network", "/var/lib/kraal.virt/bridge")
+    folders = ("/etc/network", "/var/lib/kraal.virt/bridge")
     for folder in folders:
         full.run("mkdir", "-p", folder)
         full.run("cp", "-a", folder, "/run/kt-copy")
@@ -329,7 +331,7 @@ def test_a_rollback_that_is_killed_or_has_no_room_goes_on(hosts: Hosts) -> None:
     options = {"name": "br0", "uplink": "eth0", "timeout": 900, "check_names": ["kt.invalid"]}
     with begun(solo, {host.name: options for host in solo}) as (process, dummy):
         for host in solo:
-            host.wait(lambda host=host: host.change.get("status") == "applied", PATIENCE)  # type: ignore[misc]
+            host.wait(lambda host=host: (host.change.get("status"), host.net.addresses["eth0"]) == ("applied", []), PATIENCE)  # type: ignore[misc]
         kill(process.pid)
     units = {host.name: f"kraal-bridge-rollback-{host.change['id']}.service" for host in solo}
     for folder in folders:
