@@ -268,8 +268,8 @@ def test_the_readme_makes_its_own_fleet(pristine: Machine) -> None:
     run = ". scripts/activate\nansible-playbook -i inventory "
     first = recap(pristine.type(run + "kraal.virt.site").stdout)
     assert set(first) == {"localhost", "office-mail", *(f"office-web-{number}" for number in (1, 2, 3))}
-    assert recap(pristine.type(run + "shop.yml").stdout)["localhost"]["changed"] == 1
-    assert not any(each["changed"] for text in ("kraal.virt.site", "shop.yml") for each in recap(pristine.type(run + text).stdout).values())
+    assert not any(each["changed"] for each in recap(pristine.type(run + "kraal.virt.site").stdout).values())
+    assert [recap(pristine.type(run + "shop.yml").stdout)["localhost"]["changed"] for dummy in range(2)] == [1, 0]
     said = pristine.type(". scripts/activate\n" + readme("Guests as inventory")[0].text).stdout
     guests = {"office-mail", *(f"{name}-web-{number}" for name in ("office", "shop") for number in (1, 2, 3)), "shop-cache"}
     assert set(re.findall(r"^(\S+) \| SUCCESS", said, re.MULTILINE)) == guests, said
