@@ -198,16 +198,20 @@ def test_another_user_is_not_among_roots_guests_nor_in_their_way(lxc: LxcLab, sc
             seen, said = look()
             assert seen == [stopped] and f"{running[0]} is passed over: others can change {running[0]}/config" in said
             os.chown(config, 0, -1)
-            config.write_text(config.read_text(encoding="utf-8") + f"lxc.include = {root}/fake/config\n", encoding="utf-8")
+            own = config.read_text(encoding="utf-8")
+            config.write_text(own + f"lxc.include = {root}/fake/config\n", encoding="utf-8")
             seen, said = look()
+            # Or nobody could stop it, once that file has gone.
+            config.write_text(own, encoding="utf-8")
             assert seen == [stopped] and f"{running[0]} is passed over: others can change {root}" in said
             other.chmod(0o777)
             seen, said = look()
             assert seen == [stopped] and f"{other} is passed over: others can change {other}" in said
             other.chmod(0o755)
     finally:
-        module_process(FLEET, {"guests": [{**guest, "state": "absent"} for guest in guests]})
+        gone = module_process(FLEET, {"guests": [{**guest, "state": "absent"} for guest in guests]})
         lxc.clear()
+    assert not gone.failed, gone.msg
 
 
 def test_the_inventory_lists_them(mixed: Mixed, tmp_path: Path) -> None:
