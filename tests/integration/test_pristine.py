@@ -79,7 +79,10 @@ ELSEWHERE = {
 }
 
 #: What `make clean` and `make purge` say that they leave. Links: as the engines' own configuration names them.
-STAYS = {"links": {"lo", "eth0", "docker0", "lxcbr0", "virbr0"}, "processes": {"containerd", "dockerd", "dnsmasq", "libvirtd", "lxc-monitord", "python3", "virtlogd"}}
+STAYS = {
+    "links": {"lo", "eth0", "docker0", "lxcbr0", "virbr0"},
+    "processes": {"containerd", "dockerd", "dnsmasq", "libvirtd", "lxc-monitord", "python3", "virtlogd"},
+}
 #: Of a host with an init system, what was there before.
 OF_INIT = {"agetty", "dbus-daemon", "systemd", "systemd-hostnam", "systemd-journal", "systemd-logind", "systemd-machine", "systemd-udevd", "(sd-pam)"}
 #: libvirt keeps the log of a guest that is gone; its package has an empty file.
