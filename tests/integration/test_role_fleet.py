@@ -136,3 +136,19 @@ def test_a_network_that_others_use_is_left(site: Site, scratch: Scratch, base_im
     assert networks() == [site.network] and scratch.found().containers == [scratch("theirs")]
     assert not module_process("kraal.virt.docker_container", {"name": scratch("theirs"), "state": "absent"}).failed
     assert site.run("kraal.virt.teardown").rc == 0 and networks() == []
+
+
+def test_no_disk_goes_while_libvirt_cannot_say_whose_it_is(tmp_path: Path) -> None:
+    """What stands on a base image is lost without it, and a libvirt that does not answer knows of guests all the same."""
+    disk = tmp_path / "kt-vm-0123456789ab.qcow2"
+    disk.write_bytes(b"kt")
+    hosts = {"virt_hosts": {"hosts": {"localhost": {"ansible_connection": "local", "ansible_python_interpreter": SYSTEM_PYTHON}}}}
+    given = {"fleet_build_dir": str(tmp_path), "fleet_base_images": [{"name": "kt-vm", "build": {"format": "qcow2"}}], "fleet_ssh_key": ""}
+    dead = {"LIBVIRT_DEFAULT_URI": f"qemu+unix:///system?socket={tmp_path}/none"}
+    tasks = [{"ansible.builtin.include_role": {"name": "kraal.virt.fleet", "tasks_from": "purge"}}]
+    play = tmp_path / "purge.yml"
+    play.write_text(yaml.safe_dump([{"hosts": "virt_hosts", "gather_facts": False, "environment": dead, "tasks": tasks}]), encoding="utf-8")
+    run = run_playbook(play, hosts, extra_vars=given)
+    (asked,) = run.of("Check that libvirt can say which guests disks are for")
+    assert run.rc != 0 and asked.failed and "kvm" in asked.msg, run.output
+    assert disk.exists()
