@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from . import subnets
 from .reader import Files, Host, Said
 
 _NETPLAN = ("/etc/netplan", "/run/netplan", "/usr/lib/netplan")
@@ -100,13 +101,12 @@ def default_routes(host: Host) -> list[dict[str, Any]]:
 
 
 def _routes_of_the_kernel(files: Files) -> list[dict[str, Any]]:
-    """IPv4's, for a host without iproute2. Addresses are hexadecimal in this machine's (little) byte order."""
-    found = []
-    for line in (files.text("/proc/net/route") or "").splitlines()[1:]:
-        fields = line.split()
-        if len(fields) > 7 and fields[1] == "00000000" and fields[7] == "00000000":
-            gateway = ".".join(str(octet) for octet in reversed(bytes.fromhex(fields[2])))
-            found.append({"interface": fields[0], "gateway": gateway, "family": "ipv4", "metric": int(fields[6])})
+    """IPv4's, for a host without iproute2."""
+    found = [
+        {"interface": route.link, "gateway": route.gateway, "family": "ipv4", "metric": route.metric}
+        for route in subnets.routes(files.text("/proc/net/route") or "")
+        if not route.network.prefixlen
+    ]
     return sorted(found, key=lambda route: int(str(route["metric"])))
 
 

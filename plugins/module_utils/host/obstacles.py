@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from . import subnets
 from .reader import Files, Host
 
 Obstacle = dict[str, str]
@@ -77,24 +78,15 @@ def port_holders(host: Host, ports: Iterable[int]) -> Iterator[Obstacle]:
 # Addresses
 
 
-def routes(text: str) -> Iterator[tuple[str, ipaddress.IPv4Network]]:
-    """The links and networks of /proc/net/route, without the default route. The addresses there are in the machine's own order of bytes, taken for little."""
-    for line in text.splitlines()[1:]:
-        fields = line.split()
-        if len(fields) >= 8 and fields[7] != "00000000":
-            address, mask = (int.from_bytes(bytes.fromhex(fields[at])[::-1], "big") for at in (1, 7))
-            yield fields[0], ipaddress.IPv4Network((address, str(ipaddress.IPv4Address(mask))))
-
-
-def subnet_holders(host: Files, subnets: Iterable[object]) -> Iterator[Obstacle]:
+def subnet_holders(host: Files, wanted: Iterable[object]) -> Iterator[Obstacle]:
     """Networks for guests of Docker's that are reached by a link which is not the engine's own. IPv6 and what is no network is not looked at."""
-    there = list(routes(host.text("/proc/net/route") or ""))
-    for given in subnets:
+    there = [(link, other) for link, other in subnets.networks(host.text("/proc/net/route") or "") if not _DOCKERS.fullmatch(link)]
+    for given in wanted:
         try:
             network = ipaddress.IPv4Network(str(given.get("subnet") if isinstance(given, Mapping) else given), strict=False)
         except ValueError:
             continue
-        taken = ["%s (%s)" % (link, other) for link, other in there if other.overlaps(network) and not _DOCKERS.fullmatch(link)]
+        taken = ["%s (%s)" % each for each in subnets.overlapping(network, there)]
         if taken:
             found = "the network %s for guests is in use on this host: %s" % (network, ", ".join(taken))
             yield _obstacle("subnet", found, "Give it a subnet that is free (in fleet_networks)")
