@@ -16,12 +16,13 @@ from ...engine.errors import BackendError, KraalError
 from ...engine.plan import Step
 from ...engine.reading import as_texts
 from ...engine.spec import Spec
+from ...host.replace import replace_file
 from . import cgroups, container_plan
 from .addresses import wait_for_address
 from .client import Lxc, run, told
 from .config import Config
 from .container_kinds import Image
-from .container_make import Maker, made_from, remove_tree, replace_file, unpack, write_note
+from .container_make import Maker, made_from, remove_tree, unpack, write_note
 from .container_observe import NEW, NOTE, OLD, REPLACING, Files, Seen, first_config, guest_of, observe, read_note
 from .container_options import CONTAINERS, Container
 from .container_target import config_after, differences, limit_files, note_after

@@ -21,6 +21,7 @@ from typing import Any
 from ...engine.errors import BackendError
 from ...engine.spec import Spec
 from ...host.packages import install
+from ...host.replace import replace_file
 from .client import Lxc, run, told
 from .config import Config
 from .container_kinds import Image
@@ -47,27 +48,6 @@ done
 mkdir -p "$root"
 exec tar --numeric-owner --xattrs '--xattrs-include=*' -xpf "$image" -C "$root"
 """
-
-
-def replace_file(path: Path, text: str, mode: int = 0o640) -> None:
-    """Write a file so that it is always whole: the old one or the new one, with the old one's owner and permissions."""
-    fresh = path.with_name(".%s.kraal-new" % path.name)
-    try:
-        with fresh.open("w", encoding="utf-8", errors="surrogateescape") as file:
-            try:
-                found = path.stat()
-                os.fchown(file.fileno(), found.st_uid, found.st_gid)
-                mode = found.st_mode & 0o7777
-            except FileNotFoundError:
-                # A new file: its permissions are those that were asked for.
-                pass
-            os.fchmod(file.fileno(), mode)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(fresh, path)
-    except OSError as error:
-        raise BackendError("%s cannot be written: %s" % (path, error.strerror), remedy="Run as root (become), and look for space on its disk") from error
 
 
 def write_note(place: Path, note: Mapping[str, Any]) -> None:

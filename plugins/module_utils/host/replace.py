@@ -1,0 +1,46 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A file of the configuration is replaced in one move."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from ..engine.errors import BackendError
+
+
+def replace_file(path: Path, text: str, mode: int = 0o640, *, keep_old: bool = False) -> None:
+    """Write a file so that it is always whole: the old one or the new one, with the old one's owner and permissions.
+
+    ``mode``: that of a file which was not there. ``keep_old``: leave the old one beside it, under the name that
+    Ansible's own backups have. Text that was read with surrogateescape comes back as the bytes that it was.
+    Raises BackendError.
+    """
+    fresh = path.with_name(".%s.kraal-new" % path.name)
+    try:
+        with fresh.open("w", encoding="utf-8", errors="surrogateescape") as file:
+            try:
+                found = path.stat()
+                os.fchown(file.fileno(), found.st_uid, found.st_gid)
+                mode = found.st_mode & 0o7777
+                if keep_old:
+                    old = "%s.%d.%s" % (path.name, os.getpid(), time.strftime("%Y-%m-%d@%H:%M:%S~"))
+                    shutil.copy2(path, path.with_name(old))
+            except FileNotFoundError:
+                # A new file: its permissions are those that were asked for.
+                pass
+            os.fchmod(file.fileno(), mode)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(fresh, path)
+    except OSError as error:
+        raise BackendError(
+            "%s cannot be written: %s" % (path, error.strerror),
+            remedy="Run as root (become), and look for space on its disk",
+        ) from error
