@@ -217,7 +217,11 @@ class Lab:
         """The lab's network, made with the first free range: fixed addresses need a range that was asked for."""
         for item in self._client.networks(filters={"label": f"{LABEL}={self.name}"}):
             return ipaddress.IPv4Network(item["IPAM"]["Config"][0]["Subnet"])
+        routed = machine.routed()
         for subnet in SUBNETS:
+            # On a host that is itself one of a lab, that lab's network.
+            if any(subnet.overlaps(other) for other in routed):
+                continue
             pool = docker.types.IPAMPool(subnet=str(subnet), gateway=str(subnet[1]))
             try:
                 self._client.create_network(

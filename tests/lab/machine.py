@@ -9,6 +9,7 @@ Nothing of it is kept in the repository: a lab host installs packages exactly as
 from __future__ import annotations
 
 import configparser
+import ipaddress
 import json
 import os
 import re
@@ -80,6 +81,12 @@ def mtu() -> int:
         return 1500
     (link,) = json.loads(_output("ip", "-json", "link", "show", routes[0]["dev"]))
     return min(1500, int(link["mtu"]))
+
+
+def routed() -> list[ipaddress.IPv4Network]:
+    """The networks that this machine reaches without a gateway or by one of their own: Docker compares a new network's range with its own only."""
+    routes = json.loads(_output("ip", "-json", "-4", "route", "show"))
+    return [ipaddress.IPv4Network(route["dst"]) for route in routes if route["dst"] != "default"]
 
 
 @dataclass(frozen=True)
