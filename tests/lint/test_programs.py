@@ -75,6 +75,7 @@ WITH = {
     "netplan": "python:yaml",
     "qemu-kvm": "qemu-system-x86_64",
     "udhcpc": "busybox",
+    "virtlogd": "libvirtd",
     "virtqemud": "libvirtd",
 }
 
@@ -88,6 +89,9 @@ EXPLAINED: dict[str, tuple[str, ...]] = {
     "plugins/module_utils/host/bridge/runner.py:all": (),
     "plugins/module_utils/host/bridge/runner.py:missing": ("ip",),
     "plugins/module_utils/host/bridge/runner.py:quietly": ("ip", "systemctl"),
+    "plugins/module_utils/host/daemon.py:start": (),
+    "plugins/module_utils/host/daemon_keeper.py:launch": ("dockerd",),
+    "plugins/module_utils/host/daemon_keeper.py:start": ("libvirtd", "virtlogd"),
     "plugins/module_utils/host/engines.py:_first": (),
     "plugins/module_utils/host/engines.py:look": (),
     "plugins/module_utils/host/installed.py:packages": ("dpkg-query", "rpm"),
