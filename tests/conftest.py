@@ -44,17 +44,26 @@ LONG = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--all-hosts", action="store_true", help="run tests of a whole host on every kind of it, not on the first alone")
+    parser.addoption("--all", action="store_true", help="every row of options alone, every crash, every kind of host, and what is marked only_all")
     parser.addoption("--libvirt", choices=["bookworm", "trixie"], help="run all tests of libvirt with the one of a lab host of that release")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "on_debian_13: runs with the libvirt of a Debian 13 lab host")
+    config.addinivalue_line("markers", "only_all(reason): runs with --all alone; the reason says what shows its promise in every run")
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Long files are begun first: one that is begun at the end has a worker work alone. A file's own order stays."""
+    for item in items:
+        for mark in item.iter_markers("only_all"):
+            if not (len(mark.args) == 1 and str(mark.args[0]).strip()):
+                raise pytest.UsageError(f"only_all of {item.nodeid} gives no reason")
+    if not config.getoption("--all"):
+        left = [item for item in items if item.get_closest_marker("only_all")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if not item.get_closest_marker("only_all")]
     order = {ROOT / "tests" / name: number for number, name in enumerate(LONG)}
     missing = [str(path) for path in order if not path.exists()]
     if missing:

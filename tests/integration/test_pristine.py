@@ -37,7 +37,7 @@ class Page:
     after: str = ""
 
 
-#: The first of them in every run; all of them with --all-hosts.
+#: The first of them in every run; all of them with --all.
 HOSTS = {
     "debian-13": HostImage("trixie", base=images.PRISTINE),
     "debian-12": HostImage("bookworm", base=images.PRISTINE),
@@ -126,7 +126,7 @@ def pristine(request: pytest.FixtureRequest, lab: Lab, docker_api: docker.APICli
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     # One host and one page of the guides in every run; the others take minutes, and show no other code of ours.
-    most = None if metafunc.config.getoption("--all-hosts") else 1
+    most = None if metafunc.config.getoption("--all") else 1
     if "pristine" in metafunc.fixturenames:
         metafunc.parametrize("pristine", list(HOSTS)[:most], indirect=True, scope="module")
     if "page" in metafunc.fixturenames:
