@@ -56,6 +56,8 @@ class Step:
     before: Any = None
     after: Any = None
     disruption: Disruption = Disruption.NONE
+    #: What the step brings into effect is stored already: it may be left out where it is not allowed, and stays pending.
+    deferred: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """The public form."""
@@ -99,19 +101,18 @@ def keys_of(step: Step) -> list[str]:
 def permitted(steps: Sequence[Step], allow: Disruption) -> list[Step]:
     """The steps that may be done.
 
-    A restart that is not allowed is left out: what it would bring into effect is written down already and stays
-    pending. Anything else that is not allowed is refused, since nothing else could bring the wanted change.
+    A deferred step that is not allowed is left out. Any other is refused with its keys: left out, it would be a difference that nobody is told of.
     """
-    refused = [step for step in steps if step.disruption > allow and step.action not in STATE_ACTIONS]
-    beyond = [step for step in refused if step.disruption != Disruption.RESTART]
-    if beyond:
-        need = max(step.disruption for step in beyond).label
+    beyond = [step for step in steps if step.disruption > allow and step.action not in STATE_ACTIONS]
+    refused = [step for step in beyond if not step.deferred]
+    if refused:
+        need = max(step.disruption for step in refused).label
         raise Refused(
             "%s cannot change without disruption %r, and this task allows %r at most"
-            % (", ".join(sorted({key for step in beyond for key in keys_of(step)})), need, allow.label),
+            % (", ".join(sorted({key for step in refused for key in keys_of(step)})), need, allow.label),
             remedy="Allow it with disruption=%s, or leave these options as they are" % need,
         )
-    return [step for step in steps if step not in refused]
+    return [step for step in steps if step not in beyond]
 
 
 def diff_of(steps: Iterable[Step], title: str = "") -> dict[str, Any]:

@@ -51,6 +51,8 @@ class Boxes:
     refuses: Collection[str] = ()
     words: str = "the box is nailed shut"
     forgets: Collection[str] = ()
+    #: Options whose values are stored whatever the box does, and only come into effect by the restart.
+    defers: Collection[str] = ()
     unreachable: bool = False
     table: Table = TABLE
     observed: int = 0
@@ -75,8 +77,9 @@ class Boxes:
             created = Step(spec.name, "create", "", None, {**self.table.shown(spec), "state": "stopped"})
             return [created, Step(spec.name, "start", "state", "stopped", "running")]
         return [
-            Step(spec.name, "set", each.option.name, each.shown("before").get(each.option.name), each.shown("after")[each.option.name], each.option.change)
+            Step(spec.name, "set", key, each.shown("before").get(key), each.shown("after")[key], each.option.change, key in self.defers)
             for each in differences(self.table, spec, box)
+            for key in [each.option.name]
         ]
 
     def apply(self, spec: Spec, step: Step, seen: dict[str, Box]) -> None:

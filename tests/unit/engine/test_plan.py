@@ -18,11 +18,12 @@ CREATE = Step("a", "create", "", None, {"image": "x", "state": "stopped"})
 START = Step("a", "start", "state", "stopped", "running")
 STOP = Step("a", "stop", "state", "running", "stopped", RESTART)
 SET = Step("a", "set", "memory", "1MiB", "2MiB", LIVE)
-REBOOT = Step("a", "restart", "firmware", "bios", "efi", RESTART)
+REBOOT = Step("a", "restart", "firmware", "bios", "efi", RESTART, deferred=True)
+LOCKED = Step("a", "set", "vram", "8MiB", "16MiB", RESTART)
 ANEW = Step("a", "recreate", "", {"env[A]": "1", "user": "x"}, {"env[A]": "2", "env[B]": "3"}, RECREATE)
 REMOVE = Step("a", "remove", "", {"image": "x", "state": "stopped"}, None, DESTROY)
 
-STEPS = st.lists(st.sampled_from([CREATE, START, STOP, SET, REBOOT, ANEW, REMOVE]), max_size=5)
+STEPS = st.lists(st.sampled_from([CREATE, START, STOP, SET, REBOOT, LOCKED, ANEW, REMOVE]), max_size=5)
 
 
 def test_disruptions_are_ordered_words() -> None:
@@ -60,6 +61,12 @@ def test_a_restart_that_is_not_allowed_is_left_pending() -> None:
     assert permitted([SET, REBOOT], RESTART) == [SET, REBOOT]
 
 
+def test_a_restart_of_what_cannot_be_stored_is_refused_with_its_keys() -> None:
+    with pytest.raises(Refused, match="^vram cannot change without disruption 'restart', and this task allows 'live' at most"):
+        permitted([SET, LOCKED, REBOOT], LIVE)
+    assert permitted([SET, LOCKED, REBOOT], RESTART) == [SET, LOCKED, REBOOT]
+
+
 def test_a_live_change_that_is_not_allowed_is_refused_too() -> None:
     with pytest.raises(Refused, match="memory cannot change without disruption 'live'"):
         permitted([SET, START], NONE)
@@ -70,7 +77,7 @@ def test_nothing_beyond_what_is_allowed_is_done(steps: list[Step], allow: Disrup
     try:
         done = permitted(steps, allow)
     except Refused:
-        assert any(step.disruption > allow and step.disruption != RESTART and step.action not in STATE_ACTIONS for step in steps)
+        assert any(step.disruption > allow and not step.deferred and step.action not in STATE_ACTIONS for step in steps)
         return
     assert all(step.disruption <= allow or step.action in STATE_ACTIONS for step in done)
     assert done == [step for step in steps if step in done], "in their order"

@@ -103,10 +103,26 @@ def test_what_is_refused_is_refused_before_anything_is_touched() -> None:
     assert outcome.described is not None and outcome.described["state"] == "running"
 
 
-def test_a_restart_that_is_not_allowed_is_not_done_and_no_error() -> None:
+def test_a_restart_that_is_not_allowed_is_refused_with_its_keys() -> None:
+    """A backend that can store nothing while its guest runs: left out, the difference would be told to nobody."""
     boxes = Boxes({"a": {"state": "running", "shelf": "1"}})
+    for check in (True, False):
+        (outcome,) = reconcile([Job(boxes, [want("a", shelf="2", memory="1KiB")])], check=check)
+        assert str(outcome.error) == (
+            "boxes a: shelf cannot change without disruption 'restart', and this task allows 'live' at most. "
+            "Allow it with disruption=restart, or leave these options as they are."
+        )
+        assert not outcome.changed and not outcome.steps and not boxes.applied
+    (outcome,) = run(boxes, want("a", shelf="2", memory="1KiB", disruption="restart"))
+    assert outcome.error is None and outcome.changed
+    assert boxes.boxes["a"] == {"state": "running", "shelf": "2", "memory": 1024}
+
+
+def test_a_restart_whose_values_are_stored_already_is_left_out() -> None:
+    boxes = Boxes({"a": {"state": "running", "shelf": "1"}}, defers=["shelf"])
     (outcome,) = run(boxes, want("a", shelf="2", memory="1KiB"))
     assert outcome.error is None
+    assert [step.key for step in outcome.steps] == ["memory"]
     assert boxes.boxes["a"] == {"state": "running", "shelf": "1", "memory": 1024}
 
 

@@ -74,7 +74,7 @@ class Networks(Definitions):
             before, after = before_after(waiting)
             if want.allow >= RESTART:
                 self._spare_guests(want, seen, "%s need a restart of the network, which is not done" % ", ".join(sorted({*before, *after})))
-            steps.append(Step(want.name, "restart", "", before, after, RESTART))
+            steps.append(Step(want.name, "restart", "", before, after, RESTART, deferred=True))
         return steps
 
     def _taken(self, want: Spec, name: str, steps: Sequence[Step], have: Definition) -> bool:

@@ -47,7 +47,7 @@ class Pools(Definitions):
         if waiting and have.active and not ends:
             if want.allow >= RESTART:
                 _spare_guests(want, seen, "%s need a restart of the pool, and it is" % ", ".join(each.option.name for each in waiting))
-            steps.append(Step(want.name, "restart", "", *before_after(waiting), RESTART))
+            steps.append(Step(want.name, "restart", "", *before_after(waiting), RESTART, deferred=True))
         return steps
 
     def _find(self, name: str) -> Any | None:

@@ -221,7 +221,7 @@ def _changes(want: Spec, seen: Seen, have: Domain) -> Iterator[Step]:
         _check_behind(have.stored, have.live)
     if waiting and have.live is not None and target != "stopped":
         # Written down already: whether it is brought into effect now is the user's to allow.
-        yield Step(want.name, "restart", "pending_restart", waiting, [], Disruption.RESTART)
+        yield Step(want.name, "restart", "pending_restart", waiting, [], Disruption.RESTART, deferred=True)
     yield from power(want.name, now, target)
 
 

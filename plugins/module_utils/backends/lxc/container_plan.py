@@ -115,7 +115,7 @@ def _changes(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
     pending = pending_after(have, seen)
     if pending and target != "stopped":
         # Written down already: whether it is brought into effect now is the user's to allow.
-        yield Step(want.name, "restart", "pending_restart", pending, [], Disruption.RESTART)
+        yield Step(want.name, "restart", "pending_restart", pending, [], Disruption.RESTART, deferred=True)
     yield from power(want.name, now, target)
 
 
