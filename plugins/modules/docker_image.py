@@ -48,7 +48,7 @@ options:
     type: dict
     suboptions:
       path:
-        description: The directory, on the host where the task runs. A C(.dockerignore) in it is respected.
+        description: The directory, on the host where the task runs. A C(.dockerignore) in it is read as C(docker build) reads it.
         type: path
         required: true
       dockerfile:

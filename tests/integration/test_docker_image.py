@@ -207,7 +207,7 @@ def context(tmp_path, base_image, scratch) -> Path:
     lines = [f"FROM {base_image} AS first", "ARG WORD=first", f"LABEL {MARK}={scratch.prefix}", "COPY . /data", "ENV WORD=$WORD", "FROM first", "RUN echo done"]
     (root / "Dockerfile").write_text("\n".join(lines) + "\n")
     (root / "data").write_text("data\n")
-    (root / ".dockerignore").write_text("*.log\nDockerfile\n.dockerignore\n")
+    (root / ".dockerignore").write_text("*.log\nDATA\nDockerfile\n.dockerignore\n")
     return root
 
 

@@ -11,6 +11,7 @@ import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ...engine.errors import BackendError, InvalidOption, Refused
@@ -21,7 +22,8 @@ from ...engine.spec import Option, Spec, Table
 from ...engine.units import format_size
 from .client import Engine
 from .container_observe import summaries_of
-from .image_source import LABEL, SOURCES, build_base, changes_of, complete, file_digest
+from .ignore_file import files_of
+from .image_source import LABEL, SOURCES, build_base, changes_of, complete, dockerfile_of, file_digest
 from .references import ImageIndex, Reference, parse_reference, repository_of
 from .registry import Login, pull, remote_digest
 
@@ -265,24 +267,31 @@ class Images:
         arguments = {str(key): str(value) for key, value in (options.get("args") or {}).items()}
         labels = {str(key): str(value) for key, value in (options.get("labels") or {}).items()}
         said: deque[str] = deque(maxlen=5)
+        root = Path(str(options["path"]))
+        dockerfile = dockerfile_of(root, options)
+        # The SDK may be missing where nothing is built.
+        from docker.utils.build import create_archive
+
         try:
-            for line in self.engine.stream(
-                self.engine.client.build,
-                path=options["path"],
-                tag=str(parse_reference(want.name, "name")),
-                dockerfile=options.get("dockerfile") or "Dockerfile",
-                buildargs=arguments,
-                target=options.get("target") or "",
-                network_mode=options.get("network"),
-                labels={**labels, LABEL: content},
-                pull=bool(options.get("pull")),
-                nocache=bool(options.get("nocache")),
-                rm=True,
-                forcerm=True,
-                decode=True,
-            ):
-                # The stream ends when the image is built, and raises when a step fails.
-                said.extend(str(line.get("stream") or "").splitlines())
+            with create_archive(str(root), files_of(root, dockerfile)) as archive:
+                for line in self.engine.stream(
+                    self.engine.client.build,
+                    fileobj=archive,
+                    custom_context=True,
+                    tag=str(parse_reference(want.name, "name")),
+                    dockerfile=dockerfile,
+                    buildargs=arguments,
+                    target=options.get("target") or "",
+                    network_mode=options.get("network"),
+                    labels={**labels, LABEL: content},
+                    pull=bool(options.get("pull")),
+                    nocache=bool(options.get("nocache")),
+                    rm=True,
+                    forcerm=True,
+                    decode=True,
+                ):
+                    # The stream ends when the image is built, and raises when a step fails.
+                    said.extend(str(line.get("stream") or "").splitlines())
         except BackendError as error:
             words = [word for word in (_ESCAPE.sub("", line).strip() for line in said) if word]
             error.message += "; the build said last: %s" % " / ".join(words) if words else ""

@@ -18,7 +18,7 @@ from typing import Any
 
 from ...engine.errors import InvalidOption
 from ...engine.kinds import Texts
-from .client import sdk_missing
+from .ignore_file import files_of
 from .image_dockerfile import base_of
 from .references import Reference, parse_reference
 
@@ -147,14 +147,14 @@ def _build_content(options: Mapping[str, Any]) -> str:
     root = Path(str(options["path"]))
     if not root.is_dir():
         raise InvalidOption("build.path", str(root), "is not a directory on this host", remedy=_HERE)
-    name = _dockerfile(root, options)
-    entries = [(path, *_entry(root / path)) for path in context_files(root, name)]
+    name = dockerfile_of(root, options)
+    entries = [(path, *_entry(root / path)) for path in files_of(root, name)]
     # What says how to build rather than what is left out: another network or an empty cache gives no other image.
     settings = {key: options.get(key) for key in ("args", "target", "labels")}
     return "build %s" % digest_of([entries, name, settings])
 
 
-def _dockerfile(root: Path, options: Mapping[str, Any]) -> str:
+def dockerfile_of(root: Path, options: Mapping[str, Any]) -> str:
     """Its path inside the directory."""
     name = os.path.normpath(str(options.get("dockerfile") or "Dockerfile"))
     if os.path.isabs(name) or name.startswith("..") or not (root / name).is_file():
@@ -165,26 +165,13 @@ def _dockerfile(root: Path, options: Mapping[str, Any]) -> str:
 def build_base(options: Mapping[str, Any]) -> Reference | None:
     """The image that a build stands on; None where there is none, or it cannot be told."""
     root = Path(str(options["path"]))
-    text = (root / _dockerfile(root, options)).read_text(encoding="utf-8", errors="replace")
+    text = (root / dockerfile_of(root, options)).read_text(encoding="utf-8", errors="replace")
     found = base_of(text, {str(key): str(value) for key, value in (options.get("args") or {}).items()}, str(options.get("target") or ""))
     try:
         return parse_reference(found) if found else None
     except InvalidOption:
         # The engine will say what it thinks of that name.
         return None
-
-
-def context_files(root: Path, dockerfile: str) -> list[str]:
-    """The files that belong to a build, by the rules of .dockerignore."""
-    try:
-        from docker.utils.build import exclude_paths
-    except ImportError as error:
-        raise sdk_missing(error) from error
-
-    ignore = root / ".dockerignore"
-    lines = ignore.read_text(encoding="utf-8").splitlines() if ignore.is_file() else []
-    patterns = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    return sorted(exclude_paths(str(root), patterns, dockerfile=dockerfile))
 
 
 def _entry(path: Path) -> Iterable[Any]:
