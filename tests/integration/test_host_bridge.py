@@ -22,9 +22,10 @@ import yaml
 
 from tests.integration.test_examples import check_return, examples
 from tests.lab.hosts import Lab
-from tests.support.ansible_runner import Result, Run, environment, kill, run_playbook, run_tasks
+from tests.support.ansible_runner import Result, Run, environment, run_playbook, run_tasks
 from tests.support.bridge_hosts import BridgeHost, boot, dhcp_server
 from tests.support.paths import ROOT, program
+from tests.support.warm_ansible import kill
 
 #: Seconds until a rollback: enough to come back on a busy machine; short where the change is not meant to last, yet long enough to find that out.
 ENOUGH, SHORT = 300, 150

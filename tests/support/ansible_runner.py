@@ -3,24 +3,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the real `ansible-playbook` and `ansible` and gives back what each task returned.
 
-Start-up costs about a second, so a test that has several steps gives them to `run_play` as one list.
+Each run is forked from an Ansible that is imported already (`warm_ansible`). A play still takes half a second: a test that has several steps gives them to
+`run_play` as one list.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from . import warm_ansible
 from .paths import ROOT, SUPPORT, SYSTEM_PYTHON, program
 
 #: Seconds after which a run is taken to hang, and fails instead of stopping the whole test run: no machine that is only busy comes near.
@@ -105,47 +105,14 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def execute(argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path = ROOT, stdin: str | None = None, timeout: float = TIMEOUT) -> Run:
-    """Run one of Ansible's programs (`ansible-playbook`, `ansible`, `ansible-inventory`) with its arguments."""
+    """Run one of Ansible's programs (`ansible-playbook`, `ansible`, `ansible-inventory`, `ansible-doc`) with its arguments."""
     with tempfile.TemporaryDirectory(prefix="kt-ansible-") as scratch:
         results = Path(scratch, "results.jsonl")
         full = environment({"ANSIBLE_HOME": scratch, "ANSIBLE_REMOTE_TEMP": f"{scratch}/remote", "KT_RESULTS_FILE": str(results), **(env or {})})
-        done = _run([program(argv[0]), *argv[1:]], full, cwd, stdin or "", timeout)
+        done = warm_ansible.run([program(argv[0]), *argv[1:]], full, cwd, Path(scratch), stdin or "", timeout)
         entries = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()] if results.exists() else []
     stats: dict[str, dict[str, int]] = next((entry["stats"] for entry in entries if "stats" in entry), {})
     return Run(done.returncode, done.stdout, done.stderr, list(_results(entries, done)), stats)
-
-
-def _run(argv: Sequence[str], env: Mapping[str, str], cwd: Path, stdin: str, timeout: float) -> subprocess.CompletedProcess[str]:
-    """A program that is ended with all that it has started when its time is over: its output stays open as long as one of them lives."""
-    pipe = subprocess.PIPE
-    with subprocess.Popen(argv, cwd=cwd, env=env, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as process:
-        try:
-            stdout, stderr = process.communicate(stdin, timeout)
-        except BaseException as error:
-            kill(process.pid)
-            stdout, stderr = process.communicate()
-            if not isinstance(error, subprocess.TimeoutExpired):
-                raise
-            raise AssertionError(f"{Path(argv[0]).name} was ended after {timeout:.0f} s\n--- stdout\n{stdout}\n--- stderr\n{stderr}") from None
-    return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
-
-
-def kill(pid: int) -> None:
-    """A process and all that it has started, at once: the children of who is killed are somebody else's."""
-    for each in list(_descent(pid)):
-        with suppress(ProcessLookupError):
-            os.kill(each, signal.SIGKILL)
-
-
-def _descent(pid: int) -> Iterator[int]:
-    """A process and all that it has started. Ansible's workers are in sessions of their own, so that no signal for a group reaches them."""
-    yield pid
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    except (FileNotFoundError, ProcessLookupError):
-        return
-    for child in children:
-        yield from _descent(int(child))
 
 
 def _results(entries: Sequence[Mapping[str, Any]], done: subprocess.CompletedProcess[str]) -> Iterator[Result]:
