@@ -265,9 +265,9 @@ ansible_facts:
           type: dict
           sample: {version: "2", controllers: [cpu, cpuset, devices, freezer, io, memory, pids], place: /sys/fs/cgroup, read_only: []}
         namespaces:
-          description: The kinds, and whether an ordinary user may make a namespace of users.
+          description: The kinds, whether an ordinary user may make a namespace of users, and whether that one may mount sysfs, as containers do.
           type: dict
-          sample: {kinds: [cgroup, ipc, mnt, net, pid, time, user, uts], max_user_namespaces: 63432, unprivileged_users: true}
+          sample: {kinds: [cgroup, ipc, mnt, net, pid, time, user, uts], max_user_namespaces: 63432, unprivileged_users: true, sysfs: true}
         subordinate_ids:
           description: Who may use which ranges of user and group ids for unprivileged containers.
           type: dict

@@ -112,10 +112,15 @@ def parse_cgroups(mounts: str) -> tuple[str, dict[str, str]]:
     return ("hybrid" if "" in places else "1") if first else ("2" if "" in places else ""), places
 
 
+def _mounts(text: str, *kinds: str) -> list[tuple[str, bool]]:
+    """Where file systems of these kinds are mounted, each with whether it is mounted read-only. Pure."""
+    rows = [line.split() for line in text.splitlines()]
+    return [(fields[1], "ro" in fields[3].split(",")) for fields in rows if len(fields) >= 4 and fields[2] in kinds]
+
+
 def read_only_mounts(mounts: str) -> set[str]:
     """The places of control groups that are mounted read-only."""
-    rows = [line.split() for line in mounts.splitlines()]
-    return {fields[1] for fields in rows if len(fields) >= 4 and fields[2] in ("cgroup", "cgroup2") and "ro" in fields[3].split(",")}
+    return {place for place, read_only in _mounts(mounts, "cgroup", "cgroup2") if read_only}
 
 
 def cgroups(files: Files) -> dict[str, Any]:
@@ -141,7 +146,11 @@ def init(files: Files) -> dict[str, Any]:
 
 
 def namespaces(files: Files) -> dict[str, Any]:
-    """``unprivileged_users``: whether an ordinary user may make a namespace of users, which containers without root need."""
+    """``unprivileged_users``: whether an ordinary user may make a namespace of users, which containers without root need.
+
+    ``sysfs``: whether such a namespace may mount sysfs, as containers do. The kernel lets it have no more than is mounted already: on a host
+    that is a container sysfs is mostly read-only (seen with Linux 6.18: "VFS: Mount too revealing"). None where no mounts can be read.
+    """
     kinds = [name for name in NAMESPACES if name in files.names("/proc/self/ns")]
     limit = files.word("/proc/sys/user/max_user_namespaces")
     # Debian's and Ubuntu's kernels have switches of their own; without them only the limit counts.
@@ -149,7 +158,13 @@ def namespaces(files: Files) -> dict[str, Any]:
     if allowed and files.word("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
         # AppArmor lets those through that have a profile, as distributions ship it for their engines.
         allowed = None
-    return {"kinds": kinds, "max_user_namespaces": int(limit) if limit.isdigit() else None, "unprivileged_users": allowed}
+    mounts = files.text("/proc/self/mounts")
+    return {
+        "kinds": kinds,
+        "max_user_namespaces": int(limit) if limit.isdigit() else None,
+        "unprivileged_users": allowed,
+        "sysfs": None if mounts is None else any(not read_only for dummy, read_only in _mounts(mounts, "sysfs")),
+    }
 
 
 def subordinate_ids(files: Files) -> dict[str, list[dict[str, Any]]]:

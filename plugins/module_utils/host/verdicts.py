@@ -290,6 +290,12 @@ def unprivileged(found: Found) -> dict[str, Any]:
             "reason": "ordinary users may make no namespaces of users",
             "remedy": "set the sysctl user.max_user_namespaces (and Debian's kernel.unprivileged_userns_clone) to more than 0",
         }
+    if found["namespaces"]["sysfs"] is False:
+        return {
+            "usable": False,
+            "reason": "sysfs is mounted read-only here, as it is in a container, and the kernel lets no namespace of users mount it anew",
+            "remedy": "use privileged containers, or have this host's own container started with a writable /sys",
+        }
     if lacking:
         return {
             "usable": False,

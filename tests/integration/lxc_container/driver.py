@@ -12,6 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from ansible_collections.kraal.virt.plugins.module_utils.host.info import gather
+from ansible_collections.kraal.virt.plugins.module_utils.host.reader import Host
 from tests.support.ansible_runner import Result
 from tests.support.lxc import KNOWN, LxcLab, known, limits, tree
 from tests.support.warm_module import WarmModule
@@ -31,6 +35,13 @@ def fill(value: Any, words: Mapping[str, str]) -> Any:
     if isinstance(value, (list, tuple)):
         return [fill(entry, words) for entry in value]
     return value
+
+
+def needs_unprivileged() -> None:
+    """Skip the test where host_info says that no unprivileged container can run, as on a host that is a container itself."""
+    verdict = gather(Host(), ["lxc"])["backends"]["lxc"]["unprivileged"]
+    if verdict["usable"] is False:
+        pytest.skip(f"no unprivileged container runs here: {verdict['reason']}")
 
 
 @dataclass

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.lxc import limits, tree
 
-from .driver import Driver, actions, fill
+from .driver import Driver, actions, fill, needs_unprivileged
 from .plans import PLANS, Plan
 
 ORDER = ("none", "live", "restart", "recreate", "destroy")
@@ -28,6 +28,8 @@ def words(driver: Driver) -> Mapping[str, str]:
 
 def set_scene(driver: Driver, plan: Plan, words: Mapping[str, str]) -> None:
     """Bring about what is there before the plan, from whatever is there."""
+    if "idmap" in plan.wanted:
+        needs_unprivileged()
     driver.lab.clear()
     if "clone" in plan.wanted:
         driver.of("source").make(state="stopped")

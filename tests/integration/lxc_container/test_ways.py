@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.lxc import LxcLab, run
 
-from .driver import Driver, actions
+from .driver import Driver, actions, needs_unprivileged
 
 IDMAP = ["b 0 100000 65536"]
 
@@ -38,6 +38,7 @@ def test_an_image_is_known_by_its_content(driver: Driver, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("storage", ["dir", "overlay"])
 def test_an_unprivileged_container(driver: Driver, storage: str) -> None:
+    needs_unprivileged()
     driver.do(idmap=IDMAP, storage=storage, networks=["<bridge>"])
     driver.again(idmap=IDMAP, storage=storage)
     pid = driver.lab.pid(driver.name)

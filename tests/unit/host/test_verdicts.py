@@ -186,6 +186,15 @@ def test_apparmor_may_stand_in_the_way_of_unprivileged_containers(look: Any) -> 
     assert found["backends"]["lxd"]["engine"] == "lxd" and found["engines"]["lxd"]["version"] == "5.21.2"
 
 
+def test_in_a_container_with_a_read_only_sysfs_no_container_is_unprivileged(look: Any) -> None:
+    host = load("intel")
+    host["files"]["/proc/self/mounts"] = [line.replace(" sysfs rw", " sysfs ro") for line in host["files"]["/proc/self/mounts"]]
+    found = look("intel", files=host["files"])["backends"]
+    for backend in ("lxc", "lxd"):
+        verdict = found[backend]["unprivileged"]
+        assert verdict["usable"] is False and "sysfs is mounted read-only" in verdict["reason"] and "privileged containers" in verdict["remedy"]
+
+
 def test_dom0_knows_what_its_hypervisor_can(look: Any) -> None:
     found = look("xen_dom0")
     assert found["xen"] == {"role": "dom0", "version": "4.17.5", "guest_type": "PV"}
