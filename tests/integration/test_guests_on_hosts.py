@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from tests.lab.hosts import Lab, LabHost
-from tests.lab.images import HostImage
+from tests.lab.images import ENGINES, HostImage
 from tests.support.ansible_runner import Run, environment, run_adhoc, run_inventory
 from tests.support.images import root_tar
 from tests.support.module_process import module_process
@@ -27,7 +27,6 @@ CONNECT_TIMEOUT = 20
 #: Under any load, what a run may take more than another that does the same; below the other, so that one wait is told from two.
 SLACK = 15
 
-ENGINES = ("docker.io", "lxc")
 GUEST_USER = "app"
 CONTAINER = "kraal.virt.docker_container"
 

@@ -63,6 +63,8 @@ def hook(script: Path, *arguments: str) -> str:
 PRISTINE = ("git", "make")
 #: The same with an init system.
 PRISTINE_SYSTEMD = (*PRISTINE, "dbus", "iproute2", "systemd-sysv", "udev")
+#: Of a Debian 12 with Docker and LXC: one image for all test files that need one, or both.
+ENGINES = ("docker.io", "lxc", "python3-docker", "xz-utils")
 BASES = {"host": PACKAGES, "pristine": PRISTINE, "pristine-systemd": PRISTINE_SYSTEMD}
 
 
@@ -99,11 +101,15 @@ def controller_key() -> bytes:
 
 @dataclass(frozen=True)
 class HostImage:
-    """A release with packages: systemd, sshd and Python, and perhaps more; or, for a host that nobody has touched, those of `base` alone."""
+    """A release with packages: systemd, sshd and Python, and perhaps more; or, for a host that nobody has touched, those of `base` alone.
+
+    `boots`: whether systemd, where it is there, is the first process. Where it is not, that does not even bury its dead, and no sshd runs.
+    """
 
     suite: str
     packages: tuple[str, ...] = ()
     base: tuple[str, ...] = PACKAGES
+    boots: bool = True
 
     def __post_init__(self) -> None:
         if self.suite not in RELEASES:
@@ -112,7 +118,7 @@ class HostImage:
     @property
     def has_init(self) -> bool:
         """Whether systemd is its first process."""
-        return "systemd-sysv" in self.base
+        return self.boots and "systemd-sysv" in self.base
 
     @property
     def has_sshd(self) -> bool:

@@ -284,7 +284,7 @@ class Host(Files):
 
     def ask(self, path: str, request: str) -> Answer:
         """GET a JSON document over a unix socket."""
-        connection = _UnixConnection(str(self._at(path)), self.timeout)
+        connection = UnixConnection(str(self._at(path)), self.timeout)
         try:
             connection.request("GET", request)
             response = connection.getresponse()
@@ -300,7 +300,9 @@ class Host(Files):
         return Answer(content)
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
     def __init__(self, path: str, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = path

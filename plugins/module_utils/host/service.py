@@ -102,12 +102,12 @@ class Service:
         if self.manager == "systemd":
             self.host.run(["systemctl", "reset-failed", self.name])
 
-    def said(self, lines: int = 5) -> str:
-        """The last that systemd's journal has of it; nothing without a journal."""
+    def said(self, program: str, lines: int = 5) -> str:
+        """The last that a program of it told systemd's journal, without what systemd says itself; nothing without one."""
         if self.manager != "systemd":
             return ""
-        argv = ["journalctl", "--unit", self.name, "--lines", str(lines), "--no-pager", "--output", "cat"]
-        said = self.host.run(argv)
+        about = ["--unit", self.name, "--identifier", program]
+        said = self.host.run(["journalctl", *about, "--lines", str(lines), "--no-pager", "--output", "cat"])
         return said.out.strip() if said else ""
 
     def _act(self, action: str, done: str) -> None:
@@ -123,7 +123,9 @@ class Service:
                 remedy="Choose another service manager",
             )
         if said.rc:
-            raise BackendError("the service %s cannot be %s: %s" % (self.name, done, said.error))
+            # systemctl says what happened first, and then where to look.
+            why = said.err.partition("\n")[0] if self.manager == "systemd" else said.error
+            raise BackendError("the service %s cannot be %s: %s" % (self.name, done, (why or said.error).rstrip(".")))
 
 
 def service(name: str, manager: str) -> Service:

@@ -185,12 +185,13 @@ def test_a_service_of_the_init_scripts(tmp_path: Path) -> None:
     service.enable()
     service.restart()
     assert host.asked == ["update-rc.d a defaults", "update-rc.d a enable", "service a restart"]
-    assert service.said() == ""
+    assert service.said("a") == ""
 
 
 def test_a_service_that_does_not_start_says_why(tmp_path: Path) -> None:
-    host = Programs(tmp_path, {"systemctl start a": Said(1, "", "Job for a.service failed.\n"), "systemctl stop a": None})
-    with pytest.raises(BackendError, match=r"the service a cannot be started: Job for a\.service failed\."):
+    said = 'Job for a.service failed.\nSee "systemctl status a.service" for details.\n'
+    host = Programs(tmp_path, {"systemctl start a": Said(1, "", said), "systemctl stop a": None})
+    with pytest.raises(BackendError, match=r"the service a cannot be started: Job for a\.service failed$"):
         Service(host, "a", "systemd").start()
     with pytest.raises(BackendError, match="there is no systemd"):
         Service(host, "a", "systemd").stop()

@@ -24,6 +24,7 @@ from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from ...engine.errors import BackendError, InvalidOption, NotInstalled, Unreachable, Unreadable
 from ...host.packages import install
+from ...host.reader import UnixConnection
 
 Answer = TypeVar("Answer")
 
@@ -34,19 +35,6 @@ SECONDS = 30
 WIDTH = 4
 #: How many questions may wait in vain before it is the engine that does not answer.
 STUCK = 2
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: str, seconds: float) -> None:
-        super().__init__("localhost", timeout=seconds)
-        self.path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
 
 
 class _SshConnection(http.client.HTTPConnection):
@@ -156,7 +144,7 @@ class Reader:
     def _new_connection(self) -> http.client.HTTPConnection:
         target = self._target
         if target.scheme == "unix":
-            return _UnixConnection(target.path, self.seconds)
+            return UnixConnection(target.path, self.seconds)
         if target.scheme == "ssh":
             return _SshConnection(target, self.seconds)
         host = target.hostname or ""
