@@ -71,6 +71,7 @@ GUIDES = {
 #: The tasks and commands that this host cannot show, by page and heading, with the reason. Mappings are inventories, variables and parts of results.
 ELSEWHERE = {
     ("bridges", ""): "test_host_bridge.py has hosts with a network to lose",
+    ("docker", "The host"): "would restart the engine below the README's guests: test_role_docker_host.py",
     ("docker", "The engine"): "speaks of another machine: test_docker_engines.py",
     ("fleet", "A site of hosts"): "the README's inventory, above",
     ("inventory", "Which guests there are"): "the README's commands, above, and test_inventory.py",

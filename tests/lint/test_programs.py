@@ -11,6 +11,7 @@ from functools import cache
 import pytest
 import yaml
 
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.setup import DAEMON, NEEDS
 from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap.disk_contents import packages_of
 from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap.rootfs import TOOLS
 from ansible_collections.kraal.virt.plugins.module_utils.host.packages import ELSEWHERE, FAMILIES, TABLE, known, package_of
@@ -35,7 +36,6 @@ BASE = {
     "mount": "mount",
     "rm": "coreutils",
     "setpriv": "util-linux",
-    "start-stop-daemon": "dpkg",
     "tail": "coreutils",
     "tar": "tar",
     "timeout": "coreutils",
@@ -82,6 +82,8 @@ WITH = {
 #: What the reader cannot tell, and the programs that it stands for; none where it is told elsewhere, as which program it is, or in a list of commands.
 EXPLAINED: dict[str, tuple[str, ...]] = {
     "plugins/module_utils/backends/docker/reader.py:connect": ("ssh",),
+    "plugins/module_utils/backends/docker/setup.py:prove": (),
+    "plugins/module_utils/backends/docker/setup_engine.py:refusal": ("dockerd",),
     "plugins/module_utils/backends/kvm/vm_seed.py:build": (),
     "plugins/module_utils/backends/lxc/client.py:run": (),
     "plugins/module_utils/backends/mmdebstrap/rootfs.py:": (),
@@ -96,12 +98,6 @@ EXPLAINED: dict[str, tuple[str, ...]] = {
     "plugins/module_utils/host/engines.py:look": (),
     "plugins/module_utils/host/installed.py:packages": ("dpkg-query", "rpm"),
     "plugins/plugin_utils/hosts.py:_answer_of": ("ssh", "sudo"),
-    "roles/docker_host/files/verify_engine.py:verify": ("docker",),
-    "roles/docker_host/tasks/reconfigure.yml:Ask whether the engine can check a configuration": ("dockerd",),
-    "roles/docker_host/tasks/reconfigure.yml:Read what the engine said": ("journalctl", "tail"),
-    "roles/docker_host/tasks/reload.yml:Wait until the engine has taken the configuration over": ("docker",),
-    "roles/docker_host/tasks/verify.yml:Import the SDK with the interpreter that Ansible uses here": (),
-    "roles/docker_host/tasks/wait.yml:Read what the engine said": ("journalctl", "tail"),
     "roles/kvm_host/files/daemons.py:keep": ("libvirtd",),
     "roles/kvm_host/tasks/load.yml:Load the module": ("modprobe",),
     "roles/kvm_host/tasks/setup.yml:Import libvirt's binding with the interpreter that Ansible uses here": (),
@@ -111,8 +107,8 @@ EXPLAINED: dict[str, tuple[str, ...]] = {
 
 
 def needs() -> set[str]:
-    """What the roles install, by their variables, and what scripts/bootstrap does on the controller."""
-    found = {"ssh", "ssh-keygen"}
+    """What the roles install, by their variables and their modules, and what scripts/bootstrap does on the controller."""
+    found = {"ssh", "ssh-keygen", *DAEMON, *NEEDS}
     for path in (ROOT / "roles").glob("*/vars/main.yml"):
         for name, value in yaml.safe_load(path.read_text(encoding="utf-8")).items():
             if name.endswith("_needs") or name == "__fleet_builds_with":
