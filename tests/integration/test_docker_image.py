@@ -31,8 +31,8 @@ def module() -> Iterator[WarmModule]:
 
 
 @pytest.fixture
-def driver(module, proxy, scratch, docker_api) -> Iterator[ResourceDriver]:
-    yield ResourceDriver(module, proxy)
+def driver(module, proxy, scratch, docker_api, pytestconfig: pytest.Config) -> Iterator[ResourceDriver]:
+    yield ResourceDriver(module, proxy, pytestconfig.getoption("--all"))
     for key in dangling(docker_api, scratch):
         docker_api.remove_image(key)
 

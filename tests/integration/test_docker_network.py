@@ -24,8 +24,8 @@ def module() -> Iterator[WarmModule]:
 
 
 @pytest.fixture
-def driver(module, proxy, scratch) -> ResourceDriver:
-    return ResourceDriver(module, proxy)
+def driver(module, proxy, scratch, pytestconfig: pytest.Config) -> ResourceDriver:
+    return ResourceDriver(module, proxy, pytestconfig.getoption("--all"))
 
 
 TABLE = [

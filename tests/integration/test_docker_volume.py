@@ -23,8 +23,8 @@ def module() -> Iterator[WarmModule]:
 
 
 @pytest.fixture
-def driver(module, proxy, scratch) -> ResourceDriver:
-    return ResourceDriver(module, proxy)
+def driver(module, proxy, scratch, pytestconfig: pytest.Config) -> ResourceDriver:
+    return ResourceDriver(module, proxy, pytestconfig.getoption("--all"))
 
 
 @pytest.mark.parametrize(

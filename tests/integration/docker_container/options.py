@@ -42,6 +42,10 @@ class Row:
     #: A HostConfig that the engine warns of where the kernel does not know this limit.
     kernel: Mapping[str, Any] | None = None
 
+    #: Why the row needs a guest of its own, and the options with which it shares none.
+    alone: str = ""
+    apart: Mapping[str, str] = field(default_factory=dict)
+
     @property
     def id(self) -> str:
         return f"{self.option}-{self.about}" if self.about else self.option
@@ -122,14 +126,25 @@ def seccomp(data: Inspect) -> list[str]:
 
 GUEST = "/bin/kt-guest"
 
+NO_NETWORK = dict.fromkeys(
+    ("dns", "dns_search", "dns_options", "domainname", "extra_hosts", "hostname", "mac_address", "ports", "sysctls"),
+    "a guest without a network of its own has none of these",
+)
+ENTRYPOINT = {"command": "an entrypoint takes the image's command away"}
+HOSTS_PIDS = {
+    **dict.fromkeys(("init", "oom_score_adj", "ulimits"), "process 1 is the host's then"),
+    "security_opt": "docker adds label=disable then",
+}
+LOG_DRIVER = {"log_options": "they are a driver's"}
+
 ROWS = (
     Row("image", "<one>", "<two>", lambda data: data["Image"], ("<one-id>", "<two-id>"),
         same=("<two-id>", "<two-hex>", "docker.io/library/<two>"), inside=(("cat", "/etc/kt-release"), "1", "2")),
     Row("image", "<one-id>", "<two-id>", lambda data: data["Image"], ("<one-id>", "<two-id>"), about="id", same=("<two>", "<two-short>")),
     Row("command", [GUEST, "a"], f"{GUEST} 'b c' d", config("Cmd"), ([GUEST, "a"], [GUEST, "b c", "d"]), same=([GUEST, "b c", "d"],)),
     Row("command", [GUEST, "a"], [], config("Cmd"), ([GUEST, "a"], [GUEST]), about="own", same=("", [GUEST])),
-    Row("entrypoint", [GUEST, "a"], f"{GUEST} b", config("Entrypoint"), ([GUEST, "a"], [GUEST, "b"]), same=([GUEST, "b"],)),
-    Row("entrypoint", [GUEST], [], config("Entrypoint"), ([GUEST], None), about="own"),
+    Row("entrypoint", [GUEST, "a"], f"{GUEST} b", config("Entrypoint"), ([GUEST, "a"], [GUEST, "b"]), same=([GUEST, "b"],), apart=ENTRYPOINT),
+    Row("entrypoint", [GUEST], [], config("Entrypoint"), ([GUEST], None), about="own", apart=ENTRYPOINT),
     Row("env", {"KT_A": "1", "KT_B": "2"}, {"KT_A": "3", "KT_C": "a=b c"}, some_env, (["KT_A=1", "KT_B=2"], ["KT_A=3", "KT_B=2", "KT_C=a=b c"]),
         same=({"KT_C": "a=b c", "KT_A": 3}, {"KT_B": "2"}), inside=(("sh", "-c", "echo $KT_A"), "1", "3"), purge=True),
     Row("user", "app", "1000:1000", config("User"), ("app", "1000:1000"), inside=(("id", "-u"), "1000", "1000")),
@@ -177,9 +192,9 @@ ROWS = (
     Row("tmpfs", ["/run:size=64m"], ["/run:size=32m,noexec", "/var/kt"], host("Tmpfs"),
         ({"/run": "size=67108864"}, {"/run": "noexec,size=33554432", "/var/kt": ""}),
         same=(["/run/:noexec,size=32MiB"], ["/run:size=33554432,noexec"], ["/var/kt/"]), purge=True),
-    Row("network_mode", "bridge", "none", host("NetworkMode"), ("bridge", "none")),
-    Row("network_mode", "none", "default", host("NetworkMode"), ("none", "bridge"), about="default", same=("bridge",)),
-    Row("network_mode", "bridge", "host", host("NetworkMode"), ("bridge", "host"), about="host"),
+    Row("network_mode", "bridge", "none", host("NetworkMode"), ("bridge", "none"), apart=NO_NETWORK),
+    Row("network_mode", "none", "default", host("NetworkMode"), ("none", "bridge"), about="default", same=("bridge",), apart=NO_NETWORK),
+    Row("network_mode", "bridge", "host", host("NetworkMode"), ("bridge", "host"), about="host", apart=NO_NETWORK),
     Row("networks", ["<net1>"], [{"name": "<net1>"}, {"name": "<net2>", "ipv4_address": "<addr>.7", "aliases": ["db", "cache"]}], connected,
         ({"<net1>": (None, [])}, {"<net1>": (None, []), "<net2>": ("<addr>.7", ["cache", "db"])}), live=True,
         same=(["<net2>", "<net1>"], [{"name": "<net2>", "aliases": ["cache", "db"]}]), purge=True, purge_live=True),
@@ -198,7 +213,8 @@ ROWS = (
     Row("memory_swap", "128MiB", "256MiB", host("MemorySwap"), (128 * MIB, 256 * MIB), live=True, about="more", extra={"memory": "64MiB"}, same=("256M",)),
     Row("pids_limit", 50, 100, host("PidsLimit"), (50, 100), live=True),
     Row("pids_limit", 50, -1, lambda data: data["HostConfig"]["PidsLimit"] in (None, 0, -1), (False, True), about="none", live=True, same=(0,)),
-    Row("blkio_weight", 100, 500, host("BlkioWeight"), (100, 500), live=True, kernel={"BlkioWeight": 100}),
+    Row("blkio_weight", 100, 500, host("BlkioWeight"), (100, 500), live=True, kernel={"BlkioWeight": 100},
+        alone="it is refused where the kernel does not know it"),
     Row("restart_policy", "on-failure:3", "unless-stopped", restart, (("on-failure", 3), ("unless-stopped", 0)), live=True),
     Row("restart_policy", "always", "on-failure", restart, (("always", 0), ("on-failure", 0)), about="on-failure", live=True, same=("on-failure:0",)),
     Row("restart_policy", "always", False, restart, (("always", 0), ("no", 0)), about="no", live=True, same=("no",)),
@@ -219,7 +235,7 @@ ROWS = (
         inside=(("cat", "/proc/sys/net/core/somaxconn"), "100", "200")),
     Row("ulimits", ["nofile=512"], ["nofile=256:512", "core=0"], ulimits, ([("nofile", 512, 512)], [("core", 0, 0), ("nofile", 256, 512)]),
         same=(["core=0:0"],), purge=True, inside=(("sh", "-c", "grep -c 'Max open files *512 *512' /proc/1/limits || true"), "1", "0")),
-    Row("log_driver", "json-file", "local", lambda data: data["HostConfig"]["LogConfig"]["Type"], ("json-file", "local")),
+    Row("log_driver", "json-file", "local", lambda data: data["HostConfig"]["LogConfig"]["Type"], ("json-file", "local"), apart=LOG_DRIVER),
     Row("log_options", {"max-size": "1m", "max-file": "2"}, {"max-size": "2m"}, lambda data: data["HostConfig"]["LogConfig"]["Config"],
         ({"max-size": "1m", "max-file": "2"}, {"max-size": "2m", "max-file": "2"}), same=({"max-file": 2},), purge=True),
     Row("init", False, True, lambda data: bool(data["HostConfig"]["Init"]), (False, True)),
@@ -234,7 +250,7 @@ ROWS = (
         about="system paths", same=(["systempaths:unconfined"],)),
     Row("group_add", ["1000"], ["2000", 1000], members("GroupAdd"), (["1000"], ["1000", "2000"]), same=(["2000"], [2000]), purge=True),
     Row("shm_size", "32MiB", "48m", host("ShmSize"), (32 * MIB, 48 * MIB), same=("48MiB", 50331648)),
-    Row("pid_mode", "", "host", host("PidMode"), ("", "host")),
+    Row("pid_mode", "", "host", host("PidMode"), ("", "host"), apart=HOSTS_PIDS),
     Row("ipc_mode", "private", "shareable", host("IpcMode"), ("private", "shareable")),
     Row("cgroupns_mode", "host", "private", host("CgroupnsMode"), ("host", "private")),
     Row("oom_score_adj", 100, 200, host("OomScoreAdj"), (100, 200), inside=(("cat", "/proc/1/oom_score_adj"), "100", "200")),

@@ -11,9 +11,15 @@ from collections.abc import Mapping
 import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_options import CONTAINERS
+from tests.support.tables import assert_named, keyed, parametrize, ride, rounds
 
 from .driver import Driver, actions, fill
 from .options import ROWS, Row
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "rows" in metafunc.fixturenames:
+        parametrize(metafunc, ROWS, lambda row: row.live)
 
 
 @pytest.fixture
@@ -28,7 +34,7 @@ def words(driver: Driver, worker_id: str, tmp_path, request) -> Mapping[str, str
         "two-short": ids[images.two][:19], "vol1": driver.scratch("vol1"), "vol2": driver.scratch("vol2"), "net1": driver.scratch("net1"),
         "net2": driver.scratch("net2"), "dir": str(tmp_path), "profile": str(profile), "port": str(2350 + number), "addr": f"10.213.{number}",
     }  # fmt: skip
-    if request.getfixturevalue("row").option == "networks":
+    if any(row.option == "networks" for row in request.getfixturevalue("rows")):
         driver.api.create_network(found["net1"])
         driver.api.create_network(found["net2"], ipam={"Config": [{"Subnet": f"{found['addr']}.0/24"}]})
     return found
@@ -44,9 +50,9 @@ def test_purge_is_tested_for_each_option_that_has_it() -> None:
 
 def _look(driver: Driver, row: Row, words: Mapping[str, str], which: int) -> None:
     seen, wanted = row.look(driver.inspect()), fill(row.seen[which], words)
-    assert _plain(seen) == _plain(wanted)
+    assert _plain(seen) == _plain(wanted), row.id
     if row.inside:
-        assert driver.inside(*row.inside[0]) == row.inside[1 + which]
+        assert driver.inside(*row.inside[0]) == row.inside[1 + which], row.id
 
 
 def _plain(value):
@@ -56,36 +62,47 @@ def _plain(value):
     return {key: _plain(entry) for key, entry in value.items()} if isinstance(value, Mapping) else value
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
-def test_create_again_change_again(row: Row, driver: Driver, words: Mapping[str, str]) -> None:
-    extra = fill(dict(row.extra), words)
-    first, second = ({**extra, row.option: fill(value, words)} for value in (row.first, row.second))
+def test_create_again_change_again(rows: tuple[Row, ...], driver: Driver, words: Mapping[str, str]) -> None:
+    ride(rows, lambda some: _create_again_change_again(some, driver, words), lambda: driver.make(state="absent"))
+
+
+def _create_again_change_again(rows: tuple[Row, ...], driver: Driver, words: Mapping[str, str]) -> None:
+    extra = {key: value for row in rows for key, value in fill(dict(row.extra), words).items()}
+    first, second = ({**extra, **{row.option: fill(value, words) for row in rows for value in [getattr(row, name)]}} for name in ("first", "second"))
     stopped = extra.get("state") == "present"
 
-    if row.kernel is not None and _warned_of(driver, row.kernel):
+    if any(row.kernel is not None and _warned_of(driver, row.kernel) for row in rows):
+        (row,) = rows
         result = driver.run(**first)
         assert result.failed and f"the engine does not keep {row.option}" in result.msg and driver.mine() == []
         return
 
     made = driver.do(**first)
     assert actions(made) == (["create"] if stopped else ["create", "start state"])
-    _look(driver, row, words, 0)
+    for row in rows:
+        _look(driver, row, words, 0)
     driver.again(**first)
 
     old = driver.inspect()
     changed = driver.do(**second)
-    assert changed["plan"], "the second value is no change"
-    assert any(step["key"].startswith(row.option) or any(key.startswith(row.option) for key in step["after"] or {}) for step in changed["plan"])
-    _check_cost(driver, old, changed, row.live)
-    _look(driver, row, words, 1)
-    for value in (row.second, *row.same):
-        driver.again(**extra, **{row.option: fill(value, words)})
+    # Of an image the plan of a change says the id as well.
+    assert_named(rows, changed["plan"], {key: values for key, values in keyed(made["plan"][:1]).items() if key != "image"})
+    _check_cost(driver, old, changed, all(row.live for row in rows))
+    for row in rows:
+        _look(driver, row, words, 1)
+    for values in rounds(rows):
+        driver.again(**extra, **fill(values, words))
 
-    if row.purge:
+    purged = tuple(row for row in rows if row.purge)
+    if purged:
+        back = {**second, **{row.option: first[row.option] for row in purged}, "purge": sorted(row.option for row in purged)}
         old = driver.inspect()
-        _check_cost(driver, old, driver.do(**first, purge=[row.option]), row.purge_live)
-        _look(driver, row, words, 0)
-        driver.again(**first, purge=[row.option])
+        done = driver.do(**back)
+        assert_named(purged, done["plan"], {})
+        _check_cost(driver, old, done, all(row.purge_live for row in purged))
+        for row in rows:
+            _look(driver, row, words, 0 if row.purge else 1)
+        driver.again(**back)
     assert driver.mine() == [driver.word]
 
 

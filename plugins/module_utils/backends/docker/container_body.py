@@ -143,6 +143,9 @@ def own_command(have: Container) -> bool:
 def _carried_config(have: Container) -> dict[str, Any]:
     config, image = have.data["Config"], have.image
     kept = {key: copy.deepcopy(config[key]) for key in _OWN if config.get(key) and config[key] != image.get(key)}
+    if config.get("StopTimeout") == 0:
+        # No time at all is a wish, too.
+        kept["StopTimeout"] = 0
     kept["Image"] = have.image_name or config["Image"]
     kept["Env"] = [line for line in config.get("Env") or () if line not in (image.get("Env") or ())]
     for key in ("Labels", "ExposedPorts"):

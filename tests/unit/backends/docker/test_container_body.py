@@ -103,6 +103,12 @@ def test_everything_else_stays_as_it_is() -> None:
     }
 
 
+def test_no_time_for_a_stop_stays_so() -> None:
+    before = inspected("plain")
+    before["Config"]["StopTimeout"] = 0
+    assert replacement(before, env={"A": "1"})["StopTimeout"] == 0
+
+
 def test_what_came_from_the_image_is_left_to_the_new_image() -> None:
     body = replacement(inspected("plain"), image="base:2")
     assert body["Image"] == "base:2"
