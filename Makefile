@@ -4,8 +4,8 @@
 
 VENV ?= .venv
 INVENTORY ?= playbooks/inventory
-# One more than the two cores of a small machine: a test often waits.
-WORKERS ?= 3
+# Two more than the two cores of a small machine: a test often waits, and while there are files that do little else, the last worker has them alone.
+WORKERS ?= 4
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -28,10 +28,13 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export LC_ALL := C.UTF-8
 export PATH := $(BIN):$(PATH)
 
-# With -n, tests that share a file share a worker, so that what a file sets up is set up once. Their order is that of tests/conftest.py.
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# What shares a worker, and in which order, is said by tests/support/schedule.py, from what --record wrote at the end of earlier runs.
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --record
 
-.PHONY: help venv venv-testing packages prepare fleet clean purge test test-all lint unit integration bench root
+# The tests that have an engine in their names.
+of = $(wildcard tests/unit/*/$(1) tests/integration/$(1) tests/integration/$(1)_* $(foreach before,test_ test_role_,tests/integration/$(before)$(1)_*.py))
+
+.PHONY: help venv venv-testing packages prepare fleet clean purge check test test-docker test-lxc test-kvm test-all durations lint unit integration bench root
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -61,13 +64,28 @@ clean: ## Take the example fleet away again, and say what stays
 purge: clean ## Take away the base images and the key as well
 	@if [ -x $(BIN)/ansible-playbook ]; then $(PLAYBOOK) kraal.virt.purge; fi
 
-test: prepare ## Install what the tests need, then lint, unit and integration tests
-	@mkdir -p .cache
-	@$(PYTEST) --durations 20 tests/lint tests/unit tests/integration 2>&1 | tee .cache/test.log
+check: venv-testing ## Lint what was changed since main, and run the unit tests: a minute, without root or an engine
+	@$(PYTEST) --changed tests/lint tests/unit
 
-test-all: prepare ## The same on every kind of host
+test: prepare ## Install what the tests need, then show every promise once: lint, unit and integration tests
 	@mkdir -p .cache
-	@$(PYTEST) --all --durations 20 tests/lint tests/unit tests/integration 2>&1 | tee .cache/test.log
+	@$(PYTEST) tests/lint tests/unit tests/integration 2>&1 | tee .cache/test.log
+
+test-docker: prepare ## What is tested of Docker alone
+	@$(PYTEST) $(call of,docker)
+
+test-lxc: prepare ## What is tested of LXC alone
+	@$(PYTEST) $(call of,lxc)
+
+test-kvm: prepare ## What is tested of KVM alone
+	@$(PYTEST) $(call of,kvm) tests/integration/test_hypervisor.py
+
+test-all: prepare ## The same as test on both releases and every kind of host, with every row alone and every crash
+	@mkdir -p .cache
+	@$(PYTEST) --all tests/lint tests/unit tests/integration 2>&1 | tee .cache/test.log
+
+durations: ## Write tests/durations.json from the last run's figures
+	@$(BIN)/python -m tests.support.durations
 
 lint: venv-testing ## ruff, mypy, yamllint, ansible-lint, ansible-test sanity, antsibull
 	@$(PYTEST) tests/lint

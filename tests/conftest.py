@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import pytest
 
+from tests.support import durations
 from tests.support.paths import COLLECTIONS, ROOT
 
 # Before anything imports ansible: its collection loader reads the configuration once, at import.
@@ -22,40 +24,30 @@ from ansible.plugins.loader import init_plugin_loader
 init_plugin_loader()
 
 
-#: Files that take minutes, the longest first.
-LONG = (
-    "integration/test_hypervisor.py",
-    "integration/test_host_bridge.py",
-    "integration/test_pristine.py",
-    "integration/test_prepare.py",
-    "lint/test_tools.py",
-    "integration/test_role_kvm_host.py",
-    "integration/test_role_docker_host.py",
-    "integration/test_role_lxc_host.py",
-    "integration/test_base_image_disk.py",
-    "integration/test_base_image.py",
-    "integration/lxc_container/test_plans.py",
-    "integration/docker_container/test_plans.py",
-    "integration/kvm_vm/test_plans.py",
-    "integration/kvm_vm/test_debian_13.py",
-    "integration/test_examples.py",
-    "integration/kvm_vm/test_guest_agent.py",
-)
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="every row of options alone, every crash, every kind of host, and what is marked only_all")
+    parser.addoption("--record", action="store_true", help="write what each test takes to .cache/durations.json, and say where the time went")
+    parser.addoption("--changed", action="store_true", help="lint what was changed since main alone")
     parser.addoption("--libvirt", choices=["bookworm", "trixie"], help="run all tests of libvirt with the one of a lab host of that release")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "on_debian_13: runs with the libvirt of a Debian 13 lab host")
     config.addinivalue_line("markers", "only_all(reason): runs with --all alone; the reason says what shows its promise in every run")
+    if config.getoption("--record") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(durations.Recorder(durations.LAST))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Our own groups, for --dist loadgroup."""
+    from tests.support.schedule import Scheduler
+
+    return Scheduler(config, log, durations.last(), durations.committed()) if config.getvalue("dist") == "loadgroup" else None
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Long files are begun first: one that is begun at the end has a worker work alone. A file's own order stays."""
+    """What is marked only_all is left out without --all."""
     for item in items:
         for mark in item.iter_markers("only_all"):
             if not (len(mark.args) == 1 and str(mark.args[0]).strip()):
@@ -64,8 +56,3 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left = [item for item in items if item.get_closest_marker("only_all")]
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if not item.get_closest_marker("only_all")]
-    order = {ROOT / "tests" / name: number for number, name in enumerate(LONG)}
-    missing = [str(path) for path in order if not path.exists()]
-    if missing:
-        raise pytest.UsageError(f"LONG in tests/conftest.py names {', '.join(missing)}: there is no such file")
-    items.sort(key=lambda item: order.get(item.path, len(order)))

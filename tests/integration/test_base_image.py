@@ -19,6 +19,8 @@ from tests.support.ansible_runner import Result, run_module
 from tests.support.module_process import ModuleProcess, module_environment, module_process
 from tests.support.paths import SUPPORT
 
+SPREAD = True
+
 MODULE = "kraal.virt.base_image"
 
 #: Packs its arguments; ends as it is told, or waits with its first words said. Its target stands before the source of packages, if there is one.

@@ -27,6 +27,8 @@ from tests.support.bridge_hosts import BridgeHost, boot, dhcp_server
 from tests.support.paths import ROOT, program
 from tests.support.warm_ansible import kill
 
+WAITS = True
+
 #: Seconds until a rollback: enough to come back on a busy machine; short where the change is not meant to last, yet long enough to find that out.
 ENOUGH, SHORT = 300, 150
 #: How long what comes by itself may take there.

@@ -21,6 +21,8 @@ from tests.lab.hosts import LabHost
 from tests.lab.hypervisor import Hypervisor
 from tests.support.ansible_runner import Run, run_tasks
 
+WAITS = True
+
 ROLE = {"ansible.builtin.import_role": {"name": "kraal.virt.kvm_host"}}
 GUEST = {
     "name": "kt-guest",

@@ -10,11 +10,13 @@ a file, and a PATH of interpreters that were tried.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.paths import CACHE, program
@@ -24,13 +26,13 @@ HOME = CACHE / "sanity"
 #: The oldest Python that modules promise, up to the newest that ansible-test may know.
 TARGETS = tuple(f"3.{minor}" for minor in range(9, 15))
 
-INSTALLER = '''\
+INSTALLER = """\
 import subprocess
 import sys
 
 wanted = [word for word in sys.argv[1:] if word not in ("--no-setuptools", "--no-wheel")]
 sys.exit(subprocess.call([{python!r}, "-m", "pip", "--python", sys.executable, "install", "--quiet", *wanted]))
-'''
+"""
 
 
 def pip_version() -> str:
@@ -64,29 +66,47 @@ def write_pip_settings() -> None:
     path.write_text("[global]\n" + "".join(f"{name} = {value}\n" for name, value in sorted(settings.items())), encoding="utf-8")
 
 
-def interpreters() -> Path:
-    """A directory of those Pythons that really run: a version manager's shims do only for the version that is switched on."""
-    directory = HOME / "bin"
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    (directory / f"python{here}").symlink_to(sys.executable)
+#: The Python that runs this.
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def interpreters() -> dict[str, str]:
+    """Those Pythons that really run, by version: a version manager's shims do only for the version that is switched on."""
+    running = {HERE: sys.executable}
     for version in TARGETS:
         found = shutil.which(f"python{version}")
-        if version == here or not found:
+        if version == HERE or not found:
             continue
         answer = subprocess.run(
             [found, "-c", "import sys, venv; print(sys.executable)"], check=False, env=dict(os.environ, PYENV_VERSION=version), capture_output=True, text=True
         )
         if answer.returncode == 0:
-            (directory / f"python{version}").symlink_to(answer.stdout.strip())
-    return directory
+            running[version] = answer.stdout.strip()
+    return running
 
 
-def run(collection: Path) -> subprocess.CompletedProcess[str]:
-    """All sanity tests over a collection that lies at .../ansible_collections/NAMESPACE/NAME."""
-    write_installer()
-    write_pip_settings()
-    environment = dict(os.environ, HOME=str(HOME), PATH=f"{interpreters()}:/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL="C.UTF-8")
-    command = [program("ansible-test"), "sanity", "--color", "no"]
-    return subprocess.run(command, check=False, cwd=collection, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def ends() -> tuple[str, str]:
+    """The oldest and the newest Python of this machine."""
+    found = sorted(interpreters(), key=TARGETS.index)
+    return found[0], found[-1]
+
+
+def run(collection: Path, versions: Sequence[str], *tests: str) -> subprocess.CompletedProcess[str]:
+    """All sanity tests, or some, over a collection that lies at .../ansible_collections/NAMESPACE/NAME, with the Pythons of these versions and this one."""
+    HOME.mkdir(parents=True, exist_ok=True)
+    # The environments that ansible-test makes in its home are for one run at a time.
+    with (HOME / "lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        write_installer()
+        write_pip_settings()
+        chosen = {version: path for version, path in interpreters().items() if version in (HERE, *versions)}
+        # It stays: the environments point to what is in it.
+        directory = HOME / "bin" / "-".join(chosen)
+        directory.mkdir(parents=True, exist_ok=True)
+        for version, path in chosen.items():
+            link = directory / f"python{version}"
+            link.unlink(missing_ok=True)
+            link.symlink_to(path)
+        environment = dict(os.environ, HOME=str(HOME), PATH=f"{directory}:/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL="C.UTF-8")
+        command = [program("ansible-test"), "sanity", "--color", "no", *(word for test in tests for word in ("--test", test))]
+        return subprocess.run(command, check=False, cwd=collection, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

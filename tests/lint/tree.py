@@ -15,11 +15,24 @@ from tests.support.paths import ROOT
 
 def files() -> list[str]:
     """Every file that is or would be committed, without the link through which the checkout resolves as a collection."""
+    return _there(_git("ls-files", "-z", "--cached", "--others", "--exclude-standard"))
+
+
+def changed() -> list[str]:
+    """Those of the files that differ from where this branch left main, or from the last commit where there is no main."""
+    base = _git("merge-base", "HEAD", "main", check=False).strip() or "HEAD"
+    return _there(_git("diff", "--name-only", "-z", base), _git("ls-files", "-z", "--others", "--exclude-standard"))
+
+
+def _git(*words: str, check: bool = True) -> str:
     # A checkout may belong to somebody else than who runs the tests; git refuses to list it unless told otherwise.
-    command = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(["git", "-c", "safe.directory=*", *words], cwd=ROOT, check=check, capture_output=True, text=True).stdout
+
+
+def _there(*listed: str) -> list[str]:
     # A file that was deleted but not yet committed is still listed.
-    return sorted({name for name in listed.split("\0") if name and not name.startswith(".collections/") and (ROOT / name).is_file()})
+    names = {name for each in listed for name in each.split("\0") if name and not name.startswith(".collections/")}
+    return sorted(name for name in names if (ROOT / name).is_file())
 
 
 def delivered() -> list[str]:

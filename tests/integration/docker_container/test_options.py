@@ -16,6 +16,8 @@ from tests.support.tables import assert_named, keyed, parametrize, ride, rounds
 from .driver import Driver, actions, fill
 from .options import ROWS, Row
 
+SPREAD = True
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "rows" in metafunc.fixturenames:

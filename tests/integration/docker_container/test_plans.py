@@ -19,6 +19,8 @@ from tests.support.tables import Explored
 from .driver import Driver, actions, fill
 from .plans import PLANS, Plan
 
+SPREAD = True
+
 ORDER = ("none", "live", "restart", "recreate", "destroy")
 
 

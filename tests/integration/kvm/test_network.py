@@ -15,6 +15,8 @@ import pytest
 from tests.support.libvirt_daemon import LibvirtDaemon
 from tests.support.libvirt_driver import LibvirtModule
 
+SPREAD = True
+
 NAME = "kt-net"
 BASE = {"name": NAME, "subnets": ["198.18.1.1/24"]}
 MAC1, MAC2 = "52:54:00:00:00:01", "52:54:00:00:00:02"

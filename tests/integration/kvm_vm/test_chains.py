@@ -19,6 +19,8 @@ from tests.support.libvirt_driver import LibvirtModule
 from .driver import Driver, actions
 from .test_storage import add_disk, image, info, vol
 
+SPREAD = True
+
 
 @pytest.fixture(scope="module")
 def volumes(libvirt_daemon: LibvirtDaemon) -> Iterator[LibvirtModule]:

@@ -15,6 +15,8 @@ from tests.support.libvirt_host import LibvirtHost
 from .driver import Driver, actions, fill
 from .rows import ROWS, Row
 
+SPREAD = True
+
 #: What changes with an option.
 ALONG = {"memory": {"memory_max"}, "cpus": {"cpus_max"}, "graphics": {"video"}, "secure_boot": {"xml"}}
 #: With libvirt 11.3 of Debian 13, which writes its choice of a firmware's features into the stored domain.

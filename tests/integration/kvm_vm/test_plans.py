@@ -13,6 +13,8 @@ import pytest
 
 from .driver import Driver, actions
 
+SPREAD = True
+
 FULL = {"disks": [{"size": "1MiB"}, {"size": "1MiB"}], "networks": ["kt-net1"], "autostart": True, "labels": {"a": "1"}, "cloud_init": {"user_data": "one"}}
 CD = {"target": "sda", "device": "cdrom", "bus": "scsi"}
 

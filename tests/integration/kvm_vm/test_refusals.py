@@ -16,6 +16,8 @@ from tests.support.libvirt_driver import stored
 
 from .driver import Driver
 
+SPREAD = True
+
 UUID = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
 WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
     ("name-xml", {"name": "<x/>"}, ("name", "<x/>")),

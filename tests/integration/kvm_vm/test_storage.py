@@ -23,6 +23,8 @@ from tests.support.paths import SYSTEM_PYTHON
 
 from .driver import Driver, actions, fill
 
+SPREAD = True
+
 
 def image(path: Path, size: str = "4M", kind: str = "qcow2", *options: str) -> Path:
     subprocess.run(["qemu-img", "create", "-q", "-f", kind, *options, str(path), *([size] if size else [])], check=True)

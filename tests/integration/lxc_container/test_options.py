@@ -15,6 +15,8 @@ import pytest
 from .driver import Driver, actions, fill
 from .options import ROWS, Row
 
+SPREAD = True
+
 
 @pytest.fixture(scope="module")
 def disk() -> str:

@@ -15,6 +15,8 @@ from tests.support.lxc import limits, tree
 from .driver import Driver, actions, fill, needs_unprivileged
 from .plans import PLANS, Plan
 
+SPREAD = True
+
 ORDER = ("none", "live", "restart", "recreate", "destroy")
 CRASHES = [plan for plan in PLANS if plan.crash]
 
