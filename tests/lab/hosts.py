@@ -244,6 +244,7 @@ class Lab:
         self._client.create_volume(volume, labels={LABEL: self.name})
         binds = [f"{volume}:/var/lib/docker", "/sys/fs/cgroup:/sys/fs/cgroup:rw", f"{notify}:/notify:rw"]
         binds += [f"{directory}:{directory}:ro" for directory in machine.pip().directories]
+        binds.append(f"{images.archive(image.suite)}:{machine.ARCHIVE}")
         binds += more
         body: dict[str, Any] = {
             "Image": "",
@@ -274,6 +275,7 @@ class Lab:
             },
             "NetworkingConfig": {"EndpointsConfig": {self.name: {"IPAMConfig": {"IPv4Address": address}}}},
         }
+        image.build()
         with images.locked(images.REPOSITORY):
             body["Image"] = image.load(self._client)
             public = images.controller_key()

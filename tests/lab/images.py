@@ -1,19 +1,25 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Root file systems of lab hosts, built with mmdebstrap and kept under .cache/lab by the hash of everything that makes them."""
+"""Root file systems of lab hosts, built with mmdebstrap and kept under .cache/lab by the hash of everything that makes them.
+
+What apt downloads is kept beside them, by release: packages and lists of packages. Builds use both, hosts the packages (see machine.py).
+"""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
 import json
+import os
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import docker
 from docker.errors import APIError, ImageNotFound
@@ -24,6 +30,7 @@ from . import keys, machine
 
 LAB = CACHE / "lab"
 CUSTOMIZE = Path(__file__).with_name("customize.py")
+INSTALL = Path(__file__).with_name("install.py")
 REPOSITORY = "kt-lab"
 CONFLICT = 409
 RELEASES = {"bookworm": "12", "trixie": "13"}
@@ -83,14 +90,56 @@ def digest(suite: str, argv: Sequence[str], *scripts: Path) -> str:
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:12]
 
 
+def archive(suite: str) -> Path:
+    """The directory with all packages of a release that were ever downloaded for its hosts."""
+    place = LAB / "packages" / suite
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _downloads(suite: str) -> dict[str, Path]:
+    """Where apt has packages and lists of packages, below a root, and what is to be there instead."""
+    lists = LAB / "lists" / suite
+    lists.mkdir(parents=True, exist_ok=True)
+    return {"var/cache/apt/archives": archive(suite), "var/lib/apt/lists": lists}
+
+
+def _run_apart(suite: str, argv: Sequence[str], **given: Any) -> None:
+    """Run what builds a root file system, in mounts of its own: whoever looks through this machine's at the wrong moment would keep those of the root busy."""
+    # Nothing of a half-built root is kept, so nothing of it need be on the disk before the next is written.
+    environment = {**os.environ, "DPKG_FORCE": "unsafe-io"}
+    # apt holds locks in the shared directories, and waits for none.
+    with locked(f"apt-{suite}"):
+        done = subprocess.run(["unshare", "--mount", "--", *argv], capture_output=True, text=True, check=False, env=environment, **given)
+    if done.returncode:
+        raise RuntimeError(f"{shlex.join(argv[:2])} of {suite} failed:\n{done.stderr[-4000:]}")
+
+
 def make_root(suite: str, argv: Sequence[str], target: Path) -> None:
     """Run mmdebstrap: a tar file or a directory, as the target's name says."""
     machine.check_keys(suite)
-    # Mounts of its own: whoever looks through this machine's at the wrong moment would keep those of the new root busy.
-    apart = ["unshare", "--mount", "--", *argv, suite, str(target), "-"]
-    done = subprocess.run(apart, input=machine.apt_sources(suite), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"mmdebstrap {suite} failed:\n{done.stderr[-4000:]}")
+    shared = _downloads(suite)
+    mounts = [f'mkdir -p "$1"/{inside} && mount --bind {shlex.quote(str(place))} "$1"/{inside}' for inside, place in shared.items()]
+    hooks = [f"--setup-hook={' && '.join(mounts)}", "--customize-hook=" + " && ".join(f'umount "$1"/{inside}' for inside in shared)]
+    _run_apart(suite, [argv[0], "--skip=essential/unlink", *hooks, *argv[1:], suite, str(target), "-"], input=machine.apt_sources(suite))
+
+
+def extend_root(suite: str, base: Path, packages: Sequence[str], target: Path) -> None:
+    """A tar file of a root file system with more packages than that of another one has."""
+    with tempfile.TemporaryDirectory(prefix="root-", dir=LAB) as directory:
+        root = Path(directory)
+        root.chmod(0o755)
+        subprocess.run(["tar", "--extract", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--file", str(base), "--directory", directory], check=True)
+        for path, content in machine.files(suite).items():
+            place = root / path.lstrip("/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+        mounts = [f"mount --bind {shlex.quote(str(place))} {root / inside}" for inside, place in _downloads(suite).items()]
+        install = shlex.join(["/usr/bin/python3", str(INSTALL), directory, *packages])
+        _run_apart(suite, ["sh", "-ec", "\n".join([*mounts, install])])
+        subprocess.run(["/usr/bin/python3", str(CUSTOMIZE), directory], check=True)
+        pack = ["tar", "--create", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--sort=name", "--file", str(target), "--directory", directory, "."]
+        subprocess.run(pack, check=True)
 
 
 def controller_key() -> bytes:
@@ -126,11 +175,13 @@ class HostImage:
 
     @property
     def argv(self) -> list[str]:
-        return bootstrap([*self.base, *self.packages])
+        """What mmdebstrap is called with for the base; the packages come after."""
+        return bootstrap(self.base)
 
     @property
     def digest(self) -> str:
-        return digest(self.suite, self.argv, CUSTOMIZE)
+        base = digest(self.suite, self.argv, CUSTOMIZE)
+        return digest(self.suite, [base, *sorted(self.packages)], INSTALL) if self.packages else base
 
     @property
     def tar(self) -> Path:
@@ -141,21 +192,24 @@ class HostImage:
         return f"{REPOSITORY}:{self.suite}-{self.digest}"
 
     def build(self) -> Path:
-        """Build the root file system unless it is there; half-built ones never count."""
-        with locked(f"build-{self.suite}"):
+        """Build the root file system unless it is there; half-built ones never count. What has packages besides is made of what has none."""
+        with locked(f"build-{self.tar.stem}"):
             if self.tar.exists():
                 return self.tar
             partial = self.tar.with_suffix(".partial.tar")
             try:
-                make_root(self.suite, self.argv, partial)
-            except RuntimeError:
+                if self.packages:
+                    extend_root(self.suite, replace(self, packages=()).build(), self.packages, partial)
+                else:
+                    make_root(self.suite, self.argv, partial)
+            except (RuntimeError, subprocess.CalledProcessError):
                 partial.unlink(missing_ok=True)
                 raise
             partial.rename(self.tar)
         return self.tar
 
     def load(self, client: docker.APIClient) -> str:
-        """The image's name on the daemon; built and imported as needed. Call it under `locked(REPOSITORY)`."""
+        """The image's name on the daemon; imported as needed. Call it under `locked(REPOSITORY)`, when it was built: that takes minutes."""
         try:
             client.inspect_image(self.name)
         except ImageNotFound:

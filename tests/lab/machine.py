@@ -24,6 +24,14 @@ LOCAL_AUTHORITIES = Path("/usr/local/share/ca-certificates")
 #: Of apt's configuration, what decides whether and how a mirror is reached.
 APT_OPTION = re.compile(r"^Acquire::(http|https|Retries|Check-|ForceIPv|By-Hash|Languages)")
 
+#: Where hosts find the packages that were downloaded for others of their release before, and leave theirs. apt keeps locks of its own in its own directory,
+#: so hosts side by side do not share that: what is there already is linked to before lists are renewed, and what is new is copied before it is installed.
+ARCHIVE = "/var/cache/kt-packages"
+_TAKE = f"ln --symbolic --force --target-directory=/var/cache/apt/archives {ARCHIVE}/*.deb 2>/dev/null || true"
+_LEAVE = """! [ -d %s ] || while read -r deb; do to=%s/${deb##*/}; [ -e $to ] || {
+new=$(mktemp $to.XXXXXX) && cp $deb $new && chmod 644 $new && mv $new $to; }; done""".replace("\n", " ") % (ARCHIVE, ARCHIVE)
+SHARED_PACKAGES = f'APT::Update::Pre-Invoke {{ "{_TAKE}"; }};\nDPkg::Pre-Install-Pkgs {{ "{_LEAVE}"; }};\n'
+
 PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 
 
@@ -141,7 +149,9 @@ def files(suite: str) -> dict[str, bytes]:
     variables = "".join(f'{key}="{value}"\n' for key, value in sorted(environment().items()))
     return {
         "/etc/apt/sources.list.d/lab.sources": apt_sources(suite).encode(),
-        "/etc/apt/apt.conf.d/99lab": apt_options().encode(),
+        "/etc/apt/apt.conf.d/99lab": (apt_options() + SHARED_PACKAGES).encode(),
+        # A lab host does not outlive this machine's next power cut.
+        "/etc/dpkg/dpkg.cfg.d/lab": b"force-unsafe-io\n",
         "/etc/environment": variables.encode(),
         **({"/etc/pip.conf": pip().config.encode()} if pip().config else {}),
         **authorities(),
