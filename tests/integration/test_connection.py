@@ -12,7 +12,8 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,15 @@ ODD_PATH = "/root/kt 'quoted' & \"doubly\"; *?ü"
 LARGE = 17 * 1024 * 1024
 
 
-#: In the guest with Python: a user, and a password for root.
-PREPARE = f"useradd --create-home --shell /bin/bash kt && echo root:{PASSWORD} | chpasswd"
+#: In the guest with Python: a user with a group more, and a password for root.
+PREPARE = f"groupadd kt-more && useradd --create-home --shell /bin/bash --groups kt-more kt && echo root:{PASSWORD} | chpasswd"
 
 
 class DockerGuests:
     """A guest with Python, one without, one that is stopped, one that is frozen, and one without a shell."""
 
-    variables = {"ansible_guest_backend": "docker"}
+    backend = "docker"
+    variables = {"ansible_guest_backend": backend}
     stopped = "exited"
 
     def __init__(self, client: docker.APIClient, prefix: str, small: str) -> None:
@@ -48,8 +50,10 @@ class DockerGuests:
 
     def fill(self) -> None:
         client, small = self.client, self.image
+        image = HostImage("bookworm")
+        image.build()
         with images.locked(images.REPOSITORY):
-            self._create("python", HostImage("bookworm").load(client), ["sleep", "infinity"], init=True)
+            self._create("python", image.load(client), ["sleep", "infinity"], init=True)
         self.create("small")
         self._create("stopped", small, start=False)
         self.create("frozen")
@@ -87,12 +91,13 @@ class DockerGuests:
 class LxcGuests:
     """The same in containers of LXC, under a path of their own."""
 
+    backend = "lxc"
     stopped = "stopped"
 
     def __init__(self, prefix: str) -> None:
         self.prefix, self.path = f"{prefix}c-", Path(tempfile.mkdtemp(prefix="kt-connection-"))
         self.path.chmod(0o755)
-        self.variables = {"ansible_guest_backend": "lxc", "ansible_guest_lxc_path": str(self.path)}
+        self.variables = {"ansible_guest_backend": self.backend, "ansible_guest_lxc_path": str(self.path)}
 
     def fill(self) -> None:
         self._create("python", HostImage("bookworm").build().read_bytes(), "/usr/bin/sleep infinity")
@@ -180,6 +185,65 @@ def play(guests: Guests) -> Any:
     return run
 
 
+@dataclass(frozen=True)
+class Case:
+    """A command in a guest, with variables of the connection."""
+
+    guest: str
+    script: str = "true"
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+CODES = (1, 125, 126, 127, 255)
+CASES: dict[str, Case] = {
+    **{f"code-{code}": Case("small", f"echo 'Error: No such container' >&2; exit {code}") for code in CODES},
+    "quoting": Case("small", """printf '%s|' "a b" 'c"d' "$(echo e)" '$HOME' '&;' 'ü'"""),
+    "output": Case("small", r"printf 'a\nb\r\n\033[0m'; printf 'e\n' >&2"),
+    "root": Case("small", "id -un"),
+    "app": Case("small", "id -un", {"ansible_user": "app"}),
+    "unknown-user": Case("small", "id -un", {"ansible_user": "kt-nobody"}),
+    "groups": Case("python", 'id -Gn; echo "$HOME"; command -v chpasswd', {"ansible_user": "kt"}),
+    "no-address": Case("small", "true", {"ansible_guest_host_connection": "ssh"}),
+}
+NOWHERE = {"ansible_guest_host_connection": "ssh", "ansible_guest_host_address": "127.0.0.1", "ansible_guest_host_port": 1}
+#: What is said of each where there is no way to the guest.
+NO_WAY: dict[str, dict[str, tuple[Case, str]]] = {
+    "docker": {
+        "stopped": (Case("stopped"), "stopped on this machine: it is created. Start it"),
+        "no-command": (
+            Case("small", variables={"ansible_guest_docker_command": "/nowhere/docker"}),
+            "/nowhere/docker.*See that .* the host has the docker command",
+        ),
+        "no-engine": (Case("small", variables={"ansible_guest_docker_host": "unix:///nowhere.sock"}), "unix:///nowhere.sock.*its engine runs"),
+    },
+    "lxc": {
+        "stopped": (Case("stopped"), "stopped on this machine: it is stopped. Start it"),
+        "no-path": (
+            Case("small", variables={"ansible_guest_lxc_path": "/nowhere"}),
+            "small on this machine: .*doesn't exist.*ansible_guest_lxc_path",
+        ),
+    },
+    "both": {
+        "frozen": (Case("frozen"), "frozen on this machine: it is (paused|frozen). Start it"),
+        "nobody": (Case("nobody"), "nobody.* See that the guest exists"),
+        "bare": (Case("bare"), "bare on this machine: no shell can be run in it"),
+        "no-host": (Case("small", variables=NOWHERE), "small on 127.0.0.1: .*Connection refused"),
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def answers(guests: Guests) -> dict[str, Result]:
+    """Of all cases, each a host of its own in one play."""
+    cases = {**CASES, **{name: case for name, (case, dummy) in {**NO_WAY[guests.backend], **NO_WAY["both"]}.items()}}
+    hosts = {name: {"ansible_guest_name": guests(case.guest), "kt_script": case.script, **case.variables} for name, case in cases.items()}
+    inventory = {"all": {"hosts": hosts, "vars": {**CONNECTION, **guests.variables}}}
+    run = run_tasks([raw("{{ kt_script }}")], inventory=inventory, hosts="all")
+    found = {result.host: result for result in run.results}
+    assert set(found) == set(cases), run.output
+    return found
+
+
 def the(run: Run) -> Result:
     assert len(run.results) == 1, run.output
     return run.results[0]
@@ -224,37 +288,35 @@ def test_a_file_of_several_pieces_and_an_empty_one(play: Any, guests: Guests, tm
 
 
 def test_fetching_what_is_no_file(play: Any) -> None:
-    for path, why in (("/etc", "directory"), ("/no/such", "not exist|No such")):
-        result = the(play("python", {"ansible.builtin.fetch": {"src": path, "dest": "/tmp/kt-never", "flat": True, "fail_on_missing": True}}))
+    cases = (("/etc", "directory"), ("/no/such", "not exist|No such"))
+    tasks = [{"ansible.builtin.fetch": {"src": path, "dest": "/tmp/kt-never", "flat": True, "fail_on_missing": True}} for path, dummy in cases]
+    for result, (dummy, why) in zip(play("python", *tasks).results, cases, strict=True):
         assert result.failed and not result.unreachable
         assert any(each in result.msg for each in why.split("|")), result.msg
 
 
-@pytest.mark.parametrize("code", [1, 125, 126, 127, 255])
-def test_a_commands_own_failure_is_no_unreachable_guest(play: Any, code: int) -> None:
+@pytest.mark.parametrize("code", CODES)
+def test_a_commands_own_failure_is_no_unreachable_guest(answers: dict[str, Result], code: int) -> None:
     """Not even when it says what a missing guest would be said of."""
-    result = the(play("small", raw(f"echo 'Error: No such container' >&2; exit {code}")))
+    result = answers[f"code-{code}"]
     assert (result["rc"], result.failed, result.unreachable) == (code, True, False)
     assert "No such container" in result["stderr"]
 
 
-def test_quoting(play: Any) -> None:
-    result = the(play("small", raw("""printf '%s|' "a b" 'c"d' "$(echo e)" '$HOME' '&;' 'ü'""")))
-    assert result["stdout"] == 'a b|c"d|e|$HOME|&;|ü|'
+def test_quoting(answers: dict[str, Result]) -> None:
+    assert answers["quoting"]["stdout"] == 'a b|c"d|e|$HOME|&;|ü|'
 
 
-def test_the_user_in_the_guest(play: Any) -> None:
-    assert the(play("small", raw("id -un")))["stdout"].strip() == "root"
-    assert the(play("small", raw("id -un"), ansible_user="app"))["stdout"].strip() == "app"
-    unknown = the(play("small", raw("id -un"), ansible_user="kt-nobody"))
+def test_the_user_in_the_guest(answers: dict[str, Result]) -> None:
+    for user in ("root", "app"):
+        assert answers[user]["stdout"].strip() == user
+    unknown = answers["unknown-user"]
     assert unknown.unreachable and "kt-nobody" in unknown.msg, unknown.msg
 
 
-def test_the_users_groups_and_home(play: Any, guests: Guests) -> None:
+def test_the_users_groups_and_home(answers: dict[str, Result]) -> None:
     """All of them, and what the shell of a login would have."""
-    guests.run("python", "groupadd --force kt-more && usermod --append --groups kt-more kt")
-    result = the(play("python", raw('id -Gn; echo "$HOME"; command -v chpasswd'), ansible_user="kt"))
-    assert result["stdout"].split() == ["kt", "kt-more", "/home/kt", "/usr/sbin/chpasswd"]
+    assert answers["groups"]["stdout"].split() == ["kt", "kt-more", "/home/kt", "/usr/sbin/chpasswd"]
 
 
 @pytest.mark.parametrize("guests", ["lxc"], indirect=True)
@@ -266,9 +328,9 @@ def test_nothing_of_the_hosts_environment_is_in_an_lxc_guest(play: Any, guests: 
     assert result["stdout"].split()[-1] == "/root"
 
 
-def test_output_byte_for_byte(play: Any) -> None:
+def test_output_byte_for_byte(answers: dict[str, Result]) -> None:
     """No terminal in between that would turn line ends or mix the two streams."""
-    result = the(play("small", raw(r"printf 'a\nb\r\n\033[0m'; printf 'e\n' >&2")))
+    result = answers["output"]
     assert result["stdout"] == "a\nb\r\n\x1b[0m"
     assert result["stderr"].replace("\r\n", "\n").endswith("e\n")
 
@@ -302,39 +364,13 @@ def test_a_wrong_password_is_said(play: Any) -> None:
     assert "wrong-word" not in result.stdout + result.stderr
 
 
-NOWHERE = {"ansible_guest_host_connection": "ssh", "ansible_guest_host_address": "127.0.0.1", "ansible_guest_host_port": 1}
-NO_WAY: dict[str, list[tuple[str, dict[str, Any], str]]] = {
-    "docker": [
-        ("stopped", {}, "stopped on this machine: it is created. Start it"),
-        ("small", {"ansible_guest_docker_command": "/nowhere/docker"}, "/nowhere/docker.*See that .* the host has the docker command"),
-        ("small", {"ansible_guest_docker_host": "unix:///nowhere.sock"}, "unix:///nowhere.sock.*its engine runs"),
-    ],
-    "lxc": [
-        ("stopped", {}, "stopped on this machine: it is stopped. Start it"),
-        ("small", {"ansible_guest_lxc_path": "/nowhere"}, "small on this machine: .*doesn't exist.*ansible_guest_lxc_path"),
-    ],
-    "both": [
-        ("frozen", {}, "frozen on this machine: it is (paused|frozen). Start it"),
-        ("nobody", {}, "nobody.* See that the guest exists"),
-        ("bare", {}, "bare on this machine: no shell can be run in it"),
-        ("small", NOWHERE, "small on 127.0.0.1: .*Connection refused"),
-    ],
-}
-
-
-@pytest.mark.parametrize(
-    ("guests", "guest", "variables", "why"),
-    [(backend, *case) for backend in ("docker", "lxc") for case in NO_WAY[backend] + NO_WAY["both"]],
-    indirect=["guests"],
-    ids=str,
-    # Or pytest would make the guests anew for each case.
-    scope="module",
-)
-def test_no_way_to_the_guest(play: Any, guests: Guests, guest: str, variables: dict[str, Any], why: str) -> None:
-    result = the(play(guest, raw("true"), **variables))
-    assert result.unreachable, result.json
-    assert re.search(why, " ".join(result.msg.split())), result.msg
-    assert guests(guest) in result.msg
+def test_no_way_to_the_guest(answers: dict[str, Result], guests: Guests) -> None:
+    # Not a parameter each: beside that of the guests, pytest would make those anew for each case.
+    for name, (case, why) in {**NO_WAY[guests.backend], **NO_WAY["both"]}.items():
+        result = answers[name]
+        assert result.unreachable, (name, result.json)
+        assert re.search(why, " ".join(result.msg.split())), (name, result.msg)
+        assert guests(case.guest) in result.msg, name
 
 
 def test_a_guest_that_stops_under_a_command(play: Any, guests: Guests) -> None:
@@ -346,15 +382,19 @@ def test_a_guest_that_stops_under_a_command(play: Any, guests: Guests) -> None:
     assert after.unreachable and f"it is {guests.stopped}" in after.msg
 
 
-def test_a_file_for_a_guest_that_is_down(play: Any, tmp_path: Path) -> None:
+def test_a_file_for_a_guest_that_is_down(guests: Guests, tmp_path: Path) -> None:
     """The plugin's own way of moving files, without a module before it."""
     (tmp_path / "script").write_text("#!/bin/sh\necho done\n")
-    assert the(play("stopped", {"ansible.builtin.script": str(tmp_path / "script")})).unreachable
-    assert the(play("small", {"ansible.builtin.script": str(tmp_path / "script")}))["stdout"].strip() == "done"
+    names = ("stopped", "small")
+    inventory = {"all": {"hosts": {guests(name): {} for name in names}, "vars": {**CONNECTION, **guests.variables}}}
+    run = run_tasks([{"ansible.builtin.script": str(tmp_path / "script")}], inventory=inventory, hosts="all")
+    found = {result.host: result for result in run.results}
+    assert found[guests("stopped")].unreachable
+    assert found[guests("small")]["stdout"].strip() == "done"
 
 
-def test_ssh_needs_an_address(play: Any) -> None:
-    result = the(play("small", raw("true"), ansible_guest_host_connection="ssh"))
+def test_ssh_needs_an_address(answers: dict[str, Result]) -> None:
+    result = answers["no-address"]
     assert result.failed and "Set ansible_guest_host_address" in result.msg
 
 
