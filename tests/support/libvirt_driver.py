@@ -24,14 +24,17 @@ from .libvirt_calls import Calls
 from .libvirt_daemon import LibvirtDaemon
 from .module_process import ModuleProcess, module_environment
 from .paths import SYSTEM_PYTHON
+from .tables import Explored
 from .warm_module import WarmModule
 
 
 class LibvirtModule:
     """One module, imported and waiting for its runs against one libvirtd: where the daemon is, or on this machine with a `uri` that leads there."""
 
-    def __init__(self, name: str, daemon: LibvirtDaemon, uri: str | None = None) -> None:
+    def __init__(self, name: str, daemon: LibvirtDaemon, uri: str | None = None, *, every: bool = False) -> None:
+        """`every`: crashes that leave libvirt the same are tried each."""
         self.daemon = daemon
+        self.every = every
         self.uri = uri or daemon.uri
         self._notes = Calls(daemon.scratch)
         self._crash, self._ask, self._answer = (self._notes.path / name for name in ("crash", "ask", "answer"))
@@ -160,23 +163,35 @@ class LibvirtModule:
         assert not differences, "\n".join(differences)
 
     def crashes(self, prepare: Callable[[], None], **args: Any) -> Iterator[Result]:
-        """Crash before and after each changing call in turn; each time a plain second run ends it, which is yielded."""
-        for when in ("before", "after"):
-            steps = 0
-            while True:
+        """Crash after each changing call in turn, and before each; each time a plain second run ends it, which is yielded.
+
+        Before a call libvirt is as it is after the one before it: with `every` alone these are two crashes.
+        """
+        explored = Explored(self.every)
+        calls: list[str] = []
+        steps = 0
+        explored.new("a run that calls nothing", ())
+        while steps == len(calls):
+            prepare()
+            calls, result = self._crashed(steps, "after", **args)
+            explored.new(f"after call {steps + 1}", tuple(calls))
+            yield result
+            steps += 1
+        assert calls, "nothing was called that changes anything"
+        for number in range(len(calls) + 1):
+            if explored.new(f"before call {number + 1}", tuple(calls[:number])):
                 prepare()
-                crashed = self.run(crash=(steps, when), **args)
-                whole = bool(crashed.json)
-                assert whole or len(self.calls) > steps, crashed.stderr
-                result = self.run(**args)
-                assert not result.failed, f"after a crash {when} call {steps + 1}: {result.msg or result.stderr}"
-                self.again(**args)
-                yield result
-                if whole:
-                    assert not crashed.failed, crashed.msg
-                    break
-                steps += 1
-            assert steps, "nothing was called that changes anything"
+                yield self._crashed(number, "before", **args)[1]
+
+    def _crashed(self, steps: int, when: str, **args: Any) -> tuple[list[str], Result]:
+        """A run that dies, and one that ends its work: what the first has called, and what the second says. With no more calls the first is whole."""
+        crashed, calls = self.run(crash=(steps, when), **args), self.calls
+        assert crashed.json or len(calls) == steps + 1, crashed.stderr
+        assert not crashed.json or not crashed.failed, crashed.msg
+        result = self.run(**args)
+        assert not result.failed, f"after a crash {when} call {steps + 1}: {result.msg or result.stderr}"
+        self.again(**args)
+        return calls, result
 
     def restarts(self, prepare: Callable[[], None], **args: Any) -> Iterator[Result]:
         """The daemon crashes after each changing call in turn, and comes back; the run may fail, but says why, and a plain second one ends the work."""

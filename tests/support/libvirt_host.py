@@ -56,7 +56,7 @@ class LibvirtHost(LibvirtDaemon):
         return ["nsenter", "--target", str(self._init), "--mount", "--uts", "--ipc", "--net", "--pid", "--", *command]
 
     def __enter__(self) -> LibvirtHost:
-        core = Path(ansible.__file__).parent
+        core = Path(ansible.__file__).parent.resolve()
         for name in ("core", "run", "run/libvirt", "scratch"):
             (self.directory / name).mkdir()
         (self.directory / "core" / "ansible").symlink_to(core)

@@ -20,13 +20,13 @@ from .volumes import MIB, POOL
 
 
 @pytest.fixture(scope="session")
-def kvm_modules(libvirt_daemon: LibvirtDaemon) -> Iterator[Callable[[str], LibvirtModule]]:
+def kvm_modules(libvirt_daemon: LibvirtDaemon, pytestconfig: pytest.Config) -> Iterator[Callable[[str], LibvirtModule]]:
     """Modules by their short names, each imported once under the distribution's Python."""
     warm: dict[str, LibvirtModule] = {}
 
     def module(name: str) -> LibvirtModule:
         if name not in warm:
-            warm[name] = LibvirtModule(f"kraal.virt.{name}", libvirt_daemon)
+            warm[name] = LibvirtModule(f"kraal.virt.{name}", libvirt_daemon, every=pytestconfig.getoption("--all"))
         return warm[name]
 
     yield module

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.libvirt_daemon import LibvirtDaemon
 from tests.support.libvirt_driver import LibvirtModule
+from tests.support.tables import assert_named, parametrize, ride, rounds
 
 SPREAD = True
 
@@ -39,6 +40,13 @@ class Row:
     extra: dict[str, Any] = field(default_factory=dict)
     purge: bool = False
     about: str = ""
+    #: Why the row needs a network of its own, and the options with which it shares none.
+    alone: str = ""
+    apart: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return f"{self.option} {self.about}".strip()
 
 
 def get(path: str, name: str) -> Callable[[ET.Element], Any]:
@@ -57,10 +65,12 @@ def dns(tree: ET.Element) -> Any:
     return {host.get("ip"): sorted(name.text or "" for name in host.findall("hostname")) for host in tree.findall("dns/host")}
 
 
+ISOLATED = {"forward_dev": "an isolated network has none"}
+
 ROWS = (
     Row("forward", "nat", "route", get("forward", "mode"), ("nat", "route")),
-    Row("forward", "open", "isolated", get("forward", "mode"), ("open", None), about="isolated"),
-    Row("forward", "isolated", "nat", get("forward", "mode"), (None, "nat"), about="no longer isolated"),
+    Row("forward", "open", "isolated", get("forward", "mode"), ("open", None), about="isolated", apart=ISOLATED),
+    Row("forward", "isolated", "nat", get("forward", "mode"), (None, "nat"), about="no longer isolated", apart=ISOLATED),
     Row("forward_dev", "lo", "ktdev0", get("forward", "dev"), ("lo", "ktdev0")),
     Row("forward_dev", "lo", "", get("forward", "dev"), ("lo", None), about="any"),
     Row("bridge", "ktbr1", "ktbr2", get("bridge", "name"), ("ktbr1", "ktbr2")),
@@ -97,10 +107,6 @@ ROWS = (
 )  # fmt: skip
 
 
-def label(row: Row) -> str:
-    return f"{row.option} {row.about}".strip()
-
-
 def shown(daemon: LibvirtDaemon, *, inactive: bool = False) -> ET.Element:
     return ET.fromstring(daemon.virsh("net-dumpxml", NAME, *(["--inactive"] if inactive else [])))
 
@@ -111,37 +117,54 @@ def test_every_option_has_a_row() -> None:
     assert {option.name for option in NETWORK_OPTIONS} == {row.option for row in ROWS} | {"autostart"}
 
 
-@pytest.mark.parametrize("row", ROWS, ids=label)
-def test_option(network: LibvirtModule, clean: LibvirtDaemon, row: Row) -> None:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "rows" in metafunc.fixturenames:
+        parametrize(metafunc, ROWS, lambda row: row.live)
+
+
+def test_option(network: LibvirtModule, clean: LibvirtDaemon, rows: tuple[Row, ...]) -> None:
     """Create, again, change, again, on an active network: live, or written and pending until the restart is allowed."""
-    if row.option == "forward_dev":
+    if any(row.option == "forward_dev" for row in rows):
         clean.inside("ip", "link", "add", "ktdev0", "type", "bridge", check=False)
-    base = {**BASE, **row.extra}
-    first, second = {**base, row.option: row.first}, {**base, row.option: row.second}
-    if row.purge:
-        second["purge"] = [row.option]
+    ride(rows, lambda some: _option(network, clean, some), lambda: network.run(name=NAME, state="absent"))
+
+
+def look(rows: tuple[Row, ...], tree: ET.Element, which: int) -> None:
+    for row in rows:
+        assert row.look(tree) == row.seen[which], row.id
+
+
+def _option(network: LibvirtModule, clean: LibvirtDaemon, rows: tuple[Row, ...]) -> None:
+    base = {**BASE, **{key: value for row in rows for key, value in row.extra.items()}}
+    first, second = ({**base, **{row.option: getattr(row, name) for row in rows}} for name in ("first", "second"))
+    purge = sorted(row.option for row in rows if row.purge)
+    if purge:
+        second["purge"] = purge
     made = network.change(**first)
     assert made["network"]["state"] == "active"
-    assert row.look(shown(clean)) == row.look(shown(clean, inactive=True)) == row.seen[0]
+    for inactive in (False, True):
+        look(rows, shown(clean, inactive=inactive), 0)
     changed = network.change(**second)
-    assert row.look(shown(clean, inactive=True)) == row.seen[1]
-    if row.live:
-        assert row.look(shown(clean)) == row.seen[1]
+    assert_named(rows, changed["plan"], {})
+    look(rows, shown(clean, inactive=True), 1)
+    if all(row.live for row in rows):
+        look(rows, shown(clean), 1)
         assert {step["disruption"] for step in changed["plan"]} == {"live"}
         assert changed["network"]["pending_restart"] == []
     else:
-        assert row.look(shown(clean)) == row.seen[0]
-        assert changed["network"]["pending_restart"] == [row.option]
+        look(rows, shown(clean), 0)
+        assert sorted(changed["network"]["pending_restart"]) == sorted(row.option for row in rows)
         restarted = network.change(**second, disruption="restart")
         assert [step["action"] for step in restarted["plan"]] == ["restart"]
-        assert row.look(shown(clean)) == row.look(shown(clean, inactive=True)) == row.seen[1]
+        for inactive in (False, True):
+            look(rows, shown(clean, inactive=inactive), 1)
         assert restarted["network"]["pending_restart"] == []
-    for value in row.same:
-        network.again(**{**second, row.option: value})
+    for values in rounds(rows):
+        network.again(**{**second, **values})
     assert network.change(name=NAME, state="absent")["network"] is None
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if label(row) in ("forward", "subnets", "dhcp_hosts", "dns_txt purge", "mtu")], ids=label)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.id in ("forward", "subnets", "dhcp_hosts", "dns_txt purge", "mtu")], ids=lambda row: row.id)
 def test_option_of_an_inactive_network(network: LibvirtModule, clean: LibvirtDaemon, row: Row) -> None:
     """What is not active is defined anew, and nothing is disturbed."""
     base = {**BASE, **row.extra, "state": "inactive", "disruption": "none"}

@@ -36,6 +36,9 @@ class Row:
     purge: bool = False
     #: What the change is while the guest runs: none, live, or restart. Empty: such a guest cannot run here.
     running: str = "restart"
+    #: Why the row needs a guest of its own, and the options with which it shares none.
+    alone: str = ""
+    apart: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -108,10 +111,21 @@ SMBIOS = (
 )
 TPM = ("@model", "backend@type", "backend@version")
 
+FEATURES = "libvirt writes a firmware's features down, and what the row gives is told as xml"
+SCREEN = {"video": "with the first screen comes a card"}
+BOOT = dict.fromkeys(("disks", "networks"), "a device's own order and the order of kinds exclude each other")
+
 ROWS = (
     Row("description", "first", 'a <second> & "more"', text("description"), ("first", 'a <second> & "more"'), running="none"),
     Row(
-        "machine", "pc", "q35", lambda root: root.find("os/type").get("machine").rpartition("-")[0], ("pc-i440fx", "pc-q35"), extra={"type": "qemu"}, running=""
+        "machine",
+        "pc",
+        "q35",
+        lambda root: root.find("os/type").get("machine").rpartition("-")[0],
+        ("pc-i440fx", "pc-q35"),
+        extra={"type": "qemu"},
+        running="",
+        alone="another chipset has its devices elsewhere",
     ),
     Row("cpus", 1, 2, texts("vcpu", "vcpu@current"), (("4", "1"), ("4", "2")), extra={"cpus_max": 4}, running="live"),
     Row("cpus", 2, 3, texts("vcpu", "vcpu@current"), (("2", None), ("3", None)), about="beyond"),
@@ -137,10 +151,16 @@ ROWS = (
     Row("cpu", {"model": "qemu64"}, {"mode": "maximum"}, text("cpu@mode"), ("custom", "maximum"), about="mode-of-a-model"),
     Row("memory", "64MiB", "128MiB", kib("currentMemory"), (64 * MIB, 128 * MIB), same=("134217728", "131072k", "0.125GiB"), about="maximum"),
     Row("memory", "64MiB", "100MB", kib("currentMemory"), (64 * MIB, 96 * MIB), same=("96MiB", "99999kB"), about="decimal"),
-    Row("memory_max", "128MiB", "256MiB", kib("memory"), (128 * MIB, 256 * MIB), same=("0.25GiB",)),
-    Row("firmware", "bios", "uefi", texts("os@firmware"), ((None,), ("efi",))),
+    Row("memory_max", "128MiB", "256MiB", kib("memory"), (128 * MIB, 256 * MIB), same=("0.25GiB",), apart={"memory": "more of it raises it"}),
+    Row("firmware", "bios", "uefi", texts("os@firmware"), ((None,), ("efi",)), apart={"secure_boot": "it is a firmware's", "xml": FEATURES}),
     Row(
-        "secure_boot", False, True, lambda root: root.find("os/firmware/feature[@name='secure-boot']").get("enabled"), ("no", "yes"), extra={"firmware": "uefi"}
+        "secure_boot",
+        False,
+        True,
+        lambda root: root.find("os/firmware/feature[@name='secure-boot']").get("enabled"),
+        ("no", "yes"),
+        extra={"firmware": "uefi"},
+        apart={"xml": FEATURES},
     ),
     Row("kernel", "<file1>", "<file2>", text("os/kernel"), ("<file1>", "<file2>"), running=""),
     Row("initrd", "<file1>", "<file2>", text("os/initrd"), ("<file1>", "<file2>"), extra={"kernel": "<file1>"}, running=""),
@@ -295,8 +315,9 @@ ROWS = (
         [{"type": "vnc", "port": 5977, "listen": "127.0.0.1", "password": "kt-hush"}],
         every("devices/graphics", "@type", "@port", "@listen", "@passwd"),
         ([("vnc", "-1", None, None)], [("vnc", "5977", "127.0.0.1", "kt-hush")]),
+        apart=SCREEN,
     ),
-    Row("graphics", [], ["vnc"], every("devices/graphics", "@type"), ([], [("vnc",)]), purge=True, about="add"),
+    Row("graphics", [], ["vnc"], every("devices/graphics", "@type"), ([], [("vnc",)]), purge=True, about="add", apart=SCREEN),
     Row(
         "video",
         {"model": "virtio"},
@@ -394,6 +415,7 @@ ROWS = (
         every("devices/disk", "@device", "target@dev"),
         ([("cdrom", "sdz")], [("cdrom", "sdz")]),
         running="live",
+        apart={"disks": "its seed is one, and the rows look at all of them"},
     ),
     Row(
         "xml",
@@ -415,6 +437,7 @@ ROWS = (
         ([("network",)], [("hd",), ("network",)]),
         about="several",
         running="",
+        apart=BOOT,
     ),
     Row(
         "xml",

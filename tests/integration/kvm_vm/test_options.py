@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_options import VMS
 from tests.support.libvirt_host import LibvirtHost
+from tests.support.tables import assert_named, keyed, option_of, parametrize, ride, rounds
 
 from .driver import Driver, actions, fill
 from .rows import ROWS, Row
@@ -31,52 +32,90 @@ def test_purge_is_tested_for_each_option_that_has_it() -> None:
     assert {option.name for option in VMS.options if option.kind.merges} == {row.option for row in ROWS if row.purge}
 
 
-def values(row: Row, words: Mapping[str, str]) -> tuple[dict, dict, dict]:
-    extra = fill(dict(row.extra), words)
-    return extra, {**extra, row.option: fill(row.first, words)}, {**extra, row.option: fill(row.second, words)}
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "rows" not in metafunc.fixturenames:
+        return
+    if metafunc.function is test_change_as_it_runs:
+        parametrize(metafunc, [row for row in ROWS if row.running], lambda row: row.running)
+    else:
+        parametrize(metafunc, ROWS)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
-def test_create_again_change_again(row: Row, driver: Driver, words: Mapping[str, str]) -> None:
-    extra, first, second = values(row, words)
+def values(rows: tuple[Row, ...], words: Mapping[str, str]) -> tuple[dict, dict, dict]:
+    extra = {key: value for row in rows for key, value in fill(dict(row.extra), words).items()}
+    first, second = ({**extra, **{row.option: fill(getattr(row, name), words) for row in rows}} for name in ("first", "second"))
+    return extra, first, second
+
+
+def look(rows: tuple[Row, ...], driver: Driver, words: Mapping[str, str], which: int, purged: tuple[Row, ...] = ()) -> None:
+    tree = driver.xml()
+    for row in rows:
+        assert row.look(tree) == fill(row.seen[0 if row in purged else which], words), row.id
+
+
+def along(driver: Driver) -> Mapping[str, set[str]]:
+    return ALONG_ON_DEBIAN_13 if isinstance(driver.host, LibvirtHost) else ALONG
+
+
+def differ(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """The rows whose second value is another one, not the first in other words."""
+    return tuple(row for row in rows if row.option not in ("type", "uuid"))
+
+
+def test_create_again_change_again(rows: tuple[Row, ...], driver: Driver, words: Mapping[str, str]) -> None:
+    ride(rows, lambda some: _create_again_change_again(some, driver, words), driver.clear)
+
+
+def _create_again_change_again(rows: tuple[Row, ...], driver: Driver, words: Mapping[str, str]) -> None:
+    extra, first, second = values(rows, words)
     made = driver.do(state="present", **first)
     assert actions(made) == ["create"]
     driver.again(state="present", **first)
-    assert row.look(driver.xml()) == fill(row.seen[0], words)
+    look(rows, driver, words, 0)
     uuid, mac = driver.xml().findtext("uuid"), driver.xml().find("devices/interface/mac")
     changed = driver.do(state="present", **second)
-    if row.first != row.second and row.option not in ("type", "uuid"):
-        keys = {key for step in changed["plan"] for key in ([step["key"]] if step["key"] else {**(step["before"] or {}), **(step["after"] or {})})}
-        assert any(key.partition("[")[0] == row.option for key in keys), changed["plan"]
-        assert {step["disruption"] for step in changed["plan"]} == {"none"}
-    assert row.look(driver.xml()) == fill(row.seen[1], words)
-    for value in (row.second, *row.same):
-        driver.again(state="present", **{**extra, row.option: fill(value, words)})
+    # Of a machine the plan of a change says the version as well.
+    was = {key: values for key, values in keyed(made["plan"]).items() if key != "machine"}
+    assert_named(differ(rows), changed["plan"], was, along=along(driver))
+    assert {step["disruption"] for step in changed["plan"]} <= {"none"}
+    look(rows, driver, words, 1)
+    for given in rounds(rows):
+        driver.again(state="present", **extra, **fill(given, words))
     assert driver.xml().findtext("uuid") == uuid
     if mac is not None:
         assert mac.get("address") in [each.get("address") for each in driver.xml().iterfind("devices/interface/mac")]
-    if row.purge:
-        driver.do(state="present", purge=[row.option], **first)
-        assert row.look(driver.xml()) == fill(row.seen[0], words)
-        driver.again(state="present", purge=[row.option], **first)
+    purged = tuple(row for row in rows if row.purge)
+    if purged:
+        back = {**second, **{row.option: first[row.option] for row in purged}, "purge": sorted(row.option for row in purged)}
+        assert_named(purged, driver.do(state="present", **back)["plan"], {}, along=along(driver))
+        look(rows, driver, words, 1, purged)
+        driver.again(state="present", **back)
     assert driver.names() == [driver.name] and driver.state() == "shut off"
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.running], ids=lambda row: row.id)
-def test_change_as_it_runs(row: Row, driver: Driver, words: Mapping[str, str]) -> None:
+def test_change_as_it_runs(rows: tuple[Row, ...], driver: Driver, words: Mapping[str, str]) -> None:
     """Live, or written down and pending until a restart is allowed. A guest without a system: nothing here needs its help."""
-    _extra, first, second = values(row, words)
+    ride(rows, lambda some: _change_as_it_runs(some, driver, words), driver.clear)
+
+
+def _change_as_it_runs(rows: tuple[Row, ...], driver: Driver, words: Mapping[str, str]) -> None:
+    _extra, first, second = values(rows, words)
+    (cost,) = {row.running for row in rows}
     driver.make(state="running", **first)
     assert driver.run(state="running", **first)["guest"]["pending_restart"] == []
     number = driver.host.virsh("domid", driver.name)
     changed = driver.do(state="running", **second)
-    assert row.look(driver.xml()) == fill(row.seen[1], words)
+    assert_named(rows, changed["plan"], {}, along=along(driver))
+    look(rows, driver, words, 1)
     assert driver.host.virsh("domid", driver.name) == number
     pending = changed["guest"]["pending_restart"]
-    if row.running == "restart":
+    if cost == "restart":
         assert {step["disruption"] for step in changed["plan"]} == {"none"}
-        along = ALONG_ON_DEBIAN_13 if isinstance(driver.host, LibvirtHost) else ALONG
-        assert pending and {key.partition("[")[0] for key in pending} <= {row.option, *along.get(row.option, ())}, pending
+        waiting = {option_of(key) for key in pending}
+        expected = {row.id: {row.option, *along(driver).get(row.option, ())} for row in rows}
+        for row in rows:
+            assert waiting & expected[row.id], f"{row.id}: nothing of it is pending: {pending}"
+        assert waiting <= set().union(*expected.values()), pending
         checked = driver.run(check=True, state="running", **second)
         assert (checked.changed, checked["guest"]["pending_restart"]) == (False, pending)
         driver.again(state="running", **second)
@@ -86,6 +125,6 @@ def test_change_as_it_runs(row: Row, driver: Driver, words: Mapping[str, str]) -
         driver.again(state="running", disruption="restart", **second)
     else:
         assert pending == []
-        assert {step["disruption"] for step in changed["plan"]} == {row.running}
+        assert {step["disruption"] for step in changed["plan"]} == {cost}
     driver.again(state="running", **second)
     assert driver.state() == "running"
