@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.lab.hosts import LASTING_LIBVIRTD, Lab, LabHost
-from tests.support.ansible_runner import Run, run_playbook
+from tests.support.ansible_runner import Run, run_playbook, run_tasks
 from tests.support.lxc import system_tar
 from tests.support.tiny_guest import TinyGuest
 
@@ -124,6 +125,51 @@ def test_again_nothing_changes(prepared: Prepared, check: bool) -> None:
     run = prepared.play("prepare", check=check)
     assert run.changed == 0, run.output
     assert prepared.states() == before
+
+
+def test_units_of_libvirt_that_were_switched_off(prepared: Prepared) -> None:
+    """They come back, and those of the other kind go: here of a unit that does nothing, in the place of virtqemud's."""
+    units = ["libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket", "libvirtd.service"]
+    for host in prepared.hosts:
+        prepared.run(host, "systemctl", "disable", "--now", *units)
+
+    def setup(*, check: bool = False, **options: Any) -> dict[str, Any]:
+        return {"kraal.virt.kvm_setup": {"allow_emulation": True, **options}, "check_mode": check}
+
+    def command(*argv: str) -> dict[str, Any]:
+        return {"ansible.builtin.command": {"argv": list(argv)}}
+
+    tasks = [
+        setup(daemons="modular", verify=False),
+        {"ansible.builtin.copy": {"content": "[Service]\nExecStart=/bin/true\n", "dest": "/etc/systemd/system/virtqemud.service"}},
+        {
+            "ansible.builtin.copy": {
+                "content": "[Socket]\nListenStream=/run/kt.sock\n[Install]\nWantedBy=sockets.target\n",
+                "dest": "/etc/systemd/system/virtqemud.socket",
+            }
+        },
+        command("systemctl", "enable", "--now", "virtqemud.socket"),
+        setup(check=True, daemons="monolithic"),
+        command("systemctl", "is-enabled", *units),
+        setup(daemons="monolithic"),
+        command("systemctl", "is-enabled", *units, "virtqemud.socket"),
+        setup(verify=False),
+    ]
+    play = run_tasks(tasks, inventory=prepared.inventory, hosts="virt_hosts")
+    for host in prepared.hosts:
+        modular, _service, _socket, _on, foreseen, off, done, on, again = [each for each in play.results if each.host == host.name]
+        assert modular.failed and "no virtqemud.socket" in modular.msg and "kvm_host_daemons" in modular.msg
+        assert [step["key"] for step in foreseen["plan"]] == [
+            "service[virtqemud.socket]",
+            *(f"autostart[{unit}]" for unit in units),
+            "service[libvirtd.socket]",
+            "service",
+        ]
+        assert off["stdout"].split() == ["disabled"] * 4
+        assert done["plan"] == foreseen["plan"] and done["proven"] and done["manager"] == "systemd", done.msg
+        assert on["stdout"].split() == ["enabled"] * 4 + ["disabled"]
+        assert not again.failed and not again.changed
+        assert "default" in prepared.run(host, "virsh", "net-list", "--name")
 
 
 def test_guests_of_every_kind_sit_on_the_bridge(prepared: Prepared) -> None:

@@ -28,8 +28,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-import yaml
-
 from tests.support.daemons import DIES_WITH_US
 from tests.support.paths import ROOT
 
@@ -60,11 +58,9 @@ def unusable() -> str:
 
 def kvm_packages() -> tuple[str, ...]:
     """What the role kvm_host would install: installing is slow on an emulated processor."""
-    given = yaml.safe_load((ROOT / "roles" / "kvm_host" / "vars" / "main.yml").read_text(encoding="utf-8"))
-    needs = [re.sub(r"\{\{.*\}\}", "x86_64", need) for need in given["__kvm_host_needs"]]
     # By its path: `python -m tests.lab` has no collections on its import path.
-    packages_of = runpy.run_path(str(ROOT / "plugins" / "module_utils" / "host" / "packages.py"))["packages_of"]
-    return tuple(packages_of([*needs, "python:libvirt"], ["Debian"]))
+    packages = runpy.run_path(str(ROOT / "plugins" / "module_utils" / "host" / "packages.py"))
+    return tuple(packages["packages_of"]([*packages["KVM_NEEDS"], "qemu-system-x86_64", "python:libvirt"], ["Debian"]))
 
 
 @dataclass(frozen=True)

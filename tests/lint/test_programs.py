@@ -14,7 +14,7 @@ import yaml
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.setup import DAEMON, NEEDS
 from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap.disk_contents import packages_of
 from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap.rootfs import TOOLS
-from ansible_collections.kraal.virt.plugins.module_utils.host.packages import ELSEWHERE, FAMILIES, TABLE, known, package_of
+from ansible_collections.kraal.virt.plugins.module_utils.host.packages import ELSEWHERE, FAMILIES, KVM_NEEDS, TABLE, known, package_of
 from tests.lint import programs
 from tests.lint.programs import Unknown
 from tests.support.paths import ROOT
@@ -38,7 +38,6 @@ BASE = {
     "setpriv": "util-linux",
     "tail": "coreutils",
     "tar": "tar",
-    "timeout": "coreutils",
     "umount": "mount",
     "unshare": "util-linux",
     "useradd": "passwd",
@@ -98,9 +97,6 @@ EXPLAINED: dict[str, tuple[str, ...]] = {
     "plugins/module_utils/host/engines.py:look": (),
     "plugins/module_utils/host/installed.py:packages": ("dpkg-query", "rpm"),
     "plugins/plugin_utils/hosts.py:_answer_of": ("ssh", "sudo"),
-    "roles/kvm_host/files/daemons.py:keep": ("libvirtd",),
-    "roles/kvm_host/tasks/load.yml:Load the module": ("modprobe",),
-    "roles/kvm_host/tasks/setup.yml:Import libvirt's binding with the interpreter that Ansible uses here": (),
     "roles/lxc_host/tasks/start.yml:Make the bridge": ("lxc-start",),
     "roles/lxc_host/tasks/stop.yml:Take the bridge down": ("lxc-start",),
 }
@@ -108,7 +104,7 @@ EXPLAINED: dict[str, tuple[str, ...]] = {
 
 def needs() -> set[str]:
     """What the roles install, by their variables and their modules, and what scripts/bootstrap does on the controller."""
-    found = {"ssh", "ssh-keygen", *DAEMON, *NEEDS}
+    found = {"ssh", "ssh-keygen", *DAEMON, *NEEDS, *KVM_NEEDS, "qemu-system-x86_64", "python:libvirt"}
     for path in (ROOT / "roles").glob("*/vars/main.yml"):
         for name, value in yaml.safe_load(path.read_text(encoding="utf-8")).items():
             if name.endswith("_needs") or name == "__fleet_builds_with":

@@ -127,6 +127,7 @@ def diff_of(steps: Iterable[Step], title: str = "") -> dict[str, Any]:
         # The first word on a key is what it was before, the last one what it is after.
         before.update({key: value for key, value in old.items() if value is not None and key not in before and not fresh})
         after.update({key: value for key, value in new.items() if value is not None})
-        fresh = fresh or step.action == "create"
+        # What has a key is made as a part of something that is there.
+        fresh = fresh or (step.action == "create" and not step.key)
     header = {"before_header": title, "after_header": title} if title else {}
     return {"before": before, "after": after, **header}

@@ -2,10 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Daemons where no service manager knows them: which run, their start, their end, and what they left behind when they died.
+"""Daemons where no service manager knows them.
 
-A process is asked for by its name as the kernel has it (/proc/PID/comm, 15 characters): a number in a file may be another program's by now. A zombie does
-not live: only its parent has not taken note of its end, and not every first process of a container does.
+Which run, their start, their end, and what they left behind when they died.
+
+A process is asked for by its name as the kernel has it (/proc/PID/comm, 15 characters): a number in a file may be
+another program's by now.
+A zombie does not live: only its parent has not taken note of its end, and not every first process of a container does.
 """
 
 from __future__ import annotations
@@ -29,9 +32,12 @@ from .reader import PATH
 
 @dataclass(frozen=True)
 class Daemon:
-    """One to start. ``forks``: it goes into the background by itself when it is ready, and writes its pid file and its log itself.
+    """One to start.
 
-    One that does not is ready when it says so as to systemd (sd_notify, as dockerd and libvirtd do); ``pidfile`` is then written for it, and what it says
+    ``forks``: it goes into the background by itself when it is ready, and writes its pid file and its log itself.
+
+    One that does not is ready when it says so as to systemd (sd_notify, as dockerd and libvirtd do); ``pidfile`` is
+    then written for it, and what it says
     goes to the end of ``log``.
     """
 
@@ -68,7 +74,10 @@ def pid_in(pidfile: str, names: Iterable[str] = ()) -> int | None:
 
 
 def stale(pidfiles: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
-    """The pid files, each with its programs, that were left behind: a daemon that finds one of its own may not start."""
+    """The pid files, each with its programs, that were left behind.
+
+    A daemon that finds one of its own may not start.
+    """
     return [path for path, names in pidfiles if os.path.exists(path) and pid_in(path, names) is None]
 
 
@@ -84,12 +93,18 @@ def _of_this_host(pid: int) -> bool:
 def running(names: Iterable[str]) -> dict[str, int]:
     """Which of these programs run on this host, each with its process; of several, one of them."""
     wanted = set(names)
-    found = {process(pid)[0]: pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if alive(pid, wanted) and _of_this_host(pid)}
+    found = {
+        process(pid)[0]: pid
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
+        if alive(pid, wanted) and _of_this_host(pid)
+    }
     return {name: pid for name, pid in found.items() if name}
 
 
 def start(daemons: Sequence[Daemon], seconds: float) -> None:
-    """Start them one after the other, each when the one before it is ready, and return when all are. Raises BackendError.
+    """Start them one after the other, each when the one before it is ready, and return when all are.
+
+    Raises BackendError.
 
     They outlive this run, below a process that takes note of their processes that end. ``seconds``: what each may take.
     """
@@ -97,10 +112,15 @@ def start(daemons: Sequence[Daemon], seconds: float) -> None:
     argument = json.dumps({"daemons": [asdict(daemon) for daemon in daemons], "seconds": seconds})
     # An interpreter of its own: a copy of this process would hold its connections and locks, and all its memory.
     keeper = [sys.executable, "-I", "-S", "-", argument]
-    done = subprocess.run(keeper, input=inspect.getsource(daemon_keeper).encode(), capture_output=True, check=False, env=environment)
+    done = subprocess.run(
+        keeper, input=inspect.getsource(daemon_keeper).encode(), capture_output=True, check=False, env=environment
+    )
     if not done.stdout:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise BackendError("the process that starts the daemons died: %s" % (said[-1] if said else "it ended with %d" % done.returncode))
+        raise BackendError(
+            "the process that starts the daemons died: %s"
+            % (said[-1] if said else "it ended with %d" % done.returncode)
+        )
     error = json.loads(done.stdout)["error"]
     if error:
         raise BackendError(error)
@@ -115,7 +135,8 @@ def stop(pid: int, name: str, seconds: float) -> None:
         signal.pidfd_send_signal(ended, signal.SIGTERM)
         if not select.select([ended], [], [], seconds)[0]:
             raise BackendError(
-                "%s (process %d) was told to stop and has not ended within %g s" % (name, pid, seconds), remedy="See its log, end it, and run again"
+                "%s (process %d) was told to stop and has not ended within %g s" % (name, pid, seconds),
+                remedy="See its log, end it, and run again",
             )
     except ProcessLookupError:
         return
@@ -132,9 +153,12 @@ def _ended(pid: int) -> int | None:
 
 
 def wait_for_socket(path: str, pid: int | None, seconds: float) -> None:
-    """Return when somebody listens on a unix socket. Raises BackendError when that has not come true in time, or its process, if it is known, has ended.
+    """Return when somebody listens on a unix socket.
 
-    For daemons that something else has started. What they do next, nobody tells: a first question to them is answered when they can.
+    Raises BackendError when that has not come true in time, or its process, if it is known, has ended.
+
+    For daemons that something else has started. What they do next, nobody tells: a first question to them is answered
+    when they can.
     """
     deadline = time.monotonic() + seconds
     ended = None if pid is None else _ended(pid)

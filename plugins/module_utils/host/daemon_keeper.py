@@ -2,10 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Starts daemons, says whether they are ready, and stays as long as one of their processes is there, to take note of those that end.
+"""Starts daemons, and stays to take note of those of their processes that end, as long as one is there.
 
-A daemon waits for a guest's process to be gone, and the first process of a container often takes no note of its dead: no guest could be stopped there.
-It is given to an interpreter of its own as a text (see daemon.py), and so imports nothing of the collection. What it is to start comes as one argument in
+A daemon waits for a guest's process to be gone, and the first process of a container often takes no note of its dead:
+no guest could be stopped there.
+It is given to an interpreter of its own as a text (see daemon.py), and so imports nothing of the collection. What it
+is to start comes as one argument in
 JSON, its answer goes to its standard output: {"error": "..."}.
 """
 
@@ -30,7 +32,10 @@ CREDENTIALS = struct.Struct("=iII")
 
 
 def run(argv: list[str], seconds: float) -> str:
-    """A daemon that goes into the background when it is ready, and not before: its return code tells. Gives what went wrong."""
+    """A daemon that goes into the background when it is ready, and not before.
+
+    Its return code tells. Gives what went wrong.
+    """
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
@@ -41,13 +46,18 @@ def run(argv: list[str], seconds: float) -> str:
 
 
 def launch(argv: list[str], pidfile: str, log: str, seconds: float) -> str:
-    """A daemon that stays, and says when it is ready as it says it to systemd; see sd_notify(3). Gives what went wrong."""
+    """A daemon that stays, and says when it is ready as it says it to systemd; see sd_notify(3).
+
+    Gives what went wrong.
+    """
     with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
         ready.bind(directory + "/notify")
         ready.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         with open(log or os.devnull, "ab") as output:
             environment = {**os.environ, "NOTIFY_SOCKET": directory + "/notify"}
-            daemon = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True)
+            daemon = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
+            )
         if pidfile:
             with open(pidfile, "w", encoding="ascii") as file:
                 file.write("%d\n" % daemon.pid)
@@ -66,7 +76,11 @@ def launch(argv: list[str], pidfile: str, log: str, seconds: float) -> str:
 def is_ready(socket_: socket.socket, pid: int) -> bool:
     """Whether the daemon itself says so: what it starts may use the same socket."""
     data, ancillary = socket_.recvmsg(4096, socket.CMSG_SPACE(CREDENTIALS.size))[:2]
-    senders = [CREDENTIALS.unpack(part[: CREDENTIALS.size])[0] for _level, kind, part in ancillary if kind == socket.SCM_CREDENTIALS]
+    senders = [
+        CREDENTIALS.unpack(part[: CREDENTIALS.size])[0]
+        for _level, kind, part in ancillary
+        if kind == socket.SCM_CREDENTIALS
+    ]
     return senders == [pid] and b"READY=1" in data.split(b"\n")
 
 

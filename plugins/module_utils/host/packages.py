@@ -59,6 +59,10 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "xz": ("xz-utils", "xz", "xz"),
 }
 
+#: What a host of KVM guests needs beside its architecture's qemu-system and the binding. Recommended packages are not installed, so what guests need in
+#: practice is named. The last makes the seed of cloud-init.
+KVM_NEEDS = ("dnsmasq", "ip", "iptables", "libvirtd", "qemu-img", "virsh", "virtnetworkd", "xorrisofs")
+
 #: Where one distribution or release has it elsewhere.
 ELSEWHERE: dict[str, dict[str, str]] = {
     "Debian 12": {"docker": "docker.io", "virtiofsd": "qemu-system-common"},

@@ -79,6 +79,10 @@ class Service:
             self._must("enabled", self.host.run(["update-rc.d", self.name, "defaults"]))
             self._must("enabled", self.host.run(["update-rc.d", self.name, "enable"]))
 
+    def disable(self) -> None:
+        """Stop it, and let it not start at boot: one of systemd's. Raises BackendError."""
+        self._must("disabled", self.host.run(["systemctl", "disable", "--now", self.name]))
+
     def start(self) -> None:
         """Start it, even if it failed a few times in a row, after which systemd would not. Raises BackendError."""
         self.forget_failures()

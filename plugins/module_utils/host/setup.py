@@ -68,6 +68,8 @@ class Seen:
     manager: str = ""
     #: Whether a guest of this backend runs: proof enough that guests run.
     proven: bool = False
+    #: What the user had better know, though nothing is in the way.
+    warnings: Sequence[str] = ()
 
 
 class InTheWay(Refused):
@@ -206,6 +208,8 @@ def run_setup(setup: type[Setup]) -> None:
     except KraalError as error:
         module.fail_json(msg=str(error.about(backend=setup.backend)))
     answer = answer_of(outcome, work)
+    for warning in work.seen.warnings if work.seen is not None else ():
+        module.warn(warning)
     if isinstance(outcome.error, InTheWay) and not outcome.steps and module.params["faults"] == "return":
         module.exit_json(**answer)
     if isinstance(outcome.error, InTheWay):

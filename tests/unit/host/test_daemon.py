@@ -27,7 +27,9 @@ def test_a_daemon_in_a_container_is_not_the_hosts(tmp_path: Path, contained: boo
     """Its process is seen from the host."""
     program = tmp_path / f"kt-daemon-{contained:d}"
     shutil.copy("/bin/sleep", program)
-    with subprocess.Popen([*(["unshare", "--pid", "--fork", "--kill-child"] if contained else []), str(program), "60"]) as process:
+    with subprocess.Popen(
+        [*(["unshare", "--pid", "--fork", "--kill-child"] if contained else []), str(program), "60"]
+    ) as process:
         seen = wait_for_program(program.name)
         found = daemon.running([program.name])
         process.kill()
@@ -82,7 +84,8 @@ def test_daemons_that_do_not_start(argv: list[str], forks: bool, why: str) -> No
         daemon.start([Daemon(tuple(argv), forks=forks)], 0.5 if "sleep" in argv[-1] else SECONDS)
 
 
-#: Says that it is ready after a child of its own has said so in vain, and that only when it is told to: its own word counts.
+#: Says that it is ready after a child of its own has said so in vain, and that only when it is told to: its own word
+#: counts.
 READY = """
 import os, signal, socket, sys, time
 def say():
@@ -117,7 +120,8 @@ def test_one_that_stays_is_awaited_and_stopped(tmp_path: Path) -> None:
     daemon.stop(pid, "kt", SECONDS)
 
 
-#: Goes into the background, and leaves a process there that ends much later, whose parent has ended: an orphan, as a guest's process is one.
+#: Goes into the background, and leaves a process there that ends much later, whose parent has ended: an orphan, as a
+#: guest's process is one.
 FORKS = """
 import os, sys, time
 read, write = os.pipe()
@@ -148,7 +152,10 @@ def test_the_orphans_of_a_daemon_are_taken_note_of(tmp_path: Path) -> None:
 
 
 def test_one_that_does_not_end() -> None:
-    with subprocess.Popen([sys.executable, "-c", "import signal; signal.signal(15, signal.SIG_IGN); print(flush=True); signal.pause()"], stdout=-1) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", "import signal; signal.signal(15, signal.SIG_IGN); print(flush=True); signal.pause()"],
+        stdout=-1,
+    ) as child:
         assert child.stdout is not None and child.stdout.readline()
         with pytest.raises(BackendError, match="kt .process [0-9]+. was told to stop and has not ended within 0.1 s"):
             daemon.stop(child.pid, "kt", 0.1)
