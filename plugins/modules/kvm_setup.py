@@ -78,7 +78,7 @@ extends_documentation_fragment:
   - kraal.virt.setup
   - kraal.virt.kvm
   - kraal.virt.attributes
-  - kraal.virt.attributes.actiongroup_kvm
+  - kraal.virt.attributes.actiongroup_kraal
 attributes:
   check_mode:
     support: full

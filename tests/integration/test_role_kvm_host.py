@@ -3,10 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The role kvm_host and the module kvm_setup on a Debian 13 host without an init system.
 
-It has no /dev/kvm, so that guests are emulated.
-
-What differs with systemd, and with Debian 12, is in test_prepare. The tests build on each other in their order, as a
-host's days do.
+It has no /dev/kvm, so guests are emulated. What differs with systemd, and with Debian 12, is in test_prepare. The tests
+build on each other in their order, as a host's days do.
 """
 
 from __future__ import annotations
@@ -22,54 +20,53 @@ import pytest
 
 from tests.integration.test_examples import check_return, examples
 from tests.lab.hosts import Lab, LabHost
+from tests.lab.images import HostImage
 from tests.support.ansible_runner import Result, Run, run_tasks
-from tests.support.paths import ROOT
-
-AS_USER = {"ansible_become": True, "ansible_become_method": "ansible.builtin.su", "ansible_become_user": "kt-user"}
-
-Task = dict[str, Any]
-
-
-def setup(*, check: bool = False, **options: Any) -> Task:
-    """A run of the module that proves nothing, which is the role's to show."""
-    return {"kraal.virt.kvm_setup": {"allow_emulation": True, "verify": False, **options}, "check_mode": check}
-
-
-def run(*argv: str) -> Task:
-    return {"ansible.builtin.command": {"argv": list(argv)}}
-
-
-def virsh(*argv: str) -> Task:
-    return run("virsh", "--connect", "qemu:///system", *argv)
+from tests.support.host_module import BINDS, run_on
+from tests.support.paths import ROOT, SYSTEM_PYTHON
 
 
 class Host:
-    """The host, with the role and tasks run on it."""
+    """The host, with the role and the modules run on it."""
 
     def __init__(self, lab: Lab, host: LabHost) -> None:
         self.lab, self.host = lab, host
 
-    def play(self, *tasks: Task, **options: Any) -> Run:
-        inventory = {"all": {"hosts": {self.host.name: self.host.inventory}}}
-        env = {"ANSIBLE_INJECT_FACT_VARS": "false"}
-        play = run_tasks(list(tasks), inventory=inventory, hosts="all", env=env, **options)
-        assert play.results, play.output
-        return play
-
-    def day(self, *tasks: Task) -> list[Result]:
-        """The results of some tasks in a row, each of which may fail."""
-        play = self.play(*tasks)
-        assert len(play.results) == len(tasks), play.output
-        return play.results
-
     def role(self, *, check: bool = False, **variables: Any) -> Run:
-        given = {
-            f"kvm_host_{key}": value
-            for key, value in {"allow_emulation": True, "users": ["kt-user"], **variables}.items()
-        }
-        play = self.play({"ansible.builtin.import_role": {"name": "kraal.virt.kvm_host"}}, check=check, variables=given)
-        assert not [result for result in play.results if result.failed], play.output
+        """The role, by a playbook over ssh."""
+        given = {"allow_emulation": True, "users": ["kt-user"], **variables}
+        play = run_tasks(
+            [{"ansible.builtin.import_role": {"name": "kraal.virt.kvm_host"}}],
+            inventory={"all": {"hosts": {self.host.name: self.host.inventory}}},
+            hosts="all",
+            keep_going=False,
+            check=check,
+            variables={f"kvm_host_{key}": value for key, value in given.items()},
+            env={"ANSIBLE_INJECT_FACT_VARS": "false"},
+        )
+        assert play.rc == 0, play.output
         return play
+
+    def module(self, name: str, args: dict[str, Any], **how: Any) -> Result:
+        return run_on(self.lab, self.host, f"kraal.virt.{name}", args, **how)
+
+    def setup(self, *, check: bool = False, interpreter: str = SYSTEM_PYTHON, user: int = 0, **options: Any) -> Result:
+        """The module alone; it proves nothing, which is the role's to show."""
+        given = {"allow_emulation": True, "verify": False, **options}
+        return self.module("kvm_setup", given, check=check, interpreter=interpreter, user=user)
+
+    def done(self, *, check: bool = False, **options: Any) -> Result:
+        """The same, with success."""
+        result = self.setup(check=check, **options)
+        assert not result.failed, result.msg
+        return result
+
+    def refused(self, *words: str, check: bool = False, **options: Any) -> None:
+        """The same, in vain, and with these words."""
+        result = self.setup(check=check, **options)
+        assert result.failed
+        for word in words:
+            assert word in result.msg
 
     def run(self, *argv: str) -> str:
         return self.lab.run(self.host, argv).stdout.strip()
@@ -77,24 +74,29 @@ class Host:
     def virsh(self, *argv: str) -> str:
         return self.run("virsh", "--connect", "qemu:///system", *argv)
 
+    def define(self, kind: str, element: ET.Element, how: str = "define") -> None:
+        """A network (`net`) or a pool (`pool`), written down, or with `create` only started."""
+        self.lab.copy(self.host, {"/root/kt.xml": ET.tostring(element)})
+        self.virsh(f"{kind}-{how}", "/root/kt.xml")
+
     def has(self, path: str) -> bool:
         return self.lab.run(self.host, ["test", "-e", path], check=False).rc == 0
 
     def daemon(self) -> str:
         """The process of libvirt's one daemon."""
-        living = [
-            line.split()[0]
-            for line in self.run("ps", "-C", "libvirtd", "-o", "pid=,stat=").splitlines()
-            if not line.split()[1].startswith("Z")
-        ]
-        assert len(living) == 1, living
+        lines = [line.split() for line in self.run("ps", "-C", "libvirtd", "-o", "pid=,stat=").splitlines()]
+        living = [pid for pid, state in lines if not state.startswith("Z")]
+        assert len(living) == 1, lines
         return living[0]
 
 
 @pytest.fixture(scope="module")
-def host(lab: Lab, bare_host: LabHost) -> Host:
-    lab.run(bare_host, ["useradd", "--create-home", "--shell", "/bin/sh", "kt-user"])
-    return Host(lab, bare_host)
+def host(lab: Lab) -> Host:
+    (bare,) = lab.up(HostImage("trixie", boots=False), binds=BINDS)
+    lab.run(bare, ["useradd", "--create-home", "--shell", "/bin/sh", "--uid", "1234", "kt-user"])
+    lab.run(bare, ["mkdir", "--parents", "/run/sshd"])
+    lab.run(bare, ["/usr/sbin/sshd"])
+    return Host(lab, bare)
 
 
 def keys(result: Result) -> list[tuple[str, str]]:
@@ -102,55 +104,46 @@ def keys(result: Result) -> list[tuple[str, str]]:
     return [(step["action"], step["key"]) for step in result["plan"]]
 
 
-def test_what_a_fresh_host_is_said_to_be(host: Host) -> None:
-    """By host_info and by the setup, to root and to another user; and all that can be in the way, at once."""
+@pytest.mark.parametrize("user", [0, 1234], ids=["root", "kt-user"])
+def test_what_host_info_says_of_a_fresh_host(host: Host, user: int) -> None:
+    facts = host.module("host_info", {}, user=user)["ansible_facts"]["kraal"]
+    assert facts["user"] == user
+    assert facts["inside"]["container"]
+    kvm = facts["backends"]["kvm"]
+    assert (kvm["usable"], kvm["domain_type"]) == (False, "qemu")
+    assert {check["check"]: check["ok"] for check in kvm["checks"]}["device"] is False
+    assert {name: engine["installed"] for name, engine in facts["engines"].items()} == dict.fromkeys(
+        facts["engines"], False
+    )
+    uplink = facts["network"]["uplink"]
+    assert (uplink["interface"], uplink["addresses"][0]["address"]) == ("eth0", host.host.address)
+    assert facts["backends"]["xen"]["code"] == "container"
+
+
+def test_what_is_in_the_way_is_told_at_once(host: Host) -> None:
     wrong = {
         "allow_emulation": False,
         "service_manager": "systemd",
         "users": ["kt-user", "kt-nobody"],
         "network_address": f"{host.host.address}/24",
     }
-    plays = host.day(
-        {"kraal.virt.host_info": {}},
-        {"kraal.virt.host_info": {}, "vars": AS_USER},
-        {**setup(check=True, assume_packages=True, faults="return", **wrong)},
-        setup(check=True, assume_packages=True, daemons="modular", network_address="192.0.2.0/24"),
-        setup(check=True),
-        {**setup(faults="return"), "vars": AS_USER},
-    )
-    for result, user in zip(plays[:2], (False, True), strict=True):
-        facts = result["ansible_facts"]["kraal"]
-        assert (facts["user"] != 0) is user
-        assert facts["inside"]["container"]
-        kvm = facts["backends"]["kvm"]
-        assert (kvm["usable"], kvm["domain_type"]) == (False, "qemu")
-        assert {check["check"]: check["ok"] for check in kvm["checks"]}["device"] is False
-        assert {name: engine["installed"] for name, engine in facts["engines"].items()} == dict.fromkeys(
-            facts["engines"], False
-        )
-        uplink = facts["network"]["uplink"]
-        assert (uplink["interface"], uplink["addresses"][0]["address"]) == ("eth0", host.host.address)
-        assert facts["backends"]["xen"]["code"] == "container"
-    everything, refused, missing, user = plays[2:]
-    assert not everything.failed and not everything.changed and everything["plan"] == []
-    said = "\n".join(everything["faults"])
+    told = host.done(check=True, assume_packages=True, faults="return", **wrong)
+    assert not told.changed and told["plan"] == []
+    said = "\n".join(told["faults"])
     for words in (
-        "This host cannot run KVM guests: there is no /dev/kvm",
+        "This host cannot run KVM guests: ",
+        "no /dev/kvm",
         "Or set kvm_host_allow_emulation to true",
         "systemd does not run on this host, so it cannot start libvirt. Set kvm_host_service_manager to auto",
         "kvm_host_users names kt-nobody, whom this host does not know",
         "for guests is in use on this host: eth0",
     ):
         assert words in said
-    assert (
-        refused.failed and "Without systemd" in refused.msg and "kvm_host_network_address: 192.0.2.0/24" in refused.msg
-    )
-    assert (
-        missing.failed
-        and "libvirt-daemon-system" in missing.msg
-        and "The role kraal.virt.kvm_host installs what is missing." in missing.msg
-    )
-    assert [fault.partition(" as user id")[0] for fault in user["faults"]] == ["The role runs"]
+    wrong = {"daemons": "modular", "network_address": "192.0.2.0/24"}
+    words = ("Without systemd", "monolithic", "kvm_host_network_address: 192.0.2.0/24", "192.168.150.1/24")
+    host.refused(*words, check=True, assume_packages=True, **wrong)
+    host.refused("libvirt-daemon-system", "The role kraal.virt.kvm_host installs what is missing.", check=True)
+    host.refused("The role runs as user id 1234. Run the play with become: true", user=1234)
     assert not host.has("/usr/sbin/libvirtd")
 
 
@@ -201,6 +194,8 @@ def test_the_second_run(host: Host) -> None:
     play = host.role(verify=False, check=True)
     assert play.changed == 0, play.output
     ran = {result.task.rpartition(" : ")[2] for result in play.results if not result.skipped}
+    before_it = {"Gather the facts that the role needs", "Check the host before anything is touched"}
+    ran = {task for task in ran - before_it if not task.startswith("Validating arguments")}
     assert ran == {"Set libvirt up", "Collect what is in the way", "Tell all that is in the way"}
     assert [result.skipped for result in play.of("Set libvirt up")] == [False, True]
     proof = host.role()
@@ -209,69 +204,44 @@ def test_the_second_run(host: Host) -> None:
 
 
 def test_another_address_for_the_network(host: Host) -> None:
-    """Not while it runs, for its guests would be cut off; when it does not, check mode says so, and then it is done."""
+    """Not while it runs, for its guests would be cut off; otherwise check mode says so, and then it is done."""
     wish = {"network_address": "192.168.150.1/24"}
+    words = ("runs with the address 192.168.122.1/24, not 192.168.150.1/24", "net-destroy default")
+    host.refused(*words, **wish)
+    host.virsh("net-destroy", "default")
     kept = ET.fromstring(host.virsh("net-dumpxml", "--inactive", "default"))
     ET.SubElement(kept, "ip", family="ipv6", address="2001:db8::1", prefix="64")
-    host.lab.copy(host.host, {"/root/kt.xml": ET.tostring(kept)})
-    refused, _ended, _defined, before, foreseen, untouched, made, after, again = host.day(
-        setup(**wish),
-        virsh("net-destroy", "default"),
-        virsh("net-define", "/root/kt.xml"),
-        virsh("net-dumpxml", "--inactive", "default"),
-        setup(check=True, **wish),
-        virsh("net-dumpxml", "--inactive", "default"),
-        setup(**wish),
-        virsh("net-dumpxml", "default"),
-        setup(**wish),
-    )
-    assert (
-        refused.failed
-        and "runs with the address 192.168.122.1/24, not 192.168.150.1/24" in refused.msg
-        and "net-destroy default" in refused.msg
-    )
+    host.define("net", kept)
+    before = host.virsh("net-dumpxml", "--inactive", "default")
+    foreseen = host.done(check=True, **wish)
     assert foreseen.changed and keys(foreseen) == [("set", "network[default]"), ("start", "network[default].state")]
     changed = foreseen["plan"][0]
-    assert [changed[side]["subnets"][0]["address"] for side in ("before", "after")] == [
-        "192.168.122.1",
-        "192.168.150.1",
-    ]
-    assert untouched["stdout"] == before["stdout"]
+    subnets = {key: subnet for key, subnet in {**changed["before"], **changed["after"]}.items() if "subnets" in key}
+    assert {subnet["address"] for subnet in subnets.values()} == {"192.168.122.1", "192.168.150.1"}
+    assert host.virsh("net-dumpxml", "--inactive", "default") == before
+    made = host.done(**wish)
     assert made.changed and made["plan"] == foreseen["plan"]
-    tree = ET.fromstring(after["stdout"])
+    tree = ET.fromstring(host.virsh("net-dumpxml", "default"))
     assert {ip.get("address") for ip in tree.iterfind("ip")} == {"192.168.150.1", "2001:db8::1"}
-    assert [(each.get("start"), each.get("end")) for each in tree.iterfind("ip/dhcp/range")] == [
-        ("192.168.150.2", "192.168.150.254")
-    ]
+    ranges = [(each.get("start"), each.get("end")) for each in tree.iterfind("ip/dhcp/range")]
+    assert ranges == [("192.168.150.2", "192.168.150.254")]
     assert tree.findtext("uuid") == kept.findtext("uuid")
-    assert not again.failed and not again.changed
+    assert not host.done(**wish).changed
 
 
 def test_addresses_that_somebody_else_has_by_now(host: Host) -> None:
-    """A network that is there and does not run, as a host's own link has come to its subnet.
-
-    Check mode says so too, and nothing is touched.
-    """
-    _ended, before, _taken, *refused, after, networks, _freed, done = host.day(
-        virsh("net-destroy", "default"),
-        virsh("net-dumpxml", "--inactive", "default"),
-        run("ip", "address", "add", "192.168.150.9/24", "dev", "eth0"),
-        setup(check=True),
-        setup(),
-        setup(network="kt-net", network_address="192.168.150.1/24"),
-        virsh("net-dumpxml", "--inactive", "default"),
-        virsh("net-list", "--all", "--name"),
-        run("ip", "address", "delete", "192.168.150.9/24", "dev", "eth0"),
-        setup(),
-    )
-    for each in refused:
-        assert (
-            each.failed
-            and "192.168.150.0/24 for guests is in use on this host: eth0" in each.msg
-            and "Set kvm_host_network_address" in each.msg
-        )
-    assert after["stdout"] == before["stdout"] and networks["stdout"].split() == ["default"]
-    assert keys(done) == [("start", "network[default].state")]
+    """A network that does not run, as a host's own link has come to its subnet: nothing is touched."""
+    host.virsh("net-destroy", "default")
+    before = host.virsh("net-dumpxml", "--inactive", "default")
+    host.run("ip", "address", "add", "192.168.150.9/24", "dev", "eth0")
+    words = ("192.168.150.0/24 for guests is in use on this host: eth0", "Set kvm_host_network_address")
+    for check in (True, False):
+        host.refused(*words, check=check)
+    host.refused(*words, network="kt-net", network_address="192.168.150.1/24")
+    assert host.virsh("net-list", "--all", "--name") == "default"
+    assert host.virsh("net-dumpxml", "--inactive", "default") == before
+    host.run("ip", "address", "delete", "192.168.150.9/24", "dev", "eth0")
+    assert keys(host.done()) == [("start", "network[default].state")]
 
 
 def test_what_runs_without_a_definition_gets_one(host: Host) -> None:
@@ -282,31 +252,23 @@ def test_what_runs_without_a_definition_gets_one(host: Host) -> None:
         ET.SubElement(element, "name").text = "kt-brief"
     ET.SubElement(network, "ip", address="192.168.152.1", prefix="24")
     ET.SubElement(ET.SubElement(pool, "target"), "path").text = "/srv"
-    host.lab.copy(host.host, {"/root/kt-net.xml": ET.tostring(network), "/root/kt-pool.xml": ET.tostring(pool)})
-    results = host.day(
-        virsh("net-create", "/root/kt-net.xml"),
-        virsh("pool-create", "/root/kt-pool.xml"),
-        virsh("net-dumpxml", "kt-brief"),
-        virsh("pool-dumpxml", "kt-brief"),
-        setup(check=True, **wish),
-        setup(**wish),
-        setup(**wish),
-        virsh("net-list", "--name", "--persistent", "--autostart"),
-        virsh("pool-list", "--name", "--persistent", "--autostart"),
-        virsh("net-dumpxml", "kt-brief"),
-        virsh("pool-dumpxml", "kt-brief"),
-    )
-    before, (foreseen, made, again), lists, after = results[2:4], results[4:7], results[7:9], results[9:11]
+
+    def uuids() -> list[str | None]:
+        return [ET.fromstring(host.virsh(f"{kind}-dumpxml", "kt-brief")).findtext("uuid") for kind in ("net", "pool")]
+
+    for kind, element in (("net", network), ("pool", pool)):
+        host.define(kind, element, "create")
+    before = uuids()
+    foreseen, made = host.done(check=True, **wish), host.done(**wish)
     assert keys(made) == [
-        (action, f"{kind}[kt-brief].{key}")
-        for kind in ("network", "pool")
-        for action, key in (("set", "persistent"), ("set", "autostart"))
+        ("set", f"{kind}[kt-brief].{key}") for kind in ("network", "pool") for key in ("persistent", "autostart")
     ]
-    assert foreseen["plan"] == made["plan"] and not again.changed
-    assert all("kt-brief" in each["stdout"].split() for each in lists)
-    for old, new in zip(before, after, strict=True):
-        assert ET.fromstring(old["stdout"]).findtext("uuid") == ET.fromstring(new["stdout"]).findtext("uuid")
-    host.day(*(virsh(f"{kind}-{action}", "kt-brief") for kind in ("net", "pool") for action in ("destroy", "undefine")))
+    assert foreseen["plan"] == made["plan"] and not host.done(**wish).changed
+    assert uuids() == before
+    for kind in ("net", "pool"):
+        assert "kt-brief" in host.virsh(f"{kind}-list", "--name", "--persistent", "--autostart").split()
+        host.virsh(f"{kind}-destroy", "kt-brief")
+        host.virsh(f"{kind}-undefine", "kt-brief")
 
 
 def test_other_names_and_none(host: Host) -> None:
@@ -317,92 +279,63 @@ def test_other_names_and_none(host: Host) -> None:
         "pool": "kt-pool",
         "pool_path": "/srv/kt <pool>",
     }
-    foreseen, nothing, made, networks, pool, again, other, _ended, none, left = host.day(
-        setup(check=True, **wish),
-        run("test", "!", "-e", "/srv/kt <pool>"),
-        setup(**wish),
-        virsh("net-list", "--name"),
-        virsh("pool-dumpxml", "kt-pool"),
-        setup(**wish),
-        setup(**{**wish, "pool_path": "/srv/other"}),
-        virsh("net-destroy", "default"),
-        setup(network="", pool=""),
-        virsh("net-list", "--name"),
+    foreseen = host.done(check=True, **wish)
+    things = ("network[kt-net]", "pool[kt-pool]")
+    assert keys(foreseen) == [each for thing in things for each in (("create", thing), ("start", f"{thing}.state"))]
+    assert not host.has("/srv/kt <pool>")
+    assert host.done(**wish)["plan"] == foreseen["plan"]
+    assert set(host.virsh("net-list", "--name").split()) == {"default", "kt-net"}
+    assert "<path>/srv/kt &lt;pool&gt;</path>" in host.virsh("pool-dumpxml", "kt-pool")
+    assert not host.done(**wish).changed
+    host.refused(
+        "kt-pool is in /srv/kt <pool>, not in /srv/other", "kvm_host_pool", **{**wish, "pool_path": "/srv/other"}
     )
-    assert keys(foreseen) == [
-        (action, f"{thing}{key}")
-        for thing in ("network[kt-net]", "pool[kt-pool]")
-        for action, key in (("create", ""), ("start", ".state"))
-    ]
-    assert not nothing.failed and made.changed and made["plan"] == foreseen["plan"]
-    assert set(networks["stdout"].split()) == {"default", "kt-net"}
-    assert "<path>/srv/kt &lt;pool&gt;</path>" in pool["stdout"]
-    assert not again.failed and not again.changed
-    assert (
-        other.failed and "kt-pool is in /srv/kt <pool>, not in /srv/other" in other.msg and "kvm_host_pool" in other.msg
-    )
-    assert not none.failed and not none.changed and left["stdout"].split() == ["kt-net"]
+    host.virsh("net-destroy", "default")
+    assert not host.done(network="", pool="").changed
+    assert host.virsh("net-list", "--name").split() == ["kt-net"]
 
 
 def test_daemons_that_died_come_back(host: Host) -> None:
-    """What libvirt has written down tells what it will have.
-
-    Here a network that does not start by itself, and a pool that does.
-    """
-    _off, _killed, foreseen, made, again = host.day(
-        virsh("net-autostart", "--disable", "default"),
-        run("pkill", "--signal", "KILL", "--exact", "libvirtd|virtlogd"),
-        setup(check=True),
-        setup(),
-        setup(),
-    )
-    assert keys(foreseen) == [
-        ("start", "service"),
-        ("set", "network[default].autostart"),
-        ("start", "network[default].state"),
-    ]
-    assert not made.failed and made["plan"] == foreseen["plan"], made.msg
-    assert not again.changed and host.daemon()
+    """What libvirt has written down tells what it will have: a network that does not start by itself, a pool that does."""
+    host.virsh("net-autostart", "--disable", "default")
+    host.run("pkill", "--signal", "KILL", "--exact", "libvirtd|virtlogd")
+    foreseen = host.done(check=True)
+    autostart, start = "network[default].autostart", "network[default].state"
+    assert keys(foreseen) == [("start", "service"), ("set", autostart), ("start", start)]
+    assert host.done()["plan"] == foreseen["plan"]
+    assert host.daemon() and not host.done().changed
     assert "default" in host.virsh("net-list", "--name", "--autostart").split()
 
 
 def test_the_daemon_reads_who_may_use_it(host: Host) -> None:
-    """It is started again for that; the pool that is active goes on."""
-    before = host.daemon()
-    _lost, foreseen, made, again = host.day(
-        run("sed", "--in-place", "/^auth_unix_rw/d", "/etc/libvirt/libvirtd.conf"),
-        setup(check=True, users=["kt-user"]),
-        setup(users=["kt-user"]),
-        setup(users=["kt-user"]),
-    )
+    """It is started again for that; the pools that are active go on."""
+    before, wish = host.daemon(), {"users": ["kt-user"]}
+    host.run("sed", "--in-place", "/^auth_unix_rw/d", "/etc/libvirt/libvirtd.conf")
+    foreseen = host.done(check=True, **wish)
     assert keys(foreseen) == [("set", "libvirtd.conf[auth_unix_rw]"), ("restart", "service")]
-    assert made["plan"] == foreseen["plan"] and not made.failed and not again.changed
+    assert host.done(**wish)["plan"] == foreseen["plan"] and not host.done(**wish).changed
     assert host.daemon() != before
-    assert host.run("su", "kt-user", "-c", "virsh --connect qemu:///system pool-list --name").split() == [
-        "default",
-        "kt-pool",
-    ]
+    pools = host.run("su", "kt-user", "-c", "virsh --connect qemu:///system pool-list --name")
+    assert pools.split() == ["default", "kt-pool"]
 
 
 def test_an_interpreter_without_the_binding(host: Host) -> None:
-    host.lab.copy(host.host, {"/opt/kt-venv/pyvenv.cfg": b"home = /usr/bin\ninclude-system-site-packages = false\n"})
-    *_made, refused = host.day(
-        run("mkdir", "--parents", "/opt/kt-venv/bin"),
-        run("ln", "--symbolic", "/usr/bin/python3", "/opt/kt-venv/bin/python3"),
-        {**setup(check=True), "vars": {"ansible_python_interpreter": "/opt/kt-venv/bin/python3"}},
-    )
-    assert refused.failed
-    for words in ("/opt/kt-venv/bin/python3", "cannot import libvirt", "ansible_python_interpreter: /usr/bin/python3"):
-        assert words in refused.msg
+    python = "/opt/kt-venv/bin/python3"
+    host.run("mkdir", "--parents", "/opt/kt-venv/bin")
+    host.run("ln", "--symbolic", "/usr/bin/python3", python)
+    configuration = b"home = /usr/bin\ninclude-system-site-packages = false\n"
+    host.lab.copy(host.host, {"/opt/kt-venv/pyvenv.cfg": configuration})
+    words = (python, "cannot import libvirt", "ansible_python_interpreter: /usr/bin/python3")
+    host.refused(*words, check=True, interpreter=python)
 
 
 def test_the_examples_of_the_module(host: Host) -> None:
     """As they stand, but that this host can only emulate."""
     host.run("useradd", "deploy")
-    tasks = examples("kvm_setup")
-    play = host.play(*tasks, module_defaults={"kraal.virt.kvm_setup": {"allow_emulation": True}})
-    assert [(result.failed, result.changed) for result in play.results] == [(False, False), (False, True), (False, False)], play.output
-    for task, result in zip(tasks, play.results, strict=True):
+    for task, changes in zip(examples("kvm_setup"), (False, True, False), strict=True):
+        check = bool(task.get("check_mode"))
+        result = host.module("kvm_setup", {"allow_emulation": True, **task["kraal.virt.kvm_setup"]}, check=check)
+        assert (result.failed, result.changed) == (False, changes), result.msg
         check_return("kvm_setup", task["name"], result.json)
     assert set(host.virsh("net-list", "--name", "--autostart").split()) >= {"default", "lab"}
 
