@@ -92,7 +92,7 @@ class KvmSetup(Setup):
                 answers, error = False, str(refused)
         parts: list[Part] = []
         if self.module is None and verdict["code"] == "module_not_loaded":
-            self.module = Module(self.host, verdict, bool(given["allow_emulation"]))
+            self.module = Module(self.host, verdict["remedy"].split()[-1], verdict, bool(given["allow_emulation"]))
             parts.append(self.module)
         if given["users"]:
             parts.append(members(self.host, "libvirt", given["users"], "kvm_host_users", comes))
@@ -160,6 +160,7 @@ class Module:
     """
 
     host: Host
+    name: str
     #: See host.verdicts; the new one, once the module was tried.
     verdict: Mapping[str, Any]
     allow_emulation: bool
@@ -170,11 +171,11 @@ class Module:
 
     def plan(self) -> Sequence[Step]:
         """Load it."""
-        return [Step(HOST, "set", "modules[%s]" % self.verdict["remedy"].split()[-1], "not loaded", "loaded")]
+        return [Step(HOST, "set", "modules[%s]" % self.name, "not loaded", "loaded")]
 
     def apply(self, step: Step) -> None:
         """Raises BackendError where guests cannot be run then, and may not be emulated."""
-        said = self.host.run(["modprobe", step.key.partition("[")[2][:-1]])
+        said = self.host.run(["modprobe", self.name])
         verdict = info.gather(self.host, [KvmSetup.backend])["backends"]["kvm"]
         if verdict["capable"] is not True and not self.allow_emulation:
             raise BackendError(

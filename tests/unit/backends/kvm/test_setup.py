@@ -465,12 +465,12 @@ def test_the_module_that_is_not_loaded(monkeypatch: pytest.MonkeyPatch, helps: b
 
     after = {**VERDICT, "capable": helps, "domain_type": "kvm" if helps else "qemu"}
     monkeypatch.setattr(setup.info, "gather", lambda _host, _backends: {"backends": {"kvm": after}})
-    module = setup.Module(Modprobe(), UNLOADED, emulation)
+    module = setup.Module(Modprobe(), "kvm_amd", UNLOADED, emulation)
     (step,) = module.plan()
     assert step == Step(HOST, "set", "modules[kvm_amd]", "not loaded", "loaded")
     if helps or emulation:
         module.apply(step)
-        assert module.verdict["domain_type"] == after["domain_type"]
+        assert module.verdict["domain_type"] == after["domain_type"] and module.plan() == [step]
     else:
         with pytest.raises(
             BackendError,
