@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 
 from .backends.registry import NAMES, backend
+from .engine import task
+from .engine.entries import checked
 from .engine.errors import InvalidOption, KraalError, NotInstalled, Refused
 from .engine.plan import diff_of
 from .engine.reading import apart, check_read, labels_of, reading
 from .engine.reconcile import Guests, Job, Outcome, reconcile
 from .engine.spec import Spec, Table, check_unique
-from .engine.task import KraalModule, plan_of
+from .engine.task import KraalModule
 
 #: The label that tells a fleet's guests from all others.
 LABEL = "kraal.fleet"
@@ -159,22 +160,8 @@ def _read_guest(guest: Mapping[str, Any], place: str, fleet: Fleet) -> Entry:
     entry = backend(str(kind))
     given = {key: value for key, value in guest.items() if key != "backend"}
     spec = {**entry.table.argument_spec(), **entry.connection}
-    unknown = sorted(str(key) for key in given if key not in spec)
-    if unknown:
-        near = get_close_matches(unknown[0], spec, 1, 0.7)
-        hint = "Did you mean %s? " % near[0] if near else ""
-        raise KraalError(
-            "%s: no such option" % ", ".join(unknown),
-            remedy="%sThe options are those of the module for %s guests" % (hint, kind),
-            guest=name,
-            backend=str(kind),
-        )
-    checked = ArgumentSpecValidator(spec).validate(given)
-    fleet.secrets.update(filter(None, checked._no_log_values))
-    if checked.error_messages:
-        raise KraalError("; ".join(checked.error_messages), remedy="See the options of the module for %s guests" % kind, guest=name, backend=str(kind))
-    values = checked.validated_parameters
     try:
+        values = checked(spec, given, fleet.secrets, "the module for %s guests" % kind)
         if fleet.name and "labels" in spec:
             values["labels"] = _labelled(values.get("labels") or {}, fleet.name)
         want = entry.table.read(values)
@@ -244,12 +231,12 @@ def _nameless(name: str, fleet: Fleet, warnings: list[str]) -> list[FleetJob]:
     """A job without guests yet, for a backend that the list does not name."""
     entry = backend(name)
     given = {key: value for key, value in defaults_of(name, fleet.defaults).items() if key in entry.connection and value is not None}
-    checked = ArgumentSpecValidator(dict(entry.connection)).validate(given)
+    found = ArgumentSpecValidator(dict(entry.connection)).validate(given)
     meant = fleet.defaults.get("backend") == name
     try:
-        if checked.error_messages:
-            raise KraalError("; ".join(checked.error_messages), backend=name)
-        return [FleetJob(entry.connect(checked.validated_parameters), [], fleet)]
+        if found.error_messages:
+            raise KraalError("; ".join(found.error_messages), backend=name)
+        return [FleetJob(entry.connect(found.validated_parameters), [], fleet)]
     except KraalError as error:
         if meant:
             raise error.about(backend=name) from error
@@ -264,18 +251,16 @@ def _absent(table: Table, name: str, defaults: Mapping[str, Any]) -> Spec:
     """What the list no longer names goes as the defaults say that guests go; nothing else is left to say it."""
     spec = table.argument_spec()
     given = {key: value for key, value in defaults_of(table.backend, defaults).items() if key in REMOVAL and key in spec and value is not None}
-    checked = ArgumentSpecValidator(spec).validate({**given, "name": name, "state": "absent"})
-    if checked.error_messages:
-        raise KraalError("defaults: %s" % "; ".join(checked.error_messages), remedy="Correct the defaults", guest=name, backend=table.backend)
-    return table.read(checked.validated_parameters)
+    found = ArgumentSpecValidator(spec).validate({**given, "name": name, "state": "absent"})
+    if found.error_messages:
+        raise KraalError("defaults: %s" % "; ".join(found.error_messages), remedy="Correct the defaults", guest=name, backend=table.backend)
+    return table.read(found.validated_parameters)
 
 
 def answer_of(outcomes: Sequence[Outcome], failures: Sequence[str]) -> dict[str, Any]:
     """The module's result: one plan, one diff and one list of results for all guests, in the list's order. Pure."""
     return {
-        "changed": any(outcome.changed for outcome in outcomes),
-        "plan": [step for outcome in outcomes for step in plan_of(outcome)],
-        "diff": [diff_of(outcome.steps, "%s %s" % (outcome.backend, outcome.name)) for outcome in outcomes if outcome.steps],
+        **task.answer_of(outcomes),
         "guests": [outcome.described for outcome in outcomes if outcome.described],
         "results": [
             {

@@ -64,13 +64,16 @@ options:
     default: []
   space:
     description:
-      - By path, what is going to be written below it, such as V(1GiB), to be told where there is less. Only where a package is missing, or with O(downloads).
+      - By path, what is going to be written below it, such as V(1GiB), to be told where there is less. Only where something is to be
+        fetched, a package that is missing or one of O(downloads).
     type: dict
     default: {}
   downloads:
-    description: Whether something is going to be fetched from the mirrors of packages though no package is missing, such as a base image.
-    type: bool
-    default: false
+    description:
+      - By path, what is going to be fetched from the mirrors of packages and written below it beside packages, such as base images. What is there already
+        is not fetched again.
+    type: dict
+    default: {}
   docker_socket:
     description: The socket of Docker's engine, where it is not the usual one.
     type: path
@@ -352,7 +355,7 @@ def main() -> None:
             "ports": {"type": "list", "elements": "int", "default": []},
             "subnets": {"type": "list", "elements": "raw", "default": []},
             "space": {"type": "dict", "default": {}},
-            "downloads": {"type": "bool", "default": False},
+            "downloads": {"type": "dict", "default": {}},
             "docker_socket": {"type": "path"},
             "timeout": {"type": "float", "default": 10},
         },
@@ -365,10 +368,10 @@ def main() -> None:
     if unknown:
         module.fail_json(msg="needs: %s: no package is known for that. Write package: and the name of the package." % ", ".join(unknown))
     try:
-        space = {path: parse_size(size, "space") for path, size in module.params["space"].items()}
+        sizes = {key: {path: parse_size(size, key) for path, size in module.params[key].items()} for key in ("space", "downloads")}
     except InvalidOption as error:
         module.fail_json(msg=str(error))
-    plans = {**{key: module.params[key] for key in ("users", "ports", "subnets", "downloads")}, "space": space}
+    plans = {**{key: module.params[key] for key in ("users", "ports", "subnets")}, **sizes}
     host = Host(timeout=module.params["timeout"], docker_socket=module.params["docker_socket"] or "")
     facts = gather(host, NAMES if wanted is None else wanted, module.params["trials"], module.params["needs"], plans)
     module.exit_json(changed=False, ansible_facts={"kraal": facts})

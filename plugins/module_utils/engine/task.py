@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -53,6 +53,16 @@ class KraalModule(AnsibleModule):  # type: ignore[misc]
 def plan_of(outcome: Outcome) -> list[dict[str, Any]]:
     """The public plan."""
     return [step.as_dict() for step in outcome.steps]
+
+
+def answer_of(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """The result of a task for several things: one plan and one diff for all, and why some of them failed. Pure."""
+    return {
+        "changed": any(outcome.changed for outcome in outcomes),
+        "plan": [step for outcome in outcomes for step in plan_of(outcome)],
+        "diff": [diff_of(outcome.steps, "%s %s" % (outcome.backend, outcome.name)) for outcome in outcomes if outcome.steps],
+        "failures": [str(outcome.error) for outcome in outcomes if outcome.error is not None],
+    }
 
 
 def run_resource(

@@ -30,12 +30,13 @@ def _obstacle(check: str, found: str, remedy: str) -> Obstacle:
 
 
 def obstacles(host: Host, missing: Sequence[str], plans: Mapping[str, Any]) -> list[Obstacle]:
-    """All of them. ``missing``: packages. ``plans``: ``ports``, ``subnets``, ``space`` (bytes by path) and ``downloads`` (whether more is fetched than
-    packages); what is not there is not looked at. Without anything to fetch, space and mirror are no obstacles.
+    """All of them. ``missing``: packages. ``plans``: ``ports``, ``subnets``, ``space`` and ``downloads`` (both bytes by path); what is not there is not
+    looked at. A download is one unless its path is there. Without anything to fetch, space and mirror are no obstacles.
     """
     found = [*port_holders(host, plans.get("ports") or ()), *subnet_holders(host, plans.get("subnets") or ())]
-    if missing or plans.get("downloads"):
-        found += [*too_full(host, plans.get("space") or {}), *unreachable(host, missing)]
+    fetched = {path: size for path, size in (plans.get("downloads") or {}).items() if not host.exists(path)}
+    if missing or fetched:
+        found += [*too_full(host, {**(plans.get("space") or {}), **fetched}), *unreachable(host, missing)]
     return found
 
 

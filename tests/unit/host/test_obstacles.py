@@ -96,7 +96,7 @@ def test_what_is_there_needs_no_space_and_no_mirror(tmp_path: Path) -> None:
     host = Paper(tmp_path, space={"/": [1 << 30, 0, 1]})
     assert obstacles.obstacles(host, [], {"space": {"/usr": 1 << 30}}) == []
     assert [each["check"] for each in obstacles.obstacles(host, ["lxc"], {"space": {"/usr": 1 << 30}})] == ["space"]
-    assert [each["check"] for each in obstacles.obstacles(host, [], {"space": {"/usr": 1 << 30}, "downloads": True})] == ["space"]
+    assert [each["check"] for each in obstacles.obstacles(host, [], {"space": {"/usr": 1 << 30}, "downloads": {"/none": 0}})] == ["space"]
 
 
 URIS = "'http://deb.debian.org/debian/dists/trixie/InRelease' x 0 \n'https://mirror.example.org:8443/x/InRelease' y 0 \n"

@@ -193,6 +193,46 @@ def sizes_of(build: Mapping[str, Any]) -> dict[str, int]:
     return {build["file"]: build["size"], **{each["file"]: each["size"] for each in build.get("beside", {}).values()}}
 
 
+def files_of_build(build: Mapping[str, Any]) -> list[str]:
+    """The names of all files of a build, its description last. Pure."""
+    return [*sizes_of(build), str(Path(build["file"]).with_suffix(".json"))]
+
+
+def described_builds(directory: Path) -> Iterator[dict[str, Any]]:
+    """What stands in the descriptions, the oldest first; one that cannot be read is as good as not there. Raises BackendError."""
+    for path in sorted(directory.glob("*.json"), key=lambda each: each.stat().st_mtime_ns):
+        try:
+            build = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, FileNotFoundError):
+            continue
+        except PermissionError as error:
+            raise BackendError("%s cannot be read: %s" % (path, error.strerror), remedy="Run the task with become") from error
+        if isinstance(build, dict) and {"name", "file", "request", "checksum", "size"} <= set(build) and path.stem == Path(str(build["file"])).stem:
+            yield build
+
+
+def is_whole(directory: Path, build: Mapping[str, Any]) -> bool:
+    """Whether all files of a build have the size that its description tells."""
+    for name, size in sizes_of(build).items():
+        try:
+            if (directory / name).stat().st_size != size:
+                return False
+        except FileNotFoundError:
+            return False
+    return True
+
+
+def links(directory: Path) -> dict[str, str]:
+    """The links in the directory, and where they lead."""
+    return {path.name: os.readlink(path) for path in directory.glob("*") if path.is_symlink()}
+
+
+def open_files(directory: Path, build: Mapping[str, Any]) -> dict[str, int]:
+    """The files of a build that others may read, with their permissions: in the image stands what root's password is made into."""
+    modes = {name: (directory / name).stat().st_mode & 0o777 for name in files_of_build(build)}
+    return {name: mode for name, mode in modes.items() if mode & 0o077}
+
+
 def _text(build: Mapping[str, Any]) -> str:
     return json.dumps(build, indent=1, sort_keys=True) + "\n"
 
@@ -205,6 +245,8 @@ class Seen:
     #: Those that are described, but of which a file is missing or short.
     broken: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     leftovers: dict[str, list[str]] = field(default_factory=dict)
+    #: The names that lead to builds, and where to.
+    links: dict[str, str] = field(default_factory=dict)
     #: The files of builds that others than their owner may read, with their permissions.
     open: dict[str, dict[str, int]] = field(default_factory=dict)
     obstacles: dict[str, KraalError | None] = field(default_factory=dict)
@@ -215,51 +257,25 @@ class BaseImages:
 
     table = BASE_IMAGES
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, assume_tools: bool = False) -> None:
+        """``assume_tools``: plan as if what builds base images were here."""
         self.directory = Path(directory)
+        self.assume_tools = assume_tools
         self._requests: dict[str, dict[str, Any]] = {}
 
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """Read the descriptions beside the archives."""
         self._requests = {want.name: request_of(want) for want in wants or () if want.state == "present"}
-        seen = Seen(obstacles={form: obstacle(form) for form in map(form_of, self._requests.values())})
-        for build in self._described_builds():
-            whole = self._whole(build)
+        seen = Seen(obstacles={form: obstacle(form, self.assume_tools) for form in map(form_of, self._requests.values())})
+        for build in described_builds(self.directory):
+            whole = is_whole(self.directory, build)
             (seen.builds if whole else seen.broken).setdefault(build["name"], []).append(build)
             if whole:
-                seen.open.setdefault(build["name"], {}).update(self._open(build))
+                seen.open.setdefault(build["name"], {}).update(open_files(self.directory, build))
+        seen.links = links(self.directory)
         for path in sorted(self.directory.glob(".building-*")):
             seen.leftovers.setdefault(path.name[len(".building-") :].rpartition("-")[0], []).append(str(path))
         return seen
-
-    def _described_builds(self) -> Iterator[dict[str, Any]]:
-        """What stands in the descriptions; one that cannot be read is as good as not there."""
-        for path in sorted(self.directory.glob("*.json"), key=lambda each: each.stat().st_mtime_ns):
-            try:
-                build = json.loads(path.read_text(encoding="utf-8"))
-            except (ValueError, FileNotFoundError):
-                continue
-            except PermissionError as error:
-                raise BackendError("%s cannot be read: %s" % (path, error.strerror), remedy="Run the task with become") from error
-            if isinstance(build, dict) and {"name", "file", "request", "checksum", "size"} <= set(build) and path.stem == Path(str(build["file"])).stem:
-                yield build
-
-    def _whole(self, build: Mapping[str, Any]) -> bool:
-        """Whether all files of a build have the size that its description tells."""
-        for name, size in sizes_of(build).items():
-            try:
-                if (self.directory / name).stat().st_size != size:
-                    return False
-            except FileNotFoundError:
-                return False
-        return True
-
-    def _open(self, build: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-        """The files of a build that others may read: in the image stands what root's password is made into."""
-        for name in self._files(build):
-            mode = (self.directory / name).stat().st_mode & 0o777
-            if mode & 0o077:
-                yield name, mode
 
     def names(self, seen: Seen) -> list[str]:
         """All that were built here."""
@@ -273,11 +289,13 @@ class BaseImages:
         mine = file_of(want.name, request_of(want)) if want.state == "present" else ""
         steps += [Step(want.name, "clean", "leftover", self._path(build)) for build in seen.broken.get(want.name, []) if build["file"] != mine]
         if want.state == "absent":
-            return steps + [Step(want.name, "remove", "builds[%s]" % build["file"], build["checksum"], None, Disruption.DESTROY) for build in builds]
+            steps += [Step(want.name, "remove", "builds[%s]" % build["file"], build["checksum"], None, Disruption.DESTROY) for build in builds]
+            named = [link for link in sorted(seen.links) if Path(link).stem == want.name]
+            return steps + [Step(want.name, "remove", "links[%s]" % link, seen.links[link], None, Disruption.DESTROY) for link in named]
         request = request_of(want)
         old = [build for build in builds if not is_of(build, request)] if "builds" in want.purge else []
         purged = [Step(want.name, "remove", "builds[%s]" % build["file"], build["checksum"], None, Disruption.DESTROY) for build in old]
-        going = {name for build in old for name in self._files(build)}
+        going = {name for build in old for name in files_of_build(build)}
         opened = sorted(seen.open.get(want.name, {}).items())
         steps += [Step(want.name, "set", "mode[%s]" % name, "%04o" % mode, "%04o" % MODE) for name, mode in opened if name not in going]
         if any(is_of(build, request) for build in builds):
@@ -298,6 +316,8 @@ class BaseImages:
         """Perform one step."""
         if step.action == "clean" and Path(str(step.before)).is_dir():
             clear(Path(str(step.before)))
+        elif step.key.startswith("links["):
+            (self.directory / step.key[len("links[") : -1]).unlink(missing_ok=True)
         elif step.action in ("clean", "remove"):
             path = step.before if step.action == "clean" else self.directory / step.key[len("builds[") : -1]
             (build,) = (each for kept in (seen.builds, seen.broken) for each in kept.get(want.name, []) if self._path(each) == str(path))
@@ -311,7 +331,7 @@ class BaseImages:
         """Let nobody else read a file that an earlier version made; nor the commands that it wrote down."""
         try:
             for build in seen.builds.get(want.name, []):
-                if path.name == self._files(build)[-1] and build["request"] != noted(build["request"]):
+                if path.name == files_of_build(build)[-1] and build["request"] != noted(build["request"]):
                     work = Path(tempfile.mkdtemp(prefix=".building-%s-" % want.name, dir=self.directory))
                     (work / path.name).write_text(_text({**build, "request": noted(build["request"])}), encoding="utf-8")
                     (work / path.name).chmod(MODE)
@@ -322,10 +342,6 @@ class BaseImages:
             path.chmod(MODE)
         except OSError as error:
             raise BackendError("%s cannot be kept from others: %s" % (path, error.strerror), remedy="Run the task with become") from error
-
-    def _files(self, build: Mapping[str, Any]) -> list[str]:
-        """The names of all files of a build, its description included."""
-        return [*sizes_of(build), str(Path(build["file"]).with_suffix(".json"))]
 
     def _path(self, build: Mapping[str, Any]) -> str:
         return str(self.directory / build["file"])

@@ -51,9 +51,9 @@ def machine_architecture() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
 
 
-def obstacle(form: str = "tar") -> KraalError | None:
-    """Why nothing of this format can be built here."""
-    missing = [program for program in TOOLS[form] if tool(program) is None]
+def obstacle(form: str = "tar", assume_tools: bool = False) -> KraalError | None:
+    """Why nothing of this format can be built here. ``assume_tools``: as if what builds it were here."""
+    missing = [program for program in TOOLS[form] if not assume_tools and tool(program) is None]
     if missing:
         verb = "are" if len(missing) > 1 else "is"
         return BackendError("%s %s not installed on this host" % (joined(missing), verb), remedy="%s, or build on another host" % install(*missing))

@@ -1,0 +1,166 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A key with which guests are reached: made where there is none, its public half written where that is lost, and one that is there used as it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..engine.errors import BackendError, InvalidOption, Refused
+from ..engine.plan import Disruption, Step
+from ..engine.spec import Spec, Table
+from .packages import install
+
+#: Stands in the public half of a key that was made here, and tells it from others' keys.
+COMMENT = "kraal.virt"
+
+
+def _check_name(name: str) -> None:
+    if not os.path.isabs(name) or not name.isprintable() or name.endswith("/"):
+        raise InvalidOption("path", name, "is no path of a key", remedy="Write the absolute path of a file")
+
+
+class KeyTable(Table):
+    """A table whose things are called by their paths."""
+
+    def argument_spec(self) -> dict[str, Any]:
+        """With ``path`` in the place of ``name``."""
+        spec = super().argument_spec()
+        del spec["name"]
+        return {"path": {"type": "path", "required": True}, **spec}
+
+    def read(self, parameters: Mapping[str, Any]) -> Spec:
+        """Raises InvalidOption."""
+        return super().read({**parameters, "name": parameters["path"]})
+
+
+KEYS = KeyTable(
+    backend="ssh",
+    kind="key",
+    options=(),
+    states=("present", "absent"),
+    state="present",
+    allow=None,
+    check_name=_check_name,
+    plain_name=False,
+)
+
+
+@dataclass
+class Seen:
+    """What is there of one key. A size is None where there is no file."""
+
+    directory: bool = False
+    size: int | None = None
+    #: The public half as it is written, and as the key itself tells it; both empty where there is none.
+    public: str = ""
+    told: str = ""
+    #: Why the key did not tell it.
+    why: str = ""
+    known_hosts: bool = False
+
+
+def _run(*argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # pylint: disable=ansible-bad-function
+        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+    )
+
+
+def look(path: Path) -> Seen:
+    """Read what is there of a key. Raises BackendError."""
+    seen = Seen(directory=path.parent.is_dir())
+    try:
+        if path.exists():
+            seen.size = path.stat().st_size
+        if _beside(path, ".pub").exists():
+            seen.public = _beside(path, ".pub").read_text(encoding="utf-8", errors="replace").strip()
+        seen.known_hosts = _beside(path, ".known_hosts").exists()
+    except OSError as error:
+        raise BackendError("%s cannot be read: %s" % (path, error.strerror), remedy="Choose another path") from error
+    if seen.size and shutil.which("ssh-keygen"):
+        # A passphrase that is asked for is a passphrase that is wrong: no question, and no hang.
+        done = _run("ssh-keygen", "-y", "-P", "", "-f", str(path))
+        seen.told, seen.why = (done.stdout.strip(), "") if done.returncode == 0 else ("", done.stderr.strip())
+    return seen
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return Path(str(path) + ending)
+
+
+class Keys:
+    """Keys on this host, by their paths."""
+
+    table = KEYS
+
+    def observe(self, wants: Sequence[Spec] | None) -> dict[str, Seen]:
+        """What is there of each."""
+        return {want.name: look(Path(want.name)) for want in wants or ()}
+
+    def names(self, seen: Mapping[str, Seen]) -> list[str]:
+        """Those that are there."""
+        return sorted(name for name, each in seen.items() if each.size is not None)
+
+    def plan(self, want: Spec, seen: Mapping[str, Seen]) -> list[Step]:
+        """Pure."""
+        have, name = seen[want.name], want.name
+        if want.state == "absent":
+            # One of somebody's own stays.
+            made_here = have.public.endswith(" " + COMMENT)
+            return [Step(name, "remove", "", {"public_key": have.public}, None, Disruption.DESTROY)] if made_here else []
+        if not have.size:
+            # One without content is what a run left that was killed.
+            return [Step(name, "create", "", None, {"type": "ed25519", "comment": COMMENT})]
+        if have.told:
+            return [] if have.public else [Step(name, "set", "public_key", None, have.told)]
+        # A key with a passphrase is read by its owner's agent; then its public half has to be there.
+        if have.why and not (have.public and "passphrase" in have.why):
+            raise Refused("it is no key: %s" % have.why, remedy="Move it away, and the next run makes one, or choose another path")
+        return []
+
+    def apply(self, want: Spec, step: Step, seen: Mapping[str, Seen]) -> None:
+        """Perform one step."""
+        path = Path(want.name)
+        try:
+            if step.action == "remove":
+                for ending in ("", ".pub", ".known_hosts"):
+                    _beside(path, ending).unlink(missing_ok=True)
+            elif step.action == "create":
+                self._make(path)
+            else:
+                _beside(path, ".pub").write_text("%s\n" % step.after, encoding="utf-8")
+                _beside(path, ".pub").chmod(0o644)
+        except OSError as error:
+            raise BackendError("it cannot be written: %s" % error.strerror, remedy="Choose another path, or make the key yourself") from error
+
+    def _make(self, path: Path) -> None:
+        if shutil.which("ssh-keygen") is None:
+            raise BackendError("it cannot be made: ssh-keygen is not installed", remedy="%s, or make the key yourself" % install("ssh-keygen"))
+        # A directory that is there is somebody's: it keeps its permissions.
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        done = _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", COMMENT, "-f", str(path))
+        if done.returncode != 0:
+            raise BackendError("it cannot be made: %s" % (done.stderr or done.stdout).strip(), remedy="Choose another path, or make the key yourself")
+
+    def wait(self, want: Spec) -> None:
+        """A key is there as soon as it is made."""
+
+    def describe(self, name: str, seen: Mapping[str, Seen]) -> Mapping[str, Any] | None:
+        """The key's path and public half."""
+        have = seen[name]
+        return {"path": name, "public_key": have.public or have.told} if have.size else None
+
+    def foresee(self, want: Spec, steps: Sequence[Step], seen: Mapping[str, Seen]) -> Mapping[str, Any] | None:
+        """What only its making can say is empty. Pure."""
+        if want.state == "absent" and steps:
+            return None
+        return self.describe(want.name, seen) or ({"path": want.name, "public_key": ""} if steps else None)

@@ -1,0 +1,92 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ssh_key
+short_description: Make a key with which guests are reached
+version_added: 0.1.0
+author:
+  - the kraal.virt contributors (@kraal-virt)
+description:
+  - Makes an SSH key of the type ed25519, without a passphrase, unless there is one at that path. A key that is there is used as it is.
+  - Where the public half of a key is lost, it is written anew. A file without content, which a run leaves that is killed, is no key.
+  - What is there and is no key is refused. A key with a passphrase is one, as long as its public half is beside it.
+requirements:
+  - ssh-keygen
+options:
+  path:
+    description: The path of the private key. Its public half has the same and C(.pub) behind it.
+    type: path
+    required: true
+  state:
+    description:
+      - Whether the key is to be there. V(absent) removes it with its public half, and what ssh has remembered of hosts beside it, in the same path with
+        C(.known_hosts) behind it.
+      - A key of your own stays. One that this module has made is known by the comment C(kraal.virt) in its public half.
+    type: str
+    choices: [present, absent]
+    default: present
+extends_documentation_fragment:
+  - kraal.virt.attributes
+  - kraal.virt.attributes.actiongroup_kraal
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+notes:
+  - A directory that is made for the key is its owner's alone. One that is there keeps its permissions.
+"""
+
+EXAMPLES = r"""
+- name: Make the key with which virtual machines are reached
+  kraal.virt.ssh_key:
+    path: ~/.ssh/kraal_virt_ed25519
+  delegate_to: localhost
+  register: made
+
+- name: Take it away again
+  kraal.virt.ssh_key:
+    path: ~/.ssh/kraal_virt_ed25519
+    state: absent
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+plan:
+  description: The steps, in order. The same under C(--check) and for real.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - guest: /root/.ssh/kraal_virt_ed25519
+      action: create
+      key: ""
+      before: null
+      after: {type: ed25519, comment: kraal.virt}
+      disruption: none
+ssh_key:
+  description: The key. Null where it is absent. Under C(--check), the public half of a key that is still to be made is empty.
+  returned: always
+  type: dict
+  sample:
+    path: /root/.ssh/kraal_virt_ed25519
+    public_key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleExampleEx kraal.virt
+"""
+
+from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource
+from ansible_collections.kraal.virt.plugins.module_utils.host.ssh_key import Keys
+
+
+def main() -> None:
+    run_resource(Keys.table, lambda parameters: Keys(), {}, "ssh_key")
+
+
+if __name__ == "__main__":
+    main()
