@@ -10,36 +10,69 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .backends.mmdebstrap.base_image import BASE_IMAGES, BaseImages, form_of, request_of
 from .backends.mmdebstrap.base_image_files import FILES, BaseImageFiles, bundle
+from .backends.mmdebstrap.rootfs import TOOLS
 from .engine.entries import checked
-from .engine.errors import KraalError
+from .engine.errors import InvalidOption, KraalError
 from .engine.reconcile import Job, Outcome, reconcile
 from .engine.spec import Spec
 from .engine.task import KraalModule, answer_of
+from .host.installed import packages
+from .host.reader import Host
 
 ARGUMENTS: dict[str, Any] = {
-    "images": {"type": "list", "elements": "dict", "default": []},
+    "images": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {"name": {"type": "str", "required": True}, "image": {"type": "str"}, "build": {"type": "dict", "default": {}}},
+    },
+    "built": {"type": "list", "elements": "dict"},
+    "build_only": {"type": "bool", "default": False},
     "networks": {"type": "list", "elements": "dict", "default": []},
     "backends": {"type": "list", "elements": "str", "default": []},
-    "directory": {"type": "path", "default": "/var/cache/kraal.virt"},
+    "directory": dict(BASE_IMAGES.steering["directory"]),
+    "concurrency": {"type": "int", "default": 2},
+    "assume_packages": {"type": "bool", "default": False},
 }
 
-
-#: What is read of a base image, as base_images returns it.
-IMAGE: dict[str, Any] = {
+#: What is read of a base image that another host has built.
+BUILT: dict[str, Any] = {
     "name": {"type": "str", "required": True},
     "path": {"type": "path", "required": True},
     "checksum": {"type": "str", "default": ""},
     "kernel": {"type": "str", "default": ""},
     "initrd": {"type": "str", "default": ""},
-    "docker_image": {"type": "str", "default": ""},
 }
 
 
-def read_images(images: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The base images that are built: what is not yet has no content to look for. Pure. Raises KraalError."""
-    read = [checked(IMAGE, {key: value for key, value in image.items() if key in IMAGE}, set(), "kraal.virt.fleet_resources") for image in images]
-    return [image for image in read if image["checksum"]]
+def build_wants(images: Iterable[Mapping[str, Any]], directory: str, secrets: set[str]) -> list[Spec]:
+    """The base images to build. Raises KraalError."""
+    wants = []
+    spec = {key: value for key, value in BASE_IMAGES.argument_spec().items() if key not in ("name", "state", "directory")}
+    for image in images:
+        given = {key: value for key, value in (image["build"] or {}).items() if value is not None}
+        try:
+            arguments = checked(spec, given, secrets, "kraal.virt.base_image")
+            wants.append(BASE_IMAGES.read({**arguments, "name": image["name"], "state": "present", "directory": directory}))
+        except KraalError as error:
+            raise error.about(backend=BASE_IMAGES.backend, guest=image["name"]) from error
+    return wants
+
+
+def missing_packages(outcomes: Iterable[Outcome], wants: Iterable[Spec]) -> list[str]:
+    """The packages of what builds those that are to be built, as far as this host lacks them."""
+    built = {outcome.name for outcome in outcomes if any(step.action == "build" for step in outcome.steps)}
+    needs = sorted({tool for want in wants if want.name in built for tool in TOOLS[form_of(request_of(want))]})
+    return list(packages(Host(), needs)["missing"]) if needs else []
+
+
+def placed(images: Iterable[Mapping[str, Any]], built: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What was built, each with the name of its Docker image; what is not built yet has no content to look for. Pure. Raises KraalError."""
+    names = {image["name"]: image["image"] or "" for image in images}
+    read = [checked(BUILT, {key: value for key, value in each.items() if key in BUILT}, set(), "kraal.virt.fleet_resources") for each in built]
+    return [{**each, "docker_image": names[each["name"]]} for each in read if each["checksum"] and each["name"] in names]
 
 
 def is_disk(image: Mapping[str, Any]) -> bool:
@@ -52,7 +85,7 @@ def takes_file(image: Mapping[str, Any], backends: Collection[str]) -> bool:
 
     A disk is for virtual machines. An archive that Docker does not import is for whoever makes guests of the archive.
     """
-    return "kvm" in backends if is_disk(image) else not image.get("docker_image") or "lxc" in backends
+    return "kvm" in backends if is_disk(image) else not image["docker_image"] or "lxc" in backends
 
 
 def file_wants(images: Iterable[Mapping[str, Any]], backends: Collection[str]) -> list[Spec]:
@@ -63,7 +96,7 @@ def file_wants(images: Iterable[Mapping[str, Any]], backends: Collection[str]) -
 
 def docker_jobs(images: Iterable[Mapping[str, Any]], networks: Sequence[Mapping[str, Any]], secrets: set[str]) -> list[Job[Any]]:
     """What Docker's engines are to have. Raises KraalError."""
-    imported = [image for image in images if image.get("docker_image")]
+    imported = [image for image in images if image["docker_image"]]
     if not imported and not networks:
         return []
     # The SDK takes its time to be imported.
@@ -98,35 +131,76 @@ def lacking(images: Iterable[Mapping[str, Any]], outcomes: Sequence[Outcome], he
     imported = {outcome.name for outcome in outcomes if any(step.action == "import" for step in outcome.steps)}
     found: list[str] = []
     for image in images:
-        if image["path"] not in here and (image["name"] in copied or image.get("docker_image") in imported):
+        if image["path"] not in here and (image["name"] in copied or image["docker_image"] in imported):
             found += bundle(image)
     return found
+
+
+class Work:
+    """The task: base images first, since what is imported of them and laid down is known by their content."""
+
+    def __init__(self, module: KraalModule) -> None:
+        self.module, self.parameters = module, module.params
+        self.outcomes: list[Outcome] = []
+        self.answer: dict[str, Any] = {}
+
+    def run(self) -> None:
+        """Raises KraalError."""
+        parameters = self.parameters
+        if parameters["assume_packages"] and not self.module.check_mode:
+            raise InvalidOption("assume_packages", True, "is for check mode only", remedy="Leave it out, or set check_mode: true")
+        if parameters["concurrency"] < 1:
+            raise InvalidOption("concurrency", parameters["concurrency"], "is too small", remedy="Write 1 or more")
+        self.answer.update(base_images=parameters["built"] or [], missing_packages=[], lacks=[])
+        if parameters["built"] is None:
+            self._build()
+        if not parameters["build_only"] and not any(outcome.error for outcome in self.outcomes):
+            self._place()
+
+    def _reconcile(self, jobs: list[Job[Any]], concurrency: int) -> list[Outcome]:
+        for job in jobs:
+            self.module.keep_secret(secret for want in job.wants for secret in want.secrets)
+        outcomes = reconcile(jobs, check=self.module.check_mode, concurrency=concurrency)
+        self.outcomes += outcomes
+        return outcomes
+
+    def _build(self) -> None:
+        secrets: set[str] = set()
+        try:
+            wants = build_wants(self.parameters["images"], self.parameters["directory"], secrets)
+        finally:
+            self.module.keep_secret(secrets)
+        resource = BaseImages(self.parameters["directory"], assume_tools=self.parameters["assume_packages"])
+        outcomes = self._reconcile([Job(resource, wants)] if wants else [], self.parameters["concurrency"])
+        self.answer["base_images"] = [outcome.described for outcome in outcomes if outcome.described]
+        self.answer["missing_packages"] = missing_packages(outcomes, wants)
+
+    def _place(self) -> None:
+        secrets: set[str] = set()
+        images = placed(self.parameters["images"], self.answer["base_images"])
+        resource = BaseImageFiles(self.parameters["directory"])
+        files = file_wants(images, self.parameters["backends"])
+        try:
+            jobs = [Job(resource, files)] if files else []
+            jobs += docker_jobs(images, self.parameters["networks"], secrets)
+        finally:
+            self.module.keep_secret(secrets)
+        outcomes = self._reconcile(jobs, 8)
+        if any(outcome.changed for outcome in outcomes):
+            seen = resource.observe(None)
+            here = [image["path"] for image in images if seen.has(image["path"], image["checksum"])]
+            self.answer["lacks"] = lacking(images, outcomes, here)
 
 
 def run_fleet_resources() -> None:
     """The whole of the module."""
     module = KraalModule(argument_spec=dict(ARGUMENTS), supports_check_mode=True)
-    parameters = module.params
-    resource = BaseImageFiles(parameters["directory"])
-    secrets: set[str] = set()
+    work = Work(module)
     try:
-        images = read_images(parameters["images"])
-        files = file_wants(images, parameters["backends"])
-        jobs: list[Job[Any]] = [Job(resource, files)] if files else []
-        jobs += docker_jobs(images, parameters["networks"], secrets)
-        module.keep_secret(secrets)
-        for job in jobs:
-            module.keep_secret(secret for want in job.wants for secret in want.secrets)
-        outcomes = reconcile(jobs, check=module.check_mode)
-        answer = answer_of(outcomes)
-        answer["lacks"] = []
-        if answer["changed"]:
-            seen = resource.observe(None)
-            here = [image["path"] for image in images if seen.has(image["path"], image["checksum"])]
-            answer["lacks"] = lacking(images, outcomes, here)
+        work.run()
     except KraalError as error:
-        module.keep_secret(secrets)
         module.fail_json(msg=str(error))
+    answer = {**answer_of(work.outcomes), **work.answer}
     if answer["failures"]:
         module.fail_json(msg=" ".join(answer["failures"]), **answer)
     module.exit_json(**answer)

@@ -12,11 +12,12 @@ version_added: 0.1.0
 author:
   - the kraal.virt contributors (@kraal-virt)
 description:
+  - Works on the controller, as the user who runs Ansible there, whatever the host, the connection and C(become) of the task are.
   - Makes an SSH key of the type ed25519, without a passphrase, unless there is one at that path. A key that is there is used as it is.
   - Where the public half of a key is lost, it is written anew. A file without content, which a run leaves that is killed, is no key.
   - What is there and is no key is refused. A key with a passphrase is one, as long as its public half is beside it.
 requirements:
-  - ssh-keygen
+  - ssh-keygen on the controller
 options:
   path:
     description: The path of the private key. Its public half has the same and C(.pub) behind it.
@@ -48,14 +49,12 @@ EXAMPLES = r"""
 - name: Make the key with which virtual machines are reached
   kraal.virt.ssh_key:
     path: ~/.ssh/kraal_virt_ed25519
-  delegate_to: localhost
   register: made
 
 - name: Take it away again
   kraal.virt.ssh_key:
     path: ~/.ssh/kraal_virt_ed25519
     state: absent
-  delegate_to: localhost
 """
 
 RETURN = r"""
@@ -80,13 +79,4 @@ ssh_key:
     public_key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleExampleEx kraal.virt
 """
 
-from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource
-from ansible_collections.kraal.virt.plugins.module_utils.host.ssh_key import Keys
-
-
-def main() -> None:
-    run_resource(Keys.table, lambda parameters: Keys(), {}, "ssh_key")
-
-
-if __name__ == "__main__":
-    main()
+# The action plugin of this name does it, on the controller.
