@@ -17,7 +17,6 @@ from .backends.registry import NAMES, backend
 from .engine import task
 from .engine.entries import checked
 from .engine.errors import InvalidOption, KraalError, NotInstalled, Refused
-from .engine.plan import diff_of
 from .engine.reading import apart, check_read, labels_of, reading
 from .engine.reconcile import Guests, Job, Outcome, reconcile
 from .engine.spec import Spec, Table, check_unique

@@ -14,11 +14,11 @@ author:
 description:
   - Builds the base images of a fleet, brings them to where the guests of this host find them, and makes the networks that they need, in one task.
   - Base images are built as by M(kraal.virt.base_image), several of them side by side. An image for Docker's guests is imported as by
-    M(kraal.virt.docker_image), and networks are made as by M(kraal.virt.docker_network). Guests of other backends, which are made of the file itself, find it
-    under a link that stays, C(NAME.tar), C(NAME.qcow2) or C(NAME.raw) in O(directory), and beside that C(NAME.vmlinuz) and C(NAME.initrd). Files that others
-    than root may read are closed.
-  - Base images may be built on another host, see O(build_only) and O(built). They are not fetched from there. Under C(--check) RV(lacks) names the files that have
-    to be brought first.
+    M(kraal.virt.docker_image), and networks are made as by M(kraal.virt.docker_network).
+  - Guests of other backends are made of the file itself. They find it under a link that stays, C(NAME.tar), C(NAME.qcow2) or C(NAME.raw) in O(directory),
+    and beside that C(NAME.vmlinuz) and C(NAME.initrd). Files that others than root may read are closed.
+  - Base images may be built on another host, see O(build_only) and O(built). They are not fetched from there. Under C(--check) RV(lacks) names
+    the files that have to be brought first.
   - What fails for one image or network does not stop the work on another.
 requirements:
   - what M(kraal.virt.base_image) needs, where base images are built
@@ -43,7 +43,8 @@ options:
         default: {}
   built:
     description:
-      - What another host has built, as RV(base_images) of its task tells. Nothing is built here then. One without a C(checksum) is not built yet, and passed over.
+      - What another host has built, as RV(base_images) of its task tells. Nothing is built here then. One without a C(checksum) is not built yet,
+        and passed over.
     type: list
     elements: dict
   build_only:
@@ -51,13 +52,15 @@ options:
     type: bool
     default: false
   networks:
-    description: The networks of Docker's guests, each a mapping with the options of M(kraal.virt.docker_network), those included that say where its engine is.
+    description:
+      - The networks of Docker's guests, each a mapping with the options of M(kraal.virt.docker_network), those included that say where its engine is.
     type: list
     elements: dict
     default: []
   backends:
     description:
-      - The backends of the guests of this host. Disks are laid down for V(kvm). An archive is laid down for V(lxc), or where no Docker image is imported from it.
+      - The backends of the guests of this host. Disks are laid down for V(kvm). An archive is laid down for V(lxc), or where no Docker image is
+        imported from it.
     type: list
     elements: str
     default: []
@@ -160,8 +163,8 @@ missing_packages:
   sample: [mmdebstrap]
 lacks:
   description:
-    - The paths of the files that have to be brought to this host from the one that built them, before this can be done. Each base image's description comes last,
-      since with that it counts. Empty where all is there.
+    - The paths of the files that have to be brought to this host from the one that built them, before this can be done. Each base image's
+      description comes last, since with that it counts. Empty where all is there.
   returned: when the list could be read
   type: list
   elements: str

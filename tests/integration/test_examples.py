@@ -60,6 +60,7 @@ PREPARATIONS: dict[str, Preparation] = {
     "docker_network": Preparation(),
     "docker_volume": Preparation(),
     "fleet": Preparation(images=("debian:12",)),
+    "fleet_resources": Preparation(defaults={"kraal.virt.fleet_resources": {"directory": "<directory>/cache"}}),
     "lxc_container": Preparation(
         paths={"/var/cache/kraal.virt": {"base.tar": system_tar("example")}},
         defaults={"kraal.virt.lxc_container": {"lxc_path": "<directory>/lxc", "stop_timeout": "1"}},
@@ -74,6 +75,7 @@ PREPARATIONS: dict[str, Preparation] = {
         paths={"/srv/images": {"debian.raw": b"test"}},
         inside=("mkdir -p /var/lib/libvirt/images", "virsh pool-define-as images dir --target /var/lib/libvirt/images", "virsh pool-start images"),
     ),
+    "ssh_key": Preparation(paths={"~/.ssh": {}}),
 }
 
 

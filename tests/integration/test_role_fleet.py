@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ import docker
 import pytest
 import yaml
 
+from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap.base_image import BASE_IMAGES, file_of, request_of
+from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap.rootfs import checksum_of
 from tests.support.ansible_runner import Run, run_playbook
 from tests.support.leftovers import Scratch
 from tests.support.module_process import module_process
@@ -136,6 +140,51 @@ def test_a_network_that_others_use_is_left(site: Site, scratch: Scratch, base_im
     assert networks() == [site.network] and scratch.found().containers == [scratch("theirs")]
     assert not module_process("kraal.virt.docker_container", {"name": scratch("theirs"), "state": "absent"}).failed
     assert site.run("kraal.virt.teardown").rc == 0 and networks() == []
+
+
+def built(folder: Path, text: str) -> dict[str, Any]:
+    """A base image as its build leaves it, and what the role calls it: nothing is left to build."""
+    build = {"suite": "trixie", "packages": ["python3"]}
+    want = BASE_IMAGES.read({**dict.fromkeys(BASE_IMAGES.by_name), "name": "kt-base", "state": "present", "directory": str(folder), "purge": [], **build})
+    image = folder / file_of("kt-base", request_of(want))
+    folder.mkdir(parents=True, exist_ok=True)
+    image.write_text(text, encoding="utf-8")
+    said = {"name": "kt-base", "file": image.name, "request": request_of(want), "checksum": checksum_of(image), "size": len(text)}
+    image.with_suffix(".json").write_text(json.dumps(said), encoding="utf-8")
+    for path in (image, image.with_suffix(".json")):
+        path.chmod(0o600)
+    return {"name": "kt-base", "build": build}
+
+
+@pytest.mark.parametrize("builder", ["localhost", "guest"])
+def test_a_base_image_is_brought_to_a_host_that_lacks_it(builder: str, tmp_path: Path, scratch: Scratch, base_image: str) -> None:
+    """From the controller, or over it from another host: a container stands for that, with a file system of its own below /srv."""
+    name, store = scratch("host"), tmp_path / "store"
+    folder = Path("/srv") / name
+    mounts = [*MOUNTS, {"type": "bind", "source": str(store), "target": "/srv"}]
+    (tmp_path / "here").mkdir()
+    store.mkdir()
+    assert not module_process("kraal.virt.docker_container", {"name": name, "image": base_image, "stop_timeout": 1, "mounts": mounts}).failed
+    inside = {"ansible_connection": "kraal.virt.guest", "ansible_python_interpreter": SYSTEM_PYTHON}
+    hosts = {"localhost": {"ansible_connection": "local", "ansible_python_interpreter": SYSTEM_PYTHON}, name: inside}
+    here, there = folder, store / name
+    image = built(here if builder == "localhost" else there, "kt")
+    given = {"fleet_base_images": [image], "fleet_build_dir": str(folder), "fleet_build_host": name if builder == "guest" else builder}
+    lacking = there if builder == "localhost" else here
+    try:
+        for check in (True, False, False):
+            run = run_playbook("kraal.virt.provision", {"virt_hosts": {"hosts": hosts}}, given, check=check, env={"HOME": str(tmp_path)})
+            assert run.rc == 0, run.output
+            found = {path.name: (path.stat().st_mode & 0o777, path.is_symlink()) for path in lacking.glob("*")}
+            if check:
+                assert run.changed and not found, run.output
+        assert run.changed == 0, run.output
+        (archive,) = lacking.glob("*-*-*.tar")
+        assert found[archive.name] == found[archive.with_suffix(".json").name] == (0o600, False), found
+        assert (lacking / "kt-base.tar").readlink() == Path(archive.name) and archive.read_text(encoding="utf-8") == "kt"
+        assert lacking.stat().st_mode & 0o777 == 0o711
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_no_disk_goes_while_libvirt_cannot_say_whose_it_is(tmp_path: Path) -> None:

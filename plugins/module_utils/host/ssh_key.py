@@ -68,9 +68,9 @@ class Seen:
     known_hosts: bool = False
 
 
-def _run(*argv: str) -> subprocess.CompletedProcess[str]:
+def _keygen(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # pylint: disable=ansible-bad-function
-        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+        ["ssh-keygen", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
     )
 
 
@@ -87,7 +87,7 @@ def look(path: Path) -> Seen:
         raise BackendError("%s cannot be read: %s" % (path, error.strerror), remedy="Choose another path") from error
     if seen.size and shutil.which("ssh-keygen"):
         # A passphrase that is asked for is a passphrase that is wrong: no question, and no hang.
-        done = _run("ssh-keygen", "-y", "-P", "", "-f", str(path))
+        done = _keygen("-y", "-P", "", "-f", str(path))
         seen.told, seen.why = (done.stdout.strip(), "") if done.returncode == 0 else ("", done.stderr.strip())
     return seen
 
@@ -147,7 +147,7 @@ class Keys:
         # A directory that is there is somebody's: it keeps its permissions.
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
-        done = _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", COMMENT, "-f", str(path))
+        done = _keygen("-q", "-t", "ed25519", "-N", "", "-C", COMMENT, "-f", str(path))
         if done.returncode != 0:
             raise BackendError("it cannot be made: %s" % (done.stderr or done.stdout).strip(), remedy="Choose another path, or make the key yourself")
 

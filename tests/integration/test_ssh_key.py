@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The key with which the guests of a fleet are reached: made where there is none, mended where it is half there, and nothing else touched."""
+"""The key with which guests are reached: made where there is none, mended where it is half there, removed where it was made here, and nothing else touched."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def test_the_key(tmp_path: Path) -> None:
     keys["wrong"].write_text("nonsense\n", encoding="utf-8")
     before = {name: keys[name].read_bytes() for name in ("there", "halved", "locked", "wrong")}
 
-    def changes(check: bool) -> int:
-        role = {"name": "kraal.virt.fleet", "tasks_from": "ssh_key.yml"}
-        tasks = [{"ansible.builtin.include_role": role, "vars": {"fleet_ssh_key": str(path)}} for path in keys.values()]
-        run = run_tasks(tasks, check=check, keep_going=False)
-        assert "is no key" in run.output, run.output
-        return sum(result.changed for result in run.results)
+    def changes(check: bool, state: str = "present") -> list[str]:
+        run = run_tasks([{"kraal.virt.ssh_key": {"path": str(path), "state": state}} for path in keys.values()], check=check, keep_going=True)
+        *good, wrong = run.results
+        assert not any(result.failed for result in good), run.output
+        assert wrong.failed is (state == "present") and (not wrong.failed or "it is no key" in wrong.msg), run.output
+        return [name for name, result in zip(keys, good, strict=False) if result.changed]
 
-    assert changes(True)
+    assert changes(True) == ["fresh", "empty", "halved"]
     assert not keys["fresh"].exists() and not keys["halved"].with_suffix(".pub").exists()
-    assert changes(False)
-    assert not changes(False)
+    assert changes(False) == ["fresh", "empty", "halved"]
+    assert changes(False) == []
     assert mode(keys["fresh"].parent) == 0o700 and all(mode(keys[name].parent) == 0o755 for name in before)
     for name in ("fresh", "empty"):
         assert keys[name].stat().st_size and mode(keys[name]) == 0o600
@@ -50,3 +50,7 @@ def test_the_key(tmp_path: Path) -> None:
     for name, content in before.items():
         assert keys[name].read_bytes() == content
         assert keys[name].with_suffix(".pub").read_text(encoding="utf-8").split()[:2] == public[name].split()[:2]
+    # Those that have a comment of their own are somebody's.
+    assert changes(False, "absent") == ["fresh", "empty"]
+    assert [name for name, path in keys.items() if not path.exists()] == ["fresh", "empty"]
+    assert not any(keys[name].with_suffix(".pub").exists() for name in ("fresh", "empty"))
