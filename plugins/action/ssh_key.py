@@ -16,7 +16,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import
 from ansible_collections.kraal.virt.plugins.module_utils.host.ssh_key import KEYS, Keys
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]
+class ActionModule(ActionBase):
     """A key of the user who runs Ansible."""
 
     TRANSFERS_FILES = False

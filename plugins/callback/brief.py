@@ -21,13 +21,7 @@ extends_documentation_fragment:
   - default_callback
   - result_format_callback
 requirements:
-  - to be set as C(stdout_callback) in the configuration
-"""
-
-EXAMPLES = r"""
-# ansible.cfg
-[defaults]
-stdout_callback = kraal.virt.brief
+  - to be chosen by C(stdout_callback = kraal.virt.brief) below C([defaults]) in C(ansible.cfg)
 """
 
 from typing import Any
@@ -54,16 +48,19 @@ def answer_of(result: Said) -> dict[str, Any]:
 def message_of(answer: dict[str, Any]) -> list[str]:
     """The lines of a message; none where it is not made of texts. Pure."""
     said = answer.get("msg")
-    lines = said if isinstance(said, list) else [said]
+    lines: list[Any] = said if isinstance(said, list) else [said]
     return [part for line in lines for part in line.split("\n")] if all(isinstance(line, str) for line in lines) else []
 
 
-class CallbackModule(Default):  # type: ignore[misc]
+class CallbackModule(Default):
     """Ansible's own, silent about what there was nothing to do for."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "stdout"
     CALLBACK_NAME = "kraal.virt.brief"
+
+    #: The task below whose heading the next line would stand.
+    _last_task_banner: str | None
 
     def set_options(self, task_keys: Any = None, var_options: Any = None, direct: Any = None) -> None:
         """Headings are shown with the first thing that there is to show below them."""

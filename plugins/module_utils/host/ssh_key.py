@@ -99,7 +99,7 @@ def _beside(path: Path, ending: str) -> Path:
 class Keys:
     """Keys on this host, by their paths."""
 
-    table = KEYS
+    table: Table = KEYS
 
     def observe(self, wants: Sequence[Spec] | None) -> dict[str, Seen]:
         """What is there of each."""
