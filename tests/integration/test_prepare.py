@@ -86,7 +86,7 @@ def test_all_that_is_in_the_way_is_told_at_once(prepared: Prepared) -> None:
         prepared.run(host, "systemd-run", "--quiet", "--unit", "kt-holder", "/usr/bin/python3", "-c", HOLDER)
         prepared.lab.copy(host, {"/etc/apt/apt.conf.d/99kt-offline": OFFLINE})
     before = prepared.states()
-    wrong = {"docker_host_users": ["kt-nobody"], "lxc_host_subordinate_users": ["kt-stranger"], "kvm_host_network_address": "nonsense"}
+    wrong = {"docker_host_users": ["kt-nobody"], "lxc_host_users": ["kt-stranger"], "kvm_host_network_address": "nonsense"}
     run = run_playbook("kraal.virt.prepare", prepared.inventory, extra_vars=wrong)
     assert prepared.states() == before
     for host in prepared.hosts:
@@ -94,7 +94,7 @@ def test_all_that_is_in_the_way_is_told_at_once(prepared: Prepared) -> None:
         said = failure.msg.splitlines()
         for words in (
             ["- docker_host_users names kt-nobody", "Create them first"],
-            ["- lxc_host_subordinate_users names kt-stranger"],
+            ["- lxc_host_users names kt-stranger"],
             ["- kvm_host_network_address: ", "nonsense"],
             ["- Port 53 is taken on all addresses by python3 (pid ", "listen on its own interfaces only"],
             ["- The package mirror cannot be reached: 127.0.0.1: Connection refused", "docker.io", "a proxy or another mirror"],

@@ -11,7 +11,8 @@ from functools import cache
 import pytest
 import yaml
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.setup import DAEMON, NEEDS
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker import setup as docker_setup
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc import setup as lxc_setup
 from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap.disk_contents import packages_of
 from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap.rootfs import TOOLS
 from ansible_collections.kraal.virt.plugins.module_utils.host.packages import ELSEWHERE, FAMILIES, KVM_NEEDS, TABLE, known, package_of
@@ -67,6 +68,8 @@ ASKED_FOR = {
 
 #: Programs by one of the table that has the same package.
 WITH = {
+    "/bin/busybox": "busybox",
+    "/usr/libexec/lxc/lxc-net": "lxc-start",
     "genisoimage": "xorrisofs",
     "ifdown": "brctl",
     "ifquery": "brctl",
@@ -99,14 +102,12 @@ EXPLAINED: dict[str, tuple[str, ...]] = {
     "plugins/module_utils/host/installed.py:packages": ("dpkg-query", "rpm"),
     "playbooks/configure.yml:Ask the guest what it says it is": ("sha256sum", "stat"),
     "plugins/plugin_utils/hosts.py:_answer_of": ("ssh", "sudo"),
-    "roles/lxc_host/tasks/start.yml:Make the bridge": ("lxc-start",),
-    "roles/lxc_host/tasks/stop.yml:Take the bridge down": ("lxc-start",),
 }
 
 
 def needs() -> set[str]:
     """What the roles install, by their variables and their modules, and what scripts/bootstrap does on the controller."""
-    found = {"ssh", "ssh-keygen", *DAEMON, *NEEDS, *KVM_NEEDS, "qemu-system-x86_64", "python:libvirt"}
+    found = {"ssh", "ssh-keygen", *docker_setup.DAEMON, *docker_setup.NEEDS, *lxc_setup.NEEDS, *KVM_NEEDS, "qemu-system-x86_64", "python:libvirt"}
     for path in (ROOT / "roles").glob("*/vars/main.yml"):
         for name, value in yaml.safe_load(path.read_text(encoding="utf-8")).items():
             if name.endswith("_needs") or name == "__fleet_builds_with":

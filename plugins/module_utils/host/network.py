@@ -142,9 +142,14 @@ def manager_of(host: Host, name: str) -> tuple[str, str]:
     return "unknown", "neither NetworkManager nor systemd-networkd manages it, and no file of ifupdown or netplan names it"
 
 
+def addresses_of(host: Host) -> dict[str, list[dict[str, Any]]]:
+    """See parse_addresses; nothing on a host without iproute2."""
+    return parse_addresses(_json(host.run(["ip", "-json", "address", "show"])))
+
+
 def network(host: Host) -> dict[str, Any]:
     """``uplink`` is None where there is no default route."""
-    addresses = parse_addresses(_json(host.run(["ip", "-json", "address", "show"])))
+    addresses = addresses_of(host)
     routes = default_routes(host)
     return {"bridges": bridges(host, addresses), "uplink": _uplink(host, routes, addresses), "default_routes": routes}
 

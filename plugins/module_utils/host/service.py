@@ -106,11 +106,11 @@ class Service:
         if self.manager == "systemd":
             self.host.run(["systemctl", "reset-failed", self.name])
 
-    def said(self, program: str, lines: int = 5) -> str:
-        """The last that a program of it told systemd's journal, without what systemd says itself; nothing without one."""
+    def said(self, program: str = "", lines: int = 5) -> str:
+        """The last of it in systemd's journal: what a program told, or all, what systemd says included; nothing without a journal."""
         if self.manager != "systemd":
             return ""
-        about = ["--unit", self.name, "--identifier", program]
+        about = ["--unit", self.name, *(["--identifier", program] if program else [])]
         said = self.host.run(["journalctl", *about, "--lines", str(lines), "--no-pager", "--output", "cat"])
         return said.out.strip() if said else ""
 
