@@ -20,7 +20,7 @@ import yaml
 from tests.support.paths import ROOT
 
 #: Where programs are started from. What runs in a guest is not among them: see IN_IMAGES of the test.
-SOURCES = ("plugins/**/*.py", "roles/*/files/*.py")
+SOURCES = ("plugins/**/*.py",)
 #: The position of a program, or of an argument vector, among the arguments of what starts it. A function of ours that hands one on has to stand here.
 _PLACES = {
     0: ("subprocess.run", "subprocess.Popen", "shutil.which", "host.run", "host.which", "self.which", "log.run", "self.run", "run", "tool", "_tool", "which")
