@@ -57,12 +57,6 @@ class Service:
         said = self.host.run(["systemctl", "show", "--property", "LoadState", "--value", self.name])
         return said is not None and said.out.strip() not in ("", "not-found")
 
-    def active(self) -> bool:
-        """Whether it runs."""
-        argv = ["systemctl", "is-active", "--quiet", self.name]
-        said = self.host.run(argv if self.manager == "systemd" else ["service", self.name, "status"])
-        return said is not None and said.rc == 0
-
     def enabled(self) -> bool:
         """Whether it starts at boot, or is not the kind that somebody could make to."""
         if self.manager == "systemd":
