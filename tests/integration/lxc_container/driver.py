@@ -104,7 +104,17 @@ class Driver:
 
     def do(self, **args: Any) -> Result:
         """Check, then do: both say the same; the plan under check is the plan performed."""
-        checked, done = self.check(**args), self.run(**args)
+        return self._as_checked(self.check(**args), self.run(**args))
+
+    def do_noting(self, **args: Any) -> tuple[Result, list[str], list[str]]:
+        """The same, and all that it was about to do, each with what the containers' directory was like before it."""
+        states = self.directory / "states"
+        states.unlink(missing_ok=True)
+        checked = self.check(**args)
+        done, moments = self.moments(states=str(states), **args)
+        return self._as_checked(checked, done), moments, states.read_text(encoding="utf-8").splitlines() if moments else []
+
+    def _as_checked(self, checked: Result, done: Result) -> Result:
         assert not checked.failed, checked.msg
         assert not done.failed, done.msg
         for key in ("plan", "diff", "changed"):
@@ -143,13 +153,13 @@ class Driver:
             assert "Traceback" not in result.stdout + result.stderr
         return result.msg
 
-    def moments(self, at: int = 0, how: str = "", **args: Any) -> tuple[Result, list[str]]:
+    def moments(self, at: int = 0, how: str = "", *, states: str = "", **args: Any) -> tuple[Result, list[str]]:
         """A run that is killed at that moment (none: 0), and all that it was about to do until then."""
         log, crash = self.directory / "moments", self.lab.root / "crash.json"
         log.unlink(missing_ok=True)
         before = crash.read_text(encoding="utf-8")
         roots = [str(self.lab.path), "/sys/fs/cgroup", str(KNOWN)]
-        crash.write_text(json.dumps({"roots": roots, "log": str(log), "at": at, "how": how}), encoding="utf-8")
+        crash.write_text(json.dumps({"roots": roots, "log": str(log), "at": at, "how": how, "states": states}), encoding="utf-8")
         try:
             result = self.run(**args)
         finally:

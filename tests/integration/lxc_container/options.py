@@ -42,6 +42,9 @@ class Row:
     about: str = ""
     #: What liblxc shows when the first value is then set with purge.
     purge: list[str] | None = None
+    #: Why the row needs a guest of its own, and the options with which it shares none.
+    alone: str = ""
+    apart: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -90,7 +93,8 @@ ROWS = (
     Row("cap_keep", ["chown", "kill"], ["CAP_SETUID"], ("lxc.cap.keep",), (["chown", "kill"], ["chown", "kill", "setuid"]), "restart",
         extra={"state": "present", "cap_drop": [], "purge": ["cap_drop"]}),
     Row("config", {"lxc.cap.drop": ["mknod", "sys_time"]}, {"lxc.cap.drop": ["sys_time", "sys_nice", "sys_time", "mknod"]}, ("lxc.cap.drop",),
-        (["mknod", "sys_time"], ["sys_time", "sys_nice", "mknod"]), "restart", pending="cap_drop", about="list"),
+        (["mknod", "sys_time"], ["sys_time", "sys_nice", "mknod"]), "restart", pending="cap_drop", about="list",
+        apart={"cap_drop": "it is the same key of liblxc"}),
     Row("config", {"lxc.environment": ["A=1", "B=x y # z"], "lxc.tty.max": 2}, {"lxc.environment": ["B=2"], "lxc.tty.max": None},
         ("lxc.environment", "lxc.tty.max"),
         (["A=1", "B=x y # z", "2"], ["B=2", "0"]), "restart", pending="config[lxc.environment]",

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.tables import assert_named, parametrize, ride, rounds
 
 from .driver import Driver, actions, fill
 from .options import ROWS, Row
@@ -38,56 +40,78 @@ def words(driver: Driver, disk: str) -> Mapping[str, str]:
     return {**driver.words, "disk": path, "number": disk, "weight": weight}
 
 
-def check_shown(driver: Driver, row: Row, words: Mapping[str, str], number: int) -> None:
+def check_shown(driver: Driver, rows: Sequence[Row], words: Mapping[str, str], number: int) -> None:
     """What liblxc reads in the file, and what the kernel has."""
-    keys, files = fill(row.keys, words), fill(row.files, words)
-    if keys:
-        assert driver.lab.asked(driver.name, *keys) == fill(row.seen[number], words)
-    if files:
-        assert driver.lab.group(driver.name, *files) == fill(row.group[number], words)
+    for row in rows:
+        keys, files = fill(row.keys, words), fill(row.files, words)
+        if keys:
+            assert driver.lab.asked(driver.name, *keys) == fill(row.seen[number], words), row.id
+        if files:
+            assert driver.lab.group(driver.name, *files) == fill(row.group[number], words), row.id
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
-def test_an_option(row: Row, driver: Driver, words: Mapping[str, str]) -> None:
-    def args(value: Any, **more: Any) -> dict[str, Any]:
-        filled: dict[str, Any] = fill({**row.extra, row.option: value, **more}, words)
-        return filled
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "rows" in metafunc.fixturenames:
+        parametrize(metafunc, ROWS, lambda row: row.cost)
 
-    created = driver.do(**args(row.first))
-    assert actions(created)[0] == "create"
-    if row.first:
-        assert row.option in created["plan"][0]["after"]
-    driver.again(**args(row.first))
-    check_shown(driver, row, words, 0)
-    pid = driver.lab.pid(driver.name)
-    assert bool(pid) == (row.extra.get("state") != "present")
 
-    changed = driver.do(**args(row.second))
-    assert actions(changed)[0].startswith("set") and len(changed["plan"]) == 1
-    assert changed["plan"][0]["disruption"] == ("live" if row.cost == "live" else "none")
-    assert driver.lab.pid(driver.name) == pid
-    check_shown(driver, row, words, 1)
-    for value in (row.second, *row.same):
-        driver.again(**args(value))
-    pending = changed["guest"]["pending_restart"]
-    assert (row.pending in pending) if row.cost == "restart" and pid else pending == []
+def test_an_option(rows: tuple[Row, ...], driver: Driver, words: Mapping[str, str]) -> None:
+    ride(rows, lambda some: _an_option(some, driver, words), driver.lab.clear)
 
-    if row.cost == "restart" and pid:
+
+def check_inside(driver: Driver, rows: tuple[Row, ...], words: Mapping[str, str], number: int) -> None:
+    """What commands in the guest print."""
+    for row in rows:
         if row.inside:
-            assert driver.lab.inside(driver.name, *fill(row.inside[0], words)) == fill(row.inside[1], words)
-        restarted = driver.do(**args(row.second, disruption="restart"))
+            assert driver.lab.inside(driver.name, *fill(row.inside[0], words)) == fill(row.inside[1 + number], words), row.id
+
+
+def _an_option(rows: tuple[Row, ...], driver: Driver, words: Mapping[str, str]) -> None:
+    extra: dict[str, Any] = fill({key: value for row in rows for key, value in row.extra.items()}, words)
+    first, second = ({**extra, **fill({row.option: getattr(row, name) for row in rows}, words)} for name in ("first", "second"))
+    (cost,) = {row.cost for row in rows}
+
+    created = driver.do(**first)
+    assert actions(created)[0] == "create"
+    for row in rows:
+        assert not row.first or row.option in created["plan"][0]["after"], row.id
+    driver.again(**first)
+    check_shown(driver, rows, words, 0)
+    pid = driver.lab.pid(driver.name)
+    assert bool(pid) == (extra.get("state") != "present")
+
+    changed = driver.do(**second)
+    assert actions(changed)[0].startswith("set") and len(changed["plan"]) == 1
+    assert_named(rows, changed["plan"], {})
+    assert changed["plan"][0]["disruption"] == ("live" if cost == "live" else "none")
+    assert driver.lab.pid(driver.name) == pid
+    check_shown(driver, rows, words, 1)
+    for values in rounds(rows):
+        driver.again(**extra, **fill(values, words))
+    pending = changed["guest"]["pending_restart"]
+    if cost == "restart" and pid:
+        for row in rows:
+            assert row.pending in pending, f"{row.id}: {pending}"
+        check_inside(driver, rows, words, 0)
+        restarted = driver.do(**second, disruption="restart")
         assert [(step["action"], step["disruption"]) for step in restarted["plan"]] == [("restart", "restart")]
         assert restarted["guest"]["pending_restart"] == [] and driver.lab.pid(driver.name) not in (0, pid)
-        driver.again(**args(row.second, disruption="restart"))
-        if row.inside:
-            assert driver.lab.inside(driver.name, *fill(row.inside[0], words)) == fill(row.inside[2], words)
-        check_shown(driver, row, words, 1)
+        driver.again(**second, disruption="restart")
+        check_inside(driver, rows, words, 1)
+        check_shown(driver, rows, words, 1)
+    else:
+        assert pending == []
 
-    if row.purge is not None:
-        purged = driver.do(**args(row.first, purge=[row.option]))
-        assert len(purged["plan"]) == 1
-        assert driver.lab.asked(driver.name, *fill(row.keys, words)) == fill(row.purge, words)
-        driver.again(**args(row.first, purge=[row.option]))
+    purged = [row for row in rows if row.purge is not None]
+    if purged:
+        back = {**second, **{row.option: first[row.option] for row in purged}, "purge": sorted(row.option for row in purged)}
+        done = driver.do(**back)
+        assert len(done["plan"]) == 1
+        assert_named(purged, done["plan"], {})
+        for row in purged:
+            assert driver.lab.asked(driver.name, *fill(row.keys, words)) == fill(row.purge, words), row.id
+        check_shown(driver, [row for row in rows if row.purge is None], words, 1)
+        driver.again(**back)
 
 
 def test_every_option_is_in_the_table() -> None:

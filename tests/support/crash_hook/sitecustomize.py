@@ -4,11 +4,13 @@
 """Kills a module at a chosen moment. Python loads it by itself, under this name, in a process that a test has put its directory on the path of.
 
 What is counted are the things that the module does to the host: a file that it writes, renames or removes below the test's directories, a program that it
-starts, unless that only reads. $KT_CRASH names a file with JSON: the directories, the number of the moment, and how to end.
+starts, unless that only reads. $KT_CRASH names a file with JSON: the directories, the number of the moment, and how to end; and `states`, where there is
+one: a file that gets a line with what the first directory is like before each moment.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -38,6 +40,23 @@ def moment(event: str, args: tuple[Any, ...], roots: list[str]) -> str:
     return f"{event} {' '.join(paths)}" if any(path.startswith(root) for path in paths for root in roots) else ""
 
 
+def state(root: str) -> str:
+    """All that is below a directory, but for logs: kinds, owners, and the content of what is small."""
+    digest = hashlib.sha256()
+    for directory, names, files in os.walk(root):
+        names.sort()
+        for name in sorted((*names, *files)):
+            path = os.path.join(directory, name)
+            at = os.lstat(path)
+            digest.update(f"{path} {at.st_mode} {at.st_uid} {at.st_gid}\n".encode())
+            if os.path.islink(path):
+                digest.update(os.readlink(path).encode())
+            elif os.path.isfile(path) and at.st_size < 1 << 16 and not path.endswith(".log"):
+                with open(path, "rb") as file:
+                    digest.update(file.read())
+    return digest.hexdigest()
+
+
 def hook(event: str, args: tuple[Any, ...]) -> None:
     global count, quiet
     if quiet or (event not in FILES and event not in ("open", "subprocess.Popen")):
@@ -52,6 +71,9 @@ def hook(event: str, args: tuple[Any, ...]) -> None:
         count += 1
         with open(plan["log"], "a", encoding="utf-8") as file:
             file.write(what.replace("\n", " ") + "\n")
+        if plan.get("states"):
+            with open(plan["states"], "a", encoding="utf-8") as file:
+                file.write(state(plan["roots"][0]) + "\n")
         if count == plan["at"]:
             if plan["how"] == "during" and event == "subprocess.Popen":
                 # The program too, a moment after its start; they are one process group.
