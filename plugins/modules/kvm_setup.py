@@ -164,6 +164,7 @@ proven:
   description: Whether it is known that a guest starts. One that runs is proof enough.
   returned: when the host could be looked at
   type: bool
+  sample: true
 ansible_facts:
   description: The facts that M(kraal.virt.host_info) gives, as they are after the change.
   returned: when the host could be looked at
