@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
+import time
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
@@ -155,9 +156,16 @@ def a_bridge_over_a_vlan(host: LabHost) -> None:
     assert networks(host) == before
 
 
-def test_a_machine_that_locks_up_is_ended(hypervisor: Hypervisor) -> None:
-    """As QEMU that is stopped: its port takes connections, and nobody answers."""
-    up(hypervisor)
+BOOT = "/proc/sys/kernel/random/boot_id"
+
+
+def test_a_machine_that_locks_up_is_ended_and_goes_on_from_its_saved_state(hypervisor: Hypervisor) -> None:
+    """As QEMU that is stopped: its port takes connections, and nobody answers. The next one has not booted, and knows what time it is."""
+    boot, patience = inside(up(hypervisor), "cat", BOOT), hypervisor.deaf
     hypervisor.deaf = 1
     hypervisor.freeze()
     assert hypervisor.died(within=300)
+    hypervisor.deaf = patience
+    host = up(hypervisor)
+    assert inside(host, "cat", BOOT) == boot
+    assert abs(int(inside(host, "date", "+%s")) - time.time()) < 300

@@ -5,11 +5,14 @@
 
 with Hypervisor("kt-hypervisor", HypervisorImage("bookworm")) as host:
     subprocess.run([*host.ssh_args, "virt-host-validate"])
+
+The first one of its kind boots, and its state is saved; the next ones resume that.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import platform
@@ -22,6 +25,7 @@ import socket
 import subprocess
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -33,19 +37,26 @@ from tests.support.paths import ROOT
 
 from . import images, keys, machine
 from .hosts import LabHost, tar_of
+from .saved_state import Monitor, SavedState, overlay
 
 CUSTOMIZE = Path(__file__).with_name("customize_hypervisor.py")
 QEMU = "qemu-system-x86_64"
-PROGRAMS = {QEMU: "qemu-system-x86", "mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs"}
+PROGRAMS = {QEMU: "qemu-system-x86", "qemu-img": "qemu-utils", "mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs"}
 #: Its contents are one to two GB; the file has holes.
 DISK = "8G"
 #: Emulated, and perhaps beside other work.
 BOOT = 600
+#: The first answer of one that was resumed.
+RESUME = 120
 STOP = 30
 #: Seconds between two looks whether it still answers, and those that one answer may take.
 LOOK, ANSWER = 30, 30
 #: Where QEMU's user network has this machine's loopback.
 LOOPBACK = re.compile(r"(?<=://)(?:127\.0\.0\.1|localhost|\[::1\])(?=[:/])")
+
+#: All have one name inside, as they may be one another's state.
+HOSTNAME = "kt-hypervisor"
+HOST_KEY, AUTHORIZED = "/etc/ssh/ssh_host_ed25519_key", "/root/.ssh/authorized_keys"
 
 
 def unusable() -> str:
@@ -162,32 +173,57 @@ class Hypervisor:
         self.down()
 
     def up(self) -> LabHost:
-        """Boot it; returns when systemd has started all of it."""
+        """Boot it, or resume one that was; returns when systemd has started all of it."""
         reason = unusable()
         if reason:
             raise RuntimeError(reason)
         self.image.build()
+        saved = SavedState(images.LAB / f"state-{self._kind()}")
+        if saved.exists:
+            try:
+                return self._up(saved)
+            except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+                self.down()
+                warnings.warn(f"a saved hypervisor is thrown away, as it does not resume: {error}", stacklevel=2)
+                saved.discard()
+        return self._up(saved)
+
+    def _up(self, saved: SavedState) -> LabHost:
         self._claim()
-        known_hosts = self.directory / "known_hosts"
-        host_public = self._seed()
+        resumes = saved.exists
+        known_hosts, disk, mine = self.directory / "known_hosts", self.directory / "disk.qcow2", (self.directory / "seed.tar", self.directory / "host.pub")
+        if resumes:
+            saved.lay(disk, *mine)
+        else:
+            self._seed()
+            overlay(disk, self.image.disk, "raw")
         ready, ready_end = socket.socketpair()
-        monitor, monitor_end = socket.socketpair()
+        monitor_socket, monitor_end = socket.socketpair()
         self._open.enter_context(ready)
-        self._open.enter_context(monitor)
+        self._open.enter_context(monitor_socket)
         with ready_end, monitor_end, (self.directory / "qemu.log").open("wb") as log:
-            argv = [*DIES_WITH_US, QEMU, *self._arguments(ready_end.fileno(), monitor_end.fileno())]
-            # QEMU keeps what is written to the disk in a file without a name there.
-            env = {**os.environ, "TMPDIR": str(self.directory)}
+            argv = [*DIES_WITH_US, QEMU, *self._arguments(self.directory, ready_end.fileno(), monitor_end.fileno())]
+            argv += ["-incoming", "defer"] if resumes else []
             fds = (ready_end.fileno(), monitor_end.fileno())
-            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, pass_fds=fds, start_new_session=True)
-        port = self._port(monitor)
-        known_hosts.write_text(f"[127.0.0.1]:{port} {host_public.decode()}", encoding="ascii")
-        self._wait_until_up(ready)
+            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=fds, start_new_session=True)
+        with Monitor(monitor_socket) as monitor:
+            if resumes:
+                saved.resume(monitor)
+            port = self._port(monitor)
+            known_hosts.write_text(f"[127.0.0.1]:{port} {mine[1].read_text(encoding='ascii')}", encoding="ascii")
+            host = LabHost(self.name, "127.0.0.1", self.image.suite, images.LAB / "id_ed25519", known_hosts, port)
+            if resumes:
+                # Its clock has stood still.
+                command = [*host.ssh_args, "date", "--set", f"@{time.time():.0f}"]
+                subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=RESUME, check=True)
+            else:
+                self._wait_until_up(ready)
+                saved.save(monitor, disk, *mine)
         self._over.clear()
         self._watch = threading.Thread(target=self._end_if_deaf, args=(self._process, port), daemon=True)
         self._watch.start()
-        self.host = LabHost(self.name, "127.0.0.1", self.image.suite, images.LAB / "id_ed25519", known_hosts, port)
-        return self.host
+        self.host = host
+        return host
 
     def down(self) -> None:
         """End it, as pulling the plug would."""
@@ -242,43 +278,50 @@ class Hypervisor:
         lock.write(str(os.getpid()))
         lock.flush()
 
-    def _seed(self) -> bytes:
-        """Write the second disk: what a lab host gets from this machine, with loopback where it is found from in there, keys, and the caller's files."""
-        controller = images.controller_key()
-        private, public = keys.new_key()
-        config = {path: LOOPBACK.sub("10.0.2.2", text.decode()).encode() for path, text in machine.files(self.image.suite).items()}
-        secret = {"/etc/ssh/ssh_host_ed25519_key": private, "/root/.ssh/authorized_keys": controller}
-        files = {**config, **secret, "/etc/ssh/ssh_host_ed25519_key.pub": public, "/etc/hostname": self.name.encode() + b"\n", **self._files}
-        (self.directory / "seed.tar").write_bytes(tar_of(files, 0o644, private=secret))
-        return public
+    def _kind(self) -> str:
+        """The same for all that are built, started and equipped alike: any of them can go on from the state of another."""
+        version = subprocess.run([QEMU, "--version"], capture_output=True, text=True, check=True).stdout
+        config = sorted((path, hashlib.sha256(data).hexdigest()) for path, data in self._given().items())
+        made_of = [version, self.image.directory.name, *self._arguments(Path(), 0, 0), config]
+        return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:12]
 
-    def _arguments(self, ready: int, monitor: int) -> Iterator[str]:
-        yield from ("-name", self.name, "-nodefaults", "-no-user-config", "-display", "none")
+    def _given(self) -> dict[str, bytes]:
+        """What a lab host gets from this machine, with loopback where it is found from in there, the controller's key, and the caller's files."""
+        config = {path: LOOPBACK.sub("10.0.2.2", text.decode()).encode() for path, text in machine.files(self.image.suite).items()}
+        return {**config, AUTHORIZED: images.controller_key(), "/etc/hostname": HOSTNAME.encode() + b"\n", **self._files}
+
+    def _seed(self) -> None:
+        """Write the second disk, with a host key of its own."""
+        private, public = keys.new_key()
+        files = {**self._given(), HOST_KEY: private, f"{HOST_KEY}.pub": public}
+        (self.directory / "seed.tar").write_bytes(tar_of(files, 0o644, private=(HOST_KEY, AUTHORIZED)))
+        (self.directory / "host.pub").write_bytes(public)
+
+    def _arguments(self, place: Path, ready: int, monitor: int) -> Iterator[str]:
+        yield from ("-name", place.name, "-nodefaults", "-no-user-config", "-display", "none")
         # One processor: with two that are emulated, a nested guest had the kernel panic or lock up (QEMU 7.2), and nothing was quicker.
         yield from ("-machine", "q35", "-accel", "tcg", "-cpu", "qemu64,+svm,+npt", "-smp", "1", "-m", str(self._memory))
         yield from ("-kernel", str(self.image.vmlinuz), "-initrd", str(self.image.initrd))
         # A kernel that panics ends QEMU, and with it every connection: who waits for an answer of a dead machine waits for ever.
-        yield from ("-append", f"root=/dev/vda rw console=ttyS0 loglevel=5 net.ifnames=0 mitigations=off oops=panic panic=-1 systemd.hostname={self.name}")
+        yield from ("-append", f"root=/dev/vda rw console=ttyS0 loglevel=5 net.ifnames=0 mitigations=off oops=panic panic=-1 systemd.hostname={HOSTNAME}")
         yield "-no-reboot"
-        yield from ("-drive", f"file={_value(self.image.disk)},if=virtio,format=raw,snapshot=on,cache=unsafe")
-        yield from ("-drive", f"file={_value(self.directory / 'seed.tar')},if=virtio,format=raw,readonly=on")
+        yield from ("-drive", f"file={_value(place / 'disk.qcow2')},if=virtio,format=qcow2,cache=unsafe")
+        yield from ("-drive", f"file={_value(place / 'seed.tar')},if=virtio,format=raw,readonly=on")
         # Of loopback, a port that is free. The card's own boot code is a package more, and not needed.
         yield from ("-netdev", "user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:0-:22", "-device", "virtio-net-pci,netdev=net,romfile=")
         yield from ("-device", "virtio-rng-pci")
-        yield from ("-chardev", f"file,id=console,path={_value(self.directory / 'console.log')}", "-serial", "chardev:console")
+        yield from ("-chardev", f"file,id=console,path={_value(place / 'console.log')}", "-serial", "chardev:console")
         yield from ("-chardev", f"socket,id=ready,fd={ready}", "-serial", "chardev:ready")
         yield from ("-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control")
 
-    def _port(self, monitor: socket.socket) -> int:
+    @staticmethod
+    def _port(monitor: Monitor) -> int:
         """Which port QEMU has found for ssh."""
-        monitor.settimeout(STOP)
-        monitor.sendall(b'{"execute": "qmp_capabilities"}{"execute": "human-monitor-command", "arguments": {"command-line": "info usernet"}}')
-        with monitor.makefile("r", encoding="utf-8") as answers:
-            for line in answers:
-                found = re.search(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)", str(json.loads(line).get("return", "")))
-                if found:
-                    return int(found[1])
-        raise RuntimeError(f"QEMU did not start:\n{self._said('qemu.log')}")
+        said = monitor.ask("human-monitor-command", **{"command-line": "info usernet"})
+        found = re.search(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)", said)
+        if found is None:
+            raise RuntimeError(f"QEMU forwards no port: {said}")
+        return int(found[1])
 
     def _wait_until_up(self, ready: socket.socket) -> None:
         assert self._process is not None
