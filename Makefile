@@ -34,7 +34,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --record
 # The tests that have an engine in their names.
 of = $(wildcard tests/unit/*/$(1) tests/integration/$(1) tests/integration/$(1)_* $(foreach before,test_ test_role_,tests/integration/$(before)$(1)_*.py))
 
-.PHONY: help venv venv-testing packages prepare fleet clean purge check test test-docker test-lxc test-kvm test-all durations lint unit integration bench root
+.PHONY: help venv venv-testing packages prepare fleet clean purge check test test-docker test-lxc test-kvm test-all only-all durations lint unit integration bench root
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -83,6 +83,9 @@ test-kvm: prepare ## What is tested of KVM alone
 test-all: prepare ## The same as test on both releases and every kind of host, with every row alone and every crash
 	@mkdir -p .cache
 	@$(PYTEST) --all tests/lint tests/unit tests/integration 2>&1 | tee .cache/test.log
+
+only-all: venv-testing ## List what test-all runs and test does not, with the reasons
+	@PYTHONPATH=.collections $(BIN)/python -m tests.lint.collection
 
 durations: ## Write tests/durations.json from the last run's figures
 	@$(BIN)/python -m tests.support.durations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,14 +29,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="every row of options alone, every crash, every kind of host, and what is marked only_all")
     parser.addoption("--record", action="store_true", help="write what each test takes to .cache/durations.json, and say where the time went")
     parser.addoption("--changed", action="store_true", help="lint what was changed since main alone")
+    parser.addoption("--shown", help="write which promises the collected tests show to this file")
     parser.addoption("--libvirt", choices=["bookworm", "trixie"], help="run all tests of libvirt with the one of a lab host of that release")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "on_debian_13: runs with the libvirt of a Debian 13 lab host")
     config.addinivalue_line("markers", "only_all(reason): runs with --all alone; the reason says what shows its promise in every run")
+    config.addinivalue_line("markers", "shows(changed, checked, crashed, refused): promises that a test keeps in a way of its own; see tests/lint/promises.py")
     if config.getoption("--record") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(durations.Recorder(durations.LAST))
+    if path := config.getoption("--shown"):
+        from tests.lint.collection import Collector
+
+        config.pluginmanager.register(Collector(Path(path)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:

@@ -77,7 +77,7 @@ def quick(directory, tmp_path, sources) -> Callable[..., Result]:
     return run
 
 
-def do(run: Callable[..., Result], **args: object) -> Result:
+def change(run: Callable[..., Result], **args: object) -> Result:
     """Check, do, and again: the check says what is done and changes nothing, and the second time there is nothing to do."""
     checked = run(check=True, **args)
     done = run(**args)
@@ -102,7 +102,7 @@ def test_a_real_one(tmp_path, directory, docker_api, scratch) -> None:
         "ssh_authorized_keys": ["ssh-ed25519 AAAAkt kt@test"],
         "commands": [["touch", "/made with a space"], "mkdir /words"],
     }
-    built = do(lambda check=False, **more: module_process(MODULE, {**args, **more}, check=check, diff=True, env=env), directory=str(directory))
+    built = change(lambda check=False, **more: module_process(MODULE, {**args, **more}, check=check, diff=True, env=env), directory=str(directory))
     image = built["base_image"]
     other = module_process(MODULE, {**args, "directory": str(tmp_path / "other")}, env=env)
     assert other["base_image"]["checksum"] == image["checksum"], "the same packages, and nothing of this moment"
@@ -144,7 +144,7 @@ def test_killed_in_the_middle(directory, quick, form, place) -> None:
 
 
 def test_a_request_is_known_again(directory, quick) -> None:
-    first = do(quick, packages=["b", "a", "a"], suite="bookworm")
+    first = change(quick, packages=["b", "a", "a"], suite="bookworm")
     assert [step["action"] for step in first["plan"]] == ["build"]
     assert not quick(packages=["a", "b"], suite="bookworm", variant="minbase").changed
     options = {
@@ -163,31 +163,31 @@ def test_a_request_is_known_again(directory, quick) -> None:
     args: dict[str, object] = {"packages": ["a", "b"], "suite": "bookworm"}
     for key, value in options.items():
         args[key] = value
-        changed = do(quick, **args)
+        changed = change(quick, **args)
         assert key in changed["plan"][0]["after"], key
     # All are kept, and each is found again.
     assert not quick(packages=["a", "b"], suite="bookworm").changed
     assert quick(packages=["a", "b"], suite="bookworm")["base_image"] == first["base_image"]
     assert len(list(directory.glob("*.tar"))) == len(options) + 1
-    purged = do(quick, packages=["a", "b"], suite="bookworm", purge=["builds"])
+    purged = change(quick, packages=["a", "b"], suite="bookworm", purge=["builds"])
     assert {step["action"] for step in purged["plan"]} == {"remove"} and purged["base_image"] == first["base_image"]
     assert [path.name for path in directory.glob("*.tar")] == [Path(first["base_image"]["path"]).name]
-    replaced = do(quick, packages=["c"], suite="bookworm", purge=["builds"])
+    replaced = change(quick, packages=["c"], suite="bookworm", purge=["builds"])
     assert [step["action"] for step in replaced["plan"]] == ["build", "remove"]
-    gone = do(quick, state="absent")
+    gone = change(quick, state="absent")
     assert [step["action"] for step in gone["plan"]] == ["remove"] and gone["base_image"] is None
     assert list(directory.iterdir()) == []
 
 
 def test_another_name_is_another_image(directory, quick) -> None:
-    do(quick, name="kt")
-    do(quick, name="kt-other")
-    do(quick, name="kt", state="absent")
+    change(quick, name="kt")
+    change(quick, name="kt-other")
+    change(quick, name="kt", state="absent")
     assert quick(check=True, name="kt-other").changed is False
 
 
 def test_what_is_not_whole_is_built_again(directory, quick) -> None:
-    path = Path(do(quick)["base_image"]["path"])
+    path = Path(change(quick)["base_image"]["path"])
     for spoil in (
         lambda: path.write_bytes(b"short"),
         lambda: path.with_suffix(".json").write_text("{"),
@@ -195,7 +195,7 @@ def test_what_is_not_whole_is_built_again(directory, quick) -> None:
         path.unlink,
     ):
         spoil()
-        assert [step["action"] for step in do(quick)["plan"]] == ["build"]
+        assert [step["action"] for step in change(quick)["plan"]] == ["build"]
     assert json.loads(path.with_suffix(".json").read_text())["size"] == path.stat().st_size
 
 
@@ -205,7 +205,7 @@ def modes(directory: Path) -> set[int]:
 
 def test_nobody_else_reads_what_passwords_are_made_into(directory, quick) -> None:
     old = {"suite": "bookworm", "commands": [["sh", "-c", "echo root:kt-hush | chpasswd"], "usermod -p kt-hush root", ["true"]]}
-    first = do(quick, **old)
+    first = change(quick, **old)
     assert directory.stat().st_mode & 0o777 == 0o711 and modes(directory) == {0o600}
     path = Path(first["base_image"]["path"])
     assert "hush" not in path.with_suffix(".json").read_text() and "hush" not in str(first["base_image"])
@@ -215,15 +215,15 @@ def test_nobody_else_reads_what_passwords_are_made_into(directory, quick) -> Non
     for each in (path, path.with_suffix(".json")):
         each.chmod(0o644)
     directory.chmod(0o755)
-    closed = do(quick, **old)
+    closed = change(quick, **old)
     assert [(step["action"], step["before"], step["after"]) for step in closed["plan"]] == [("set", "0644", "0600")] * 2
     assert modes(directory) == {0o600} and directory.stat().st_mode & 0o777 == 0o755
     assert "hush" not in path.with_suffix(".json").read_text()
     # What is another request, and what of it is another.
-    other = do(quick, **{**old, "commands": [["sh", "-c", "echo root:kt-hush2 | chpasswd"], ["true"]]})
+    other = change(quick, **{**old, "commands": [["sh", "-c", "echo root:kt-hush2 | chpasswd"], ["true"]]})
     assert set(other["plan"][0]["after"]) == {"commands"} and "hush" not in str(other["plan"])
-    assert set(do(quick, **old, serial="2")["plan"][0]["after"]) == {"serial", "commands"}
-    assert set(do(quick, **old, serial="3")["plan"][0]["after"]) == {"serial"}
+    assert set(change(quick, **old, serial="2")["plan"][0]["after"]) == {"serial", "commands"}
+    assert set(change(quick, **old, serial="3")["plan"][0]["after"]) == {"serial"}
 
 
 #: The small one of the two: a raw disk is read as a whole for its checksum.
@@ -238,7 +238,7 @@ def files(directory: Path) -> set[str]:
 
 def test_a_disk_is_known_again(directory, quick) -> None:
     raw = {**DISK, "format": "raw"}
-    first = do(quick, **raw)
+    first = change(quick, **raw)
     image = first["base_image"]
     assert files(directory) == {"raw", "vmlinuz", "initrd", "json"} and len(list(directory.iterdir())) == 4
     assert Path(image["path"]).stat().st_size == 512 << 20 and Path(image["path"]).stat().st_blocks * 512 < 64 << 20, "sparse"
@@ -248,34 +248,35 @@ def test_a_disk_is_known_again(directory, quick) -> None:
     args: dict[str, object] = dict(raw)
     for key, value in {"format": "qcow2", "disk_size": "600MiB", "seed_reader": "none", "kernel": "linux-image-amd64"}.items():
         args[key] = value
-        changed = do(quick, **args)
+        changed = change(quick, **args)
         assert key in changed["plan"][0]["after"], key
     assert Path(changed["base_image"]["path"]).read_bytes()[:4] == b"QFI\xfb"
     assert Path(changed["base_image"]["path"]).suffix == ".qcow2"
     assert quick(**raw)["base_image"] == image
-    archive = do(quick, suite="bookworm", architecture="amd64")
+    archive = change(quick, suite="bookworm", architecture="amd64")
     assert {archive["base_image"][key] for key in ("kernel", "initrd", "command_line")} == {""}
-    purged = do(quick, **raw, purge=["builds"])
+    purged = change(quick, **raw, purge=["builds"])
     assert [step["action"] for step in purged["plan"]] == ["remove"] * 5
     assert files(directory) == {"raw", "vmlinuz", "initrd", "json"} and len(list(directory.iterdir())) == 4
-    do(quick, state="absent")
+    change(quick, state="absent")
     assert list(directory.iterdir()) == []
 
 
 def test_a_disk_that_is_not_whole(directory, quick) -> None:
     """Is built again if it is asked for, and taken away if another one is, or none."""
-    image = do(quick, **DISK)["base_image"]
+    image = change(quick, **DISK)["base_image"]
     for key in ("path", "kernel", "initrd"):
         Path(image[key]).unlink()
-        assert [step["action"] for step in do(quick, **DISK)["plan"]] == ["build"], key
+        assert [step["action"] for step in change(quick, **DISK)["plan"]] == ["build"], key
     Path(image["path"]).unlink()
-    other = do(quick, **DISK, serial="2")
+    other = change(quick, **DISK, serial="2")
     assert [step["action"] for step in other["plan"]] == ["clean", "build"] and len(list(directory.iterdir())) == 4
     Path(other["base_image"]["kernel"]).write_bytes(b"short")
-    assert [step["action"] for step in do(quick, state="absent")["plan"]] == ["clean"]
+    assert [step["action"] for step in change(quick, state="absent")["plan"]] == ["clean"]
     assert list(directory.iterdir()) == []
 
 
+@pytest.mark.shows("crashed")
 @pytest.mark.parametrize("state", ["present", "absent"])
 def test_a_disk_after_a_crash_at_any_moment(directory, quick, tmp_path, state) -> None:
     """Killed before each thing that it does to the host in turn; a plain run ends it and leaves nothing over."""
@@ -376,9 +377,14 @@ def test_without_what_makes_disks(directory, quick, tmp_path) -> None:
         (["packages", "--bad"], {"packages": ["--bad"]}),
         (["user", "Root"], {"user": "Root"}),
         (["commands", "cannot be split"], {"commands": ["echo 'a"]}),
+        (["components", "control character"], {"components": ["main\n"]}),
+        (["keyring", "keyring"], {"keyring": "relative.gpg"}),
+        (["serial", "0"], {"serial": -1}),
+        (["ssh_authorized_keys", "control character"], {"ssh_authorized_keys": ["ssh-ed25519 AAAA\nkt"]}),
         (["mirror", "credentials"], {"mirror": "http://kt:kt-secret@192.0.2.1/debian"}),
     ],
 )
+@pytest.mark.shows("refused")
 def test_bad_input(quick, directory, words, args) -> None:
     for check in (True, False):
         result = quick(check=check, **args)

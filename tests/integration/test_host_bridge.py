@@ -139,6 +139,7 @@ def broken(hosts: Hosts, swap: bool) -> dict[str, dict[str, Any]]:
     return found
 
 
+@pytest.mark.shows("refused")
 def test_refused_before_anything_is_touched(hosts: Hosts) -> None:
     host = hosts.all[0]
     host.run("ip", "link", "add", "kt0", "type", "veth", "peer", "name", "kt1")
@@ -165,6 +166,8 @@ def test_refused_before_anything_is_touched(hosts: Hosts) -> None:
         ({"uplink": "eth0", "addresses_from": "static"}, "needs addresses"),
         ({"addresses_from": "dhcp"}, "needs an uplink"),
         ({"uplink": "eth0", "mac": "01:00:00:00:00:01"}, "group"),
+        ({"uplink": "eth0", "dns": ["ns.example.org"]}, "is no address"),
+        ({"uplink": "eth0", "stp": True, "forward_delay": 31}, "out of bounds"),
         ({"uplink": "eth0", "mtu": 70000}, "out of bounds"),
         ({"uplink": "eth0", "timeout": 3}, "too short"),
     ]
@@ -198,6 +201,7 @@ def test_the_examples_are_understood(hosts: Hosts) -> None:
         check_return("host_bridge", result.task, result.json)
 
 
+@pytest.mark.shows("checked")
 def test_check_mode_shows_the_files_and_touches_nothing(hosts: Hosts) -> None:
     results, run = hosts.bridge(uplink="auto", check=True, diff=True)
     for host in hosts:
@@ -212,6 +216,7 @@ def test_check_mode_shows_the_files_and_touches_nothing(hosts: Hosts) -> None:
     hosts.assert_as_before()
 
 
+@pytest.mark.shows("changed")
 def test_the_uplink_becomes_a_port_and_the_play_goes_on(hosts: Hosts) -> None:
     results, run = hosts.bridge(uplink="auto", timeout=ENOUGH, more=[{"name": "after", "ansible.builtin.command": "ip -br address show br0"}])
     for host in hosts:
@@ -244,6 +249,7 @@ def test_a_reboot_keeps_it(hosts: Hosts) -> None:
     assert run.changed == 0, run.output
 
 
+@pytest.mark.shows("changed", "checked")
 def test_options_change_what_is_there_and_removal_gives_all_back(hosts: Hosts) -> None:
     checked, run = hosts.bridge(mtu=1280, stp=True, forward_delay=2, check=True)
     results, run = hosts.bridge(mtu=1280, stp=True, forward_delay=2, timeout=ENOUGH)
@@ -276,6 +282,7 @@ def test_a_change_that_cuts_the_host_off_is_taken_back(hosts: Hosts) -> None:
     hosts.assert_as_before()
 
 
+@pytest.mark.shows("crashed")
 def test_the_controller_is_killed_in_the_middle(hosts: Hosts) -> None:
     options = {name: {"name": "br0", "uplink": "eth0", "timeout": 120, **each} for name, each in broken(hosts, True).items()}
     with begun(hosts, options) as (process, dummy):
@@ -355,6 +362,7 @@ def test_a_rollback_that_is_killed_or_has_no_room_goes_on(hosts: Hosts) -> None:
     solo.assert_as_before()
 
 
+@pytest.mark.shows("changed")
 def test_dhcp_keeps_the_address_and_there_may_be_several_bridges(hosts: Hosts, tmp_path: Path) -> None:
     """The lease stays the same, since the server sees the same client; beside it a bridge without an uplink, and one at a new address."""
     dynamic, moving = hosts.all[0], hosts.all[1]

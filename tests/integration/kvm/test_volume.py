@@ -306,6 +306,7 @@ def test_imports_that_are_refused(volume: LibvirtModule, images: Path, raw: Path
         (["together"], {"backing": {"path": "/x", "format": "raw"}, "clone": "x"}),
         (["format", "cannot stand"], {"backing": {"path": "/x", "format": "raw"}, "format": "raw"}),
         (["wipe", "absent"], {"wipe": True}),
+        (["allocation", "much", "not a size"], {"capacity": "1MiB", "allocation": "much"}),
     ],
 )
 def test_bad_input(volume: LibvirtModule, images: Path, words: list[str], given: dict[str, Any]) -> None:

@@ -39,7 +39,7 @@ PLANS = (
     Plan("live", FULL, {"networks": [{"network": "kt-net1", "link": "down"}, "kt-net2"], "disks": [{"size": "2MiB"}, {"size": "1MiB"}, {"size": "1MiB"}],
          "cloud_init": {"user_data": "two"}, "labels": {"b": "2"}},
          ("resize disks[vda]", "attach disks[vdc]", "set networks[kt-net1]", "attach networks[kt-net2]", "set cloud_init", "set labels[b]")),
-    Plan("restart", FULL, {"memory": "96MiB", "cpus": 2, "disruption": "restart"}, ("set", "restart pending_restart")),
+    Plan("restart", FULL, {"memory": "96MiB", "cpus": 2, "watchdog": {"model": "i6300esb"}, "disruption": "restart"}, ("set", "restart pending_restart")),
     Plan("start", {**FULL, "state": "present"}, {}, ("start state",)),
     Plan("stop", FULL, {"state": "stopped"}, ("stop state",)),
     Plan("stop-and-set", FULL, {"state": "stopped", "memory": "96MiB"}, ("set memory", "stop state")),
