@@ -379,7 +379,7 @@ def test_without_what_makes_disks(directory, quick, tmp_path) -> None:
         (["commands", "cannot be split"], {"commands": ["echo 'a"]}),
         (["components", "control character"], {"components": ["main\n"]}),
         (["keyring", "keyring"], {"keyring": "relative.gpg"}),
-        (["serial", "0"], {"serial": -1}),
+        (["serial", "control character"], {"serial": "a\nb"}),
         (["ssh_authorized_keys", "control character"], {"ssh_authorized_keys": ["ssh-ed25519 AAAA\nkt"]}),
         (["mirror", "credentials"], {"mirror": "http://kt:kt-secret@192.0.2.1/debian"}),
     ],

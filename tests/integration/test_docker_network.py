@@ -39,7 +39,6 @@ TABLE = [
         {"subnets": [{"subnet": f"{NET}.1.0/24", "aux_addresses": {"router": f"{NET}.1.8"}}]},
     ),
     ("ipam_options", {"ipam_options": {"a": "1"}}, {"ipam_options": {"a": "2"}}),
-    ("ipam_driver", {"ipam_driver": "default"}, {"ipam_driver": "null"}),
     ("internal", {"internal": False}, {"internal": True}),
     ("attachable", {"attachable": False}, {"attachable": True}),
     ("enable_ipv6", {"enable_ipv6": False}, {"enable_ipv6": True, "subnets": ["fd00:213:1::/64"]}),

@@ -75,7 +75,7 @@ WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
     ("log-options", {"log_options": {"": "x"}}, ("log_options", "is not a usable key", "Write it without")),
     ("oom-score", {"oom_score_adj": 1001}, ("oom_score_adj", "1001", "from -1000 to 1000")),
     ("stop-timeout", {"stop_timeout": -1}, ("stop_timeout", "-1", "from 0 to 86400")),
-    ("sysctls", {"sysctls": {"net.ipv4 x": "1"}}, ("sysctls", "is not a usable key", "Write it without")),
+    ("sysctls", {"sysctls": {"": "1"}}, ("sysctls", "is not a usable key", "Write it without")),
     ("command", {"command": "echo 'open"}, ("command", "echo 'open", "Write a list of words")),
     ("workdir", {"workdir": "data"}, ("workdir", "data", "Write an absolute path")),
     ("hostname", {"hostname": "a_b"}, ("hostname", "a_b", "Write letters")),

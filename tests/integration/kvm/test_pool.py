@@ -275,7 +275,7 @@ def test_runs_at_once(pool: LibvirtModule, clean: LibvirtDaemon) -> None:
         (["auth", "UUID"], {**RBD, "path": None, "auth": {"username": "a", "secret_uuid": "x"}}),
         (["auth.username"], {**RBD, "path": None, "auth": {"username": "a\nb", "secret_usage": "x"}}),
         (["format", "x y", "not understood"], {"type": "fs", "path": "/kt", "devices": ["/dev/kt"], "format": "x y"}),
-        (["initiator", "x y", "iqn"], {"type": "iscsi-direct", "path": None, "initiator": "x y"}),
+        (["initiator", "x y", "iqn"], {"initiator": "x y"}),
         (["port", "65535"], {**RBD, "path": None, "port": 70000}),
         (["build", "means nothing"], {**RBD, "path": None, "build": True}),
     ],

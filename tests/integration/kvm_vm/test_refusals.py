@@ -21,13 +21,13 @@ SPREAD = True
 UUID = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
 WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
     ("cloud-init", {"cloud_init": {"users": []}}, ("cloud_init", "users")),
-    ("cmdline", {"cmdline": "quiet\n"}, ("cmdline", "control character", "on one line")),
+    ("cmdline", {"cmdline": "quiet\nsplash"}, ("cmdline", "control character", "on one line")),
     ("description", {"description": "a\nb"}, ("description", "control character", "on one line")),
     ("initrd", {"initrd": "initrd.img"}, ("initrd", "initrd.img", "absolute path")),
     ("kernel", {"kernel": "vmlinuz"}, ("kernel", "vmlinuz", "absolute path")),
-    ("rng", {"rng": {"speed": 1}}, ("rng", "speed", "The fields are")),
-    ("tpm", {"tpm": {"speed": 1}}, ("tpm", "speed", "The fields are")),
-    ("watchdog", {"watchdog": {"speed": 1}}, ("watchdog", "speed", "The fields are")),
+    ("rng", {"rng": {"speed": 1}}, ("rng", "speed")),
+    ("tpm", {"tpm": {"speed": 1}}, ("tpm", "speed")),
+    ("watchdog", {"watchdog": {"speed": 1}}, ("watchdog", "speed")),
     ("name-xml", {"name": "<x/>"}, ("name", "<x/>")),
     ("name-quote", {"name": 'a"b'}, ("name", 'a"b')),
     ("name-newline", {"name": "a\nb"}, ("name",)),
