@@ -143,6 +143,12 @@ proven:
   returned: when the host could be looked at
   type: bool
   sample: true
+notes:
+  description: What is good to know of the host, though nothing is in the way.
+  returned: when the host could be looked at
+  type: list
+  elements: str
+  sample: []
 ansible_facts:
   description: The facts that M(kraal.virt.host_info) gives for C(docker), as they are after the change.
   returned: when the host could be looked at

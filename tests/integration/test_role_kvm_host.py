@@ -169,7 +169,7 @@ def test_check_mode_on_a_fresh_host(host: Host) -> None:
         ("create", "pool[default]"),
         ("start", "pool[default].state"),
     ]
-    assert [warning for warning in would["warnings"] if "Guests run emulated (type qemu)" in str(warning)]
+    assert [note for note in would["notes"] if "Guests run emulated (type qemu)" in note]
     assert not host.has("/usr/sbin/libvirtd")
     assert "libvirt" not in host.run("cat", "/etc/group")
 

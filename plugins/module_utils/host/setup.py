@@ -69,7 +69,7 @@ class Seen:
     #: Whether a guest of this backend runs: proof enough that guests run.
     proven: bool = False
     #: What the user had better know, though nothing is in the way.
-    warnings: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 class InTheWay(Refused):
@@ -208,8 +208,6 @@ def run_setup(setup: type[Setup]) -> None:
     except KraalError as error:
         module.fail_json(msg=str(error.about(backend=setup.backend)))
     answer = answer_of(outcome, work)
-    for warning in work.seen.warnings if work.seen is not None else ():
-        module.warn(warning)
     if isinstance(outcome.error, InTheWay) and not outcome.steps and module.params["faults"] == "return":
         module.exit_json(**answer)
     if isinstance(outcome.error, InTheWay):
@@ -230,5 +228,6 @@ def answer_of(outcome: Outcome, work: Setup) -> dict[str, Any]:
     }
     if seen is not None:
         answer.update(missing_packages=list(seen.missing), manager=seen.manager, proven=work.proved or seen.proven)
+        answer["notes"] = list(seen.notes)
         answer["ansible_facts"] = {"kraal": dict(seen.facts)}
     return answer

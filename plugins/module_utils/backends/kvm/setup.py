@@ -117,7 +117,7 @@ class KvmSetup(Setup):
             *([error] if error else []),
         ]
         proven = answers and self.libvirt.host().ask(self.libvirt.host().conn.numOfDomains) > 0
-        return Seen(facts, parts, found, missing, manager, proven, warnings_of(verdict, bool(given["allow_emulation"])))
+        return Seen(facts, parts, found, missing, manager, proven, notes_of(verdict, bool(given["allow_emulation"])))
 
     def _definitions(self, answers: bool) -> list[Part]:
         given, found = self.options, list[Part]()
@@ -210,7 +210,7 @@ def verdict_faults(verdict: Mapping[str, Any], allow_emulation: bool) -> list[st
     ]
 
 
-def warnings_of(verdict: Mapping[str, Any], allow_emulation: bool) -> list[str]:
+def notes_of(verdict: Mapping[str, Any], allow_emulation: bool) -> list[str]:
     """That guests will be emulated. Pure."""
     if verdict["capable"] is True or verdict["code"] == "module_not_loaded" or not allow_emulation:
         return []

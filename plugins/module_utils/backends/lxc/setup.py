@@ -88,10 +88,10 @@ class LxcSetup(Setup):
         parts = list(self._parts(facts, manager, bool(missing)))
         limits = [check["found"] for check in verdict["checks"] if check["check"] == "limits" and check["ok"] is None]
         remedy = "have the kernel enable them, for memory with cgroup_enable=memory on its command line, or mount them (version 1)"
-        warnings = ["%s. Remedy: %s." % (found, remedy) for found in limits]
+        notes = ["%s. Remedy: %s." % (found, remedy) for found in limits]
         if not missing and not parts[0].plan():
-            warnings += self._unreached()
-        return Seen(facts, parts, faults, missing, manager, guests_run(), warnings)
+            notes += self._unreached()
+        return Seen(facts, parts, faults, missing, manager, guests_run(), notes)
 
     def _parts(self, facts: Mapping[str, Any], manager: str, bare: bool) -> Iterator[Part]:
         """The network first: it may take itself back."""

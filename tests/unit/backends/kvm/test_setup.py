@@ -413,7 +413,7 @@ UNLOADED = {
 
 
 @pytest.mark.parametrize(
-    ("change", "emulation", "fault", "warning"),
+    ("change", "emulation", "fault", "note"),
     [
         ({}, False, "This host cannot run KVM guests: there is no /dev/kvm. Remedy: switch it on.", ""),
         ({"capable": None}, False, "This host may not be able to run KVM guests", ""),
@@ -424,11 +424,11 @@ UNLOADED = {
         (UNLOADED, True, "", ""),
     ],
 )
-def test_what_the_verdict_means(change: dict[str, Any], emulation: bool, fault: str, warning: str) -> None:
+def test_what_the_verdict_means(change: dict[str, Any], emulation: bool, fault: str, note: str) -> None:
     verdict = {**VERDICT, **change}
-    faults, warnings = setup.verdict_faults(verdict, emulation), setup.warnings_of(verdict, emulation)
+    faults, notes = setup.verdict_faults(verdict, emulation), setup.notes_of(verdict, emulation)
     assert "".join(faults).startswith(fault) and bool(faults) is bool(fault)
-    assert warnings == ([warning] if warning else [])
+    assert notes == ([note] if note else [])
 
 
 def test_what_the_manager_cannot_start() -> None:
