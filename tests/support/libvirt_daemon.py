@@ -143,18 +143,19 @@ class LibvirtDaemon:
         self.virsh(f"{kind}define", str(file))
 
     def clear(self) -> None:
-        """Take away all that is in it."""
-        for listing, active, end, forget in (
-            (("list", "--all", "--name"), ("list", "--name"), "destroy", ("undefine", "--nvram", "--managed-save", "--snapshots-metadata")),
-            (("net-list", "--all", "--name"), ("net-list", "--name"), "net-destroy", ("net-undefine",)),
-            (("pool-list", "--all", "--name"), ("pool-list", "--name"), "pool-destroy", ("pool-undefine",)),
-        ):
-            everything = self.virsh(*listing).split()
-            for name in self.virsh(*active).split() if everything else ():
-                self.virsh(end, name)
-            for name in everything:
-                # What was not written down went when it was ended.
-                self.virsh(forget[0], name, *forget[1:], check=False)
+        """Take away all that is in it. What is off already, or goes when it is ended, is no reason for virsh to stop."""
+        kinds = (
+            ("", "--nvram --managed-save --snapshots-metadata"),
+            ("net-", ""),
+            ("pool-", ""),
+        )
+        listing = "; echo kt-next; ".join(f"{kind}list --all --name" for kind, _flags in kinds)
+        found = [names.split() for names in self.virsh(listing).split("kt-next")]
+        commands = [f"{kind}destroy {name}; {kind}undefine {name} {flags}" for (kind, flags), names in zip(kinds, found, strict=True) for name in names]
+        if commands:
+            left = self.virsh("; ".join([*commands, "echo kt-next", listing]), check=False).partition("kt-next")[2].replace("kt-next", "")
+            if left.split():
+                raise RuntimeError(f"libvirt keeps {left.split()}")
         shutil.rmtree(self.pools, ignore_errors=True)
 
     def __enter__(self) -> LibvirtDaemon:

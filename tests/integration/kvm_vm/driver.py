@@ -84,18 +84,18 @@ class Driver:
         return self.host.virsh("domstate", self.name).strip()
 
     def volumes(self, pool: str = "default") -> list[str]:
-        self.host.virsh("pool-refresh", pool)
-        return sorted(line.split()[0] for line in self.host.virsh("vol-list", pool).splitlines()[2:] if line.strip())
+        listed = self.host.virsh(f"pool-refresh {pool}; vol-list {pool}").partition("----")[2]
+        return sorted(line.split()[0] for line in listed.splitlines()[1:] if line.strip())
 
     def clear(self) -> None:
         """No guest and no volume is left. One virsh does it all: what is off already is no reason to stop."""
         forget = "--nvram --managed-save --snapshots-metadata --checkpoints-metadata --tpm"
         commands = [f"destroy {name}; undefine {name} {forget}" for name in self.names()]
         if commands:
-            self.host.virsh("; ".join(commands), check=False)
+            left = self.host.virsh("; ".join([*commands, "echo kt-left", "list --all --name"]), check=False).partition("kt-left")[2]
+            assert left.split() == []
         files = [path for pool in ("default", "kt-pool") for path in (self.host.pools / pool).iterdir()]
         for path in files:
             path.unlink()
         if files:
             self.host.virsh("pool-refresh default; pool-refresh kt-pool")
-        assert self.names() == []
