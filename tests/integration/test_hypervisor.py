@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host whose processor can run virtual machines: host_info says so, and kvm_vm's guests are of the type kvm.
+"""A host whose processor can run virtual machines: host_info's facts say so, kvm_setup proves it, and kvm_vm's guests are of the type kvm.
 
 Its kernel is Debian's own, so a bridge over a VLAN is seen here whatever this machine's knows. The processor is emulated, so everything takes its time here,
 and only what no other host shows is done: the role kvm_host has its tests in test_role_kvm_host.py.
@@ -25,7 +25,7 @@ from tests.support.ansible_runner import Run, run_tasks
 WAITS = True
 
 # The first answer of a libvirtd takes half a minute there: it asks QEMU what it can do.
-LOOK = {"name": "look", "kraal.virt.host_info": {"timeout": 600}}
+SETUP = {"name": "set up", "kraal.virt.kvm_setup": {"connect_timeout": 600, "network": "", "pool": ""}}
 GUEST = {
     "name": "kt-guest",
     "type": "auto",
@@ -101,15 +101,16 @@ def test_a_guest_runs_on_the_processor_itself(hypervisor: Hypervisor) -> None:
 
 
 def a_guest(host: LabHost) -> None:
-    """The verdict is good; the guest's kernel runs on the processor, and its agent answers; made again, it is unchanged."""
-    play = tasks(host, LOOK, {"kraal.virt.kvm_vm": GUEST, "check_mode": True}, {"kraal.virt.kvm_vm": GUEST}, {"kraal.virt.kvm_vm": GUEST})
-    look, checked, made, again = play.results
-    facts = look["ansible_facts"]["kraal"]
+    """The setup needs no leave to emulate; the guest's kernel runs on the processor, and its agent answers; made again, it is unchanged."""
+    play = tasks(host, SETUP, {"kraal.virt.kvm_vm": GUEST, "check_mode": True}, {"kraal.virt.kvm_vm": GUEST}, {"kraal.virt.kvm_vm": GUEST})
+    setup, checked, made, again = play.results
+    assert setup["proven"]
+    facts = setup["ansible_facts"]["kraal"]
     kvm = facts["backends"]["kvm"]
     assert (kvm["usable"], kvm["code"], kvm["domain_type"]) == (True, "ok", "kvm"), kvm
     assert (facts["cpu"]["extension"], facts["cpu"]["nested_paging"], facts["inside"]["hypervisor"]) == ("svm", "npt", "qemu")
     assert {check["check"] for check in kvm["checks"] if check["ok"]} >= {"processor", "device", "virtual machine", "module", "nested", "engine libvirt"}, kvm
-    assert play.changed == sum(result.changed for result in (checked, made))
+    assert play.changed == sum(result.changed for result in (setup, checked, made))
     assert checked["plan"] == made["plan"] and [step["action"] for step in made["plan"]] == ["create", "start"]
     assert (again.changed, again["plan"]) == (False, [])
     assert ET.fromstring(inside(host, "virsh", "dumpxml", "kt-guest")).get("type") == "kvm"
