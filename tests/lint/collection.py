@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -58,12 +59,15 @@ def collected(*options: str) -> list[promises.Shown]:
 
 
 def only_all() -> str:
-    """What runs in make test-all alone, below the reason for it."""
-    reasons: dict[str, list[str]] = {}
+    """What runs in make test-all alone, each test with the number of its cases, below the reason for it."""
+    reasons: dict[str, Counter[str]] = {}
     for test in collected("--all"):
         if test.only_all:
-            reasons.setdefault(test.only_all, []).append(test.test)
-    return "\n".join(f"{reason}:\n" + "\n".join(f"  {test}" for test in tests) for reason, tests in sorted(reasons.items()))
+            reasons.setdefault(test.only_all, Counter())[test.test.partition("[")[0]] += 1
+    lines = []
+    for reason, tests in sorted(reasons.items()):
+        lines += [f"{reason}:", *(f"  {name} ({number})" for name, number in tests.items())]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
