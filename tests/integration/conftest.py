@@ -31,6 +31,7 @@ from tests.support.lxc import LxcLab
 from tests.support.proxy import DOCKER_SOCKET, RecordingProxy
 from tests.support.registry import Registry
 from tests.support.session import abandoned, claimed, new_name
+from tests.support.tables import Explored
 from tests.support.tiny_guest import TinyGuest
 
 
@@ -92,6 +93,15 @@ def leftovers(docker_api: docker.APIClient, prefix: str, run_name: str) -> Itera
     bystanders.remove()
     assert not found, f"left over by the tests: {found}"
     assert not changed, f"not the tests' to touch: {changed}"
+
+
+@pytest.fixture(scope="module")
+def explored(request: pytest.FixtureRequest, worker: str, tmp_path_factory: pytest.TempPathFactory) -> Explored:
+    """The crashes that a file's tests have tried, in whichever process of the run."""
+    own = tmp_path_factory.getbasetemp()
+    directory = (own if worker == "main" else own.parent) / f"explored-{request.module.__name__}"
+    directory.mkdir(exist_ok=True)
+    return Explored(request.config.getoption("--all"), directory)
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,10 @@ after, and no other row's does. With `--all` each row has a guest of its own.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import pytest
@@ -145,17 +147,33 @@ def rounds(rows: Sequence[Any]) -> Iterator[dict[str, Any]]:
 class Explored:
     """The crashes of a run that were tried. Two are one where what was there before and the calls made until then are equal: the host is then the same.
 
-    `covered` has those that another one stands for, each with its name.
+    `directory` is where the processes of a run tell each other; `covered` has those that another one stands for, each with its name.
     """
 
     every: bool = False
-    tried: dict[object, str] = field(default_factory=dict)
+    directory: Path | None = None
+    tried: dict[str, str] = field(default_factory=dict)
     covered: dict[str, str] = field(default_factory=dict)
 
     def new(self, name: str, key: object) -> bool:
-        """Whether this crash has to be tried; with --all each has."""
-        if key in self.tried and not self.every:
-            self.covered[name] = self.tried[key]
-            return False
-        self.tried.setdefault(key, name)
-        return True
+        """Whether this crash has to be tried; with --all each has. Two keys are equal where they are written the same."""
+        if self.every:
+            return True
+        first = self._first(name, hashlib.sha256(repr(key).encode()).hexdigest())
+        if first is not None:
+            self.covered[name] = first
+        return first is None
+
+    def _first(self, name: str, digest: str) -> str | None:
+        """Who has tried it; nobody before."""
+        if self.directory is None:
+            first = self.tried.get(digest)
+            self.tried.setdefault(digest, name)
+            return first
+        path = self.directory / digest
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(name)
+        except FileExistsError:
+            return path.read_text(encoding="utf-8")
+        return None

@@ -35,12 +35,6 @@ def networks(docker_api, prefix, leftovers) -> Iterator[Mapping[str, str]]:
         docker_api.remove_network(name)
 
 
-@pytest.fixture(scope="module")
-def explored(pytestconfig: pytest.Config) -> Explored:
-    """The crashes of this file."""
-    return Explored(every=pytestconfig.getoption("--all"))
-
-
 @pytest.fixture
 def words(driver: Driver, networks: Mapping[str, str]) -> Mapping[str, str]:
     return {**networks, "two": driver.images.two, "vol": driver.scratch("vol")}
@@ -83,8 +77,9 @@ def _nameless(name: str) -> str:
 
 
 def nameless(driver: Driver, text: str) -> str:
-    """Without what is another one in each test: its names, ids, and the digests of bodies that have such."""
-    return re.sub(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{12}\b", "<id>", text.replace(driver.scratch.prefix, "<mine>-"))
+    """Without what is another one in each test or process: names and ids."""
+    text = text.replace(driver.scratch.prefix, "<mine>-").replace(driver.images.one.partition(":")[0].removesuffix("busybox"), "<run>-")
+    return re.sub(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{12}\b", "<id>", text)
 
 
 def told(driver: Driver, steps: Sequence[Recorded]) -> tuple[str, ...]:

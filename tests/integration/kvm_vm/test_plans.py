@@ -61,12 +61,6 @@ def scene(driver: Driver, plan: Plan) -> None:
         driver.make(**plan.before)
 
 
-@pytest.fixture(scope="module")
-def explored(pytestconfig: pytest.Config) -> Explored:
-    """The crashes of this file."""
-    return Explored(every=pytestconfig.getoption("--all"))
-
-
 def end(driver: Driver, plan: Plan, result: Result) -> tuple[Any, ...]:
     """What a plan has come to; `result`: what a run that found nothing to do says of it."""
     if plan.wanted.get("state") == "absent":

@@ -53,12 +53,6 @@ def portrait(driver: Driver, plan: Plan) -> Any:
     return files, limits(driver.lab, [driver.name]), driver.lab.states()
 
 
-@pytest.fixture(scope="module")
-def explored(pytestconfig: pytest.Config) -> Explored:
-    """The crashes of this file."""
-    return Explored(every=pytestconfig.getoption("--all"))
-
-
 def done_as_planned(plan: Plan, driver: Driver, wanted: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """What --check says is what is done, and it is this. What was done, moment by moment, and what was there before each."""
     pid = driver.lab.pid(driver.name)

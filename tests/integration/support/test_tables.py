@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -124,9 +125,11 @@ def test_each_way_to_write_a_value_is_in_a_round() -> None:
     ]
 
 
-def test_equal_crashes_are_tried_once_or_each() -> None:
-    some, every = Explored(), Explored(every=True)
-    assert [some.new(name, key) for name, key in (("one", 1), ("two", 2), ("three", 1))] == [True, True, False]
-    assert some.covered == {"three": "one"}
+def test_equal_crashes_are_tried_once_or_each(tmp_path: Path) -> None:
+    every = Explored(every=True)
+    for some in (Explored(), Explored(directory=tmp_path)):
+        assert [some.new(name, key) for name, key in (("one", 1), ("two", 2), ("three", 1))] == [True, True, False]
+        assert some.covered == {"three": "one"}
+    assert not Explored(directory=tmp_path).new("in another process", 2)
     assert [every.new(name, 1) for name in ("one", "two")] == [True, True]
     assert every.covered == {}

@@ -48,7 +48,7 @@ def state(root: str) -> str:
         for name in sorted((*names, *files)):
             path = os.path.join(directory, name)
             at = os.lstat(path)
-            digest.update(f"{path} {at.st_mode} {at.st_uid} {at.st_gid}\n".encode())
+            digest.update(f"{path[len(root) :]} {at.st_mode} {at.st_uid} {at.st_gid}\n".encode())
             if os.path.islink(path):
                 digest.update(os.readlink(path).encode())
             elif os.path.isfile(path) and at.st_size < 1 << 16 and not path.endswith(".log"):
