@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import vm_seed
+from tests.integration.test_examples import DISK, check_return, examples
 from tests.lab import keys
 from tests.support.ansible_runner import run_adhoc
 from tests.support.disk_guest import MAC, DiskGuest
@@ -55,13 +56,16 @@ def built(place: Path, name: str, **options: Any) -> dict[str, Any]:
         given = {"name": name, "directory": str(place), "format": "qcow2", "ssh_authorized_keys": [public], **options}
         result = module_process("kraal.virt.base_image", given, timeout=1500)
     assert not result.failed, result.msg
+    check_return("base_image", name, result.json)
     image: dict[str, Any] = result["base_image"]
     return image
 
 
 @pytest.fixture(scope="module")
 def image(place: Path) -> dict[str, Any]:
-    return built(place, "kt-disk")
+    """That of the module's own example."""
+    (task,) = [task for task in examples("base_image") if task["name"] == DISK]
+    return built(place, **{key: value for key, value in task["kraal.virt.base_image"].items() if key != "ssh_authorized_keys"})
 
 
 def reach(guest: DiskGuest, place: Path, directory: Path) -> Path:
@@ -93,7 +97,7 @@ def told(inventory: Path, command: str) -> str:
 def test_it_is_whole(image) -> None:
     """A whole disk on its own, and a kernel."""
     told = json.loads(subprocess.run(["qemu-img", "info", "--output=json", image["path"]], capture_output=True, text=True, check=True).stdout)
-    assert (told["format"], told["virtual-size"]) == ("qcow2", 2 << 30) and "backing-filename" not in told
+    assert (told["format"], told["virtual-size"]) == ("qcow2", 4 << 30) and "backing-filename" not in told
     kernel, initrd = (Path(image[key]) for key in ("kernel", "initrd"))
     # The magic of a Linux kernel's header for x86: Documentation/arch/x86/boot.rst.
     assert kernel.read_bytes()[0x202:0x206] == b"HdrS" and initrd.stat().st_size > 1 << 20

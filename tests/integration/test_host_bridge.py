@@ -141,14 +141,14 @@ def broken(hosts: Hosts, swap: bool) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.shows("refused")
 def test_refused_before_anything_is_touched(hosts: Hosts) -> None:
+    """What takes a real host's links; what is wrong with the options alone is in tests/unit/host/test_bridge_files.py."""
     host = hosts.all[0]
     host.run("ip", "link", "add", "kt0", "type", "veth", "peer", "name", "kt1")
     host.run("ip", "link", "add", "ktbr", "type", "bridge")
     host.run("ip", "link", "set", "kt1", "master", "ktbr")
-    address, gateway = f"{host.host.address}/24", host.gateway
+    address = f"{host.host.address}/24"
     cases: list[tuple[dict[str, Any], str]] = [
         ({"uplink": "kt9"}, "there is no link kt9"),
-        ({"uplink": "lo"}, "loopback"),
         ({"uplink": "kt0"}, "nobody known manages kt0"),
         ({"uplink": "kt1"}, "is a port of the bridge ktbr"),
         ({"uplink": "ktbr"}, "is a bridge itself"),
@@ -157,14 +157,8 @@ def test_refused_before_anything_is_touched(hosts: Hosts) -> None:
         ({"state": "absent", "name": "ktbr"}, "was not made by host_bridge"),
         ({"uplink": "eth0", "manager": "netplan"}, "is not managed by netplan but by systemd-networkd"),
         ({"uplink": "eth0", "name": "br0; reboot"}, "no name for a link"),
-        ({"uplink": "eth0", "name": "a-name-far-too-long"}, "no name for a link"),
-        ({"uplink": "eth0\n[Network]"}, "control character"),
-        ({"uplink": "eth0", "addresses": ["192.0.2.1"]}, "no address with a prefix"),
         ({"uplink": "eth0", "addresses": [address], "gateway": ["192.0.2.1"]}, "in none of the bridge's networks"),
-        ({"uplink": "eth0", "addresses": [address], "gateway": [gateway, gateway]}, "the second one"),
-        ({"uplink": "eth0", "addresses_from": "uplink", "addresses": [address]}, "only given with"),
         ({"uplink": "eth0", "addresses_from": "static"}, "needs addresses"),
-        ({"addresses_from": "dhcp"}, "needs an uplink"),
         ({"uplink": "eth0", "mac": "01:00:00:00:00:01"}, "group"),
         ({"uplink": "eth0", "dns": ["ns.example.org"]}, "is no address"),
         ({"uplink": "eth0", "stp": True, "forward_delay": 31}, "out of bounds"),
@@ -284,7 +278,7 @@ def test_a_change_that_cuts_the_host_off_is_taken_back(hosts: Hosts) -> None:
 
 @pytest.mark.shows("crashed")
 def test_the_controller_is_killed_in_the_middle(hosts: Hosts) -> None:
-    options = {name: {"name": "br0", "uplink": "eth0", "timeout": 120, **each} for name, each in broken(hosts, True).items()}
+    options = {name: {"name": "br0", "uplink": "eth0", "timeout": 90, **each} for name, each in broken(hosts, True).items()}
     with begun(hosts, options) as (process, dummy):
         kill(process.pid)
     reachable = [host for host in hosts if "gateway" in options[host.name] and host.change["status"] == "applied"]

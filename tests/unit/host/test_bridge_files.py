@@ -101,6 +101,20 @@ def test_names_that_are_none(name: str) -> None:
         TABLE.read({"name": name, "state": "present"})
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"uplink": "eth0\n[Network]"}, "control character"),
+        ({"addresses": ["192.0.2.1"]}, "no address with a prefix"),
+        ({"mtu": 70000}, "out of bounds"),
+    ],
+)
+def test_values_that_are_none(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidOption, match=words) as caught:
+        TABLE.read({"name": "br0", "state": "present", **values})
+    assert caught.value.remedy
+
+
 # systemd-networkd
 
 
