@@ -209,7 +209,7 @@ class Hypervisor:
         with Monitor(monitor_socket) as monitor:
             if resumes:
                 saved.resume(monitor)
-            port = self._port(monitor)
+            port = monitor.forwarded_port()
             known_hosts.write_text(f"[127.0.0.1]:{port} {mine[1].read_text(encoding='ascii')}", encoding="ascii")
             host = LabHost(self.name, "127.0.0.1", self.image.suite, images.LAB / "id_ed25519", known_hosts, port)
             if resumes:
@@ -313,15 +313,6 @@ class Hypervisor:
         yield from ("-chardev", f"file,id=console,path={_value(place / 'console.log')}", "-serial", "chardev:console")
         yield from ("-chardev", f"socket,id=ready,fd={ready}", "-serial", "chardev:ready")
         yield from ("-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control")
-
-    @staticmethod
-    def _port(monitor: Monitor) -> int:
-        """Which port QEMU has found for ssh."""
-        said = monitor.ask("human-monitor-command", **{"command-line": "info usernet"})
-        found = re.search(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)", said)
-        if found is None:
-            raise RuntimeError(f"QEMU forwards no port: {said}")
-        return int(found[1])
 
     def _wait_until_up(self, ready: socket.socket) -> None:
         assert self._process is not None

@@ -13,8 +13,8 @@ import hashlib
 import json
 import os
 import shlex
+import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -125,21 +125,27 @@ def make_root(suite: str, argv: Sequence[str], target: Path) -> None:
 
 
 def extend_root(suite: str, base: Path, packages: Sequence[str], target: Path) -> None:
-    """A tar file of a root file system with more packages than that of another one has."""
-    with tempfile.TemporaryDirectory(prefix="root-", dir=LAB) as directory:
-        root = Path(directory)
-        root.chmod(0o755)
-        subprocess.run(["tar", "--extract", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--file", str(base), "--directory", directory], check=True)
+    """A tar file of a root file system with more packages than that of another one has. Call it under a lock on the target."""
+    root = target.with_suffix(".root")
+    if root.exists():
+        # A run that was killed has left it.
+        shutil.rmtree(root)
+    root.mkdir()
+    try:
+        unpack = ["tar", "--extract", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--file", str(base), "--directory", str(root)]
+        subprocess.run(unpack, check=True)
         for path, content in machine.files(suite).items():
             place = root / path.lstrip("/")
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
-        mounts = [f"mount --bind {shlex.quote(str(place))} {root / inside}" for inside, place in _downloads(suite).items()]
-        install = shlex.join(["/usr/bin/python3", str(INSTALL), directory, *packages])
+        mounts = [shlex.join(["mount", "--bind", str(place), str(root / inside)]) for inside, place in _downloads(suite).items()]
+        install = shlex.join(["/usr/bin/python3", str(INSTALL), str(root), *packages])
         _run_apart(suite, ["sh", "-ec", "\n".join([*mounts, install])])
-        subprocess.run(["/usr/bin/python3", str(CUSTOMIZE), directory], check=True)
-        pack = ["tar", "--create", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--sort=name", "--file", str(target), "--directory", directory, "."]
-        subprocess.run(pack, check=True)
+        subprocess.run(["/usr/bin/python3", str(CUSTOMIZE), str(root)], check=True)
+        pack = ["tar", "--create", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--sort=name", "--file", str(target)]
+        subprocess.run([*pack, "--directory", str(root), "."], check=True)
+    finally:
+        shutil.rmtree(root)
 
 
 def controller_key() -> bytes:

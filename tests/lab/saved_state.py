@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import socket
@@ -50,6 +51,14 @@ class Monitor:
             if told.get("data", {}).get("status") == "failed":
                 raise RuntimeError(f"QEMU failed: {told}")
 
+    def forwarded_port(self) -> int:
+        """That of loopback behind which the machine's sshd is."""
+        said = self.ask("human-monitor-command", **{"command-line": "info usernet"})
+        found = re.search(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)", said)
+        if found is None:
+            raise RuntimeError(f"QEMU forwards no port: {said}")
+        return int(found[1])
+
     def _until(self, kind: str) -> dict[str, Any]:
         for line in self._lines:
             answer: dict[str, Any] = json.loads(line)
@@ -73,6 +82,8 @@ class SavedState:
     def save(self, monitor: Monitor, disk: Path, *files: Path) -> None:
         """Of a machine that goes on then. Whoever is first saves it; of other machines, those that nobody has used for a day go."""
         partial = self.directory.with_name(f"{self.directory.name}.{disk.parent.name}.partial")
+        if partial.exists():
+            shutil.rmtree(partial)
         partial.mkdir()
         monitor.ask("migrate-set-parameters", **{"max-bandwidth": FAST})
         monitor.ask("stop")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import signal
 import socket
 import subprocess
@@ -17,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from tests.lab.saved_state import Monitor
 
 from .daemons import DIES_WITH_US
 
@@ -73,7 +74,8 @@ class DiskGuest:
             )
             agent_end.close()
             monitor_end.close()
-            self.port = self._find_port(monitor)
+            with Monitor(monitor) as asked:
+                self.port = asked.forwarded_port()
         self._agent.settimeout(BOOT)
         # It reads what was sent before it was there, and this makes sure that the answers are to our questions.
         self.agent("guest-sync", id=1)
@@ -138,15 +140,3 @@ class DiskGuest:
             *("-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control"),
             *how,
         ]
-
-    @staticmethod
-    def _find_port(monitor: socket.socket) -> int:
-        """Which port QEMU has found for ssh."""
-        monitor.settimeout(STOP)
-        monitor.sendall(b'{"execute": "qmp_capabilities"}{"execute": "human-monitor-command", "arguments": {"command-line": "info usernet"}}')
-        with monitor.makefile("r", encoding="utf-8") as answers:
-            for line in answers:
-                found = re.search(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)", str(json.loads(line).get("return", "")))
-                if found:
-                    return int(found[1])
-        raise RuntimeError("QEMU did not start")
