@@ -141,7 +141,7 @@ def broken(hosts: Hosts, swap: bool) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.shows("refused")
 def test_refused_before_anything_is_touched(hosts: Hosts) -> None:
-    """What takes a real host's links; what is wrong with the options alone is in tests/unit/host/test_bridge_files.py."""
+    """What takes a host's links to see, and one value of each option; more of those in tests/unit/host/test_bridge_files.py."""
     host = hosts.all[0]
     host.run("ip", "link", "add", "kt0", "type", "veth", "peer", "name", "kt1")
     host.run("ip", "link", "add", "ktbr", "type", "bridge")
