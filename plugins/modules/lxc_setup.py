@@ -87,7 +87,7 @@ notes:
   - Needs root on the host.
   - What is in the way names the options as the role's variables, such as C(lxc_host_address) for O(address).
   - Files are edited, not written anew, and the old one stays beside the new one.
-  - That a host forwards nothing, or that its control groups limit nothing, is told as a warning.
+  - That a host forwards nothing, or that its control groups limit nothing, is told in RV(notes).
 seealso:
   - module: kraal.virt.host_info
   - module: kraal.virt.lxc_container
@@ -166,7 +166,7 @@ notes:
   returned: when the host could be looked at
   type: list
   elements: str
-  sample: []
+  sample: ["This host drops what it forwards (iptables' policy, as docker sets it), so guests on br0 do not reach other networks."]
 ansible_facts:
   description: The facts that M(kraal.virt.host_info) gives for C(lxc), as they are after the change.
   returned: when the host could be looked at

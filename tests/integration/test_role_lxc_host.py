@@ -290,7 +290,7 @@ def test_a_dhcp_server_that_died_comes_back(hosts: Hosts) -> None:
 
 
 def test_a_bridge_of_the_users_own(hosts: Hosts) -> None:
-    """lxc-net makes none then, and a host that forwards nothing is said to."""
+    """lxc-net makes none then, and a host that forwards nothing is said to, before anything is done as well."""
     for host in hosts.all:
         hosts.run(host, "lxc-stop", "--kill", "--name", f"kt-guest-{host.suite}")
         if not hosts.has(host, "/sys/class/net/kt-br"):
@@ -298,15 +298,16 @@ def test_a_bridge_of_the_users_own(hosts: Hosts) -> None:
         hosts.run(host, "ip", "address", "add", "10.79.1.1/24", "dev", "kt-br")
         hosts.run(host, "ip", "link", "set", "kt-br", "up")
         hosts.run(host, "iptables", "-P", "FORWARD", "DROP")
-    own = {"network": "existing", "bridge": "kt-br"}
+    own: dict[str, Any] = {"network": "existing", "bridge": "kt-br"}
     (failed,) = hosts.module(setup(**own), hosts=[hosts.old])[hosts.old]
     words = ("cannot get an address", "lxc_host_verify_address")
     assert failed.failed and [word for word in words if word not in failed.msg] == [], failed.msg
-    results = hosts.module(setup(verify_address="10.79.1.9/24", **own), setup(verify_address="10.79.1.9/24", **own))
-    for host, (done, again) in results.items():
+    own["verify_address"] = "10.79.1.9/24"
+    for host, (planned, done, again) in hosts.module(setup(check=True, **own), setup(**own), setup(**own)).items():
         assert not done.failed and done["proven"], done.json
         assert "lxc.net.0.link = kt-br" in hosts.run(host, "cat", GUESTS).splitlines()
         assert not hosts.has(host, "/sys/class/net/lxcbr0")
+        assert planned["notes"] == done["notes"]
         (noted,) = done["notes"]
         assert "guests on kt-br do not reach other networks" in noted and "Remedy" in noted
         assert hosts.addresses(host, "kt-br") == ["10.79.1.1/24"]
