@@ -146,6 +146,11 @@ def recap(output: str) -> dict[str, dict[str, int]]:
     return {host: {key: int(value) for key, value in (word.split("=") for word in numbers.split())} for host, numbers in lines}
 
 
+def lines_of_plays(output: str) -> int:
+    """How much there is to read of a run, from its first play on."""
+    return len(output[output.index("PLAY [") :].splitlines())
+
+
 def test_nothing_is_there(pristine: Machine) -> None:
     """Or this test would prove nothing."""
     found = pristine.type("command -v python3 ssh sfdisk mmdebstrap dockerd lxc-start libvirtd genisoimage xorriso qemu-img || true", HOME).stdout
@@ -162,6 +167,7 @@ def test_the_first_commands(pristine: Machine) -> None:
     assert not any(each["failed"] + each["unreachable"] for each in numbers.values()), numbers
     assert "[WARNING]" not in done.stdout and "[DEPRECATION" not in done.stdout, done.stdout
     assert "ansible-inventory --graph" in done.stdout[-1500:]
+    assert lines_of_plays(done.stdout) <= 200, done.stdout
 
 
 def test_a_second_run_changes_nothing(pristine: Machine) -> None:
@@ -169,6 +175,7 @@ def test_a_second_run_changes_nothing(pristine: Machine) -> None:
     assert done.rc == 0, done.stdout
     assert {host: each["changed"] for host, each in recap(done.stdout).items()} == dict.fromkeys([*GUESTS, "localhost"], 0), done.stdout
     assert "[WARNING]" not in done.stdout and "[DEPRECATION" not in done.stdout, done.stdout
+    assert lines_of_plays(done.stdout) <= 80, done.stdout
 
 
 def test_every_guest_is_listed_and_answers(pristine: Machine) -> None:
