@@ -27,7 +27,7 @@ APT_OPTION = re.compile(r"^Acquire::(http|https|Retries|Check-|ForceIPv|By-Hash|
 #: Where hosts find the packages that were downloaded for others of their release before, and leave theirs. apt keeps locks of its own in its own directory,
 #: so hosts side by side do not share that: what is there already is linked to before lists are renewed, and what is new is copied before it is installed.
 ARCHIVE = "/var/cache/kt-packages"
-_TAKE = f"ln --symbolic --force --target-directory=/var/cache/apt/archives {ARCHIVE}/*.deb 2>/dev/null || true"
+_TAKE = f"[ ! -d {ARCHIVE} ] || find {ARCHIVE} -name '*.deb' -exec ln --symbolic --force --target-directory=/var/cache/apt/archives {{}} +"
 _LEAVE = """! [ -d %s ] || while read -r deb; do to=%s/${deb##*/}; [ -e $to ] || {
 new=$(mktemp $to.XXXXXX) && cp $deb $new && chmod 644 $new && mv $new $to; }; done""".replace("\n", " ") % (ARCHIVE, ARCHIVE)
 SHARED_PACKAGES = f'APT::Update::Pre-Invoke {{ "{_TAKE}"; }};\nDPkg::Pre-Install-Pkgs {{ "{_LEAVE}"; }};\n'
