@@ -170,7 +170,7 @@ notes:
   returned: when the host could be looked at
   type: list
   elements: str
-  sample: []
+  sample: ["Guests run emulated (type qemu): there is no /dev/kvm. Remedy: switch nested virtualisation on in the hypervisor above."]
 ansible_facts:
   description: The facts that M(kraal.virt.host_info) gives, as they are after the change.
   returned: when the host could be looked at
