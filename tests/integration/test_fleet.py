@@ -23,8 +23,6 @@ from tests.support.module_process import ModuleProcess, module_process
 from tests.support.paths import ROOT
 from tests.support.proxy import Cut, RecordingProxy
 
-SPREAD = True
-
 FLEET = "kraal.virt.fleet"
 Guests = list[dict[str, Any]]
 #: What makes a guest fail, at once and on any machine.

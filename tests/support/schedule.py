@@ -5,7 +5,8 @@
 
 A file is one group, so that what it sets up is set up once and its tests keep their order. A file says otherwise itself, with a constant:
 
-- `SPREAD = True`: its tests need nothing of each other, and no fixture of the file that is expensive; it becomes groups of about `TARGET` seconds.
+- `SPREAD = True`: its tests need nothing of each other, no fixture of the file that is expensive, and no name that
+  all of them use on one engine (a fleet is pruned wherever its guests are); it becomes groups of about `TARGET` seconds.
 - `WAITS = True`: it mostly waits. The last worker runs such files alone and ends with them, so that they keep no core from the others.
 """
 

@@ -70,14 +70,17 @@ def counted(call: str, function: Callable[..., Any]) -> Callable[..., Any]:
         last = bool(allowed) and number > int(allowed)
         if last and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
+        if last and when == "after":
+            try:
+                function(*args, **named)
+            finally:
+                # What libvirt says no to is a call as well.
+                os.kill(os.getpid(), signal.SIGKILL)
         answer = function(*args, **named)
-        if allowed and when == "restart":
-            if number == int(allowed) + 1:
-                with open(os.path.join(os.environ["KT_LIBVIRT"], "ask"), "w", encoding="ascii") as ask:
-                    ask.write("restart")
-                told("answer")
-        elif last:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if allowed and when == "restart" and number == int(allowed) + 1:
+            with open(os.path.join(os.environ["KT_LIBVIRT"], "ask"), "w", encoding="ascii") as ask:
+                ask.write("restart")
+            told("answer")
         return answer
 
     return wrapper

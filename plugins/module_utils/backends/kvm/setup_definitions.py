@@ -104,7 +104,8 @@ def network_wish(name: str, address: str, seen: Seen, there: Sequence[There], an
     )
     # That of libvirt's package, which does not run where its addresses are in use, gets others unasked.
     unasked = not asked and has == _record(ipaddress.IPv4Interface(ADDRESSES[0])) and not active
-    changes = have is None or bool((asked or unasked) and has and not _record(chosen).items() <= has.items())
+    other = any(has.get(subnet) != record for subnet, record in _record(chosen).items())
+    changes = have is None or bool((asked or unasked) and has and other)
     if have is not None and active and asked:
         pending = read_subnets(have.view().definition) != read_subnets(have.view(live=True).definition)
         if pending or changes:
