@@ -33,12 +33,14 @@ def manager_of(wanted: str, init: Mapping[str, Any]) -> str:
     return "systemd" if init["systemd"] else "sysvinit" if init["name"] == "init" else "direct"
 
 
-def manager_faults(manager: str, init: Mapping[str, Any], what: str, option: str) -> list[str]:
-    """That a manager is asked for which is not at work. ``what`` it would start. Pure."""
+def manager_faults(
+    manager: str, init: Mapping[str, Any], what: str, option: str, others: str = "auto, sysvinit or direct"
+) -> list[str]:
+    """That a manager is asked for which is not at work. ``what`` it would start. ``others``: what the option takes instead. Pure."""
     if manager != "systemd" or init["systemd"]:
         return []
     return [
-        "systemd does not run on this host, so it cannot start %s. Set %s to auto, sysvinit or direct." % (what, option)
+        "systemd does not run on this host, so it cannot start %s. Set %s to %s." % (what, option, others)
     ]
 
 

@@ -163,6 +163,13 @@ def test_systemd_that_does_not_run_is_in_the_way() -> None:
     (fault,) = manager_faults("systemd", {"name": "init", "systemd": False}, "the engine", "docker_host_service_manager")
     assert fault == "systemd does not run on this host, so it cannot start the engine. Set docker_host_service_manager to auto, sysvinit or direct."
     assert not manager_faults("sysvinit", {"name": "init", "systemd": False}, "the engine", "x")
+    (fault,) = manager_faults(
+        "systemd", {"name": "init", "systemd": False}, "libvirt", "kvm_host_service_manager", "auto or direct"
+    )
+    assert (
+        fault
+        == "systemd does not run on this host, so it cannot start libvirt. Set kvm_host_service_manager to auto or direct."
+    )
 
 
 def test_a_service_of_systemd(tmp_path: Path) -> None:

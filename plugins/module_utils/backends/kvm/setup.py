@@ -20,7 +20,7 @@ from ...host import daemon, info
 from ...host.members import members
 from ...host.packages import KVM_NEEDS, this_system
 from ...host.reader import Host
-from ...host.service import MANAGERS
+from ...host.service import MANAGERS, manager_faults
 from ...host.setup import HOST, Part, Seen, Setup, obstacles, unknown_users
 from ...host.subnets import networks
 from . import client, setup_daemons
@@ -107,7 +107,8 @@ class KvmSetup(Setup):
         parts += self._definitions(answers)
         found = [
             *verdict_faults(verdict, bool(given["allow_emulation"])),
-            *manager_faults(manager, systemd, given["daemons"]),
+            *manager_faults(manager, facts["init"], "libvirt", "kvm_host_service_manager", "auto or direct"),
+            *daemons_faults(manager, given["daemons"]),
             *unknown_users(facts, self.backend),
             # Where libvirt answers, the network may be there, and be served.
             *obstacles(
@@ -217,20 +218,12 @@ def notes_of(verdict: Mapping[str, Any], allow_emulation: bool) -> list[str]:
     return ["Guests run emulated (type qemu): %s. Remedy: %s." % (verdict["reason"], verdict["remedy"])]
 
 
-def manager_faults(manager: str, systemd: bool, daemons: str) -> list[str]:
-    """That a manager or daemons are asked for which cannot be. Pure."""
-    found = []
-    if manager == "systemd" and not systemd:
-        found.append(
-            "systemd does not run on this host, so it cannot start libvirt. Set kvm_host_service_manager to"
-            " auto or direct."
-        )
-    if manager != "systemd" and daemons == "modular":
-        found.append(
-            "Without systemd only the one daemon libvirtd can be started, but kvm_host_daemons is modular. Set"
-            " it to auto or monolithic."
-        )
-    return found
+def daemons_faults(manager: str, daemons: str) -> list[str]:
+    """That daemons are asked for which only systemd starts. Pure."""
+    if manager == "systemd" or daemons != "modular":
+        return []
+    fault = "Without systemd only the one daemon libvirtd can be started, but kvm_host_daemons is modular. Set it to auto or monolithic."
+    return [fault]
 
 
 def binding_faults(package: str) -> list[str]:

@@ -432,13 +432,8 @@ def test_what_the_verdict_means(change: dict[str, Any], emulation: bool, fault: 
 
 
 def test_what_the_manager_cannot_start() -> None:
-    assert setup.manager_faults("systemd", True, "modular") == setup.manager_faults("direct", False, "auto") == []
-    (fault,) = setup.manager_faults("systemd", False, "auto")
-    assert (
-        fault
-        == "systemd does not run on this host, so it cannot start libvirt. Set kvm_host_service_manager to auto or direct."
-    )
-    (fault,) = setup.manager_faults("direct", False, "modular")
+    assert setup.daemons_faults("systemd", "modular") == setup.daemons_faults("direct", "auto") == []
+    (fault,) = setup.daemons_faults("direct", "modular")
     assert fault.startswith("Without systemd only the one daemon libvirtd can be started") and "monolithic" in fault
 
 
