@@ -135,7 +135,7 @@ options:
   query:
     description:
       - A JMESPath expression that gets the list of guests and returns those to take.
-        A guest has the fields C(name), C(backend), C(host), C(state), C(image), C(cpus), C(memory), C(addresses), C(labels), C(autostart).
+        A guest has the fields C(name), C(backend), C(place), C(host), C(state), C(image), C(cpus), C(memory), C(addresses), C(labels), C(autostart).
       - Needs the Python package jmespath.
     type: str
   hostname:
@@ -143,7 +143,8 @@ options:
       - A template for the guest's name in the inventory, with the guest's fields as variables. The guest's own name unless set.
       - Characters that a pattern of hosts could not name are replaced by an underscore.
       - Where two guests would have one name, or a guest that of a host or group, each gets its host's name behind a dot, and a warning says so.
-        Where one host has two of them, its backend follows too, and where that is the same, a digest of its id.
+        Where one host has two of them, its backend follows too, and where that is the same, its place unless that is the host's own default
+        (V(web.host.lxc) and V(web.host.lxc.srv_lxc)), and where that is the same too, a digest of its id.
     type: str
   group_by:
     description:
@@ -253,10 +254,13 @@ def plain(name: str) -> str:
 
 
 def _longer(name: str, entry: Entry) -> tuple[str, ...]:
-    """What a guest is called where that name is not its alone: with its host, its backend and a digest of its id behind it; and nothing for the last."""
+    """What a guest is called where that name is not its alone: with its host, its backend, its place and a digest of its id behind it, each
+    where the one before is not enough; and nothing for the last."""
     host, guest = "%s.%s" % (name, entry["host"]), entry["guest"]
     backend = "%s.%s" % (host, guest["backend"])
-    return plain(host), plain(backend), plain("%s.%s" % (backend, sha256(guest["id"].encode()).hexdigest()[:8])), ""
+    # The default has no word for it, so of two guests the one that is there keeps the shorter name.
+    place = ".".join(filter(None, (backend, re.sub(r"[^\w.-]+", "_", guest["place"]).strip("_"))))
+    return plain(host), plain(backend), plain(place), plain("%s.%s" % (place, sha256(guest["id"].encode()).hexdigest()[:8])), ""
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):

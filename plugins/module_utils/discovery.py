@@ -81,7 +81,7 @@ def discover(backends: Collection[str] = NAMES, parameters: Mapping[str, Any] | 
         except KraalError as error:
             whole.errors.append(error)
             continue
-        whole.guests += sorted(found.guests, key=lambda guest: (guest.name, guest.id))
+        whole.guests += sorted(found.guests, key=lambda guest: (guest.name, guest.place, guest.id))
         whole.faults += found.faults
     return whole
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,13 +14,14 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 
-from .backends.registry import NAMES, backend
+from .backends.registry import NAMES, Backend, backend
 from .engine import task
 from .engine.entries import checked
 from .engine.errors import InvalidOption, KraalError, NotInstalled, Refused
+from .engine.identity import GuestId, check_unique
 from .engine.reading import apart, check_read, labels_of, reading
 from .engine.reconcile import Guests, Job, Outcome, reconcile
-from .engine.spec import Spec, Table, check_unique
+from .engine.spec import Spec, Table
 from .engine.task import KraalModule
 
 #: The label that tells a fleet's guests from all others.
@@ -49,6 +51,8 @@ class FleetJob(Job[Any]):
     resource: Guests[Any]
     wants: list[Spec]
     fleet: Fleet
+    #: Whether the task fails where this place cannot be looked at, even if no guest of the list is there.
+    needed: bool = False
 
     def admit(self, want: Spec, seen: Any) -> None:
         """A guest that bears another fleet's label is left alone, whatever its state is to be."""
@@ -57,9 +61,9 @@ class FleetJob(Job[Any]):
 
 @dataclass
 class Entry:
-    """One guest of the list, typed: its backend, how that is reached, and what is wanted of it."""
+    """One guest of the list, typed: who it is, how its backend is reached, and what is wanted of it."""
 
-    backend: str
+    id: GuestId
     connection: Mapping[str, Any]
     want: Spec
 
@@ -75,6 +79,19 @@ class Fleet:
     name: str = ""
     #: The other fleets whose guests it may take.
     take_over: Sequence[str] = ()
+    _places: dict[str, str] = field(default_factory=dict)
+
+    def place(self, entry: Backend, connection: Mapping[str, Any]) -> str:
+        """Where these connection options lead; asked once, for many guests have the same. Raises KraalError."""
+        key = _way(entry.table.backend, connection)
+        if key not in self._places:
+            self._places[key] = entry.place(connection)
+        return self._places[key]
+
+
+def _way(backend_name: str, connection: Mapping[str, Any]) -> str:
+    """A text for the backend and the options that reach it."""
+    return "%s %r" % (backend_name, sorted(connection.items()))
 
 
 def check_owner(owner: str | None, fleet: Fleet) -> None:
@@ -145,7 +162,7 @@ def read_fleet(parameters: Mapping[str, Any]) -> Fleet:
         raise KraalError("%d entries of guests are wrong, and nothing was touched: %s" % (len(errors), listed([str(error) for error in shared(errors)])))
     if errors:
         raise errors[0]
-    check_unique((entry.backend, entry.want) for entry in fleet.entries)
+    check_unique(entry.id for entry in fleet.entries)
     return fleet
 
 
@@ -164,10 +181,12 @@ def _read_guest(guest: Mapping[str, Any], place: str, fleet: Fleet) -> Entry:
         if fleet.name and "labels" in spec:
             values["labels"] = _labelled(values.get("labels") or {}, fleet.name)
         want = entry.table.read(values)
+        connection = {key: values.get(key) for key in entry.connection}
+        guest_id = GuestId(str(kind), fleet.place(entry, connection), want.name)
     except KraalError as error:
         raise error.about(guest=name, backend=str(kind)) from error
     fleet.secrets.update(want.secrets)
-    return Entry(str(kind), {key: values.get(key) for key in entry.connection}, want)
+    return Entry(guest_id, connection, want)
 
 
 def _labelled(labels: Mapping[str, Any], label: str) -> dict[str, Any]:
@@ -179,41 +198,43 @@ def _labelled(labels: Mapping[str, Any], label: str) -> dict[str, Any]:
 
 def _jobs(fleet: Fleet, failed: list[Outcome]) -> list[FleetJob]:
     """One job for each backend and way to reach it; guests whose backend cannot be reached fail, and only they."""
-    groups: dict[tuple[str, str], list[Entry]] = {}
+    groups: dict[str, list[Entry]] = {}
     for entry in fleet.entries:
-        groups.setdefault((entry.backend, repr(sorted(entry.connection.items()))), []).append(entry)
+        groups.setdefault(_way(entry.id.backend, entry.connection), []).append(entry)
     jobs = []
-    for (name, _way), entries in groups.items():
+    for entries in groups.values():
+        name = entries[0].id.backend
         try:
             jobs.append(FleetJob(backend(name).connect(entries[0].connection), [entry.want for entry in entries], fleet))
         except KraalError as error:
             for entry in entries:
                 own = KraalError(error.message, remedy=error.remedy, guest=entry.want.name, backend=name)
-                failed.append(Outcome(name, entry.want.name, error=own))
+                failed.append(Outcome(entry.id, error=own))
     return jobs
 
 
 def _add_strays(fleet: Fleet, jobs: list[FleetJob], warnings: list[str]) -> None:
     """Remove, in the same plan, what carries this fleet's label and is not in its list any more."""
-    named = {(entry.backend, entry.want.name) for entry in fleet.entries}
-    for name in NAMES:
-        if not any(entry.backend == name for entry in fleet.entries):
-            # Guests may be left of a backend that the list does not name now; they are where the defaults say.
-            jobs += _nameless(name, fleet, warnings)
+    named, looked_at = {entry.id for entry in fleet.entries}, set()
+    jobs += _other_places(fleet, warnings)
     for job in jobs:
         resource, table = job.resource, job.resource.table
+        if (table.backend, resource.place) in looked_at:
+            # Another way to the same place.
+            continue
+        looked_at.add((table.backend, resource.place))
         try:
             with reading(table.backend, ""):
                 seen = resource.observe(None)
         except KraalError as error:
-            if not job.wants and fleet.defaults.get("backend") == table.backend:
+            if job.needed:
                 raise
             # The guests of the list fail by themselves, each with its own error.
-            warnings.append("prune: guests of %s were not looked for: %s" % (table.backend, error))
+            warnings.append(_not_looked_for(table.backend, resource.place, error))
             continue
         faults: dict[str, KraalError] = {}
         for key in resource.names(seen):
-            if (table.backend, key) in named:
+            if GuestId(table.backend, resource.place, key) in named:
                 continue
             mine = False
             with apart(faults, table.backend, key):
@@ -226,24 +247,33 @@ def _add_strays(fleet: Fleet, jobs: list[FleetJob], warnings: list[str]) -> None
         warnings += ["prune: it was left alone: %s" % error for error in faults.values()]
 
 
-def _nameless(name: str, fleet: Fleet, warnings: list[str]) -> list[FleetJob]:
-    """A job without guests yet, for a backend that the list does not name."""
-    entry = backend(name)
-    given = {key: value for key, value in defaults_of(name, fleet.defaults).items() if key in entry.connection and value is not None}
-    found = ArgumentSpecValidator(dict(entry.connection)).validate(given)
-    meant = fleet.defaults.get("backend") == name
-    try:
-        if found.error_messages:
-            raise KraalError("; ".join(found.error_messages), backend=name)
-        return [FleetJob(entry.connect(found.validated_parameters), [], fleet)]
-    except KraalError as error:
-        if meant:
-            raise error.about(backend=name) from error
-        if isinstance(error, NotInstalled):
-            # Where there is none of it, no guest of it can be left.
-            return []
-        warnings.append("prune: guests of %s were not looked for: %s" % (name, error))
-        return []
+def _not_looked_for(name: str, place: str, error: KraalError) -> str:
+    return "prune: guests of %s%s were not looked for: %s" % (name, " at %s" % place if place else "", error)
+
+
+def _other_places(fleet: Fleet, warnings: list[str]) -> list[FleetJob]:
+    """A job without guests yet for each place where the defaults say that a backend's guests are, and where the list has none."""
+    there = {(entry.id.backend, entry.id.place) for entry in fleet.entries}
+    listed_backends = {entry.id.backend for entry in fleet.entries}
+    jobs = []
+    for name in NAMES:
+        entry = backend(name)
+        given = {key: value for key, value in defaults_of(name, fleet.defaults).items() if key in entry.connection and value is not None}
+        found = ArgumentSpecValidator(dict(entry.connection)).validate(given)
+        needed, place = fleet.defaults.get("backend") == name and name not in listed_backends, ""
+        try:
+            if found.error_messages:
+                raise KraalError("; ".join(found.error_messages), backend=name)
+            place = fleet.place(entry, found.validated_parameters)
+            if (name, place) not in there:
+                jobs.append(FleetJob(entry.connect(found.validated_parameters), [], fleet, needed))
+        except KraalError as error:
+            if needed:
+                raise error.about(backend=name) from error
+            if not isinstance(error, NotInstalled):
+                # Where there is none of it, no guest of it can be left.
+                warnings.append(_not_looked_for(name, place, error))
+    return jobs
 
 
 def _absent(table: Table, name: str, defaults: Mapping[str, Any]) -> Spec:
@@ -256,15 +286,27 @@ def _absent(table: Table, name: str, defaults: Mapping[str, Any]) -> Spec:
     return table.read(found.validated_parameters)
 
 
+def tell_apart(outcomes: Sequence[Outcome]) -> None:
+    """Let messages and the diff say where a guest is, where one backend has two of its name."""
+    times = Counter((outcome.backend, outcome.name) for outcome in outcomes)
+    for outcome in outcomes:
+        if times[outcome.backend, outcome.name] > 1:
+            outcome.called = outcome.id.called
+            if outcome.error is not None:
+                outcome.error.guest = outcome.called
+
+
 def answer_of(outcomes: Sequence[Outcome], failures: Sequence[str]) -> dict[str, Any]:
     """The module's result: one plan, one diff and one list of results for all guests, in the list's order. Pure."""
     return {
         **task.answer_of(outcomes),
+        "plan": [{**step, "backend": outcome.backend, "place": outcome.id.place} for outcome in outcomes for step in task.plan_of(outcome)],
         "guests": [outcome.described for outcome in outcomes if outcome.described],
         "results": [
             {
                 "guest": outcome.name,
                 "backend": outcome.backend,
+                "place": outcome.id.place,
                 "changed": outcome.changed,
                 "failed": outcome.error is not None,
                 "msg": str(outcome.error or ""),
@@ -345,8 +387,9 @@ def run_fleet() -> None:
         module.fail_json(msg=str(error))
     for warning in warnings:
         module.warn(warning)
-    places = {(entry.backend, entry.want.name): number for number, entry in enumerate(fleet.entries)}
-    outcomes.sort(key=lambda outcome: places.get((outcome.backend, outcome.name), len(places)))
+    order = {entry.id: number for number, entry in enumerate(fleet.entries)}
+    outcomes.sort(key=lambda outcome: order.get(outcome.id, len(order)))
+    tell_apart(outcomes)
     failures = failures_of(outcomes, module.no_log_values)
     answer = answer_of(outcomes, failures)
     if failures:

@@ -549,6 +549,10 @@ guest:
       description: Always C(docker).
       type: str
       sample: docker
+    place:
+      description: The engine that has it, C(unix:///srv/b/docker.sock) or C(tcp://192.0.2.10:2376); empty for the host's own socket.
+      type: str
+      sample: ""
     id:
       description: The engine's id of it. Empty under C(--check) where it is not there yet.
       type: str

@@ -22,6 +22,8 @@ options:
       - The guests, each a mapping with C(backend) and the options of that backend's module,
         M(kraal.virt.docker_container) for V(docker), M(kraal.virt.kvm_vm) for V(kvm) and M(kraal.virt.lxc_container) for V(lxc),
         its connection options included.
+      - Two guests of one backend may have one name when they are in different places, of two values of C(docker_host), C(lxc_path) or C(uri).
+        The same place written in two ways is one place.
       - With C(count), a guest stands for so many, named by a number from 1 in the place of C({i}) in its C(name).
     type: list
     elements: dict
@@ -153,6 +155,8 @@ plan:
   elements: dict
   sample:
     - guest: web-1
+      backend: docker
+      place: ""
       action: set
       key: memory
       before: 64MiB
@@ -168,6 +172,7 @@ guests:
   sample:
     - name: web-1
       backend: docker
+      place: ""
       id: 728c2f285d9f1c11396cc13f9b510cf85f3d9262b311543a91ce416a09b3d950
       state: running
       image: debian:12
@@ -196,6 +201,12 @@ results:
       description: The guest's backend.
       type: str
       sample: docker
+    place:
+      description:
+        - Where the guest is, the address of its engine or libvirt or the directory that has it; empty for the host's own default.
+        - Guests of one backend may have one name as long as they are in different places.
+      type: str
+      sample: ""
     changed:
       description: Whether it changed.
       type: bool

@@ -82,6 +82,7 @@ guests:
   sample:
     - name: web-1
       backend: docker
+      place: ""
       id: 728c2f285d9f1c11396cc13f9b510cf85f3d9262b311543a91ce416a09b3d950
       state: running
       image: debian:12

@@ -478,6 +478,10 @@ guest:
       description: Always C(kvm).
       type: str
       sample: kvm
+    place:
+      description: The libvirt that has it, like C(qemu+ssh://root@192.0.2.10/system); empty for the host's own, C(qemu:///system).
+      type: str
+      sample: ""
     id:
       description: Its UUID. Empty under C(--check) where it is not there yet.
       type: str

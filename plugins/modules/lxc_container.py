@@ -354,6 +354,10 @@ guest:
       description: Always C(lxc).
       type: str
       sample: lxc
+    place:
+      description: The directory that has it, as its links lead to it; empty for the host's own (C(lxc.lxcpath)).
+      type: str
+      sample: ""
     id:
       description: Its directory.
       type: str

@@ -126,6 +126,10 @@ def _name(value: Any) -> str:
     return name
 
 
+def _place(value: Any) -> str:
+    return _word(value) if value != "" else ""
+
+
 def _one_of(choices: Collection[str]) -> Callable[[Any], str]:
     def choose(value: Any) -> str:
         if not isinstance(value, str) or value not in choices:
@@ -201,6 +205,7 @@ FIELDS: Mapping[str, Callable[[Any], Any]] = {
     "labels": _labels,
     "autostart": _flag,
     "pending_restart": _words,
+    "place": _place,
 }
 
 

@@ -28,6 +28,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import Container
 from ansible_collections.kraal.virt.plugins.module_utils.engine import lock
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError, KraalError, NotInstalled, Refused
+from ansible_collections.kraal.virt.plugins.module_utils.engine.identity import GuestId
 from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption, Step
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Outcome, reconcile
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
@@ -192,6 +193,29 @@ def test_two_guests_of_one_name() -> None:
     )
 
 
+def test_one_name_in_two_places_is_two_guests() -> None:
+    for backend, option, first, second, spelling in (
+        ("docker", "docker_host", "unix:///run/docker.sock", "unix:///run/b.sock", "unix:///var/run/docker.sock"),
+        ("kvm", "uri", "qemu:///system", "qemu:///session", "qemu+unix:///system"),
+        ("lxc", "lxc_path", "/kt/a", "/kt/b", "/kt/a/"),
+    ):
+        guests = [{"name": "web", "backend": backend, option: where} for where in (first, second)]
+        assert len({entry.id for entry in read(*guests).entries}) == 2
+        assert f"'web' is the name of two {backend} guests of this task" in said(*guests, {**guests[0], option: spelling})
+
+
+def test_guests_of_one_name_are_told_apart() -> None:
+    change = Step("a", "set", "memory", "1GiB", "2GiB", Disruption.LIVE)
+    broken = KraalError("is broken", guest="a", backend="docker")
+    outcomes = [outcome("a", change), outcome("a", error=broken, place="unix:///run/b.sock"), outcome("b", replace(change, guest="b"), place="unix:///run/b.sock")]
+    fleet.tell_apart(outcomes)
+    answer = fleet.answer_of(outcomes, fleet.failures_of(outcomes))
+    assert [(step["guest"], step["backend"], step["place"]) for step in answer["plan"]] == [("a", "docker", ""), ("b", "docker", "unix:///run/b.sock")]
+    assert [each["before_header"] for each in answer["diff"]] == ["docker a", "docker b"]
+    assert [(each["guest"], each["place"]) for each in answer["results"]] == [("a", ""), ("a", "unix:///run/b.sock"), ("b", "unix:///run/b.sock")]
+    assert answer["failures"] == ["docker a at unix:///run/b.sock: is broken"] == [answer["results"][1]["msg"]]
+
+
 def test_pruning_needs_a_name() -> None:
     assert said(prune=True) == "prune: True needs to know which guests are this fleet's. Give the fleet a name."
 
@@ -209,8 +233,8 @@ def test_credentials_of_guests_are_kept_from_the_output() -> None:
 # The answer
 
 
-def outcome(name: str, *steps: Step, error: KraalError | None = None) -> Outcome:
-    return Outcome("docker", name, list(steps), bool(steps), {"name": name}, error)
+def outcome(name: str, *steps: Step, error: KraalError | None = None, place: str = "") -> Outcome:
+    return Outcome(GuestId("docker", place, name), list(steps), bool(steps), {"name": name}, error)
 
 
 def test_the_answer_keeps_the_order_and_tells_of_each() -> None:
@@ -269,7 +293,7 @@ def test_no_half_of_a_secret_is_told() -> None:
         assert "hush" not in told and len(told) <= 300
 
 
-# Backends that the list does not name
+# Where guests are looked for that the list does not name
 
 
 @pytest.mark.parametrize(("error", "warned"), [(NotInstalled, []), (BackendError, ["prune: guests of lxc were not looked for: it is broken"])])
@@ -277,20 +301,24 @@ def test_a_backend_that_is_not_there_has_no_guests_to_prune(monkeypatch: pytest.
     def connect(parameters: Mapping[str, Any]) -> Any:
         raise error("it is broken")
 
-    real = fleet.backend("lxc")
-    monkeypatch.setattr(fleet, "backend", lambda name: replace(real, connect=connect))
+    backends = {name: replace(fleet.backend(name), connect=connect if name == "lxc" else nothing) for name in fleet.NAMES}
+    monkeypatch.setattr(fleet, "backend", backends.__getitem__)
     warnings: list[str] = []
-    assert fleet._nameless("lxc", fleet.Fleet(defaults={"backend": "docker"}), warnings) == []
+    assert [job.needed for job in fleet._other_places(fleet.Fleet(defaults={"backend": "docker"}), warnings)] == [True, False]
     assert warnings == warned
     with pytest.raises(KraalError, match="it is broken"):
-        fleet._nameless("lxc", fleet.Fleet(defaults={"backend": "lxc"}), warnings)
+        fleet._other_places(fleet.Fleet(defaults={"backend": "lxc"}), warnings)
+
+
+def nothing(parameters: Mapping[str, Any]) -> Any:
+    return SimpleNamespace()
 
 
 # Guests of another fleet
 
 KVM_STORED = Path(__file__).parent / "backends" / "kvm" / "fixtures" / "stored.xml"
 #: No backend is asked: whose a guest is comes from what was observed.
-nowhere: Any = SimpleNamespace(path="/lxc")
+nowhere: Any = SimpleNamespace(path="/lxc", place="")
 
 
 def docker_seen(**labels: str) -> tuple[Any, Any]:

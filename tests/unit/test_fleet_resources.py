@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap.base_image import BaseImages
 from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap.base_image_files import BaseImageFiles
+from ansible_collections.kraal.virt.plugins.module_utils.engine.identity import GuestId
 from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Step
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Job, Outcome, reconcile
 from ansible_collections.kraal.virt.plugins.module_utils.fleet_resources import build_wants, file_wants, lacking, placed
@@ -57,7 +58,7 @@ def test_which_files_guests_take(backends: list[str], image: str | None, files: 
     ],
 )
 def test_what_has_to_be_brought(steps: dict[str, list[str]], here: list[str], files: list[str]) -> None:
-    outcomes = [Outcome("docker", name, steps=[Step(name, action) for action in actions]) for name, actions in steps.items()]
+    outcomes = [Outcome(GuestId("docker", "", name), steps=[Step(name, action) for action in actions]) for name, actions in steps.items()]
     assert lacking(PLACED, outcomes, here) == files
 
 

@@ -31,6 +31,8 @@ class Backend:
     #: The argument spec of the options that say how the backend is reached.
     connection: Mapping[str, Any]
     connect: Callable[[Mapping[str, Any]], Guests[Any]]
+    #: Where the guests are that these connection options reach (see GuestId), before anybody connects.
+    place: Callable[[Mapping[str, Any]], str]
 
 
 def _room(name: str) -> Any:

@@ -159,6 +159,8 @@ class Found:
 
     guests: list[Guest] = field(default_factory=list)
     faults: list[KraalError] = field(default_factory=list)
+    #: Where the guests are: see GuestId.
+    place: str = ""
 
     def add(self, known: Guest, read: Callable[[], Guest]) -> None:
         """A guest as it is read; as it is known where that cannot be done."""
@@ -166,7 +168,7 @@ class Found:
         with each_apart(unread, known):
             guest = read()
             _check(guest)
-            self.guests.append(guest)
+            self.guests.append(replace(guest, place=self.place))
         self.add_unread(unread)
 
     def add_unread(self, unread: Mapping[str, Unread]) -> None:
@@ -174,7 +176,12 @@ class Found:
         for each in unread.values():
             self.faults.append(each.error)
             if each.guest.name.isprintable():
-                self.guests.append(each.guest)
+                self.guests.append(replace(each.guest, place=self.place))
+
+    def join(self, other: Found) -> None:
+        """The guests of another place too."""
+        self.guests += other.guests
+        self.faults += other.faults
 
 
 def _check(guest: Guest) -> None:

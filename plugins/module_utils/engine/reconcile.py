@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from .errors import KraalError, NotKept
+from .identity import GuestId, check_unique
 from .lock import locked
 from .plan import Step, permitted
 from .reading import foresee_unread, plan_unread, reading, unread_in
 from .secrets import hidden
-from .spec import Spec, Table, check_unique
+from .spec import Spec, Table
 
 Seen = TypeVar("Seen")
 
@@ -33,6 +34,10 @@ class Resource(Protocol[Seen]):
     """
 
     table: Table
+
+    @property
+    def place(self) -> str:
+        """Where its things are: see GuestId."""
 
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """What is there, in bulk: what these specifications speak of, or everything. Reads only."""
@@ -67,14 +72,25 @@ class Guests(Resource[Seen], Protocol[Seen]):
 class Outcome:
     """What became of one guest: the same in check and in real mode, but for what only the backend can say."""
 
-    backend: str
-    name: str
+    id: GuestId
     steps: list[Step] = field(default_factory=list)
     changed: bool = False
     described: Mapping[str, Any] | None = None
     error: KraalError | None = None
     #: Whether its backend could be looked at: only then does nothing described mean that nothing is there.
     seen: bool = False
+    #: What a diff calls it, where its name says too little.
+    called: str = ""
+
+    @property
+    def backend(self) -> str:
+        """Its backend."""
+        return self.id.backend
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.id.name
 
 
 @dataclass
@@ -83,6 +99,11 @@ class Job(Generic[Seen]):
 
     resource: Resource[Seen]
     wants: Sequence[Spec]
+
+    @property
+    def ids(self) -> list[GuestId]:
+        """Whom the specifications are for."""
+        return [GuestId(self.resource.table.backend, self.resource.place, want.name) for want in self.wants]
 
     def admit(self, want: Spec, seen: Seen) -> None:
         """Raise Refused where the thing of that name is not this task's to manage. Pure."""
@@ -105,10 +126,10 @@ def reconcile(
 
     A guest's failure is in its outcome and stops no other guest's work, until more than ``max_failures`` have failed;
     what had not begun by then is left alone and says so. Raises KraalError for what concerns the whole run: two guests of
-    one name, a lock that another run holds.
+    one name in one place, a lock that another run holds.
     """
-    for job in jobs:
-        check_unique((job.resource.table.backend, want) for want in job.wants)
+    for kind in {job.resource.table.kind for job in jobs}:
+        check_unique(guest for job in jobs if job.resource.table.kind == kind for guest in job.ids)
     with _locks(jobs, check, lock_seconds):
         works = [work for planned in _side_by_side(_plan_job, jobs, len(jobs)) for work in planned]
         if not check:
@@ -123,7 +144,7 @@ def _locks(jobs: Sequence[Job[Any]], check: bool, seconds: int) -> Iterator[None
     if check:
         yield
         return
-    keys = ["%s %s %s" % (job.resource.table.backend, job.resource.table.kind, want.name) for job in jobs for want in job.wants]
+    keys = ["%s %s %s" % (guest.backend, job.resource.table.kind, guest.called) for job in jobs for guest in job.ids]
     with locked(keys, seconds=seconds):
         yield
 
@@ -138,7 +159,7 @@ def _side_by_side(function: Callable[[Any], Any], items: Sequence[Any], width: i
 
 def _plan_job(job: Job[Any]) -> list[_Work]:
     resource, backend = job.resource, job.resource.table.backend
-    works = [_Work(resource, want, None, Outcome(backend, want.name)) for want in job.wants]
+    works = [_Work(resource, want, None, Outcome(guest)) for want, guest in zip(job.wants, job.ids)]
     try:
         with reading(backend, ""):
             seen = resource.observe(job.wants)
@@ -166,9 +187,14 @@ def _planned(resource: Resource[Any], want: Spec, seen: Any) -> tuple[list[Step]
     """The steps that may be done, and what there will be after them."""
     unread = unread_in(seen, want.name)
     if unread is not None:
-        return plan_unread(want, unread), foresee_unread(want, unread)
+        return plan_unread(want, unread), _placed(resource, foresee_unread(want, unread))
     steps = permitted(resource.plan(want, seen), want.allow)
-    return steps, resource.foresee(want, steps, seen)
+    return steps, _placed(resource, resource.foresee(want, steps, seen))
+
+
+def _placed(resource: Resource[Any], described: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """A guest says where it is; networks, images and volumes have no such field."""
+    return {**described, "place": resource.place} if described is not None and "place" in described else described
 
 
 def _describe(work: _Work) -> None:
@@ -176,7 +202,8 @@ def _describe(work: _Work) -> None:
     outcome, unread = work.outcome, unread_in(work.seen, work.want.name)
     try:
         with reading(outcome.backend, outcome.name):
-            outcome.described = unread.guest.as_dict() if unread else work.resource.describe(work.want.name, work.seen)
+            described = unread.guest.as_dict() if unread else work.resource.describe(work.want.name, work.seen)
+            outcome.described = _placed(work.resource, described)
     except KraalError as error:
         outcome.described = None
         outcome.error = outcome.error or error

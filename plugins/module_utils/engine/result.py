@@ -41,6 +41,8 @@ class Guest:
     labels: Mapping[str, str] = field(default_factory=dict)
     autostart: bool = False
     pending_restart: tuple[str, ...] = ()
+    #: Where it is, if that is not the host's own default: see GuestId.
+    place: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, lists rather than tuples."""

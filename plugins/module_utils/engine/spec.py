@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -150,14 +150,3 @@ def check_plain_name(name: str) -> None:
         why = "contains a control character"
     if why:
         raise InvalidOption("name", name, why, remedy="Use letters, digits, and single dots, dashes and underscores between them")
-
-
-def check_unique(specs: Iterable[tuple[str, Spec]]) -> None:
-    """Refuse two guests of one name in one backend; takes pairs of backend and specification."""
-    seen = set()
-    for backend, spec in specs:
-        if (backend, spec.name) in seen:
-            raise InvalidOption(
-                "name", spec.name, "is the name of two %s guests of this task" % backend, remedy="Give each guest a name of its own"
-            )
-        seen.add((backend, spec.name))

@@ -60,7 +60,7 @@ def answer_of(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {
         "changed": any(outcome.changed for outcome in outcomes),
         "plan": [step for outcome in outcomes for step in plan_of(outcome)],
-        "diff": [diff_of(outcome.steps, "%s %s" % (outcome.backend, outcome.name)) for outcome in outcomes if outcome.steps],
+        "diff": [diff_of(outcome.steps, "%s %s" % (outcome.backend, outcome.called or outcome.name)) for outcome in outcomes if outcome.steps],
         "failures": [str(outcome.error) for outcome in outcomes if outcome.error is not None],
     }
 

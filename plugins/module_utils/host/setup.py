@@ -84,6 +84,7 @@ class Setup(ABC):
     """A backend on this host, as a resource of which there is one."""
 
     backend: ClassVar[str]
+    place = ""
     #: Ansible's declaration of the options that this setup has beside ARGUMENTS.
     arguments: ClassVar[Mapping[str, Any]] = {}
 

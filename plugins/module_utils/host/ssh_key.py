@@ -100,6 +100,7 @@ class Keys:
     """Keys on this host, by their paths."""
 
     table: Table = KEYS
+    place = ""
 
     def observe(self, wants: Sequence[Spec] | None) -> dict[str, Seen]:
         """What is there of each."""

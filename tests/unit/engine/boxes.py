@@ -55,6 +55,7 @@ class Boxes:
     defers: Collection[str] = ()
     unreachable: bool = False
     table: Table = TABLE
+    place: str = ""
     observed: int = 0
     applied: list[tuple[str, str]] = field(default_factory=list)
     waited: list[str] = field(default_factory=list)

@@ -18,7 +18,7 @@ SET = Step("a", "set", "memory", "1GiB", "2GiB", Disruption.LIVE)
 def test_a_guest_is_plain_data() -> None:
     data = NOW.as_dict()
     assert json.loads(json.dumps(data)) == data
-    assert list(data) == ["name", "backend", "id", "state", "image", "cpus", "memory", "addresses", "labels", "autostart", "pending_restart"]
+    assert list(data) == ["name", "backend", "id", "state", "image", "cpus", "memory", "addresses", "labels", "autostart", "pending_restart", "place"]
     assert data["addresses"] == [{"address": "192.0.2.5", "family": "ipv4", "network": "front", "mac": ""}]
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.kinds import Size
 from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption
-from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Option, Table, check_plain_name, check_unique
+from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Option, Table, check_plain_name
 from tests.unit.engine.boxes import TABLE, arguments, want
 
 
@@ -111,9 +111,3 @@ def test_a_table_may_take_names_of_more_than_one_word() -> None:
     assert table.read({**arguments("team/app"), "disruption": "live"}).name == "team/app"
     with pytest.raises(InvalidOption, match="nobody's"):
         table.read({**arguments("app"), "disruption": "live"})
-
-
-def test_two_guests_of_one_name_are_refused() -> None:
-    check_unique([("boxes", want("a")), ("boxes", want("b")), ("crates", want("a"))])
-    with pytest.raises(InvalidOption, match="'a' is the name of two boxes guests of this task"):
-        check_unique([("boxes", want("a")), ("boxes", want("a"))])

@@ -22,7 +22,7 @@ EVIL = "{{ lookup('ansible.builtin.pipe', 'touch %s') }}"
 def guest(name: str, *, host: str = "h1", backend: str = "docker", **fields: Any) -> dict[str, Any]:
     form = {"name": name, "backend": backend, "id": f"id-{host}-{backend}-{name}", "state": "running", "image": "i:1", "cpus": None, "memory": ""}
     return {
-        "guest": {**form, "addresses": [], "labels": {}, "autostart": False, "pending_restart": [], **fields},
+        "guest": {**form, "addresses": [], "labels": {}, "autostart": False, "pending_restart": [], "place": "", **fields},
         "host": host,
         "way": {"ansible_guest_host_connection": "local"},
     }
@@ -169,20 +169,28 @@ def test_hostname_is_a_template_over_the_guest(tmp_path: Path) -> None:
 
 
 def test_two_guests_of_one_name_in_two_places_of_one_host(tmp_path: Path) -> None:
-    """Nothing but their ids tells them apart: two directories of LXC, or a template that says the same of all."""
-    two = [guest("web", backend="lxc", id=path) for path in ("/var/lib/lxc/web", "/srv/lxc/web")]
-    names = Filled(tmp_path, *two).names
-    assert len(set(names)) == 2 and all(re.fullmatch(r"web\.h1\.lxc\.[0-9a-f]{8}", name) for name in names)
-    assert Filled(tmp_path, *reversed(two)).names == names
+    """Their places tell them apart, and where these read alike or there is none, their ids."""
+    two = [guest("web", backend="lxc", id=f"{path}/web", place=place) for path, place in (("/var/lib/lxc", ""), ("/srv/lxc", "/srv/lxc"))]
+    for guests in (two, two[::-1]):
+        filled = Filled(tmp_path, *guests)
+        assert filled.names == ["web.h1.lxc", "web.h1.lxc.srv_lxc"]
+        assert filled.variables("web.h1.lxc.srv_lxc")["ansible_guest_lxc_path"] == "/srv/lxc"
+    engines = [guest("web", id=place, place=place) for place in ("unix:///run/b.sock", "tcp://[::1]:2375")]
+    assert Filled(tmp_path, *engines).names == ["web.h1.docker.tcp_1_2375", "web.h1.docker.unix_run_b.sock"]
+    alike = [guest("web", backend="lxc", id=f"{place}/web", place=place) for place in ("/a/b", "/a_b")]
+    for guests in (alike, [guest("web", backend="lxc", id=path) for path in ("/a/web", "/b/web")]):
+        names = Filled(tmp_path, *guests).names
+        assert len(set(names)) == 2 and all(re.fullmatch(r"web\.h1\.lxc(\.a_b)?\.[0-9a-f]{8}", name) for name in names)
+        assert Filled(tmp_path, *reversed(guests)).names == names
     assert len(Filled(tmp_path, guest("web"), guest("db"), hostname="same").names) == 2
 
 
 def test_a_host_takes_no_name_from_another_hosts_guests(tmp_path: Path) -> None:
     """However it calls its own, and whether it says something twice."""
-    longer = Filled(tmp_path, guest("web"), guest("web", id="other")).names
     liar = [guest(name, host="liar", id=name) for name in ("web", "web.h1", "web.h1.docker", "a", "a")]
     filled = Filled(tmp_path, guest("web"), *liar)
-    assert longer[0] in filled.names or longer[1] in filled.names
+    assert filled.names == ["web.h1.docker", "web.h1.docker.liar", "web.h1.liar", "web.liar"]
+    assert [filled.variables(name)["kraal_host"] for name in filled.names] == ["h1", "liar", "liar", "liar"]
     assert [name for name in filled.names if name.startswith("a")] == []
     assert sum("left out" in text for text in filled.warnings) == 2
 

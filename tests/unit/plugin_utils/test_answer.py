@@ -42,7 +42,7 @@ def test_every_field_of_a_guest_is_read() -> None:
     "changed",
     [
         {},
-        {"cpus": 0.5, "memory": "128MiB", "image": "debian:12", "autostart": True, "pending_restart": ["networks[eth0]"]},
+        {"cpus": 0.5, "memory": "128MiB", "image": "debian:12", "autostart": True, "pending_restart": ["networks[eth0]"], "place": "unix:///run/b.sock"},
         {"labels": {"a b": "{{ x }}\nsecond line", "": ""}, "addresses": [], "name": "-x", "state": "paused", "cpus": 0},
         {"addresses": [{**ADDRESS, "address": "fe80::1", "family": "ipv6", "mac": ""}, {**ADDRESS, "mac": ":".join(["0a"] * 20)}]},
     ],
@@ -68,6 +68,7 @@ def test_what_a_backend_gives_comes_through_as_it_is(changed: dict[str, Any]) ->
         *({"autostart": bad} for bad in ("yes", None, 1)),
         *({"labels": bad} for bad in (None, [], "a", {"a": 1}, {"a": None}, {"a": ["b"]}, {"a": {"b": "c"}}, {"a": "x" * 70000}, {"\ud800": ""})),
         *({"pending_restart": bad} for bad in (None, "memory", [1], [ESCAPE], [""])),
+        *({"place": bad} for bad in (None, 5, ESCAPE, "a\nb", "x" * 5000)),
         *({"addresses": bad} for bad in (None, "192.0.2.7", {}, [5], ["192.0.2.7"], [{}])),
         *(
             {"addresses": [{**ADDRESS, "address": bad}]}

@@ -25,7 +25,7 @@ def guests(parameters: Mapping[str, Any]) -> Found:
         seen = observe(reader, None)
     finally:
         reader.close()
-    found = Found()
+    found = Found(place=reader.place)
     for name, container in seen.containers.items():
         if not owner_of(name) and name not in seen.unread:
             found.add(known_of(name, container), partial(guest_of, container))
@@ -39,5 +39,6 @@ def managed() -> Backend:
     """See backend() of the registry."""
     from .client import CONNECTION, connect
     from .container import Containers
+    from .reader import place_of
 
-    return Backend(Containers.table, CONNECTION, lambda parameters: Containers(connect(parameters)))
+    return Backend(Containers.table, CONNECTION, lambda parameters: Containers(connect(parameters)), place_of)

@@ -22,10 +22,10 @@ from typing import Any, TypeVar
 
 from ansible.module_utils.basic import env_fallback, missing_required_lib
 
-from ...engine.errors import BackendError, KraalError, Unreachable, Unreadable
+from ...engine.errors import BackendError, KraalError, NotInstalled, Unreachable, Unreadable
 from ...host.packages import install
 from .quick_import import without_setuptools
-from .reader import Late, one_of_many
+from .reader import Late, one_of_many, place_of
 
 DOCKER_IMPORT_ERROR: ImportError | None = None
 try:
@@ -60,9 +60,11 @@ class NotThere(BackendError):
 class Engine:
     """One connection to one engine, usable from several threads."""
 
-    def __init__(self, client: Any, url: str) -> None:
+    def __init__(self, client: Any, url: str, place: str = "") -> None:
         self.client = client
         self.url = url
+        #: See place_of().
+        self.place = place
         self.base = "%s/v%s" % (client.base_url, client.api_version)
         #: Whether the engine runs on this host, so that this host's ports and paths are the engine's.
         self.local = url.startswith("unix://")
@@ -213,7 +215,8 @@ def _unreachable(url: str, error: Exception) -> BackendError:
             "no permission on %s" % url, remedy="Run the task with become, or put the user into the group docker and log in again"
         )
     if "FileNotFoundError" in text or "No such file" in text or "Connection refused" in text or "ConnectionRefused" in text:
-        return BackendError(
+        absent = url.startswith("unix://") and not os.path.exists(url.partition("://")[2])
+        return (NotInstalled if absent else BackendError)(
             "no Docker engine answers at %s" % url,
             remedy="Install and start it (the role kraal.virt.docker_host does), or name the right docker_host",
         )
@@ -274,4 +277,4 @@ def connect(parameters: Mapping[str, Any]) -> Engine:
         )
     except (docker.errors.DockerException, requests.exceptions.RequestException, ValueError, OSError) as error:
         raise _unreachable(url, error) from error
-    return Engine(client, url)
+    return Engine(client, url, place_of(parameters))

@@ -34,7 +34,7 @@ class Containers:
     table = CONTAINERS
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+        self.engine, self.place = engine, engine.place
 
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """See container_observe."""

@@ -140,7 +140,7 @@ class Images:
     table: Table = IMAGES
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+        self.engine, self.place = engine, engine.place
 
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """Two lists: images, and containers; for a pull, the registry's word."""

@@ -140,7 +140,7 @@ class Networks:
     table = NETWORKS_TABLE
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+        self.engine, self.place = engine, engine.place
 
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """Two lists: networks, and containers."""

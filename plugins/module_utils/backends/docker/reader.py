@@ -29,6 +29,8 @@ from ...host.reader import UnixConnection
 Answer = TypeVar("Answer")
 
 URL = "unix:///var/run/docker.sock"
+#: The ports of an engine, without and with TLS, and of sshd.
+PORTS = {"tcp": 2375, "https": 2376, "ssh": 22}
 CONNECT_SECONDS = 10
 SECONDS = 30
 #: More threads wait for each other: most of the time goes into reading the answers.
@@ -70,6 +72,29 @@ class _SshConnection(http.client.HTTPConnection):
         return process.communicate()[1].decode(errors="replace").strip()
 
 
+def place_of(parameters: Mapping[str, Any]) -> str:
+    """The engine that the connection options name, always in the same spelling; empty for the host's own socket.
+
+    The file of a socket is what its links lead to. ssh keeps its user, whose engine it may be.
+    """
+    url = str(parameters.get("docker_host") or URL)
+    try:
+        target = urlsplit(url)
+        port = target.port
+    except ValueError:
+        # An address whose brackets are not in pairs, or whose port is no number: connecting says so.
+        return url
+    if target.scheme == "unix":
+        socket_file = os.path.realpath(target.path)
+        return "" if socket_file == os.path.realpath(urlsplit(URL).path) else "unix://" + socket_file
+    secure = target.scheme == "https" or any(parameters.get(key) for key in ("tls_ca", "tls_cert", "tls_key"))
+    scheme = "tcp" if target.scheme in ("http", "https") else target.scheme
+    host = target.hostname or ""
+    where = "[%s]" % host if ":" in host else host
+    user = "%s@" % target.username if target.username else ""
+    return "%s://%s%s:%d%s" % (scheme, user, where, port or PORTS["https" if secure else scheme if scheme in PORTS else "tcp"], target.path.rstrip("/"))
+
+
 class Late(Unreachable):
     """The engine did not answer in time."""
 
@@ -108,6 +133,7 @@ class Reader:
         if self._target.scheme not in ("unix", "tcp", "http", "https", "ssh"):
             raise InvalidOption("docker_host", self.url, "is no address of an engine", remedy="Write unix://..., tcp://... or ssh://...")
         self.local = self._target.scheme == "unix"
+        self.place = place_of(given)
         self._tls = self._trust({key: given.get(key) for key in ("tls_ca", "tls_cert", "tls_key")})
         self._own = threading.local()
         self._opened: list[http.client.HTTPConnection] = []

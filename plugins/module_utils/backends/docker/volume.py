@@ -77,7 +77,7 @@ class Volumes:
     table = VOLUMES_TABLE
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+        self.engine, self.place = engine, engine.place
 
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """Two lists: volumes, and containers."""

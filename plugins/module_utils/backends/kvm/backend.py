@@ -26,7 +26,7 @@ def guests(parameters: Mapping[str, Any]) -> Found:
         seen = observe(host, None, parameters.get("address_sources") or SOURCES)
     finally:
         host.close()
-    found = Found()
+    found = Found(place=host.place)
     for have in seen.domains.values():
         if have.making is None:
             found.add(known_of(have), partial(guest_now, have))
@@ -36,7 +36,7 @@ def guests(parameters: Mapping[str, Any]) -> Found:
 
 def managed() -> Backend:
     """See backend() of the registry."""
-    from .client import CONNECTION, connect
+    from .client import CONNECTION, connect, place_of, uri_of
     from .vm import Vms
 
-    return Backend(Vms.table, CONNECTION, lambda parameters: Vms(connect(parameters)))
+    return Backend(Vms.table, CONNECTION, lambda parameters: Vms(connect(parameters)), lambda parameters: place_of(uri_of(parameters)))

@@ -29,6 +29,8 @@ except ImportError as import_error:
 T = TypeVar("T")
 
 DEFAULT_URI = "qemu:///system"
+#: The ports of the ways to another host's libvirt.
+PORTS = {"ssh": 22, "tls": 16514, "tcp": 16509}
 #: A daemon that leaves so many questions for a sign of life unanswered, so many seconds apart, is given up.
 KEEPALIVE_SECONDS, KEEPALIVE_COUNT = 5, 6
 
@@ -70,6 +72,7 @@ class Host:
     def __init__(self, conn: Any, uri: str) -> None:
         self.conn = conn
         self.uri = uri
+        self.place = place_of(uri)
         #: The binding itself, for its constants (host.api.VIR_...): nobody else has to import it.
         self.api: Any = libvirt
         #: Whether libvirt runs on this host, so that this host's paths and devices are its own.
@@ -205,6 +208,34 @@ def _unreachable(uri: str, error: Any) -> BackendError:
     return BackendError(what, remedy="Check uri, and that the daemon runs there")
 
 
+def uri_of(parameters: Mapping[str, Any]) -> str:
+    """The URI that the connection options name."""
+    return str(parameters.get("uri") or os.environ.get("LIBVIRT_DEFAULT_URI") or DEFAULT_URI)
+
+
+def place_of(uri: str) -> str:
+    """The libvirt that a URI names, always in the same spelling; empty for this host's own system daemon. ssh keeps its user.
+
+    Of what stands behind the question mark, only the socket says which daemon it is; the rest says how to get there.
+    """
+    try:
+        parts = urlsplit(uri)
+        port = parts.port
+    except ValueError:
+        return uri
+    driver, _, way = parts.scheme.partition("+")
+    way = {"unix": "" if not parts.hostname else "unix", "libssh": "ssh", "libssh2": "ssh"}.get(way, way)
+    way = way or ("tls" if parts.hostname else "")
+    scheme = "%s+%s" % (driver, way) if way else driver
+    host = parts.hostname or ""
+    where = ("%s@" % parts.username if parts.username else "") + ("[%s]" % host if ":" in host else host)
+    where += ":%d" % port if port and port != PORTS.get(way) else ""
+    sockets = [text for key, text in parse_qsl(parts.query) if key == "socket"]
+    query = "?socket=%s" % (sockets[0] if host else os.path.realpath(sockets[0])) if sockets else ""
+    place = "%s://%s%s%s" % (scheme, where, parts.path.rstrip("/") or "/", query)
+    return "" if place == DEFAULT_URI else place
+
+
 def library_missing(error: ImportError) -> NotInstalled:
     """What to do about a missing binding."""
     return NotInstalled(
@@ -276,7 +307,7 @@ def connect(parameters: Mapping[str, Any]) -> Host:
     """The libvirt that the task's connection options name. Raises InvalidOption, NotInstalled and BackendError with the remedy."""
     if LIBVIRT_IMPORT_ERROR is not None:
         raise library_missing(LIBVIRT_IMPORT_ERROR) from LIBVIRT_IMPORT_ERROR
-    uri = full_uri(str(parameters.get("uri") or os.environ.get("LIBVIRT_DEFAULT_URI") or DEFAULT_URI))
+    uri = full_uri(uri_of(parameters))
     seconds = int(parameters.get("connect_timeout") or CONNECTION["connect_timeout"]["default"])
     if seconds < 1:
         raise InvalidOption("connect_timeout", seconds, "is not a time to wait", remedy="Write a second or more")

@@ -124,6 +124,11 @@ class Definitions(ABC):
     def __init__(self, host: Host) -> None:
         self.host = host
 
+    @property
+    def place(self) -> str:
+        """See GuestId. Whoever plans what libvirt will have once it runs has no host yet."""
+        return self.host.place
+
     @abstractmethod
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """All of them and all guests; a handful of calls for each."""

@@ -41,7 +41,7 @@ class Vms:
     table = VMS
 
     def __init__(self, host: Host) -> None:
-        self.host = host
+        self.host, self.place = host, host.place
         #: What this run has made for new guests, by their names.
         self._made: dict[str, list[str]] = {}
         #: The guests of which libvirt has taken what they become.

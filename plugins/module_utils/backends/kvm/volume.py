@@ -52,7 +52,7 @@ class Volumes:
     table = VOLUMES_TABLE
 
     def __init__(self, host: Host) -> None:
-        self.host = host
+        self.host, self.place = host, host.place
 
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """The pools and volumes that the tasks name, and all guests; where a volume is to go, all volumes."""

@@ -22,7 +22,7 @@ def guests(parameters: Mapping[str, Any]) -> Found:
 
 def managed() -> Backend:
     """See backend() of the registry."""
-    from .client import CONNECTION, Lxc
+    from .client import CONNECTION, Lxc, place_of
     from .container import Containers
 
-    return Backend(Containers.table, CONNECTION, lambda parameters: Containers(Lxc(parameters)))
+    return Backend(Containers.table, CONNECTION, lambda parameters: Containers(Lxc(parameters)), place_of)

@@ -29,6 +29,8 @@ CONNECTION: dict[str, Any] = {"lxc_path": {"type": "path"}}
 
 #: Directories of containers that a task has named, beside the standard one: a link each.
 KNOWN_PATHS = Path("/var/lib/kraal.virt/lxc-paths")
+#: Where containers are on a host whose lxc.conf says nothing of it.
+STANDARD = "/var/lib/lxc"
 SECONDS = 60
 
 
@@ -73,6 +75,25 @@ def told(text: str) -> str:
     return "; ".join(line.rpartition(" - ")[2] if " - " in line else line for line in lines)
 
 
+def _place(path: str, standard: str) -> str:
+    """The directory that its links lead to; empty for the host's own."""
+    real = os.path.realpath(path)
+    return "" if real == os.path.realpath(standard) else real
+
+
+def place_of(parameters: Mapping[str, Any]) -> str:
+    """The directory that the connection option names, always in the same spelling; empty for the host's own."""
+    given = parameters.get("lxc_path")
+    if not given:
+        return ""
+    try:
+        standard = Lxc.setting("lxc.lxcpath")
+    except NotInstalled:
+        # That there is no LXC here is for whoever connects to say.
+        standard = ""
+    return _place(str(given), standard or STANDARD)
+
+
 class Lxc:
     """The containers in one directory."""
 
@@ -80,8 +101,9 @@ class Lxc:
         given = (parameters or {}).get("lxc_path")
         if given is not None and (not str(given).startswith("/") or not str(given).isprintable() or "/../" in "%s/" % given):
             raise InvalidOption("lxc_path", given, "is no absolute path", remedy="Write one like /var/lib/lxc")
-        self.standard = self.setting("lxc.lxcpath") or "/var/lib/lxc"
+        self.standard = self.setting("lxc.lxcpath") or STANDARD
         self.path = os.path.normpath(str(given or self.standard))
+        self.place = _place(self.path, self.standard)
 
     @staticmethod
     def setting(key: str) -> str:

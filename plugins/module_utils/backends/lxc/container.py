@@ -35,7 +35,7 @@ class Containers:
     table = CONTAINERS
 
     def __init__(self, lxc: Lxc) -> None:
-        self.lxc = lxc
+        self.lxc, self.place = lxc, lxc.place
         self.maker = Maker(lxc)
 
     def observe(self, wants: Sequence[Spec] | None) -> Seen:

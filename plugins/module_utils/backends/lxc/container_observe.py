@@ -467,20 +467,22 @@ def all_guests(parameters: Mapping[str, Any]) -> Found:
     found = Found()
     for path in (*places.named, *places.found):
         try:
-            seen = observe(Lxc({"lxc_path": path}), None)
+            there = Lxc({"lxc_path": path})
+            seen = observe(there, None)
         except KraalError as error:
             if path in (lxc.path, lxc.standard):
                 raise
             # What is wrong in one directory is no reason to lose the guests of the others.
             found.faults.append(error)
             continue
-        _see_all(found, seen, places, named=path in places.named)
+        found.join(_all_in(there, seen, places, named=path in places.named))
     found.faults += _passed_over(places)
     return found
 
 
-def _see_all(found: Found, seen: Seen, places: Directories, *, named: bool) -> None:
+def _all_in(lxc: Lxc, seen: Seen, places: Directories, *, named: bool) -> Found:
     """The guests of one directory. In one that nobody has named, those are passed over that others can change."""
+    found = Found(place=lxc.place)
     for container in seen.containers.values():
         known = known_of(container)
         if container.unfinished or (not named and _is_of_others(known.id, places, container.config)):
@@ -489,6 +491,7 @@ def _see_all(found: Found, seen: Seen, places: Directories, *, named: bool) -> N
         if container.unread_note:
             found.faults.append(BackendError(container.unread_note, remedy="Mend or remove that file", guest=container.name, backend="lxc"))
     found.add_unread({name: unread for name, unread in seen.unread.items() if named or not _is_of_others(unread.guest.id, places)})
+    return found
 
 
 def _passed_over(places: Directories) -> Iterator[KraalError]:

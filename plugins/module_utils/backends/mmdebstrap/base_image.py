@@ -256,6 +256,7 @@ class BaseImages:
     """The base images in one directory of this host."""
 
     table = BASE_IMAGES
+    place = ""
 
     def __init__(self, directory: str, assume_tools: bool = False) -> None:
         """``assume_tools``: plan as if what builds base images were here."""

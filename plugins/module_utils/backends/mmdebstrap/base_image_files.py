@@ -52,6 +52,7 @@ class BaseImageFiles:
     """The base images in one directory of this host."""
 
     table = FILES
+    place = ""
 
     def __init__(self, directory: str) -> None:
         self.directory = Path(directory)

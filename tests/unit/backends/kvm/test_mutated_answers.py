@@ -69,6 +69,7 @@ class Host:
     """A libvirt with these domains, networks and pools."""
 
     local = False
+    place = ""
     version = 9000000
 
     def __init__(self, *domains: Thing, networks: tuple[Thing, ...] = (), pools: tuple[Thing, ...] = ()) -> None:
