@@ -26,6 +26,11 @@ class KraalError(Exception):
         self.guest = guest
         self.backend = backend
 
+    @property
+    def status(self) -> str:
+        """How the call ended that raised it, as the trace shows it."""
+        return type(self).__name__
+
     def about(self, *, guest: str = "", backend: str = "") -> KraalError:
         """The same error, with the guest and backend filled in where they were not known yet."""
         self.guest = self.guest or guest

@@ -11,10 +11,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from . import trace
 from .errors import KraalError
 from .plan import diff_of
 from .reconcile import Job, Outcome, Resource, reconcile
-from .secrets import forms_of, hidden, hidden_steps, hide, secrets_in, secrets_of_steps
+from .secrets import HIDDEN, forms_of, hidden, hidden_steps, hide, secrets_in, secrets_of_steps
 from .spec import Table
 
 
@@ -23,7 +24,11 @@ class KraalModule(AnsibleModule):  # type: ignore[misc]
 
     All answers leave through here: what is secret by its key or as a part of a text is hidden at its place, old values included, and what is known
     to be secret is masked wherever else it stands.
+
+    At -vvv the answer has what was sent to the engines as well.
     """
+
+    _trace: trace.Recorder | None = None
 
     def _load_params(self) -> None:
         # The first thing that the constructor does: nothing can be logged or returned before.
@@ -34,10 +39,22 @@ class KraalModule(AnsibleModule):  # type: ignore[misc]
         """Mask these texts in all that is logged or returned, in whatever form it has them."""
         self.no_log_values.update(form for secret in secrets for form in forms_of(secret))
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        # Arguments that are refused end in the line above: nothing was sent then.
+        self._trace = trace.start() if self._verbosity >= trace.VERBOSITY else None
+
+    def _masked(self, text: str) -> str:
+        # The longest first: of a secret that begins with another one, the rest would be left.
+        for secret in sorted(self.no_log_values, key=len, reverse=True):
+            text = text.replace(secret, HIDDEN)
+        return hide(text)
+
     def _shown(self, answer: dict[str, Any]) -> dict[str, Any]:
         # Ansible knows the options that are declared as secrets by themselves, but not how a message writes them.
         self.keep_secret([*filter(None, self.no_log_values), *secrets_of_steps(answer.get("plan") or ())])
-        return {key: hidden_steps(value) if key == "plan" else hidden(value) for key, value in answer.items()}
+        shown = {key: hidden_steps(value) if key == "plan" else hidden(value) for key, value in answer.items()}
+        return {**shown, "trace": self._trace.shown(self._masked)} if self._trace else shown
 
     def exit_json(self, **answer: Any) -> None:
         super().exit_json(**self._shown(answer))

@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..engine import trace
+
 #: As a login of root has it; that of a remote shell often lacks the sbin directories.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
 
@@ -169,7 +171,16 @@ class Host(Files):
             return None
         environment = {"PATH": PATH, "LC_ALL": "C", "HOME": os.environ.get("HOME", "/")}
         try:
-            done = subprocess.run([program, *argv[1:]], stdin=subprocess.DEVNULL, capture_output=True, timeout=self.timeout, check=False, env=environment)
+            with trace.command(argv) as call:
+                done = subprocess.run(
+                    [program, *argv[1:]],
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    timeout=self.timeout,
+                    check=False,
+                    env=environment,
+                )
+                call.status = str(done.returncode)
         except subprocess.TimeoutExpired:
             return Said(-1, "", "%s did not end within %g s" % (argv[0], self.timeout))
         except OSError as error:
@@ -286,8 +297,10 @@ class Host(Files):
         """GET a JSON document over a unix socket."""
         connection = UnixConnection(str(self._at(path)), self.timeout)
         try:
-            connection.request("GET", request)
-            response = connection.getresponse()
+            with trace.call(lambda: "GET " + request) as call:
+                connection.request("GET", request)
+                response = connection.getresponse()
+                call.status = str(response.status)
             content = json.loads(response.read())
         except PermissionError as exc:
             return Answer(error="%s: %s" % (path, exc.strerror), denied=True)

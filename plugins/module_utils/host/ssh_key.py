@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..engine import trace
 from ..engine.errors import BackendError, InvalidOption, Refused
 from ..engine.plan import Disruption, Step
 from ..engine.spec import Spec, Table
@@ -69,9 +70,13 @@ class Seen:
 
 
 def _keygen(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # pylint: disable=ansible-bad-function
-        ["ssh-keygen", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
-    )
+    argv = ["ssh-keygen", *words]
+    with trace.command(argv) as call:
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+        )
+        call.status = str(done.returncode)
+    return done
 
 
 def look(path: Path) -> Seen:

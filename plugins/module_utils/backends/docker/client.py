@@ -22,10 +22,12 @@ from typing import Any, TypeVar
 
 from ansible.module_utils.basic import env_fallback, missing_required_lib
 
+from ...engine import trace
 from ...engine.errors import BackendError, KraalError, NotInstalled, Unreachable, Unreadable
 from ...host.packages import install
 from .quick_import import without_setuptools
 from .reader import Late, one_of_many, place_of
+from .written_calls import write_request
 
 DOCKER_IMPORT_ERROR: ImportError | None = None
 try:
@@ -242,6 +244,13 @@ def _client_class() -> Any:
         """requests' constructor would set it, and the SDK's asks the engine for its version before anybody could set it back."""
 
         trust_env = property(lambda self: False, lambda self, value: None)
+
+        def request(self, method: str, url: str, *arguments: Any, **named: Any) -> Any:
+            """What all requests pass through, the SDK's own (pull, build, events) as well."""
+            with trace.call(lambda: write_request(method, url, **named)) as call:
+                answer = super().request(method, url, *arguments, **named)
+                call.status = str(answer.status_code)
+            return answer
 
     return Client
 

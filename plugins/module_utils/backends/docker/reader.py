@@ -22,9 +22,11 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
+from ...engine import trace
 from ...engine.errors import BackendError, InvalidOption, NotInstalled, Unreachable, Unreadable
 from ...host.packages import install
 from ...host.reader import UnixConnection
+from .written_calls import write_request
 
 Answer = TypeVar("Answer")
 
@@ -185,11 +187,12 @@ class Reader:
 
     def get(self, path: str, **query: Any) -> Any:
         """Ask for one object or list; None for one that is not there. Raises NotInstalled and BackendError."""
-        with self._explained():
+        with self._explained(), trace.call(lambda: write_request("GET", path, query)) as call:
             connection = self._connection()
             connection.request("GET", "%s?%s" % (path, urlencode(query)) if query else path)
             answer = connection.getresponse()
             content = answer.read()
+            call.status = str(answer.status)
         if answer.status == 404:
             return None
         if answer.status >= 400:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from ...engine import trace
 from ...engine.errors import BackendError, KraalError
 from ...engine.plan import Disruption, Step
 from ...host import daemon
@@ -219,8 +220,12 @@ class Engine:
         filters = json.dumps({"type": ["daemon"], "event": ["reload"]})
         connection = UnixConnection(self.socket, RELOAD)
         try:
-            connection.request("GET", "/events?" + urlencode({"since": since, "filters": filters}))
-            told = connection.getresponse().readline()
+            events = "/events?" + urlencode({"since": since, "filters": filters})
+            with trace.call(lambda: "GET " + events) as call:
+                connection.request("GET", events)
+                answer = connection.getresponse()
+                call.status = str(answer.status)
+            told = answer.readline()
         except (OSError, http.client.HTTPException) as error:
             raise BackendError("it was told to read its configuration again, and does not say that it did (%s)%s" % (error, self._log())) from error
         finally:

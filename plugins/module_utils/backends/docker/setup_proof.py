@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from ...engine import trace
 from ...engine.errors import BackendError
 from ...host.reader import UnixConnection
+from .written_calls import write_request
 
 #: The engine brings the first along, to be the first process of containers; it says its version and ends.
 PROGRAMS = (
@@ -71,8 +73,10 @@ def _call(step: str, path: str, method: str, request: str, body: bytes = b"", ki
     """One request; the documents of the answer, of which the engine sends several where it tells of its progress. Raises Unproven."""
     connection = UnixConnection(path, SECONDS)
     try:
-        connection.request(method, request, body, {"Content-Type": kind})
-        answer = connection.getresponse()
+        with trace.call(lambda: write_request(method, request, data=body or None)) as call:
+            connection.request(method, request, body, {"Content-Type": kind})
+            answer = connection.getresponse()
+            call.status = str(answer.status)
         documents = [json.loads(line) for line in answer.read().splitlines() if line.strip()]
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _unproven(step, str(error)) from error

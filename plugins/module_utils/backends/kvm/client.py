@@ -17,8 +17,11 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
+from ...engine import trace
 from ...engine.errors import BackendError, InvalidOption, NotInstalled, Unreachable
+from ...engine.secrets import hide
 from ...host.packages import install, install_there
+from .written_calls import write_call
 
 LIBVIRT_IMPORT_ERROR: ImportError | None = None
 try:
@@ -57,6 +60,13 @@ class LibvirtError(BackendError):
         super().__init__(message, remedy=remedy)
         self.code = code
 
+    @property
+    def status(self) -> str:
+        """Libvirt's own name for it, such as VIR_ERR_NO_DOMAIN."""
+        # Two names of a lower level have numbers of this one.
+        names = (each for each in dir(libvirt) if each.startswith("VIR_ERR_") and each not in ("VIR_ERR_WARNING", "VIR_ERR_ERROR"))
+        return next((each for each in names if getattr(libvirt, each) == self.code), "VIR_ERR %d" % self.code)
+
 
 class ConnectionLost(LibvirtError, Unreachable):
     """Libvirt does not answer any more."""
@@ -85,7 +95,7 @@ class Host:
 
     def ask(self, function: Callable[..., T], *arguments: Any) -> T:
         """One of libvirt's own calls (a bound method), with its errors turned into ours. Raises NotThere and LibvirtError."""
-        with self.translated():
+        with trace.call(lambda: write_call(function, arguments)), self.translated():
             return function(*arguments)
 
     def find(self, function: Callable[..., T], *arguments: Any) -> T | None:
@@ -286,7 +296,8 @@ def _open(uri: str, seconds: int) -> Any:
 
     def opening() -> None:
         try:
-            answer.append(libvirt.open(uri))
+            with trace.call(lambda: "libvirt.open(%s)" % hide(uri)):
+                answer.append(libvirt.open(uri))
         except libvirt.libvirtError as error:
             answer.append(error)
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...engine import trace
 from ...engine.errors import BackendError, InvalidOption
 from ...engine.kinds import Kind
 from ...host.packages import install
@@ -121,11 +122,13 @@ def build(texts: Mapping[str, str], instance: str) -> bytes:
                 text = _identified(text or "", instance)
             Path(directory, file).write_text(text or "", encoding="utf-8")
         image = Path(directory, "seed.iso")
-        done = subprocess.run(  # pylint: disable=ansible-bad-function
-            [program, "-quiet", "-output", str(image), "-volid", "cidata", "-joliet", "-rock", *(str(Path(directory, file)) for file in FILES.values()
-             if Path(directory, file).exists())],
-            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        files = [str(Path(directory, file)) for file in FILES.values() if Path(directory, file).exists()]
+        argv = [program, "-quiet", "-output", str(image), "-volid", "cidata", "-joliet", "-rock", *files]
+        with trace.command(argv) as call:
+            done = subprocess.run(  # pylint: disable=ansible-bad-function
+                argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+            )
+            call.status = str(done.returncode)
         if done.returncode:
             raise BackendError("%s cannot make the image of the seed: %s" % (program, done.stderr.strip()[-300:]))
         return image.read_bytes()

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...engine import trace
 from ...engine.errors import BackendError, InvalidOption, NotInstalled
 from ...engine.printable import printable
 from ...engine.secrets import hide
@@ -51,17 +52,20 @@ def run(
             files.append(os.memfd_create("config", 0))
             os.write(files[0], config.encode(errors="surrogateescape"))
             words = [word if word != "CONFIG" else "/dev/fd/%d" % files[0] for word in words]
-        return subprocess.run(  # pylint: disable=ansible-bad-function
-            words,
-            stdin=standard_input,
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-            timeout=seconds,
-            check=False,
-            pass_fds=files,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
-        )
+        with trace.command(argv) as call:
+            done = subprocess.run(  # pylint: disable=ansible-bad-function
+                words,
+                stdin=standard_input,
+                capture_output=True,
+                text=True,
+                errors="surrogateescape",
+                timeout=seconds,
+                check=False,
+                pass_fds=files,
+                env={**os.environ, "LC_ALL": "C.UTF-8"},
+            )
+            call.status = str(done.returncode)
+        return done
     except subprocess.TimeoutExpired as error:
         raise BackendError("%s did not end within %d seconds" % (argv[0], error.timeout), remedy="Look at what it waits for, and run again") from error
     finally:

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ...engine import trace
 from ...engine.errors import BackendError, InvalidOption, KraalError
 from ...host.packages import install, joined
 
@@ -119,7 +120,9 @@ def _own_sources(suite: str, components: Iterable[str] | None) -> str:
 
 
 def _said(command: list[str]) -> list[str]:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # pylint: disable=ansible-bad-function
+    with trace.command(command) as call:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # pylint: disable=ansible-bad-function
+        call.status = str(done.returncode)
     return done.stdout.splitlines() if done.returncode == 0 else []
 
 
@@ -238,11 +241,14 @@ def run_held(
     file = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
-        return subprocess.run(  # pylint: disable=ansible-bad-function
-            [*start, tool(command[0]) or command[0], *command[1:]],
-            input=text, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {}), "LC_ALL": "C.UTF-8"},
-            errors="replace", pass_fds=[file],
-        )  # fmt: skip
+        with trace.command(command) as call:
+            done = subprocess.run(  # pylint: disable=ansible-bad-function
+                [*start, tool(command[0]) or command[0], *command[1:]],
+                input=text, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {}), "LC_ALL": "C.UTF-8"},
+                errors="replace", pass_fds=[file],
+            )  # fmt: skip
+            call.status = str(done.returncode)
+        return done
     finally:
         os.close(file)
 
