@@ -130,12 +130,13 @@ options:
     description: Take guests in these states only.
     type: list
     elements: str
-    choices: [running, stopped, paused]
+    choices: [running, stopped, paused, saved, crashed, inaccessible, error]
     default: [running]
   query:
     description:
       - A JMESPath expression that gets the list of guests and returns those to take.
-        A guest has the fields C(name), C(backend), C(place), C(host), C(state), C(image), C(cpus), C(memory), C(addresses), C(labels), C(autostart).
+        A guest has the fields C(name), C(backend), C(place), C(host), C(state), C(raw_state), C(image), C(cpus), C(memory), C(addresses), C(labels),
+        C(autostart).
       - Needs the Python package jmespath.
     type: str
   hostname:

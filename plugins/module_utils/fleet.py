@@ -20,7 +20,8 @@ from .engine.entries import checked
 from .engine.errors import InvalidOption, KraalError, NotInstalled, Refused
 from .engine.identity import GuestId, check_unique
 from .engine.reading import apart, check_read, labels_of, reading
-from .engine.reconcile import Guests, Job, Outcome, reconcile
+from .engine.reconcile import Job, Outcome, reconcile
+from .engine.resource import Guests
 from .engine.spec import Spec, Table
 from .engine.task import KraalModule
 

@@ -13,6 +13,7 @@ from typing import Any
 from .backends.mmdebstrap.base_image import BASE_IMAGES, BaseImages, form_of, request_of
 from .backends.mmdebstrap.base_image_files import FILES, BaseImageFiles, bundle
 from .backends.mmdebstrap.rootfs import TOOLS
+from .engine.action import Action
 from .engine.entries import checked
 from .engine.errors import InvalidOption, KraalError
 from .engine.reconcile import Job, Outcome, reconcile
@@ -63,7 +64,7 @@ def build_wants(images: Iterable[Mapping[str, Any]], directory: str, secrets: se
 
 def missing_packages(outcomes: Iterable[Outcome], wants: Iterable[Spec]) -> list[str]:
     """The packages of what builds those that are to be built, as far as this host lacks them."""
-    built = {outcome.name for outcome in outcomes if any(step.action == "build" for step in outcome.steps)}
+    built = {outcome.name for outcome in outcomes if any(step.action == Action.BUILD for step in outcome.steps)}
     needs = sorted({tool for want in wants if want.name in built for tool in TOOLS[form_of(request_of(want))]})
     return list(packages(Host(), needs)["missing"]) if needs else []
 
@@ -127,8 +128,8 @@ def lacking(images: Iterable[Mapping[str, Any]], outcomes: Sequence[Outcome], he
 
     ``here``: the paths of the images that are on it.
     """
-    copied = {outcome.name for outcome in outcomes if any(step.action == "copy" for step in outcome.steps)}
-    imported = {outcome.name for outcome in outcomes if any(step.action == "import" for step in outcome.steps)}
+    copied = {outcome.name for outcome in outcomes if any(step.action == Action.COPY for step in outcome.steps)}
+    imported = {outcome.name for outcome in outcomes if any(step.action == Action.IMPORT for step in outcome.steps)}
     found: list[str] = []
     for image in images:
         if image["path"] not in here and (image["name"] in copied or image["docker_image"] in imported):

@@ -503,7 +503,7 @@ plan:
     action:
       description:
         - What is done. C(pull), C(create), C(set), C(attach), C(detach), C(reattach), C(recreate), C(start), C(stop), C(pause), C(resume), C(remove),
-          C(restore) or C(clean).
+          C(rename) or C(clean).
       type: str
       sample: set
     key:
@@ -559,6 +559,10 @@ guest:
       sample: 728c2f285d9f1c11396cc13f9b510cf85f3d9262b311543a91ce416a09b3d950
     state:
       description: C(running), C(stopped) or C(paused).
+      type: str
+      sample: running
+    raw_state:
+      description: The engine's own word for it, such as C(exited), C(created) or C(restarting). Empty in what C(--check) foresees of a state that changes.
       type: str
       sample: running
     image:

@@ -175,6 +175,7 @@ guests:
       place: ""
       id: 728c2f285d9f1c11396cc13f9b510cf85f3d9262b311543a91ce416a09b3d950
       state: running
+      raw_state: running
       image: debian:12
       cpus: 0.5
       memory: 128MiB

@@ -32,7 +32,7 @@ options:
     description: Return guests in these states only.
     type: list
     elements: str
-    choices: [running, stopped, paused]
+    choices: [running, stopped, paused, saved, crashed, inaccessible, error]
   address_sources:
     description:
       - Where the addresses of virtual machines of libvirt are looked for, in this order. The first source that knows any is taken.
@@ -85,6 +85,7 @@ guests:
       place: ""
       id: 728c2f285d9f1c11396cc13f9b510cf85f3d9262b311543a91ce416a09b3d950
       state: running
+      raw_state: running
       image: debian:12
       cpus: 0.5
       memory: 128MiB
@@ -127,6 +128,7 @@ trace:
 from ansible_collections.kraal.virt.plugins.module_utils.backends import every  # noqa: F401  # pylint: disable=unused-import
 from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import NAMES
 from ansible_collections.kraal.virt.plugins.module_utils.discovery import discover
+from ansible_collections.kraal.virt.plugins.module_utils.engine.action import PowerState
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import KraalModule
 
 
@@ -135,7 +137,7 @@ def main() -> None:
         argument_spec={
             "backends": {"type": "list", "elements": "str", "choices": list(NAMES)},
             "names": {"type": "list", "elements": "str"},
-            "states": {"type": "list", "elements": "str", "choices": ["running", "stopped", "paused"]},
+            "states": {"type": "list", "elements": "str", "choices": PowerState.words()},
             "address_sources": {"type": "list", "elements": "str", "choices": ["lease", "agent", "arp"], "default": ["lease", "agent", "arp"]},
         },
         supports_check_mode=True,

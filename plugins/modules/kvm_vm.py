@@ -490,6 +490,10 @@ guest:
       description: C(running), C(stopped) or C(paused).
       type: str
       sample: running
+    raw_state:
+      description: Libvirt's own word for it, such as C(shutoff), C(crashed) or C(pmsuspended). Empty in what C(--check) foresees of a state that changes.
+      type: str
+      sample: running
     image:
       description: What it was made from, by this module. Empty where that is not known.
       type: str

@@ -366,6 +366,10 @@ guest:
       description: C(running), C(stopped) or C(paused).
       type: str
       sample: running
+    raw_state:
+      description: liblxc's own word for it, such as C(FROZEN) or C(STARTING). Empty in what C(--check) foresees of a state that changes.
+      type: str
+      sample: RUNNING
     image:
       description: The path of the image that it was made from, or C(template:NAME) or C(clone:NAME). Empty where a task of this module did not make it.
       type: str

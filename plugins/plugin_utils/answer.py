@@ -19,10 +19,10 @@ from uuid import UUID
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import NAMES
 from ansible_collections.kraal.virt.plugins.module_utils.discovery import MARK
+from ansible_collections.kraal.virt.plugins.module_utils.engine.action import PowerState
 from ansible_collections.kraal.virt.plugins.module_utils.engine.addresses import address_of
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
 from ansible_collections.kraal.virt.plugins.module_utils.engine.printable import printable
-from ansible_collections.kraal.virt.plugins.module_utils.engine.result import STATES
 
 #: Bounds, in characters or entries, well above what any backend has.
 LONGEST_NAME, LONGEST_TEXT, LONGEST_LABEL, MOST_ENTRIES = 255, 4096, 1 << 16, 4096
@@ -139,6 +139,10 @@ def _one_of(choices: Collection[str]) -> Callable[[Any], str]:
     return choose
 
 
+def _raw_state(value: Any) -> str:
+    return "" if value == "" else _word(value, LONGEST_NAME)
+
+
 def _cpus(value: Any) -> float | int | None:
     if value is None:
         return None
@@ -197,7 +201,8 @@ FIELDS: Mapping[str, Callable[[Any], Any]] = {
     "name": _name,
     "backend": _one_of(NAMES),
     "id": _word,
-    "state": _one_of(STATES),
+    "state": _one_of(PowerState.words()),
+    "raw_state": _raw_state,
     "image": _text,
     "cpus": _cpus,
     "memory": _memory,

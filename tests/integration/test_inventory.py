@@ -111,6 +111,7 @@ def test_guests_of_this_machine(source: Any, guests: Guests, docker_api: docker.
         "backend": "docker",
         "id": inspected["Id"],
         "state": "running",
+        "raw_state": "running",
         "image": inspected["Config"]["Image"],
         "cpus": None,
         "memory": "32MiB",
@@ -239,7 +240,7 @@ def test_a_host_that_is_dead_is_a_warning(source: Any, guests: Guests) -> None:
 def test_a_host_that_lies_spoils_nothing_but_its_own(source: Any, guests: Guests, tmp_path: Path) -> None:
     """Whatever it answers, it names no group, no option of ssh and no host of the inventory, and the guests of the others stay."""
     vm = {"name": "vm", "backend": "kvm", "id": "6f1d5e0a-3c0b-4f0e-9a3d-1b2c3d4e5f60", "state": "running", "image": "", "cpus": 1, "memory": "1GiB"}
-    vm |= {"addresses": [], "labels": {}, "autostart": False, "pending_restart": [], "place": ""}
+    vm |= {"raw_state": "running", "addresses": [], "labels": {}, "autostart": False, "pending_restart": [], "place": ""}
     address = {"address": "-oSendEnv=KT_HARMLESS", "family": "ipv4", "network": "", "mac": ""}
     strange = [{}, {**vm, "backend": "bosses"}, {**vm, "id": "x -o SendEnv=KT_HARMLESS"}, {**vm, "addresses": [address]}, {**vm, "name": "\x1b[31m"}]
     liars = []

@@ -27,9 +27,10 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_observe import Seen as SeenLxc
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import Container
 from ansible_collections.kraal.virt.plugins.module_utils.engine import lock
+from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Action, Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError, KraalError, NotInstalled, Refused
 from ansible_collections.kraal.virt.plugins.module_utils.engine.identity import GuestId
-from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption, Step
+from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Step
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Outcome, reconcile
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
 from tests.unit.backends.docker.scene import inspected
@@ -205,7 +206,7 @@ def test_one_name_in_two_places_is_two_guests() -> None:
 
 
 def test_guests_of_one_name_are_told_apart() -> None:
-    change = Step("a", "set", "memory", "1GiB", "2GiB", Disruption.LIVE)
+    change = Step("a", Action.SET, "memory", "1GiB", "2GiB", Disruption.LIVE)
     broken = KraalError("is broken", guest="a", backend="docker")
     outcomes = [outcome("a", change), outcome("a", error=broken, place="unix:///run/b.sock"), outcome("b", replace(change, guest="b"), place="unix:///run/b.sock")]
     fleet.tell_apart(outcomes)
@@ -238,7 +239,7 @@ def outcome(name: str, *steps: Step, error: KraalError | None = None, place: str
 
 
 def test_the_answer_keeps_the_order_and_tells_of_each() -> None:
-    change = Step("b", "set", "memory", "1GiB", "2GiB", Disruption.LIVE)
+    change = Step("b", Action.SET, "memory", "1GiB", "2GiB", Disruption.LIVE)
     broken = KraalError("is broken", remedy="Mend it", guest="c", backend="docker")
     answer = fleet.answer_of([outcome("a"), outcome("b", change), outcome("c", error=broken)], ["c"])
     assert answer["changed"] is True

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Any
 
 from ..engine.reading import Found
-from ..engine.reconcile import Guests
+from ..engine.resource import Guests
 from ..engine.spec import Table
 
 #: The names of all backends. Each has a room of that name here, and in it the module `backend`.

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .kinds import Part
@@ -26,6 +26,10 @@ class Difference:
         """The keys of this difference with their values ``before`` or ``after``, those that have one."""
         values = {key_of(self.option.name, part.key): getattr(part, side) for part in self.parts}
         return {key: value for key, value in values.items() if value is not None}
+
+    def of(self, part: Part) -> Difference:
+        """One entry of it."""
+        return replace(self, parts=(part,))
 
 
 def before_after(changes: Iterable[Difference]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -56,3 +60,8 @@ def compared(table: Table, want: Spec, have: Mapping[str, Any]) -> list[Differen
         if parts:
             found.append(Difference(option, tuple(parts), option.kind.merge(value, seen, exact)))
     return found
+
+
+def written(table: Table, want: Spec) -> tuple[Difference, ...]:
+    """All options that are set, for a thing that is not there yet and starts with nothing of its own."""
+    return tuple(Difference(option, (), want.values[option.name]) for option in table.options if option.name in want.values)

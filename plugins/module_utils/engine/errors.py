@@ -9,6 +9,9 @@ Every message says what failed and why; ``remedy`` says what to do about it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from .printable import printable
 from .secrets import HIDDEN, hidden
 
@@ -36,6 +39,10 @@ class KraalError(Exception):
         self.guest = self.guest or guest
         self.backend = self.backend or backend
         return self
+
+    def add(self, text: str) -> None:
+        """Say what was done about it, after what failed."""
+        self.message += "; " + text if text else ""
 
     def __str__(self) -> str:
         where = " ".join(part for part in (self.backend, self.guest) if part)
@@ -75,3 +82,16 @@ class Unreadable(BackendError):
 
 class NotKept(KraalError):
     """The plan was performed, and yet the backend shows something else."""
+
+
+@contextmanager
+def taken_back(undo: Callable[[], object], left: str = "what there is of it could not be removed") -> Iterator[None]:
+    """What was begun inside is undone where that fails; ``left`` is how the error says that this failed too."""
+    try:
+        yield
+    except KraalError as error:
+        try:
+            undo()
+        except KraalError as other:
+            error.add("%s: %s" % (left, other.message))
+        raise

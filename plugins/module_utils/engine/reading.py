@@ -18,8 +18,8 @@ from ipaddress import ip_address
 from typing import Any, Protocol, runtime_checkable
 
 from .errors import KraalError, Unreachable, Unreadable
-from .plan import Disruption, Step, power
-from .result import Guest
+from .plan import Step, power, removal
+from .result import Guest, in_state
 from .spec import Spec
 
 #: What reading raises where something is missing, of another type, or no such word.
@@ -139,18 +139,14 @@ def plan_unread(want: Spec, unread: Unread) -> list[Step]:
     asked = want.steering.get("remove_storage") if want.state == "absent" else want.values
     if asked or (unread.stuck and want.state not in ("present", now)):
         raise unread.error
-    if want.state != "absent":
-        return list(power(want.name, now, now if want.state == "present" else want.state))
-    before = {"state": "stopped", "image": unread.guest.image}
-    stop = [Step(want.name, "stop", "state", now, "stopped", Disruption.RESTART)] if now != "stopped" else []
-    return [*stop, Step(want.name, "remove", "", before, None, Disruption.DESTROY)]
+    if want.state == "absent":
+        return list(removal(want.name, now, {"image": unread.guest.image}))
+    return list(power(want.name, now, want.target(now)))
 
 
 def foresee_unread(want: Spec, unread: Unread) -> Mapping[str, Any] | None:
     """It after that plan."""
-    if want.state == "absent":
-        return None
-    return replace(unread.guest, state=unread.guest.state if want.state == "present" else want.state).as_dict()
+    return None if want.state == "absent" else in_state(unread.guest, want.target(unread.guest.state)).as_dict()
 
 
 @dataclass
@@ -186,7 +182,7 @@ class Found:
 
 def _check(guest: Guest) -> None:
     """Whether all of it is of the kind that the result form promises. Raises TypeError and ValueError."""
-    texts = (guest.name, guest.id, guest.state, guest.image, guest.memory, *guest.pending_restart, *guest.labels, *guest.labels.values())
+    texts = (guest.name, guest.id, guest.state, guest.raw_state, guest.image, guest.memory, *guest.pending_restart, *guest.labels, *guest.labels.values())
     texts += tuple(text for each in guest.addresses for text in (each.address, each.family, each.network, each.mac))
     for text in texts:
         if not isinstance(text, str):

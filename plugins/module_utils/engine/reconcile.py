@@ -10,62 +10,20 @@ The one way in which anything changes, for one guest or for many, of one backend
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic
 
 from .errors import KraalError, NotKept
 from .identity import GuestId, check_unique
 from .lock import locked
 from .plan import Step, permitted
 from .reading import foresee_unread, plan_unread, reading, unread_in
+from .resource import Resource, Seen
 from .secrets import hidden
-from .spec import Spec, Table
-
-Seen = TypeVar("Seen")
-
-
-class Resource(Protocol[Seen]):
-    """What a backend brings for one kind of thing (a container, a domain, a network).
-
-    ``Seen`` is all that was observed in one go: the things themselves and whatever a plan has to know beside them.
-    """
-
-    table: Table
-
-    @property
-    def place(self) -> str:
-        """Where its things are: see GuestId."""
-
-    def observe(self, wants: Sequence[Spec] | None) -> Seen:
-        """What is there, in bulk: what these specifications speak of, or everything. Reads only."""
-
-    def names(self, seen: Seen) -> Iterable[str]:
-        """The names of all that was seen."""
-
-    def plan(self, want: Spec, seen: Seen) -> Sequence[Step]:
-        """The steps from what was seen to what is wanted. Pure. Raises Refused or InvalidOption."""
-
-    def apply(self, want: Spec, step: Step, seen: Seen) -> None:
-        """Perform one step: the only code that changes anything."""
-
-    def wait(self, want: Spec) -> None:
-        """Return when what ``wait_for`` names has come true. Raises BackendError when it has not in time."""
-
-    def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
-        """The result form of what was seen under this name; None where nothing is."""
-
-    def foresee(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Mapping[str, Any] | None:
-        """The result form after these steps, as far as it can be known before them. Pure."""
-
-
-class Guests(Resource[Seen], Protocol[Seen]):
-    """A resource whose things are guests: what a fleet has to know beside the plan."""
-
-    def labels(self, name: str, seen: Seen) -> Mapping[str, str]:
-        """The labels of the guest of that name, or of what a run that died has left of it."""
+from .spec import Spec
+from .work import side_by_side
 
 
 @dataclass
@@ -131,7 +89,7 @@ def reconcile(
     for kind in {job.resource.table.kind for job in jobs}:
         check_unique(guest for job in jobs if job.resource.table.kind == kind for guest in job.ids)
     with _locks(jobs, check, lock_seconds):
-        works = [work for planned in _side_by_side(_plan_job, jobs, len(jobs)) for work in planned]
+        works = [work for planned in side_by_side(_plan_job, jobs, len(jobs)) for work in planned]
         if not check:
             _perform(works, concurrency, max_failures)
             _verify(works)
@@ -147,14 +105,6 @@ def _locks(jobs: Sequence[Job[Any]], check: bool, seconds: int) -> Iterator[None
     keys = ["%s %s %s" % (guest.backend, job.resource.table.kind, guest.called) for job in jobs for guest in job.ids]
     with locked(keys, seconds=seconds):
         yield
-
-
-def _side_by_side(function: Callable[[Any], Any], items: Sequence[Any], width: int) -> list[Any]:
-    """Map in threads, in order; with one item, or one thread, in this thread."""
-    if len(items) < 2 or width < 2:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(max_workers=min(width, len(items))) as pool:
-        return list(pool.map(function, items))
 
 
 def _plan_job(job: Job[Any]) -> list[_Work]:
@@ -237,7 +187,7 @@ def _perform(works: Sequence[_Work], concurrency: int, max_failures: int | None)
     ready = [work for work in works if work.outcome.error is None]
     # A guest that leaves may hold what another needs, a port of the host say.
     for leaves in (True, False):
-        _side_by_side(perform, [work for work in ready if (work.want.state in ("absent", "stopped")) is leaves], concurrency)
+        side_by_side(perform, [work for work in ready if (work.want.state in ("absent", "stopped")) is leaves], concurrency)
 
 
 def _verify(works: Sequence[_Work]) -> None:

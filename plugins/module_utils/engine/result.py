@@ -10,10 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from .action import Action, PowerState
 from .plan import Step
-
-#: The states that a guest can be in.
-STATES = ("running", "stopped", "paused")
 
 
 @dataclass(frozen=True)
@@ -28,12 +26,16 @@ class Address:
 
 @dataclass(frozen=True)
 class Guest:
-    """One guest as modules, guests_info, fleet and the inventory show it. ``memory`` as a size (512MiB), empty: no limit."""
+    """One guest as modules, guests_info, fleet and the inventory show it.
+
+    ``raw_state`` is the backend's own word for the state, empty where nobody can know it. ``memory`` as a size (512MiB), empty: no limit.
+    """
 
     name: str
     backend: str
     id: str = ""
-    state: str = "stopped"
+    state: str = PowerState.STOPPED
+    raw_state: str = ""
     image: str = ""
     cpus: float | int | None = None
     memory: str = ""
@@ -47,6 +49,7 @@ class Guest:
     def as_dict(self) -> dict[str, Any]:
         """Plain data, lists rather than tuples."""
         data = asdict(self)
+        data["state"] = str(self.state)
         data["addresses"] = [dict(address) for address in data["addresses"]]
         data["pending_restart"] = list(data["pending_restart"])
         return data
@@ -58,7 +61,7 @@ def foreseen(now: Guest | None, fresh: Guest, shown: Mapping[str, Any], steps: S
     ``fresh`` is what a guest that is created starts as; ``shown`` the options that are set, as a user would write them.
     What only the backend can say (an id, an address) stays as it is now.
     """
-    if any(step.action == "remove" for step in steps):
+    if any(step.action == Action.REMOVE for step in steps):
         return None
     guest = now or fresh
     if not steps:
@@ -67,7 +70,14 @@ def foreseen(now: Guest | None, fresh: Guest, shown: Mapping[str, Any], steps: S
     labels = {key: text for key, text in guest.labels.items() if not any(_goes("labels[%s]" % key, step) for step in steps)}
     labels.update(shown.get("labels", {}))
     states = [step.after for step in steps if step.key == "state"]
-    return replace(guest, **plain, labels=labels, state=states[-1] if states else guest.state)
+    made = any(step.action in (Action.CREATE, Action.RECREATE) for step in steps)
+    guest = replace(guest, **plain, labels=labels, raw_state="" if made else guest.raw_state)
+    return in_state(guest, states[-1]) if states else guest
+
+
+def in_state(guest: Guest, state: str) -> Guest:
+    """The guest in that power state, whose own word in the backend only the backend can say unless it is in it already."""
+    return guest if guest.state == state else replace(guest, state=state, raw_state="")
 
 
 def _goes(key: str, step: Step) -> bool:

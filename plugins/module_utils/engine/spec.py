@@ -6,18 +6,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from .action import Disruption, PowerState
 from .errors import InvalidOption
 from .kinds import Kind
-from .plan import Disruption
 from .secrets import secrets_in
 
 #: The vocabulary that every guest module shares; a table names the states and waits that its backend has.
-STATES = ("running", "stopped", "paused", "present", "absent")
+STATES = (*map(str, (PowerState.RUNNING, PowerState.STOPPED, PowerState.PAUSED)), "present", "absent")
 #: No option: the texts among a task's completed arguments that are secret, whatever their keys say.
 READ_SECRETS = "read secrets"
 WAITS = ("none", "running", "address", "agent", "healthy")
@@ -134,6 +135,15 @@ class Spec:
     #: What must not be shown, of what ``complete`` has read on this host included.
     secrets: frozenset[str] = frozenset()
 
+    def target(self, now: str) -> str:
+        """The power state that is asked for: ``present`` leaves a guest in the one it is in."""
+        return now if self.state == "present" else self.state
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is something to wait for when all is done."""
+        return self.wait_for != "none" and self.state in (PowerState.RUNNING, "present")
+
 
 def check_plain_name(name: str) -> None:
     """Refuse what is dangerous in a path, in an argument vector or on a screen, whatever the backend would say of it."""
@@ -150,3 +160,14 @@ def check_plain_name(name: str) -> None:
         why = "contains a control character"
     if why:
         raise InvalidOption("name", name, why, remedy="Use letters, digits, and single dots, dashes and underscores between them")
+
+
+def name_check(pattern: str, what: str, remedy: str) -> Callable[[str], None]:
+    """A check that a name is of that pattern; ``what`` it is none for where it is not."""
+    form = re.compile(pattern, re.ASCII)
+
+    def check(name: str) -> None:
+        if not form.fullmatch(name):
+            raise InvalidOption("name", name, "is no name for %s" % what, remedy=remedy)
+
+    return check

@@ -14,7 +14,8 @@ from ansible.module_utils.basic import AnsibleModule
 from . import trace
 from .errors import KraalError
 from .plan import diff_of
-from .reconcile import Job, Outcome, Resource, reconcile
+from .reconcile import Job, Outcome, reconcile
+from .resource import Resource
 from .secrets import HIDDEN, forms_of, hidden, hidden_steps, hide, secrets_in, secrets_of_steps
 from .spec import Table
 

@@ -11,6 +11,7 @@ import pwd
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from ..engine.action import Action
 from ..engine.errors import BackendError
 from ..engine.plan import Step
 from .reader import Host
@@ -45,7 +46,7 @@ class Members:
         """One step for all users."""
         before = sorted(self.present or ())
         after = sorted({*before, *(set(self.users) - set(self.first))})
-        return [Step(HOST, "set", "groups[%s]" % self.group, before, after)] if before != after else []
+        return [Step(HOST, Action.SET, "groups[%s]" % self.group, before, after)] if before != after else []
 
     def apply(self, step: Step) -> None:
         """Add who is not in there. Raises BackendError."""

@@ -10,15 +10,17 @@ runs. A part is one thing of the host: a file of the configuration, a service, t
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from ..engine.action import Disruption
 from ..engine.errors import BackendError, KraalError, Refused
-from ..engine.plan import Disruption, Step, diff_of
+from ..engine.plan import Step, diff_of
 from ..engine.reconcile import Job, Outcome, reconcile
+from ..engine.resource import Resource
 from ..engine.spec import Spec, Table
 from ..engine.task import KraalModule, plan_of
 from .packages import joined
@@ -80,11 +82,10 @@ class InTheWay(Refused):
         self.faults = faults
 
 
-class Setup(ABC):
+class Setup(Resource[Seen]):
     """A backend on this host, as a resource of which there is one."""
 
     backend: ClassVar[str]
-    place = ""
     #: Ansible's declaration of the options that this setup has beside ARGUMENTS.
     arguments: ClassVar[Mapping[str, Any]] = {}
 
@@ -118,10 +119,6 @@ class Setup(ABC):
             facts = self.gather()
             self.seen = Seen(facts) if facts["user"] else self.look(facts)
         return self.seen
-
-    def names(self, seen: Seen) -> Iterable[str]:
-        """The one name."""
-        return [HOST]
 
     def plan(self, want: Spec, seen: Seen) -> Sequence[Step]:
         """The steps of all parts. Raises InTheWay with all that is in the way."""

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ..engine import trace
+from ..engine.action import Action, Disruption
 from ..engine.errors import BackendError, InvalidOption, Refused
-from ..engine.plan import Disruption, Step
+from ..engine.plan import Step
+from ..engine.resource import Resource
 from ..engine.spec import Spec, Table
 from .packages import install
 
@@ -101,19 +103,14 @@ def _beside(path: Path, ending: str) -> Path:
     return Path(str(path) + ending)
 
 
-class Keys:
+class Keys(Resource[Mapping[str, Seen]]):
     """Keys on this host, by their paths."""
 
     table: Table = KEYS
-    place = ""
 
     def observe(self, wants: Sequence[Spec] | None) -> dict[str, Seen]:
         """What is there of each."""
         return {want.name: look(Path(want.name)) for want in wants or ()}
-
-    def names(self, seen: Mapping[str, Seen]) -> list[str]:
-        """Those that are there."""
-        return sorted(name for name, each in seen.items() if each.size is not None)
 
     def plan(self, want: Spec, seen: Mapping[str, Seen]) -> list[Step]:
         """Pure."""
@@ -121,12 +118,12 @@ class Keys:
         if want.state == "absent":
             # One of somebody's own stays.
             made_here = have.public.endswith(" " + COMMENT)
-            return [Step(name, "remove", "", {"public_key": have.public}, None, Disruption.DESTROY)] if made_here else []
+            return [Step(name, Action.REMOVE, "", {"public_key": have.public}, None, Disruption.DESTROY)] if made_here else []
         if not have.size:
             # One without content is what a run left that was killed.
-            return [Step(name, "create", "", None, {"type": "ed25519", "comment": COMMENT})]
+            return [Step(name, Action.CREATE, "", None, {"type": "ed25519", "comment": COMMENT})]
         if have.told:
-            return [] if have.public else [Step(name, "set", "public_key", None, have.told)]
+            return [] if have.public else [Step(name, Action.SET, "public_key", None, have.told)]
         # A key with a passphrase is read by its owner's agent; then its public half has to be there.
         if have.why and not (have.public and "passphrase" in have.why):
             raise Refused("it is no key: %s" % have.why, remedy="Move it away, and the next run makes one, or choose another path")
@@ -134,20 +131,25 @@ class Keys:
 
     def apply(self, want: Spec, step: Step, seen: Mapping[str, Seen]) -> None:
         """Perform one step."""
-        path = Path(want.name)
         try:
-            if step.action == "remove":
-                for ending in ("", ".pub", ".known_hosts"):
-                    _beside(path, ending).unlink(missing_ok=True)
-            elif step.action == "create":
-                self._make(path)
-            else:
-                _beside(path, ".pub").write_text("%s\n" % step.after, encoding="utf-8")
-                _beside(path, ".pub").chmod(0o644)
+            super().apply(want, step, seen)
         except OSError as error:
             raise BackendError("it cannot be written: %s" % error.strerror, remedy="Choose another path, or make the key yourself") from error
 
-    def _make(self, path: Path) -> None:
+    def do_remove(self, want: Spec, _step: Step, _seen: Mapping[str, Seen]) -> None:
+        """Remove it, with all that stands beside it."""
+        for ending in ("", ".pub", ".known_hosts"):
+            _beside(Path(want.name), ending).unlink(missing_ok=True)
+
+    def do_set(self, want: Spec, step: Step, _seen: Mapping[str, Seen]) -> None:
+        """Write its public half."""
+        public = _beside(Path(want.name), ".pub")
+        public.write_text("%s\n" % step.after, encoding="utf-8")
+        public.chmod(0o644)
+
+    def do_create(self, want: Spec, _step: Step, _seen: Mapping[str, Seen]) -> None:
+        """Make it."""
+        path = Path(want.name)
         if shutil.which("ssh-keygen") is None:
             raise BackendError("it cannot be made: ssh-keygen is not installed", remedy="%s, or make the key yourself" % install("ssh-keygen"))
         # A directory that is there is somebody's: it keeps its permissions.
@@ -156,9 +158,6 @@ class Keys:
         done = _keygen("-q", "-t", "ed25519", "-N", "", "-C", COMMENT, "-f", str(path))
         if done.returncode != 0:
             raise BackendError("it cannot be made: %s" % (done.stderr or done.stdout).strip(), remedy="Choose another path, or make the key yourself")
-
-    def wait(self, want: Spec) -> None:
-        """A key is there as soon as it is made."""
 
     def describe(self, name: str, seen: Mapping[str, Seen]) -> Mapping[str, Any] | None:
         """The key's path and public half."""

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..engine.action import Action
 from ..engine.errors import BackendError
 from ..engine.plan import Step
 from .reader import Host
@@ -86,7 +87,7 @@ class SubordinateIds:
     def plan(self) -> Sequence[Step]:
         """A step for each user and file."""
         return [
-            Step(HOST, "set", "%s[%s]" % (KINDS[kind][0], grant.user), None, grant.range)
+            Step(HOST, Action.SET, "%s[%s]" % (KINDS[kind][0], grant.user), None, grant.range)
             for grant in self.missing
             for kind in grant.kinds
         ]

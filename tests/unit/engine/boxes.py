@@ -10,10 +10,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.kraal.virt.plugins.module_utils.engine.compare import differences
+from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Action, Disruption
+from ansible_collections.kraal.virt.plugins.module_utils.engine.compare import differences, written
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError
 from ansible_collections.kraal.virt.plugins.module_utils.engine.kinds import Members, Size, Text
-from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption, Step
+from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Step, creation
+from ansible_collections.kraal.virt.plugins.module_utils.engine.resource import Guests
 from ansible_collections.kraal.virt.plugins.module_utils.engine.result import Guest, foreseen
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Option, Spec, Table
 
@@ -44,7 +46,7 @@ def want(name: str, **values: Any) -> Spec:
 
 
 @dataclass
-class Boxes:
+class Boxes(Guests[dict[str, Box]]):
     """The backend. ``refuses`` names boxes whose steps fail with ``words``, ``forgets`` options that it does not keep."""
 
     boxes: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -70,43 +72,54 @@ class Boxes:
     def names(self, seen: dict[str, Box]) -> list[str]:
         return sorted(seen)
 
-    def plan(self, spec: Spec, seen: dict[str, Box]) -> list[Step]:
-        box = seen.get(spec.name)
-        if spec.state == "absent":
-            return [Step(spec.name, "remove", "", dict(box), None, Disruption.DESTROY)] if box is not None else []
+    def plan(self, want: Spec, seen: dict[str, Box]) -> list[Step]:
+        box = seen.get(want.name)
+        if want.state == "absent":
+            return [Step(want.name, Action.REMOVE, "", dict(box), None, Disruption.DESTROY)] if box is not None else []
         if box is None:
-            created = Step(spec.name, "create", "", None, {**self.table.shown(spec), "state": "stopped"})
-            return [created, Step(spec.name, "start", "state", "stopped", "running")]
+            return list(creation(want.name, self.table.shown(want), "running", written(self.table, want)))
         return [
-            Step(spec.name, "set", key, each.shown("before").get(key), each.shown("after")[key], each.option.change, key in self.defers)
-            for each in differences(self.table, spec, box)
+            Step(want.name, Action.SET, key, each.shown("before").get(key), each.shown("after")[key], each.option.change, key in self.defers, (each,))
+            for each in differences(self.table, want, box)
             for key in [each.option.name]
         ]
 
-    def apply(self, spec: Spec, step: Step, seen: dict[str, Box]) -> None:
+    def apply(self, want: Spec, step: Step, seen: dict[str, Box]) -> None:
         with self.guard:
-            self.applied.append((spec.name, step.action))
-            if spec.name in self.refuses:
+            self.applied.append((want.name, step.action))
+            if want.name in self.refuses:
                 raise BackendError(self.words)
-            if step.action == "remove":
-                del self.boxes[spec.name]
-                return
-            box = self.boxes.setdefault(spec.name, {"state": "stopped"})
-            if step.action == "start":
-                box["state"] = "running"
-            keys = spec.values if step.action == "create" else [step.key]
-            box.update({key: spec.values[key] for key in keys if key in spec.values and key not in self.forgets})
+            super().apply(want, step, seen)
 
-    def wait(self, spec: Spec) -> None:
+    def do_remove(self, spec: Spec, _step: Step, _seen: dict[str, Box]) -> None:
+        del self.boxes[spec.name]
+
+    def do_create(self, spec: Spec, step: Step, seen: dict[str, Box]) -> None:
+        self.boxes.setdefault(spec.name, {"state": "stopped"})
+        self.do_set(spec, step, seen)
+
+    def do_start(self, spec: Spec, _step: Step, _seen: dict[str, Box]) -> None:
+        self.boxes[spec.name]["state"] = "running"
+
+    def do_set(self, spec: Spec, step: Step, _seen: dict[str, Box]) -> None:
+        self.boxes[spec.name].update({each.option.name: each.value for each in step.changes if each.option.name not in self.forgets})
+
+    def labels(self, name: str, seen: dict[str, Box]) -> Mapping[str, str]:
+        return {}
+
+    def wait(self, want: Spec) -> None:
         with self.guard:
-            self.waited.append(spec.name)
+            self.waited.append(want.name)
+
+    def wait_for(self, want: Spec) -> None:
+        raise NotImplementedError
 
     def describe(self, name: str, seen: dict[str, Box]) -> dict[str, Any] | None:
         box = seen.get(name)
         return None if box is None else Guest(name, "boxes", state=box["state"], memory=str(box.get("memory", ""))).as_dict()
 
-    def foresee(self, spec: Spec, steps: Sequence[Step], seen: dict[str, Box]) -> dict[str, Any] | None:
-        box = seen.get(spec.name)
-        now = None if box is None else Guest(spec.name, "boxes", state=box["state"])
-        guest = foreseen(now, Guest(spec.name, "boxes"), self.table.shown(spec), steps)
+    def foresee(self, want: Spec, steps: Sequence[Step], seen: dict[str, Box]) -> dict[str, Any] | None:
+        box = seen.get(want.name)
+        now = None if box is None else Guest(want.name, "boxes", state=box["state"])
+        guest = foreseen(now, Guest(want.name, "boxes"), self.table.shown(want), steps)
         return guest.as_dict() if guest else None

@@ -10,9 +10,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.compare import compared, differences, key_of
 from ansible_collections.kraal.virt.plugins.module_utils.engine.kinds import Entries, Kind, Members, Sequence, Text, Texts
-from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Option, Spec, Table
 from tests.unit.engine.boxes import TABLE, want
 

@@ -9,19 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.kraal.virt.plugins.module_utils.engine.action import STATE_ACTIONS, Action, Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import Refused
-from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import STATE_ACTIONS, Disruption, Step, diff_of, keys_of, permitted, power
+from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Step, diff_of, keys_of, permitted, power
 
 NONE, LIVE, RESTART, RECREATE, DESTROY = Disruption
 
-CREATE = Step("a", "create", "", None, {"image": "x", "state": "stopped"})
-START = Step("a", "start", "state", "stopped", "running")
-STOP = Step("a", "stop", "state", "running", "stopped", RESTART)
-SET = Step("a", "set", "memory", "1MiB", "2MiB", LIVE)
-REBOOT = Step("a", "restart", "firmware", "bios", "efi", RESTART, deferred=True)
-LOCKED = Step("a", "set", "vram", "8MiB", "16MiB", RESTART)
-ANEW = Step("a", "recreate", "", {"env[A]": "1", "user": "x"}, {"env[A]": "2", "env[B]": "3"}, RECREATE)
-REMOVE = Step("a", "remove", "", {"image": "x", "state": "stopped"}, None, DESTROY)
+CREATE = Step("a", Action.CREATE, "", None, {"image": "x", "state": "stopped"})
+START = Step("a", Action.START, "state", "stopped", "running")
+STOP = Step("a", Action.STOP, "state", "running", "stopped", RESTART)
+SET = Step("a", Action.SET, "memory", "1MiB", "2MiB", LIVE)
+REBOOT = Step("a", Action.RESTART, "firmware", "bios", "efi", RESTART, deferred=True)
+LOCKED = Step("a", Action.SET, "vram", "8MiB", "16MiB", RESTART)
+ANEW = Step("a", Action.RECREATE, "", {"env[A]": "1", "user": "x"}, {"env[A]": "2", "env[B]": "3"}, RECREATE)
+REMOVE = Step("a", Action.REMOVE, "", {"image": "x", "state": "stopped"}, None, DESTROY)
 
 STEPS = st.lists(st.sampled_from([CREATE, START, STOP, SET, REBOOT, LOCKED, ANEW, REMOVE]), max_size=5)
 
@@ -100,7 +101,7 @@ def test_a_diff_has_the_changed_keys_only() -> None:
 
 
 def test_a_diff_goes_from_the_first_value_to_the_last() -> None:
-    pause = Step("a", "pause", "state", "running", "paused")
+    pause = Step("a", Action.PAUSE, "state", "running", "paused")
     assert diff_of([START, pause]) == {"before": {"state": "stopped"}, "after": {"state": "paused"}}
 
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.kinds import Size
-from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Option, Table, check_plain_name
 from tests.unit.engine.boxes import TABLE, arguments, want
 

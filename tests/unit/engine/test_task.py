@@ -10,8 +10,9 @@ import json
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Action, Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.identity import GuestId
-from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption, Step
+from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Step
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Outcome
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import plan_of, run_resource
 
@@ -19,7 +20,7 @@ from .boxes import TABLE, Boxes
 
 
 def test_the_plan_is_plain_data() -> None:
-    outcome = Outcome(GuestId("boxes", "", "a"), [Step("a", "set", "memory", "1MiB", "2MiB", Disruption.LIVE)])
+    outcome = Outcome(GuestId("boxes", "", "a"), [Step("a", Action.SET, "memory", "1MiB", "2MiB", Disruption.LIVE)])
     assert plan_of(outcome) == [{"guest": "a", "action": "set", "key": "memory", "before": "1MiB", "after": "2MiB", "disruption": "live"}]
 
 

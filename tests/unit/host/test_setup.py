@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 
 import pytest
 
+from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Action, Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError
-from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption, Step
+from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Step
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Job, Outcome, reconcile
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
 from ansible_collections.kraal.virt.plugins.module_utils.host import setup
@@ -46,7 +47,7 @@ class Switch:
         return [self.fault] if self.fault else []
 
     def plan(self) -> list[Step]:
-        return [] if self.state.get(self.name) else [Step(setup.HOST, "set", self.name, False, True, Disruption.RESTART)]
+        return [] if self.state.get(self.name) else [Step(setup.HOST, Action.SET, self.name, False, True, Disruption.RESTART)]
 
     def apply(self, step: Step) -> None:
         if self.name == "broken":

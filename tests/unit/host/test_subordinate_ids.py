@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Action
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError
 from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Step
 from ansible_collections.kraal.virt.plugins.module_utils.host.kernel import subordinate_ids as read
@@ -60,7 +61,7 @@ def test_a_step_for_each_file(tmp_path: Path) -> None:
     machine = host(tmp_path, [], [], programs={"usermod": "/sbin/usermod"}, commands=dict(zip(asked, given, strict=True)))
     part = SubordinateIds(machine, grants(read(machine), [("c", 1002)], 65536), 65536, *PLACE.values())
     uids, gids = part.plan()
-    assert [uids, gids] == [Step("host", "set", f"{file}[c]", None, "100000-165535") for file in ("subuid", "subgid")]
+    assert [uids, gids] == [Step("host", Action.SET, f"{file}[c]", None, "100000-165535") for file in ("subuid", "subgid")]
     part.apply(uids)
     with pytest.raises(BackendError, match=r"c cannot be given the ids 100000-165535 in /etc/subgid: usermod: user 'c' does not exist"):
         part.apply(gids)

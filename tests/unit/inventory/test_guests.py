@@ -22,7 +22,7 @@ EVIL = "{{ lookup('ansible.builtin.pipe', 'touch %s') }}"
 def guest(name: str, *, host: str = "h1", backend: str = "docker", **fields: Any) -> dict[str, Any]:
     form = {"name": name, "backend": backend, "id": f"id-{host}-{backend}-{name}", "state": "running", "image": "i:1", "cpus": None, "memory": ""}
     return {
-        "guest": {**form, "addresses": [], "labels": {}, "autostart": False, "pending_restart": [], "place": "", **fields},
+        "guest": {**form, "raw_state": "", "addresses": [], "labels": {}, "autostart": False, "pending_restart": [], "place": "", **fields},
         "host": host,
         "way": {"ansible_guest_host_connection": "local"},
     }

@@ -43,7 +43,7 @@ def test_every_field_of_a_guest_is_read() -> None:
     [
         {},
         {"cpus": 0.5, "memory": "128MiB", "image": "debian:12", "autostart": True, "pending_restart": ["networks[eth0]"], "place": "unix:///run/b.sock"},
-        {"labels": {"a b": "{{ x }}\nsecond line", "": ""}, "addresses": [], "name": "-x", "state": "paused", "cpus": 0},
+        {"labels": {"a b": "{{ x }}\nsecond line", "": ""}, "addresses": [], "name": "-x", "state": "paused", "raw_state": "pmsuspended", "cpus": 0},
         {"addresses": [{**ADDRESS, "address": "fe80::1", "family": "ipv6", "mac": ""}, {**ADDRESS, "mac": ":".join(["0a"] * 20)}]},
     ],
 )
@@ -60,6 +60,7 @@ def test_what_a_backend_gives_comes_through_as_it_is(changed: dict[str, Any]) ->
     [
         *({"backend": bad} for bad in ("virt_hosts", "all", "", None, ["kvm"], {}, "docker")),
         *({"state": bad} for bad in ("dead", None, ["running"], 5)),
+        *({"raw_state": bad} for bad in (None, 5, ["running"], ESCAPE, "shut\noff", "x" * 300)),
         *({"name": bad} for bad in ("", None, 5, "a\nb", ESCAPE, "a/b", "..", "x" * 256, "\ud800")),
         *({"id": bad} for bad in ("", None, "x -o SendEnv=HARMLESS", UUID + "\n", UUID.upper(), "{%s}" % UUID, "a" * 64, UUID + " -oX=y", "-" * 36)),
         *({"cpus": bad} for bad in ("2", True, -1, float("inf"), float("nan"), 1e300, [])),

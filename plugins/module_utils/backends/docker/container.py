@@ -13,6 +13,7 @@ from typing import Any
 from ...engine.errors import BackendError
 from ...engine.plan import Step
 from ...engine.reading import as_texts
+from ...engine.resource import Guests
 from ...engine.result import Guest, foreseen
 from ...engine.secrets import secrets_in, without
 from ...engine.spec import Spec
@@ -28,7 +29,7 @@ from .registry import Login, pull
 SETTLE_SECONDS = 0.5
 
 
-class Containers:
+class Containers(Guests[Seen]):
     """All containers of one engine."""
 
     table = CONTAINERS
@@ -68,38 +69,16 @@ class Containers:
         guest = foreseen(now, Guest(want.name, "docker"), CONTAINERS.shown(want), steps)
         return guest.as_dict() if guest else None
 
-    def apply(self, want: Spec, step: Step, seen: Seen) -> None:
-        """Perform one step."""
-        perform = {
-            "pull": self._pull,
-            "create": self._create,
-            "recreate": self._recreate,
-            "set": self._set,
-            "attach": self._attach,
-            "reattach": self._reattach,
-            "detach": self._detach,
-            "start": self._start,
-            "stop": self._stop,
-            "pause": self._pause,
-            "resume": self._resume,
-            "remove": self._remove,
-            "clean": self._clean,
-            "restore": self._restore,
-        }[step.action]
-        perform(want, step, seen)
-
-    def wait(self, want: Spec) -> None:
+    def wait_for(self, want: Spec) -> None:
         """Return when the guest runs, has an address, or is healthy."""
-        if want.wait_for == "none" or want.state not in ("running", "present"):
-            return
         self._wait(want.name, want.wait_for, want.timeout)
 
     # One step each.
 
-    def _pull(self, want: Spec, _step: Step, _seen: Seen) -> None:
+    def do_pull(self, want: Spec, _step: Step, _seen: Seen) -> None:
         pull(self.engine, want.values["image"], Login.of(want.steering))
 
-    def _create(self, want: Spec, _step: Step, _seen: Seen) -> None:
+    def do_create(self, want: Spec, _step: Step, _seen: Seen) -> None:
         self._make(want, want.name, container_body.creation(want))
 
     def _make(self, want: Spec, name: str, body: dict[str, Any]) -> str:
@@ -128,7 +107,7 @@ class Containers:
         """Remove a container that has come to nothing, with the volumes that were made for it alone."""
         self.engine.delete("/containers/%s" % name, force="1", v="1")
 
-    def _recreate(self, want: Spec, _step: Step, seen: Seen) -> None:
+    def do_recreate(self, want: Spec, _step: Step, seen: Seen) -> None:
         """The old container keeps its place until its successor is made, and is kept aside until that one runs."""
         name, have, aside = want.name, container_plan.subject(want, seen), seen.replaced(want.name)
         if have is None:
@@ -181,7 +160,7 @@ class Containers:
                 self.engine.post("/containers/%s/pause" % have.id)
         return "the old container was put back"
 
-    def _set(self, want: Spec, _step: Step, seen: Seen) -> None:
+    def do_set(self, want: Spec, _step: Step, seen: Seen) -> None:
         have = self._have(want, seen)
         limits = [
             each
@@ -198,22 +177,22 @@ class Containers:
             raise BackendError("the container is gone", remedy="Run again")
         return have
 
-    def _attach(self, want: Spec, step: Step, seen: Seen) -> None:
+    def do_attach(self, want: Spec, step: Step, seen: Seen) -> None:
         network = step.key[len("networks[") : -1]
         found = container_plan.differences(want, seen, self._have(want, seen))
         (wanted,) = [each.value for each in found if each.option.name == "networks"]
         endpoint = encode_endpoint(wanted[network])
         self.engine.post("/networks/%s/connect" % network, {"Container": want.name, "EndpointConfig": endpoint})
 
-    def _detach(self, want: Spec, step: Step, _seen: Seen) -> None:
+    def do_detach(self, want: Spec, step: Step, _seen: Seen) -> None:
         self.engine.post("/networks/%s/disconnect" % step.key[len("networks[") : -1], {"Container": want.name, "Force": False})
 
-    def _reattach(self, want: Spec, step: Step, seen: Seen) -> None:
+    def do_reattach(self, want: Spec, step: Step, seen: Seen) -> None:
         # The engine has no call that changes an endpoint.
-        self._detach(want, step, seen)
-        self._attach(want, step, seen)
+        self.do_detach(want, step, seen)
+        self.do_attach(want, step, seen)
 
-    def _start(self, want: Spec, _step: Step, seen: Seen) -> None:
+    def do_start(self, want: Spec, _step: Step, seen: Seen) -> None:
         have, aside = container_plan.subject(want, seen), seen.replaced(want.name)
         try:
             try:
@@ -255,7 +234,7 @@ class Containers:
         text = without(text, secrets_in([pairs(config.get("Env")), config.get("Entrypoint"), config.get("Cmd")]))
         return ": " + " / ".join(text.splitlines()) if text else ""
 
-    def _stop(self, want: Spec, step: Step, seen: Seen) -> None:
+    def do_stop(self, want: Spec, step: Step, seen: Seen) -> None:
         self._halt(want.name, str(step.before), self._have(want, seen))
 
     def _halt(self, name: str, now: str, have: Container) -> None:
@@ -266,13 +245,13 @@ class Containers:
         # The engine answers when the container has stopped, after its own timeout (10 seconds unless it has another).
         self.engine.post("/containers/%s/stop" % name, timeout=(10 if patience is None else patience) + self.engine.client.timeout)
 
-    def _pause(self, want: Spec, _step: Step, _seen: Seen) -> None:
+    def do_pause(self, want: Spec, _step: Step, _seen: Seen) -> None:
         self.engine.post("/containers/%s/pause" % want.name)
 
-    def _resume(self, want: Spec, _step: Step, _seen: Seen) -> None:
+    def do_resume(self, want: Spec, _step: Step, _seen: Seen) -> None:
         self.engine.post("/containers/%s/unpause" % want.name)
 
-    def _remove(self, want: Spec, step: Step, seen: Seen) -> None:
+    def do_remove(self, want: Spec, step: Step, seen: Seen) -> None:
         volumes, mark = list(step.before.get("volumes", ())), want.name + STORAGE
         if volumes and seen.doomed.get(want.name) != volumes:
             # The engine lets a volume go only after its container, and then nobody else knows that it was this guest's.
@@ -299,7 +278,7 @@ class Containers:
         except NotThere:
             return
 
-    def _clean(self, want: Spec, step: Step, _seen: Seen) -> None:
+    def do_clean(self, want: Spec, step: Step, _seen: Seen) -> None:
         if str(step.before).endswith(STORAGE):
             self.engine.delete("/volumes/%s" % step.before)
         elif str(step.before).endswith(NEW) or step.before == want.name:
@@ -307,7 +286,7 @@ class Containers:
         else:
             self._delete(str(step.before), force="1")
 
-    def _restore(self, want: Spec, step: Step, _seen: Seen) -> None:
+    def do_rename(self, want: Spec, step: Step, _seen: Seen) -> None:
         self.engine.post("/containers/%s/rename" % step.before, name=want.name)
 
     # Waiting: on the engine's events, which it ends at the deadline by itself.

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ...engine.action import Disruption
 from ...engine.errors import InvalidOption
-from ...engine.plan import Disruption
 from ...engine.spec import Spec
 from ...engine.units import format_size
 from .container_options import CONTAINERS

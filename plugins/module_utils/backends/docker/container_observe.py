@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from ...engine.action import PowerState
 from ...engine.addresses import address_of
 from ...engine.errors import BackendError
 from ...engine.kinds import as_read
@@ -102,14 +103,19 @@ class Seen:
 
 
 #: The engine's words for them.
-_STATES = {"running": "running", "restarting": "running", "paused": "paused", **dict.fromkeys(("created", "removing", "exited", "dead"), "stopped")}
+_STATES = {
+    **dict.fromkeys(("running", "restarting"), PowerState.RUNNING),
+    "paused": PowerState.PAUSED,
+    # A dead one is what a removal left that failed; a task removes it or makes it anew like any other that does not run.
+    **dict.fromkeys(("created", "removing", "exited", "dead"), PowerState.STOPPED),
+}
 
 
-def state_of(data: Mapping[str, Any]) -> str:
+def state_of(data: Mapping[str, Any]) -> PowerState:
     """The power state of an inspected container, in the words of all backends."""
     state = data["State"]
     # A word of a later engine's says at least whether it runs.
-    return _STATES.get(state["Status"]) or ("running" if state.get("Running") is True else "stopped")
+    return _STATES.get(state["Status"]) or (PowerState.RUNNING if state.get("Running") is True else PowerState.STOPPED)
 
 
 @dataclass(frozen=True)
@@ -316,7 +322,8 @@ def known_of(name: str, container: Container) -> Guest:
     """What is known of a container whatever its options are."""
     config = as_mapping(container.data.get("Config"))
     labels = as_texts(config.get("Labels"))
-    return Guest(name, "docker", as_text(container.data.get("Id")), container.state, as_text(config.get("Image")), labels=labels)
+    state, word = container.state, as_text(as_mapping(container.data.get("State")).get("Status"))
+    return Guest(name, "docker", as_text(container.data.get("Id")), state, word, as_text(config.get("Image")), labels=labels)
 
 
 def guest_of(container: Container, name: str = "") -> Guest:
@@ -337,6 +344,8 @@ def guest_of(container: Container, name: str = "") -> Guest:
         backend="docker",
         id=container.id,
         state=container.state,
+        # One that was put aside is described as it was before.
+        raw_state=str(data["State"]["Status"]) if container.state == state_of(data) else "",
         image=str(config.get("Image") or data["Image"]),
         cpus=format_cpus(Decimal(nano) / 10**9) if nano else None,
         memory=format_size(host["Memory"]) if host.get("Memory") else "",

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from ...engine.action import Disruption
 from ...engine.errors import InvalidOption
 from ...engine.kinds import Cpus, Cpuset, Flag, Integer, Kind, Members, Sequence, Size, Text, Texts, Words, as_read
-from ...engine.plan import Disruption
 from ...engine.spec import READ_SECRETS, Option, Table
 from ...engine.units import parse_cpuset
 from .container_kinds import (

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ...engine.action import Action, Disruption
 from ...engine.compare import Difference, before_after, compared
 from ...engine.errors import BackendError, InvalidOption, Refused
-from ...engine.plan import Disruption, Step, power
+from ...engine.plan import Step, power
 from ...engine.spec import Spec
 from .container_kinds import read_mounts
 from .container_limits import check_memory
@@ -33,15 +34,15 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
     steps: list[Step] = []
     if want.name in seen.doomed:
         # A run died that was to remove the guest and its storage; it is wanted again.
-        steps.append(Step(want.name, "clean", "leftover", want.name + STORAGE))
+        steps.append(Step(want.name, Action.CLEAN, "leftover", want.name + STORAGE))
     if aside is not None and have is not None and _begun_anew(want, seen, have):
         # A run died before the new container's first start, and what is wanted now is another one: back to the old one.
-        steps.append(Step(want.name, "clean", "leftover", want.name))
+        steps.append(Step(want.name, Action.CLEAN, "leftover", want.name))
     if aside is not None and subject(want, seen) is aside[1]:
         # A run died before the new container had the name: the old one gets it back.
-        steps.append(Step(want.name, "restore", "name", aside[0], want.name))
+        steps.append(Step(want.name, Action.RENAME, "name", aside[0], want.name))
     if want.name + NEW in seen.containers:
-        steps.append(Step(want.name, "clean", "leftover", want.name + NEW))
+        steps.append(Step(want.name, Action.CLEAN, "leftover", want.name + NEW))
     have = subject(want, seen)
     steps += _pull(want, seen)
     if have is None:
@@ -50,8 +51,8 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
     if aside is None or aside[1] is have:
         return [*steps, *changes]
     # A run died before it had removed the old one, which is kept until the new one is as it should be.
-    clean = Step(want.name, "clean", "leftover", aside[0])
-    return [*steps, clean, *changes] if any(step.action == "recreate" for step in changes) else [*steps, *changes, clean]
+    clean = Step(want.name, Action.CLEAN, "leftover", aside[0])
+    return [*steps, clean, *changes] if any(step.action == Action.RECREATE for step in changes) else [*steps, *changes, clean]
 
 
 def subject(want: Spec, seen: Seen) -> Container | None:
@@ -93,12 +94,12 @@ def _pull(want: Spec, seen: Seen) -> Iterator[Step]:
             remedy=digest.remedy or "Import or build it (docker_image), check its name, or reach its registry",
         ) from digest
     if not here or digest not in seen.images.digests(here):
-        yield Step(want.name, "pull", "image", None, "%s (%s)" % (reference, digest[:19]))
+        yield Step(want.name, Action.PULL, "image", None, "%s (%s)" % (reference, digest[:19]))
 
 
 def pulled(want: Spec, seen: Seen) -> bool:
     """Whether the plan pulls the image, so that it will be another one than is there now."""
-    return any(step.action == "pull" for step in _pull(want, seen))
+    return any(step.action == Action.PULL for step in _pull(want, seen))
 
 
 def differences(want: Spec, seen: Seen, have: Container) -> list[Difference]:
@@ -179,7 +180,7 @@ def _creation(want: Spec, seen: Seen) -> Iterator[Step]:
     target = "stopped" if want.state == "present" else want.state
     if target != "stopped":
         _check_ports(want, seen, want.values.get("ports") or {})
-    yield Step(want.name, "create", "", None, {**_shown_creation(want), "state": "stopped"})
+    yield Step(want.name, Action.CREATE, "", None, {**_shown_creation(want), "state": "stopped"})
     yield from power(want.name, "stopped", target)
 
 
@@ -196,14 +197,14 @@ def _changes(want: Spec, seen: Seen, have: Container, before: str) -> Iterator[S
         old, new = before_after(found)
         if now != target:
             old["state"], new["state"] = now, target
-        yield Step(want.name, "recreate", "", old, new, Disruption.RECREATE)
+        yield Step(want.name, Action.RECREATE, "", old, new, Disruption.RECREATE)
         return
     limits = [each for each in found if each.option.name != "networks"]
     if limits:
         yield _set(want.name, limits)
     for each in found:
         for part in each.parts if each.option.name == "networks" else ():
-            action = "attach" if part.before is None else "detach" if part.after is None else "reattach"
+            action = Action.ATTACH if part.before is None else Action.DETACH if part.after is None else Action.REATTACH
             yield Step(want.name, action, "networks[%s]" % part.key, part.before, part.after, Disruption.LIVE)
     if target == "stopped" != now and have.data["HostConfig"].get("AutoRemove"):
         raise Refused(
@@ -230,21 +231,21 @@ def _set(name: str, limits: Sequence[Difference]) -> Step:
     before, after = before_after(limits)
     if len(after) == 1 and len(before) < 2:
         ((key, value),) = after.items()
-        return Step(name, "set", key, before.get(key), value, Disruption.LIVE)
+        return Step(name, Action.SET, key, before.get(key), value, Disruption.LIVE)
     # One request changes them all: memory and swap, say, depend on each other.
-    return Step(name, "set", "", before, after, Disruption.LIVE)
+    return Step(name, Action.SET, "", before, after, Disruption.LIVE)
 
 
 def _removal(want: Spec, seen: Seen) -> Iterator[Step]:
     mine = {key: container for key, container in seen.containers.items() if (owner_of(key) or key) == want.name}
     for key in sorted(set(mine) - {want.name}):
-        yield Step(want.name, "clean", "leftover", key)
+        yield Step(want.name, Action.CLEAN, "leftover", key)
     have = mine.get(want.name)
     before: dict[str, Any] = {}
     if have is not None:
         now = state_of(have.data)
         if now != "stopped":
-            yield Step(want.name, "stop", "state", now, "stopped", Disruption.RESTART)
+            yield Step(want.name, Action.STOP, "state", now, "stopped", Disruption.RESTART)
         before = {"state": "stopped", "image": str(have.data["Config"].get("Image") or have.data["Image"])}
     if want.steering.get("remove_storage"):
         volumes = sorted(
@@ -256,9 +257,9 @@ def _removal(want: Spec, seen: Seen) -> Iterator[Step]:
         if volumes or have is not None:
             before["volumes"] = volumes
     if want.name in seen.doomed and not before.get("volumes"):
-        yield Step(want.name, "clean", "leftover", want.name + STORAGE)
+        yield Step(want.name, Action.CLEAN, "leftover", want.name + STORAGE)
     if before:
-        yield Step(want.name, "remove", "", before, None, Disruption.DESTROY)
+        yield Step(want.name, Action.REMOVE, "", before, None, Disruption.DESTROY)
 
 
 def own_volumes(name: str, seen: Seen, have: Container) -> list[str]:

@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...engine.action import Action, Disruption
 from ...engine.errors import BackendError, InvalidOption, Refused
 from ...engine.kinds import Text
-from ...engine.plan import Disruption, Step
+from ...engine.plan import Step
 from ...engine.reading import as_list, as_mapping, as_number, as_texts
+from ...engine.resource import Resource
 from ...engine.spec import Option, Spec, Table
 from ...engine.units import format_size
 from .client import Engine
@@ -134,7 +136,7 @@ class Seen:
         return sorted(found, key=lambda key: (-(as_number(self.images.summaries[key].get("Created"))), key))
 
 
-class Images:
+class Images(Resource[Seen]):
     """All images of one engine."""
 
     table: Table = IMAGES
@@ -170,10 +172,6 @@ class Images:
                 found = self.engine.inspect_all("images", [seen.base, *alike])
                 seen.layers = {key: tuple(as_list(as_mapping(as_mapping(data).get("RootFS")).get("Layers"))) for key, data in found.items()}
 
-    def names(self, seen: Seen) -> list[str]:
-        """The names with a tag of all images."""
-        return sorted(tag for key in seen.images.summaries for tag in seen.images.tags(key))
-
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
         """Pure."""
         here = seen.images.find(parse_reference(want.name, "name"))
@@ -186,7 +184,7 @@ class Images:
             other = seen.images.find(parse_reference(want.steering["tag"], "tag"))
             if not other:
                 raise InvalidOption("tag", want.steering["tag"], "does not exist on this host", remedy="Pull, build or import it first")
-            return [] if other == here else [Step(want.name, "tag", "content", here[:19] or None, other[:19])]
+            return [] if other == here else [Step(want.name, Action.TAG, "content", here[:19] or None, other[:19])]
         content = str(want.values["content"])
         alike = seen.made_from(content)
         if here and here in alike:
@@ -194,11 +192,11 @@ class Images:
         before = seen.label(here) or here[:19] or None
         if alike:
             # Made before: under another name, or by a run that died before it could give it this one.
-            return [Step(want.name, "tag", "content", before, content)]
+            return [Step(want.name, Action.TAG, "content", before, content)]
         self._check_room(want, seen, source)
         if before == content:
             before = "%s, not on %s" % (content, seen.base[:19])
-        return [Step(want.name, source, "content", before, content)]
+        return [Step(want.name, Action(source), "content", before, content)]
 
     def _pull(self, want: Spec, seen: Seen, here: str) -> list[Step]:
         if here and seen.remote is None:
@@ -210,7 +208,7 @@ class Images:
             )
         if here and seen.remote in seen.images.digests(here):
             return []
-        return [Step(want.name, "pull", "content", here[:19] or None, seen.remote[:19])]
+        return [Step(want.name, Action.PULL, "content", here[:19] or None, seen.remote[:19])]
 
     def _check_room(self, want: Spec, seen: Seen, source: str) -> None:
         if seen.free is not None and seen.size is not None and seen.size > seen.free:
@@ -224,46 +222,50 @@ class Images:
         if not here:
             return []
         if left_of(seen.images.tags(here), seen.images.names(here), parse_reference(want.name, "name")):
-            return [Step(want.name, "untag", "content", here[:19], None)]
+            return [Step(want.name, Action.UNTAG, "content", here[:19], None)]
         users = sorted(seen.users.get(here, []))
         if users and not want.steering["force"]:
             raise Refused("it is in use by: %s" % ", ".join(users), remedy="Remove these containers first, or set force=true to take the name away")
-        return [Step(want.name, "remove", "", {"content": seen.label(here) or here[:19]}, None, Disruption.DESTROY)]
+        return [Step(want.name, Action.REMOVE, "", {"content": seen.label(here) or here[:19]}, None, Disruption.DESTROY)]
 
-    def apply(self, want: Spec, step: Step, seen: Seen) -> None:
-        """Perform one step."""
+    def do_pull(self, want: Spec, _step: Step, _seen: Seen) -> None:
+        """Get it from its registry."""
+        pull(self.engine, parse_reference(want.name, "name"), Login.of(want.steering))
+
+    def do_remove(self, want: Spec, _step: Step, _seen: Seen) -> None:
+        """Take the name away; the image goes with its last one."""
+        self.engine.delete("/images/%s" % parse_reference(want.name, "name"), force="1" if want.steering["force"] else "0")
+
+    do_untag = do_remove
+
+    def do_tag(self, want: Spec, _step: Step, seen: Seen) -> None:
+        """Give the name to an image that is there."""
+        content = want.values.get("content")
+        self._tag(seen.made_from(content)[0] if content else seen.images.find(parse_reference(want.steering["tag"], "tag")), want)
+
+    def _tag(self, key: str, want: Spec) -> None:
         reference = parse_reference(want.name, "name")
-        if step.action == "pull":
-            pull(self.engine, reference, Login.of(want.steering))
-        elif step.action in ("remove", "untag"):
-            self.engine.delete("/images/%s" % reference, force="1" if want.steering["force"] else "0")
-        elif step.action == "tag":
-            content = want.values.get("content")
-            self._tag(seen.made_from(content)[0] if content else seen.images.find(parse_reference(want.steering["tag"], "tag")), reference)
-        elif step.action == "import":
-            self._import(reference, want.steering["import"], str(want.values["content"]))
-        elif step.action == "load":
-            self._load(reference, want.steering["load"]["path"], str(want.values["content"]))
-        else:
-            self._build(want, want.steering["build"], str(want.values["content"]))
-
-    def _tag(self, key: str, reference: Reference) -> None:
         self.engine.post("/images/%s/tag" % key, repo=reference.repository, tag=reference.tag)
 
-    def _import(self, reference: Reference, options: Mapping[str, Any], content: str) -> None:
+    def do_import(self, want: Spec, _step: Step, _seen: Seen) -> None:
+        """Make it of an archive of files."""
+        reference, options = parse_reference(want.name, "name"), want.steering["import"]
         path, checksum = options["path"], str(options.get("checksum") or "").lower()
         if checksum and file_digest(path, "import.path") != checksum.rpartition(":")[2]:
             raise InvalidOption("import.path", path, "does not have this checksum", remedy="Bring the right file to the host")
-        changes = [*changes_of(options), 'LABEL "%s"="%s"' % (LABEL, content)]
+        changes = [*changes_of(options), 'LABEL "%s"="%s"' % (LABEL, want.values["content"])]
         with open(path, "rb") as file:
             self.engine.upload("/images/create", file, fromSrc="-", repo=reference.repository, tag=reference.tag, changes=changes)
 
-    def _load(self, reference: Reference, path: str, content: str) -> None:
-        with open(path, "rb") as file:
+    def do_load(self, want: Spec, _step: Step, _seen: Seen) -> None:
+        """Bring back one that was saved, under the name that is wanted."""
+        with open(want.steering["load"]["path"], "rb") as file:
             self.engine.upload("/images/load", file, quiet="1")
-        self._tag(content.partition(" ")[2], reference)
+        self._tag(str(want.values["content"]).partition(" ")[2], want)
 
-    def _build(self, want: Spec, options: Mapping[str, Any], content: str) -> None:
+    def do_build(self, want: Spec, _step: Step, _seen: Seen) -> None:
+        """Build it of a directory."""
+        options, content = want.steering["build"], str(want.values["content"])
         arguments = {str(key): str(value) for key, value in (options.get("args") or {}).items()}
         labels = {str(key): str(value) for key, value in (options.get("labels") or {}).items()}
         said: deque[str] = deque(maxlen=5)
@@ -300,9 +302,6 @@ class Images:
             remedy = "Free space in the temporary directory, and make all files readable"
             raise BackendError("the build's files cannot be packed: %s" % error, remedy=remedy) from error
 
-    def wait(self, want: Spec) -> None:
-        """An image is there as soon as it is made."""
-
     def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
         """The image as it was seen."""
         here = seen.images.find(parse_reference(name, "name"))
@@ -330,13 +329,13 @@ class Images:
             return now
         fresh: dict[str, Any] = {"name": want.name, "backend": "docker", "id": "", "tags": [str(parse_reference(want.name, "name"))]}
         fresh.update(digests=[], size="", labels={}, containers=[])
-        if steps[-1].action == "tag":
+        if steps[-1].action == Action.TAG:
             content = want.values.get("content")
             key = seen.made_from(content)[0] if content else seen.images.find(parse_reference(want.steering["tag"], "tag"))
             fresh = {**self._described(want.name, key, seen)}
             fresh["tags"] = sorted({*fresh["tags"], str(parse_reference(want.name, "name"))})
         elif "content" in want.values:
-            fresh["labels"] = {LABEL: want.values["content"]} if steps[-1].action != "load" else {}
+            fresh["labels"] = {LABEL: want.values["content"]} if steps[-1].action != Action.LOAD else {}
         return fresh
 
 

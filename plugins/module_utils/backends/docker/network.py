@@ -12,11 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...engine.compare import before_after, differences
+from ...engine.action import Action, Disruption
+from ...engine.compare import Difference, before_after, differences, written
 from ...engine.errors import BackendError, InvalidOption, Refused
 from ...engine.kinds import Flag, Foreign, Part, Records, Text, Texts, as_read
-from ...engine.plan import Disruption, Step
+from ...engine.plan import Step
 from ...engine.reading import as_list, as_mapping, as_text
+from ...engine.resource import Resource
 from ...engine.spec import Option, Spec, Table
 from .client import Engine
 from .container_observe import summaries_of
@@ -134,7 +136,7 @@ class Seen:
     drivers: list[str] | None = None
 
 
-class Networks:
+class Networks(Resource[Seen]):
     """All networks of one engine."""
 
     table = NETWORKS_TABLE
@@ -154,10 +156,6 @@ class Networks:
             seen.drivers = list(self.engine.get("/info")["Plugins"]["Network"] or ())
         return seen
 
-    def names(self, seen: Seen) -> list[str]:
-        """All but the engine's own."""
-        return sorted(set(seen.networks) - set(PREDEFINED))
-
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
         """Pure."""
         found = seen.networks.get(want.name, [])
@@ -168,7 +166,7 @@ class Networks:
             return self._removal(want, have, sorted(seen.users.get(want.name, [])))
         _check(want, seen, have)
         if have is None:
-            return [Step(want.name, "create", "", None, self.table.shown(want))]
+            return [Step(want.name, Action.CREATE, "", None, self.table.shown(want), changes=written(self.table, want))]
         changes = differences(self.table, want, have)
         if not changes:
             return []
@@ -180,39 +178,38 @@ class Networks:
                 remedy="Disconnect or remove them first, or make a second network and move them",
             )
         before, after = before_after(changes)
-        return [Step(want.name, "recreate", "", before, after, RECREATE)]
+        return [Step(want.name, Action.RECREATE, "", before, after, RECREATE, changes=tuple(changes))]
 
     def _removal(self, want: Spec, have: Mapping[str, Any] | None, users: list[str]) -> list[Step]:
         if have is None:
             return []
         if users and not want.steering.get("force"):
             raise Refused("it is in use by: %s" % ", ".join(users), remedy="Disconnect or remove these containers first, or set force=true to disconnect them")
-        steps = [Step(want.name, "detach", "containers[%s]" % user, user, None, Disruption.LIVE) for user in users]
-        return [*steps, Step(want.name, "remove", "", {"driver": have.get("Driver")}, None, Disruption.DESTROY)]
+        steps = [Step(want.name, Action.DETACH, "containers[%s]" % user, user, None, Disruption.LIVE) for user in users]
+        return [*steps, Step(want.name, Action.REMOVE, "", {"driver": have.get("Driver")}, None, Disruption.DESTROY)]
 
-    def apply(self, want: Spec, step: Step, seen: Seen) -> None:
-        """Perform one step."""
-        if step.action == "detach":
-            self.engine.post("/networks/%s/disconnect" % want.name, {"Container": step.before, "Force": True})
-        elif step.action == "remove":
-            self.engine.delete("/networks/%s" % want.name)
-        elif step.action == "create":
-            self.engine.post("/networks/create", _body(want, {}))
-        else:
-            self._recreate(want, seen.networks[want.name][0])
+    def do_detach(self, want: Spec, step: Step, _seen: Seen) -> None:
+        """Disconnect a container, whether it runs or not."""
+        self.engine.post("/networks/%s/disconnect" % want.name, {"Container": step.before, "Force": True})
 
-    def _recreate(self, want: Spec, have: Mapping[str, Any]) -> None:
-        # The engine keeps no two networks with one subnet, so the old one goes first; if the new one cannot be made, it comes back.
+    def do_remove(self, want: Spec, _step: Step, _seen: Seen) -> None:
+        """Remove it; nothing is connected to it any more."""
+        self.engine.delete("/networks/%s" % want.name)
+
+    def do_create(self, want: Spec, step: Step, _seen: Seen) -> None:
+        """Make it."""
+        self.engine.post("/networks/create", _body(want.name, step.changes, {}))
+
+    def do_recreate(self, want: Spec, step: Step, seen: Seen) -> None:
+        """The engine keeps no two networks with one subnet, so the old one goes first; if the new one cannot be made, it comes back."""
+        have = seen.networks[want.name][0]
         self.engine.delete("/networks/%s" % have["Id"])
         try:
-            self.engine.post("/networks/create", _body(want, have))
+            self.engine.post("/networks/create", _body(want.name, step.changes, have))
         except BackendError as error:
-            self.engine.post("/networks/create", _body(Spec(want.name, "present"), have))
-            error.message += "; the old network was put back"
+            self.engine.post("/networks/create", _body(want.name, (), have))
+            error.add("the old network was put back")
             raise
-
-    def wait(self, want: Spec) -> None:
-        """A network is there as soon as it is made."""
 
     def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
         """The network as it was seen."""
@@ -234,17 +231,11 @@ class Networks:
             "containers": sorted(seen.users.get(name, [])),
         }
 
-    def foresee(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Mapping[str, Any] | None:
-        """The network as it will be."""
-        if want.state == "absent":
-            return None
-        now = self.describe(want.name, seen)
-        if now is not None and not steps:
-            return now
+    def ahead(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Seen:
+        """With the network as it will be; the engine gives it an id when it is made."""
         have = (seen.networks.get(want.name) or [{}])[0]
-        body = _body(want, have)
-        ahead = {**body, "Id": "" if now is None else now["id"]}
-        return self.describe(want.name, Seen({want.name: [ahead]}, seen.users))
+        body = _body(want.name, steps[-1].changes, have)
+        return Seen({want.name: [{**body, "Id": have.get("Id", "")}]}, seen.users)
 
 
 def _check(want: Spec, seen: Seen, have: Mapping[str, Any] | None) -> None:
@@ -264,17 +255,15 @@ def _check(want: Spec, seen: Seen, have: Mapping[str, Any] | None) -> None:
                     )
 
 
-def _body(want: Spec, have: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of a creation: what the task says over what was there."""
+def _body(name: str, changes: Iterable[Difference], have: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a creation: what changes over what was there."""
     values: dict[str, Any] = {option.name: option.read(have) for option in NETWORK_OPTIONS} if have else {"driver": "bridge"}
-    for option in NETWORK_OPTIONS:
-        if option.name in want.values:
-            values[option.name] = option.kind.merge(want.values[option.name], values.get(option.name), option.name in want.purge)
+    values.update((change.option.name, change.value) for change in changes)
     config = [
         {"Subnet": subnet, **{_KEYS[name]: value for name, value in record.items()}} for subnet, record in (values.get("subnets") or {}).items()
     ]
     return {
-        "Name": want.name,
+        "Name": name,
         "CheckDuplicate": True,
         "Driver": values["driver"],
         "Internal": values.get("internal", False),

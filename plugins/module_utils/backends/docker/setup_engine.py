@@ -18,8 +18,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ...engine import trace
+from ...engine.action import Action, Disruption
 from ...engine.errors import BackendError, KraalError
-from ...engine.plan import Disruption, Step
+from ...engine.plan import Step, set_step
 from ...host import daemon
 from ...host.reader import Host, UnixConnection
 from ...host.replace import replace_file
@@ -66,16 +67,16 @@ class Engine:
     command: str = ""
 
     @property
-    def takes(self) -> str:
+    def takes(self) -> Action | None:
         """What it takes until it runs with what its file is to say; nothing where it does."""
         if self.info is None:
-            return "start"
-        return "restart" if self.config.restarts else "reload" if self.config.changed else ""
+            return Action.START
+        return Action.RESTART if self.config.restarts else Action.RELOAD if self.config.changed else None
 
     @property
     def interrupts(self) -> int:
         """How many containers the change would stop."""
-        if self.takes != "restart" or self.info is None or self.info.get("LiveRestoreEnabled"):
+        if self.takes != Action.RESTART or self.info is None or self.info.get("LiveRestoreEnabled"):
             return 0
         return int(self.info.get("ContainersRunning") or 0)
 
@@ -107,17 +108,14 @@ class Engine:
         """That it starts at boot, its file as one step, and what makes it take the file over."""
         config, steps = self.config, []
         if not self.autostart:
-            steps.append(Step(HOST, "set", "autostart", False, True))
+            steps.append(Step(HOST, Action.SET, "autostart", False, True))
         keys = config.changed
         before = {"daemon.json[%s]" % key: config.before.get(key) for key in keys}
         after = {"daemon.json[%s]" % key: config.after.get(key) for key in keys}
-        if len(keys) == 1:
-            (key,) = after
-            steps.append(Step(HOST, "set", key, before[key], after[key]))
-        elif keys:
-            steps.append(Step(HOST, "set", "", before, after))
-        if self.takes == "start":
-            steps.append(Step(HOST, "start", "service", "stopped", "running"))
+        if keys:
+            steps.append(set_step(HOST, before, after))
+        if self.takes == Action.START:
+            steps.append(Step(HOST, Action.START, "service", "stopped", "running"))
         elif self.takes:
             cost = Disruption.RESTART if self.interrupts else Disruption.NONE
             steps.append(Step(HOST, self.takes, "service", "running", "running", cost))
@@ -127,13 +125,13 @@ class Engine:
         """The last step takes the file back when the engine does not take it over. Raises KraalError and OSError."""
         if step.key == "autostart":
             self._service().enable()
-        elif step.action == "set":
+        elif step.action == Action.SET:
             Path(self.config.path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             # A file that is there stays as it is kept; so is its backup.
             replace_file(Path(self.config.path), self.config.content, self.config.mode, keep_old=True)
         else:
             try:
-                {"start": self._start, "restart": self._restart, "reload": self._reload}[step.action]()
+                {Action.START: self._start, Action.RESTART: self._restart, Action.RELOAD: self._reload}[step.action]()
             except KraalError as error:
                 if not self.config.changed:
                     raise

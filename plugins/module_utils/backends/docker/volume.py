@@ -7,14 +7,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...engine.compare import before_after, differences
+from ...engine.action import Action, Disruption
+from ...engine.compare import Difference, before_after, differences, written
 from ...engine.errors import InvalidOption, Refused
 from ...engine.kinds import Part, Text, Texts
-from ...engine.plan import Disruption, Step
+from ...engine.plan import Step
+from ...engine.resource import Resource
 from ...engine.secrets import HIDDEN, hide
 from ...engine.spec import Option, Spec, Table
 from .client import Engine
@@ -71,7 +73,7 @@ class Seen:
     drivers: list[str] | None = None
 
 
-class Volumes:
+class Volumes(Resource[Seen]):
     """All volumes of one engine."""
 
     table = VOLUMES_TABLE
@@ -89,10 +91,6 @@ class Volumes:
             seen.drivers = list(self.engine.get("/info")["Plugins"]["Volume"] or ())
         return seen
 
-    def names(self, seen: Seen) -> list[str]:
-        """All of them."""
-        return sorted(seen.volumes)
-
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
         """Pure."""
         have = seen.volumes.get(want.name)
@@ -100,12 +98,12 @@ class Volumes:
         if want.state == "absent":
             if have is not None and users:
                 raise Refused("it is in use by: %s" % ", ".join(users), remedy="Remove these containers first")
-            return [Step(want.name, "remove", "", {"driver": have.get("Driver")}, None, DESTROY)] if have else []
+            return [Step(want.name, Action.REMOVE, "", {"driver": have.get("Driver")}, None, DESTROY)] if have else []
         driver = want.values.get("driver")
         if seen.drivers is not None and driver not in (None, *seen.drivers):
             raise InvalidOption("driver", driver, "is no volume driver of this engine", remedy="It has: %s" % ", ".join(seen.drivers))
         if have is None:
-            return [Step(want.name, "create", "", None, self.table.shown(want))]
+            return [Step(want.name, Action.CREATE, "", None, self.table.shown(want), changes=written(self.table, want))]
         changes = differences(self.table, want, have)
         if not changes:
             return []
@@ -115,18 +113,20 @@ class Volumes:
                 remedy="Remove these containers first, or make another volume",
             )
         before, after = before_after(changes)
-        return [Step(want.name, "recreate", "", before, after, DESTROY)]
+        return [Step(want.name, Action.RECREATE, "", before, after, DESTROY, changes=tuple(changes))]
 
-    def apply(self, want: Spec, step: Step, seen: Seen) -> None:
-        """Perform one step."""
-        have = seen.volumes.get(want.name, {})
-        if step.action in ("remove", "recreate"):
-            self.engine.delete("/volumes/%s" % want.name)
-        if step.action in ("create", "recreate"):
-            self.engine.post("/volumes/create", _body(want, have))
+    def do_create(self, want: Spec, step: Step, seen: Seen) -> None:
+        """Make it."""
+        self.engine.post("/volumes/create", _body(want.name, step.changes, seen.volumes.get(want.name, {})))
 
-    def wait(self, want: Spec) -> None:
-        """A volume is there as soon as it is made."""
+    def do_remove(self, want: Spec, _step: Step, _seen: Seen) -> None:
+        """Remove it, with its data."""
+        self.engine.delete("/volumes/%s" % want.name)
+
+    def do_recreate(self, want: Spec, step: Step, seen: Seen) -> None:
+        """Another one in its place, which is empty."""
+        self.do_remove(want, step, seen)
+        self.do_create(want, step, seen)
 
     def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
         """The volume as it was seen."""
@@ -143,22 +143,15 @@ class Volumes:
             "containers": sorted(seen.users.get(name, [])),
         }
 
-    def foresee(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Mapping[str, Any] | None:
-        """The volume as it will be."""
-        if want.state == "absent":
-            return None
+    def ahead(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Seen:
+        """With the volume as it will be."""
         have = seen.volumes.get(want.name, {})
-        if have and not steps:
-            return self.describe(want.name, seen)
-        body = _body(want, have)
-        ahead = {**body, "Options": body["DriverOpts"], "Mountpoint": have.get("Mountpoint", "")}
-        return self.describe(want.name, Seen({want.name: ahead}, seen.users))
+        body = _body(want.name, steps[-1].changes, have)
+        return Seen({want.name: {**body, "Options": body["DriverOpts"], "Mountpoint": have.get("Mountpoint", "")}}, seen.users)
 
 
-def _body(want: Spec, have: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of a creation: what the task says over what was there."""
+def _body(name: str, changes: Iterable[Difference], have: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a creation: what changes over what was there."""
     values: dict[str, Any] = {option.name: option.read(have) for option in VOLUME_OPTIONS} if have else {"driver": "local"}
-    for option in VOLUME_OPTIONS:
-        if option.name in want.values:
-            values[option.name] = option.kind.merge(want.values[option.name], values.get(option.name), option.name in want.purge)
-    return {"Name": want.name, "Driver": values["driver"], "DriverOpts": values.get("driver_options") or {}, "Labels": values.get("labels") or {}}
+    values.update((change.option.name, change.value) for change in changes)
+    return {"Name": name, "Driver": values["driver"], "DriverOpts": values.get("driver_options") or {}, "Labels": values.get("labels") or {}}

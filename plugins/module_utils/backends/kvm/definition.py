@@ -7,16 +7,18 @@
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ...engine.action import Action, Disruption
 from ...engine.compare import Difference, before_after
 from ...engine.errors import BackendError, KraalError, Refused
-from ...engine.plan import Disruption, Step
+from ...engine.plan import Step
 from ...engine.reading import apart
+from ...engine.resource import Resource
 from ...engine.spec import Spec, Table
 from .client import Host, NotThere
 from .xml import Element, parse
@@ -103,19 +105,19 @@ def see_users(host: Host, seen: Seen, used: Callable[[Element], Iterable[str]]) 
 
 def written(want: Spec, have: Definition, changes: Sequence[Difference]) -> list[Step]:
     """The steps that change what is stored: that it is stored at all, its definition, which is one call whatever it changes, and its autostart."""
-    steps = [] if have.persistent else [Step(want.name, "set", "persistent", False, True)]
+    steps = [] if have.persistent else [Step(want.name, Action.SET, "persistent", False, True)]
     before, after = before_after(each for each in changes if each.option.name != "autostart")
     keys = {**before, **after}
     if len(keys) == 1:
-        steps += [Step(want.name, "set", key, before.get(key), after.get(key)) for key in keys]
+        steps += [Step(want.name, Action.SET, key, before.get(key), after.get(key)) for key in keys]
     elif keys:
-        steps.append(Step(want.name, "set", "", before, after))
+        steps.append(Step(want.name, Action.SET, "", before, after))
     if any(each.option.name == "autostart" for each in changes):
-        steps.append(Step(want.name, "set", "autostart", have.autostart, want.values["autostart"]))
+        steps.append(Step(want.name, Action.SET, "autostart", have.autostart, want.values["autostart"]))
     return steps
 
 
-class Definitions(ABC):
+class Definitions(Resource[Seen]):
     """All networks, or all pools, of one libvirt, as a resource."""
 
     #: The first option is what kind of network or pool it is.
@@ -123,11 +125,8 @@ class Definitions(ABC):
 
     def __init__(self, host: Host) -> None:
         self.host = host
-
-    @property
-    def place(self) -> str:
-        """See GuestId. Whoever plans what libvirt will have once it runs has no host yet."""
-        return self.host.place
+        # Whoever plans what libvirt will have once it runs has no host yet.
+        self.place = host.place if host else ""
 
     @abstractmethod
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
@@ -161,10 +160,6 @@ class Definitions(ABC):
     def _set(self, there: Any, want: Spec, step: Step, have: Definition) -> None:
         """Perform a step that sets options, autostart not among them."""
 
-    def names(self, seen: Seen) -> list[str]:
-        """All of them."""
-        return sorted(seen.defined)
-
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
         """Pure."""
         if want.name in seen.faults:
@@ -174,36 +169,36 @@ class Definitions(ABC):
         active = have is not None and have.active
         turn = []
         if want.state == "active" and not active:
-            turn = [Step(want.name, "start", "state", "inactive", "active")]
+            turn = [Step(want.name, Action.START, "state", "inactive", "active")]
         elif want.state in ("inactive", "absent") and active:
-            turn = [Step(want.name, "stop", "state", "active", "inactive", RESTART)]
+            turn = [Step(want.name, Action.STOP, "state", "active", "inactive", RESTART)]
         if want.state == "absent":
             kind = self.table.options[0]
-            return [*turn, Step(want.name, "remove", "", {kind.name: kind.read(have.view())}, None, DESTROY)] if have else []
+            return [*turn, Step(want.name, Action.REMOVE, "", {kind.name: kind.read(have.view())}, None, DESTROY)] if have else []
         if have is None:
-            return [Step(want.name, "create", "", None, self.table.shown(want)), *turn]
+            return [Step(want.name, Action.CREATE, "", None, self.table.shown(want)), *turn]
         # Written before it is stopped: one that is not written down would be gone.
         return [*self._changes(want, have, seen, ends=want.state == "inactive"), *turn]
 
     def apply(self, want: Spec, step: Step, seen: Seen) -> None:
         """Perform one step."""
         ask, have = self.host.ask, seen.defined.get(want.name)
-        if step.action == "create":
+        if step.action == Action.CREATE:
             self._create(want)
             return
         there = self._find(want.name)
-        if there is None and step.action == "remove":
+        if there is None and step.action == Action.REMOVE:
             # One that was not written down went when it was stopped.
             return
         if there is None:
             raise BackendError("it has gone meanwhile", remedy="Run again")
-        if step.action == "remove":
+        if step.action == Action.REMOVE:
             ask(there.undefine)
-        elif step.action == "start":
+        elif step.action == Action.START:
             self._start(there, have)
-        elif step.action == "stop":
+        elif step.action == Action.STOP:
             ask(there.destroy)
-        elif step.action == "restart":
+        elif step.action == Action.RESTART:
             ask(there.destroy)
             self._start(there, have)
         elif step.key == "autostart":
@@ -225,10 +220,6 @@ class Definitions(ABC):
                 self.host.ask(self._define(have.live).create)
                 error.message += "; the old definition was put back"
             raise
-
-    def wait(self, want: Spec) -> None:
-        """It is active as soon as libvirt has started it."""
-        return
 
     def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
         """It as it was seen."""
@@ -260,9 +251,9 @@ class Definitions(ABC):
             return self.describe(want.name, seen)
         config, live = self._merged(want, have), None
         actions = {step.action for step in steps}
-        if actions & {"start", "restart"}:
+        if actions & {Action.START, Action.RESTART}:
             live = config
-        elif have is not None and have.live is not None and "stop" not in actions:
+        elif have is not None and have.live is not None and Action.STOP not in actions:
             live = self._in_effect(want, steps, have.live, config)
         autostart = want.values.get("autostart", have.autostart if have else False)
         ahead = Definition(have.id if have else "", config, live, True, autostart)

@@ -10,9 +10,10 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ...engine.action import Action, Disruption
 from ...engine.compare import Difference, before_after, differences, key_of
 from ...engine.errors import InvalidOption, Refused
-from ...engine.plan import Disruption, Step, keys_of
+from ...engine.plan import Step, keys_of
 from ...engine.spec import Spec
 from .definition import Definition, Definitions, Seen, View, observed, see_users, written
 from .network_options import ISOLATED, NETWORK_OPTIONS, NETWORKS_TABLE, TOPOLOGY, known_subnets, read_forward
@@ -74,7 +75,7 @@ class Networks(Definitions):
             before, after = before_after(waiting)
             if want.allow >= RESTART:
                 self._spare_guests(want, seen, "%s need a restart of the network, which is not done" % ", ".join(sorted({*before, *after})))
-            steps.append(Step(want.name, "restart", "", before, after, RESTART, deferred=True))
+            steps.append(Step(want.name, Action.RESTART, "", before, after, RESTART, deferred=True))
         return steps
 
     def _taken(self, want: Spec, name: str, steps: Sequence[Step], have: Definition) -> bool:
@@ -167,7 +168,7 @@ def _drop_lost(want: Spec, values: dict[str, Any], have: Definition) -> None:
 def _pieces(want: Spec, name: str, stored: Difference | None, effect: Difference | None) -> list[Step]:
     """The steps that change entries of an active network, on whichever side they differ. What leaves goes first: its address may be wanted again."""
     parts = {part.key: part for each in (stored, effect) if each is not None for part in each.parts}
-    steps = [Step(want.name, "set", key_of(name, part.key), part.before, part.after, LIVE) for part in parts.values()]
+    steps = [Step(want.name, Action.SET, key_of(name, part.key), part.before, part.after, LIVE) for part in parts.values()]
     return sorted(steps, key=lambda step: (step.after is not None, step.before is None, step.key))
 
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from ...engine.action import Disruption
 from ...engine.errors import InvalidOption
 from ...engine.kinds import Flag, Integer, Kind, Members, Part, Records, Text, Texts
-from ...engine.plan import Disruption
 from ...engine.spec import Option, Table
 from .names import INTERFACE, LINK, check_name
 from .xml import Element, attribute, flag

@@ -10,9 +10,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...engine.action import Action, Disruption
 from ...engine.compare import before_after, differences
 from ...engine.errors import BackendError, InvalidOption, Refused
-from ...engine.plan import Disruption, Step
+from ...engine.plan import Step
 from ...engine.spec import Spec
 from ...engine.units import format_size
 from .client import Host
@@ -47,7 +48,7 @@ class Pools(Definitions):
         if waiting and have.active and not ends:
             if want.allow >= RESTART:
                 _spare_guests(want, seen, "%s need a restart of the pool, and it is" % ", ".join(each.option.name for each in waiting))
-            steps.append(Step(want.name, "restart", "", *before_after(waiting), RESTART, deferred=True))
+            steps.append(Step(want.name, Action.RESTART, "", *before_after(waiting), RESTART, deferred=True))
         return steps
 
     def _find(self, name: str) -> Any | None:

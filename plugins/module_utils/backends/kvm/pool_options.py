@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ...engine.action import Disruption
 from ...engine.errors import InvalidOption
 from ...engine.kinds import Flag, Integer, Kind, Sequence, Text
-from ...engine.plan import Disruption
 from ...engine.spec import Option, Table
 from .names import Path, check_name
 from .xml import Element, attribute, child, drop, make, text_of

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ...engine.action import Action
 from ...engine.errors import BackendError
 from ...engine.plan import Step
 from ...host import daemon, info
@@ -172,7 +173,7 @@ class Module:
 
     def plan(self) -> Sequence[Step]:
         """Load it."""
-        return [Step(HOST, "set", "modules[%s]" % self.name, "not loaded", "loaded")]
+        return [Step(HOST, Action.SET, "modules[%s]" % self.name, "not loaded", "loaded")]
 
     def apply(self, step: Step) -> None:
         """Raises BackendError where guests cannot be run then, and may not be emulated."""

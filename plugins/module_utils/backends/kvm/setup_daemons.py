@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...engine.action import Action
 from ...engine.errors import BackendError
 from ...engine.plan import Step
 from ...host import daemon
@@ -59,7 +60,7 @@ PATIENCE = 60
 #: What lets the group in by the rights of libvirtd's socket.
 ACCESS = {"unix_sock_group": "libvirt", "unix_sock_rw_perms": "0770", "auth_unix_rw": "none"}
 
-START = Step(HOST, "start", "service", "stopped", "running")
+START = Step(HOST, Action.START, "service", "stopped", "running")
 
 
 class Libvirt:
@@ -133,13 +134,13 @@ class Units:
         off = [unit for unit in SOCKETS[other] + SERVICES[other] if self.states.get(unit) == "enabled"]
         wanted = [*SOCKETS[self.kind], *AT_BOOT[self.kind], LOGS]
         return [
-            *(Step(HOST, "stop", "service[%s]" % unit, "enabled", "disabled") for unit in off),
+            *(Step(HOST, Action.STOP, "service[%s]" % unit, "enabled", "disabled") for unit in off),
             *(
-                Step(HOST, "set", "autostart[%s]" % unit, False, True)
+                Step(HOST, Action.SET, "autostart[%s]" % unit, False, True)
                 for unit in wanted
                 if self.states.get(unit) == "disabled"
             ),
-            *(Step(HOST, "start", "service[%s]" % unit, "inactive", "active") for unit in self._silent()),
+            *(Step(HOST, Action.START, "service[%s]" % unit, "inactive", "active") for unit in self._silent()),
             *([] if self.answers else [START]),
         ]
 
@@ -160,9 +161,9 @@ class Units:
             self.libvirt.started("journalctl %s" % " ".join("--unit " + unit for unit in units))
             return
         managed = self._manage(step.key.partition("[")[2].partition("]")[0])
-        if step.action == "stop":
+        if step.action == Action.STOP:
             managed.disable()
-        elif step.action == "set":
+        elif step.action == Action.SET:
             managed.enable()
         else:
             managed.start()
@@ -251,15 +252,15 @@ class Access:
         """Write what is missing, and have the daemon read it: guests go on running without it."""
         found = {key: value_of(self.text, key) for key in ACCESS}
         steps = [
-            Step(HOST, "set", "libvirtd.conf[%s]" % key, found[key], ACCESS[key])
+            Step(HOST, Action.SET, "libvirtd.conf[%s]" % key, found[key], ACCESS[key])
             for key in ACCESS
             if found[key] != ACCESS[key]
         ]
-        return [*steps, Step(HOST, "restart", "service", "running", "running")] if steps and self.pid else steps
+        return [*steps, Step(HOST, Action.RESTART, "service", "running", "running")] if steps and self.pid else steps
 
     def apply(self, step: Step) -> None:
         """Raises BackendError."""
-        if step.action == "set":
+        if step.action == Action.SET:
             text = self.path.read_text(encoding="utf-8", errors="surrogateescape") if self.path.exists() else ""
             replace_file(self.path, with_value(text, step.key.partition("[")[2][:-1], step.after), 0o644)
         elif self.pid is not None:

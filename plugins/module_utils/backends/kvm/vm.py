@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ...engine.action import Action
 from ...engine.compare import key_of
 from ...engine.errors import BackendError, KraalError
 from ...engine.plan import Step
+from ...engine.resource import Guests
 from ...engine.result import Guest, foreseen
 from ...engine.spec import Spec
 from ...engine.units import format_size
@@ -35,7 +37,7 @@ from .xml import NAMESPACE, serialize
 FOLLOWS = 20
 
 
-class Vms:
+class Vms(Guests[Seen]):
     """All domains of one libvirt."""
 
     table = VMS
@@ -81,7 +83,7 @@ class Vms:
         guest = foreseen(now, fresh, shown, steps)
         if guest is None or have is None or not steps:
             return guest.as_dict() if guest else None
-        ends = {step.action for step in steps} & {"restart", "stop", "start"}
+        ends = {step.action for step in steps} & {Action.RESTART, Action.STOP, Action.START}
         waiting = [] if ends or have.live is None else vm_plan.pending_after(vm_target.wanted(want, seen, have), have)
         effect: dict[str, Any] = {}
         if have.live is not None and not ends and now is not None:
@@ -89,28 +91,17 @@ class Vms:
             effect = {key: getattr(now, key) for key in ("cpus", "memory") if key in waiting}
         return replace(guest, pending_restart=tuple(waiting), **effect).as_dict()
 
-    def apply(self, want: Spec, step: Step, seen: Seen) -> None:
-        """Perform one step."""
-        perform: Mapping[str, Callable[[Spec, Step, Seen], None]] = {
-            "create": self._create,
-            "clean": self._clean,
-            "set": self._set,
-            "attach": self._set,
-            "detach": self._set,
-            "resize": self._resize,
-            "restart": self._restart,
-            "start": self._start,
-            "stop": self._stop,
-            "pause": lambda want, _step, _seen: self.host.ask(self._domain(want.name).suspend),
-            "resume": lambda want, _step, _seen: self.host.ask(self._domain(want.name).resume),
-            "remove": self._remove,
-        }
-        perform[step.action](want, step, seen)
-
-    def wait(self, want: Spec) -> None:
+    def wait_for(self, want: Spec) -> None:
         """Return when the guest runs, has an address, or its agent answers."""
-        if want.wait_for != "none" and want.state in ("running", "present"):
-            vm_power.wait(self.host, want)
+        vm_power.wait(self.host, want)
+
+    def do_pause(self, want: Spec, _step: Step, _seen: Seen) -> None:
+        """Suspend it."""
+        self.host.ask(self._domain(want.name).suspend)
+
+    def do_resume(self, want: Spec, _step: Step, _seen: Seen) -> None:
+        """Let it go on."""
+        self.host.ask(self._domain(want.name).resume)
 
     # One step each.
 
@@ -136,7 +127,7 @@ class Vms:
             vm_define.try_out(self.host, want, root, have.stored.root)
         self._taken.add(want.name)
 
-    def _create(self, want: Spec, _step: Step, seen: Seen) -> None:
+    def do_create(self, want: Spec, _step: Step, seen: Seen) -> None:
         want = vm_target.wanted(want, seen, None)
         source = want.steering.get("source") or {}
         making = to_make(want, seen, None)
@@ -186,7 +177,7 @@ class Vms:
         vm_volumes.delete(self.host, path)
         vm_volumes.send_bytes(self.host, pool.name, os.path.basename(path), vm_seed.build(want.values["cloud_init"], want.name))
 
-    def _clean(self, want: Spec, step: Step, seen: Seen) -> None:
+    def do_clean(self, want: Spec, step: Step, seen: Seen) -> None:
         have = seen.domains[want.name]
         if step.before in [key_of("disks", target) for target in have.tried]:
             vm_define.define(self.host, want, self._now(want, seen)[1].stored.root)
@@ -197,7 +188,7 @@ class Vms:
         vm_volumes.delete_unused(self.host, want.name, have.making or ())
         self._undefine(want.name)
 
-    def _set(self, want: Spec, step: Step, seen: Seen) -> None:
+    def do_set(self, want: Spec, step: Step, seen: Seen) -> None:
         """Live first: what the guest does not follow is not written down either."""
         domain, have = self._now(want, seen)
         full = vm_target.wanted(want, seen, have)
@@ -339,7 +330,9 @@ class Vms:
         elif new is not None:
             self.host.ask(domain.updateDeviceFlags, serialize(new), affect)
 
-    def _resize(self, want: Spec, step: Step, seen: Seen) -> None:
+    do_attach = do_detach = do_set
+
+    def do_resize(self, want: Spec, step: Step, seen: Seen) -> None:
         domain, have = self._now(want, seen)
         target = step.key.partition("[")[2][:-1]
         full = vm_target.wanted(want, seen, have)
@@ -350,7 +343,7 @@ class Vms:
         else:
             vm_volumes.grow(self.host, BY_NAME["disks"].read(have.stored)[target]["path"], size)
 
-    def _start(self, want: Spec, _step: Step, seen: Seen) -> None:
+    def do_start(self, want: Spec, _step: Step, seen: Seen) -> None:
         try:
             vm_power.start(self.host, self._domain(want.name))
         except BackendError as error:
@@ -359,7 +352,7 @@ class Vms:
                 self._undo(want.name, error)
             raise
 
-    def _restart(self, want: Spec, step: Step, seen: Seen) -> None:
+    def do_restart(self, want: Spec, step: Step, seen: Seen) -> None:
         domain = self._domain(want.name)
         paused = vm_power.state_of(self.host, domain) == "paused"
         vm_power.stop(self.host, want, domain)
@@ -367,13 +360,13 @@ class Vms:
         if paused:
             self.host.ask(domain.suspend)
 
-    def _stop(self, want: Spec, _step: Step, seen: Seen) -> None:
+    def do_stop(self, want: Spec, _step: Step, seen: Seen) -> None:
         if want.state == "absent" and want.steering.get("remove_storage"):
             # Not stopped for nothing.
             vm_volumes.check_unused(self.host, want.name, doomed(want.name, seen, seen.domains[want.name]))
         vm_power.stop(self.host, want, self._domain(want.name))
 
-    def _remove(self, want: Spec, step: Step, _seen: Seen) -> None:
+    def do_remove(self, want: Spec, step: Step, _seen: Seen) -> None:
         vm_volumes.check_unused(self.host, want.name, step.before.get("volumes", ()))
         # The volumes first: once the domain is gone, nobody knows any more that they were its own.
         for path in step.before.get("volumes", ()):

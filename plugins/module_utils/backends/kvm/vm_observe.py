@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ...engine.action import PowerState
 from ...engine.errors import InvalidOption, KraalError
 from ...engine.reading import Unread, apart, each_apart
 from ...engine.result import Address, Guest
@@ -40,7 +41,13 @@ MAKING = "{%s}making" % NAMESPACE
 STALE = "{%s}stale" % NAMESPACE
 #: In the place of an image that is still to be made, while libvirt tries out a definition.
 NO_IMAGE = "/dev/null/kraal.virt"
-STATES = {1: "running", 2: "running", 3: "paused", 4: "running", 5: "stopped", 6: "stopped", 7: "paused"}
+#: Libvirt's words (virDomainState), by their numbers. One that has crashed is started and removed like any other that does not run.
+WORDS = ("nostate", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended")
+STATES = {
+    **dict.fromkeys((1, 2, 4), PowerState.RUNNING),
+    **dict.fromkeys((3, 7), PowerState.PAUSED),
+    **dict.fromkeys((5, 6), PowerState.STOPPED),
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,8 @@ class Domain:
     state: str
     stored: View
     live: View | None
+    #: Libvirt's own word for its state.
+    raw_state: str = ""
     #: The addresses of one that runs.
     addresses: tuple[Address, ...] = ()
     #: What images of its disks are backed by, by their paths; only of disks that the task gives another image or format.
@@ -194,11 +203,12 @@ def observe(host: Host, wants: Sequence[Spec] | None, sources: Sequence[str] = v
     starting = {each.name() for each in host.ask(host.conn.listAllDomains, constant("CONNECT_LIST_DOMAINS_AUTOSTART"))} if mine else set()
     for name in sorted(mine):
         domain, found = stats[name]
-        state = STATES.get(found.get("state.state", 0), "stopped")
-        with each_apart(seen.unread, Guest(name, "kvm", str(domain.UUIDString()), state, autostart=name in starting)):
+        number = found.get("state.state", 0)
+        state, word = STATES.get(number, PowerState.STOPPED), WORDS[number] if 0 <= number < len(WORDS) else str(number)
+        with each_apart(seen.unread, Guest(name, "kvm", str(domain.UUIDString()), state, word, autostart=name in starting)):
             have = look(host, domain, state, name in starting, _sizes(found), secure=wants is not None)
             if have is not None:
-                seen.domains[name] = have
+                seen.domains[name] = replace(have, raw_state=word)
     orders = {want.name: want.steering.get("address_sources") or () for want in wants or ()}
     vm_addresses.find(host, seen.domains, {name: stats[name][0] for name in seen.domains}, orders, sources)
     return seen
@@ -354,7 +364,7 @@ def look_at_emulator(host: Host, seen: Seen, kind: str) -> None:
 
 def known_of(have: Domain) -> Guest:
     """What is known of a domain whatever is in its XML."""
-    return Guest(have.name, "kvm", have.uuid, have.state, labels=read_labels(have.stored.root), autostart=have.stored.autostart)
+    return Guest(have.name, "kvm", have.uuid, have.state, have.raw_state, labels=read_labels(have.stored.root), autostart=have.stored.autostart)
 
 
 def guest_of(have: Domain, pending: Iterable[str] = ()) -> Guest:
@@ -367,6 +377,7 @@ def guest_of(have: Domain, pending: Iterable[str] = ()) -> Guest:
         backend="kvm",
         id=have.uuid,
         state=have.state,
+        raw_state=have.raw_state,
         image=(note.get("image") or "") if note is not None else "",
         cpus=int(get(view.root, "vcpu@current") or get(view.root, "vcpu") or 1),
         memory=format_size(memory) if memory else "",

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...engine.action import Disruption
 from ...engine.errors import InvalidOption
 from ...engine.kinds import Entries, Flag, Integer, Kind, Part, Text, Texts
-from ...engine.plan import Disruption
 from ...engine.spec import Option, Table
 from . import vm_devices as dev
 from . import vm_extras as extras

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...engine.action import Action, Disruption
 from ...engine.compare import Difference, key_of
 from ...engine.errors import Refused
 from ...engine.kinds import Part
-from ...engine.plan import Disruption, Step, power
+from ...engine.plan import Step, power
 from ...engine.spec import Spec
 from ...engine.units import format_size
 from .block_jobs import busy
@@ -41,7 +42,7 @@ class Change:
     part: Part
     hot: bool
     #: attach, detach, resize or set.
-    action: str = "set"
+    action: Action = Action.SET
 
     @property
     def key(self) -> str:
@@ -61,10 +62,10 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
     have = seen.domains.get(want.name)
     steps: list[Step] = []
     if have is not None and have.making is not None:
-        steps.append(Step(want.name, "clean", "leftover", want.name))
+        steps.append(Step(want.name, Action.CLEAN, "leftover", want.name))
         have = None
-    steps += [Step(want.name, "clean", "leftover", path) for path in (have.stale if have else ())]
-    steps += [Step(want.name, "clean", "leftover", key_of("disks", target)) for target in (have.tried if have else ())]
+    steps += [Step(want.name, Action.CLEAN, "leftover", path) for path in (have.stale if have else ())]
+    steps += [Step(want.name, Action.CLEAN, "leftover", key_of("disks", target)) for target in (have.tried if have else ())]
     if want.state == "absent":
         if want.name in seen.faults:
             raise seen.faults[want.name]
@@ -85,7 +86,7 @@ def _creation(want: Spec, seen: Seen) -> Iterator[Step]:
     if made:
         shown["volumes"] = [each.path for each in made]
     target = "stopped" if want.state == "present" else want.state
-    yield Step(want.name, "create", "", None, {**shown, "state": "stopped"})
+    yield Step(want.name, Action.CREATE, "", None, {**shown, "state": "stopped"})
     yield from power(want.name, "stopped", target)
 
 
@@ -112,7 +113,7 @@ def changes(want: Spec, have: Domain) -> list[Change]:
                 continue
             hot = warm is not None and have.live is not None and _hot(option.name, key, want, have.live)
             if option.name == "disks" and _grows(want, have, key):
-                found.append(Change(option.name, part, stays, "resize"))
+                found.append(Change(option.name, part, stays, Action.RESIZE))
                 rest = _without_size(cold, key)
                 if rest is not None:
                     found.append(Change(option.name, rest, False))
@@ -132,7 +133,7 @@ def outcome(want: Spec, seen: Seen, have: Domain) -> Element | None:
     found = changes(want, have)
     missing = {each.path for each in to_make(want, seen, have) if not each.there}
     seed = any(each.option == "cloud_init" for each in found)
-    if not missing and not seed and not any(each.hot or each.action == "resize" for each in found):
+    if not missing and not seed and not any(each.hot or each.action == Action.RESIZE for each in found):
         return None
     keys = [each.key for each in found if not (each.option == "memory" and each.hot)]
     root = written(want, have.stored, differences(want, have.stored), keys)
@@ -147,10 +148,10 @@ def _by_key(found: Sequence[Difference]) -> dict[tuple[str, str], Part]:
     return {(each.option.name, part.key): part for each in found for part in each.parts}
 
 
-def _action(option: str, part: Part) -> str:
+def _action(option: str, part: Part) -> Action:
     if option not in ("disks", "networks"):
-        return "set"
-    return "attach" if part.before is None else "detach" if part.after is None else "set"
+        return Action.SET
+    return Action.ATTACH if part.before is None else Action.DETACH if part.after is None else Action.SET
 
 
 def _grows(want: Spec, have: Domain, target: str) -> bool:
@@ -211,9 +212,9 @@ def _changes(want: Spec, seen: Seen, have: Domain) -> Iterator[Step]:
     for each in found:
         if each.hot:
             yield Step(want.name, each.action, each.key, each.part.before, each.part.after, Disruption.LIVE)
-        elif each.action == "resize":
-            yield Step(want.name, "resize", each.key, each.part.before, each.part.after, Disruption.NONE)
-    cold = [each for each in found if not each.hot and each.action != "resize"]
+        elif each.action == Action.RESIZE:
+            yield Step(want.name, Action.RESIZE, each.key, each.part.before, each.part.after, Disruption.NONE)
+    cold = [each for each in found if not each.hot and each.action != Action.RESIZE]
     if cold:
         yield _set(want.name, cold)
     waiting = pending_after(want, have, found)
@@ -221,7 +222,7 @@ def _changes(want: Spec, seen: Seen, have: Domain) -> Iterator[Step]:
         _check_behind(have.stored, have.live)
     if waiting and have.live is not None and target != "stopped":
         # Written down already: whether it is brought into effect now is the user's to allow.
-        yield Step(want.name, "restart", "pending_restart", waiting, [], Disruption.RESTART, deferred=True)
+        yield Step(want.name, Action.RESTART, "pending_restart", waiting, [], Disruption.RESTART, deferred=True)
     yield from power(want.name, now, target)
 
 
@@ -253,20 +254,20 @@ def _set(name: str, found: Sequence[Change]) -> Step:
     after = {each.key: each.part.after for each in found if each.part.after is not None}
     if len({**before, **after}) == 1:
         (key,) = {**before, **after}
-        return Step(name, "set", key, before.get(key), after.get(key))
+        return Step(name, Action.SET, key, before.get(key), after.get(key))
     # One definition brings them all.
-    return Step(name, "set", "", before, after)
+    return Step(name, Action.SET, "", before, after)
 
 
 def _removal(want: Spec, seen: Seen, have: Domain) -> Iterator[Step]:
     if have.live is not None:
-        yield Step(want.name, "stop", "state", have.state, "stopped", Disruption.RESTART)
+        yield Step(want.name, Action.STOP, "state", have.state, "stopped", Disruption.RESTART)
     before: dict[str, Any] = {"state": "stopped", "image": guest_of(have).image}
     for target, job in have.jobs.items():
         raise busy(want.name, target, job)
     if want.steering.get("remove_storage"):
         before["volumes"] = doomed(want.name, seen, have)
-    yield Step(want.name, "remove", "", before, None, Disruption.DESTROY)
+    yield Step(want.name, Action.REMOVE, "", before, None, Disruption.DESTROY)
 
 
 def keys_of_step(step: Step) -> list[str]:

@@ -11,8 +11,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ...engine.action import Action, Disruption
 from ...engine.errors import BackendError, InvalidOption, KraalError, Refused
-from ...engine.plan import Disruption, Step
+from ...engine.plan import Step
+from ...engine.resource import Resource
 from ...engine.spec import Spec
 from ...engine.units import format_size
 from .block_jobs import Job, busy, job_on
@@ -46,7 +48,7 @@ class Seen:
     real: dict[str, str] = field(default_factory=dict)
 
 
-class Volumes:
+class Volumes(Resource[Seen]):
     """All volumes that a task may speak of."""
 
     table = VOLUMES_TABLE
@@ -116,17 +118,13 @@ class Volumes:
     def _volume(self, pool: str, name: str) -> Any:
         return self.host.ask(self.host.ask(self.host.conn.storagePoolLookupByName, pool).storageVolLookupByName, name)
 
-    def names(self, seen: Seen) -> list[str]:
-        """Those that were spoken of."""
-        return sorted(name for _pool_name, name in seen.volumes)
-
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
         """Pure."""
         pool = _pool(want)
         check_name(pool, "pool")
         have, half = seen.volumes.get((pool, want.name)), seen.incomplete.get((pool, want.name))
         left = any((pool, want.name + ending) in seen.volumes for ending in (PART, INCOMPLETE))
-        rest = [Step(want.name, "clear", "content", "incomplete", None)] if left else []
+        rest = [Step(want.name, Action.CLEAR, "content", "incomplete", None)] if left else []
         if want.state == "absent":
             if pool in seen.pools and seen.pools[pool] is None:
                 raise InvalidOption("pool", pool, "is not active, so what is in it cannot be seen", remedy="Start it first (kvm_pool)")
@@ -138,15 +136,15 @@ class Volumes:
         if half is not None:
             self._check_unused(want, half, seen, "it is incomplete, since the run that was making it died, and ")
         if have is None:
-            return [*rest, Step(want.name, "create", "", None, {"pool": pool, **self.table.shown(want)})]
+            return [*rest, Step(want.name, Action.CREATE, "", None, {"pool": pool, **self.table.shown(want)})]
         return [*rest, *self._changes(want, have, seen)]
 
     def _removal(self, want: Spec, have: Element | None, seen: Seen) -> list[Step]:
         if have is None:
             return []
         self._check_unused(want, have, seen)
-        wipe = [Step(want.name, "wipe", "content", None, None, DESTROY)] if want.steering.get("wipe") else []
-        return [*wipe, Step(want.name, "remove", "", _shown(have), None, DESTROY)]
+        wipe = [Step(want.name, Action.WIPE, "content", None, None, DESTROY)] if want.steering.get("wipe") else []
+        return [*wipe, Step(want.name, Action.REMOVE, "", _shown(have), None, DESTROY)]
 
     def _check_unused(self, want: Spec, have: Element, seen: Seen, what: str = "") -> None:
         """Raises Refused for a volume that cannot go, because somebody uses it or may do so."""
@@ -197,7 +195,7 @@ class Volumes:
                 "capacity: it backs the disks of guests that run (%s), which would not grow with it" % ", ".join(above),
                 remedy="Ask for the size at the disk of the guest (kvm_vm), or stop these guests first",
             )
-        return [Step(want.name, "resize", "capacity", format_size(size), format_size(capacity), LIVE)]
+        return [Step(want.name, Action.RESIZE, "capacity", format_size(size), format_size(capacity), LIVE)]
 
     def _check(self, want: Spec, seen: Seen, have: Element | None) -> None:
         """Raises InvalidOption and Refused for what cannot be, before anything is touched."""
@@ -255,19 +253,20 @@ class Volumes:
     def apply(self, want: Spec, step: Step, seen: Seen) -> None:
         """Perform one step."""
         pool = _pool(want)
-        have = seen.incomplete.get((pool, want.name)) if step.action == "clear" else seen.volumes.get((pool, want.name), seen.incomplete.get((pool, want.name)))
-        if step.action in ("wipe", "remove", "clear") and have is not None:
+        half = seen.incomplete.get((pool, want.name))
+        have = half if step.action == Action.CLEAR else seen.volumes.get((pool, want.name), half)
+        if step.action in (Action.WIPE, Action.REMOVE, Action.CLEAR) and have is not None:
             # Now libvirt may look for images that it has not seen yet.
             self._check_unused(want, have, replace(seen, uses=uses_of(self.host, volumes=True, anew=True)))
-        if step.action == "create":
+        if step.action == Action.CREATE:
             self._create(want, seen)
-        elif step.action == "clear":
+        elif step.action == Action.CLEAR:
             self._clear(want, seen)
-        elif step.action == "resize":
+        elif step.action == Action.RESIZE:
             self._resize(want, seen)
-        elif step.action == "wipe":
+        elif step.action == Action.WIPE:
             self.host.ask(self._volume(pool, want.name).wipe, 0)
-        elif step.action == "remove":
+        elif step.action == Action.REMOVE:
             self.host.ask(self._volume(pool, want.name).delete, 0)
 
     def _resize(self, want: Spec, seen: Seen) -> None:
@@ -354,9 +353,6 @@ class Volumes:
             volume = self.host.find(pool.storageVolLookupByName, name)
             if volume is not None:
                 self.host.ask(volume.delete, 0)
-
-    def wait(self, want: Spec) -> None:
-        """A volume is there when it is complete."""
 
     def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
         """The volume as it was seen."""

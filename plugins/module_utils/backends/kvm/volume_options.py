@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ...engine.action import Disruption
 from ...engine.errors import InvalidOption
 from ...engine.kinds import Kind, Part, Size, Text
-from ...engine.plan import Disruption
 from ...engine.spec import Option, Table
 from .names import Path, check_name
 from .xml import Element, attribute, make, size_of, text_of

@@ -7,14 +7,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ...engine.action import Action
 from ...engine.errors import BackendError, KraalError
 from ...engine.plan import Step
 from ...engine.reading import as_texts
+from ...engine.resource import Guests
+from ...engine.result import in_state
 from ...engine.spec import Spec
 from ...host.replace import replace_file
 from . import cgroups, container_plan
@@ -29,7 +32,7 @@ from .container_target import config_after, differences, limit_files, note_after
 from .files import read_file
 
 
-class Containers:
+class Containers(Guests[Seen]):
     """All containers of one directory."""
 
     table = CONTAINERS
@@ -68,43 +71,29 @@ class Containers:
             note = {"made_from": made_from(want)}
             have = Container(want.name, self.lxc.path, first_config(want, seen.fresh), note, groups=seen.groups)
         found = differences(want, have)
-        image: Image | None = want.values.get("image") if any(step.action in ("create", "recreate") for step in steps) else None
+        image: Image | None = want.values.get("image") if any(step.action in (Action.CREATE, Action.RECREATE) for step in steps) else None
         noted: dict[str, Any] = note_after(found, have)
         if image is not None:
             noted["image"] = {"path": image.path, "checksum": image.checksum}
         # As if it were stopped: its limits are then those that are written down.
         guest = guest_of(replace(have, config=config_after(found, have), note=noted, state="stopped", addresses=(), pending=()))
-        anew = {step.action for step in steps} & {"restart", "stop", "start", "recreate", "create"}
+        anew = {step.action for step in steps} & {Action.RESTART, Action.STOP, Action.START, Action.RECREATE, Action.CREATE}
+        guest = in_state(replace(guest, state=have.state, raw_state="" if image else have.raw_state), want.target(have.state))
         return replace(
             guest,
-            state=have.state if want.state == "present" else want.state,
             addresses=() if anew else guest_of(have).addresses,
             pending_restart=() if anew else tuple(container_plan.pending_after(have, seen)),
         ).as_dict()
 
     def apply(self, want: Spec, step: Step, seen: Seen) -> None:
         """Perform one step."""
-        perform: Mapping[str, Callable[[Spec, Step, Seen], None]] = {
-            "create": self._create,
-            "recreate": self._recreate,
-            "set": self._set,
-            "restart": self._restart,
-            "start": lambda want, _step, _seen: self._start(want.name),
-            "stop": lambda want, step, _seen: self._stop(want, str(step.before)),
-            "pause": lambda want, _step, _seen: self._tool("freeze", want.name),
-            "resume": lambda want, _step, _seen: self._tool("unfreeze", want.name),
-            "remove": self._remove,
-            "clean": self._clean,
-        }
         try:
-            perform[step.action](want, step, seen)
+            super().apply(want, step, seen)
         except OSError as error:
             raise BackendError("%s failed: %s" % (step.action, error), remedy="Run again; what was begun is cleared up first") from error
 
-    def wait(self, want: Spec) -> None:
+    def wait_for(self, want: Spec) -> None:
         """Return when the guest runs, or has an address."""
-        if want.wait_for == "none" or want.state not in ("running", "present"):
-            return
         deadline = time.monotonic() + want.timeout
         done = run(["lxc-wait", "-P", self.lxc.path, "-n", want.name, "-s", "RUNNING", "-t", str(want.timeout)], seconds=want.timeout + 10)
         if done.returncode:
@@ -130,7 +119,7 @@ class Containers:
         text = read_file(config)
         return replace(have, config=Config(text, Files()), note=read_note(self._place(have.name) / NOTE)[0])
 
-    def _create(self, want: Spec, _step: Step, seen: Seen) -> None:
+    def do_create(self, want: Spec, _step: Step, seen: Seen) -> None:
         try:
             config, note = self.maker.make(want, seen.fresh)
             have = Container(want.name, self.lxc.path, config, note, groups=seen.groups)
@@ -159,13 +148,29 @@ class Containers:
         if fresh:
             replace_file(path, config.text)
 
-    def _set(self, want: Spec, _step: Step, seen: Seen) -> None:
+    def do_set(self, want: Spec, _step: Step, seen: Seen) -> None:
         have = self._now(seen.containers[want.name])
         found = differences(want, have)
         self._write(have, config_after(found, have), note_after(found, have))
         if have.runs:
             places = cgroups.directories(have.pid, have.config.get("lxc.cgroup.dir"))
             cgroups.write(have.groups, places, limit_files(found, have))
+
+    def do_start(self, want: Spec, _step: Step, _seen: Seen) -> None:
+        """Start it."""
+        self._start(want.name)
+
+    def do_stop(self, want: Spec, step: Step, _seen: Seen) -> None:
+        """Stop it, and kill what does not follow."""
+        self._stop(want, str(step.before))
+
+    def do_pause(self, want: Spec, _step: Step, _seen: Seen) -> None:
+        """Freeze its processes."""
+        self._tool("freeze", want.name)
+
+    def do_resume(self, want: Spec, _step: Step, _seen: Seen) -> None:
+        """Let them go on."""
+        self._tool("unfreeze", want.name)
 
     def _start(self, name: str) -> None:
         log = self._place(name) / ("%s.log" % name)
@@ -198,24 +203,24 @@ class Containers:
         # One that had to be killed may still be on its way, and what is not gone cannot be started.
         self._tool("wait", want.name, "-s", "STOPPED", "-t", "60", seconds=70)
 
-    def _restart(self, want: Spec, _step: Step, seen: Seen) -> None:
+    def do_restart(self, want: Spec, _step: Step, seen: Seen) -> None:
         now = seen.containers[want.name].state
         self._stop(want, now)
         self._start(want.name)
         if now == "paused":
             self._tool("freeze", want.name)
 
-    def _remove(self, want: Spec, step: Step, _seen: Seen) -> None:
+    def do_remove(self, want: Spec, step: Step, _seen: Seen) -> None:
         self.maker.remove(want.name, storage="storage" in step.before)
 
-    def _clean(self, want: Spec, step: Step, seen: Seen) -> None:
+    def do_clean(self, want: Spec, step: Step, seen: Seen) -> None:
         have = seen.containers[want.name]
         if str(step.before).endswith(OLD):
             self._put_back(have)
             return
         self.maker.remove(want.name, storage=container_plan.goes(have, True), runs=have.runs)
 
-    def _recreate(self, want: Spec, _step: Step, seen: Seen) -> None:
+    def do_recreate(self, want: Spec, _step: Step, seen: Seen) -> None:
         """Another root file system beside the old one, which then takes its place."""
         have = self._now(seen.containers[want.name])
         place, found = self._place(want.name), differences(want, have)

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...engine.action import PowerState
 from ...engine.errors import BackendError, KraalError, Unreachable
 from ...engine.printable import printable
 from ...engine.reading import Found, Unread, apart, as_mapping, as_text, as_texts, each_apart
@@ -45,7 +46,12 @@ NEW, OLD, REPLACING = "rootfs.kraal-new", "rootfs.kraal-old", "replacing"
 #: Root file systems of images that containers share, below overlays of their own.
 BASES = ".kraal-bases"
 
-STATES = {"RUNNING": "running", "FROZEN": "paused", "FREEZING": "paused", "THAWED": "running", "STARTING": "running", "STOPPING": "running"}
+#: liblxc's words for what has processes, and for what has none.
+STATES = {
+    **dict.fromkeys(("RUNNING", "THAWED", "STARTING", "STOPPING"), PowerState.RUNNING),
+    **dict.fromkeys(("FROZEN", "FREEZING"), PowerState.PAUSED),
+}
+STOPPED = "STOPPED"
 COMMON = "/usr/share/lxc/config/common.conf"
 USERNS = "/usr/share/lxc/config/userns.conf"
 #: A container that started so many seconds after its configuration was written is asked what it started with.
@@ -126,14 +132,15 @@ def observe(lxc: Lxc, wants: Sequence[Spec] | None) -> Seen:
     running, unlisted = _states(lxc, [*found, *faults], seen.groups)
     seen.stuck = {name: lxc.objection(found[name].config.text) if name in found else "" for name in unlisted}
     for name, container in found.items():
-        state, pid = running.get(name, ("stopped", 0))
-        seen.containers[name] = replace(container, state=state, pid=pid)
+        word, pid = running.get(name, (STOPPED, 0))
+        seen.containers[name] = replace(container, raw_state=word, state=state_of(word), pid=pid)
     everyone = {**seen.containers, **{name: Container(name, lxc.path, Config("")) for name in faults}}
     for container in seen.containers.values():
         with each_apart(seen.unread, known_of(container)):
             _see_dependants(lxc, seen, container, everyone)
     for name, error in faults.items():
-        seen.unread[name] = Unread(Guest(name, "lxc", "%s/%s" % (lxc.path, name), running.get(name, ("stopped", 0))[0]), error)
+        word = running.get(name, (STOPPED, 0))[0]
+        seen.unread[name] = Unread(Guest(name, "lxc", "%s/%s" % (lxc.path, name), state_of(word), word), error)
     mine = [container for name, container in seen.containers.items() if names is None or name in names]
     seen.containers.update({container.name: container for container in _looked_into(lxc, mine, files, seen.unread)})
     if any(want.state != "absent" for want in wants or ()):
@@ -218,8 +225,13 @@ def read_note(path: Path) -> tuple[dict[str, Any], str]:
     return (note, "") if isinstance(note, dict) else ({}, "%s holds no mapping" % path)
 
 
+def state_of(word: str) -> PowerState:
+    """The power state that is one of liblxc's words."""
+    return STATES.get(word, PowerState.STOPPED)
+
+
 def _states(lxc: Lxc, found: Collection[str], groups: Groups) -> tuple[dict[str, tuple[str, int]], list[str]]:
-    """The state and the first process of all that runs, in one call, which asks nobody but a container's own monitor.
+    """liblxc's word for the state, and the first process, of all that runs, in one call, which asks nobody but a container's own monitor.
 
     And those among them of which liblxc says nothing, since it does not take their configuration: their monitors say it.
     """
@@ -233,14 +245,14 @@ def _states(lxc: Lxc, found: Collection[str], groups: Groups) -> tuple[dict[str,
         if len(words) == 3:
             listed.add(words[0].strip())
         if len(words) == 3 and words[2].isdigit() and words[1] in STATES:
-            running[words[0].strip()] = (STATES[words[1]], int(words[2]))
+            running[words[0].strip()] = (words[1], int(words[2]))
     unlisted = []
     for name in sorted(set(asked) - listed):
         there = monitor_of(lxc.path, name)
         if there is not None and there[0] in STATES:
             unlisted.append(name)
             paused = cgroups.frozen(groups, cgroups.directories(there[1]))
-            running[name] = ("paused" if paused else STATES[there[0]], there[1])
+            running[name] = ("FROZEN" if paused else there[0], there[1])
     return running, unlisted
 
 
@@ -363,7 +375,7 @@ def _prepare(lxc: Lxc, wants: Sequence[Spec], seen: Seen, files: Files) -> None:
     for path in {os.path.normpath(want.steering["clone"]["lxc_path"]) for want in making if (want.steering.get("clone") or {}).get("lxc_path")}:
         found, _strange, _faults = _read_all(path, files, seen.groups)
         running, _unlisted = _states(Lxc({"lxc_path": path}), found, seen.groups)
-        seen.others.update({(path, name): replace(each, state=running.get(name, ("stopped", 0))[0]) for name, each in found.items()})
+        seen.others.update({(path, name): replace(each, state=state_of(running.get(name, (STOPPED, 0))[0])) for name, each in found.items()})
     for want in living:
         if want.name not in seen.unread:
             with apart(seen.faults, "lxc", want.name):
@@ -406,7 +418,7 @@ def first_config(want: Spec, fresh: Config) -> Config:
 def known_of(container: Container) -> Guest:
     """What is known of a container whatever its configuration says."""
     labels = as_texts(container.note.get("labels"))
-    return Guest(container.name, "lxc", "%s/%s" % (container.path, container.name), container.state, image_of(container), labels=labels)
+    return Guest(container.name, "lxc", "%s/%s" % (container.path, container.name), container.state, container.raw_state, image_of(container), labels=labels)
 
 
 def guest_of(container: Container) -> Guest:
@@ -417,6 +429,7 @@ def guest_of(container: Container) -> Guest:
         backend="lxc",
         id="%s/%s" % (container.path, container.name),
         state=container.state,
+        raw_state=container.raw_state,
         image=image_of(container),
         cpus=format_cpus(cpus) if cpus else None,
         memory=format_size(memory) if memory else "",

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...engine.action import Disruption, PowerState
 from ...engine.errors import InvalidOption, Unreadable
 from ...engine.kinds import Flag, Integer, Kind, Members, Text, Texts
-from ...engine.plan import Disruption
 from ...engine.reading import as_mapping, as_text, as_texts
 from ...engine.spec import Option, Table
 from .config import Config
@@ -55,7 +55,9 @@ class Container:
     config: Config
     #: What is kept beside the configuration: image, labels, description.
     note: Mapping[str, Any] = field(default_factory=dict)
-    state: str = "stopped"
+    state: str = PowerState.STOPPED
+    #: liblxc's own word for that.
+    raw_state: str = "STOPPED"
     pid: int = 0
     groups: Groups = Groups()
     #: The control group's files, by name; empty while it does not run.

@@ -10,9 +10,10 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ...engine.action import Action, Disruption
 from ...engine.compare import Difference, before_after
 from ...engine.errors import InvalidOption, Refused, Unreadable
-from ...engine.plan import Disruption, Step, power
+from ...engine.plan import Step, power
 from ...engine.spec import Spec
 from .container_limits import LIMITS, Groups, check_memory
 from .container_observe import OLD, Seen, guest_of, image_of, pending_words
@@ -41,13 +42,13 @@ def _steps(want: Spec, seen: Seen) -> list[Step]:
     steps: list[Step] = []
     if have is not None and have.unfinished:
         _check_free(want, seen)
-        steps.append(Step(want.name, "clean", "leftover", "%s/%s" % (have.path, want.name)))
+        steps.append(Step(want.name, Action.CLEAN, "leftover", "%s/%s" % (have.path, want.name)))
         have = None
     elif have is not None and have.replacing and want.state != "absent":
         if have.unread_note:
             # It says which of the two root file systems is to stay.
             raise Unreadable("a run died that was to replace its root file system, and %s" % have.unread_note, remedy="Mend that file, and run again")
-        steps.append(Step(want.name, "clean", "leftover", "%s/%s/%s" % (have.path, want.name, OLD)))
+        steps.append(Step(want.name, Action.CLEAN, "leftover", "%s/%s/%s" % (have.path, want.name, OLD)))
     if want.state == "absent":
         return [*steps, *(_removal(want, seen, have) if have else ())]
     if want.name in seen.strange:
@@ -86,7 +87,7 @@ def _creation(want: Spec, seen: Seen) -> Iterator[Step]:
         raise InvalidOption("storage", storage, "needs something to lie over", remedy="Make the container from an image, or clone one with snapshot=true")
     check_memory(want.values, {})
     target = "stopped" if want.state == "present" else want.state
-    yield Step(want.name, "create", "", None, {**shown_creation(want), "state": "stopped"})
+    yield Step(want.name, Action.CREATE, "", None, {**shown_creation(want), "state": "stopped"})
     yield from power(want.name, "stopped", target)
 
 
@@ -115,7 +116,7 @@ def _changes(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
     pending = pending_after(have, seen)
     if pending and target != "stopped":
         # Written down already: whether it is brought into effect now is the user's to allow.
-        yield Step(want.name, "restart", "pending_restart", pending, [], Disruption.RESTART, deferred=True)
+        yield Step(want.name, Action.RESTART, "pending_restart", pending, [], Disruption.RESTART, deferred=True)
     yield from power(want.name, now, target)
 
 
@@ -130,7 +131,7 @@ def _anew(want: Spec, have: Container, found: Sequence[Difference], dear: Sequen
     before, after = before_after(found)
     if have.state != target:
         before["state"], after["state"] = have.state, target
-    yield Step(want.name, "recreate", "", before, after, Disruption.RECREATE)
+    yield Step(want.name, Action.RECREATE, "", before, after, Disruption.RECREATE)
 
 
 def pending_after(have: Container, seen: Seen) -> list[str]:
@@ -144,19 +145,19 @@ def _set(name: str, found: Sequence[Difference], have: Container) -> Step:
     cost = Disruption.LIVE if live else Disruption.NONE
     if len({**before, **after}) == 1:
         (key,) = {**before, **after}
-        return Step(name, "set", key, before.get(key), after.get(key), cost)
+        return Step(name, Action.SET, key, before.get(key), after.get(key), cost)
     # One replacement of the file brings them all.
-    return Step(name, "set", "", before, after, cost)
+    return Step(name, Action.SET, "", before, after, cost)
 
 
 def _removal(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
     _check_free(want, seen)
     if have.runs:
-        yield Step(want.name, "stop", "state", have.state, "stopped", Disruption.RESTART)
+        yield Step(want.name, Action.STOP, "state", have.state, "stopped", Disruption.RESTART)
     before = {"state": "stopped", "image": image_of(have)}
     if goes(have, bool(want.steering.get("remove_storage"))):
         before["storage"] = have.config.get("lxc.rootfs.path")
-    yield Step(want.name, "remove", "", before, None, Disruption.DESTROY)
+    yield Step(want.name, Action.REMOVE, "", before, None, Disruption.DESTROY)
 
 
 def _check_free(want: Spec, seen: Seen) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...engine.plan import Disruption, Step
+from ...engine.action import Disruption
+from ...engine.plan import Step, set_step
 from ...host.lxc_network import Changes
 from ...host.reader import Files
 from ...host.replace import replace_file
@@ -38,11 +39,8 @@ class Edit:
     def step(self, disruption: Disruption = Disruption.NONE) -> Step:
         """One write, one step: its key, or several with their values."""
         named = {"%s[%s]" % (Path(self.path).name, key): values for key, values in self.changes.items()}
-        if len(named) == 1:
-            ((key, (before, after)),) = named.items()
-            return Step(HOST, "set", key, before, after, disruption)
         old, new = ({key: values[at] for key, values in named.items()} for at in (0, 1))
-        return Step(HOST, "set", "", old, new, disruption)
+        return set_step(HOST, old, new, disruption)
 
     def write(self) -> None:
         """Put it there, with the old one beside it. Raises BackendError or OSError."""

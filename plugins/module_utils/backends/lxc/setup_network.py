@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...engine.action import Action, Disruption
 from ...engine.errors import BackendError, KraalError
-from ...engine.plan import Disruption, Step
+from ...engine.plan import Step
 from ...host.daemon import pid_in
 from ...host.lxc_network import Links, Unfit, Wish, assignments, defaults, harm, network_file, wanted_network
 from ...host.network import addresses_of, bridges
@@ -98,18 +99,18 @@ class LxcNet:
         self._written = False
 
     @property
-    def takes(self) -> str:
+    def takes(self) -> Action | None:
         """What lxc-net takes to be as asked for: nothing, or an action. Pure."""
         plan, bridge = self.planned, self.bridge
         as_said = plan.before["LXC_ADDR"] in bridge.addresses
         if bridge.runs:
-            return ("restart" if plan.on else "stop") if plan.edit.changes or (plan.on and not as_said) else ""
-        return ("restart" if bridge.up else "start") if plan.on else ""
+            return (Action.RESTART if plan.on else Action.STOP) if plan.edit.changes or (plan.on and not as_said) else None
+        return (Action.RESTART if bridge.up else Action.START) if plan.on else None
 
     def faults(self) -> Sequence[str]:
         """What would harm the host, and guests that would be cut off."""
         found = [harm(self.wish, self.planned.before, self.planned.after, self.links)]
-        if self.takes in ("restart", "stop") and self.bridge.runs and self.bridge.ports and not self.interrupt:
+        if self.takes in (Action.RESTART, Action.STOP) and self.bridge.runs and self.bridge.ports and not self.interrupt:
             found.append(
                 "%s in %s would take the bridge %s down, to which %d guests are connected. Stop them first, or set"
                 " lxc_host_interrupt_guests: true; guests keep their addresses, which may then be the wrong ones, until they"
@@ -130,10 +131,10 @@ class LxcNet:
     def apply(self, step: Step) -> None:
         """Perform one of the two. Raises BackendError, with the file and the bridge as they were."""
         try:
-            if step.action == "set":
+            if step.action == Action.SET:
                 self._write()
             else:
-                if not self._written and step.action != "start":
+                if not self._written and step.action != Action.START:
                     self._stop()
                 if self.planned.on:
                     self._start(self.planned.after)
@@ -142,7 +143,7 @@ class LxcNet:
 
     def _write(self) -> None:
         # Down as the file says it was made: with another one lxc-net would not find what to take away.
-        if self.takes in ("restart", "stop"):
+        if self.takes in (Action.RESTART, Action.STOP):
             self._stop()
         self.planned.edit.write()
         self._written = True
@@ -246,7 +247,7 @@ class AtBoot:
 
     def plan(self) -> Sequence[Step]:
         """To enable it."""
-        return [] if self.enabled else [Step(HOST, "set", "autostart[%s]" % self.service.name, False, True)]
+        return [] if self.enabled else [Step(HOST, Action.SET, "autostart[%s]" % self.service.name, False, True)]
 
     def apply(self, step: Step) -> None:
         """Enable it. Raises BackendError."""

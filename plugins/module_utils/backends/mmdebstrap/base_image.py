@@ -17,11 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...engine.action import Action, Disruption
 from ...engine.compare import before_after, differences
 from ...engine.errors import BackendError, InvalidOption, KraalError
 from ...engine.kinds import Sequence as Ordered
 from ...engine.kinds import Size, Text, Words
-from ...engine.plan import Disruption, Step
+from ...engine.plan import Step
+from ...engine.resource import Resource
 from ...engine.spec import Option, Spec, Table
 from ...engine.units import format_size
 from .disk import LARGEST, MIB, SMALLEST, Identity, copy_kernel, make
@@ -252,11 +254,19 @@ class Seen:
     obstacles: dict[str, KraalError | None] = field(default_factory=dict)
 
 
-class BaseImages:
+def _removal(name: str, key: str, before: str, subject: Any) -> Step:
+    return Step(name, Action.REMOVE, key, before, None, Disruption.DESTROY, subject=subject)
+
+
+def closing(name: str, path: Path, mode: int) -> Step:
+    """The step after which nobody but root can read a file."""
+    return Step(name, Action.SET, "mode[%s]" % path.name, "%04o" % mode, "%04o" % MODE, subject=path)
+
+
+class BaseImages(Resource[Seen]):
     """The base images in one directory of this host."""
 
     table = BASE_IMAGES
-    place = ""
 
     def __init__(self, directory: str, assume_tools: bool = False) -> None:
         """``assume_tools``: plan as if what builds base images were here."""
@@ -278,58 +288,57 @@ class BaseImages:
             seen.leftovers.setdefault(path.name[len(".building-") :].rpartition("-")[0], []).append(str(path))
         return seen
 
-    def names(self, seen: Seen) -> list[str]:
-        """All that were built here."""
-        return sorted(seen.builds)
-
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
         """Pure."""
-        steps = [Step(want.name, "clean", "leftover", path) for path in seen.leftovers.get(want.name, [])]
+        steps = [Step(want.name, Action.CLEAN, "leftover", path) for path in seen.leftovers.get(want.name, [])]
         builds = seen.builds.get(want.name, [])
         # What is wanted itself is written over.
         mine = file_of(want.name, request_of(want)) if want.state == "present" else ""
-        steps += [Step(want.name, "clean", "leftover", self._path(build)) for build in seen.broken.get(want.name, []) if build["file"] != mine]
+        broken = [build for build in seen.broken.get(want.name, []) if build["file"] != mine]
+        steps += [Step(want.name, Action.CLEAN, "leftover", self._path(build), subject=build) for build in broken]
         if want.state == "absent":
-            steps += [Step(want.name, "remove", "builds[%s]" % build["file"], build["checksum"], None, Disruption.DESTROY) for build in builds]
             named = [link for link in sorted(seen.links) if Path(link).stem == want.name]
-            return steps + [Step(want.name, "remove", "links[%s]" % link, seen.links[link], None, Disruption.DESTROY) for link in named]
+            gone = [_removal(want.name, "links[%s]" % link, seen.links[link], self.directory / link) for link in named]
+            return [*steps, *(_removal(want.name, "builds[%s]" % build["file"], build["checksum"], build) for build in builds), *gone]
         request = request_of(want)
         old = [build for build in builds if not is_of(build, request)] if "builds" in want.purge else []
-        purged = [Step(want.name, "remove", "builds[%s]" % build["file"], build["checksum"], None, Disruption.DESTROY) for build in old]
+        purged = [_removal(want.name, "builds[%s]" % build["file"], build["checksum"], build) for build in old]
         going = {name for build in old for name in files_of_build(build)}
         opened = sorted(seen.open.get(want.name, {}).items())
-        steps += [Step(want.name, "set", "mode[%s]" % name, "%04o" % mode, "%04o" % MODE) for name, mode in opened if name not in going]
+        steps += [closing(want.name, self.directory / name, mode) for name, mode in opened if name not in going]
         if any(is_of(build, request) for build in builds):
             return steps + purged
         missing = seen.obstacles.get(form_of(request))
         if missing is not None:
             raise missing
         if not builds:
-            return [*steps, Step(want.name, "build", "", None, request), *purged]
+            return [*steps, Step(want.name, Action.BUILD, "", None, request), *purged]
         before, after = before_after(differences(self.table, want, builds[-1]))
-        gone = {key: value for key, value in builds[-1]["request"].items() if key not in request}
+        dropped = {key: value for key, value in builds[-1]["request"].items() if key not in request}
         if noted(request).get("commands") == noted(builds[-1]["request"]).get("commands"):
-            for side in (before, after, gone):
+            for side in (before, after, dropped):
                 side.pop("commands", None)
-        return [*steps, Step(want.name, "build", "", {**gone, **before}, after), *purged]
+        return [*steps, Step(want.name, Action.BUILD, "", {**dropped, **before}, after), *purged]
 
-    def apply(self, want: Spec, step: Step, seen: Seen) -> None:
-        """Perform one step."""
-        if step.action == "clean" and Path(str(step.before)).is_dir():
+    def do_clean(self, want: Spec, step: Step, seen: Seen) -> None:
+        """Clear up what a build or a removal has left that died."""
+        if step.subject is None:
             clear(Path(str(step.before)))
-        elif step.key.startswith("links["):
-            (self.directory / step.key[len("links[") : -1]).unlink(missing_ok=True)
-        elif step.action in ("clean", "remove"):
-            path = step.before if step.action == "clean" else self.directory / step.key[len("builds[") : -1]
-            (build,) = (each for kept in (seen.builds, seen.broken) for each in kept.get(want.name, []) if self._path(each) == str(path))
-            self._remove(build)
-        elif step.action == "set":
-            self._close(want, self.directory / step.key[len("mode[") : -1], seen)
         else:
-            self._build(want)
+            self.do_remove(want, step, seen)
 
-    def _close(self, want: Spec, path: Path, seen: Seen) -> None:
+    def do_remove(self, _want: Spec, step: Step, _seen: Seen) -> None:
+        """Remove a link; or a build, its description last: what is described can be removed by the next run."""
+        if isinstance(step.subject, Path):
+            step.subject.unlink(missing_ok=True)
+            return
+        for name in sizes_of(step.subject):
+            (self.directory / name).unlink(missing_ok=True)
+        Path(self._path(step.subject)).with_suffix(".json").unlink()
+
+    def do_set(self, want: Spec, step: Step, seen: Seen) -> None:
         """Let nobody else read a file that an earlier version made; nor the commands that it wrote down."""
+        path: Path = step.subject
         try:
             for build in seen.builds.get(want.name, []):
                 if path.name == files_of_build(build)[-1] and build["request"] != noted(build["request"]):
@@ -347,13 +356,8 @@ class BaseImages:
     def _path(self, build: Mapping[str, Any]) -> str:
         return str(self.directory / build["file"])
 
-    def _remove(self, build: Mapping[str, Any]) -> None:
-        """The description last: what is described can be removed by the next run."""
-        for name in sizes_of(build):
-            (self.directory / name).unlink(missing_ok=True)
-        Path(self._path(build)).with_suffix(".json").unlink()
-
-    def _build(self, want: Spec) -> None:
+    def do_build(self, want: Spec, _step: Step, _seen: Seen) -> None:
+        """Build it beside the others of its name."""
         request = request_of(want)
         final = self.directory / file_of(want.name, request)
         # QEMU's user has to get through to what it is given, and has no business with anything else.
@@ -403,9 +407,6 @@ class BaseImages:
         else:
             run_tool(work, ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(image)])
         return copy_kernel(root, image)
-
-    def wait(self, want: Spec) -> None:
-        """A base image is there as soon as it is built."""
 
     def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
         """The build that is asked for, or else the newest."""

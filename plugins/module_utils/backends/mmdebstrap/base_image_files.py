@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...engine.action import Action
 from ...engine.errors import BackendError
 from ...engine.plan import Step
+from ...engine.resource import Resource
 from ...engine.spec import Spec, Table
-from .base_image import MODE, described_builds, files_of_build, is_whole, links, open_files
+from .base_image import MODE, closing, described_builds, files_of_build, is_whole, links, open_files
 
 FILES = Table(
     backend="mmdebstrap",
@@ -48,11 +50,10 @@ class Seen:
         return bool(self.builds.get(Path(path).name, {}).get("checksum") == checksum)
 
 
-class BaseImageFiles:
+class BaseImageFiles(Resource[Seen]):
     """The base images in one directory of this host."""
 
     table = FILES
-    place = ""
 
     def __init__(self, directory: str) -> None:
         self.directory = Path(directory)
@@ -66,50 +67,44 @@ class BaseImageFiles:
                 seen.open[build["file"]] = open_files(self.directory, build)
         return seen
 
-    def names(self, seen: Seen) -> list[str]:
-        """All that are here."""
-        return sorted({build["name"] for build in seen.builds.values()})
-
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
         """Pure."""
         path, checksum = want.steering["path"], want.steering["checksum"]
         steps = []
         if seen.has(path, checksum):
             opened = sorted(seen.open[Path(path).name].items())
-            steps += [Step(want.name, "set", "mode[%s]" % name, "%04o" % mode, "%04o" % MODE) for name, mode in opened]
+            steps += [closing(want.name, self.directory / name, mode) for name, mode in opened]
         else:
             before = seen.builds.get(Path(path).name, {}).get("checksum")
-            steps.append(Step(want.name, "copy", "files[%s]" % Path(path).name, before, checksum))
+            steps.append(Step(want.name, Action.COPY, "files[%s]" % Path(path).name, before, checksum))
         # A file's own name tells what it was built of, so guests would have to be told anew whenever that changes.
         for file in filter(None, (path, want.steering["kernel"], want.steering["initrd"])):
             link, target = want.name + Path(file).suffix, Path(file).name
             if seen.links.get(link) != target:
-                steps.append(Step(want.name, "set", "links[%s]" % link, seen.links.get(link), target))
+                steps.append(Step(want.name, Action.SET, "links[%s]" % link, seen.links.get(link), target, subject=self.directory / link))
         return steps
 
     def apply(self, want: Spec, step: Step, seen: Seen) -> None:
         """Perform one step."""
-        name = step.key.partition("[")[2].rstrip("]")
         try:
-            if step.action == "copy":
-                raise BackendError(
-                    "%s is not on this host" % (self.directory / name), remedy="Copy it here from the host that built it, and its description after it"
-                )
-            if step.key.startswith("mode"):
-                (self.directory / name).chmod(MODE)
-            else:
-                self._link(name, str(step.after))
+            super().apply(want, step, seen)
         except OSError as error:
-            raise BackendError("%s cannot be changed: %s" % (self.directory / name, error.strerror), remedy="Run the task with become") from error
+            raise BackendError("%s cannot be changed: %s" % (step.subject, error.strerror), remedy="Run the task with become") from error
 
-    def _link(self, name: str, target: str) -> None:
-        """In the place of what has the name, in one move."""
+    def do_copy(self, want: Spec, _step: Step, _seen: Seen) -> None:
+        """Whoever has the file has to bring it."""
+        path = self.directory / Path(want.steering["path"]).name
+        raise BackendError("%s is not on this host" % path, remedy="Copy it here from the host that built it, and its description after it")
+
+    def do_set(self, _want: Spec, step: Step, seen: Seen) -> None:
+        """Close a file to others; or make a link, in the place of what has the name, in one move."""
+        path: Path = step.subject
+        if any(path.name in modes for modes in seen.open.values()):
+            path.chmod(MODE)
+            return
         with tempfile.TemporaryDirectory(prefix=".link-", dir=self.directory) as work:
-            os.symlink(target, os.path.join(work, name))
-            os.replace(os.path.join(work, name), self.directory / name)
-
-    def wait(self, want: Spec) -> None:
-        """A file is there as soon as it is."""
+            os.symlink(str(step.after), os.path.join(work, path.name))
+            os.replace(os.path.join(work, path.name), path)
 
     def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
         """The newest build of that name."""

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ...engine.action import Action, Disruption
 from ...engine.errors import Refused
-from ...engine.plan import Disruption, Step
+from ...engine.plan import Step
 from ...engine.spec import Spec
 from ..network import kind_of, manager_of
 from ..reader import Host
@@ -109,7 +110,7 @@ def _remove(name: str, record: Record | None, seen: Seen) -> Plan:
     originals = _originals(record, manager, seen)
     files = {path: (state_of(seen.host, path), state) for path, state in sorted(originals.items())}
     return Plan(
-        steps=[Step(name, "remove", "", shown(shape), None, Disruption.DESTROY)],
+        steps=[Step(name, Action.REMOVE, "", shown(shape), None, Disruption.DESTROY)],
         files={path: pair for path, pair in files.items() if pair[0] != pair[1]},
         way=manager.way(shape, None, sorted(originals)),
         back=manager.way(None, shape, sorted(originals)),
@@ -240,14 +241,14 @@ def shown(shape: Shape) -> dict[str, Any]:
 
 
 def _create(shape: Shape) -> Iterator[Step]:
-    yield Step(shape.name, "create", "", None, shown(shape), LIVE)
+    yield Step(shape.name, Action.CREATE, "", None, shown(shape), LIVE)
 
 
 def _differences(old: Shape, new: Shape) -> Iterator[Step]:
     for option in TABLE.options:
         before, after = old.values[option.name], new.values[option.name]
         if before != after:
-            yield Step(new.name, "set", option.name, option.kind.shown(before), option.kind.shown(after), LIVE)
+            yield Step(new.name, Action.SET, option.name, option.kind.shown(before), option.kind.shown(after), LIVE)
 
 
 def _drift(shape: Shape, files: Mapping[str, Any], seen: Seen, old: Shape) -> Iterator[Step]:
@@ -255,10 +256,10 @@ def _drift(shape: Shape, files: Mapping[str, Any], seen: Seen, old: Shape) -> It
     if old.values == shape.values:
         for path, (before, after) in files.items():
             found, wanted = ("absent" if state is None else "as wanted" if state is after else "different" for state in (before, after))
-            yield Step(shape.name, "set", "files[%s]" % path, found, wanted, LIVE)
+            yield Step(shape.name, Action.SET, "files[%s]" % path, found, wanted, LIVE)
     for key, before, after in runtime(shape, seen):
         if old.values.get(key) == shape.values.get(key):
-            yield Step(shape.name, "set", key, before, after, LIVE)
+            yield Step(shape.name, Action.SET, key, before, after, LIVE)
 
 
 def runtime(shape: Shape, seen: Seen) -> Iterator[tuple[str, Any, Any]]:

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...engine.action import Disruption
 from ...engine.errors import InvalidOption
 from ...engine.kinds import Flag, Integer, Kind, Sequence, Text
-from ...engine.plan import Disruption
 from ...engine.spec import Option, Table
 
 SOURCES = ("uplink", "static", "dhcp", "none")

@@ -12,8 +12,8 @@ import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker import container_body, container_plan
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_options import CONTAINERS, ContainerOption, parse_env_file
+from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
-from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption
 from tests.unit.backends.docker.examples import APART, EXAMPLES, UNRECORDED
 from tests.unit.backends.docker.scene import arguments, container, inspected, seen, want
 

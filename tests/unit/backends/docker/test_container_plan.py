@@ -12,8 +12,9 @@ import pytest
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_observe import Claim, Seen
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_plan import own_volumes, plan
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.references import ImageIndex
+from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Action, Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError, InvalidOption, Refused
-from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption, Step, permitted
+from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Step, permitted
 from tests.unit.backends.docker.scene import image_id, inspected, load, seen, want
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -95,12 +96,12 @@ def test_removal_stops_first(status: str, expected: list[str]) -> None:
 
 def test_limits_change_in_one_live_step() -> None:
     (step,) = plan(want("web", memory="128MiB", cpus=2, pids_limit=100), full())
-    assert step == Step("web", "set", "", {"cpus": 0.5, "memory": "96MiB"}, {"cpus": 2, "memory": "128MiB"}, Disruption.LIVE)
+    assert step == Step("web", Action.SET, "", {"cpus": 0.5, "memory": "96MiB"}, {"cpus": 2, "memory": "128MiB"}, Disruption.LIVE)
 
 
 def test_a_single_limit_has_its_key() -> None:
     (step,) = plan(want("web", memory="128MiB"), full())
-    assert step == Step("web", "set", "memory", "96MiB", "128MiB", Disruption.LIVE)
+    assert step == Step("web", Action.SET, "memory", "96MiB", "128MiB", Disruption.LIVE)
 
 
 def test_networks_are_connected_and_disconnected_one_by_one() -> None:
@@ -288,15 +289,15 @@ def test_a_successor_that_was_only_made_is_cleaned_away() -> None:
 def test_an_old_container_without_a_successor_gets_its_name_back() -> None:
     scene = seen(containers={"web.kraal-was-running": inspected("full", "exited"), "web.kraal-new": inspected("apart")})
     steps = plan(want("web", state="present"), scene)
-    assert actions(steps) == ["restore name", "clean leftover", "start state"]
+    assert actions(steps) == ["rename name", "clean leftover", "start state"]
     assert (steps[0].before, steps[0].after) == ("web.kraal-was-running", "web")
 
 
 def test_present_means_the_state_from_before_the_recreation() -> None:
     scene = seen(containers={"web.kraal-was-stopped": inspected("full", "exited")})
-    assert actions(plan(want("web", state="present"), scene)) == ["restore name"]
+    assert actions(plan(want("web", state="present"), scene)) == ["rename name"]
     scene = seen(containers={"web.kraal-was-paused": inspected("full", "exited")})
-    assert actions(plan(want("web", state="present"), scene)) == ["restore name", "start state", "pause state"]
+    assert actions(plan(want("web", state="present"), scene)) == ["rename name", "start state", "pause state"]
 
 
 def test_a_recreation_that_only_lacked_its_end_is_ended() -> None:

@@ -18,8 +18,8 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network im
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.pool import Pools
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm import Vms, guest_now
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_options import VMS
+from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
-from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reading import Found, plan_unread, reading, unread_in
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec, Table
 

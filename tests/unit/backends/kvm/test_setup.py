@@ -40,6 +40,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.setup_defi
     pool_wish,
     written_down,
 )
+from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Action
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError
 from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Step
 from ansible_collections.kraal.virt.plugins.module_utils.host.reader import Files, Host, Said
@@ -462,7 +463,7 @@ def test_the_module_that_is_not_loaded(monkeypatch: pytest.MonkeyPatch, helps: b
     monkeypatch.setattr(setup.info, "gather", lambda _host, _backends: {"backends": {"kvm": after}})
     module = setup.Module(Modprobe(), "kvm_amd", UNLOADED, emulation)
     (step,) = module.plan()
-    assert step == Step(HOST, "set", "modules[kvm_amd]", "not loaded", "loaded")
+    assert step == Step(HOST, Action.SET, "modules[kvm_amd]", "not loaded", "loaded")
     if helps or emulation:
         module.apply(step)
         assert module.verdict["domain_type"] == after["domain_type"] and module.plan() == [step]
