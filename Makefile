@@ -103,7 +103,7 @@ bench: prepare ## Measure against community.docker; prints a table and writes JS
 	@$(BIN)/python -m tests.bench
 
 # Only this machine's own inventory needs root here; other hosts say themselves how to become root.
-root:
+root: ## Fail where fleet needs root and this is not root
 	@[ "$$(id -u)" = 0 ] || [ '$(INVENTORY)' != playbooks/inventory ] || { \
 	    echo 'make fleet installs packages on this machine and starts daemons. Run it as root: sudo make fleet' >&2; exit 1; }
 
