@@ -167,7 +167,7 @@ volume:
 trace:
   description:
     - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are requests to Docker, calls of
-      libvirt, and programs with their arguments.
+      libvirt, programs with their arguments, and the files of the host that were written.
     - Secrets are hidden, and so are the values of environment variables and what a guest is handed through C(cloud_init).
     - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left out is noted in its place.
   returned: at C(-vvv)
@@ -175,7 +175,7 @@ trace:
   elements: dict
   contains:
     call:
-      description: The request, the call of libvirt's Python binding, or the program with its arguments.
+      description: The request, the call of libvirt's Python binding, the program with its arguments, or C(write) and the file's path.
       type: str
       sample: GET /containers/json?all=1
     status:

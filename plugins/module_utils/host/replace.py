@@ -11,6 +11,7 @@ import shutil
 import time
 from pathlib import Path
 
+from ..engine import trace
 from ..engine.errors import BackendError
 
 
@@ -23,7 +24,7 @@ def replace_file(path: Path, text: str, mode: int = 0o640, *, keep_old: bool = F
     """
     fresh = path.with_name(".%s.kraal-new" % path.name)
     try:
-        with fresh.open("w", encoding="utf-8", errors="surrogateescape") as file:
+        with trace.call(lambda: "write %s" % path), fresh.open("w", encoding="utf-8", errors="surrogateescape") as file:
             try:
                 found = path.stat()
                 os.fchown(file.fileno(), found.st_uid, found.st_gid)

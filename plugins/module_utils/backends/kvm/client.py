@@ -233,7 +233,7 @@ def place_of(uri: str) -> str:
         port = parts.port
     except ValueError:
         return uri
-    driver, _, way = parts.scheme.partition("+")
+    driver, dummy, way = parts.scheme.partition("+")
     way = {"unix": "" if not parts.hostname else "unix", "libssh": "ssh", "libssh2": "ssh"}.get(way, way)
     way = way or ("tls" if parts.hostname else "")
     scheme = "%s+%s" % (driver, way) if way else driver

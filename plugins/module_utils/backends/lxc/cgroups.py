@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ...engine import trace
 from ...engine.errors import BackendError
 from ...engine.units import parse_cpuset
 from .container_limits import Groups
@@ -99,6 +100,11 @@ def read(groups: Groups, places: Mapping[str, Path], files: Iterable[str]) -> di
     return found
 
 
+def _write_line(path: Path, line: str) -> None:
+    with trace.call(lambda: "write %s %s" % (path, line)), path.open("w", encoding="ascii") as file:
+        file.write(line + "\n")
+
+
 def write(groups: Groups, places: Mapping[str, Path], values: Mapping[str, Sequence[str]]) -> None:
     """Write each line on its own. Limits that bound each other are written in the order that the kernel allows."""
     left = [(name, line) for name, lines in values.items() for line in lines]
@@ -109,8 +115,7 @@ def write(groups: Groups, places: Mapping[str, Path], values: Mapping[str, Seque
             try:
                 if path is None:
                     raise FileNotFoundError(errno.ENOENT, "this host has no such control group")
-                with path.open("w", encoding="ascii") as file:
-                    file.write(line + "\n")
+                _write_line(path, line)
             except OSError as error:
                 if last or error.errno not in (errno.EINVAL, errno.EBUSY):
                     raise BackendError(
