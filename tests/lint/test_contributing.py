@@ -20,9 +20,7 @@ from tests.support.paths import ROOT, program
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):(?!=)", MAKEFILE, re.MULTILINE))
 HOOKS: list[dict[str, Any]] = [
-    hook
-    for repository in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
-    for hook in repository["hooks"]
+    hook for repository in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"] for hook in repository["hooks"]
 ]
 
 
@@ -60,3 +58,45 @@ def test_the_container_is_a_host_as_the_readme_wants_one() -> None:
     assert container["onCreateCommand"] == f"apt-get update && apt-get install --yes {packages}"
     make, target = container["postCreateCommand"].split()
     assert make == "make" and target in TARGETS
+
+
+PAGES = sorted((ROOT / "docs" / "dev").glob("*.md"))
+TOP = tuple(path.name + "/" for path in ROOT.iterdir() if path.is_dir())
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_what_a_page_names_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = {word for word in re.findall(r"`([\w./-]+/[\w./-]*)`", text) if word.startswith(TOP)}
+    links = {link.partition("#")[0] for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text)}
+    missing = [word for word in named if not (ROOT / word).exists()] + [link for link in links if not (page.parent / link).exists()]
+    assert missing == []
+    targets = set(re.findall(r"`make ([a-z-]+)`", text))
+    assert targets <= TARGETS
+
+
+def test_contributing_leads_to_every_page() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert [page.name for page in PAGES if f"(docs/dev/{page.name})" not in text] == []
+
+
+def walks() -> list[tuple[str, str]]:
+    """The options that add-an-option.md walks through, and the files that it names for each."""
+    text = (ROOT / "docs" / "dev" / "add-an-option.md").read_text(encoding="utf-8")
+    found = []
+    for part in text.split("\n### ")[1:]:
+        option = re.findall(r"`(\w+)`", part.partition("\n")[0])[0]
+        found += [(option, file) for file in re.findall(r"^\| `([^`]+)` \|", part, re.MULTILINE)]
+    return found
+
+
+def test_the_walk_through_an_option_leads_past_it() -> None:
+    """In each file that is named, the option is met."""
+    assert len({file.split("/")[3] for _option, file in walks() if "/backends/" in file and file.startswith("plugins/")}) == 3
+    assert [file for option, file in walks() if not re.search(rf"\b(\w+_)?{option}\b", (ROOT / file).read_text(encoding="utf-8"))] == []
+
+
+def test_the_glossary_has_each_word_once_and_in_order() -> None:
+    text = (ROOT / "docs" / "dev" / "glossary.md").read_text(encoding="utf-8")
+    words = [word for word in re.findall(r"^\| ([^|]+?) \|", text, re.MULTILINE) if word not in ("word", "---")]
+    assert words == sorted(set(words)) and len(words) > 40
