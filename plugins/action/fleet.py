@@ -26,7 +26,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.fleet import run_fleet
 if __name__ == "__main__":
     run_fleet()
 """
-IMPORT = "from ansible_collections.kraal.virt.plugins.module_utils.backends.%s import backend as %s"
+IMPORT = "from ansible_collections.kraal.virt.plugins.module_utils.backends.%s import manage as %s"
 
 
 def backends_of(arguments: Mapping[str, Any]) -> list[str] | None:

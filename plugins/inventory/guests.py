@@ -209,7 +209,7 @@ from ansible.release import __version__ as core_version
 from ansible.utils.vars import combine_vars
 from ansible.vars.plugins import get_vars_from_inventory_sources
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import guests_of
+from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import BACKENDS, backend
 from ansible_collections.kraal.virt.plugins.module_utils.discovery import payload
 from ansible_collections.kraal.virt.plugins.module_utils.engine.addresses import reachable
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
@@ -227,8 +227,6 @@ GROUP = "kraal_guests"
 #: Ansible's own names for this machine: a guest of such a name would be taken for it.
 RESERVED = frozenset(("localhost", "127.0.0.1", "::1"))
 LONGEST_VALUE = 63
-#: Backends whose guests have kernels of their own.
-MACHINES = ("kvm",)
 
 #: A guest as found, the name of its host, and the variables with which it is reached: plain data, which the cache keeps.
 Entry = dict[str, Any]
@@ -258,10 +256,10 @@ def _longer(name: str, entry: Entry) -> tuple[str, ...]:
     """What a guest is called where that name is not its alone: with its host, its backend, its place and a digest of its id behind it, each
     where the one before is not enough; and nothing for the last."""
     host, guest = "%s.%s" % (name, entry["host"]), entry["guest"]
-    backend = "%s.%s" % (host, guest["backend"])
+    kind = "%s.%s" % (host, guest["backend"])
     # The default has no word for it, so of two guests the one that is there keeps the shorter name.
-    place = ".".join(filter(None, (backend, re.sub(r"[^\w.-]+", "_", guest["place"]).strip("_"))))
-    return plain(host), plain(backend), plain(place), plain("%s.%s" % (place, sha256(guest["id"].encode()).hexdigest()[:8])), ""
+    place = ".".join(filter(None, (kind, re.sub(r"[^\w.-]+", "_", guest["place"]).strip("_"))))
+    return plain(host), plain(kind), plain(place), plain("%s.%s" % (place, sha256(guest["id"].encode()).hexdigest()[:8])), ""
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -295,7 +293,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         hosts, problems = self._hosts_of_groups()
         try:
             named = [known_hosts.checked("hosts", host, known_hosts.HOST, {"name"}) for host in self.get_option("hosts")]
-            endpoints = [known_hosts.checked("endpoints", host, known_hosts.ENDPOINT, {"name", "docker_host"}) for host in self.get_option("endpoints")]
+            endpoints = [known_hosts.endpoint(host) for host in self.get_option("endpoints")]
         except KraalError as error:
             raise AnsibleParserError(str(error)) from error
         twice = [name for name, times in Counter(host["name"] for host in (*named, *endpoints)).items() if times > 1]
@@ -303,7 +301,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise AnsibleParserError("hosts and endpoints: %s stands there twice. Give each a name of its own." % ", ".join(twice))
         # Who stands in the file too, is reached as it says there.
         named += [host for host in hosts if host["name"] not in {each["name"] for each in (*named, *endpoints)}]
-        program = payload(self.get_option("backends"), {"address_sources": self.get_option("address_sources")}) if named else ""
+        program = payload(self.get_option("backends"), self._told()) if named else ""
         asks: list[tuple[dict[str, Any], Callable[[], Any]]] = [(host, self._asker(host, program)) for host in named]
         asks += [(endpoint, self._endpoint_asker(endpoint)) for endpoint in endpoints]
         guests, complete = [], True
@@ -311,7 +309,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             answers = [(host, pool.submit(ask)) for host, ask in asks]
             for host, answer in answers:
                 try:
-                    found, warnings = read(answer.result(), [host.get("backend", "docker")] if "docker_host" in host else self.get_option("backends"))
+                    found, warnings = read(answer.result(), [host["backend"]] if known_hosts.is_endpoint(host) else self.get_option("backends"))
                 except KraalError as error:
                     problems[host["name"]] = error
                     continue
@@ -362,6 +360,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         except AnsibleError as error:
             raise KraalError("how it is reached cannot be read: %s" % error, remedy="Correct its variables") from error
 
+    def _told(self) -> dict[str, Any]:
+        """What the discovery is told."""
+        return {key: self.get_option(key) for each in BACKENDS.values() for key in each.discovery}
+
     def _asker(self, host: Mapping[str, Any], program: str) -> Callable[[], Any]:
         return lambda: known_hosts.ask(
             host,
@@ -372,11 +374,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         )
 
     def _endpoint_asker(self, endpoint: Mapping[str, Any]) -> Callable[[], Any]:
-        parameters = {**endpoint, "connect_timeout": self.get_option("connect_timeout")}
-        kind = endpoint.get("backend", "docker")
+        parameters = {**self._told(), **endpoint, "connect_timeout": self.get_option("connect_timeout")}
 
         def ask() -> dict[str, Any]:
-            found = guests_of(kind, parameters)
+            found = backend(endpoint["backend"]).guests(parameters)
             return {"guests": [guest.as_dict() for guest in found.guests], "warnings": [str(fault) for fault in found.faults]}
 
         return ask
@@ -404,7 +405,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                     **self._reached(guest),
                     "ansible_guest_name": guest["name"],
                     "ansible_guest_backend": guest["backend"],
-                    **({"ansible_guest_lxc_path": guest["id"].rpartition("/")[0]} if guest["backend"] == "lxc" else {}),
+                    **backend(guest["backend"]).reach(guest),
                     **entry["way"],
                 }
             )
@@ -419,7 +420,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     @staticmethod
     def _reached(guest: Mapping[str, Any]) -> dict[str, str]:
         """A virtual machine by its own sshd, when it has an address; without one, and what shares the host's kernel, through the host."""
-        found = next(filter(None, (reachable(each["address"]) for each in guest["addresses"])), None) if guest["backend"] in MACHINES else None
+        found = next(filter(None, (reachable(each["address"]) for each in guest["addresses"])), None) if backend(guest["backend"]).machines else None
         if found is not None:
             return {"ansible_connection": "ansible.builtin.ssh", "ansible_host": str(found)}
         return {"ansible_connection": "kraal.virt.guest", "ansible_host": guest["name"]}

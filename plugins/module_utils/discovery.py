@@ -14,12 +14,12 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .backends.registry import NAMES, guests_of
+from .backends.registry import NAMES, backend
 from .engine.errors import KraalError, NotInstalled
 from .engine.reading import reading
 from .engine.result import Guest
@@ -66,32 +66,42 @@ class Discovery:
         return {"guests": [guest.as_dict() for guest in self.guests], "warnings": [str(each) for each in (*self.errors, *self.faults)]}
 
 
-def discover(backends: Collection[str] = NAMES, parameters: Mapping[str, Any] | None = None) -> Discovery:
+#: A place beside the host's own: its backend, and the connection options that lead there.
+Other = Sequence[Any]
+
+
+def discover(backends: Collection[str] = NAMES, parameters: Mapping[str, Any] | None = None, places: Collection[Other] = ()) -> Discovery:
     """Every guest of these backends. A guest that cannot be read takes no other one with it, and a backend that does not answer none of another's.
 
-    ``parameters``: ``address_sources``, the order in which the addresses of virtual machines are looked for.
+    ``parameters``: what the backends' discovery can be told (see Backend.discovery). ``places``: where to look too.
     """
     whole = Discovery()
     for name in backends:
-        try:
-            with reading(name, ""):
-                found = guests_of(name, parameters)
-        except NotInstalled:
-            continue
-        except KraalError as error:
-            whole.errors.append(error)
-            continue
-        whole.guests += sorted(found.guests, key=lambda guest: (guest.name, guest.place, guest.id))
-        whole.faults += found.faults
+        guests: dict[tuple[str, str, str], Guest] = {}
+        for connection in ({}, *(options for kind, options in places if kind == name)):
+            told = {key: value for key, value in (parameters or {}).items() if key in backend(name).discovery}
+            try:
+                with reading(name, ""):
+                    found = backend(name).guests({**told, **connection})
+            except NotInstalled as error:
+                # That the host does not have a backend is a fault only where somebody has named a place of it.
+                whole.errors += [error] if connection else []
+                continue
+            except KraalError as error:
+                whole.errors.append(error)
+                continue
+            guests.update({(guest.name, guest.place, guest.id): guest for guest in found.guests})
+            whole.faults += found.faults
+        whole.guests += [guest for _key, guest in sorted(guests.items(), key=lambda item: item[0])]
     return whole
 
 
-def payload(backends: Collection[str], parameters: Mapping[str, Any] | None = None) -> str:
+def payload(backends: Collection[str], parameters: Mapping[str, Any] | None = None, places: Collection[Other] = ()) -> str:
     """A Python program for a host's own interpreter (3.9 or later) that prints what discover() finds there."""
-    sources = _imported(["discovery.py", *("backends/%s/backend.py" % name for name in backends)])
+    sources = _imported(["discovery.py", *("backends/%s/discover.py" % name for name in backends)])
     named = {".".join((_PACKAGE, *Path(path).with_suffix("").parts)): source for path, source in sources.items()}
     packed = base64.b64encode(zlib.compress(json.dumps(named).encode())).decode()
-    return _BOOTSTRAP.format(sources=packed, package=_PACKAGE, request=json.dumps([list(backends), parameters]))
+    return _BOOTSTRAP.format(sources=packed, package=_PACKAGE, request=json.dumps([list(backends), parameters, list(places)]))
 
 
 def _imported(paths: Iterable[str]) -> dict[str, str]:

@@ -14,7 +14,9 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 
-from .backends.registry import NAMES, Backend, backend
+from . import places
+from .backends.backend import Managed
+from .backends.registry import NAMES, backend
 from .engine import task
 from .engine.entries import checked
 from .engine.errors import InvalidOption, KraalError, NotInstalled, Refused
@@ -28,9 +30,6 @@ from .engine.task import KraalModule
 #: The label that tells a fleet's guests from all others.
 LABEL = "kraal.fleet"
 
-#: The options that say how a guest goes, and not what it is.
-REMOVAL = ("force_stop", "remove_storage", "stop_timeout", "timeout")
-
 #: How many failures a message tells, and how many characters each has at most.
 SHOWN, MOST = 5, 300
 
@@ -40,6 +39,7 @@ ARGUMENTS: dict[str, Any] = {
     "name": {"type": "str"},
     "prune": {"type": "bool", "default": False},
     "take_over": {"type": "list", "elements": "str", "default": []},
+    "places": places.ARGUMENT,
     "concurrency": {"type": "int", "default": 8},
     "max_failures": {"type": "int"},
 }
@@ -80,9 +80,11 @@ class Fleet:
     name: str = ""
     #: The other fleets whose guests it may take.
     take_over: Sequence[str] = ()
+    #: Where guests may be left, beside the places of its guests.
+    places: Sequence[places.Place] = ()
     _places: dict[str, str] = field(default_factory=dict)
 
-    def place(self, entry: Backend, connection: Mapping[str, Any]) -> str:
+    def place(self, entry: Managed, connection: Mapping[str, Any]) -> str:
         """Where these connection options lead; asked once, for many guests have the same. Raises KraalError."""
         key = _way(entry.table.backend, connection)
         if key not in self._places:
@@ -152,6 +154,7 @@ def read_fleet(parameters: Mapping[str, Any]) -> Fleet:
     for name in NAMES:
         if not isinstance(parameters["defaults"].get(name) or {}, Mapping):
             raise InvalidOption("defaults[%s]" % name, parameters["defaults"][name], "is no mapping", remedy="Write the options of %s guests below it" % name)
+    fleet.places = places.read_places(parameters["places"], fleet.secrets)
     errors: list[KraalError] = []
     for number, guest in enumerate(parameters["guests"], start=1):
         try:
@@ -174,7 +177,7 @@ def _read_guest(guest: Mapping[str, Any], place: str, fleet: Fleet) -> Entry:
         raise KraalError("backend is missing", remedy="Write one of %s, for all guests in defaults" % ", ".join(NAMES), guest=name)
     if kind not in NAMES:
         raise InvalidOption("backend", kind, "is not a backend of this collection", remedy="Write one of: " + ", ".join(NAMES), guest=name)
-    entry = backend(str(kind))
+    entry = backend(str(kind)).managed()
     given = {key: value for key, value in guest.items() if key != "backend"}
     spec = {**entry.table.argument_spec(), **entry.connection}
     try:
@@ -206,7 +209,7 @@ def _jobs(fleet: Fleet, failed: list[Outcome]) -> list[FleetJob]:
     for entries in groups.values():
         name = entries[0].id.backend
         try:
-            jobs.append(FleetJob(backend(name).connect(entries[0].connection), [entry.want for entry in entries], fleet))
+            jobs.append(FleetJob(backend(name).managed().connect(entries[0].connection), [entry.want for entry in entries], fleet))
         except KraalError as error:
             for entry in entries:
                 own = KraalError(error.message, remedy=error.remedy, guest=entry.want.name, backend=name)
@@ -253,34 +256,36 @@ def _not_looked_for(name: str, place: str, error: KraalError) -> str:
 
 
 def _other_places(fleet: Fleet, warnings: list[str]) -> list[FleetJob]:
-    """A job without guests yet for each place where the defaults say that a backend's guests are, and where the list has none."""
-    there = {(entry.id.backend, entry.id.place) for entry in fleet.entries}
-    listed_backends = {entry.id.backend for entry in fleet.entries}
-    jobs = []
-    for name in NAMES:
-        entry = backend(name)
-        given = {key: value for key, value in defaults_of(name, fleet.defaults).items() if key in entry.connection and value is not None}
-        found = ArgumentSpecValidator(dict(entry.connection)).validate(given)
-        needed, place = fleet.defaults.get("backend") == name and name not in listed_backends, ""
+    """A job without guests yet for each place where the list has none: those that the task names, and where the defaults say that a backend's guests are."""
+    jobs, there = [], {(entry.id.backend, entry.id.place) for entry in fleet.entries}
+    for name, place in [*((place.backend, place) for place in fleet.places), *((name, None) for name in NAMES)]:
+        needed = place is None and fleet.defaults.get("backend") == name and all(entry.id.backend != name for entry in fleet.entries)
+        manage, where = backend(name).managed(), ""
         try:
-            if found.error_messages:
-                raise KraalError("; ".join(found.error_messages), backend=name)
-            place = fleet.place(entry, found.validated_parameters)
-            if (name, place) not in there:
-                jobs.append(FleetJob(entry.connect(found.validated_parameters), [], fleet, needed))
+            place = place or _place_of_defaults(name, fleet)
+            where = fleet.place(manage, place.connection)
+            if (name, where) not in there:
+                there.add((name, where))
+                jobs.append(FleetJob(manage.connect(place.connection), [], fleet, needed))
         except KraalError as error:
             if needed:
                 raise error.about(backend=name) from error
-            if not isinstance(error, NotInstalled):
-                # Where there is none of it, no guest of it can be left.
-                warnings.append(_not_looked_for(name, place, error))
+            # Where there is none of a backend that nobody has named, no guest of it can be left.
+            if place in fleet.places or not isinstance(error, NotInstalled):
+                warnings.append(_not_looked_for(name, where, error))
     return jobs
+
+
+def _place_of_defaults(name: str, fleet: Fleet) -> places.Place:
+    connection = backend(name).managed().connection
+    given = {key: value for key, value in defaults_of(name, fleet.defaults).items() if key in connection and value is not None}
+    return places.read_place(name, given, fleet.secrets)
 
 
 def _absent(table: Table, name: str, defaults: Mapping[str, Any]) -> Spec:
     """What the list no longer names goes as the defaults say that guests go; nothing else is left to say it."""
     spec = table.argument_spec()
-    given = {key: value for key, value in defaults_of(table.backend, defaults).items() if key in REMOVAL and key in spec and value is not None}
+    given = {key: value for key, value in defaults_of(table.backend, defaults).items() if key in backend(table.backend).removal and value is not None}
     found = ArgumentSpecValidator(spec).validate({**given, "name": name, "state": "absent"})
     if found.error_messages:
         raise KraalError("defaults: %s" % "; ".join(found.error_messages), remedy="Correct the defaults", guest=name, backend=table.backend)

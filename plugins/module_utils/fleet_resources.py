@@ -10,9 +10,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .backends.backend import ARCHIVE, DISK
 from .backends.mmdebstrap.base_image import BASE_IMAGES, BaseImages, form_of, request_of
 from .backends.mmdebstrap.base_image_files import FILES, BaseImageFiles, bundle
 from .backends.mmdebstrap.rootfs import TOOLS
+from .backends.registry import NAMES, backend
 from .engine.action import Action
 from .engine.entries import checked
 from .engine.errors import InvalidOption, KraalError
@@ -84,9 +86,10 @@ def is_disk(image: Mapping[str, Any]) -> bool:
 def takes_file(image: Mapping[str, Any], backends: Collection[str]) -> bool:
     """Whether guests of these backends are made of the file itself. Pure.
 
-    A disk is for virtual machines. An archive that Docker does not import is for whoever makes guests of the archive.
+    An archive that Docker does not import is for whoever makes guests of the archive.
     """
-    return "kvm" in backends if is_disk(image) else not image["docker_image"] or "lxc" in backends
+    form = DISK if is_disk(image) else ARCHIVE
+    return any(form in backend(name).made_of for name in backends if name in NAMES) or (form == ARCHIVE and not image["docker_image"])
 
 
 def file_wants(images: Iterable[Mapping[str, Any]], backends: Collection[str]) -> list[Spec]:

@@ -55,9 +55,18 @@ options:
       - Remove the guests that carry this fleet's label and are no longer in the list.
       - How they go is said by the O(defaults) for their backend, where these have C(remove_storage), C(stop_timeout), C(force_stop) or C(timeout).
         Without C(remove_storage) their storage stays.
+      - They are looked for in every place of the list, in O(places), and where the O(defaults) say that each backend's guests are.
       - Needs O(name).
     type: bool
     default: false
+  places:
+    description:
+      - Where O(prune) looks too, each a mapping with C(backend) and the connection options of that backend's module, such as C(docker_host), C(uri) or
+        C(lxc_path). A place whose last guest has left the list is not known otherwise.
+      - A place that does not answer is a warning.
+    type: list
+    elements: dict
+    default: []
   concurrency:
     description:
       - How many guests are worked on at the same time.

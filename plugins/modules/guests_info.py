@@ -33,6 +33,14 @@ options:
     type: list
     elements: str
     choices: [running, stopped, paused, saved, crashed, inaccessible, error]
+  places:
+    description:
+      - Where to look too, beside the host's own engine, libvirt and directories. Each is a mapping with C(backend) and the connection options of that
+        backend's module, such as C(docker_host), C(uri) or C(lxc_path).
+      - A place that does not answer is a warning. One that is the host's own, in whatever spelling, adds nothing.
+    type: list
+    elements: dict
+    default: []
   address_sources:
     description:
       - Where the addresses of virtual machines of libvirt are looked for, in this order. The first source that knows any is taken.
@@ -71,11 +79,17 @@ EXAMPLES = r"""
   kraal.virt.guests_info:
     backends: [docker]
     states: [running]
+
+- name: Look at what a second engine of the host has, too
+  kraal.virt.guests_info:
+    places:
+      - backend: docker
+        docker_host: unix:///run/second/docker.sock
 """
 
 RETURN = r"""
 guests:
-  description: The guests, sorted by backend and name.
+  description: The guests, sorted by backend, name and place.
   returned: success
   type: list
   elements: dict
@@ -126,24 +140,36 @@ trace:
 
 # What is imported is sent with the module.
 from ansible_collections.kraal.virt.plugins.module_utils.backends import every  # noqa: F401  # pylint: disable=unused-import
-from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import NAMES
+from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import BACKENDS, NAMES
 from ansible_collections.kraal.virt.plugins.module_utils.discovery import discover
 from ansible_collections.kraal.virt.plugins.module_utils.engine.action import PowerState
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import KraalModule
+from ansible_collections.kraal.virt.plugins.module_utils.places import ARGUMENT, read_places
 
 
 def main() -> None:
+    options = {key: declared for each in BACKENDS.values() for key, declared in each.discovery.items()}
     module = KraalModule(
         argument_spec={
             "backends": {"type": "list", "elements": "str", "choices": list(NAMES)},
             "names": {"type": "list", "elements": "str"},
             "states": {"type": "list", "elements": "str", "choices": PowerState.words()},
-            "address_sources": {"type": "list", "elements": "str", "choices": ["lease", "agent", "arp"], "default": ["lease", "agent", "arp"]},
+            "places": ARGUMENT,
+            **options,
         },
         supports_check_mode=True,
     )
     wanted = module.params
-    found = discover(NAMES if wanted["backends"] is None else wanted["backends"], {"address_sources": wanted["address_sources"]})
+    secrets: set[str] = set()
+    try:
+        places = read_places(wanted["places"], secrets)
+    except KraalError as error:
+        module.fail_json(msg=str(error))
+    finally:
+        module.keep_secret(secrets)
+    asked = NAMES if wanted["backends"] is None else wanted["backends"]
+    found = discover(asked, {key: wanted[key] for key in options}, [(place.backend, place.connection) for place in places])
     if wanted["backends"] and found.errors:
         module.fail_json(msg="; ".join(map(str, found.errors)))
     answer = found.as_dict()

@@ -15,9 +15,8 @@ import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
-from uuid import UUID
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import NAMES
+from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import NAMES, backend
 from ansible_collections.kraal.virt.plugins.module_utils.discovery import MARK
 from ansible_collections.kraal.virt.plugins.module_utils.engine.action import PowerState
 from ansible_collections.kraal.virt.plugins.module_utils.engine.addresses import address_of
@@ -75,8 +74,8 @@ def _called(entry: Any) -> str:
     """What to call a guest of which nothing is certain."""
     if not isinstance(entry, Mapping):
         return "a guest"
-    backend = entry.get("backend") if entry.get("backend") in NAMES else "a"
-    return "%s guest %s" % (backend, printable(entry.get("name"), 80))
+    kind = entry.get("backend") if entry.get("backend") in NAMES else "a"
+    return "%s guest %s" % (kind, printable(entry.get("name"), 80))
 
 
 def _guest(entry: Any, backends: Collection[str]) -> dict[str, Any]:
@@ -93,7 +92,7 @@ def _guest(entry: Any, backends: Collection[str]) -> dict[str, Any]:
             raise _Wrong("its %s is %s" % (name, error if isinstance(error, _Wrong) else "no text")) from error
     if guest["backend"] not in backends:
         raise _Wrong("its backend was not asked for")
-    if not _IDS[guest["backend"]](guest["id"], guest["name"]):
+    if not backend(guest["backend"]).is_id(guest["id"], guest["name"]):
         raise _Wrong("its id is none that the backend gives")
     return guest
 
@@ -212,24 +211,3 @@ FIELDS: Mapping[str, Callable[[Any], Any]] = {
     "pending_restart": _words,
     "place": _place,
 }
-
-
-def _is_digest(text: str, _name: str) -> bool:
-    return re.fullmatch(r"[0-9a-f]{64}", text) is not None
-
-
-def _is_uuid(text: str, _name: str) -> bool:
-    try:
-        return str(UUID(text)) == text
-    except ValueError:
-        return False
-
-
-def _is_directory(text: str, name: str) -> bool:
-    """The guest's own directory: a path without detours, which ends with its name."""
-    root, *parts = text.split("/")
-    return root == "" and bool(parts) and parts[-1] == name and not {"", ".", ".."} & set(parts)
-
-
-#: What an id of each backend looks like; given the guest's name too.
-_IDS: Mapping[str, Callable[[str, str], bool]] = {"docker": _is_digest, "kvm": _is_uuid, "lxc": _is_directory}

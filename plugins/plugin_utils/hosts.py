@@ -19,6 +19,7 @@ from typing import IO, Any, cast
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
+from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import BACKENDS, backend
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
 from ansible_collections.kraal.virt.plugins.module_utils.engine.printable import printable
 from ansible_collections.kraal.virt.plugins.module_utils.host.packages import install, known
@@ -43,7 +44,8 @@ VARIABLES = {
     "become_method": "ansible_become_method",
 }
 HOST = frozenset({"name", *VARIABLES} - {"become_method"})
-ENDPOINT = frozenset({"name", "backend", "docker_host", "tls_ca", "tls_cert", "tls_key"})
+#: The backends that can be asked from here, without a host to log in to; an endpoint that names none is of the first.
+ENDPOINTS = [each.name for each in BACKENDS.values() if each.endpoint]
 
 _CONNECTIONS = {"local": "local", "ansible.builtin.local": "local", "ssh": "ssh", "smart": "ssh", "ansible.builtin.ssh": "ssh"}
 _SUDO = ("sudo", "ansible.builtin.sudo")
@@ -63,6 +65,20 @@ def checked(option: str, entry: Any, known: frozenset[str], needed: set[str]) ->
     if host.get("connection", "ssh") not in ("local", "ssh"):
         raise KraalError("%s: %s has the connection %r" % (option, host["name"], host["connection"]), remedy="Write local or ssh")
     return _typed(host, "%s: %s" % (option, host["name"]))
+
+
+def endpoint(entry: Any) -> dict[str, Any]:
+    """An entry of ``endpoints``, with its backend. Raises KraalError."""
+    name = (entry.get("backend") if isinstance(entry, Mapping) else None) or ENDPOINTS[0]
+    if name not in ENDPOINTS:
+        raise KraalError("endpoints: %r cannot be asked without a host" % name, remedy="Known are " + ", ".join(ENDPOINTS))
+    options = backend(name).endpoint
+    return {**checked("endpoints", entry, frozenset({"name", "backend", *options}), {"name", options[0]}), "backend": name}
+
+
+def is_endpoint(host: Mapping[str, Any]) -> bool:
+    """Whether that is an endpoint, and no host."""
+    return "backend" in host
 
 
 def from_variables(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,9 +182,9 @@ def _answer_of(command: list[str], program: str, seconds: float) -> tuple[int, s
 
 def way_to(host: Mapping[str, Any]) -> dict[str, Any]:
     """The variables with which the connection plugin finds the guests of that host or endpoint."""
-    if "docker_host" in host:
-        fields = ("docker_host", "tls_ca", "tls_cert", "tls_key")
-        return {"ansible_guest_host_connection": "local", **{"ansible_guest_" + key: host[key] for key in fields if host.get(key)}}
+    if is_endpoint(host):
+        options = backend(host["backend"]).endpoint
+        return {"ansible_guest_host_connection": "local", **{"ansible_guest_" + key: host[key] for key in options if host.get(key)}}
     if is_local(host):
         way: dict[str, Any] = {"ansible_guest_host_connection": "local"}
     else:

@@ -47,7 +47,7 @@ mappings = some.dictionaries(some.text(max_size=2), values, max_size=4)
 
 
 def read(*guests: dict[str, Any], **parameters: Any) -> fleet.Fleet:
-    unset = {"defaults": {}, "name": None, "prune": False, "take_over": [], "concurrency": 8, "max_failures": None}
+    unset = {"defaults": {}, "name": None, "prune": False, "take_over": [], "places": [], "concurrency": 8, "max_failures": None}
     return fleet.read_fleet({"guests": list(guests), **unset, **parameters})
 
 
@@ -302,8 +302,8 @@ def test_a_backend_that_is_not_there_has_no_guests_to_prune(monkeypatch: pytest.
     def connect(parameters: Mapping[str, Any]) -> Any:
         raise error("it is broken")
 
-    backends = {name: replace(fleet.backend(name), connect=connect if name == "lxc" else nothing) for name in fleet.NAMES}
-    monkeypatch.setattr(fleet, "backend", backends.__getitem__)
+    managed = {name: replace(fleet.backend(name).managed(), connect=connect if name == "lxc" else nothing) for name in fleet.NAMES}
+    monkeypatch.setattr(fleet, "backend", lambda name: SimpleNamespace(managed=lambda: managed[name]))
     warnings: list[str] = []
     assert [job.needed for job in fleet._other_places(fleet.Fleet(defaults={"backend": "docker"}), warnings)] == [True, False]
     assert warnings == warned

@@ -50,7 +50,7 @@ def sent(scratch: Path, task: Mapping[str, Any]) -> set[str]:
     assert "podman" in result.msg or not result.failed, result.msg
     (program,) = remote.glob("*/AnsiballZ_*.py")
     subprocess.run([SYSTEM_PYTHON, program, "explode"], capture_output=True, check=True)
-    return {path.parent.name for path in program.parent.glob("debug_dir/ansible_collections/kraal/virt/plugins/module_utils/backends/*/backend.py")}
+    return {path.parent.name for path in program.parent.glob("debug_dir/ansible_collections/kraal/virt/plugins/module_utils/backends/*/manage.py")}
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_what_is_sent(wrong: dict[str, Any], backends: set[str], tmp_path: Path)
 
 
 def test_guests_info_has_all(tmp_path: Path) -> None:
-    assert sent(tmp_path, {"kraal.virt.guests_info": {"names": []}}) == set(NAMES) == set(every.__all__)
+    assert sent(tmp_path, {"kraal.virt.guests_info": {"names": []}}) == set(NAMES) <= set(every.__all__)
 
 
 def test_each_is_what_its_name_says() -> None:
-    assert [backend(name).table.backend for name in NAMES] == list(NAMES)
+    assert [backend(name).managed().table.backend for name in NAMES] == list(NAMES)

@@ -9,6 +9,7 @@ import ast
 import base64
 import json
 import shlex
+import subprocess
 import sys
 import zlib
 from importlib.util import resolve_name
@@ -16,9 +17,10 @@ from importlib.util import resolve_name
 import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import NAMES
-from ansible_collections.kraal.virt.plugins.module_utils.discovery import payload
+from ansible_collections.kraal.virt.plugins.module_utils.discovery import MARK, payload
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
 from ansible_collections.kraal.virt.plugins.plugin_utils import hosts
+from tests.support.paths import SYSTEM_PYTHON
 
 
 def entry(**fields: object) -> dict[str, object]:
@@ -100,7 +102,7 @@ def test_way_to_a_guest() -> None:
         "ansible_guest_host_port": 22,
     }
     assert hosts.way_to(entry(name="localhost", python="/usr/bin/python3.11"))["ansible_guest_host_python"] == "/usr/bin/python3.11"
-    engine = {"name": "e", "docker_host": "tcp://192.0.2.1:2376", "tls_ca": "/ca"}
+    engine = {"name": "e", "backend": "docker", "docker_host": "tcp://192.0.2.1:2376", "tls_ca": "/ca"}
     assert hosts.way_to(engine) == {
         "ansible_guest_host_connection": "local",
         "ansible_guest_docker_host": "tcp://192.0.2.1:2376",
@@ -129,6 +131,29 @@ def test_the_discovery_has_all_that_its_parts_import() -> None:
                 missing.update(each for each in wanted if each not in sent)
     assert len(sent) > 20 and missing == set()
     assert not [name for name in sent if ".mmdebstrap." in name or ".host.verdicts" in name], "what nothing of it imports stays here"
+
+
+#: What a host may lack: a module that needs it is imported where it is used.
+LACKING = "import sys\nsys.modules.update(dict.fromkeys(('ansible', 'docker', 'requests', 'yaml')))\n"
+#: Imports all that was sent, whether or not there is an engine here whose guests would need it.
+ALL = """
+import importlib
+for name in sources:
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name.partition(".")[0] not in ("ansible", "docker", "requests", "yaml"):
+            raise
+"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_backends_discovery_runs_isolated(name: str) -> None:
+    """Without Ansible, without a library that is not Python's own (but for libvirt's binding), and in one document."""
+    done = subprocess.run([SYSTEM_PYTHON, "-I", "-"], input=LACKING + payload([name]) + ALL, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert {guest["backend"] for guest in json.loads(line.removeprefix(MARK))["guests"]} <= {name}
 
 
 def test_what_a_host_prints_besides_is_no_answer() -> None:

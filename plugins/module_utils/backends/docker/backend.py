@@ -2,43 +2,30 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Docker, as the registry finds it. The discovery needs no library but Python's own."""
+"""Docker, as the rest of the collection knows it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
-from ...engine.errors import BackendError
-from ...engine.reading import Found
-from ..registry import Backend
+from ..backend import Backend
 
 
-def guests(parameters: Mapping[str, Any]) -> Found:
-    """See guests_of() of the registry."""
-    from .container_observe import guest_of, known_of, observe, owner_of
-    from .reader import Reader
-
-    reader = Reader(parameters)
-    try:
-        seen = observe(reader, None)
-    finally:
-        reader.close()
-    found = Found(place=reader.place)
-    for name, container in seen.containers.items():
-        if not owner_of(name) and name not in seen.unread:
-            found.add(known_of(name, container), partial(guest_of, container))
-    found.add_unread({name: each for name, each in seen.unread.items() if not owner_of(name)})
-    if seen.nameless:
-        found.faults.append(BackendError("%d of the containers that the engine lists have no name, and are left out" % seen.nameless, backend="docker"))
-    return found
+def _is_id(text: str, _name: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{64}", text) is not None
 
 
-def managed() -> Backend:
-    """See backend() of the registry."""
-    from .client import CONNECTION, connect
-    from .container import Containers
-    from .reader import place_of
+def _reach(guest: Mapping[str, Any]) -> dict[str, str]:
+    return {"ansible_guest_docker_host": guest["place"]} if guest["place"] else {}
 
-    return Backend(Containers.table, CONNECTION, lambda parameters: Containers(connect(parameters)), place_of)
+
+BACKEND = Backend(
+    name="docker",
+    machines=False,
+    is_id=_is_id,
+    reach=_reach,
+    endpoint=("docker_host", "tls_ca", "tls_cert", "tls_key"),
+    removal=("remove_storage", "stop_timeout", "timeout"),
+)

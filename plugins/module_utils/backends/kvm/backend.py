@@ -2,41 +2,38 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""KVM, as the registry finds it. The discovery needs no library but the host's own binding of libvirt."""
+"""KVM, as the rest of the collection knows it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
+from uuid import UUID
 
-from ...engine.reading import Found
-from ..registry import Backend
+from ..backend import DISK, Backend
+
+#: Where the addresses of domains can be looked for.
+SOURCES = ("lease", "agent", "arp")
+ADDRESS_SOURCES: dict[str, Any] = {"type": "list", "elements": "str", "choices": list(SOURCES), "default": list(SOURCES)}
 
 
-def guests(parameters: Mapping[str, Any]) -> Found:
-    """See guests_of() of the registry. ``address_sources``: where addresses are looked for, in that order."""
-    from .client import connect
-    from .vm import guest_now
-    from .vm_addresses import SOURCES
-    from .vm_observe import known_of, observe
-
-    host = connect(parameters)
+def _is_id(text: str, _name: str) -> bool:
     try:
-        seen = observe(host, None, parameters.get("address_sources") or SOURCES)
-    finally:
-        host.close()
-    found = Found(place=host.place)
-    for have in seen.domains.values():
-        if have.making is None:
-            found.add(known_of(have), partial(guest_now, have))
-    found.add_unread(seen.unread)
-    return found
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
 
 
-def managed() -> Backend:
-    """See backend() of the registry."""
-    from .client import CONNECTION, connect, place_of, uri_of
-    from .vm import Vms
+def _reach(guest: Mapping[str, Any]) -> dict[str, str]:
+    return {"ansible_guest_libvirt_uri": guest["place"]} if guest["place"] else {}
 
-    return Backend(Vms.table, CONNECTION, lambda parameters: Vms(connect(parameters)), lambda parameters: place_of(uri_of(parameters)))
+
+BACKEND = Backend(
+    name="kvm",
+    machines=True,
+    is_id=_is_id,
+    reach=_reach,
+    discovery={"address_sources": ADDRESS_SOURCES},
+    removal=("force_stop", "remove_storage", "stop_timeout", "timeout"),
+    made_of=(DISK,),
+)

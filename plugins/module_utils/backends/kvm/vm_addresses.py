@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ...engine.addresses import reachable
 from ...engine.result import Address
 from ...host.own_addresses import own_addresses
+from .backend import SOURCES
 from .client import Host, LibvirtError
 from .constants import constant
 from .vm_xml import Element, get
@@ -21,7 +22,6 @@ from .vm_xml import Element, get
 if TYPE_CHECKING:
     from .vm_observe import Domain
 
-SOURCES = ("lease", "agent", "arp")
 AGENT = "org.qemu.guest_agent.0"
 
 

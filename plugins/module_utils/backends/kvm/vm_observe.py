@@ -23,6 +23,7 @@ from ...engine.result import Address, Guest
 from ...engine.spec import Spec
 from ...engine.units import format_size
 from . import vm_addresses
+from .backend import SOURCES
 from .block_jobs import Job
 from .client import Host, LibvirtError, NotThere
 from .constants import constant
@@ -194,7 +195,7 @@ def bulk(host: Host) -> list[tuple[Any, Mapping[str, Any]]]:
     return found
 
 
-def observe(host: Host, wants: Sequence[Spec] | None, sources: Sequence[str] = vm_addresses.SOURCES) -> Seen:
+def observe(host: Host, wants: Sequence[Spec] | None, sources: Sequence[str] = SOURCES) -> Seen:
     """Look at the domains that are spoken of (None: all) and their surroundings. ``sources`` of addresses are for those that nothing is wanted of."""
     seen = Seen()
     names = None if wants is None else {want.name for want in wants}

@@ -18,6 +18,7 @@ from ...engine.spec import Option, Table
 from . import vm_devices as dev
 from . import vm_extras as extras
 from . import vm_networks as nets
+from .backend import ADDRESS_SOURCES
 from .vm_fields import PATH, Field, FieldSet, Line, read_fields, word, write_fields
 from .vm_seed import CLOUD_INIT, read_seed
 from .vm_settings import (
@@ -256,7 +257,7 @@ VMS = Table(
             },
         },
         "pool": {"type": "str", "default": "default"},
-        "address_sources": {"type": "list", "elements": "str", "choices": ["lease", "agent", "arp"], "default": ["lease", "agent", "arp"]},
+        "address_sources": ADDRESS_SOURCES,
         "stop_timeout": {"type": "int", "default": 60},
         "force_stop": {"type": "bool", "default": False},
         "remove_storage": {"type": "bool", "default": False},

@@ -2,27 +2,31 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""LXC, as the registry finds it. The discovery needs no library but Python's own."""
+"""LXC, as the rest of the collection knows it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from ...engine.reading import Found
-from ..registry import Backend
+from ..backend import ARCHIVE, Backend
 
 
-def guests(parameters: Mapping[str, Any]) -> Found:
-    """See guests_of() of the registry."""
-    from .container_observe import all_guests
+def _is_id(text: str, name: str) -> bool:
+    """The guest's own directory: a path without detours, which ends with its name."""
+    root, *parts = text.split("/")
+    return root == "" and bool(parts) and parts[-1] == name and not {"", ".", ".."} & set(parts)
 
-    return all_guests(parameters)
+
+def _reach(guest: Mapping[str, Any]) -> dict[str, str]:
+    return {"ansible_guest_lxc_path": guest["id"].rpartition("/")[0]}
 
 
-def managed() -> Backend:
-    """See backend() of the registry."""
-    from .client import CONNECTION, Lxc, place_of
-    from .container import Containers
-
-    return Backend(Containers.table, CONNECTION, lambda parameters: Containers(Lxc(parameters)), place_of)
+BACKEND = Backend(
+    name="lxc",
+    machines=False,
+    is_id=_is_id,
+    reach=_reach,
+    removal=("remove_storage", "stop_timeout", "timeout"),
+    made_of=(ARCHIVE,),
+)

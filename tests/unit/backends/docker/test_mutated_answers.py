@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker import backend
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker import discover
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container import Containers
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.image import IMAGES, Images
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.network import NETWORKS_TABLE, Networks
@@ -78,7 +78,7 @@ def _mutants(path: str, place: int | str | None = None) -> list[dict[str, Any]]:
 
 def _listed(answers: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], list[str]]:
     monkeypatch.setattr(Reader, "get", lambda self, path, **query: copy.deepcopy(answers.get(path)))
-    found = backend.guests({})
+    found = discover.guests({})
     # It goes over a wire.
     guests = json.loads(json.dumps([guest.as_dict() for guest in found.guests]))
     return {guest["name"]: guest for guest in guests}, [str(fault) for fault in found.faults]

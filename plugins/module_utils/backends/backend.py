@@ -1,0 +1,71 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the rest of the collection may know of a backend: all of it stands here, so nothing else compares a backend's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from ..engine.reading import Found
+from ..engine.resource import Guests
+from ..engine.spec import Table
+
+#: The forms of a base image that guests are made of: a root file system as a tar archive, and a bootable disk.
+ARCHIVE, DISK = "archive", "disk"
+
+
+@dataclass(frozen=True)
+class Managed:
+    """What it takes to manage the guests of a backend."""
+
+    table: Table
+    #: Ansible's declaration of the options that say how the backend is reached.
+    connection: Mapping[str, Any]
+    #: The resource behind these connection options. Raises KraalError with the remedy where it cannot be reached.
+    connect: Callable[[Mapping[str, Any]], Guests[Any]]
+    #: Where the guests are that these connection options reach (see GuestId), before anybody connects.
+    place: Callable[[Mapping[str, Any]], str]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One backend: facts that cost nothing to import, and the two ways to its code, which is imported when it is asked for.
+
+    That code is imported by its name, so that Ansible, which sends a module with all that it sees imported, does not send every backend with every
+    task: see every.py and plugins/action/fleet.py.
+    """
+
+    #: Its name, which its room here has too.
+    name: str
+    #: Whether its guests are machines with a kernel of their own, which are reached by ssh when they have an address.
+    machines: bool
+    #: Whether a text is an id that the backend gives to a guest of this name; takes the id and the name.
+    is_id: Callable[[str, str], bool]
+    #: The variables with which the connection plugin finds a guest on its host, beside its name; takes the guest's result form.
+    reach: Callable[[Mapping[str, Any]], Mapping[str, str]]
+    #: Ansible's declaration of what its discovery can be told: options of guests_info and of the inventory.
+    discovery: Mapping[str, Any] = field(default_factory=dict)
+    #: The connection options of an entry of the inventory's ``endpoints``, the required one first. None where it can only be asked on its host.
+    endpoint: tuple[str, ...] = ()
+    #: The options of its guests that say how one is removed.
+    removal: tuple[str, ...] = ()
+    #: The forms of a base image whose files its guests are made of.
+    made_of: tuple[str, ...] = ()
+
+    def guests(self, parameters: Mapping[str, Any]) -> Found:
+        """All its guests on this host, or where the connection options among the parameters say.
+
+        Needs no Ansible, and no library that the host may lack. Raises NotInstalled where the host has none of it, and BackendError.
+        """
+        found: Found = import_module("%s.%s.discover" % (__package__, self.name)).guests(parameters)
+        return found
+
+    def managed(self) -> Managed:
+        """What it takes to manage its guests; needs Ansible's module_utils, and the backend's own library to connect."""
+        found: Managed = import_module("%s.%s.manage" % (__package__, self.name)).managed()
+        return found
