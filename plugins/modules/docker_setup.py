@@ -168,7 +168,7 @@ trace:
   elements: dict
   contains:
     call:
-      description: The request, the call of libvirt's Python binding, the program with its arguments, or C(write) and the file's path.
+      description: The request, the call of libvirt's binding, the program with its arguments, or C(write) and a path.
       type: str
       sample: GET /containers/json?all=1
     status:
