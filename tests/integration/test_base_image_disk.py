@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import vm_seed
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import vm_seed, vm_seed_image
 from tests.integration.test_examples import DISK, check_return, examples
 from tests.lab import keys
 from tests.support.ansible_runner import run_adhoc
@@ -127,7 +127,7 @@ def test_it_boots_by_its_kernel_and_reads_a_seed(image, place, tmp_path) -> None
     interface = {"match": {"macaddress": MAC.upper()}, "addresses": ["10.0.2.77/24"], "gateway4": "10.0.2.2", "nameservers": {"search": ["kt.test"]}}
     network = {"version": 2, "ethernets": {"any": interface}}
     seed = tmp_path / "seed.iso"
-    seed.write_bytes(vm_seed.build(vm_seed.CLOUD_INIT.parse({"user_data": user, "network_config": network}, "cloud_init"), "kt-seeded"))
+    seed.write_bytes(vm_seed_image.build(vm_seed.CLOUD_INIT.parse({"user_data": user, "network_config": network}, "cloud_init"), "kt-seeded"))
     with DiskGuest(image, tmp_path, by_kernel=True, seed=seed, address="10.0.2.77") as guest:
         inventory = reach(guest, place, tmp_path)
         ask = (
@@ -148,7 +148,7 @@ def test_cloud_init_reads_a_seed_on_debian_13(place, tmp_path) -> None:
     interface = {"match": {"macaddress": MAC}, "set-name": "lan0", "addresses": ["10.0.2.77/24"], "gateway4": "10.0.2.2"}
     given = {"user_data": user, "network_config": {"version": 2, "ethernets": {"lan0": interface}}}
     seed = tmp_path / "seed.iso"
-    seed.write_bytes(vm_seed.build(vm_seed.CLOUD_INIT.parse(given, "cloud_init"), "kt-seeded"))
+    seed.write_bytes(vm_seed_image.build(vm_seed.CLOUD_INIT.parse(given, "cloud_init"), "kt-seeded"))
     image = built(place, "kt-cloud", suite="trixie", seed_reader="cloud-init")
     with DiskGuest(image, tmp_path, by_kernel=True, seed=seed, address="10.0.2.77") as guest:
         inventory = reach(guest, place, tmp_path)

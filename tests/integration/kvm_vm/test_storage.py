@@ -292,20 +292,18 @@ NODE = f"""<node>
 #: Looks and plans as a task does; takes the URI, and the disks of one task after another.
 PLANNING = """
 import json, sys
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import client, vm_storage, vm_survey, vm_target
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import client, vm_survey
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_options import VMS
-from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
 host = client.connect({"uri": sys.argv[1]})
 spec = {name: option.get("default") for name, option in VMS.argument_spec().items()}
 for disk in json.loads(sys.argv[2]):
     want = VMS.read({**spec, "name": "kt-guest", "state": "present", "disks": [disk]})
     seen = vm_survey.survey(host, [want])
-    have = seen.domains["kt-guest"]
-    try:
-        full = vm_target.wanted(want, seen, have)
-        print([full.values["disks"]["vda"][key] for key in ("path", "format")], [each.path for each in vm_storage.to_make(full, seen, have)])
-    except KraalError as error:
-        print(error)
+    done = seen.compared.get("kt-guest")
+    if done:
+        print([done.want.values["disks"]["vda"][key] for key in ("path", "format")], [each.path for each in done.making])
+    else:
+        print(seen.faults["kt-guest"])
 """
 
 

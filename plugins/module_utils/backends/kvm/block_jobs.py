@@ -6,21 +6,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from ...engine.errors import Refused
 from .client import Host, LibvirtError, code
+from .vm_model import Job
 from .xml import Element, attribute
-
-
-@dataclass(frozen=True)
-class Job:
-    """A block job on a disk of a running guest. ``target``: the image that it writes to, where libvirt shows it."""
-
-    kind: str
-    target: str = ""
-
 
 #: virDomainBlockJobType of libvirt 9.0 to 12.
 _JOBS = {1: "block pull", 2: "block copy", 3: "block commit", 4: "active block commit", 5: "backup"}

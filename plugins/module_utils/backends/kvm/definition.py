@@ -19,8 +19,9 @@ from ...engine.errors import BackendError, KraalError, Refused
 from ...engine.plan import Step
 from ...engine.reading import apart
 from ...engine.resource import Resource
-from ...engine.spec import Spec, Table
+from ...engine.spec import Option, Spec, Table
 from .client import Host, NotThere
+from .network_pieces import Pieces
 from .xml import Element, parse
 
 RESTART, DESTROY = Disruption.RESTART, Disruption.DESTROY
@@ -32,6 +33,30 @@ class View:
 
     definition: Element
     autostart: bool
+
+
+@dataclass(frozen=True)
+class DefinitionOption(Option):
+    """An option on one line, with its way into the definition, or what libvirt is told of it beside that."""
+
+    #: Takes the definition, and the canonical value.
+    write: Callable[[Element, Any], None] | None = None
+    #: What libvirt changes of it while the thing is active, entry by entry.
+    pieces: Pieces | None = None
+    #: Whether the kernel and DHCP have it of an active network, so that entries of others wait for the restart with it.
+    topology: bool = False
+    #: Tells libvirt what is no part of the definition; takes libvirt, its object, and the value.
+    tell: Callable[[Host, Any, Any], None] | None = None
+
+
+def tell_autostart(host: Host, there: Any, value: bool) -> None:
+    """Whether it starts with the host."""
+    host.ask(there.setAutostart, int(value))
+
+
+def teller(change: Difference) -> Callable[[Host, Any, Any], None] | None:
+    """How libvirt is told of a difference that is none of the definition; None for one that is."""
+    return change.option.tell if isinstance(change.option, DefinitionOption) else None
 
 
 @dataclass(frozen=True)
@@ -106,14 +131,17 @@ def see_users(host: Host, seen: Seen, used: Callable[[Element], Iterable[str]]) 
 def written(want: Spec, have: Definition, changes: Sequence[Difference]) -> list[Step]:
     """The steps that change what is stored: that it is stored at all, its definition, which is one call whatever it changes, and its autostart."""
     steps = [] if have.persistent else [Step(want.name, Action.SET, "persistent", False, True)]
-    before, after = before_after(each for each in changes if each.option.name != "autostart")
+    mine = tuple(each for each in changes if teller(each) is None)
+    before, after = before_after(mine)
     keys = {**before, **after}
     if len(keys) == 1:
-        steps += [Step(want.name, Action.SET, key, before.get(key), after.get(key)) for key in keys]
+        steps += [Step(want.name, Action.SET, key, before.get(key), after.get(key), changes=mine) for key in keys]
     elif keys:
-        steps.append(Step(want.name, Action.SET, "", before, after))
-    if any(each.option.name == "autostart" for each in changes):
-        steps.append(Step(want.name, Action.SET, "autostart", have.autostart, want.values["autostart"]))
+        steps.append(Step(want.name, Action.SET, "", before, after, changes=mine))
+    for each in changes:
+        if teller(each) is not None:
+            before, after = before_after([each])
+            steps += [Step(want.name, Action.SET, key, before.get(key), after.get(key), changes=(each,)) for key in after]
     return steps
 
 
@@ -158,7 +186,7 @@ class Definitions(Resource[Seen]):
 
     @abstractmethod
     def _set(self, there: Any, want: Spec, step: Step, have: Definition) -> None:
-        """Perform a step that sets options, autostart not among them."""
+        """Perform a step that sets what is in the definition."""
 
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
         """Pure."""
@@ -201,12 +229,14 @@ class Definitions(Resource[Seen]):
         elif step.action == Action.RESTART:
             ask(there.destroy)
             self._start(there, have)
-        elif step.key == "autostart":
-            ask(there.setAutostart, int(want.values["autostart"]))
         elif have is not None and step.key == "persistent":
             self._define(have.config)
         elif have is not None:
-            self._set(there, want, step, have)
+            told = [(tell, each.value) for each in step.changes for tell in [teller(each)] if tell is not None]
+            for tell, value in told:
+                tell(self.host, there, value)
+            if not told:
+                self._set(there, want, step, have)
 
     def _start(self, there: Any, have: Definition | None) -> None:
         """Where that fails, a new one goes again, and one that was active gets its old definition back."""

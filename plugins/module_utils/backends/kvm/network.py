@@ -7,17 +7,18 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ...engine.action import Action, Disruption
 from ...engine.compare import Difference, before_after, differences, key_of
 from ...engine.errors import InvalidOption, Refused
-from ...engine.plan import Step, keys_of
+from ...engine.plan import Step
 from ...engine.spec import Spec
-from .definition import Definition, Definitions, Seen, View, observed, see_users, written
-from .network_options import ISOLATED, NETWORK_OPTIONS, NETWORKS_TABLE, TOPOLOGY, known_subnets, read_forward
-from .network_xml import PIECES, defined, entries, told_apart, updates
+from .definition import Definition, Definitions, Seen, View, observed, see_users, teller, written
+from .network_fields import ISOLATED, known_subnets, read_forward
+from .network_options import NETWORK_OPTIONS, NETWORKS_TABLE, PIECES, defined
 from .xml import Element, attribute, serialize
 
 LIVE, RESTART = Disruption.LIVE, Disruption.RESTART
@@ -64,13 +65,13 @@ class Networks(Definitions):
     def _changes(self, want: Spec, have: Definition, seen: Seen, ends: bool) -> list[Step]:
         stored = {each.option.name: each for each in differences(self.table, want, have.view())}
         effect = {each.option.name: each for each in differences(self.table, want, have.view(live=True))} if have.active and not ends else {}
-        whole = not have.active or ends or any(name in effect or name in stored for name in TOPOLOGY)
+        whole = not have.active or ends or any(each.topology and (each.name in effect or each.name in stored) for each in NETWORK_OPTIONS)
         pieces = {} if whole else {name: _pieces(want, name, stored.get(name), effect.get(name)) for name in PIECES}
         for name in [name for name, calls in pieces.items() if not self._taken(want, name, calls, have)]:
             del pieces[name]
         steps = written(want, have, [each for name, each in stored.items() if name not in pieces])
         steps += [step for calls in pieces.values() for step in calls]
-        waiting = [each for name, each in effect.items() if name != "autostart" and name not in pieces]
+        waiting = [each for name, each in effect.items() if teller(each) is None and name not in pieces]
         if waiting:
             before, after = before_after(waiting)
             if want.allow >= RESTART:
@@ -80,9 +81,10 @@ class Networks(Definitions):
 
     def _taken(self, want: Spec, name: str, steps: Sequence[Step], have: Definition) -> bool:
         """Whether libvirt takes these steps of one option while the network is active, on both its sides."""
-        keys = [step.key.partition("[")[2][:-1] for step in steps]
+        piece = PIECES[name]
+        keys = [part.key for step in steps for each in step.changes for part in each.parts]
         return all(
-            told_apart(name, entries(name, self.table[name].read(view)), keys, entries(name, _merged_value(want, name, view)))
+            piece.told_apart(piece.entries(self.table[name].read(view)), keys, piece.entries(_merged_value(want, name, view)))
             for view in (have.view(), have.view(live=True))
         )
 
@@ -99,19 +101,20 @@ class Networks(Definitions):
 
     def _set(self, there: Any, want: Spec, step: Step, have: Definition) -> None:
         if step.disruption == LIVE:
-            self._update(there, want, step, have)
+            for each in step.changes:
+                self._update(there, want, each, have)
         else:
-            self._define(self._merged(want, have, keys_of(step)))
+            self._define(self._merged(want, have, {each.option.name for each in step.changes}))
 
-    def _update(self, network: Any, want: Spec, step: Step, have: Definition) -> None:
-        api = self.host.api
-        name, _bracket, rest = step.key.partition("[")
+    def _update(self, network: Any, want: Spec, change: Difference, have: Definition) -> None:
+        api, name = self.host.api, change.option.name
+        piece, given = PIECES[name], [part.key for part in change.parts if part.key]
         sides = []
         for live in (False, True):
             view = have.view(live)
-            merged = entries(name, _merged_value(want, name, view))
-            for key in [rest[:-1]] if rest else sorted({*merged, *entries(name, self.table[name].read(view))}):
-                sides.append((live, updates(view.definition, name, key, merged.get(key), key in merged)))
+            merged = piece.entries(_merged_value(want, name, view))
+            for key in given or sorted({*merged, *piece.entries(change.option.read(view))}):
+                sides.append((live, piece.updates(view.definition, key, merged.get(key), key in merged)))
         stored = [call for live, calls in sides if not live for call in calls]
         effect = [call for live, calls in sides if live for call in calls]
         same = [(*call[:3], serialize(call.element)) for call in stored] == [(*call[:3], serialize(call.element)) for call in effect]
@@ -123,13 +126,12 @@ class Networks(Definitions):
                 section = getattr(api, "VIR_NETWORK_SECTION_%s" % call.section)
                 self.host.ask(network.update, command, section, call.parent, serialize(call.element), flags)
 
-    def _merged(self, want: Spec, have: Definition | None, keys: Sequence[str] | None = None) -> Element:
-        """The definition as the task wants it; with keys, in these only: what is changed while the network is active is not written before."""
-        only = None if keys is None else {key.partition("[")[0] for key in keys}
+    def _merged(self, want: Spec, have: Definition | None, only: Collection[str] | None = None) -> Element:
+        """The definition as the task wants it; in ``only`` these options, if any: what is changed while the network is active is not written before."""
         values = {
             option.name: want.values[option.name] if have is None else _merged_value(want, option.name, have.view())
             for option in NETWORK_OPTIONS
-            if option.name in want.values and option.name != "autostart" and (only is None or option.name in only)
+            if option.name in want.values and (only is None or option.name in only)
         }
         if have is None and "forward" not in values:
             values["forward"] = "nat"
@@ -138,7 +140,7 @@ class Networks(Definitions):
         return defined(want.name, values, None if have is None else have.config)
 
     def _in_effect(self, want: Spec, steps: Sequence[Step], live: Element, config: Element) -> Element:
-        pieces = {step.key.partition("[")[0] for step in steps if step.disruption == LIVE}
+        pieces = {each.option.name for step in steps if step.disruption == LIVE for each in step.changes}
         return defined(want.name, {name: self.table[name].read(View(config, False)) for name in pieces}, live)
 
 
@@ -167,8 +169,12 @@ def _drop_lost(want: Spec, values: dict[str, Any], have: Definition) -> None:
 
 def _pieces(want: Spec, name: str, stored: Difference | None, effect: Difference | None) -> list[Step]:
     """The steps that change entries of an active network, on whichever side they differ. What leaves goes first: its address may be wanted again."""
-    parts = {part.key: part for each in (stored, effect) if each is not None for part in each.parts}
-    steps = [Step(want.name, Action.SET, key_of(name, part.key), part.before, part.after, LIVE) for part in parts.values()]
+    changes = {part.key: replace(each, parts=(part,)) for each in (stored, effect) if each is not None for part in each.parts}
+    steps = [
+        Step(want.name, Action.SET, key_of(name, part.key), part.before, part.after, LIVE, changes=(each,))
+        for each in changes.values()
+        for part in each.parts
+    ]
     return sorted(steps, key=lambda step: (step.after is not None, step.before is None, step.key))
 
 

@@ -17,7 +17,7 @@ from ...engine.plan import Step
 from ...engine.spec import Spec
 from ...engine.units import format_size
 from .client import Host
-from .definition import Definition, Definitions, Seen, observed, see_users, written
+from .definition import Definition, Definitions, Seen, observed, see_users, teller, written
 from .pool_options import FITS, NEEDS, POOLS_TABLE, defined
 from .storage_use import BOOTED, real
 from .xml import Element, attribute, child, serialize, size_of, text_of
@@ -44,7 +44,7 @@ class Pools(Definitions):
 
     def _changes(self, want: Spec, have: Definition, seen: Seen, ends: bool) -> list[Step]:
         steps = written(want, have, differences(self.table, want, have.view()))
-        waiting = [each for each in differences(self.table, want, have.view(live=True)) if each.option.name != "autostart"]
+        waiting = [each for each in differences(self.table, want, have.view(live=True)) if teller(each) is None]
         if waiting and have.active and not ends:
             if want.allow >= RESTART:
                 _spare_guests(want, seen, "%s need a restart of the pool, and it is" % ", ".join(each.option.name for each in waiting))
@@ -100,8 +100,7 @@ class Pools(Definitions):
             super()._start(there, have)
 
     def _merged(self, want: Spec, have: Definition | None) -> Element:
-        values = {name: value for name, value in want.values.items() if name != "autostart"}
-        return defined(want.name, values, None if have is None else have.config)
+        return defined(want.name, want.values, None if have is None else have.config)
 
     def _figures(self, have: Definition) -> Mapping[str, Any]:
         return {key: _size(have.live, key) for key in ("capacity", "allocation", "available")}

@@ -2,19 +2,20 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A pool's options: how they are written, read from a definition and written into one, and what a change costs. Pure."""
+"""A pool's options, one on a line: how each is understood, read from a definition, compared, priced and written into one. Pure."""
 
 from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ...engine.action import Disruption
 from ...engine.errors import InvalidOption
 from ...engine.kinds import Flag, Integer, Kind, Sequence, Text
-from ...engine.spec import Option, Table
+from ...engine.spec import Table
+from .definition import DefinitionOption, tell_autostart
 from .names import Path, check_name
 from .xml import Element, attribute, child, drop, make, text_of
 
@@ -91,21 +92,48 @@ def _port(definition: Element) -> int | None:
     return int(port) if port else None
 
 
-POOL_OPTIONS: tuple[Option, ...] = (
-    Option("type", Text(choices=TYPES), lambda view: view.definition.get("type"), RECREATE),
-    Option("path", Path(), lambda view: text_of(view.definition, "target/path"), RESTART),
-    Option("devices", Sequence(_DEVICE), lambda view: _devices(view.definition), RESTART),
-    Option("source_name", Text(pattern=r"[A-Za-z0-9_][A-Za-z0-9_./+-]*", remedy="Write the name of a volume group, or of a pool of ZFS or Ceph"),
-           lambda view: text_of(view.definition, "source/name"), RESTART),
-    Option("host", Text(pattern=r"[A-Za-z0-9_.:\[\]-]+", remedy="Write the name or the address of a host"),
-           lambda view: attribute(view.definition, "source/host", "name"), RESTART),
-    Option("port", Integer(1, 65535), lambda view: _port(view.definition), RESTART),
-    Option("initiator", Text(pattern=r"[A-Za-z0-9.:_-]+", remedy="Write an initiator's name (iqn....)"),
-           lambda view: attribute(view.definition, "source/initiator/iqn", "name"), RESTART),
-    Option("format", Text(pattern=r"[a-z0-9]+", remedy="Write the file system's name, like ext4, or auto"),
-           lambda view: attribute(view.definition, "source/format", "type"), RESTART),
-    Option("auth", Auth(), lambda view: _auth(view.definition), RESTART),
-    Option("autostart", Flag(), lambda view: view.autostart, Disruption.NONE),
+SOURCE_NAME = Text(pattern=r"[A-Za-z0-9_][A-Za-z0-9_./+-]*", remedy="Write the name of a volume group, or of a pool of ZFS or Ceph")
+SERVER = Text(pattern=r"[A-Za-z0-9_.:\[\]-]+", remedy="Write the name or the address of a host")
+INITIATOR = Text(pattern=r"[A-Za-z0-9.:_-]+", remedy="Write an initiator's name (iqn....)")
+FORMAT = Text(pattern=r"[a-z0-9]+", remedy="Write the file system's name, like ext4, or auto")
+
+
+def _write_text(pool: Element, path: str, text: str) -> None:
+    child(pool, path).text = text
+
+
+def _write_devices(pool: Element, devices: tuple[str, ...]) -> None:
+    source = child(pool, "source")
+    for each in source.findall("device"):
+        source.remove(each)
+    for path in reversed(devices):
+        source.insert(0, make("device", {"path": path}))
+
+
+def _write_auth(pool: Element, auth: Mapping[str, str]) -> None:
+    kind = "ceph" if pool.get("type") == "rbd" else "chap"
+    drop(pool, "source/auth")
+    secret = make("secret", {"uuid": auth.get("secret_uuid"), "usage": auth.get("secret_usage")})
+    child(pool, "source").append(make("auth", {"type": kind, "username": auth["username"]}, secret))
+
+
+POOL_OPTIONS: tuple[DefinitionOption, ...] = (
+    DefinitionOption("type", Text(choices=TYPES), lambda view: view.definition.get("type"), RECREATE),
+    DefinitionOption("path", Path(), lambda view: text_of(view.definition, "target/path"), RESTART,
+                     lambda pool, value: _write_text(pool, "target/path", value)),
+    DefinitionOption("devices", Sequence(_DEVICE), lambda view: _devices(view.definition), RESTART, _write_devices),
+    DefinitionOption("source_name", SOURCE_NAME, lambda view: text_of(view.definition, "source/name"), RESTART,
+                     lambda pool, value: _write_text(pool, "source/name", value)),
+    DefinitionOption("host", SERVER, lambda view: attribute(view.definition, "source/host", "name"), RESTART,
+                     lambda pool, value: child(pool, "source/host").set("name", value)),
+    DefinitionOption("port", Integer(1, 65535), lambda view: _port(view.definition), RESTART,
+                     lambda pool, value: child(pool, "source/host").set("port", str(value))),
+    DefinitionOption("initiator", INITIATOR, lambda view: attribute(view.definition, "source/initiator/iqn", "name"), RESTART,
+                     lambda pool, value: child(pool, "source/initiator/iqn").set("name", value)),
+    DefinitionOption("format", FORMAT, lambda view: attribute(view.definition, "source/format", "type"), RESTART,
+                     lambda pool, value: child(pool, "source/format").set("type", value)),
+    DefinitionOption("auth", Auth(), lambda view: _auth(view.definition), RESTART, _write_auth),
+    DefinitionOption("autostart", Flag(), lambda view: view.autostart, Disruption.NONE, tell=tell_autostart),
 )  # fmt: skip
 
 POOLS_TABLE = Table(
@@ -127,40 +155,12 @@ def defined(name: str, values: Mapping[str, Any], have: Element | None) -> Eleme
     # What libvirt counted, not what it was told.
     for tag in ("capacity", "allocation", "available"):
         drop(pool, tag)
-    writers: dict[str, Callable[[Element, Any], None]] = {
-        "devices": _write_devices,
-        "source_name": lambda tree, value: _write_text(tree, "source/name", value),
-        "host": lambda tree, value: child(tree, "source/host").set("name", value),
-        "port": lambda tree, value: child(tree, "source/host").set("port", str(value)),
-        "initiator": lambda tree, value: child(tree, "source/initiator/iqn").set("name", value),
-        "format": lambda tree, value: child(tree, "source/format").set("type", value),
-        "auth": lambda tree, value: _write_auth(tree, value, "ceph" if kind == "rbd" else "chap"),
-        "path": lambda tree, value: _write_text(tree, "target/path", value),
-    }
-    for option, write in writers.items():
-        if values.get(option) is not None:
-            write(pool, values[option])
+    for option in POOL_OPTIONS:
+        if option.write is not None and values.get(option.name) is not None:
+            option.write(pool, values[option.name])
     if kind in ("logical", "zfs", "rbd") and have is None and pool.find("source/name") is None:
         child(pool, "source/name").text = name
     if kind == "logical" and values.get("path") is None and (have is None or values.get("source_name")):
         # Where LVM shows the volumes of a group.
         child(pool, "target/path").text = "/dev/%s" % text_of(pool, "source/name", name)
     return pool
-
-
-def _write_text(pool: Element, path: str, text: str) -> None:
-    child(pool, path).text = text
-
-
-def _write_devices(pool: Element, devices: tuple[str, ...]) -> None:
-    source = child(pool, "source")
-    for each in source.findall("device"):
-        source.remove(each)
-    for path in reversed(devices):
-        source.insert(0, make("device", {"path": path}))
-
-
-def _write_auth(pool: Element, auth: Mapping[str, str], kind: str) -> None:
-    drop(pool, "source/auth")
-    secret = make("secret", {"uuid": auth.get("secret_uuid"), "usage": auth.get("secret_usage")})
-    child(pool, "source").append(make("auth", {"type": kind, "username": auth["username"]}, secret))

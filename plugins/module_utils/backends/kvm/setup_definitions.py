@@ -25,7 +25,7 @@ from ...host.setup import HOST
 from ...host.subnets import There, dhcp_range, first_free, host_address, overlapping
 from .client import Host
 from .definition import Definition, Definitions, Seen
-from .network_options import read_subnets
+from .network_fields import read_subnets
 from .pool_options import POOLS_TABLE
 from .setup_daemons import Libvirt
 from .xml import attribute, parse

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...engine.addresses import reachable
 from ...engine.result import Address
@@ -17,10 +17,8 @@ from ...host.own_addresses import own_addresses
 from .backend import SOURCES
 from .client import Host, LibvirtError
 from .constants import constant
+from .vm_model import Domain
 from .vm_xml import Element, get
-
-if TYPE_CHECKING:
-    from .vm_observe import Domain
 
 AGENT = "org.qemu.guest_agent.0"
 

@@ -12,9 +12,11 @@ from itertools import product
 from string import ascii_lowercase
 from typing import Any
 
-from ...engine.errors import InvalidOption
+from ...engine.errors import InvalidOption, Refused
 from ...engine.kinds import Flag, Text
-from .vm_fields import ORDER, PATH, SIZE, DeviceSet, Field, Line, parse_fields, read_fields, word, write_fields
+from ...engine.units import format_size
+from .vm_fields import ORDER, PATH, SIZE, DeviceSet, Field, Line, only_live, parse_fields, read_fields, word, write_fields
+from .vm_model import Edit, View
 from .vm_xml import ET, Element, get, make, put
 
 NAME = Text(pattern=r"[A-Za-z0-9][A-Za-z0-9_.+:@-]*", remedy="Use letters, digits, dots, dashes and underscores")
@@ -49,7 +51,7 @@ DISK_FIELDS = (
     Field("shareable", FLAG, "shareable", False, "element"),
     Field("serial", Line(pattern=r"[A-Za-z0-9_.+ -]*", remedy="Use letters, digits, dots, dashes and underscores"), "serial", ""),
     # These are no place in the device: what they name is looked up.
-    Field("path", Text(pattern=r"(/[^\n]*)?", remedy="Write an absolute path, or nothing for an empty drive"), ""),
+    Field("path", Text(pattern=r"(/[^\n]*)?", remedy="Write an absolute path, or nothing for an empty drive"), "", live=True),
     Field("pool", NAME, ""),
     Field("volume", Text(pattern=r"[A-Za-z0-9][A-Za-z0-9_.+:@-]*", remedy="Use letters, digits, dots, dashes and underscores"), ""),
     Field("size", SIZE, ""),
@@ -58,8 +60,9 @@ DISK_FIELDS = (
 )
 #: By the bus of a disk: how its name in the guest begins.
 PREFIXES = {"virtio": "vd", "sata": "sd", "scsi": "sd", "usb": "sd", "ide": "hd", "fdc": "fd"}
-#: What can be plugged into a guest that runs.
-HOT = frozenset(("virtio", "scsi", "usb"))
+#: The buses into which a disk can be plugged while the guest runs, and the drives that can get another medium.
+_PLUGGED = frozenset(("virtio", "scsi", "usb"))
+_REMOVABLE = ("cdrom", "floppy")
 _TARGET = re.compile(r"(vd|sd|hd|fd)[a-z]{1,2}")
 
 
@@ -138,6 +141,29 @@ def read_disks(root: Element, sizes: Mapping[str, int], places: Mapping[str, str
             record["size"] = sizes[target]
         found[target] = record
     return found
+
+
+def disk_hot(edit: Edit, _live: View) -> bool:
+    """Disks come and go while the guest runs, and drives get other media."""
+    if edit.before is None or edit.after is None:
+        disk = edit.after if edit.before is None else edit.before
+        return disk.get("bus") in _PLUGGED and disk.get("device", "disk") == "disk"
+    return edit.before.get("device") in _REMOVABLE and only_live(DISK_FIELDS, edit)
+
+
+def disk_grows(target: str, edit: Edit) -> bool:
+    """Whether a disk that keeps its image has another size than it shall have. Raises Refused for a smaller one."""
+    if edit.before is None or edit.after is None or edit.after.get("path") != edit.before.get("path"):
+        return False
+    size, now = edit.after.get("size"), edit.before.get("size")
+    if size is None or size == now:
+        return False
+    if now is not None and size < now:
+        raise Refused(
+            "disks[%s].size: a disk is not made smaller, and this one has %s" % (target, format_size(now)),
+            remedy="Ask for that size or more, or for another disk",
+        )
+    return True
 
 
 def disk_of(root: Element, target: str) -> Element | None:

@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ...engine.errors import InvalidOption
 from ...engine.kinds import Entries, Flag, Integer, Kind, Part, Records, Size, Text, as_read
 from ...engine.secrets import HIDDEN
+from .vm_model import Edit, View
 from .vm_xml import Element, drop, get, put, truth
 
 PATH = Text(pattern=r"/[^\n]*", remedy="Write an absolute path")
@@ -119,6 +120,17 @@ def write_fields(fields: Sequence[Field], element: Element, record: Mapping[str,
     for field in fields:
         if field.place and field.name in record and record[field.name] != before.get(field.name):
             field.write(element, record[field.name])
+
+
+def only_live(fields: Sequence[Field], edit: Edit) -> bool:
+    """Whether a device that stays differs in nothing but fields that can change while the guest runs."""
+    live = {field.name for field in fields if field.live}
+    return edit.before is not None and edit.after is not None and live.issuperset(edit.fields)
+
+
+def set_waits(live: Mapping[str, Any], stored: Mapping[str, Any], _view: View) -> Iterable[str]:
+    """The fields of a mapping that are stored and not in effect, of those that both sides say."""
+    return [key for key in sorted(live) if key in stored and live[key] != stored[key]]
 
 
 class FieldSet(Entries):

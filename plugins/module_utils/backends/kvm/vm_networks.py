@@ -14,7 +14,8 @@ from typing import Any
 from ...engine.errors import InvalidOption
 from ...engine.kinds import Integer, Text
 from .vm_devices import add, devices, remove
-from .vm_fields import MAC, ORDER, DeviceSet, Field, parse_fields, read_fields, word, write_fields
+from .vm_fields import MAC, ORDER, DeviceSet, Field, only_live, parse_fields, read_fields, word, write_fields
+from .vm_model import Edit, View
 from .vm_xml import ET, Element, get, put
 
 NETWORK_REMEDY = "Write a network's name, or a mapping with one of network, bridge, macvtap or type: user"
@@ -22,8 +23,8 @@ NETWORK_REMEDY = "Write a network's name, or a mapping with one of network, brid
 NETWORK_TYPES = {"network": "network", "bridge": "bridge", "macvtap": "direct", "user": "user"}
 _OURS = {value: key for key, value in NETWORK_TYPES.items()}
 NETWORK_FIELDS = (
-    Field("type", word(*NETWORK_TYPES), ""),
-    Field("source", Text(), ""),
+    Field("type", word(*NETWORK_TYPES), "", live=True),
+    Field("source", Text(), "", live=True),
     Field("mac", MAC, "mac@address"),
     Field("model", Text(pattern=r"[A-Za-z0-9-]+", remedy="Write a model like virtio or e1000e"), "model@type"),
     Field("filter", Text(), "filterref@filter", "", live=True),
@@ -133,6 +134,11 @@ def rekeyed(want: Mapping[str, Any], have: Mapping[str, Any]) -> dict[str, Any]:
         if key not in pairs.values():
             renamed[numbered(key, {**renamed, **{other: None for other in want if other not in pairs}})] = record
     return renamed
+
+
+def network_hot(edit: Edit, _live: View) -> bool:
+    """Interfaces come and go while the guest runs, and are connected to something else."""
+    return edit.before is None or edit.after is None or only_live(NETWORK_FIELDS, edit)
 
 
 def interface_of(root: Element, mac: str) -> Element | None:

@@ -13,35 +13,28 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from ...engine.action import PowerState
-from ...engine.errors import InvalidOption, KraalError
-from ...engine.reading import Unread, apart, each_apart
-from ...engine.result import Address, Guest
+from ...engine.errors import InvalidOption
+from ...engine.reading import apart, each_apart
+from ...engine.result import Guest
 from ...engine.spec import Spec
 from ...engine.units import format_size
 from . import vm_addresses
 from .backend import SOURCES
-from .block_jobs import Job
 from .client import Host, LibvirtError, NotThere
 from .constants import constant
 from .names import INCOMPLETE
 from .storage_use import Uses, real
-from .vm_chain import Chain
 from .vm_devices import source_of
-from .vm_settings import GUEST, View, read_labels
+from .vm_model import GUEST, NO_IMAGE, Domain, Emulator, Pool, Seen, View, Volume
+from .vm_settings import read_labels
 from .vm_xml import Element, get, make, size_of
 from .volume_import import read_header
-from .xml import NAMESPACE, parse, serialize
+from .xml import parse, serialize
 
-#: A volume that is being made for a guest, in the note that the guest's domain bears until it is made.
-MAKING = "{%s}making" % NAMESPACE
-#: A seed that another one has taken the place of, until it is removed.
-STALE = "{%s}stale" % NAMESPACE
-#: In the place of an image that is still to be made, while libvirt tries out a definition.
-NO_IMAGE = "/dev/null/kraal.virt"
 #: Libvirt's words (virDomainState), by their numbers. One that has crashed is started and removed like any other that does not run.
 WORDS = ("nostate", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended")
 STATES = {
@@ -49,134 +42,6 @@ STATES = {
     **dict.fromkeys((3, 7), PowerState.PAUSED),
     **dict.fromkeys((5, 6), PowerState.STOPPED),
 }
-
-
-@dataclass(frozen=True)
-class Domain:
-    """One domain. ``live`` is None while it does not run."""
-
-    name: str
-    state: str
-    stored: View
-    live: View | None
-    #: Libvirt's own word for its state.
-    raw_state: str = ""
-    #: The addresses of one that runs.
-    addresses: tuple[Address, ...] = ()
-    #: What images of its disks are backed by, by their paths; only of disks that the task gives another image or format.
-    chains: Mapping[str, Chain] = field(default_factory=dict)
-    #: The paths of the images that the task names, without links.
-    reals: Mapping[str, str] = field(default_factory=dict)
-    #: The block jobs on disks that the task changes, by target.
-    jobs: Mapping[str, Job] = field(default_factory=dict)
-    #: The disks without an image that a run has left which died as it tried out a definition, by target. They are in none of the descriptions.
-    tried: tuple[str, ...] = ()
-
-    @property
-    def uuid(self) -> str:
-        """Libvirt's own name for it."""
-        return get(self.stored.root, "uuid") or ""
-
-    @property
-    def making(self) -> list[str] | None:
-        """The volumes that a run which died was making for it; None for a domain that is whole."""
-        note = self.stored.root.find("metadata/" + GUEST)
-        if note is None or note.get("unfinished") != "yes":
-            return None
-        return [each.get("path", "") for each in note.findall(MAKING)]
-
-    @property
-    def stale(self) -> list[str]:
-        """The seeds that a run which died did not get to remove."""
-        return [each.get("path", "") for each in self.stored.root.findall("metadata/%s/%s" % (GUEST, STALE))]
-
-
-@dataclass(frozen=True)
-class Pool:
-    """A storage pool that is active."""
-
-    name: str
-    kind: str
-    target: str
-
-    @property
-    def holds_files(self) -> bool:
-        """Whether its volumes are files, which may be qcow2."""
-        return self.kind in ("dir", "fs", "netfs", "vstorage")
-
-    @property
-    def is_network(self) -> bool:
-        """Whether its volumes are nowhere on the host."""
-        return self.kind in ("rbd", "gluster", "sheepdog", "iscsi-direct")
-
-    @property
-    def is_directory(self) -> bool:
-        """Whether a volume's path is its name in the pool's directory, before it is made too. Others have found their volumes, and say where."""
-        return self.holds_files or self.kind in ("logical", "zfs")
-
-
-@dataclass(frozen=True)
-class Volume:
-    """A volume of a pool."""
-
-    pool: str
-    name: str
-    path: str
-    capacity: int
-    format: str = ""
-    backing: str = ""
-    #: Whether the run that was making it died.
-    incomplete: bool = False
-
-
-@dataclass(frozen=True)
-class Emulator:
-    """What the emulator of this host makes of new domains."""
-
-    kind: str
-    arch: str
-    machine: str
-
-
-@dataclass
-class Seen:
-    """One look at one libvirt."""
-
-    domains: dict[str, Domain] = field(default_factory=dict)
-    pools: dict[str, Pool] = field(default_factory=dict)
-    #: Why some pools cannot be read, by name.
-    odd_pools: dict[str, KraalError] = field(default_factory=dict)
-    #: By path. None: asked for, and not there.
-    volumes: dict[str, Volume | None] = field(default_factory=dict)
-    #: By path, the domains that use it, those of other names included; only where storage is to be removed.
-    users: dict[str, set[str]] = field(default_factory=dict)
-    #: What stands below other volumes.
-    backing: set[str] = field(default_factory=set)
-    #: By the path of an image that a task gives to a disk: an image that is backed by it.
-    overlays: dict[str, str] = field(default_factory=dict)
-    #: The networks that run; None where nobody asked.
-    networks: set[str] | None = None
-    #: By the domain type that was asked for.
-    emulators: dict[str, Emulator] = field(default_factory=dict)
-    #: Domains of which libvirt says what cannot be understood.
-    unread: dict[str, Unread] = field(default_factory=dict)
-    #: What is wrong with what guests would become, by name: what libvirt has to say against it, or what is not there.
-    faults: dict[str, KraalError] = field(default_factory=dict)
-
-    def pool_of(self, path: str) -> Pool | None:
-        """The pool in whose directory that path is."""
-        return next((pool for pool in self.pools.values() if pool.is_directory and os.path.dirname(path) == pool.target), None)
-
-    def format_of(self, path: str) -> str:
-        """What a disk with that image is told of its format; empty where the pool cannot know, as of what is on a device."""
-        volume = self.volumes.get(path)
-        if volume is None or not (volume.pool in self.pools and self.pools[volume.pool].holds_files):
-            return ""
-        return {"iso": "raw"}.get(volume.format, volume.format)
-
-    def places(self) -> dict[str, str]:
-        """The paths of the volumes that were asked for, by POOL/VOLUME."""
-        return {"%s/%s" % (each.pool, each.name): path for path, each in self.volumes.items() if each}
 
 
 def _sizes(stats: Mapping[str, Any]) -> dict[str, int]:
@@ -197,7 +62,7 @@ def bulk(host: Host) -> list[tuple[Any, Mapping[str, Any]]]:
 
 def observe(host: Host, wants: Sequence[Spec] | None, sources: Sequence[str] = SOURCES) -> Seen:
     """Look at the domains that are spoken of (None: all) and their surroundings. ``sources`` of addresses are for those that nothing is wanted of."""
-    seen = Seen()
+    seen = Seen(files=set() if host.local else None)
     names = None if wants is None else {want.name for want in wants}
     stats = {domain.name(): (domain, found) for domain, found in bulk(host)}
     mine = [name for name in stats if names is None or name in names]
@@ -266,6 +131,8 @@ def look_at_volume(host: Host, seen: Seen, path: str) -> None:
             found = volume_of(host, listed, path)
         elif host.local:
             found = _unlisted(pool, path)
+    elif seen.files is not None and os.path.exists(path):
+        seen.files.add(path)
     seen.volumes[path] = found
 
 

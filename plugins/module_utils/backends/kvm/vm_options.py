@@ -2,37 +2,46 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options of a virtual machine, one on a line: kind, place in the domain's XML, and what a change costs. Pure."""
+"""The options of a virtual machine, one on a line: kind, place in the domain's XML, what a change costs, and how it is made while the guest runs.
+
+Pure. What brings a change about is named here, and does so when it is called (vm_live).
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from ...engine.action import Disruption
 from ...engine.errors import InvalidOption
 from ...engine.kinds import Entries, Flag, Integer, Kind, Part, Text, Texts
-from ...engine.spec import Option, Table
+from ...engine.spec import Spec, Table
 from . import vm_devices as dev
 from . import vm_extras as extras
+from . import vm_live as live
 from . import vm_networks as nets
 from .backend import ADDRESS_SOURCES
-from .vm_fields import PATH, Field, FieldSet, Line, read_fields, word, write_fields
-from .vm_seed import CLOUD_INIT, read_seed
+from .vm_chain import note_images
+from .vm_fields import PATH, Field, FieldSet, Line, read_fields, set_waits, word, write_fields
+from .vm_model import Edit, View, VmOption, Write, never
+from .vm_seed import CLOUD_INIT, read_seed, seed_path, seed_waits, write_seed
 from .vm_settings import (
     CPU_FIELDS,
     Memory,
     Overlay,
-    View,
+    cpu_waits,
+    memory_waits,
     read_console,
     read_cpus,
+    read_cpus_max,
     read_firmware,
     read_labels,
     read_memory,
     read_memory_max,
     read_secure,
+    same_machine,
     write_console,
     write_cpu,
     write_cpus,
@@ -44,32 +53,16 @@ from .vm_settings import (
     write_memory_max,
     write_secure,
 )
-from .vm_xml import Element, drop, get, make, put
+from .vm_xml import Element, drop, get, lay_over, make, overlay_seen, put, size_of
 
 NONE, LIVE, RESTART, RECREATE = Disruption.NONE, Disruption.LIVE, Disruption.RESTART, Disruption.RECREATE
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+:@-]*", re.ASCII)
 
 
-Write = Callable[[Element, Any, Any], None]
-
-
-def _nothing(_root: Element, _before: Any, _after: Any) -> None:
-    """For what is not in the XML."""
-
-
-@dataclass(frozen=True)
-class VmOption(Option):
-    """An option with its way into the stored XML: takes the tree, the value that is there, and the one that shall be."""
-
-    write: Write = _nothing
-    #: Whether the live XML says it the same way as the stored one, so that a difference waits for a restart.
-    waits: bool = True
-
-
-def _scalar(name: str, kind: Kind, place: str, absent: Any = None, change: Disruption = RESTART, waits: bool = True) -> VmOption:
-    """An option that stands at one place."""
+def _scalar(name: str, kind: Kind, place: str, absent: Any = None, change: Disruption = RESTART, **more: Any) -> VmOption:
+    """An option that stands at one place. ``more``: what else there is to say of it."""
     part = Field(name, kind, place, absent)
-    return VmOption(name, kind, lambda view: part.read(view.root), change, lambda root, _before, after: part.write(root, after), waits)
+    return VmOption(name, kind, lambda view: part.read(view.root), change, lambda root, _before, after: part.write(root, after), place=place, **more)
 
 
 def _single(name: str, tag: str, fields: Sequence[Field], absent: str = "none") -> VmOption:
@@ -92,11 +85,42 @@ def _single(name: str, tag: str, fields: Sequence[Field], absent: str = "none") 
             before = {}
         write_fields(fields, make(root, place), after, before)
 
-    return VmOption(name, FieldSet(fields), read, RESTART, write)
+    return VmOption(name, FieldSet(fields), read, RESTART, write, set_waits)
 
 
-def _list(name: str, kind: Entries, read: Callable[[Element], Any], write: Write, change: Disruption = RESTART) -> VmOption:
-    return VmOption(name, kind, lambda view: read(view.root), change, write)
+def _list(name: str, kind: Entries, read: Callable[[Element], Any], write: Write, change: Disruption = RESTART, **more: Any) -> VmOption:
+    return VmOption(name, kind, lambda view: read(view.root), change, write, **more)
+
+
+def _read_disks(view: View) -> dict[str, Any]:
+    """The disk with our seed is no disk of the user's."""
+    mine = seed_path(view.root, view.name)
+    found = dev.read_disks(view.root, view.sizes, view.places)
+    return {target: record for target, record in found.items() if not mine or record.get("path") != mine}
+
+
+def _write_disks(root: Element, before: Any, after: Any) -> None:
+    dev.write_disks(root, before, after)
+    note_images(root, before, after)
+
+
+def _cpus_hot(edit: Edit, live: View) -> bool:
+    """Processors can be brought online, up to the maximum that the guest was started with."""
+    return bool(edit.before < edit.after <= read_cpus_max(live))
+
+
+def _memory_hot(edit: Edit, live: View) -> bool:
+    return bool(edit.after <= (size_of(live.root.find("memory")) or 0))
+
+
+def _machine_seen(want: Spec, have: Any, _view: View) -> Any:
+    wished = want.values["machine"]
+    return wished if same_machine(wished, have) else have
+
+
+def _secure_seen(want: Spec, have: Any, view: View) -> Any:
+    """A firmware that is new brings libvirt's choice with it."""
+    return None if want.values.get("firmware") == "uefi" and read_firmware(view) == "bios" else have
 
 
 TPM_FIELDS = (
@@ -138,7 +162,7 @@ def _write_rng(option: VmOption) -> VmOption:
             if not get(root, "devices/rng/backend"):
                 put(root, "devices/rng/backend", "/dev/urandom")
 
-    return VmOption(option.name, option.kind, option.read, option.change, write)
+    return replace(option, write=write)
 
 
 class Watchdog(FieldSet):
@@ -167,34 +191,35 @@ def _beside_itco(option: VmOption) -> VmOption:
                 make(root, "devices").remove(each)
         option.write(root, before, after)
 
-    return VmOption(option.name, Watchdog(WATCHDOG_FIELDS), read, option.change, write)
+    return replace(option, kind=Watchdog(WATCHDOG_FIELDS), read=read, write=write)
 
 
 def _write_video(option: VmOption) -> VmOption:
     def write(root: Element, before: Any, after: Any) -> None:
         option.write(root, {}, after)
 
-    return VmOption(option.name, option.kind, option.read, option.change, write)
+    return replace(option, write=write)
 
 
 OPTIONS: tuple[VmOption, ...] = (
     _scalar("type", Text(choices=("auto", "kvm", "qemu")), "@type"),
-    _scalar("uuid", UUID, "uuid",
-            change=RECREATE),
-    _scalar("description", Line(), "description", "", NONE, False),
-    VmOption("machine", MACHINE, lambda view: get(view.root, "os/type@machine"), RESTART, write_machine),
-    VmOption("cpus_max", Integer(1, 4096), lambda view: int(get(view.root, "vcpu") or 1), RESTART, write_cpus_max),
-    VmOption("cpus", Integer(1, 4096), read_cpus, LIVE, write_cpus),
-    VmOption("cpu", FieldSet(CPU_FIELDS), lambda view: read_fields(CPU_FIELDS, view.root), RESTART, write_cpu),
+    _scalar("uuid", UUID, "uuid", change=RECREATE),
+    _scalar("description", Line(), "description", "", NONE, waits=never, tell=live.tell_description),
+    VmOption("machine", MACHINE, lambda view: get(view.root, "os/type@machine"), RESTART, write_machine, recognise=_machine_seen),
+    VmOption("cpus_max", Integer(1, 4096), read_cpus_max, RESTART, write_cpus_max),
+    VmOption("cpus", Integer(1, 4096), read_cpus, LIVE, write_cpus, hot=_cpus_hot, live=live.call("setVcpusFlags")),
+    VmOption("cpu", FieldSet(CPU_FIELDS), lambda view: read_fields(CPU_FIELDS, view.root), RESTART, write_cpu, cpu_waits),
     VmOption("memory_max", Memory(), read_memory_max, RESTART, write_memory_max),
-    VmOption("memory", Memory(), read_memory, LIVE, write_memory),
+    VmOption("memory", Memory(), read_memory, LIVE, write_memory, memory_waits, hot=_memory_hot, live=live.memory, follows=True),
     VmOption("firmware", Text(choices=("bios", "uefi")), read_firmware, RESTART, write_firmware),
-    VmOption("secure_boot", Flag(), read_secure, RESTART, write_secure),
+    VmOption("secure_boot", Flag(), read_secure, RESTART, write_secure, recognise=_secure_seen),
     _scalar("kernel", EMPTY_PATH, "os/kernel", ""),
     _scalar("initrd", EMPTY_PATH, "os/initrd", ""),
     _scalar("cmdline", Line(), "os/cmdline", ""),
-    VmOption("disks", dev.DISKS, lambda view: dev.read_disks(view.root, view.sizes, view.places), LIVE, dev.write_disks),
-    _list("networks", nets.NETWORKS, nets.read_networks, nets.write_networks, LIVE),
+    VmOption("disks", dev.DISKS, _read_disks, LIVE, _write_disks, hot=dev.disk_hot, live=live.disk,
+             grows=dev.disk_grows, grow=live.grow_disk, disk=lambda _value, key: key),
+    _list("networks", nets.NETWORKS, nets.read_networks, nets.write_networks, LIVE, hot=nets.network_hot, live=live.network,
+          recognise=lambda want, have, _view: nets.rekeyed(want.values["networks"], have)),
     _list("graphics", extras.GRAPHICS, extras.read_graphics, extras.write_graphics),
     _write_video(_single("video", "video", VIDEO_FIELDS)),
     VmOption("console", Flag(), read_console, RESTART, write_console),
@@ -205,10 +230,13 @@ OPTIONS: tuple[VmOption, ...] = (
     _beside_itco(_single("watchdog", "watchdog", WATCHDOG_FIELDS)),
     _write_rng(_single("rng", "rng", RNG_FIELDS)),
     _single("memballoon", "memballoon", BALLOON_FIELDS),
-    VmOption("autostart", Flag(), lambda view: view.autostart, NONE, waits=False),
-    VmOption("labels", Texts(), lambda view: read_labels(view.root), NONE, write_labels, False),
-    VmOption("cloud_init", CLOUD_INIT, lambda view: read_seed(view.root, view.name), LIVE, waits=False),
-    VmOption("xml", Overlay(), lambda view: {}, RESTART, waits=False),
+    VmOption("autostart", Flag(), lambda view: view.autostart, NONE, waits=never, tell=live.tell_autostart),
+    VmOption("labels", Texts(), lambda view: read_labels(view.root), NONE, write_labels, never, tell=live.tell_labels),
+    VmOption("cloud_init", CLOUD_INIT, lambda view: read_seed(view.root, view.name), LIVE, write_seed, seed_waits,
+             hot=lambda edit, _live: edit.before is not None, live=live.seed, tried=False),
+    VmOption("xml", Overlay(), lambda view: {}, RESTART, lambda root, _before, after: lay_over(after.root, root), never, whole=True,
+             recognise=lambda want, _have, view: overlay_seen(want.values["xml"].root, view.root),
+             disk=lambda value, key: value.disks.get(key, "")),
 )  # fmt: skip
 
 

@@ -2,25 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Cloud-init's seed: an image of a CD that is known by its content, so that it is made again only when that changes."""
+"""Cloud-init's seed: an image of a CD that is known by its content, so that it is made again only when that changes. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ...engine import trace
-from ...engine.errors import BackendError, InvalidOption
+from ...engine.errors import InvalidOption
 from ...engine.kinds import Kind
-from ...host.packages import install
-from .vm_xml import Element, get
+from . import vm_devices as dev
+from .vm_model import View
+from .vm_xml import Element, get, put
 
 #: The files of cloud-init's data source NoCloud, and the fields that they are made of.
 FILES = {"user_data": "user-data", "meta_data": "meta-data", "network_config": "network-config"}
@@ -32,6 +28,8 @@ class Seed(dict):  # type: ignore[type-arg]
     """The files' texts by the fields' names. Two seeds of the same content are equal; what a domain has is known by its digest alone."""
 
     digest = ""
+    #: Where its volume is, or will be.
+    path = ""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Seed) and self.digest == other.digest
@@ -42,9 +40,10 @@ class Seed(dict):  # type: ignore[type-arg]
     __hash__ = None
 
 
-def seed(texts: Mapping[str, str], digest: str = "") -> Seed:
+def seed(texts: Mapping[str, str], digest: str = "", path: str = "") -> Seed:
     """A seed; without its texts, its digest has to be given."""
     made = Seed(texts)
+    made.path = path
     made.digest = digest or hashlib.sha256(json.dumps(dict(sorted(texts.items()))).encode()).hexdigest()[:16]
     return made
 
@@ -95,40 +94,24 @@ def seed_path(root: Element, name: str) -> str:
 def read_seed(root: Element, name: str) -> Seed | None:
     """The seed that a domain has."""
     path = seed_path(root, name)
-    return seed({}, path[-20:-4]) if path else None
+    return seed({}, path[-20:-4], path) if path else None
 
 
-def _identified(text: str, instance: str) -> str:
-    """Meta-data with an instance-id: without one, cloud-init does nothing."""
-    try:
-        data = json.loads(text or "{}")
-    except ValueError:
-        # YAML, which is not ours to read.
-        return text if "instance-id" in text else "instance-id: %s\n%s" % (json.dumps(instance), text)
-    return json.dumps({"instance-id": instance, "local-hostname": instance, **data}) + "\n" if isinstance(data, dict) else text
+def seed_waits(live: Seed | None, stored: Seed | None, _view: View) -> Iterable[str]:
+    """A seed that is stored and that a guest which runs does not have."""
+    paths = [None if side is None else side.path for side in (live, stored)]
+    return [""] if paths[0] != paths[1] else []
 
 
-def build(texts: Mapping[str, str], instance: str) -> bytes:
-    """The image. ``instance``: what cloud-init takes for the guest's identity, unless the meta-data says otherwise."""
-    program = next((path for path in map(shutil.which, ("genisoimage", "xorrisofs", "mkisofs")) if path), None)
-    if program is None:
-        raise BackendError("no program makes the image of the seed", remedy=install("xorrisofs") + " on the host where the task runs")
-    with tempfile.TemporaryDirectory(prefix="kraal-seed-") as directory:
-        for field, file in FILES.items():
-            text = texts.get(field)
-            if text is None and field == "network_config":
-                continue
-            if field == "meta_data":
-                text = _identified(text or "", instance)
-            Path(directory, file).write_text(text or "", encoding="utf-8")
-        image = Path(directory, "seed.iso")
-        files = [str(Path(directory, file)) for file in FILES.values() if Path(directory, file).exists()]
-        argv = [program, "-quiet", "-output", str(image), "-volid", "cidata", "-joliet", "-rock", *files]
-        with trace.command(argv) as call:
-            done = subprocess.run(  # pylint: disable=ansible-bad-function
-                argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-            )
-            call.status = str(done.returncode)
-        if done.returncode:
-            raise BackendError("%s cannot make the image of the seed: %s" % (program, done.stderr.strip()[-300:]))
-        return image.read_bytes()
+def write_seed(root: Element, before: Seed | None, after: Seed) -> None:
+    """Put the seed into its drive, which is made where it is missing."""
+    drive = next((disk for disk in dev.devices(root, "disk") if before is not None and dev.source_of(disk) == before.path), None)
+    if drive is None:
+        drive = dev.add(root, "disk", type="file", device="cdrom")
+        put(drive, "driver@name", "qemu")
+        put(drive, "driver@type", "raw")
+        put(drive, "target@dev", TARGET)
+        put(drive, "target@bus", "scsi")
+        dev.give_scsi(root, drive)
+        put(drive, "readonly", "")
+    dev.set_source(drive, after.path)

@@ -7,38 +7,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...engine.errors import InvalidOption
 from ...engine.kinds import Integer, Size, Text, Texts
 from ...engine.secrets import HIDDEN
-from .vm_fields import Field, word, write_fields
-from .vm_xml import ET, Element, drop, get, make, overlay_values, put, put_size, read_overlay, size_of
+from .vm_fields import Field, set_waits, word, write_fields
+from .vm_model import GUEST, View, differing
+from .vm_xml import ET, Element, drop, get, make, overlay_disks, overlay_values, put, put_size, read_overlay, size_of
 from .xml import NAMESPACE
 
 MIB = 1024**2
 LABEL = "{%s}label" % NAMESPACE
-GUEST = "{%s}guest" % NAMESPACE
-
-
-@dataclass(frozen=True)
-class View:
-    """One description of a domain, stored or live, with what is looked up beside it."""
-
-    root: Element
-    name: str = ""
-    autostart: bool = False
-    #: Bytes of the disks' contents, by target.
-    sizes: Mapping[str, int] = field(default_factory=dict)
-    #: The paths of volumes, by POOL/VOLUME.
-    places: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_cpus(view: View) -> int:
     """The processors that are online."""
     return int(get(view.root, "vcpu@current") or get(view.root, "vcpu") or 1)
+
+
+def read_cpus_max(view: View) -> int:
+    """The most there can be."""
+    return int(get(view.root, "vcpu") or 1)
 
 
 def write_cpus(root: Element, _before: Any, after: int) -> None:
@@ -87,6 +78,11 @@ def write_memory(root: Element, _before: Any, after: int) -> None:
     if (size_of(root.find("memory")) or 0) < after:
         put_size(root, "memory", after)
     put_size(root, "currentMemory", after)
+
+
+def memory_waits(live: Any, stored: Any, view: View) -> Iterable[str]:
+    """A guest that runs has been told of memory that it can have, and follows in its own time."""
+    return [] if (stored or 0) <= (read_memory_max(view) or 0) else differing(live, stored, view)
 
 
 def write_memory_max(root: Element, _before: Any, after: int) -> None:
@@ -213,19 +209,19 @@ class Overlay(Texts):
     merges = False
 
     def parse(self, value: Any, option: str) -> dict[str, str]:
-        root = read_overlay(str(value), option)
-        return OverlayValues(overlay_values(root), root)
+        return OverlayValues(read_overlay(str(value), option))
 
     def show_entry(self, key: str, value: Any) -> Any:
         return HIDDEN if _SECRET_STEP.search(key) else value
 
 
 class OverlayValues(dict):  # type: ignore[type-arg]
-    """The values of an overlay, with its tree."""
+    """The values of an overlay, with its tree, and the targets of the disks that values are about."""
 
-    def __init__(self, values: Mapping[str, str], root: Element) -> None:
-        super().__init__(values)
+    def __init__(self, root: Element) -> None:
+        super().__init__(overlay_values(root))
         self.root = root
+        self.disks = overlay_disks(root)
 
 
 CPU_FIELDS = (
@@ -235,6 +231,12 @@ CPU_FIELDS = (
     Field("cores", Integer(1, 1024), "cpu/topology@cores"),
     Field("threads", Integer(1, 1024), "cpu/topology@threads"),
 )
+
+
+def cpu_waits(live: Any, stored: Any, view: View) -> Iterable[str]:
+    """The live XML says what host-model came to on this processor."""
+    told = ("mode", "model") if (stored.get("mode"), live.get("mode")) == ("host-model", "custom") else ()
+    return [key for key in set_waits(live, stored, view) if key not in told]
 
 
 def write_cpu(root: Element, before: Any, after: Mapping[str, Any]) -> None:

@@ -17,8 +17,8 @@ from .client import Host
 from .names import INCOMPLETE, PART
 from .pool_work import create, origin_in_hand, refresh
 from .storage_use import unused
+from .vm_model import Making
 from .vm_observe import size_in_bytes
-from .vm_storage import Making
 from .vm_xml import ET, get, put
 from .volume_import import Image, examine, send
 from .xml import parse, serialize

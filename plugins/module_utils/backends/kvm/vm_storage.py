@@ -8,38 +8,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from ...engine.compare import key_of
 from ...engine.errors import InvalidOption, Refused
 from ...engine.spec import Spec
 from ...engine.units import format_size
 from . import vm_devices as dev
-from .vm_observe import Domain, Seen
+from .vm_model import Domain, Making, Seen
 from .vm_options import BY_NAME
-from .vm_seed import seed_path
+from .vm_seed import Seed, seed_path
 from .vm_xml import get
 
 
-@dataclass(frozen=True)
-class Making:
-    """A volume that is not there yet. ``size`` 0: as large as what it is made from. Empty texts: nothing of the kind."""
+def to_make(want: Spec, seen: Seen, have: Domain | None, backed: Mapping[str, Mapping[str, Any]]) -> list[Making]:
+    """The volumes that the new disks of a guest and its seed need and that are not there. Raises InvalidOption and Refused.
 
-    path: str
-    pool: str
-    name: str
-    format: str
-    size: int = 0
-    backing: str = ""
-    backing_format: str = ""
-    #: Whether the guest's source is put into it.
-    source: bool = False
-    #: Whether it is there and grows.
-    there: bool = False
-
-
-def to_make(want: Spec, seen: Seen, have: Domain | None) -> list[Making]:
-    """The volumes that the new disks of a guest need and that are not there. ``want`` is filled in. Raises InvalidOption and Refused."""
+    ``want`` is filled in; ``backed``: the entries of those disks for which the task names a backing image, by target.
+    """
     attached = BY_NAME["disks"].read(have.stored) if have else {}
     source = want.steering.get("source") or {}
     given = want.values.get("disks", {})
@@ -56,7 +42,7 @@ def to_make(want: Spec, seen: Seen, have: Domain | None) -> list[Making]:
             if kind != "disk" and path and seen.pool_of(path) is not None and seen.volumes.get(path) is None:
                 raise InvalidOption("disks[%s].path" % target, path, "does not exist", remedy="Bring it there first")
             continue
-        made = _making(want, seen, target, record, path, takes_source)
+        made = _making(want, seen, target, record, path, takes_source, backed.get(target, {}))
         takes_source = False
         if made is not None:
             found.append(made)
@@ -64,7 +50,16 @@ def to_make(want: Spec, seen: Seen, have: Domain | None) -> list[Making]:
         raise InvalidOption(
             "source", str(source.get("image") or source.get("volume")), "has no disk to go to", remedy="Name a disk with the size it shall have"
         )
-    return found
+    return [*found, *_seed_to_make(want.values.get("cloud_init"), seen, have)]
+
+
+def _seed_to_make(seed: Any, seen: Seen, have: Domain | None) -> list[Making]:
+    """The volume of the wanted seed, unless the guest has it, as it is stored or as it runs."""
+    views = [view for view in (have.stored, have.live) if view] if have else []
+    if not isinstance(seed, Seed) or seed.path in [seed_path(view.root, view.name) for view in views]:
+        return []
+    pool = seen.pool_of(seed.path)
+    return [Making("cloud_init", seed.path, pool.name if pool else "", os.path.basename(seed.path), "raw", seed=seed)]
 
 
 def _check_kept(target: str, record: Mapping[str, Any], there: Mapping[str, Any]) -> None:
@@ -103,9 +98,11 @@ def _check_top(target: str, record: Mapping[str, Any], seen: Seen) -> None:
         )
 
 
-def _making(want: Spec, seen: Seen, target: str, record: Mapping[str, Any], path: str, takes_source: bool) -> Making | None:
-    volume, size = seen.volumes.get(path), record.get("size") or 0
-    original = _original(want, target)
+def _making(
+    want: Spec, seen: Seen, target: str, record: Mapping[str, Any], path: str, takes_source: bool, backed: Mapping[str, Any]
+) -> Making | None:
+    """``backed``: the task's own entry of the disk, where that names a backing image."""
+    volume, size, key = seen.volumes.get(path), record.get("size") or 0, key_of("disks", target)
     if volume is not None:
         if size and size < volume.capacity:
             raise Refused(
@@ -119,9 +116,9 @@ def _making(want: Spec, seen: Seen, target: str, record: Mapping[str, Any], path
                 remedy="Leave the size out, or make the volume larger where it comes from",
             )
         if size > volume.capacity:
-            return Making(path, volume.pool, volume.name, volume.format, size, there=True)
+            return Making(key, path, volume.pool, volume.name, volume.format, size, there=True)
         return None
-    if not size and not original.get("backing") and not takes_source:
+    if not size and not backed and not takes_source:
         if path in seen.volumes and seen.pool_of(path) is not None:
             raise InvalidOption("disks[%s]" % target, path, "does not exist", remedy="Give its size, and it is made")
         return None
@@ -129,13 +126,20 @@ def _making(want: Spec, seen: Seen, target: str, record: Mapping[str, Any], path
     if pool is None:
         if path.startswith("/dev/") or not size:
             return None
-        if path in seen.volumes and os.path.exists(path):
+        if seen.files is None:
+            raise InvalidOption(
+                "disks[%s].path" % target,
+                path,
+                "is in no active pool, and whether it exists on libvirt's host cannot be seen from here",
+                remedy="Leave out the size of a disk that exists, or name a pool and a volume",
+            )
+        if path in seen.files:
             return None
         raise InvalidOption(
             "disks[%s].path" % target, path, "is in no active pool, and no disk is made there", remedy="Name a pool and a volume, or make the file first"
         )
     linked = takes_source and (want.steering.get("source") or {}).get("clone") == "linked"
-    if (linked or original.get("backing")) and pool.holds_files and record["format"] != "qcow2":
+    if (linked or backed) and pool.holds_files and record["format"] != "qcow2":
         raise InvalidOption(
             "disks[%s].format" % target,
             record["format"],
@@ -143,21 +147,17 @@ def _making(want: Spec, seen: Seen, target: str, record: Mapping[str, Any], path
             remedy="Leave it out, or write %s" % ("clone: full" if linked else "no backing"),
         )
     return Making(
+        key,
         path,
         pool.name,
         os.path.basename(path),
         record["format"],
         size,
-        str(original.get("backing") or ""),
-        str(original.get("backing_format") or ""),
+        str(backed.get("backing") or ""),
+        str(backed.get("backing_format") or ""),
         takes_source,
+        shareable=bool(record.get("shareable")),
     )
-
-
-def _original(want: Spec, target: str) -> Mapping[str, Any]:
-    """The backing image that the task names for a disk: wanted() takes it out of what is compared."""
-    found: Mapping[str, Any] = (want.steering.get("backing") or {}).get(target, {})
-    return found
 
 
 def doomed(name: str, seen: Seen, have: Domain) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
-from ...engine.errors import InvalidOption, Refused
+from ...engine.errors import InvalidOption
 from ...engine.reading import apart
 from ...engine.spec import Spec
 from . import vm_devices as dev
@@ -19,11 +19,9 @@ from .client import Host
 from .constants import constant
 from .storage_use import real, unused, uses_of
 from .vm_addresses import networks_by_mac
-from .vm_chain import earlier_images, look_below, overlay_on
+from .vm_chain_observe import earlier_images, look_below, overlay_on
+from .vm_model import Comparison, Domain, Emulator, Seen
 from .vm_observe import (
-    Domain,
-    Emulator,
-    Seen,
     look_at_emulator,
     look_at_named,
     look_at_pools,
@@ -34,11 +32,10 @@ from .vm_observe import (
     refused_machine,
 )
 from .vm_options import BY_NAME
-from .vm_plan import changes
 from .vm_settings import OverlayValues, same_machine
 from .vm_source import check_format, check_source
-from .vm_storage import doomed, to_make
-from .vm_target import images_asked, wanted
+from .vm_storage import doomed
+from .vm_target import Placed, compare, images_asked, placed_disks, wanted
 from .vm_xml import Element, get
 from .volume_import import Image
 
@@ -54,8 +51,12 @@ def survey(host: Host, wants: Sequence[Spec] | None) -> Seen:
 
 
 def _look_around(host: Host, seen: Seen, want: Spec) -> None:
-    """What the plan for one guest needs. What is wrong with it is in the faults, or raised."""
-    have = _whole(seen, want)
+    """What the plan for one guest needs, and how the guest differs from what is wanted. What is wrong with it is in the faults, or raised.
+
+    What a task wants is looked at as far as its disks, so that their images can be looked at, and then the whole of it. What differs tells which block jobs
+    matter.
+    """
+    have = seen.whole(want.name)
     begun = seen.domains.get(want.name)
     if begun is not None and begun.making:
         # What a run that died was making is taken away first.
@@ -64,7 +65,7 @@ def _look_around(host: Host, seen: Seen, want: Spec) -> None:
         if have is not None and want.steering.get("remove_storage"):
             have = _with_places(host, seen, have)
             _about_removal(host, seen, have)
-            _about_jobs(host, seen, want, have)
+            _about_jobs(host, seen, have)
         return
     if _needs_pools(want, have) and not seen.pools:
         look_at_pools(host, seen)
@@ -72,23 +73,25 @@ def _look_around(host: Host, seen: Seen, want: Spec) -> None:
     if have is None:
         look_at_emulator(host, seen, want.values.get("type", "auto"))
         image = check_source(host, want.steering)
-    if "disks" in want.values or want.steering.get("source") or _overlay_disks(want):
+    placed = None
+    about_disks = "disks" in want.values or bool(want.steering.get("source")) or bool(_overlay_disks(want))
+    if about_disks:
         have = _with_places(host, seen, have) if have else None
-        have = _about_disks(host, seen, want, have)
-        _about_jobs(host, seen, want, have)
+        have = _about_given(host, seen, want, have)
+        placed = placed_disks(want, seen, have)
+        _about_images(host, seen, placed, have)
+    full = wanted(want, seen, have, placed)
     missing = _missing_network(host, seen, want, have)
     if missing is not None:
         raise missing
     wrong = _wrong(host, want, have, seen.emulators.get(want.values.get("type", "auto")))
     if wrong is not None:
         raise wrong
+    seen.compared[want.name] = done = compare(want, full, seen, have)
+    if have is not None and about_disks:
+        _about_jobs(host, seen, have, [each.option.disk(full.values[each.option.name], each.entry) for each in done.changes])
     if image is not None:
-        _about_source(host, seen, want, image)
-
-
-def _whole(seen: Seen, want: Spec) -> Domain | None:
-    have = seen.domains.get(want.name)
-    return None if have is None or have.making is not None else have
+        _about_source(host, done, image)
 
 
 def _needs_pools(want: Spec, have: Domain | None) -> bool:
@@ -135,9 +138,8 @@ def _missing_network(host: Host, seen: Seen, want: Spec, have: Domain | None) ->
     return None
 
 
-def _about_disks(host: Host, seen: Seen, want: Spec, have: Domain | None) -> Domain | None:
-    """The volumes of disks that the domain does not have yet; the domain with what its images are backed by, where the task names others."""
-    there = BY_NAME["disks"].read(have.stored) if have else {}
+def _about_given(host: Host, seen: Seen, want: Spec, have: Domain | None) -> Domain | None:
+    """The volumes that the task names; the domain with what its images are backed by, where the task names others."""
     for record in want.values.get("disks", {}).values():
         if "volume" in record and record["pool"] in seen.pools and not seen.pools[record["pool"]].is_directory:
             look_at_named(host, seen, record["pool"], record["volume"])
@@ -148,12 +150,13 @@ def _about_disks(host: Host, seen: Seen, want: Spec, have: Domain | None) -> Dom
         look_at_named(host, seen, source.get("pool", ""), source.get("volume", ""))
     if have is not None:
         seen.domains[have.name] = have = with_chains(host, seen, want, have)
-    try:
-        disks = wanted(want, seen, have).values.get("disks", {})
-    except (InvalidOption, Refused):
-        # The plan says so too, where it belongs.
-        return have
-    for target, record in disks.items():
+    return have
+
+
+def _about_images(host: Host, seen: Seen, placed: Placed | None, have: Domain | None) -> None:
+    """The images that the domain's disks do not have yet."""
+    there = BY_NAME["disks"].read(have.stored) if have else {}
+    for target, record in placed.disks.items() if placed else ():
         now = there.get(target, {})
         path = record.get("path", now.get("path"))
         if path and (path != now.get("path") or ("size" in record and "size" not in now)):
@@ -163,7 +166,6 @@ def _about_disks(host: Host, seen: Seen, want: Spec, have: Domain | None) -> Dom
         if path and path != now.get("path") and record.get("device", "disk") == "disk" and not record.get("read_only", now.get("read_only")):
             volume = seen.volumes.get(path)
             seen.overlays[path] = overlay_on(host, volume.pool if volume is not None else "", path)
-    return have
 
 
 def _overlay_disks(want: Spec) -> list[Element]:
@@ -189,19 +191,12 @@ def with_chains(host: Host, seen: Seen, want: Spec, have: Domain) -> Domain:
     return replace(have, chains=chains, reals=reals)
 
 
-def _about_jobs(host: Host, seen: Seen, want: Spec, have: Domain | None) -> None:
-    """The block jobs on the disks that change, or go with the guest."""
-    if have is None or have.live is None:
+def _about_jobs(host: Host, seen: Seen, have: Domain, changing: Sequence[str] | None = None) -> None:
+    """The block jobs on the disks that change, by their targets; on all of them where the guest goes."""
+    if have.live is None:
         return
-    if want.state == "absent":
-        targets = [get(disk, "target@dev") or "" for disk in dev.devices(have.live.root, "disk") if disk.get("device", "disk") == "disk"]
-    else:
-        try:
-            targets = sorted({each.disk for each in changes(wanted(want, seen, have), have) if each.disk})
-        except (InvalidOption, Refused):
-            # The plan says so too, where it belongs.
-            return
     domain, jobs = None, {}
+    targets = [get(disk, "target@dev") or "" for disk in dev.devices(have.live.root, "disk")] if changing is None else sorted({*changing} - {""})
     for target in targets:
         disk = dev.disk_of(have.live.root, target)
         if disk is None or disk.get("device", "disk") != "disk":
@@ -228,19 +223,11 @@ def _about_removal(host: Host, seen: Seen, have: Domain) -> None:
         seen.faults[have.name] = doubt
 
 
-def _about_source(host: Host, seen: Seen, want: Spec, image: Image) -> None:
-    """Whether the disk that a new guest's image goes to can take it."""
-    try:
-        making = to_make(wanted(want, seen, None), seen, None)
-    except (InvalidOption, Refused):
-        # The plan says so too, where it belongs.
-        return
-    try:
-        for each in making:
-            if each.source:
-                check_format(host, want.steering["source"], image, each.format)
-    except InvalidOption as error:
-        seen.faults[want.name] = error
+def _about_source(host: Host, done: Comparison, image: Image) -> None:
+    """Whether the disk that a new guest's image goes to can take it. Raises InvalidOption."""
+    for each in done.making:
+        if each.source:
+            check_format(host, done.want.steering["source"], image, each.format)
 
 
 def _wrong(host: Host, want: Spec, have: Domain | None, emulator: Emulator | None) -> InvalidOption | None:

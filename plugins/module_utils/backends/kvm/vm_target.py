@@ -2,27 +2,26 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a domain shall be: the wanted values in full, where they differ from what is there, and the tree that results. Pure."""
+"""What a domain shall be: the wanted values in full, and the tree of a new one. Pure."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from ...engine.compare import Difference, compared, key_of
 from ...engine.errors import InvalidOption
 from ...engine.spec import Spec
 from . import vm_devices as dev
-from . import vm_networks as nets
-from .vm_chain import images_given, note_images, same_disk, without_older
-from .vm_observe import MAKING, Domain, Pool, Seen
-from .vm_options import BY_NAME, OPTIONS, VMS, VmOption
-from .vm_seed import TARGET, Seed, seed_path, seed_volume
-from .vm_settings import OverlayValues, View, guest_note, same_machine
-from .vm_xml import ET, Element, copied, drop, get, lay_over, make, overlay_seen, overlay_values, put, put_size
-from .xml import canonical
+from .vm_chain import images_given, same_disk, without_older
+from .vm_compare import changes, edits, written
+from .vm_model import MAKING, Comparison, Domain, Pool, Seen, View
+from .vm_options import BY_NAME, OPTIONS
+from .vm_seed import Seed, read_seed, seed, seed_volume
+from .vm_settings import OverlayValues, guest_note
+from .vm_storage import to_make
+from .vm_xml import ET, Element, copied, drop, get, make, put, put_size
 
 #: Empty slots for what is plugged in while a guest runs.
 SPARE_PORTS = 8
@@ -31,34 +30,21 @@ MEMORY, MIB = 1024**3, 1024**2
 SECTOR = 512
 
 
-def wanted(want: Spec, seen: Seen, have: Domain | None) -> Spec:
-    """The specification with what it leaves to us filled in: paths of volumes, formats, the domain type. Raises InvalidOption."""
-    values = dict(want.values)
-    if values.get("type") == "auto":
-        values["type"] = get(have.stored.root, "@type") if have else seen.emulators["auto"].kind
-    if have is None:
-        values["memory"] = memory_of_new(want)
-    steering = dict(want.steering)
-    if "disks" in values or (have is None and want.steering.get("source")):
-        steering["backing"] = {target: record for target, record in values.get("disks", {}).items() if record.get("backing")}
-        values["disks"] = _disks(want, seen, have)
-    overlay = values.get("xml")
-    if have is not None and isinstance(overlay, OverlayValues) and overlay.root.find("devices/disk") is not None:
-        root = without_older(overlay.root, have.stored.root, have.chains, have.reals, {**have.stored.places, **seen.places()})
-        values["xml"] = OverlayValues(overlay_values(root), root)
-    return replace(want, values=values, steering=steering)
+class Placed(NamedTuple):
+    """The wanted disks of a guest, each with the path of its image; what these images are is still to be seen."""
+
+    disks: dict[str, Any]
+    #: The disks whose images are, or will be, backed by others.
+    stacked: frozenset[str]
 
 
-def memory_of_new(want: Spec) -> int:
-    """What a new guest has."""
-    return int(want.values.get("memory") or min(MEMORY, want.values.get("memory_max", MEMORY)))
-
-
-def _disks(want: Spec, seen: Seen, have: Domain | None) -> dict[str, Any]:
-    there = read(have.stored, "disks") if have else {}
-    live = read(have.live, "disks") if have and have.live else {}
-    disks = {target: dict(record) for target, record in want.values.get("disks", {}).items()}
+def placed_disks(want: Spec, seen: Seen, have: Domain | None) -> Placed | None:
+    """Where the images of the wanted disks are; None where the task speaks of none. Raises InvalidOption and Refused."""
     source = want.steering.get("source") or {}
+    if "disks" not in want.values and (have is not None or not source):
+        return None
+    there, live = (read(view, "disks") if view else {} for view in ((have.stored, have.live) if have else (None, None)))
+    disks = {target: dict(record) for target, record in want.values.get("disks", {}).items()}
     if source.get("iso"):
         _add_installation(disks, str(source["iso"]), there if have else None)
     stacked = {first_disk(disks)} if have is None and source.get("clone") == "linked" and (source.get("image") or source.get("volume")) else set()
@@ -72,7 +58,46 @@ def _disks(want: Spec, seen: Seen, have: Domain | None) -> dict[str, Any]:
         elif "path" not in record and target not in there:
             record["path"] = _default_path(want, seen, target, record, pool)
         if have and (target in there or target in live):
-            disks[target] = record = _kept(target, record, have, [side[target] for side in (there, live) if target in side])
+            disks[target] = _kept(target, record, have, [side[target] for side in (there, live) if target in side])
+    return Placed(disks, frozenset(filter(None, stacked)))
+
+
+def wanted(want: Spec, seen: Seen, have: Domain | None, placed: Placed | None) -> Spec:
+    """The specification with what it leaves to us filled in: volumes, formats, the domain type. Raises InvalidOption and Refused."""
+    values = dict(want.values)
+    if values.get("type") == "auto":
+        values["type"] = get(have.stored.root, "@type") if have else seen.emulators["auto"].kind
+    if have is None:
+        values["memory"] = memory_of_new(want)
+    if placed is not None:
+        values["disks"] = _completed(placed, seen, have)
+    value = values.get("cloud_init")
+    if isinstance(value, Seed):
+        values["cloud_init"] = seed(value, value.digest, _path_of_seed(want, value, seen, have))
+    overlay = values.get("xml")
+    if have is not None and isinstance(overlay, OverlayValues) and overlay.root.find("devices/disk") is not None:
+        places = {**have.stored.places, **seen.places()}
+        values["xml"] = OverlayValues(without_older(overlay.root, have.stored.root, have.chains, have.reals, places))
+    return replace(want, values=values)
+
+
+def compare(given: Spec, full: Spec, seen: Seen, have: Domain | None) -> Comparison:
+    """What of a specification is not so; ``full``: the same, filled in. Raises InvalidOption and Refused."""
+    backed = {target: record for target, record in given.values.get("disks", {}).items() if record.get("backing")}
+    making = to_make(full, seen, have, backed)
+    return Comparison(full, tuple(making), tuple(changes(full, have)) if have else ())
+
+
+def memory_of_new(want: Spec) -> int:
+    """What a new guest has."""
+    return int(want.values.get("memory") or min(MEMORY, want.values.get("memory_max", MEMORY)))
+
+
+def _completed(placed: Placed, seen: Seen, have: Domain | None) -> dict[str, Any]:
+    """The wanted disks, with what their images are."""
+    there = read(have.stored, "disks") if have else {}
+    disks = {target: dict(record) for target, record in placed.disks.items()}
+    for target, record in disks.items():
         if record.get("size"):
             record["size"] = -(-record["size"] // SECTOR) * SECTOR
             now, volume = there.get(target, {}), seen.volumes.get(record.get("path", there.get(target, {}).get("path", "")))
@@ -82,14 +107,14 @@ def _disks(want: Spec, seen: Seen, have: Domain | None) -> dict[str, Any]:
         if target not in there:
             record.setdefault("device", "disk")
             record.setdefault("bus", dev.bus_of(target))
-            record.setdefault("format", _format(record, seen, target in stacked))
+            record.setdefault("format", _format(record, seen, target in placed.stacked))
             if record["device"] == "cdrom":
                 record["read_only"] = True
         elif record.get("path", there[target]["path"]) != there[target]["path"]:
             device = record.get("device", there[target].get("device", "disk"))
             if device == "disk":
                 # The format is the image's, not the disk's.
-                record.setdefault("format", _format({**record, "device": device}, seen, target in stacked))
+                record.setdefault("format", _format({**record, "device": device}, seen, target in placed.stacked))
     return disks
 
 
@@ -207,90 +232,18 @@ def _format(record: Mapping[str, Any], seen: Seen, stacked: bool) -> str:
 
 
 def read(view: View, name: str) -> Any:
-    """One option's value; the disk with our seed is no disk of the user's."""
-    value = BY_NAME[name].read(view)
-    if name == "disks":
-        mine = seed_path(view.root, view.name)
-        value = {target: record for target, record in value.items() if not mine or record.get("path") != mine}
-    return value
+    """One option's value."""
+    return BY_NAME[name].read(view)
 
 
-def observed(want: Spec, view: View) -> dict[str, Any]:
-    """What is there of the options that are set, in the words of those who set them."""
-    found: dict[str, Any] = {}
-    for name, value in want.values.items():
-        have = read(view, name)
-        if name == "networks":
-            have = nets.rekeyed(value, have)
-        elif name == "machine" and same_machine(value, have):
-            have = value
-        elif name == "secure_boot" and want.values.get("firmware") == "uefi" and read(view, "firmware") == "bios":
-            # A firmware that is new brings libvirt's choice with it.
-            have = None
-        elif name == "xml":
-            have = overlay_seen(value.root, view.root)
-        found[name] = have
-    return found
-
-
-def differences(want: Spec, view: View) -> list[Difference]:
-    """All options that are set and are not so in this description."""
-    return compared(VMS, want, observed(want, view))
-
-
-def written(want: Spec, view: View, found: Iterable[Difference], keys: Iterable[str] | None = None) -> Element:
-    """The tree with these differences made up for; with ``keys``, only those. Everything else as it was."""
-    root = copied(view.root)
-    chosen = None if keys is None else set(keys)
-    seen = observed(want, view)
-    for each in found:
-        option = each.option
-        if not isinstance(option, VmOption):
-            continue
-        mine = [part.key for part in each.parts if chosen is None or key_of(option.name, part.key) in chosen]
-        if not mine:
-            continue
-        before, after = seen[option.name], each.value
-        if chosen is not None and option.kind.merges:
-            # Entries that are not spoken of stay as they are, whether they differ or not.
-            kept = {key: value for key, value in before.items() if key not in mine}
-            after = {**kept, **{key: value for key, value in after.items() if key in mine}}
-        if option.name == "xml":
-            overlay = want.values["xml"]
-            if isinstance(overlay, OverlayValues):
-                lay_over(overlay.root, root)
-            continue
-        if option.name == "cloud_init":
-            continue
-        option.write(root, before, after)
-        if option.name == "disks":
-            note_images(root, before, after)
-    if any(device.find("boot") is not None for device in make(root, "devices")):
-        drop(root, "os/boot")
-    return root
-
-
-def set_seed(root: Element, name: str, path: str) -> Element:
-    """Put the seed into its drive, which is made where it is missing; the drive."""
-    old = seed_path(root, name)
-    drive = next((disk for disk in dev.devices(root, "disk") if old and dev.source_of(disk) == old), None)
-    if drive is None:
-        drive = ET.SubElement(make(root, "devices"), "disk", {"type": "file", "device": "cdrom"})
-        put(drive, "driver@name", "qemu")
-        put(drive, "driver@type", "raw")
-        put(drive, "target@dev", TARGET)
-        put(drive, "target@bus", "scsi")
-        dev.give_scsi(root, drive)
-        put(drive, "readonly", "")
-    dev.set_source(drive, path)
-    return drive
-
-
-def path_of_seed(want: Spec, seen: Seen) -> str:
+def _path_of_seed(want: Spec, value: Seed, seen: Seen, have: Domain | None) -> str:
     """Where the volume of the wanted seed is, or will be. Raises InvalidOption."""
-    value = want.values["cloud_init"]
-    digest = value.digest if isinstance(value, Seed) else ""
-    return "%s/%s" % (_pool(seen, want.steering.get("pool"), "seed").target, seed_volume(want.name, digest))
+    for view in (have.stored, have.live) if have else ():
+        there = read_seed(view.root, view.name) if view else None
+        if there is not None and there == value:
+            return there.path
+    pool = _pool(seen, want.steering.get("pool"), "seed")
+    return "%s/%s" % (pool.target, seed_volume(want.name, value.digest))
 
 
 def bare(want: Spec, seen: Seen) -> View:
@@ -319,29 +272,33 @@ def bare(want: Spec, seen: Seen) -> View:
     return View(root, want.name)
 
 
-def creation(want: Spec, seen: Seen, uuid: str, making: Sequence[str] = ()) -> Element:
-    """The tree of a new domain. ``want`` is filled in; ``making``: the volumes that are still to be made."""
+def creation(want: Spec, seen: Seen, uuid: str) -> Element:
+    """The tree of a new domain. ``want`` is filled in."""
     values = {"console": True, **want.values}
     values["uuid"] = values.get("uuid", uuid)
     want = replace(want, values=values)
     view = bare(want, seen)
     put(view.root, "uuid", values["uuid"])
-    # The machine and the firmware first: others stand on them. The rest in the table's order.
-    found = compared(VMS, want, {**observed(want, view)})
-    root = written(want, view, found)
-    if "cloud_init" in values:
-        set_seed(root, want.name, path_of_seed(want, seen))
-    note = guest_note(root)
+    # The machine and the firmware first: others build on them. The rest in the table's order.
+    root = written(want, view, edits(want, view))
     image = source_name(want)
     if image:
-        note.set("image", image)
-    if making:
-        note.set("unfinished", "yes")
-        for path in making:
-            ET.SubElement(note, MAKING, {"path": path})
+        guest_note(root).set("image", image)
     tidy(root)
-    if "xml" in values:
-        lay_over(values["xml"].root, root)
+    for option in OPTIONS:
+        if option.whole and option.name in values:
+            # What a task writes of the XML itself has the last word.
+            option.write(root, None, values[option.name])
+    return root
+
+
+def unfinished(root: Element, making: Sequence[str]) -> Element:
+    """The tree of a new domain for which these volumes are still to be made."""
+    root = copied(root)
+    note = guest_note(root)
+    note.set("unfinished", "yes")
+    for path in making:
+        ET.SubElement(note, MAKING, {"path": path})
     return root
 
 
@@ -360,64 +317,3 @@ def source_name(want: Spec) -> str:
     if source.get("volume"):
         return "%s/%s" % (source.get("pool") or "default", source["volume"])
     return str(source.get("image") or source.get("iso") or "")
-
-
-def pending(stored: View, live: View) -> list[str]:
-    """What is stored and not in effect, in the words of a task: it waits for a restart."""
-    found: list[str] = []
-    for option in OPTIONS:
-        if not option.waits:
-            continue
-        if option.name == "cloud_init":
-            continue
-        before, after = read(live, option.name), read(stored, option.name)
-        if option.name == "memory" and (after or 0) <= (read(live, "memory_max") or 0):
-            # The guest has been asked for it, and follows in its own time.
-            continue
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            found += [key_of(option.name, key) for key in sorted({*before, *after}) if _waits(option.name, key, before, after)]
-        elif before is not None and after is not None and before != after:
-            found.append(option.name)
-    if seed_path(stored.root, stored.name) != seed_path(live.root, live.name):
-        found.append("cloud_init")
-    return sorted([*found, *("xml[%s]" % tag for tag in _other(stored.root, live.root))])
-
-
-#: What no option speaks of and the live XML says the same way: an overlay, or another program, may have changed it.
-_PARTS = (
-    *("features", "clock", "pm", "memtune", "blkiotune", "cputune", "numatune", "memoryBacking", "iothreads", "sysinfo"),
-    *("on_poweroff", "on_reboot", "on_crash", "launchSecurity", "keywrap", "{http://libvirt.org/schemas/domain/qemu/1.0}commandline"),
-)
-_DEVICES = ("input", "sound", "hub", "redirdev", "iommu", "panic", "smartcard", "memory", "vsock")
-_GIVEN = ("address", "alias", "seclabel")
-
-
-def _other(stored: Element, live: Element) -> list[str]:
-    """The names of the other elements that are stored and not in effect. What libvirt adds to a guest as it starts waits for nothing."""
-    found = []
-    for path in _PARTS:
-        for part in stored.findall(path):
-            there = live.find(path)
-            wished = overlay_values(part)
-            if there is not None and canonical(part, _GIVEN) == canonical(there, _GIVEN):
-                continue
-            if there is None or any(overlay_seen(part, there).get(key) != value for key, value in wished.items()):
-                found.append(path.rpartition("}")[2])
-    for tag in _DEVICES:
-        sides = [sorted(canonical(each, _GIVEN) for each in root.findall("devices/" + tag)) for root in (stored, live)]
-        if sides[0] != sides[1]:
-            found.append(tag)
-    return found
-
-
-def _waits(option: str, key: str, live: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
-    if option == "cpu" and key in ("mode", "model") and (stored.get("mode"), live.get("mode")) == ("host-model", "custom"):
-        # The live XML says what it came to on this processor.
-        return False
-    if option in ("cpu", "tpm", "watchdog", "rng", "memballoon", "video"):
-        return key in live and key in stored and live[key] != stored[key]
-    if key not in live or key not in stored:
-        return True
-    if isinstance(live[key], Mapping):
-        return any(live[key][name] != stored[key][name] for name in live[key] if name in stored[key])
-    return bool(live[key] != stored[key])

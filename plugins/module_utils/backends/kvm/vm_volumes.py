@@ -15,9 +15,10 @@ from .client import Host, NotThere
 from .constants import constant
 from .pool_work import create, grown, in_hand, is_device, volume_at
 from .storage_use import unused
+from .vm_model import Making
 from .vm_observe import size_in_bytes
+from .vm_seed_image import build
 from .vm_source import brought, described, examined, put_in
-from .vm_storage import Making
 from .vm_xml import Element, get
 from .volume_import import Image
 from .xml import parse
@@ -27,18 +28,24 @@ def _pool(host: Host, name: str) -> Any:
     return host.ask(host.conn.storagePoolLookupByName, name)
 
 
-def make(host: Host, want: Making, source: Mapping[str, Any], made: list[str], *, shareable: bool = False) -> None:
+def make(host: Host, guest: str, want: Making, source: Mapping[str, Any], made: list[str]) -> None:
     """Make one volume, or let it grow. Raises BackendError; what it began is in ``made``, for the caller to remove.
 
-    Another guest may have made it since the plan: one that is ``shareable`` and just what is wanted is shared, and any other is that guest's.
+    Another guest may have made it since the plan: one that is shareable and just what is wanted is shared, and any other is that guest's.
     """
     pool = _pool(host, want.pool)
+    if want.seed is not None:
+        # No domain has it yet: one of that name is what a run that died has left.
+        made.append(want.path)
+        delete(host, want.path)
+        send_bytes(host, want.pool, want.name, build(want.seed, guest))
+        return
     if want.there:
         grow(host, want.path, want.size)
         return
     with in_hand(want.path):
         found = host.find(pool.storageVolLookupByName, want.name)
-        if found is not None and not (shareable and _is(parse(host.ask(found.XMLDesc, 0)), want)):
+        if found is not None and not (want.shareable and _is(parse(host.ask(found.XMLDesc, 0)), want)):
             raise BackendError(
                 "%s is there now, and was not when this run began: it is somebody else's" % want.path,
                 remedy="Name another volume; guests that share one have shareable at its disk, with the same size and format, and no source for it",

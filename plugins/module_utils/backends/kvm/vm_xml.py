@@ -26,6 +26,7 @@ __all__ = [
     "get",
     "lay_over",
     "make",
+    "overlay_disks",
     "overlay_seen",
     "overlay_values",
     "put",
@@ -211,6 +212,17 @@ def _plain(value: str | None, key: str = "") -> str:
 def overlay_values(wanted: Element) -> dict[str, str]:
     """An overlay as values by their paths."""
     return {path: value for path, value, _have in _leaves(wanted, "", None)}
+
+
+def overlay_disks(wanted: Element) -> dict[str, str]:
+    """The targets of the disks that an overlay's values are about, by the paths of the values."""
+    return {
+        path: get(device, "target@dev") or ""
+        for place, devices, _none in _matched(wanted, None)
+        for step, device, _none in _matched(devices, None)
+        if place == "devices" and device.tag == "disk"
+        for path, _value, _have in _leaves(device, "%s/%s" % (place, step), None)
+    }
 
 
 def overlay_seen(wanted: Element, have: Element) -> dict[str, str]:

@@ -17,11 +17,12 @@ from ...engine.plan import Step
 from ...engine.resource import Resource
 from ...engine.spec import Spec
 from ...engine.units import format_size
-from .block_jobs import Job, busy, job_on
+from .block_jobs import busy, job_on
 from .client import Host, LibvirtError, NotThere, code
 from .names import INCOMPLETE, PART, check_name
 from .pool_work import create, grown, refresh
 from .storage_use import Use, Uses, real, uses_of
+from .vm_model import Job
 from .volume_import import Image, examine, send
 from .volume_options import DEVICES, STEP, STEPS, VOLUMES_TABLE, backing_of, defined
 from .xml import Element, attribute, parse, serialize, size_of, text_of
@@ -379,8 +380,8 @@ class Volumes(Resource[Seen]):
         tree = defined(want.name, seen.pools[pool] or "", _foreseen(want, seen), _backing(want, seen)) if have is None else have
         described = dict(self.describe(want.name, replace(seen, volumes={(pool, want.name): tree})) or {})
         for step in steps:
-            if step.key == "capacity":
-                described["capacity"] = step.after
+            if step.action == Action.RESIZE:
+                described[step.key] = step.after
         return described if have is not None else {**described, "allocation": None}
 
 

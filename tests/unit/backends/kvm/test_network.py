@@ -12,8 +12,7 @@ import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.definition import Definition, Seen, View
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network import Networks
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network_options import NETWORK_OPTIONS, NETWORKS_TABLE
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network_xml import defined, told_apart, updates
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network_options import NETWORK_OPTIONS, NETWORKS_TABLE, PIECES, defined
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, serialize
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, Refused
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Job
@@ -91,7 +90,7 @@ def test_a_definition_keeps_what_has_no_option() -> None:
 
 
 def calls(option: str, key: str, fields: Any, there: bool = True, tree: Element | None = None) -> list[tuple[str, str, int, str]]:
-    found = updates(recorded("network") if tree is None else tree, option, key, fields, there)
+    found = PIECES[option].updates(recorded("network") if tree is None else tree, key, fields, there)
     return [(call.command, call.section, call.parent, serialize(call.element).replace("\n", "").replace("  ", "")) for call in found]
 
 
@@ -135,7 +134,7 @@ M1, M2 = "52:54:00:aa:00:01", "52:54:00:aa:00:02"
 )
 def test_what_libvirt_can_tell_apart(option: str, have: dict[str, Any], want: dict[str, Any], apart: bool) -> None:
     merged = {key: value for key, value in {**have, **want}.items() if value is not None}
-    assert told_apart(option, have, want, merged) is apart
+    assert PIECES[option].told_apart(have, want, merged) is apart
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import client, vm_addresses
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import Host
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_observe import Domain
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_settings import View
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_model import Domain, View
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import parse
 
 LIVE = """<domain><devices>

@@ -15,8 +15,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import vm_chain
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_chain import Chain, Layer, behind, images_given, look_below, note_images, same_disk
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import vm_chain_observe
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_chain import behind, images_given, note_images, same_disk
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_chain_observe import look_below
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_model import Chain, Layer
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import Refused
 
 DISK = "<disk type='file' device='disk'><driver type='{form}'/><source {source}/>{below}<target dev='vda'/></disk>"
@@ -176,9 +178,9 @@ def test_a_transient_disk_comes_back_as_it_was() -> None:
 def test_an_image_below_others_is_found_by_their_headers(tmp_path: Path) -> None:
     base = qcow2(tmp_path / "base")
     (tmp_path / "link").symlink_to(base)
-    assert vm_chain.overlay_on(Host(), "default", str(base)) == ""
+    assert vm_chain_observe.overlay_on(Host(), "default", str(base)) == ""
     over = qcow2(tmp_path / "over", "base")
     (tmp_path / "pipe").mkdir()
     os.mkfifo(tmp_path / "fifo")
     for path in (base, tmp_path / "link"):
-        assert vm_chain.overlay_on(Host(), "default", str(path)) == str(over)
+        assert vm_chain_observe.overlay_on(Host(), "default", str(path)) == str(over)

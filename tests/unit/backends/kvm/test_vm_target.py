@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_observe import Domain, Pool, Seen, Volume
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_options import VMS
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_compare import cold, edits, pending, written
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_model import Comparison, Domain, Pool, Seen, View, Volume
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_options import BY_NAME as OPTIONS_BY_NAME
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_options import OPTIONS, VMS
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_plan import plan
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_settings import View
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_storage import to_make
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_target import differences, observed, pending, wanted, written
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_target import compare, placed_disks
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_target import wanted as wanted_of
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, parse, serialize
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, Refused
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
@@ -40,9 +41,19 @@ def domain(state: str = "stopped") -> Domain:
     return Domain(NAME, state, view(), None if state == "stopped" else view("live"))
 
 
+def wanted(want: Spec, seen: Seen, have: Domain | None) -> Spec:
+    return wanted_of(want, seen, have, placed_disks(want, seen, have))
+
+
+def compared(want: Spec, seen: Seen, have: Domain | None) -> Comparison:
+    return compare(want, wanted(want, seen, have), seen, have)
+
+
 def steps(now: str = "stopped", **options: Any) -> list[tuple[str, str, str]]:
     given = {"state": "present", **options}
-    return [(step.action, step.key, step.disruption.label) for step in plan(spec(**given), Seen({NAME: domain(now)}))]
+    want, seen = spec(**given), Seen({NAME: domain(now)})
+    seen.compared[NAME] = compared(want, seen, domain(now))
+    return [(step.action, step.key, step.disruption.label) for step in plan(want, seen)]
 
 
 #: As libvirt has rewritten it, in other words.
@@ -97,8 +108,8 @@ def test_only_that_changes(options: dict[str, Any], touched: set[str]) -> None:
     """Every other element, other programs' metadata included, is as it was; and then nothing is left to do."""
     before = view()
     want = wanted(spec(state="present", **options), Seen(), domain())
-    after = View(written(want, before, differences(want, before)), NAME, False, SIZES)
-    assert differences(want, after) == []
+    after = View(written(want, before, edits(want, before)), NAME, False, SIZES)
+    assert edits(want, after) == {}
     old, new = ({child.tag: canonical(child) for child in each.root} for each in (before, after))
     assert {tag for tag in {*old, *new} if old.get(tag) != new.get(tag)} == touched
     assert after.root.findtext("metadata/{http://example.org/app}mine") == "kept"
@@ -110,7 +121,7 @@ def test_the_tree_that_was_read_is_not_written_to() -> None:
     before = view()
     text = canonical(before.root)
     want = spec(memory="1GiB", networks=["another"], labels={"x": "y"}, purge=["networks", "labels"])
-    written(want, before, differences(want, before))
+    written(want, before, edits(want, before))
     assert canonical(before.root) == text
 
 
@@ -145,7 +156,7 @@ SAME_11: tuple[dict[str, Any], ...] = (
 
 @pytest.mark.parametrize("options", SAME_11, ids=",".join)
 def test_what_libvirt_11_rewrites_is_no_difference(options: dict[str, Any]) -> None:
-    assert differences(spec(state="present", **options), view("stored-11")) == []
+    assert edits(spec(state="present", **options), view("stored-11")) == {}
     assert pending(view("stored-11"), view("live-11")) == []
 
 
@@ -162,11 +173,11 @@ def test_the_watchdog_of_the_chipset_goes_with_the_other(watchdog: dict[str, Any
     """Libvirt adds it again by itself, and takes no two with different actions. Where there is no other one, there is none."""
     before = view("stored-11")
     want = spec(state="present", watchdog=watchdog)
-    root = written(want, before, differences(want, before))
+    root = written(want, before, edits(want, before))
     assert [(each.get("model"), each.get("action")) for each in root.iterfind("devices/watchdog")] == kept
     if not kept:
         root.find("devices").append(parse("<watchdog model='itco' action='reset'/>"))
-        assert differences(want, View(root, NAME, False, SIZES)) == []
+        assert edits(want, View(root, NAME, False, SIZES)) == {}
 
 
 @pytest.mark.parametrize(("count", "last"), [(26, "vdz"), (27, "vdaa"), (53, "vdba")])
@@ -192,18 +203,18 @@ def test_what_stands_on_another_image_is_qcow2_only_as_a_file(kind: str, way: st
     disk = {"pool": "p", "size": "1MiB", **({"backing": "/srv/p/base", "backing_format": "raw"} if way == "backing" else {})}
     source = {"source": {"volume": "base", "pool": "p", "clone": "linked"}} if way == "linked" else {}
     seen = Seen(pools={"p": Pool("p", kind, "/srv/p")}, volumes={})
-    want = wanted(spec(disks=[disk], type="qemu", **source), seen, None)
+    done = compared(spec(disks=[disk], type="qemu", **source), seen, None)
     form = "raw" if kind == "logical" else "qcow2"
-    assert [each["format"] for each in want.values["disks"].values()] == [each.format for each in to_make(want, seen, None)] == [form]
+    assert [each["format"] for each in done.want.values["disks"].values()] == [each.format for each in done.making] == [form]
 
 
 def test_a_volume_of_a_pool_of_devices_does_not_grow() -> None:
     lun = Volume("san", "unit:0:0:1", "/dev/disk/by-path/lun-1", 1024**2)
     seen = Seen(pools={"san": Pool("san", "iscsi", "/dev/disk/by-path")}, volumes={lun.path: lun})
     disk = {"pool": "san", "volume": lun.name, "size": "1MiB"}
-    assert to_make(wanted(spec(disks=[disk], type="qemu"), seen, None), seen, None) == []
+    assert compared(spec(disks=[disk], type="qemu"), seen, None).making == ()
     with pytest.raises(Refused, match=r"disks\[vda\].size: .* has 1MiB, and a pool of the type iscsi"):
-        to_make(wanted(spec(disks=[{**disk, "size": "2MiB"}], type="qemu"), seen, None), seen, None)
+        compared(spec(disks=[{**disk, "size": "2MiB"}], type="qemu"), seen, None)
 
 
 @pytest.mark.parametrize("option", ["description", "cmdline"])
@@ -211,8 +222,49 @@ def test_blanks_around_a_text_do_not_count(option: str) -> None:
     assert steps(**{option: " a  b "}) == [("set", option, "none")]
     before = view()
     want = spec(state="present", **{option: " a  b "})
-    after = View(written(want, before, differences(want, before)), NAME, False, SIZES)
-    assert differences(want, after) == [] and want.values[option] == "a  b"
+    after = View(written(want, before, edits(want, before)), NAME, False, SIZES)
+    assert edits(want, after) == {} and want.values[option] == "a  b"
+
+
+def test_a_disk_that_grows_and_changes_otherwise_waits_for_the_rest() -> None:
+    found = steps("running", disks=[{"target": "vda", "size": "1GiB", "cache": "writeback"}])
+    assert found == [("resize", "disks[vda]", "live"), ("set", "disks[vda]", "none"), ("restart", "pending_restart", "restart")]
+
+
+def test_a_snapshot_that_was_made_since_is_not_undone() -> None:
+    """What a disk has had since it was compared stays, unless the task gives it another image."""
+    for path, after in (("/var/lib/libvirt/images/a.qcow2", "/srv/overlay.qcow2"), ("/srv/other.qcow2", "/srv/other.qcow2")):
+        want = spec(state="present", disks=[{"target": "vda", "path": path, "cache": "writeback"}])
+        done = compared(want, Seen(files=set()), domain())
+        now = view()
+        source = now.root.find("devices/disk[target]/source")
+        assert source is not None and source.get("file") == "/var/lib/libvirt/images/a.qcow2"
+        source.set("file", "/srv/overlay.qcow2")
+        disk = OPTIONS_BY_NAME["disks"].read(View(written(done.want, now, cold(done.changes)), NAME, False, SIZES))["vda"]
+        assert (disk["path"], disk["cache"]) == (after, "writeback")
+
+
+def test_a_file_of_another_host_is_not_looked_for_here(tmp_path: Path) -> None:
+    """Its path may be one of this host by chance."""
+    (tmp_path / "a.raw").touch()
+    disk = {"path": str(tmp_path / "a.raw"), "size": "1MiB"}
+    seen = Seen(volumes={disk["path"]: None}, files={disk["path"]})
+    assert compared(spec(disks=[disk], type="qemu"), seen, None).making == ()
+    seen.files = set()
+    with pytest.raises(InvalidOption, match="no disk is made there"):
+        compared(spec(disks=[disk], type="qemu"), seen, None)
+    seen.files = None
+    with pytest.raises(InvalidOption, match="cannot be seen from here.*Leave out the size"):
+        compared(spec(disks=[disk], type="qemu"), seen, None)
+
+
+def test_a_seed_needs_a_pool_before_anything_is_done() -> None:
+    seed = {"user_data": "#cloud-config"}
+    with pytest.raises(InvalidOption, match=r"disks\[seed\].pool: 'default' is no active pool"):
+        steps(cloud_init=seed)
+    seen = Seen(pools={"default": Pool("default", "dir", "/srv")})
+    (making,) = compared(spec(cloud_init=seed, type="qemu"), seen, None).making
+    assert making.key == "cloud_init" and making.path.startswith(f"/srv/{NAME}-seed-") and dict(making.seed or {}) == {"user_data": "#cloud-config"}
 
 
 def test_a_disk_is_not_made_smaller() -> None:
@@ -251,12 +303,11 @@ def test_written_is_what_was_wanted(cards: list[Any], disks: list[Any], labels: 
     pools = {"default": Pool("default", "dir", "/var/lib/libvirt/images")}
     want = wanted(spec(state="present", **options), Seen(pools=pools), domain())
     before = view()
-    after = View(written(want, before, differences(want, before)), NAME, False, SIZES)
+    after = View(written(want, before, edits(want, before)), NAME, False, SIZES)
     again = View(parse(serialize(after.root)), NAME, False, SIZES)
-    left = differences(want, again)
-    assert left == [], [each.parts for each in left]
+    assert edits(want, again) == {}
     macs = [each.get("address") for each in again.root.iterfind("devices/interface/mac")]
     assert len(macs) == len(set(macs))
     if "networks" in purge:
         assert len(macs) == len(cards)
-    assert observed(want, again).keys() == want.values.keys()
+    assert [option.seen(want, again) for option in OPTIONS if option.name in want.values]
