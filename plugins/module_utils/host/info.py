@@ -9,7 +9,7 @@ facts = gather(Host()); facts["backends"]["kvm"]["reason"]
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from . import kernel, processor
@@ -19,8 +19,16 @@ from .network import network
 from .obstacles import obstacles
 from .reader import Host
 from .trials import tried
-from .verdicts import VERDICTS, cpu_module
+from .verdicts import containers, machines
 
+VERDICTS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    "docker": containers.docker,
+    "lxc": containers.lxc,
+    "lxd": containers.lxd,
+    "kvm": machines.kvm,
+    "xen": machines.xen,
+    "virtualbox": machines.virtualbox,
+}
 #: All backends that there are verdicts for.
 NAMES = tuple(VERDICTS)
 
@@ -83,7 +91,7 @@ def _kvm(host: Host, modules: kernel.Modules, found: dict[str, Any]) -> dict[str
         device["api_version"], device["creates_vm"] = trial.api_version, trial.creates_vm
         device["error"] = trial.error
     names = ["kvm", "kvm_intel", "kvm_amd"] if found["architecture"] in processor.X86 else ["kvm"]
-    if device["creates_vm"] and found["cpu"]["extension"] and cpu_module(found):
+    if device["creates_vm"] and found["cpu"]["extension"] and machines.cpu_module(found):
         # What no locked register would have let happen; the register need not be read for it.
         firmware = {"disabled": False, "source": "kvm", "found": "a virtual machine was created"}
     else:

@@ -1,0 +1,76 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From what was found to what it means: a verdict for each backend. Pure.
+
+``capable``: whether this host can carry the backend's guests, were the engine installed; ``usable``: whether they can
+run now. Each is True, False, or None where nothing tells. ``code`` is the reason in one word, for programs; ``reason``
+and ``remedy`` are for people; ``checks`` is what each test found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Found = Mapping[str, Any]
+
+
+@dataclass
+class Verdict:
+    """A verdict in the making; the first objection to the host is its reason."""
+
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    capable: bool | None = True
+    usable: bool | None = True
+    code: str = "ok"
+    reason: str = ""
+    remedy: str = ""
+
+    def check(self, name: str, ok: bool | None, found: str) -> bool | None:
+        self.checks.append({"check": name, "ok": ok, "found": found})
+        return ok
+
+    def because(self, capable: bool | None, code: str, reason: str, remedy: str) -> None:
+        """The host cannot, or it is not known whether it can. The first reason stays, unless a later one is certain and it was not."""
+        if self.code == "ok" or (self.capable is None and capable is False):
+            self.capable, self.usable = capable, capable
+            self.code, self.reason, self.remedy = code, reason, remedy
+
+    def engine(self, name: str, found: Found, role: str) -> None:
+        """The engine's part, once the host itself is good enough."""
+        self.check("engine " + name, found["answers"] if found["installed"] else False, _engine_text(name, found))
+        if self.code != "ok":
+            return
+        if not found["installed"]:
+            self._not_now(False, "not_installed", "%s is not installed" % name, "install it; %s does" % role if role else "install it")
+        elif found["answers"] is None:
+            self._not_now(None, "permission", "%s may not be asked: %s" % (name, found["error"]), "ask as root (become: true)")
+        elif not found["answers"]:
+            self._not_now(
+                False, "no_answer", "%s is installed but does not answer: %s" % (name, found["error"]), "start it; %s does" % role if role else "start it"
+            )
+
+    def _not_now(self, usable: bool | None, code: str, reason: str, remedy: str) -> None:
+        self.usable, self.code, self.reason, self.remedy = usable, code, reason, remedy
+
+    def as_dict(self, good: str) -> dict[str, Any]:
+        return {
+            "capable": self.capable,
+            "usable": self.usable,
+            "code": self.code,
+            "reason": self.reason or good,
+            "remedy": self.remedy,
+            "checks": self.checks,
+        }
+
+
+def _engine_text(name: str, found: Found) -> str:
+    if not found["installed"]:
+        return "not installed"
+    version = "%s %s" % (name, found["version"]) if found["version"] else name
+    if found["answers"]:
+        return "%s answers" % version
+    return "%s %s" % (version, "may not be asked: %s" % found["error"] if found["answers"] is None else "does not answer: %s" % found["error"])
