@@ -88,6 +88,13 @@ def test_documentation_says_what_check_and_diff_do(module: str) -> None:
     assert {"check_mode", "diff_mode"} <= set(attributes)
 
 
+def test_every_module_documents_its_trace_alike() -> None:
+    """All answers leave through KraalModule, which adds it at -vvv; host_info is a plain module that only looks at files and programs."""
+    found = {name: json.dumps(doc["return"].get("trace"), sort_keys=True) for name, doc in documentation().items()}
+    assert found.pop("kraal.virt.host_info") == "null"
+    assert len(set(found.values())) == 1 and "null" not in found.values(), found
+
+
 def test_version_added_is_not_of_the_future() -> None:
     now = version(yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["version"])
     added = {name: doc["doc"].get("version_added") for name, doc in documentation().items()}

@@ -234,7 +234,7 @@ def _unreachable(url: str, error: Exception) -> BackendError:
     return BackendError("the Docker engine at %s cannot be used: %s" % (url, text), remedy="Check docker_host and the tls options")
 
 
-def _client_class() -> Any:
+def _client_class(place: str) -> Any:
     """The SDK's client, deaf to the environment.
 
     requests prefers REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE to the authority that the task names, and a proxy to the engine's own address.
@@ -247,7 +247,7 @@ def _client_class() -> Any:
 
         def request(self, method: str, url: str, *arguments: Any, **named: Any) -> Any:
             """What all requests pass through, the SDK's own (pull, build, events) as well."""
-            with trace.call(lambda: write_request(method, url, **named)) as call:
+            with trace.call(lambda: write_request(method, url, place=place, **named)) as call:
                 answer = super().request(method, url, *arguments, **named)
                 call.status = str(answer.status_code)
             return answer
@@ -268,6 +268,7 @@ def connect(parameters: Mapping[str, Any]) -> Engine:
     if DOCKER_IMPORT_ERROR is not None:
         raise sdk_missing(DOCKER_IMPORT_ERROR) from DOCKER_IMPORT_ERROR
     url = str(parameters["docker_host"] or CONNECTION["docker_host"]["default"])
+    place = place_of(parameters)
     files = {key: parameters.get(key) for key in ("tls_ca", "tls_cert", "tls_key")}
     for key, path in files.items():
         if path and not os.access(path, os.R_OK):
@@ -281,9 +282,9 @@ def connect(parameters: Mapping[str, Any]) -> Engine:
             tls = docker.tls.TLSConfig(client_cert=pair, ca_cert=files["tls_ca"], verify=True)
         elif url.startswith("https://"):
             tls = docker.tls.TLSConfig(verify=True)
-        client = _client_class()(
+        client = _client_class(place)(
             base_url=url, version="auto", timeout=parameters["api_timeout"], tls=tls, use_ssh_client=url.startswith("ssh://"), num_pools=WIDTH
         )
     except (docker.errors.DockerException, requests.exceptions.RequestException, ValueError, OSError) as error:
         raise _unreachable(url, error) from error
-    return Engine(client, url, place_of(parameters))
+    return Engine(client, url, place)

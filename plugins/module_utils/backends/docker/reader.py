@@ -187,7 +187,7 @@ class Reader:
 
     def get(self, path: str, **query: Any) -> Any:
         """Ask for one object or list; None for one that is not there. Raises NotInstalled and BackendError."""
-        with self._explained(), trace.call(lambda: write_request("GET", path, query)) as call:
+        with self._explained(), trace.call(lambda: write_request("GET", path, query, place=self.place)) as call:
             connection = self._connection()
             connection.request("GET", "%s?%s" % (path, urlencode(query)) if query else path)
             answer = connection.getresponse()

@@ -18,15 +18,20 @@ from ...engine.secrets import HIDDEN, hidden, hide
 _VERSION = re.compile(r"^/v[0-9]+\.[0-9]+(?=/)")
 
 
-def write_request(method: str, url: str, params: Any = None, json: Any = None, data: Any = None, **_rest: Any) -> str:
-    """One request: ``POST /containers/create?name=web {"Image": ...}``. The arguments are those of requests; its headers are left out."""
+def write_request(
+    method: str, url: str, params: Any = None, json: Any = None, data: Any = None, place: str = "", **_rest: Any
+) -> str:
+    """One request: ``POST /containers/create?name=web {"Image": ...}``. The arguments are those of requests; its headers are left out.
+
+    ``place``: that of the engine; what is not the host's own is named at the end, as a task may have several.
+    """
     parts = urlsplit(url)
     path = _VERSION.sub("", parts.path) or "/"
     query = params if isinstance(params, Mapping) else {}
     asked = urlencode({key: _shown(key, value) for key, value in query.items() if value is not None}, doseq=True)
     words = "%s %s" % (method, "?".join(filter(None, (unquote(path), hide(parts.query), unquote(asked.replace("+", " "))))))
     content = _body(json if json is not None else data)
-    return "%s %s" % (words, content) if content else words
+    return " ".join(filter(None, (words, content, place and "at " + place)))
 
 
 def _body(data: Any) -> str:

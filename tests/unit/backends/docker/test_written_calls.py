@@ -30,6 +30,7 @@ BODY: dict[str, Any] = {
         ({"params": {"buildargs": '{"A": "kt-hush"}'}}, "GET /containers/json?buildargs=(hidden)"),
         ({"data": b"\0" * 9}, "GET /containers/json (9 bytes)"),
         ({"data": iter(())}, "GET /containers/json (a stream)"),
+        ({"place": "tcp://kt:2376"}, "GET /containers/json at tcp://kt:2376"),
         ({"headers": {"X-Registry-Auth": "kt-hush"}, "timeout": 3}, "GET /containers/json"),
     ],
 )
