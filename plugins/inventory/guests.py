@@ -117,6 +117,15 @@ options:
     elements: str
     choices: [docker, kvm, lxc]
     default: [docker, kvm, lxc]
+  places:
+    description:
+      - Where to look on each host too, beside its own engine, libvirt and directories. Each is a mapping with C(backend)
+        and the connection options of that backend's module, such as C(docker_host), C(uri) or C(lxc_path), as seen from
+        the host.
+      - A place that does not answer is a warning.
+    type: list
+    elements: dict
+    default: []
   address_sources:
     description:
       - Where the addresses of virtual machines of libvirt are looked for, in this order. The first source that knows any is taken.
@@ -214,6 +223,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.discovery import payloa
 from ansible_collections.kraal.virt.plugins.module_utils.engine.addresses import reachable
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
 from ansible_collections.kraal.virt.plugins.module_utils.host.packages import install
+from ansible_collections.kraal.virt.plugins.module_utils.places import read_places
 from ansible_collections.kraal.virt.plugins.plugin_utils import hosts as known_hosts
 from ansible_collections.kraal.virt.plugins.plugin_utils.answer import read
 
@@ -253,13 +263,16 @@ def plain(name: str) -> str:
 
 
 def _longer(name: str, entry: Entry) -> tuple[str, ...]:
-    """What a guest is called where that name is not its alone: with its host, its backend, its place and a digest of its id behind it, each
-    where the one before is not enough; and nothing for the last."""
+    """What a guest is called where that name is not its alone.
+
+    With its host, its backend, its place and a digest of its id behind it, each where the one before is not enough.
+    """
     host, guest = "%s.%s" % (name, entry["host"]), entry["guest"]
     kind = "%s.%s" % (host, guest["backend"])
     # The default has no word for it, so of two guests the one that is there keeps the shorter name.
     place = ".".join(filter(None, (kind, re.sub(r"[^\w.-]+", "_", guest["place"]).strip("_"))))
-    return plain(host), plain(kind), plain(place), plain("%s.%s" % (place, sha256(guest["id"].encode()).hexdigest()[:8])), ""
+    digest = sha256(guest["id"].encode()).hexdigest()[:8]
+    return plain(host), plain(kind), plain(place), plain("%s.%s" % (place, digest)), ""
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -294,6 +307,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         try:
             named = [known_hosts.checked("hosts", host, known_hosts.HOST, {"name"}) for host in self.get_option("hosts")]
             endpoints = [known_hosts.endpoint(host) for host in self.get_option("endpoints")]
+            places = [(place.backend, place.connection) for place in read_places(self.get_option("places"), set())]
         except KraalError as error:
             raise AnsibleParserError(str(error)) from error
         twice = [name for name, times in Counter(host["name"] for host in (*named, *endpoints)).items() if times > 1]
@@ -301,7 +315,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise AnsibleParserError("hosts and endpoints: %s stands there twice. Give each a name of its own." % ", ".join(twice))
         # Who stands in the file too, is reached as it says there.
         named += [host for host in hosts if host["name"] not in {each["name"] for each in (*named, *endpoints)}]
-        program = payload(self.get_option("backends"), self._told()) if named else ""
+        program = payload(self.get_option("backends"), self._told(), places) if named else ""
         asks: list[tuple[dict[str, Any], Callable[[], Any]]] = [(host, self._asker(host, program)) for host in named]
         asks += [(endpoint, self._endpoint_asker(endpoint)) for endpoint in endpoints]
         guests, complete = [], True
@@ -309,7 +323,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             answers = [(host, pool.submit(ask)) for host, ask in asks]
             for host, answer in answers:
                 try:
-                    found, warnings = read(answer.result(), [host["backend"]] if known_hosts.is_endpoint(host) else self.get_option("backends"))
+                    endpoint = known_hosts.is_endpoint(host)
+                    found, warnings = read(answer.result(), [host["backend"]] if endpoint else self.get_option("backends"))
                 except KraalError as error:
                     problems[host["name"]] = error
                     continue
@@ -420,7 +435,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     @staticmethod
     def _reached(guest: Mapping[str, Any]) -> dict[str, str]:
         """A virtual machine by its own sshd, when it has an address; without one, and what shares the host's kernel, through the host."""
-        found = next(filter(None, (reachable(each["address"]) for each in guest["addresses"])), None) if backend(guest["backend"]).machines else None
+        addresses = guest["addresses"] if backend(guest["backend"]).machines else ()
+        found = next(filter(None, (reachable(each["address"]) for each in addresses)), None)
         if found is not None:
             return {"ansible_connection": "ansible.builtin.ssh", "ansible_host": str(found)}
         return {"ansible_connection": "kraal.virt.guest", "ansible_host": guest["name"]}

@@ -70,7 +70,9 @@ class Discovery:
 Other = Sequence[Any]
 
 
-def discover(backends: Collection[str] = NAMES, parameters: Mapping[str, Any] | None = None, places: Collection[Other] = ()) -> Discovery:
+def discover(
+    backends: Collection[str] = NAMES, parameters: Mapping[str, Any] | None = None, places: Collection[Other] = ()
+) -> Discovery:
     """Every guest of these backends. A guest that cannot be read takes no other one with it, and a backend that does not answer none of another's.
 
     ``parameters``: what the backends' discovery can be told (see Backend.discovery). ``places``: where to look too.
@@ -96,12 +98,15 @@ def discover(backends: Collection[str] = NAMES, parameters: Mapping[str, Any] | 
     return whole
 
 
-def payload(backends: Collection[str], parameters: Mapping[str, Any] | None = None, places: Collection[Other] = ()) -> str:
+def payload(
+    backends: Collection[str], parameters: Mapping[str, Any] | None = None, places: Collection[Other] = ()
+) -> str:
     """A Python program for a host's own interpreter (3.9 or later) that prints what discover() finds there."""
     sources = _imported(["discovery.py", *("backends/%s/discover.py" % name for name in backends)])
     named = {".".join((_PACKAGE, *Path(path).with_suffix("").parts)): source for path, source in sources.items()}
     packed = base64.b64encode(zlib.compress(json.dumps(named).encode())).decode()
-    return _BOOTSTRAP.format(sources=packed, package=_PACKAGE, request=json.dumps([list(backends), parameters, list(places)]))
+    request = json.dumps([list(backends), parameters, list(places)])
+    return _BOOTSTRAP.format(sources=packed, package=_PACKAGE, request=request)
 
 
 def _imported(paths: Iterable[str]) -> dict[str, str]:

@@ -209,7 +209,8 @@ def _jobs(fleet: Fleet, failed: list[Outcome]) -> list[FleetJob]:
     for entries in groups.values():
         name = entries[0].id.backend
         try:
-            jobs.append(FleetJob(backend(name).managed().connect(entries[0].connection), [entry.want for entry in entries], fleet))
+            resource = backend(name).managed().connect(entries[0].connection)
+            jobs.append(FleetJob(resource, [entry.want for entry in entries], fleet))
         except KraalError as error:
             for entry in entries:
                 own = KraalError(error.message, remedy=error.remedy, guest=entry.want.name, backend=name)
@@ -256,10 +257,14 @@ def _not_looked_for(name: str, place: str, error: KraalError) -> str:
 
 
 def _other_places(fleet: Fleet, warnings: list[str]) -> list[FleetJob]:
-    """A job without guests yet for each place where the list has none: those that the task names, and where the defaults say that a backend's guests are."""
+    """A job without guests yet for each place where the list has none.
+
+    These are the places that the task names, and where the defaults say that a backend's guests are.
+    """
     jobs, there = [], {(entry.id.backend, entry.id.place) for entry in fleet.entries}
+    listed_backends = {entry.id.backend for entry in fleet.entries}
     for name, place in [*((place.backend, place) for place in fleet.places), *((name, None) for name in NAMES)]:
-        needed = place is None and fleet.defaults.get("backend") == name and all(entry.id.backend != name for entry in fleet.entries)
+        needed = place is None and fleet.defaults.get("backend") == name and name not in listed_backends
         manage, where = backend(name).managed(), ""
         try:
             place = place or _place_of_defaults(name, fleet)
@@ -278,14 +283,16 @@ def _other_places(fleet: Fleet, warnings: list[str]) -> list[FleetJob]:
 
 def _place_of_defaults(name: str, fleet: Fleet) -> places.Place:
     connection = backend(name).managed().connection
-    given = {key: value for key, value in defaults_of(name, fleet.defaults).items() if key in connection and value is not None}
+    defaults = defaults_of(name, fleet.defaults)
+    given = {key: value for key, value in defaults.items() if key in connection and value is not None}
     return places.read_place(name, given, fleet.secrets)
 
 
 def _absent(table: Table, name: str, defaults: Mapping[str, Any]) -> Spec:
     """What the list no longer names goes as the defaults say that guests go; nothing else is left to say it."""
     spec = table.argument_spec()
-    given = {key: value for key, value in defaults_of(table.backend, defaults).items() if key in backend(table.backend).removal and value is not None}
+    says, own = backend(table.backend).removal, defaults_of(table.backend, defaults)
+    given = {key: value for key, value in own.items() if key in says and value is not None}
     found = ArgumentSpecValidator(spec).validate({**given, "name": name, "state": "absent"})
     if found.error_messages:
         raise KraalError("defaults: %s" % "; ".join(found.error_messages), remedy="Correct the defaults", guest=name, backend=table.backend)
@@ -306,7 +313,11 @@ def answer_of(outcomes: Sequence[Outcome], failures: Sequence[str]) -> dict[str,
     """The module's result: one plan, one diff and one list of results for all guests, in the list's order. Pure."""
     return {
         **task.answer_of(outcomes),
-        "plan": [{**step, "backend": outcome.backend, "place": outcome.id.place} for outcome in outcomes for step in task.plan_of(outcome)],
+        "plan": [
+            {**step, "backend": outcome.backend, "place": outcome.id.place}
+            for outcome in outcomes
+            for step in task.plan_of(outcome)
+        ],
         "guests": [outcome.described for outcome in outcomes if outcome.described],
         "results": [
             {

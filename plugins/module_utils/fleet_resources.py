@@ -89,7 +89,8 @@ def takes_file(image: Mapping[str, Any], backends: Collection[str]) -> bool:
     An archive that Docker does not import is for whoever makes guests of the archive.
     """
     form = DISK if is_disk(image) else ARCHIVE
-    return any(form in backend(name).made_of for name in backends if name in NAMES) or (form == ARCHIVE and not image["docker_image"])
+    taken = {form for name in backends if name in NAMES for form in backend(name).made_of}
+    return form in taken or (form == ARCHIVE and not image["docker_image"])
 
 
 def file_wants(images: Iterable[Mapping[str, Any]], backends: Collection[str]) -> list[Spec]:

@@ -27,7 +27,15 @@ class Place:
 
 def read_place(name: str, given: Mapping[str, Any], secrets: set[str]) -> Place:
     """A place of that backend, with these connection options. Raises KraalError."""
-    return Place(name, checked(backend(name).managed().connection, given, secrets, "the module for %s guests that say how it is reached" % name))
+    return Place(
+        name,
+        checked(
+            backend(name).managed().connection,
+            given,
+            secrets,
+            "the module for %s guests that say how it is reached" % name,
+        ),
+    )
 
 
 def read_places(places: Iterable[Mapping[str, Any]], secrets: set[str]) -> list[Place]:
@@ -36,9 +44,20 @@ def read_places(places: Iterable[Mapping[str, Any]], secrets: set[str]) -> list[
     for number, place in enumerate(places, start=1):
         name = place.get("backend")
         if name not in NAMES:
-            raise InvalidOption("places[%d]" % number, name, "is not a backend of this collection", remedy="Write one of: " + ", ".join(NAMES))
+            raise InvalidOption(
+                "places[%d]" % number,
+                name,
+                "is not a backend of this collection",
+                remedy="Write one of: " + ", ".join(NAMES),
+            )
         try:
-            found.append(read_place(str(name), {key: value for key, value in place.items() if key != "backend" and value is not None}, secrets))
+            found.append(
+                read_place(
+                    str(name),
+                    {key: value for key, value in place.items() if key != "backend" and value is not None},
+                    secrets,
+                )
+            )
         except KraalError as error:
             raise error.about(guest="places[%d]" % number, backend=str(name)) from error
     return found

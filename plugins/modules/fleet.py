@@ -61,8 +61,8 @@ options:
     default: false
   places:
     description:
-      - Where O(prune) looks too, each a mapping with C(backend) and the connection options of that backend's module, such as C(docker_host), C(uri) or
-        C(lxc_path). A place whose last guest has left the list is not known otherwise.
+      - Where O(prune) looks too, each a mapping with C(backend) and the connection options of that backend's module, such as
+        C(docker_host), C(uri) or C(lxc_path). A place whose last guest has left the list is not known otherwise.
       - A place that does not answer is a warning.
     type: list
     elements: dict

@@ -35,8 +35,8 @@ options:
     choices: [running, stopped, paused, saved, crashed, inaccessible, error]
   places:
     description:
-      - Where to look too, beside the host's own engine, libvirt and directories. Each is a mapping with C(backend) and the connection options of that
-        backend's module, such as C(docker_host), C(uri) or C(lxc_path).
+      - Where to look too, beside the host's own engine, libvirt and directories. Each is a mapping with C(backend) and the
+        connection options of that backend's module, such as C(docker_host), C(uri) or C(lxc_path).
       - A place that does not answer is a warning. One that is the host's own, in whatever spelling, adds nothing.
     type: list
     elements: dict
@@ -169,7 +169,8 @@ def main() -> None:
     finally:
         module.keep_secret(secrets)
     asked = NAMES if wanted["backends"] is None else wanted["backends"]
-    found = discover(asked, {key: wanted[key] for key in options}, [(place.backend, place.connection) for place in places])
+    others = [(place.backend, place.connection) for place in places]
+    found = discover(asked, {key: wanted[key] for key in options}, others)
     if wanted["backends"] and found.errors:
         module.fail_json(msg="; ".join(map(str, found.errors)))
     answer = found.as_dict()

@@ -73,7 +73,8 @@ def endpoint(entry: Any) -> dict[str, Any]:
     if name not in ENDPOINTS:
         raise KraalError("endpoints: %r cannot be asked without a host" % name, remedy="Known are " + ", ".join(ENDPOINTS))
     options = backend(name).endpoint
-    return {**checked("endpoints", entry, frozenset({"name", "backend", *options}), {"name", options[0]}), "backend": name}
+    known_options = frozenset({"name", "backend", *options})
+    return {**checked("endpoints", entry, known_options, {"name", options[0]}), "backend": name}
 
 
 def is_endpoint(host: Mapping[str, Any]) -> bool:
@@ -183,8 +184,8 @@ def _answer_of(command: list[str], program: str, seconds: float) -> tuple[int, s
 def way_to(host: Mapping[str, Any]) -> dict[str, Any]:
     """The variables with which the connection plugin finds the guests of that host or endpoint."""
     if is_endpoint(host):
-        options = backend(host["backend"]).endpoint
-        return {"ansible_guest_host_connection": "local", **{"ansible_guest_" + key: host[key] for key in options if host.get(key)}}
+        given = {key: host[key] for key in backend(host["backend"]).endpoint if host.get(key)}
+        return {"ansible_guest_host_connection": "local", **{"ansible_guest_" + key: text for key, text in given.items()}}
     if is_local(host):
         way: dict[str, Any] = {"ansible_guest_host_connection": "local"}
     else:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A backend says itself what it is: nothing else asks for its name, and what is written down by hand names all of them."""
+"""A backend says itself what it is: nothing else asks for its name, and what is written by hand names all of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ PLUGINS = ROOT / "plugins"
 ROOMS = tuple(PLUGINS / "module_utils" / "backends" / name for name in NAMES)
 APART = (*ROOMS, PLUGINS / "module_utils" / "host")
 #: The tables that name every backend.
-TABLES = {PLUGINS / "module_utils" / "backends" / "registry.py", PLUGINS / "module_utils" / "backends" / "every.py", PLUGINS / "plugin_utils" / "ways.py"}
+TABLES = {
+    PLUGINS / "module_utils" / "backends" / "registry.py",
+    PLUGINS / "module_utils" / "backends" / "every.py",
+    PLUGINS / "plugin_utils" / "ways.py",
+}
 #: What a host could have is more than what can be managed on it.
 MORE = {"host_info"}
 
@@ -39,9 +43,17 @@ def asked(source: str) -> list[int]:
             parts = [node.left, *node.comparators]
         elif isinstance(node, ast.Dict):
             parts = [key for key in node.keys if key is not None]
-        elif isinstance(node, ast.Assign) and isinstance(node.value, (ast.Tuple, ast.List, ast.Set)) or isinstance(node, ast.MatchValue):
+        elif (
+            isinstance(node, ast.Assign)
+            and isinstance(node.value, (ast.Tuple, ast.List, ast.Set))
+            or isinstance(node, ast.MatchValue)
+        ):
             parts = [node.value]
-        words = [word for part in parts for word in (part.elts if isinstance(part, (ast.Tuple, ast.List, ast.Set)) else [part])]
+        words = [
+            word
+            for part in parts
+            for word in (part.elts if isinstance(part, (ast.Tuple, ast.List, ast.Set)) else [part])
+        ]
         found += [word.lineno for word in words if isinstance(word, ast.Constant) and word.value in NAMES]
     return found
 

@@ -19,15 +19,28 @@ from ansible_collections.kraal.virt.plugins.module_utils.places import read_plac
 
 
 def test_a_place_is_a_backend_and_its_connection_options() -> None:
-    docker, kvm = read_places([{"backend": "docker", "docker_host": "unix:///b", "tls_ca": None}, {"backend": "kvm", "uri": "qemu:///session"}], set())
-    assert (docker.backend, docker.connection["docker_host"], docker.connection["api_timeout"]) == ("docker", "unix:///b", 60)
+    docker, kvm = read_places(
+        [
+            {"backend": "docker", "docker_host": "unix:///b", "tls_ca": None},
+            {"backend": "kvm", "uri": "qemu:///session"},
+        ],
+        set(),
+    )
+    assert (docker.backend, docker.connection["docker_host"], docker.connection["api_timeout"]) == (
+        "docker",
+        "unix:///b",
+        60,
+    )
     assert (kvm.backend, kvm.connection["uri"]) == ("kvm", "qemu:///session")
 
 
 @pytest.mark.parametrize(
     ("place", "why"),
     [
-        ({"docker_host": "unix:///b"}, r"places\[1\]: None is not a backend of this collection. Write one of: docker, kvm, lxc"),
+        (
+            {"docker_host": "unix:///b"},
+            r"places\[1\]: None is not a backend of this collection. Write one of: docker, kvm, lxc",
+        ),
         ({"backend": "lxc", "lxcpath": "/b"}, r"lxc places\[1\]: lxcpath: no such option. Did you mean lxc_path"),
         ({"backend": "docker", "memory": "1GiB"}, r"docker places\[1\]: memory: no such option"),
         ({"backend": "docker", "api_timeout": "long"}, r"docker places\[1\]: .*api_timeout"),
@@ -39,7 +52,10 @@ def test_what_is_no_place(place: dict[str, Any], why: str) -> None:
 
 
 def test_each_place_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is found twice, by two addresses of one place, is one guest; a named place that is not there is an error, the host's own is none."""
+    """What is found twice, by two addresses of one place, is one guest.
+
+    A named place that is not there is an error, the host's own is none.
+    """
     asked = []
 
     def guests(parameters: Mapping[str, Any]) -> Found:
@@ -51,7 +67,11 @@ def test_each_place_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         found.add(Guest("web", "boxes"), lambda: Guest("web", "boxes", id=f"id{where.rstrip('/')}"))
         return found
 
-    monkeypatch.setattr(discovery, "backend", lambda name: SimpleNamespace(guests=guests, discovery={"told": {}} if name == "boxes" else {}))
+    monkeypatch.setattr(
+        discovery,
+        "backend",
+        lambda name: SimpleNamespace(guests=guests, discovery={"told": {}} if name == "boxes" else {}),
+    )
     places = [("boxes", {"where": where}) for where in ("/b", "/b/")] + [("crates", {"where": "gone"})]
     found = discovery.discover(["boxes", "crates"], {"told": 1, "other": 2}, places)
     assert [(guest.name, guest.place) for guest in found.guests] == [("web", ""), ("web", "/b")]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the rest of the collection may know of a backend: all of it stands here, so nothing else compares a backend's name."""
+"""What the rest of the collection may know of a backend: all of it stands here, so nothing else compares its name."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Managed:
 
 @dataclass(frozen=True)
 class Backend:
-    """One backend: facts that cost nothing to import, and the two ways to its code, which is imported when it is asked for.
+    """One backend: facts that cost nothing to import, and the two ways to its code, imported when it is asked for.
 
-    That code is imported by its name, so that Ansible, which sends a module with all that it sees imported, does not send every backend with every
-    task: see every.py and plugins/action/fleet.py.
+    That code is imported by its name, so that Ansible, which sends a module with all that it sees imported, does not
+    send every backend with every task: see every.py and plugins/action/fleet.py.
     """
 
     #: Its name, which its room here has too.
@@ -46,11 +46,12 @@ class Backend:
     machines: bool
     #: Whether a text is an id that the backend gives to a guest of this name; takes the id and the name.
     is_id: Callable[[str, str], bool]
-    #: The variables with which the connection plugin finds a guest on its host, beside its name; takes the guest's result form.
+    #: The variables with which the connection plugin finds a guest on its host, beside its name; takes the result form.
     reach: Callable[[Mapping[str, Any]], Mapping[str, str]]
     #: Ansible's declaration of what its discovery can be told: options of guests_info and of the inventory.
     discovery: Mapping[str, Any] = field(default_factory=dict)
-    #: The connection options of an entry of the inventory's ``endpoints``, the required one first. None where it can only be asked on its host.
+    #: The connection options of an entry of the inventory's ``endpoints``, the required one first. Empty where it can
+    #: only be asked on its host.
     endpoint: tuple[str, ...] = ()
     #: The options of its guests that say how one is removed.
     removal: tuple[str, ...] = ()
@@ -60,12 +61,13 @@ class Backend:
     def guests(self, parameters: Mapping[str, Any]) -> Found:
         """All its guests on this host, or where the connection options among the parameters say.
 
-        Needs no Ansible, and no library that the host may lack. Raises NotInstalled where the host has none of it, and BackendError.
+        Needs no Ansible, and no library that the host may lack. Raises NotInstalled where the host has none of it, and
+        BackendError.
         """
         found: Found = import_module("%s.%s.discover" % (__package__, self.name)).guests(parameters)
         return found
 
     def managed(self) -> Managed:
-        """What it takes to manage its guests; needs Ansible's module_utils, and the backend's own library to connect."""
+        """What it takes to manage its guests; needs Ansible, and the backend's own library to connect."""
         found: Managed = import_module("%s.%s.manage" % (__package__, self.name)).managed()
         return found

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The code of all backends, for a module that may be asked for any of them: Ansible sends it with what it imports, and the registry imports none by itself."""
+"""The code of all backends, for a module that may be asked for any of them.
+
+Ansible sends a module with what it imports, and the registry imports none of this by itself.
+"""
 
 from __future__ import annotations
 

@@ -38,7 +38,8 @@ def check_unique(guests: Iterable[GuestId]) -> None:
             raise InvalidOption(
                 "name",
                 guest.name,
-                "is the name of two %s guests of this task%s" % (guest.backend, " at %s" % guest.place if guest.place else ""),
+                "is the name of two %s guests of this task%s"
+                % (guest.backend, " at %s" % guest.place if guest.place else ""),
                 remedy="Give each guest a name of its own",
             )
         seen.add(guest)

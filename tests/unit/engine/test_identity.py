@@ -18,7 +18,12 @@ from ansible_collections.kraal.virt.plugins.module_utils.engine.identity import 
 
 
 def test_one_name_may_stand_once_in_each_place() -> None:
-    check_unique([GuestId(*words) for words in (("boxes", "", "a"), ("boxes", "", "b"), ("crates", "", "a"), ("boxes", "/shelf", "a"))])
+    check_unique(
+        [
+            GuestId(*words)
+            for words in (("boxes", "", "a"), ("boxes", "", "b"), ("crates", "", "a"), ("boxes", "/shelf", "a"))
+        ]
+    )
     for place, where in (("", ""), ("/shelf", " at /shelf")):
         with pytest.raises(InvalidOption, match=f"'a' is the name of two boxes guests of this task{where}. Give each"):
             check_unique([GuestId("boxes", place, "a")] * 2)
@@ -28,7 +33,14 @@ def test_a_place_is_told_unless_it_is_the_default() -> None:
     assert [GuestId("boxes", place, "a").called for place in ("", "/shelf")] == ["a", "a at /shelf"]
 
 
-DEFAULT_SOCKETS = [None, "", "unix:///var/run/docker.sock", "unix:///run/docker.sock", "unix:///run//docker.sock", "unix:///run/./docker.sock"]
+DEFAULT_SOCKETS = [
+    None,
+    "",
+    "unix:///var/run/docker.sock",
+    "unix:///run/docker.sock",
+    "unix:///run//docker.sock",
+    "unix:///run/./docker.sock",
+]
 
 
 @pytest.mark.parametrize("url", DEFAULT_SOCKETS)
@@ -64,7 +76,9 @@ def test_a_socket_is_what_its_links_lead_to(tmp_path: Path) -> None:
         assert reader.place_of({"docker_host": f"unix://{tmp_path}/{name}"}) == f"unix://{own}/docker.sock"
 
 
-@pytest.mark.parametrize("uri", ["qemu:///system", "qemu:///system/", "qemu+unix:///system", "QEMU:///system", "qemu:///system?no_verify=1"])
+@pytest.mark.parametrize(
+    "uri", ["qemu:///system", "qemu:///system/", "qemu+unix:///system", "QEMU:///system", "qemu:///system?no_verify=1"]
+)
 def test_the_hosts_own_libvirt_in_whatever_spelling(uri: str) -> None:
     assert kvm.place_of(uri) == ""
 

@@ -30,5 +30,10 @@ def guests(parameters: Mapping[str, Any]) -> Found:
             found.add(known_of(name, container), partial(guest_of, container))
     found.add_unread({name: each for name, each in seen.unread.items() if not owner_of(name)})
     if seen.nameless:
-        found.faults.append(BackendError("%d of the containers that the engine lists have no name, and are left out" % seen.nameless, backend="docker"))
+        found.faults.append(
+            BackendError(
+                "%d of the containers that the engine lists have no name, and are left out" % seen.nameless,
+                backend="docker",
+            )
+        )
     return found

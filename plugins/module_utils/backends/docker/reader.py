@@ -94,7 +94,8 @@ def place_of(parameters: Mapping[str, Any]) -> str:
     host = target.hostname or ""
     where = "[%s]" % host if ":" in host else host
     user = "%s@" % target.username if target.username else ""
-    return "%s://%s%s:%d%s" % (scheme, user, where, port or PORTS["https" if secure else scheme if scheme in PORTS else "tcp"], target.path.rstrip("/"))
+    port = port or PORTS["https" if secure else scheme if scheme in PORTS else "tcp"]
+    return "%s://%s%s:%d%s" % (scheme, user, where, port, target.path.rstrip("/"))
 
 
 class Late(Unreachable):

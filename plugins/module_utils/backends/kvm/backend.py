@@ -14,7 +14,12 @@ from ..backend import DISK, Backend
 
 #: Where the addresses of domains can be looked for.
 SOURCES = ("lease", "agent", "arp")
-ADDRESS_SOURCES: dict[str, Any] = {"type": "list", "elements": "str", "choices": list(SOURCES), "default": list(SOURCES)}
+ADDRESS_SOURCES: dict[str, Any] = {
+    "type": "list",
+    "elements": "str",
+    "choices": list(SOURCES),
+    "default": list(SOURCES),
+}
 
 
 def _is_id(text: str, _name: str) -> bool:

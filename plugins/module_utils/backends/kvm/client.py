@@ -224,7 +224,9 @@ def uri_of(parameters: Mapping[str, Any]) -> str:
 
 
 def place_of(uri: str) -> str:
-    """The libvirt that a URI names, always in the same spelling; empty for this host's own system daemon. ssh keeps its user.
+    """The libvirt that a URI names, always in the same spelling; empty for this host's own system daemon.
+
+    ssh keeps its user.
 
     Of what stands behind the question mark, only the socket says which daemon it is; the rest says how to get there.
     """

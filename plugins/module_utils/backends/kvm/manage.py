@@ -14,4 +14,9 @@ def managed() -> Managed:
     from .client import CONNECTION, connect, place_of, uri_of
     from .vm import Vms
 
-    return Managed(Vms.table, CONNECTION, lambda parameters: Vms(connect(parameters)), lambda parameters: place_of(uri_of(parameters)))
+    return Managed(
+        Vms.table,
+        CONNECTION,
+        lambda parameters: Vms(connect(parameters)),
+        lambda parameters: place_of(uri_of(parameters)),
+    )
