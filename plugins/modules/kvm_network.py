@@ -228,7 +228,7 @@ trace:
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import CONNECTION, connect
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network import Networks
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network.resource import Networks
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource
 
 

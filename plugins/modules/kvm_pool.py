@@ -215,7 +215,7 @@ trace:
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import CONNECTION, connect
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.pool import Pools
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.pool import Pools
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource
 
 

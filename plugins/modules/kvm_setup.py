@@ -205,7 +205,7 @@ trace:
       sample: 0.004
 """
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.setup import KvmSetup
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.setup.resource import KvmSetup
 from ansible_collections.kraal.virt.plugins.module_utils.host.setup import run_setup
 
 

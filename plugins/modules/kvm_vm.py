@@ -556,7 +556,7 @@ trace:
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import CONNECTION, connect
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm import Vms
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.resource import Vms
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource
 
 

@@ -191,7 +191,7 @@ trace:
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import CONNECTION, connect
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.volume import Volumes
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.volume import Volumes
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource
 
 

@@ -21,7 +21,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import vm_seed, vm_seed_image
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm import seed as vm_seed
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm import seed_image as vm_seed_image
 from tests.integration.test_examples import DISK, check_return, examples
 from tests.lab import keys
 from tests.support.ansible_runner import run_adhoc

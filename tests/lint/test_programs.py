@@ -88,7 +88,7 @@ EXPLAINED: dict[str, tuple[str, ...]] = {
     "plugins/module_utils/backends/docker/reader.py:connect": ("ssh",),
     "plugins/module_utils/backends/docker/setup.py:prove": (),
     "plugins/module_utils/backends/docker/setup_engine.py:refusal": ("dockerd",),
-    "plugins/module_utils/backends/kvm/vm_seed_image.py:build": (),
+    "plugins/module_utils/backends/kvm/vm/seed_image.py:build": (),
     "plugins/module_utils/backends/lxc/client.py:run": (),
     "plugins/module_utils/backends/mmdebstrap/rootfs.py:": (),
     "plugins/module_utils/host/bridge/change.py:arm": (),

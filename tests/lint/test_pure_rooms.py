@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,11 +28,11 @@ ASK = {"datetime": {"now", "today", "utcnow"}, "uuid": {"uuid1", "uuid4", "getno
 #: What is let pass, by file, with its reason.
 EXCEPTIONS = {"backends/docker/container_options.py": [("open()", "a task's arguments are completed from the file env_file before they are understood")]}
 #: The rooms that plan, compare and write in every backend: these have to say that they are pure.
-ROOMS = ("_plan.py", "_target.py", "_compare.py", "_storage.py", "_model.py", "_fields.py", "_xml.py", "_pieces.py", "_options.py")
+ROOMS = ("plan.py", "target.py", "compare.py", "storage.py", "model.py", "fields.py", "xml.py", "pieces.py", "options.py")
 
 
 def says_pure(tree: ast.Module) -> bool:
-    return "Pure." in (ast.get_docstring(tree) or "")
+    return re.search(r"\bPure[.;]", ast.get_docstring(tree) or "") is not None
 
 
 def pure() -> list[Path]:

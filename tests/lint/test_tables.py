@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterator
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network_options import NETWORKS_TABLE
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.pool_options import POOLS_TABLE
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_options import OPTIONS, VMS
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.volume_options import VOLUMES_TABLE
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network.options import NETWORKS_TABLE
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.pool_options import POOLS_TABLE
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.volume_options import VOLUMES_TABLE
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.options import OPTIONS, VMS
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Table
 from tests.support.paths import ROOT
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as some
 
 from ansible_collections.kraal.virt.plugins.module_utils import fleet
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container import Containers as DockerContainers
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm import Vms
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_model import Domain, View
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_model import Seen as SeenVms
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_settings import write_labels
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.model import Domain, View
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.model import Seen as SeenVms
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.resource import Vms
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.settings import write_labels
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import parse
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.config import Config
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container import Containers as LxcContainers

@@ -114,7 +114,7 @@ def shown(daemon: LibvirtDaemon, *, inactive: bool = False) -> ET.Element:
 
 
 def test_every_option_has_a_row() -> None:
-    from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network_options import NETWORK_OPTIONS
+    from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network.options import NETWORK_OPTIONS
 
     assert {option.name for option in NETWORK_OPTIONS} == {row.option for row in ROWS} | {"autostart"}
 

@@ -77,7 +77,7 @@ def look(daemon: LibvirtDaemon, row: Row) -> Any:
 
 
 def test_every_option_has_a_row() -> None:
-    from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.pool_options import POOL_OPTIONS
+    from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.pool_options import POOL_OPTIONS
 
     assert {option.name for option in POOL_OPTIONS} == {row.option for row in ROWS} | {"type", "autostart"}
 

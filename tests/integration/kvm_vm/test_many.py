@@ -23,7 +23,7 @@ COUNT = 50
 COUNTING = """
 import json, sys
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import client
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm import Vms
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.resource import Vms
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Job, reconcile
 asked, ask = [], client.Host.ask
 def counting(self, function, *arguments):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_options import VMS
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.options import VMS
 from tests.support.libvirt_host import LibvirtHost
 from tests.support.tables import assert_named, keyed, option_of, parametrize, ride, rounds
 

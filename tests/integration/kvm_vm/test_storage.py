@@ -292,8 +292,9 @@ NODE = f"""<node>
 #: Looks and plans as a task does; takes the URI, and the disks of one task after another.
 PLANNING = """
 import json, sys
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import client, vm_survey
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_options import VMS
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import client
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm import survey as vm_survey
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.options import VMS
 host = client.connect({"uri": sys.argv[1]})
 spec = {name: option.get("default") for name, option in VMS.argument_spec().items()}
 for disk in json.loads(sys.argv[2]):

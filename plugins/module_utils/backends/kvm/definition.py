@@ -21,7 +21,7 @@ from ...engine.reading import apart
 from ...engine.resource import Resource
 from ...engine.spec import Option, Spec, Table
 from .client import Host, NotThere
-from .network_pieces import Pieces
+from .network.pieces import Pieces
 from .xml import Element, parse
 
 RESTART, DESTROY = Disruption.RESTART, Disruption.DESTROY

@@ -17,8 +17,8 @@ from .backend import SOURCES
 def guests(parameters: Mapping[str, Any]) -> Found:
     """See Backend.guests(). ``address_sources``: where addresses are looked for, in that order."""
     from .client import connect
-    from .vm import guest_now
-    from .vm_observe import known_of, observe
+    from .vm.observe import known_of, observe
+    from .vm.resource import guest_now
 
     host = connect(parameters)
     try:

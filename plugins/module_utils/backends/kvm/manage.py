@@ -12,7 +12,7 @@ from ..backend import Managed
 def managed() -> Managed:
     """See Backend.managed()."""
     from .client import CONNECTION, connect, place_of, uri_of
-    from .vm import Vms
+    from .vm.resource import Vms
 
     return Managed(
         Vms.table,

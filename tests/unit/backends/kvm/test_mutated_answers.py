@@ -13,11 +13,15 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import definition, vm_compare, vm_observe, vm_plan, vm_target
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network import Networks
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.pool import Pools
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm import Vms, guest_now
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_options import VMS
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import definition
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network.resource import Networks
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.pool import Pools
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm import compare as vm_compare
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm import observe as vm_observe
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm import plan as vm_plan
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm import target as vm_target
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.options import VMS
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.resource import Vms, guest_now
 from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reading import Found, plan_unread, reading, unread_in

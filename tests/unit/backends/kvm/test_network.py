@@ -11,8 +11,8 @@ from xml.etree.ElementTree import Element
 import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.definition import Definition, Seen, View
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network import Networks
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network_options import NETWORK_OPTIONS, NETWORKS_TABLE, PIECES, defined
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network.options import NETWORK_OPTIONS, NETWORKS_TABLE, PIECES, defined
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network.resource import Networks
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, serialize
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, Refused
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Job

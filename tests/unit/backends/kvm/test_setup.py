@@ -13,11 +13,10 @@ from typing import Any, cast
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import setup
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.definition import Definition, Seen
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network import Networks
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.pool import Pools
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.setup_daemons import (
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network.resource import Networks
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.setup import resource as setup
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.setup.daemons import (
     ACCESS,
     AT_BOOT,
     LOGS,
@@ -32,7 +31,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.setup_daem
     value_of,
     with_value,
 )
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.setup_definitions import (
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.setup.definitions import (
     ADDRESSES,
     Wish,
     network_wish,
@@ -40,6 +39,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.setup_defi
     pool_wish,
     written_down,
 )
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.pool import Pools
 from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Action
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError
 from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Step

@@ -13,16 +13,16 @@ from xml.etree.ElementTree import Element
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import pool_options, volume_options
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import Host
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.definition import Definition, View
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.definition import Seen as SeenPools
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.names import check_name
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.pool import Pools, serves
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.pool_work import grown
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage_use import Use, Uses
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.volume import Seen, Volumes
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.volume_import import backing_in, examine
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage import pool_options, volume_options
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.pool import Pools, serves
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.pool_work import grown
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.use import Use, Uses
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.volume import Seen, Volumes
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.volume_import import backing_in, examine
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, make, parse
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, Refused
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec

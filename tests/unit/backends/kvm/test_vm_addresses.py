@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import client, vm_addresses
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import client
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import Host
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_model import Domain, View
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm import addresses as vm_addresses
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.model import Domain, View
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import parse
 
 LIVE = """<domain><devices>

@@ -15,10 +15,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import vm_chain_observe
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_chain import behind, images_given, note_images, same_disk
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_chain_observe import look_below
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_model import Chain, Layer
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm import chain_observe as vm_chain_observe
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.chain import behind, images_given, note_images, same_disk
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.chain_observe import look_below
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.model import Chain, Layer
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import Refused
 
 DISK = "<disk type='file' device='disk'><driver type='{form}'/><source {source}/>{below}<target dev='vda'/></disk>"

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_settings import Overlay
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_xml import lay_over, overlay_seen, overlay_values, read_overlay
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.settings import Overlay
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.xml import lay_over, overlay_seen, overlay_values, read_overlay
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, parse
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.secrets import HIDDEN

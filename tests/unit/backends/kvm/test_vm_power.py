@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_power import unmet
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.power import unmet
 from tests.unit.backends.kvm.recorded import recorded
 
 BOOTING = ": it is emulated, and still booting. It goes on booting: run this again in some minutes, or allow a longer timeout"

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_compare import cold, edits, pending, written
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_model import Comparison, Domain, Pool, Seen, View, Volume
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_options import BY_NAME as OPTIONS_BY_NAME
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_options import OPTIONS, VMS
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_plan import plan
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_target import compare, placed_disks
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm_target import wanted as wanted_of
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.compare import cold, edits, pending, written
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.model import Comparison, Domain, Pool, Seen, View, Volume
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.options import BY_NAME as OPTIONS_BY_NAME
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.options import OPTIONS, VMS
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.plan import plan
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.target import compare, placed_disks
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.target import wanted as wanted_of
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, parse, serialize
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, Refused
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec

@@ -1,0 +1,96 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How the values of a network's options are written into its definition. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+from ..xml import Element, child, drop, make, yes
+from .fields import ISOLATED, interface_of
+
+
+def forward(network: Element, mode: str) -> None:
+    """How it forwards, and what goes with that."""
+    if mode == ISOLATED:
+        drop(network, "forward")
+        return
+    forward = child(network, "forward")
+    forward.set("mode", mode)
+    if mode != "nat":
+        drop(forward, "nat")
+    if mode in ("open", "bridge"):
+        forward_dev(network, "")
+    if mode == "bridge":
+        # These are properties of a bridge that libvirt makes, which this one is not any more.
+        for tag in ("mac", "domain", "dns", "ip"):
+            drop(network, tag)
+        for key in ("stp", "delay"):
+            child(network, "bridge").attrib.pop(key, None)
+
+
+def forward_dev(network: Element, device: str) -> None:
+    """The device that it forwards to."""
+    if not device and network.find("forward") is None:
+        return
+    forward = child(network, "forward")
+    drop(forward, "interface")
+    forward.attrib.pop("dev", None)
+    if device:
+        forward.set("dev", device)
+
+
+def _written(network: Element, tag: str, key: str, value: str) -> None:
+    """An element that is there for this attribute, or is not there at all."""
+    if value:
+        child(network, tag).set(key, value)
+    else:
+        drop(network, tag)
+
+
+def bridge(network: Element, name: str) -> None:
+    """The name of its bridge."""
+    child(network, "bridge").set("name", name)
+
+
+def dns(network: Element, value: bool) -> None:
+    """Whether it answers questions about names."""
+    child(network, "dns").set("enable", yes(value))
+
+
+def domain(network: Element, name: str) -> None:
+    """Its domain, or none."""
+    _written(network, "domain", "name", name)
+
+
+def mtu(network: Element, size: int) -> None:
+    """Its bridge's, or libvirt's own choice."""
+    _written(network, "mtu", "size", str(size or ""))
+
+
+def domain_local_only(network: Element, value: bool) -> None:
+    """Whether questions about its domain stay here. Libvirt's schema (9.0) knows no domain without a name."""
+    if network.find("domain") is not None:
+        child(network, "domain").set("localOnly", yes(value))
+
+
+def subnets(network: Element, value: Mapping[str, Any]) -> None:
+    """Its own address in each of them."""
+    left = dict(value)
+    for ip in network.findall("ip"):
+        interface = interface_of(ip)
+        record = left.pop(str(interface.network), None)
+        if record is None:
+            network.remove(ip)
+        elif record.get("address", str(interface.ip)) != str(interface.ip):
+            ip.set("address", record["address"])
+    for subnet, record in sorted(left.items()):
+        net = ipaddress.ip_network(subnet)
+        address = record.get("address") or str(net[1])
+        network.append(
+            make("ip", {"family": "ipv6" if net.version == 6 else None, "address": address, "prefix": net.prefixlen}),
+        )

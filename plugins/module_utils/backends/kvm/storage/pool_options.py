@@ -1,0 +1,166 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A pool's options, one on a line: how each is understood, read from a definition, compared, priced and written into one. Pure."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ....engine.action import Disruption
+from ....engine.errors import InvalidOption
+from ....engine.kinds import Flag, Integer, Kind, Sequence, Text
+from ....engine.spec import Table
+from ..definition import DefinitionOption, tell_autostart
+from ..names import Path, check_name
+from ..xml import Element, attribute, child, drop, make, text_of
+
+RESTART, RECREATE = Disruption.RESTART, Disruption.RECREATE
+
+TYPES = ("dir", "fs", "logical", "zfs", "iscsi", "rbd")
+#: What a definition of each type needs, beside its name. Libvirt would take some without, and never start them.
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "dir": ("path",),
+    "fs": ("path", "devices"),
+    "logical": (),
+    "zfs": ("source_name",),
+    "iscsi": ("path", "host", "devices"),
+    "rbd": ("source_name", "host"),
+}
+#: What means something to which types.
+FITS: Mapping[str, tuple[str, ...]] = {
+    "path": ("dir", "fs", "logical", "iscsi"),
+    "devices": ("fs", "logical", "zfs", "iscsi"),
+    "source_name": ("logical", "zfs", "rbd"),
+    "host": ("iscsi", "rbd"),
+    "port": ("iscsi", "rbd"),
+    "initiator": ("iscsi",),
+    "format": ("fs",),
+    "auth": ("iscsi", "rbd"),
+    "build": ("dir", "fs", "logical", "zfs"),
+}
+_AUTH = "Write a mapping with username and with secret_uuid or secret_usage, which name a secret that libvirt keeps"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Auth(Kind):
+    """Who logs in at the source, and which of libvirt's secrets proves it: never the secret itself."""
+
+    argument = {
+        "type": "dict",
+        "options": {
+            "username": {"type": "str", "required": True},
+            # A reference, as safe to show as a file's name.
+            "secret_uuid": {"type": "str", "no_log": False},
+            "secret_usage": {"type": "str", "no_log": False},
+        },
+    }
+
+    def parse(self, value: Any, option: str) -> dict[str, str]:
+        auth = {key: TOKEN.parse(text, "%s.%s" % (option, key)) for key, text in value.items() if text is not None}
+        if ("secret_uuid" in auth) == ("secret_usage" in auth):
+            raise InvalidOption(option, value, "names not exactly one secret", remedy=_AUTH)
+        if "secret_uuid" in auth:
+            auth["secret_uuid"] = auth["secret_uuid"].lower()
+            if not _UUID.fullmatch(auth["secret_uuid"]):
+                raise InvalidOption("%s.secret_uuid" % option, value["secret_uuid"], "is no UUID", remedy="Take it from virsh secret-list")
+        return auth
+
+
+TOKEN = Text(pattern=r"\S(.*\S)?", remedy="Write it without blanks around it")
+_DEVICE = Text(pattern=r"[A-Za-z0-9_./:@+-]{1,255}", remedy="Write a block device's path, or for iscsi the target's name (iqn....)")
+
+
+def _devices(definition: Element) -> tuple[str, ...]:
+    return tuple(each.get("path", "") for each in definition.findall("source/device"))
+
+
+def _auth(definition: Element) -> dict[str, str] | None:
+    auth = definition.find("source/auth")
+    if auth is None:
+        return None
+    secret = {"secret_%s" % key: attribute(auth, "secret", key) for key in ("uuid", "usage")}
+    return {"username": auth.get("username", ""), **{key: value for key, value in secret.items() if value}}
+
+
+def _port(definition: Element) -> int | None:
+    port = attribute(definition, "source/host", "port")
+    return int(port) if port else None
+
+
+SOURCE_NAME = Text(pattern=r"[A-Za-z0-9_][A-Za-z0-9_./+-]*", remedy="Write the name of a volume group, or of a pool of ZFS or Ceph")
+SERVER = Text(pattern=r"[A-Za-z0-9_.:\[\]-]+", remedy="Write the name or the address of a host")
+INITIATOR = Text(pattern=r"[A-Za-z0-9.:_-]+", remedy="Write an initiator's name (iqn....)")
+FORMAT = Text(pattern=r"[a-z0-9]+", remedy="Write the file system's name, like ext4, or auto")
+
+
+def _write_text(pool: Element, path: str, text: str) -> None:
+    child(pool, path).text = text
+
+
+def _write_devices(pool: Element, devices: tuple[str, ...]) -> None:
+    source = child(pool, "source")
+    for each in source.findall("device"):
+        source.remove(each)
+    for path in reversed(devices):
+        source.insert(0, make("device", {"path": path}))
+
+
+def _write_auth(pool: Element, auth: Mapping[str, str]) -> None:
+    kind = "ceph" if pool.get("type") == "rbd" else "chap"
+    drop(pool, "source/auth")
+    secret = make("secret", {"uuid": auth.get("secret_uuid"), "usage": auth.get("secret_usage")})
+    child(pool, "source").append(make("auth", {"type": kind, "username": auth["username"]}, secret))
+
+
+POOL_OPTIONS: tuple[DefinitionOption, ...] = (
+    DefinitionOption("type", Text(choices=TYPES), lambda view: view.definition.get("type"), RECREATE),
+    DefinitionOption("path", Path(), lambda view: text_of(view.definition, "target/path"), RESTART,
+                     lambda pool, value: _write_text(pool, "target/path", value)),
+    DefinitionOption("devices", Sequence(_DEVICE), lambda view: _devices(view.definition), RESTART, _write_devices),
+    DefinitionOption("source_name", SOURCE_NAME, lambda view: text_of(view.definition, "source/name"), RESTART,
+                     lambda pool, value: _write_text(pool, "source/name", value)),
+    DefinitionOption("host", SERVER, lambda view: attribute(view.definition, "source/host", "name"), RESTART,
+                     lambda pool, value: child(pool, "source/host").set("name", value)),
+    DefinitionOption("port", Integer(1, 65535), lambda view: _port(view.definition), RESTART,
+                     lambda pool, value: child(pool, "source/host").set("port", str(value))),
+    DefinitionOption("initiator", INITIATOR, lambda view: attribute(view.definition, "source/initiator/iqn", "name"), RESTART,
+                     lambda pool, value: child(pool, "source/initiator/iqn").set("name", value)),
+    DefinitionOption("format", FORMAT, lambda view: attribute(view.definition, "source/format", "type"), RESTART,
+                     lambda pool, value: child(pool, "source/format").set("type", value)),
+    DefinitionOption("auth", Auth(), lambda view: _auth(view.definition), RESTART, _write_auth),
+    DefinitionOption("autostart", Flag(), lambda view: view.autostart, Disruption.NONE, tell=tell_autostart),
+)  # fmt: skip
+
+POOLS_TABLE = Table(
+    backend="kvm",
+    kind="pool",
+    options=POOL_OPTIONS,
+    states=("active", "inactive", "present", "absent"),
+    state="active",
+    allow=Disruption.LIVE,
+    steering={"build": {"type": "bool"}},
+    check_name=check_name,
+)
+
+
+def defined(name: str, values: Mapping[str, Any], have: Element | None) -> Element:
+    """The definition with these options' values (canonical forms) in it; everything else of it stays."""
+    pool = make("pool", {"type": values.get("type")}, make("name", text=name)) if have is None else copy.deepcopy(have)
+    kind = pool.get("type")
+    # What libvirt counted, not what it was told.
+    for tag in ("capacity", "allocation", "available"):
+        drop(pool, tag)
+    for option in POOL_OPTIONS:
+        if option.write is not None and values.get(option.name) is not None:
+            option.write(pool, values[option.name])
+    if kind in ("logical", "zfs", "rbd") and have is None and pool.find("source/name") is None:
+        child(pool, "source/name").text = name
+    if kind == "logical" and values.get("path") is None and (have is None or values.get("source_name")):
+        # Where LVM shows the volumes of a group.
+        child(pool, "target/path").text = "/dev/%s" % text_of(pool, "source/name", name)
+    return pool

@@ -1,0 +1,455 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Volumes of a pool as a resource. A volume is somebody's data: it is never made smaller, and never deleted while anybody uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ....engine.action import Action, Disruption
+from ....engine.errors import BackendError, InvalidOption, KraalError, Refused
+from ....engine.plan import Step
+from ....engine.resource import Resource
+from ....engine.spec import Spec
+from ....engine.units import format_size
+from ..client import Host, LibvirtError, NotThere, code
+from ..names import INCOMPLETE, PART, check_name
+from ..vm.model import Job
+from ..xml import Element, attribute, parse, serialize, size_of, text_of
+from .block_jobs import busy, job_on
+from .pool_work import create, grown, refresh
+from .use import Use, Uses, real, uses_of
+from .volume_import import Image, examine, send
+from .volume_options import DEVICES, STEP, STEPS, VOLUMES_TABLE, backing_of, defined
+
+LIVE, DESTROY = Disruption.LIVE, Disruption.DESTROY
+#: How libvirt says that a new volume's name is taken, where it has no number for that.
+_TAKEN = ("already exists", "' already in use")
+
+
+@dataclass
+class Seen:
+    """The pools that are spoken of (their types; None for one that is not active), the volumes in them, and who uses what."""
+
+    pools: dict[str, str | None] = field(default_factory=dict)
+    volumes: dict[tuple[str, str], Element] = field(default_factory=dict)
+    #: Those that are marked as incomplete: nobody takes them for volumes.
+    incomplete: dict[tuple[str, str], Element] = field(default_factory=dict)
+    uses: Uses = field(default_factory=Uses)
+    #: The files that are to be imported, or what is wrong with them, by the volume's name.
+    images: dict[str, Image | KraalError] = field(default_factory=dict)
+    #: The block jobs on the disks of running guests whose volumes are to grow: the guest, the disk's name in it, and the job.
+    jobs: dict[tuple[str, str], tuple[str, str, Job]] = field(default_factory=dict)
+    #: Paths without links, by what they were.
+    real: dict[str, str] = field(default_factory=dict)
+
+
+class Volumes(Resource[Seen]):
+    """All volumes that a task may speak of."""
+
+    table = VOLUMES_TABLE
+
+    def __init__(self, host: Host) -> None:
+        self.host, self.place = host, host.place
+
+    def observe(self, wants: Sequence[Spec] | None) -> Seen:
+        """The pools and volumes that the tasks name, and all guests; where a volume is to go, all volumes."""
+        seen, wants = Seen(), wants or ()
+        for pool, name in {pair for want in wants for pair in _named(want)}:
+            if pool not in seen.pools and not self._see_pool(seen, pool):
+                continue
+            self._see_volume(seen, pool, name)
+        for pool, name in [pair for pair in seen.volumes if (pair[0], pair[1] + INCOMPLETE) in seen.volumes]:
+            seen.incomplete[pool, name] = seen.volumes.pop((pool, name))
+        going = any((_pool(want), want.name) in (seen.incomplete if want.state != "absent" else {**seen.volumes, **seen.incomplete}) for want in wants)
+        seen.uses = uses_of(self.host, volumes=going)
+        for volume in (*seen.volumes.values(), *seen.incomplete.values()):
+            for path in (text_of(volume, "target/path"), (backing_of(volume) or {}).get("path")):
+                if path:
+                    seen.real[path] = real(self.host, path)
+        for want in wants:
+            backing = want.values.get("backing") or {}
+            if backing.get("path"):
+                seen.real[backing["path"]] = real(self.host, backing["path"])
+            if "import" in want.values and want.state != "absent" and (_pool(want), want.name) not in seen.volumes:
+                try:
+                    seen.images[want.name] = examine(want.values["import"])
+                except KraalError as error:
+                    seen.images[want.name] = error
+        for want in wants:
+            self._see_job(seen, want)
+        return seen
+
+    def _see_job(self, seen: Seen, want: Spec) -> None:
+        """The block job on the disk whose volume is to grow."""
+        volume, capacity = seen.volumes.get((_pool(want), want.name)), want.values.get("capacity")
+        if volume is None or capacity is None or capacity <= (size_of(volume.find("capacity")) or 0):
+            return
+        use = _running_disk(want, seen)
+        if use is None:
+            return
+        domain = self.host.find(self.host.conn.lookupByName, use.guest)
+        tree = parse(self.host.ask(domain.XMLDesc, 0)) if domain is not None else None
+        for disk in tree.iterfind("devices/disk") if tree is not None else ():
+            job = job_on(self.host, domain, disk) if attribute(disk, "target", "dev") == use.device else None
+            if job is not None:
+                seen.jobs[_pool(want), want.name] = (use.guest, use.device, job)
+
+    def _see_pool(self, seen: Seen, name: str) -> bool:
+        pool = self.host.find(self.host.conn.storagePoolLookupByName, name)
+        if pool is not None:
+            active = bool(self.host.ask(pool.isActive))
+            seen.pools[name] = parse(self.host.ask(pool.XMLDesc, 0)).get("type", "") if active else None
+        return seen.pools.get(name) is not None
+
+    def _see_volume(self, seen: Seen, pool: str, name: str) -> None:
+        if seen.pools.get(pool) is None:
+            return
+        try:
+            volume = self._volume(pool, name)
+            seen.volumes[pool, name] = parse(self.host.ask(volume.XMLDesc, 0))
+        except NotThere:
+            return
+
+    def _volume(self, pool: str, name: str) -> Any:
+        return self.host.ask(self.host.ask(self.host.conn.storagePoolLookupByName, pool).storageVolLookupByName, name)
+
+    def plan(self, want: Spec, seen: Seen) -> list[Step]:
+        """Pure."""
+        pool = _pool(want)
+        check_name(pool, "pool")
+        have, half = seen.volumes.get((pool, want.name)), seen.incomplete.get((pool, want.name))
+        left = any((pool, want.name + ending) in seen.volumes for ending in (PART, INCOMPLETE))
+        rest = [Step(want.name, Action.CLEAR, "content", "incomplete", None)] if left else []
+        if want.state == "absent":
+            if pool in seen.pools and seen.pools[pool] is None:
+                raise InvalidOption("pool", pool, "is not active, so what is in it cannot be seen", remedy="Start it first (kvm_pool)")
+            # What is marked as incomplete bears the mark until it is gone.
+            return [*self._removal(want, have or half, seen), *rest]
+        if want.steering.get("wipe"):
+            raise InvalidOption("wipe", True, "goes with state=absent only", remedy="Leave it out")
+        self._check(want, seen, have)
+        if half is not None:
+            self._check_unused(want, half, seen, "it is incomplete, since the run that was making it died, and ")
+        if have is None:
+            return [*rest, Step(want.name, Action.CREATE, "", None, {"pool": pool, **self.table.shown(want)})]
+        return [*rest, *self._changes(want, have, seen)]
+
+    def _removal(self, want: Spec, have: Element | None, seen: Seen) -> list[Step]:
+        if have is None:
+            return []
+        self._check_unused(want, have, seen)
+        wipe = [Step(want.name, Action.WIPE, "content", None, None, DESTROY)] if want.steering.get("wipe") else []
+        return [*wipe, Step(want.name, Action.REMOVE, "", _shown(have), None, DESTROY)]
+
+    def _check_unused(self, want: Spec, have: Element, seen: Seen, what: str = "") -> None:
+        """Raises Refused for a volume that cannot go, because somebody uses it or may do so."""
+        whole = "; or, if you know that it is whole, remove the volume %s" % (want.name + INCOMPLETE) if what else ""
+        path = text_of(have, "target/path") or ""
+        uses = sorted({use.guest for use in seen.uses.of(_pool(want), want.name, seen.real.get(path, path))})
+        if uses:
+            raise Refused("%sit is in use by: %s" % (what, ", ".join(uses)), remedy="Take it from these guests, or remove them, first" + whole)
+        overlays = sorted(seen.uses.overlays.get(seen.real.get(path, path), ()))
+        if overlays:
+            raise Refused("%sthese volumes stand on it: %s" % (what, ", ".join(overlays)), remedy="Remove them first, or copy them whole (clone)" + whole)
+        doubt = seen.uses.doubt()
+        if doubt is not None:
+            raise doubt
+
+    def _changes(self, want: Spec, have: Element, seen: Seen) -> list[Step]:
+        form, wanted = attribute(have, "target/format", "type"), want.values.get("format")
+        if wanted and form and wanted != form:
+            raise Refused(
+                "format cannot change from %s to %s" % (form, wanted), remedy="Make another volume with clone=%s and format=%s" % (want.name, wanted)
+            )
+        below, stands_on = (backing_of(have) or {}).get("path", ""), (_backing(want, seen) or {}).get("path", "")
+        if stands_on and seen.real.get(stands_on, stands_on) != seen.real.get(below, below):
+            raise Refused(
+                "it stands on %s, and not on %s" % (below or "no other image", stands_on),
+                remedy="Make another volume with that backing",
+            )
+        size, capacity = size_of(have.find("capacity")) or 0, want.values.get("capacity")
+        if capacity is None or size >= capacity and size - capacity < STEPS.get(seen.pools[_pool(want)] or "", STEP):
+            return []
+        if capacity < size:
+            raise Refused(
+                "capacity cannot shrink from %s to %s: what is beyond would be lost" % (format_size(size), format_size(capacity)),
+                remedy="Write %s or more; to have less, make a smaller volume and copy what is in this one from within a guest" % format_size(size),
+            )
+        if seen.uses.unread:
+            raise Refused(
+                "capacity: it cannot be read what these guests use, and one that runs has to be told: %s" % ", ".join(sorted(seen.uses.unread)),
+                remedy="Look at them with virsh, or stop them and remove them first",
+            )
+        if (_pool(want), want.name) in seen.jobs:
+            guest, target, job = seen.jobs[_pool(want), want.name]
+            raise busy(guest, target, job, "capacity: it is the disk %s of %s" % (target, guest))
+        uses = _uses(want, seen)
+        above = sorted({use.guest for use in uses if use.running and not use.device})
+        if above and _running_disk(want, seen) is None:
+            raise Refused(
+                "capacity: it backs the disks of guests that run (%s), which would not grow with it" % ", ".join(above),
+                remedy="Ask for the size at the disk of the guest (kvm_vm), or stop these guests first",
+            )
+        return [Step(want.name, Action.RESIZE, "capacity", format_size(size), format_size(capacity), LIVE)]
+
+    def _check(self, want: Spec, seen: Seen, have: Element | None) -> None:
+        """Raises InvalidOption and Refused for what cannot be, before anything is touched."""
+        pool, values = _pool(want), want.values
+        for name, option in ((pool, "pool"), *((pair[0], "%s.pool" % key) for key, pair in _sources(want).items())):
+            if name not in seen.pools:
+                raise InvalidOption(option, name, "is no pool of this libvirt", remedy="Make it first (kvm_pool), or name another one")
+            if seen.pools[name] is None:
+                raise InvalidOption(option, name, "is not active", remedy="Start it first (kvm_pool)")
+        sources = [key for key in ("import", "clone", "backing") if key in values]
+        if len(sources) > 1:
+            raise InvalidOption(sources[1], values[sources[1]], "does not go together with %s" % sources[0], remedy="Keep one of them")
+        if have is not None:
+            return
+        for key, pair in _sources(want).items():
+            if pair in seen.incomplete:
+                raise Refused("%s: %s is incomplete, since the run that was making it died" % (key, pair[1]), remedy="Run the task that makes it again first")
+            if pair not in seen.volumes:
+                raise InvalidOption("%s.volume" % key, pair[1], "is no volume of the pool %s" % pair[0], remedy="Make it first, or name another one")
+            self._check_quiet(key, pair, seen)
+        image = seen.images.get(want.name)
+        if isinstance(image, KraalError):
+            raise image
+        self._check_new(want, seen, _foreseen(want, seen))
+
+    def _check_quiet(self, key: str, pair: tuple[str, str], seen: Seen) -> None:
+        path = text_of(seen.volumes[pair], "target/path") or ""
+        users = sorted({use.guest for use in seen.uses.of(*pair, seen.real.get(path, path)) if use.running and use.device and not use.readonly})
+        if users:
+            raise Refused("%s: %s is being written to by: %s" % (key, pair[1], ", ".join(users)), remedy="Stop these guests first")
+
+    def _check_new(self, want: Spec, seen: Seen, values: Mapping[str, Any]) -> None:
+        kind, least = seen.pools[_pool(want)] or "", values["least"]
+        if kind in DEVICES and values["format"] not in (None, "raw"):
+            raise InvalidOption("format", values["format"], "is not for a pool of type %s, whose volumes are devices" % kind, remedy="Leave it out")
+        image = seen.images.get(want.name)
+        if kind in DEVICES and isinstance(image, Image) and image.format != "raw":
+            raise InvalidOption("import.path", image.path, "is %s, and the pool's volumes are devices" % image.format, remedy="Convert it to raw first")
+        if kind == "disk" and ("import" in want.values or "clone" in want.values):
+            # Its partitions are named by libvirt, so that none can be called incomplete.
+            raise InvalidOption("pool", _pool(want), "is of type disk, into which nothing is copied", remedy="Use another pool, or make an empty volume")
+        if "backing" in want.values and values["format"] == "raw":
+            raise InvalidOption("format", "raw", "cannot stand on another image", remedy="Write qcow2, or leave it out")
+        if "backing" in want.values and kind in DEVICES:
+            raise InvalidOption("backing", want.name, "is not for a pool of type %s" % kind, remedy="Use a pool of files, or clone")
+        if values["capacity"] is None and "path" not in (want.values.get("backing") or {}):
+            raise InvalidOption("capacity", None, "is needed for a new volume", remedy="Write a size, or name what to make it from")
+        if not values["capacity"] and values["capacity"] is not None:
+            raise InvalidOption("capacity", "0B", "is no size of a volume", remedy="Write a size, like 10GiB")
+        if least and values["capacity"] < least:
+            raise InvalidOption(
+                "capacity", format_size(values["capacity"]), "is less than what it is made from has, %s" % format_size(least), remedy="Write that or more"
+            )
+
+    def apply(self, want: Spec, step: Step, seen: Seen) -> None:
+        """Perform one step."""
+        pool = _pool(want)
+        half = seen.incomplete.get((pool, want.name))
+        have = half if step.action == Action.CLEAR else seen.volumes.get((pool, want.name), half)
+        if step.action in (Action.WIPE, Action.REMOVE, Action.CLEAR) and have is not None:
+            # Now libvirt may look for images that it has not seen yet.
+            self._check_unused(want, have, replace(seen, uses=uses_of(self.host, volumes=True, anew=True)))
+        if step.action == Action.CREATE:
+            self._create(want, seen)
+        elif step.action == Action.CLEAR:
+            self._clear(want, seen)
+        elif step.action == Action.RESIZE:
+            self._resize(want, seen)
+        elif step.action == Action.WIPE:
+            self.host.ask(self._volume(pool, want.name).wipe, 0)
+        elif step.action == Action.REMOVE:
+            self.host.ask(self._volume(pool, want.name).delete, 0)
+
+    def _resize(self, want: Spec, seen: Seen) -> None:
+        pool, capacity = _pool(want), want.values["capacity"]
+        running = _running_disk(want, seen)
+        if seen.pools[pool] in DEVICES:
+            capacity = grown(self.host, self._volume(pool, want.name), capacity)
+        elif running is None:
+            self.host.ask(self._volume(pool, want.name).resize, capacity, 0)
+        if running is not None:
+            # A guest that runs holds the image, and has to be told of its new size: a file it makes larger itself, of a device that has grown it is told.
+            domain = self.host.ask(self.host.conn.lookupByName, running.guest)
+            self.host.ask(domain.blockResize, running.device, capacity, self.host.api.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+
+    def _create(self, want: Spec, seen: Seen) -> None:
+        ask, values, kind = self.host.ask, _foreseen(want, seen), seen.pools[_pool(want)] or ""
+        pool = ask(self.host.conn.storagePoolLookupByName, _pool(want))
+        tree = defined(want.name, kind, values, _backing(want, seen))
+        image = seen.images.get(want.name)
+        if kind in DEVICES and not isinstance(image, Image) and "clone" not in want.values:
+            # A device is there, or it is not.
+            create(self.host, pool, serialize(tree))
+            return
+        with self._cleared_after(pool) as begun:
+            source = self._brought(pool, want, kind, image, begun) if isinstance(image, Image) else None
+            if "clone" in want.values:
+                source = self._volume(*_sources(want)["clone"])
+            if self.host.find(pool.storageVolLookupByName, want.name) is not None:
+                raise _somebody_elses(want)
+            mark = defined(want.name + INCOMPLETE, kind, {"capacity": STEPS.get(kind, STEP), "format": "raw"})
+            begun.append(ask(create(self.host, pool, serialize(mark)).name))
+            begun.append(want.name)
+            try:
+                volume = create(self.host, pool, serialize(tree), source)
+            except LibvirtError as error:
+                if error.code != code("STORAGE_VOL_EXIST") and not any(words in error.message for words in _TAKEN):
+                    raise
+                begun.remove(want.name)
+                raise _somebody_elses(want) from error
+            size = size_of(parse(ask(volume.XMLDesc, 0)).find("capacity")) or 0
+            if source is not None and values["capacity"] and size < values["capacity"]:
+                # A copy is as large as what it was made from.
+                ask(volume.resize, values["capacity"], 0)
+        begun.remove(want.name)
+        self._delete(pool, begun)
+
+    def _brought(self, pool: Any, want: Spec, kind: str, image: Image, begun: list[str]) -> Any:
+        """A volume with the file's content, under a name that says it is incomplete."""
+        name = want.name + PART
+        # Of the file's length, whatever a guest will see of it: this holds the file itself.
+        tree = defined(name, kind, {"capacity": image.size, "format": "raw"})
+        volume = create(self.host, pool, serialize(tree))
+        begun.append(name)
+        send(self.host, volume, image, sparse=kind not in DEVICES)
+        if image.format != "raw":
+            # What it is, libvirt finds out by looking at it again.
+            refresh(self.host, pool)
+            volume = self.host.ask(pool.storageVolLookupByName, name)
+        return volume
+
+    @contextmanager
+    def _cleared_after(self, pool: Any) -> Iterator[list[str]]:
+        """The volumes that are begun inside, by their names; when something goes wrong there, they go, the last one first.
+
+        What cannot go now, because libvirt itself died, the next run clears away.
+        """
+        begun: list[str] = []
+        try:
+            yield begun
+        except BaseException:
+            with suppress(LibvirtError):
+                self._delete(pool, begun[::-1])
+            raise
+
+    def _clear(self, want: Spec, seen: Seen) -> None:
+        """Remove what a run that died has left. A volume goes before the mark that calls it incomplete."""
+        pool = self.host.ask(self.host.conn.storagePoolLookupByName, _pool(want))
+        half = [want.name] if (_pool(want), want.name) in seen.incomplete else []
+        self._delete(pool, [*half, want.name + PART, want.name + INCOMPLETE])
+
+    def _delete(self, pool: Any, names: Sequence[str]) -> None:
+        """Remove volumes, in this order; fine where one is gone."""
+        for name in names:
+            volume = self.host.find(pool.storageVolLookupByName, name)
+            if volume is not None:
+                self.host.ask(volume.delete, 0)
+
+    def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
+        """The volume as it was seen."""
+        for (pool, each), volume in seen.volumes.items():
+            if each == name and not name.endswith((PART, INCOMPLETE)):
+                path = text_of(volume, "target/path") or ""
+                users = {use.guest for use in seen.uses.of(pool, name, seen.real.get(path, path))}
+                return {
+                    "name": name,
+                    "backend": "kvm",
+                    "pool": pool,
+                    "path": path,
+                    **_shown(volume),
+                    "allocation": _size(volume, "allocation"),
+                    "guests": sorted(users),
+                }
+        return None
+
+    def foresee(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Mapping[str, Any] | None:
+        """The volume as it will be; where it is, and how much of it is allocated, only libvirt can say."""
+        pool, have = _pool(want), seen.volumes.get((_pool(want), want.name))
+        if want.state == "absent":
+            return None
+        tree = defined(want.name, seen.pools[pool] or "", _foreseen(want, seen), _backing(want, seen)) if have is None else have
+        described = dict(self.describe(want.name, replace(seen, volumes={(pool, want.name): tree})) or {})
+        for step in steps:
+            if step.action == Action.RESIZE:
+                described[step.key] = step.after
+        return described if have is not None else {**described, "allocation": None}
+
+
+def _somebody_elses(want: Spec) -> BackendError:
+    return BackendError(
+        "the volume %s is there now, and was not when this run began: it is somebody else's" % want.name, remedy="Run again, or name another volume"
+    )
+
+
+def _pool(want: Spec) -> str:
+    return str(want.steering["pool"])
+
+
+def _uses(want: Spec, seen: Seen) -> list[Use]:
+    """Who uses a volume that is there."""
+    path = text_of(seen.volumes[_pool(want), want.name], "target/path") or ""
+    return seen.uses.of(_pool(want), want.name, seen.real.get(path, path))
+
+
+def _running_disk(want: Spec, seen: Seen) -> Use | None:
+    """The disk of a guest that runs whose image a volume is."""
+    return next((use for use in _uses(want, seen) if use.running and use.device), None)
+
+
+def _sources(want: Spec) -> dict[str, tuple[str, str]]:
+    """The volumes that a new one is made from, by the option that names them."""
+    found = {key: want.values[key] for key in ("clone", "backing") if "volume" in (want.values.get(key) or {})}
+    return {key: (each["pool"] or _pool(want), each["volume"]) for key, each in found.items()}
+
+
+def _named(want: Spec) -> list[tuple[str, str]]:
+    sources = [(pool, name + ending) for pool, name in _sources(want).values() for ending in ("", INCOMPLETE)]
+    return [*((_pool(want), want.name + ending) for ending in ("", PART, INCOMPLETE)), *sources]
+
+
+def _backing(want: Spec, seen: Seen) -> dict[str, str] | None:
+    """The path and the format of the image that a volume shall stand on; None where that cannot be known or is not wanted."""
+    backing = want.values.get("backing")
+    if backing is None or "path" in backing:
+        return backing
+    source = seen.volumes.get(_sources(want)["backing"])
+    if source is None:
+        return None
+    return {"path": text_of(source, "target/path") or "", "format": attribute(source, "target/format", "type") or "raw"}
+
+
+def _foreseen(want: Spec, seen: Seen) -> dict[str, Any]:
+    """What a new volume will have: its capacity, allocation and format, and the least capacity that it can have."""
+    least, form = None, None
+    image, pairs = seen.images.get(want.name), _sources(want)
+    if isinstance(image, Image):
+        least, form = image.capacity, image.format
+    for source in [seen.volumes[pair] for pair in pairs.values() if pair in seen.volumes]:
+        least, form = size_of(source.find("capacity")), attribute(source, "target/format", "type")
+    if "backing" in want.values:
+        form = "qcow2"
+    if form == "iso":
+        form = "raw"
+    form = want.values.get("format") or form or "raw"
+    if seen.pools.get(_pool(want)) in DEVICES:
+        form = want.values.get("format")
+    return {"capacity": want.values.get("capacity", least), "allocation": want.values.get("allocation"), "format": form, "least": least}
+
+
+def _shown(volume: Element) -> dict[str, Any]:
+    return {"capacity": _size(volume, "capacity"), "format": attribute(volume, "target/format", "type"), "backing": backing_of(volume)}
+
+
+def _size(volume: Element, key: str) -> str | None:
+    size = size_of(volume.find(key))
+    return None if size is None else format_size(size)

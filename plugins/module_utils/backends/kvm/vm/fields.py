@@ -1,0 +1,179 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The fields of a domain's devices, one on a line: what a user may write, and where it stands in the device's XML. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ....engine.errors import InvalidOption
+from ....engine.kinds import Entries, Flag, Integer, Kind, Part, Records, Size, Text, as_read
+from ....engine.secrets import HIDDEN
+from .model import Edit, View
+from .xml import Element, drop, get, put, truth
+
+PATH = Text(pattern=r"/[^\n]*", remedy="Write an absolute path")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a device. ``place`` is in the device's element; empty where the device's own code reads and writes it."""
+
+    name: str
+    kind: Kind
+    place: str
+    #: What it is where nothing stands there; a value that means so is not written.
+    absent: Any = None
+    #: How a flag is written: as yes or no, as on or off, or as an element that is there or not.
+    style: str = "text"
+    #: Whether it can change while the guest runs.
+    live: bool = False
+    secret: bool = False
+
+    def read(self, element: Element) -> Any:
+        """The canonical value in a device's element."""
+        found = get(element, self.place)
+        if self.style == "element":
+            return found is not None
+        if found is None or (found == "" and not isinstance(self.absent, str)):
+            return self.absent
+        if self.style in ("yes", "on"):
+            return truth(found)
+        # Libvirt knows more words than a task may write.
+        return as_read(lambda text: self.kind.parse(text, self.name), found)
+
+    def write(self, element: Element, value: Any) -> None:
+        """Put a canonical value there."""
+        if value is None or (value == self.absent and self.style != "yes"):
+            put(element, self.place, None)
+            if self.style == "element":
+                drop(element, self.place)
+        elif self.style == "element":
+            put(element, self.place, "")
+        elif self.style in ("yes", "on"):
+            words = {"yes": ("no", "yes"), "on": ("off", "on")}[self.style]
+            put(element, self.place, words[bool(value)])
+        else:
+            put(element, self.place, str(value))
+
+
+def word(*choices: str) -> Text:
+    """One of these words; in a device's own mapping, so that the argument spec of the module says no more than raw."""
+    return Text(pattern="|".join(map(re.escape, choices)), remedy="Write one of: " + ", ".join(choices))
+
+
+def parse_fields(fields: Sequence[Field], given: Mapping[str, Any], option: str, more: Sequence[str] = ()) -> dict[str, Any]:
+    """The canonical record of what a user wrote. Raises InvalidOption for fields that are not there, naming those that are."""
+    known = {field.name: field for field in fields}
+    unknown = sorted(str(key) for key in given if key not in known and key not in more)
+    if unknown:
+        raise InvalidOption(option, unknown[0], "is no such field", remedy="The fields are: " + ", ".join([*more, *sorted(known)]))
+    record = {}
+    for key, value in given.items():
+        if key in known and value is not None:
+            record[key] = _parse(known[key], value, "%s.%s" % (option, key))
+    return record
+
+
+def _parse(field: Field, value: Any, option: str) -> Any:
+    kind = field.kind
+    if isinstance(kind, Flag):
+        text = str(value).lower()
+        if text not in ("true", "false", "yes", "no", "on", "off", "1", "0"):
+            raise InvalidOption(option, value, "is neither yes nor no", remedy="Write true or false")
+        return truth(text)
+    if isinstance(kind, Integer) and not re.fullmatch(r"-?[0-9]{1,18}", str(value).strip()):
+        raise InvalidOption(option, value, "is no whole number", remedy="Write a number")
+    if isinstance(kind, Text) and isinstance(value, (dict, list)):
+        raise InvalidOption(option, value, "is no text", remedy="Write a text")
+    if isinstance(kind, Text) and isinstance(value, bool):
+        value = "yes" if value else "no"
+    return kind.parse(value, option)
+
+
+def show_fields(fields: Sequence[Field], record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record as a user would write it, secrets hidden; fields that are as they would be anyway are left out."""
+    known = {field.name: field for field in fields}
+    shown = {}
+    for key, value in record.items():
+        field = known.get(key)
+        if field is None:
+            shown[key] = value
+        elif value is not None and value != field.absent:
+            shown[key] = HIDDEN if field.secret else field.kind.shown(value)
+    return shown
+
+
+def read_fields(fields: Sequence[Field], element: Element) -> dict[str, Any]:
+    """The record of a device's element; fields of which nothing stands there have their ``absent`` value, or are left out."""
+    values = {field.name: field.read(element) for field in fields if field.place}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def write_fields(fields: Sequence[Field], element: Element, record: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    """Write the fields that differ."""
+    for field in fields:
+        if field.place and field.name in record and record[field.name] != before.get(field.name):
+            field.write(element, record[field.name])
+
+
+def only_live(fields: Sequence[Field], edit: Edit) -> bool:
+    """Whether a device that stays differs in nothing but fields that can change while the guest runs."""
+    live = {field.name for field in fields if field.live}
+    return edit.before is not None and edit.after is not None and live.issuperset(edit.fields)
+
+
+def set_waits(live: Mapping[str, Any], stored: Mapping[str, Any], _view: View) -> Iterable[str]:
+    """The fields of a mapping that are stored and not in effect, of those that both sides say."""
+    return [key for key in sorted(live) if key in stored and live[key] != stored[key]]
+
+
+class FieldSet(Entries):
+    """One mapping of fields, compared field by field: cpu, tpm, watchdog."""
+
+    merges = False
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self.fields = {field.name: field for field in fields}
+        self.argument = {"type": "dict", "options": {field.name: dict(field.kind.argument) for field in fields}}
+        for field in fields:
+            if field.secret:
+                self.argument["options"][field.name]["no_log"] = True
+
+    def parse(self, value: Any, option: str) -> dict[str, Any]:
+        return parse_fields(list(self.fields.values()), value, option)
+
+    def show_entry(self, key: str, value: Any) -> Any:
+        return self.fields[key].kind.shown(value)
+
+
+class DeviceSet(Records):
+    """A list of devices, each found again by its key; a field that is a secret shows that it changes, and not how."""
+
+    def __init__(self, fields: Sequence[Field], key: Callable[[Any, str], tuple[str, dict[str, Any]]], key_field: str, argument: Mapping[str, Any]) -> None:
+        super().__init__(lambda entry, option: [key(entry, option)], self._write, argument)
+        self.fields, self.key_field = tuple(fields), key_field
+
+    def _write(self, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
+        return {self.key_field: key, **show_fields(self.fields, record)}
+
+    def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
+        found = super().parts(want, have, exact)
+        return [part._replace(after={**part.after, "secret": HIDDEN + " (new)"}) if part.before == part.after and part.after else part for part in found]
+
+
+class Line(Text):
+    """The text of an element, where blanks around it are none of it."""
+
+    def parse(self, value: Any, option: str) -> str:
+        return super().parse(str(value).strip(), option)
+
+
+MAC = Text(pattern=r"(?i)[0-9a-f]{2}(:[0-9a-f]{2}){5}", remedy="Write it like 52:54:00:12:34:56", fold=True)
+ORDER = Integer(0, 4096)
+SIZE = Size()

@@ -1,0 +1,144 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How a running guest is brought to what changes, and what libvirt is told beside a definition: what the table of options names for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ....engine.errors import BackendError
+from ..client import Host, LibvirtError
+from ..constants import constant
+from ..xml import NAMESPACE, serialize
+from . import devices as dev
+from . import networks as nets
+from . import power as vm_power
+from . import volumes as vm_volumes
+from .model import Change, Domain, Live, LiveChange
+from .xml import Element, copied, get
+
+#: How long a running guest may take to follow a change that needs its help, in seconds.
+FOLLOWS = 20
+
+
+def call(method: str, argument: Callable[[Any], Any] = lambda value: value) -> Live:
+    """One call of the domain's: with the option's value, or what libvirt calls it by."""
+
+    def live(host: Host, domain: Any, change: LiveChange) -> None:
+        host.ask(getattr(domain, method), argument(change.value), constant("DOMAIN_AFFECT_LIVE"))
+
+    return live
+
+
+def memory(host: Host, domain: Any, change: LiveChange) -> None:
+    """Have the balloon leave the guest so much."""
+    size: int = change.value
+    host.ask(domain.setMemoryFlags, size // 1024, constant("DOMAIN_AFFECT_LIVE"))
+
+    def follows() -> bool:
+        return bool(host.ask(domain.info)[2] * 1024 == size)
+
+    if not vm_power.until(follows, FOLLOWS):
+        raise BackendError(
+            "memory: the guest did not follow within %d seconds" % FOLLOWS,
+            remedy="See that it has the driver of the memory balloon (virtio_balloon), or stop it and start it with the new size",
+        )
+
+
+def disk(host: Host, domain: Any, change: LiveChange) -> None:
+    """Plug a disk in or out, or change the medium in a drive."""
+    target, affect = change.key, constant("DOMAIN_AFFECT_LIVE")
+    old, new = dev.disk_of(change.now, target), dev.disk_of(change.then, target)
+    if new is None and old is not None:
+        host.ask(domain.detachDeviceFlags, serialize(old), affect)
+        vm_power.wait_gone(host, domain, lambda tree: dev.disk_of(tree, target) is not None, "disk %s" % target)
+    elif new is not None and old is None:
+        controller = dev.scsi_controller(change.then)
+        if controller is not None and dev.scsi_controller(change.now) is None:
+            host.ask(domain.attachDeviceFlags, serialize(controller), affect)
+        host.ask(domain.attachDeviceFlags, serialize(new), affect)
+    elif new is not None:
+        _update_disk(host, domain, new)
+
+
+def seed(host: Host, domain: Any, change: LiveChange) -> None:
+    """Put another seed into its drive."""
+    drive = next((each for each in dev.devices(change.then, "disk") if dev.source_of(each) == change.value.path), None)
+    if drive is not None:
+        _update_disk(host, domain, drive)
+
+
+def _update_disk(host: Host, domain: Any, new: Element) -> None:
+    text, affect = serialize(new), constant("DOMAIN_AFFECT_LIVE")
+    try:
+        host.ask(domain.updateDeviceFlags, text, affect)
+    except LibvirtError as error:
+        if "Tray of the device is not open" not in error.message:
+            raise
+        # Firmware that starts resets its drives, and a tray closes between libvirt's opening it and putting the CD in (QEMU 10.0).
+        host.ask(domain.updateDeviceFlags, text, affect)
+
+
+def network(host: Host, domain: Any, change: LiveChange) -> None:
+    """Plug an interface in or out, or connect it to something else."""
+    key, affect = change.key, constant("DOMAIN_AFFECT_LIVE")
+    mac = (change.before or {}).get("mac") or change.value.get(key, {}).get("mac") or nets.own_mac(change.then, key)
+    old, new = nets.interface_of(change.now, mac), nets.interface_of(change.then, mac)
+    if new is None and old is not None:
+        host.ask(domain.detachDeviceFlags, serialize(old), affect)
+        vm_power.wait_gone(host, domain, lambda tree: nets.interface_of(tree, mac) is not None, "network %s" % key)
+    elif new is not None and old is None:
+        # Its address in the stored configuration is the one that it shall have: it may have been there before.
+        stored = (change.stored or {}).get("mac")
+        if stored:
+            new.find("mac").set("address", stored)  # type: ignore[union-attr]
+        host.ask(domain.attachDeviceFlags, serialize(new), affect)
+    elif new is not None:
+        host.ask(domain.updateDeviceFlags, serialize(new), affect)
+
+
+def grow_disk(host: Host, domain: Any, change: Change, have: Domain) -> None:
+    """Let a disk's image grow, with QEMU's help where it is in use."""
+    view = have.live or have.stored
+    size = change.cold.after["size"] if change.cold else 0
+    path = dev.read_disks(view.root, view.sizes, view.places).get(change.entry, {}).get("path", "")
+    if have.live is not None:
+        vm_volumes.grow_live(host, domain, change.entry, path, size)
+    else:
+        vm_volumes.grow(host, path, size)
+
+
+# What is kept beside the definition, or of which a guest that runs has its own copy.
+
+
+def tell_autostart(host: Host, domain: Any, value: bool, _root: Element, _running: bool) -> None:
+    """Whether it starts with the host is no part of its definition."""
+    host.ask(domain.setAutostart, int(value))
+
+
+def tell_description(host: Host, domain: Any, _value: str, root: Element, running: bool) -> None:
+    """The description of the guest that runs."""
+    if running:
+        kind, affect = constant("DOMAIN_METADATA_DESCRIPTION"), constant("DOMAIN_AFFECT_LIVE")
+        host.ask(domain.setMetadata, kind, get(root, "description"), None, None, affect)
+
+
+def tell_labels(host: Host, domain: Any, _value: Any, root: Element, running: bool) -> None:
+    """The labels of the guest that runs."""
+    if running:
+        note = root.find("metadata/{%s}guest" % NAMESPACE)
+        # Libvirt puts the namespace in by itself.
+        text = serialize(_plain(note)) if note is not None else None
+        kind, affect = constant("DOMAIN_METADATA_ELEMENT"), constant("DOMAIN_AFFECT_LIVE")
+        host.ask(domain.setMetadata, kind, text, "kraal", NAMESPACE, affect)
+
+
+def _plain(element: Element) -> Element:
+    """An element without namespaces."""
+    copy = copied(element)
+    for each in copy.iter():
+        each.tag = each.tag.rpartition("}")[2]
+    return copy

@@ -1,0 +1,184 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A domain's network interfaces: their fields, how a user's entry is read, and how the interfaces of a tree are read and written. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ....engine.errors import InvalidOption
+from ....engine.kinds import Integer, Text
+from .devices import add, devices, remove
+from .fields import MAC, ORDER, DeviceSet, Field, only_live, parse_fields, read_fields, word, write_fields
+from .model import Edit, View
+from .xml import ET, Element, get, put
+
+NETWORK_REMEDY = "Write a network's name, or a mapping with one of network, bridge, macvtap or type: user"
+#: In our words, and in libvirt's.
+NETWORK_TYPES = {"network": "network", "bridge": "bridge", "macvtap": "direct", "user": "user"}
+_OURS = {value: key for key, value in NETWORK_TYPES.items()}
+NETWORK_FIELDS = (
+    Field("type", word(*NETWORK_TYPES), "", live=True),
+    Field("source", Text(), "", live=True),
+    Field("mac", MAC, "mac@address"),
+    Field("model", Text(pattern=r"[A-Za-z0-9-]+", remedy="Write a model like virtio or e1000e"), "model@type"),
+    Field("filter", Text(), "filterref@filter", "", live=True),
+    Field("link", word("up", "down"), "link@state", "up", live=True),
+    Field("mtu", Integer(0, 65535), "mtu@size", 0),
+    Field("mode", word("bridge", "vepa", "private", "passthrough"), ""),
+    Field("boot_order", ORDER, "boot@order", 0),
+)
+
+
+def _read_network(entry: Any, option: str) -> tuple[str, dict[str, Any]]:
+    fields = {"network": entry} if isinstance(entry, str) else entry
+    if not isinstance(fields, Mapping):
+        raise InvalidOption(option, entry, "is not a network", remedy=NETWORK_REMEDY)
+    given = dict(fields)
+    ways = [key for key in ("network", "bridge", "macvtap") if given.get(key)]
+    kind = ways[0] if ways else str(given.get("type") or "")
+    if len(ways) > 1 or (not ways and kind != "user") or (ways and given.get("type") not in (None, kind)):
+        raise InvalidOption(option, entry, "does not say what the guest is connected to", remedy=NETWORK_REMEDY)
+    source = str(given.pop(kind)) if ways else ""
+    for key in ("network", "bridge", "macvtap", "source"):
+        given.pop(key, None)
+    key = source or "user"
+    if source and not re.fullmatch(r"[^\s/<>\"'&-][^\s/<>\"'&]*", source):
+        raise InvalidOption(option, source, "is no name of a network or device", remedy=NETWORK_REMEDY)
+    record = parse_fields(NETWORK_FIELDS, {**given, "type": kind, "source": source}, "%s[%s]" % (option, key))
+    if "mac" in record and int(record["mac"][:2], 16) & 1:
+        raise InvalidOption("%s[%s].mac" % (option, key), record["mac"], "is a multicast address", remedy="Write one like 52:54:00:12:34:56")
+    return key, record
+
+
+class Networks(DeviceSet):
+    """The interfaces of a guest, by what they are connected to; a second one to the same is NAME#2."""
+
+    def __init__(self) -> None:
+        super().__init__(NETWORK_FIELDS, _read_network, "name", {"elements": "raw"})
+
+    def parse(self, value: Any, option: str) -> dict[str, Any]:
+        records: dict[str, Any] = {}
+        for entry in value:
+            key, record = _read_network(entry, option)
+            records[numbered(key, records)] = record
+        macs = [record["mac"] for record in records.values() if "mac" in record]
+        for mac in macs:
+            if macs.count(mac) > 1:
+                raise InvalidOption(option, mac, "is the address of two interfaces", remedy="Give each its own, or none")
+        return records
+
+    def _write(self, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
+        shown = super()._write(key, record)
+        shown.pop("source", None)
+        return shown
+
+
+def numbered(key: str, taken: Mapping[str, Any]) -> str:
+    """The key, with the number of its like where there is one already."""
+    number, found = 1, key
+    while found in taken:
+        number += 1
+        found = "%s#%d" % (key, number)
+    return found
+
+
+NETWORKS = Networks()
+
+
+def _interfaces(root: Element) -> Iterator[tuple[str, Element]]:
+    seen: dict[str, Any] = {}
+    for interface in devices(root, "interface"):
+        kind = interface.get("type", "")
+        source = get(interface, "source@%s" % {"network": "network", "bridge": "bridge", "direct": "dev"}.get(kind, "name")) or ""
+        key = numbered(source or kind, seen)
+        seen[key] = interface
+        yield key, interface
+
+
+def _read_interface(key: str, interface: Element) -> dict[str, Any]:
+    kind = interface.get("type", "")
+    record = {**read_fields(NETWORK_FIELDS, interface), "type": _OURS.get(kind, kind), "source": ""}
+    if kind in ("network", "bridge", "direct"):
+        record["source"] = key.partition("#")[0]
+    if kind == "direct":
+        record["mode"] = get(interface, "source@mode") or "vepa"
+    return record
+
+
+def read_networks(root: Element) -> dict[str, dict[str, Any]]:
+    """All interfaces, by what they are connected to."""
+    return {key: _read_interface(key, interface) for key, interface in _interfaces(root)}
+
+
+def matched(want: Mapping[str, Any], have: Mapping[str, Any]) -> dict[str, str]:
+    """Which interface each wanted entry means: wanted key to observed key. By MAC where it has one, else by what it is connected to."""
+    by_mac = {record["mac"]: key for key, record in have.items() if record.get("mac")}
+    found = {key: by_mac[record["mac"]] for key, record in want.items() if record.get("mac") in by_mac}
+    for key in want:
+        if key not in found and key in have and key not in found.values():
+            found[key] = key
+    return found
+
+
+def rekeyed(want: Mapping[str, Any], have: Mapping[str, Any]) -> dict[str, Any]:
+    """What is there, under the keys by which the wanted entries call it."""
+    pairs = matched(want, have)
+    renamed = {key: have[old] for key, old in pairs.items()}
+    for key, record in have.items():
+        if key not in pairs.values():
+            renamed[numbered(key, {**renamed, **{other: None for other in want if other not in pairs}})] = record
+    return renamed
+
+
+def network_hot(edit: Edit, _live: View) -> bool:
+    """Interfaces come and go while the guest runs, and are connected to something else."""
+    return edit.before is None or edit.after is None or only_live(NETWORK_FIELDS, edit)
+
+
+def interface_of(root: Element, mac: str) -> Element | None:
+    """The interface with that address."""
+    return next((each for each in devices(root, "interface") if (get(each, "mac@address") or "").lower() == mac), None)
+
+
+def own_mac(root: Element, key: str) -> str:
+    """An address that this guest's interface has whenever it is made: from the domain's uuid and the key."""
+    digest = hashlib.sha256(("%s %s" % (get(root, "uuid"), key)).encode()).hexdigest()
+    return "52:54:00:%s:%s:%s" % (digest[:2], digest[2:4], digest[4:6])
+
+
+def write_networks(root: Element, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Bring the interfaces of a tree to ``after``; found again by the MAC they had."""
+    for key in sorted(set(before) - set(after)):
+        gone = interface_of(root, before[key].get("mac", ""))
+        if gone is not None:
+            remove(root, gone)
+    for key, record in after.items():
+        old = before.get(key, {})
+        if record == old:
+            continue
+        interface = interface_of(root, old["mac"]) if old.get("mac") else None
+        if interface is None:
+            interface = add(root, "interface")
+            put(interface, "mac@address", record.get("mac") or own_mac(root, key))
+            put(interface, "model@type", record.get("model", "virtio"))
+        if any(record.get(name) != old.get(name) for name in ("type", "source", "mode")):
+            _connect(interface, record)
+        write_fields(NETWORK_FIELDS, interface, record, old)
+
+
+def _connect(interface: Element, record: Mapping[str, Any]) -> None:
+    interface.set("type", NETWORK_TYPES.get(record["type"], record["type"]))
+    for tag in ("source", "target"):
+        for old in interface.findall(tag):
+            interface.remove(old)
+    attribute = {"network": "network", "bridge": "bridge", "macvtap": "dev"}.get(record["type"])
+    if attribute:
+        source = ET.SubElement(interface, "source", {attribute: record["source"]})
+        if record["type"] == "macvtap":
+            source.set("mode", record.get("mode", "bridge"))

@@ -1,0 +1,181 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The volumes of a domain's disks: which are to be made, and which may go with the domain. Pure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ....engine.compare import key_of
+from ....engine.errors import InvalidOption, Refused
+from ....engine.spec import Spec
+from ....engine.units import format_size
+from . import devices as dev
+from .model import Domain, Making, Seen
+from .options import BY_NAME
+from .seed import Seed, seed_path
+from .xml import get
+
+
+def to_make(want: Spec, seen: Seen, have: Domain | None, backed: Mapping[str, Mapping[str, Any]]) -> list[Making]:
+    """The volumes that the new disks of a guest and its seed need and that are not there. Raises InvalidOption and Refused.
+
+    ``want`` is filled in; ``backed``: the entries of those disks for which the task names a backing image, by target.
+    """
+    attached = BY_NAME["disks"].read(have.stored) if have else {}
+    source = want.steering.get("source") or {}
+    given = want.values.get("disks", {})
+    found = []
+    takes_source = bool(source.get("image") or source.get("volume")) and have is None
+    for target, record in given.items():
+        if target in attached and record.get("path", attached[target]["path"]) == attached[target]["path"]:
+            _check_kept(target, record, attached[target])
+            continue
+        _check_known(target, record, seen)
+        _check_top(target, record, seen)
+        path, kind = record.get("path", ""), record.get("device", attached.get(target, {}).get("device", "disk"))
+        if kind != "disk" or not path:
+            if kind != "disk" and path and seen.pool_of(path) is not None and seen.volumes.get(path) is None:
+                raise InvalidOption("disks[%s].path" % target, path, "does not exist", remedy="Bring it there first")
+            continue
+        made = _making(want, seen, target, record, path, takes_source, backed.get(target, {}))
+        takes_source = False
+        if made is not None:
+            found.append(made)
+    if takes_source:
+        raise InvalidOption(
+            "source", str(source.get("image") or source.get("volume")), "has no disk to go to", remedy="Name a disk with the size it shall have"
+        )
+    return [*found, *_seed_to_make(want.values.get("cloud_init"), seen, have)]
+
+
+def _seed_to_make(seed: Any, seen: Seen, have: Domain | None) -> list[Making]:
+    """The volume of the wanted seed, unless the guest has it, as it is stored or as it runs."""
+    views = [view for view in (have.stored, have.live) if view] if have else []
+    if not isinstance(seed, Seed) or seed.path in [seed_path(view.root, view.name) for view in views]:
+        return []
+    pool = seen.pool_of(seed.path)
+    return [Making("cloud_init", seed.path, pool.name if pool else "", os.path.basename(seed.path), "raw", seed=seed)]
+
+
+def _check_kept(target: str, record: Mapping[str, Any], there: Mapping[str, Any]) -> None:
+    """A disk whose image stays has the format that it has: as another one, the guest would see, and write over, what holds the image together."""
+    have, wished = there.get("format"), record.get("format")
+    if there["path"] and have and wished and wished != have:
+        raise Refused(
+            "disks[%s].format: the disk %s is %s, and does not become %s by being called so" % (target, there["path"], have, wished),
+            remedy="Leave the format out, or convert the image into another one (qemu-img convert) and name that",
+        )
+
+
+def _check_known(target: str, record: Mapping[str, Any], seen: Seen) -> None:
+    """The same for an image that a disk is given, which is to be whole as well."""
+    volume = seen.volumes.get(record.get("path", ""))
+    if volume is not None and volume.incomplete:
+        raise Refused(
+            "disks[%s]: the volume %s is incomplete, since the run that was making it died" % (target, volume.path),
+            remedy="Run the task that makes it again first",
+        )
+    known, wished = seen.format_of(record.get("path", "")), record.get("format")
+    if known and wished and wished != known:
+        raise Refused(
+            "disks[%s].format: the volume %s is %s, and not %s" % (target, record["path"], known, wished),
+            remedy="Leave the format out, or name another volume",
+        )
+
+
+def _check_top(target: str, record: Mapping[str, Any], seen: Seen) -> None:
+    """An image that backs another one is not written to: the other would be worthless, and a guest would miss what is in it."""
+    overlay = seen.overlays.get(record.get("path", ""))
+    if overlay:
+        raise Refused(
+            "disks[%s].path: %s is there, and backs %s: written to, it would make that one worthless" % (target, record["path"], overlay),
+            remedy="Name %s, which has what was written since, or another image, or let the disk be read_only; or remove that one if nobody needs it" % overlay,
+        )
+
+
+def _making(
+    want: Spec, seen: Seen, target: str, record: Mapping[str, Any], path: str, takes_source: bool, backed: Mapping[str, Any]
+) -> Making | None:
+    """``backed``: the task's own entry of the disk, where that names a backing image."""
+    volume, size, key = seen.volumes.get(path), record.get("size") or 0, key_of("disks", target)
+    if volume is not None:
+        if size and size < volume.capacity:
+            raise Refused(
+                "disks[%s].size: the volume %s is there, and has %s" % (target, path, format_size(volume.capacity)),
+                remedy="Ask for that size or more, or for another volume",
+            )
+        pool = seen.pools.get(volume.pool)
+        if size > volume.capacity and pool is not None and not pool.is_directory:
+            raise Refused(
+                "disks[%s].size: the volume %s has %s, and a pool of the type %s changes none" % (target, path, format_size(volume.capacity), pool.kind),
+                remedy="Leave the size out, or make the volume larger where it comes from",
+            )
+        if size > volume.capacity:
+            return Making(key, path, volume.pool, volume.name, volume.format, size, there=True)
+        return None
+    if not size and not backed and not takes_source:
+        if path in seen.volumes and seen.pool_of(path) is not None:
+            raise InvalidOption("disks[%s]" % target, path, "does not exist", remedy="Give its size, and it is made")
+        return None
+    pool = seen.pool_of(path)
+    if pool is None:
+        if path.startswith("/dev/") or not size:
+            return None
+        if seen.files is None:
+            raise InvalidOption(
+                "disks[%s].path" % target,
+                path,
+                "is in no active pool, and whether it exists on libvirt's host cannot be seen from here",
+                remedy="Leave out the size of a disk that exists, or name a pool and a volume",
+            )
+        if path in seen.files:
+            return None
+        raise InvalidOption(
+            "disks[%s].path" % target, path, "is in no active pool, and no disk is made there", remedy="Name a pool and a volume, or make the file first"
+        )
+    linked = takes_source and (want.steering.get("source") or {}).get("clone") == "linked"
+    if (linked or backed) and pool.holds_files and record["format"] != "qcow2":
+        raise InvalidOption(
+            "disks[%s].format" % target,
+            record["format"],
+            "cannot stand on another image",
+            remedy="Leave it out, or write %s" % ("clone: full" if linked else "no backing"),
+        )
+    return Making(
+        key,
+        path,
+        pool.name,
+        os.path.basename(path),
+        record["format"],
+        size,
+        str(backed.get("backing") or ""),
+        str(backed.get("backing_format") or ""),
+        takes_source,
+        shareable=bool(record.get("shareable")),
+    )
+
+
+def doomed(name: str, seen: Seen, have: Domain) -> list[str]:
+    """The volumes that go with a domain: files of a pool that nobody else uses and nothing stands on, and its seed."""
+    found = set()
+    for view in (have.stored, have.live):
+        if view is None:
+            continue
+        for disk in dev.devices(view.root, "disk"):
+            path = view.places.get(dev.source_of(disk), dev.source_of(disk))
+            mine = path == seed_path(view.root, name) and os.path.basename(path).startswith("%s-seed-" % name)
+            if (_own(disk) or mine) and seen.volumes.get(path) is not None and seen.users.get(path, set()) <= {name} and path not in seen.backing:
+                found.add(path)
+    return sorted(found)
+
+
+def _own(disk: Any) -> bool:
+    """Whether a disk is one that may be a guest's alone: no CD, nothing shared or read-only, no device of the host."""
+    kind, source = disk.get("type"), dev.source_of(disk)
+    plain = disk.find("readonly") is None and disk.find("shareable") is None and disk.get("device", "disk") in ("disk", "lun")
+    return plain and kind in ("file", "volume") and not source.startswith("/dev/") and get(disk, "source@startupPolicy") is None
