@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ import pytest
 from tests.support.ansible_runner import Result, run_module
 from tests.support.module_process import ModuleProcess, module_environment, module_process
 from tests.support.paths import SUPPORT
+from tests.support.warm_module import WarmModule
 
 SPREAD = True
 
@@ -61,8 +62,14 @@ def sources() -> str:
     return subprocess.run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"], capture_output=True, text=True, check=True).stdout
 
 
+@pytest.fixture(scope="module")
+def warm() -> Iterator[WarmModule]:
+    with WarmModule(MODULE) as module:
+        yield module
+
+
 @pytest.fixture
-def quick(directory, tmp_path, sources) -> Callable[..., Result]:
+def quick(directory, tmp_path, sources, warm) -> Callable[..., Result]:
     """Runs the module with the stand-in, and with one for apt-get that knows one answer."""
     program = tmp_path / "bin" / "mmdebstrap"
     program.parent.mkdir()
@@ -71,8 +78,11 @@ def quick(directory, tmp_path, sources) -> Callable[..., Result]:
         path.chmod(0o755)
 
     def run(check: bool = False, env: dict[str, str] | None = None, **args: object) -> Result:
-        path = {"PATH": f"{program.parent}:{os.environ['PATH']}"}
-        return module_process(MODULE, {"name": "kt", "directory": str(directory), **args}, check=check, diff=True, env={**path, **(env or {})})
+        given, environment = {"name": "kt", "directory": str(directory), **args}, {"PATH": f"{program.parent}:{os.environ['PATH']}", **(env or {})}
+        # What Python itself reads, it reads at its start.
+        if "PYTHONPATH" in environment:
+            return module_process(MODULE, given, check=check, diff=True, env=environment)
+        return warm(given, check=check, diff=True, env=environment)
 
     return run
 

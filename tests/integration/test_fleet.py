@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import docker
@@ -19,9 +19,10 @@ from tests.support.ansible_runner import Result, run_play, run_tasks
 from tests.support.daemons import SecondDaemon
 from tests.support.images import BaseImages, import_image
 from tests.support.leftovers import Scratch
-from tests.support.module_process import ModuleProcess, module_process
+from tests.support.module_process import ModuleProcess
 from tests.support.paths import ROOT
 from tests.support.proxy import Cut, RecordingProxy
+from tests.support.warm_module import WarmModule
 
 FLEET = "kraal.virt.fleet"
 Guests = list[dict[str, Any]]
@@ -32,8 +33,8 @@ BAD = {"command": ["/bin/no-such-program"]}
 class Fleet:
     """The task under test, with the engine behind the proxy, and the engine as it is."""
 
-    def __init__(self, api: docker.APIClient, proxy: RecordingProxy, scratch: Scratch, image: str) -> None:
-        self.api, self.proxy, self.scratch = api, proxy, scratch
+    def __init__(self, module: WarmModule, api: docker.APIClient, proxy: RecordingProxy, scratch: Scratch, image: str) -> None:
+        self.module, self.api, self.proxy, self.scratch = module, api, proxy, scratch
         self.defaults = {"backend": "docker", "image": image, "stop_timeout": 1, "docker_host": proxy.base_url}
 
     def arguments(self, *guests: dict[str, Any], **parameters: Any) -> dict[str, Any]:
@@ -43,7 +44,7 @@ class Fleet:
         return {"guests": listed, "defaults": defaults, **parameters}
 
     def __call__(self, *guests: dict[str, Any], check: bool = False, **parameters: Any) -> Result:
-        return module_process(FLEET, self.arguments(*guests, **parameters), check)
+        return self.module(self.arguments(*guests, **parameters), check=check)
 
     def good(self, *guests: dict[str, Any], **parameters: Any) -> Result:
         result = self(*guests, **parameters)
@@ -70,9 +71,15 @@ class Fleet:
         return [(each["guest"].removeprefix(self.scratch.prefix), each["changed"], each["failed"]) for each in result["results"]]
 
 
+@pytest.fixture(scope="module")
+def module() -> Iterator[WarmModule]:
+    with WarmModule(FLEET) as warm:
+        yield warm
+
+
 @pytest.fixture
-def fleet(docker_api: docker.APIClient, proxy: RecordingProxy, scratch: Scratch, base_image: str) -> Fleet:
-    return Fleet(docker_api, proxy, scratch, base_image)
+def fleet(module: WarmModule, docker_api: docker.APIClient, proxy: RecordingProxy, scratch: Scratch, base_image: str) -> Fleet:
+    return Fleet(module, docker_api, proxy, scratch, base_image)
 
 
 # The list

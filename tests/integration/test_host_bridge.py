@@ -30,7 +30,7 @@ from tests.support.warm_ansible import kill
 WAITS = True
 
 #: Seconds until a rollback: enough to come back on a busy machine; short where the change is not meant to last, yet long enough to find that out.
-ENOUGH, SHORT = 300, 150
+ENOUGH, SHORT = 300, 75
 #: How long what comes by itself may take there.
 PATIENCE = 300
 MANAGERS = {"networkd": "systemd-networkd", "ifupdown": "ifupdown", "networkmanager": "NetworkManager", "netplan": "netplan"}
@@ -278,7 +278,7 @@ def test_a_change_that_cuts_the_host_off_is_taken_back(hosts: Hosts) -> None:
 
 @pytest.mark.shows("crashed")
 def test_the_controller_is_killed_in_the_middle(hosts: Hosts) -> None:
-    options = {name: {"name": "br0", "uplink": "eth0", "timeout": 90, **each} for name, each in broken(hosts, True).items()}
+    options = {name: {"name": "br0", "uplink": "eth0", "timeout": SHORT, **each} for name, each in broken(hosts, True).items()}
     with begun(hosts, options) as (process, dummy):
         kill(process.pid)
     reachable = [host for host in hosts if "gateway" in options[host.name] and host.change["status"] == "applied"]

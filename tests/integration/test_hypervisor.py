@@ -132,7 +132,7 @@ def test_a_wrong_vlan_is_taken_back(hypervisor: Hypervisor) -> None:
 def a_wrong_vlan(host: LabHost) -> None:
     """The way out moves into a VLAN that nobody carries: the host comes back by itself, at the old address, with every file as it was."""
     before = networks(host)
-    wrong = {"name": "br0", "uplink": "auto", "vlan": 7, "addresses_from": "uplink", "timeout": 90}
+    wrong = {"name": "br0", "uplink": "auto", "vlan": 7, "addresses_from": "uplink", "timeout": 45}
     play = tasks(host, {"kraal.virt.host_bridge": wrong}, fails=True)
     (result,) = play.results
     assert result["rolled_back"] is True and "took it back" in result.msg, result.msg
@@ -162,11 +162,11 @@ BOOT = "/proc/sys/kernel/random/boot_id"
 
 def test_a_machine_that_locks_up_is_ended_and_goes_on_from_its_saved_state(hypervisor: Hypervisor) -> None:
     """As QEMU that is stopped: its port takes connections, and nobody answers. The next one has not booted, and knows what time it is."""
-    boot, patience = inside(up(hypervisor), "cat", BOOT), hypervisor.deaf
-    hypervisor.deaf = 1
+    boot, patience = inside(up(hypervisor), "cat", BOOT), (hypervisor.deaf, hypervisor.answer)
+    hypervisor.deaf, hypervisor.answer = 1, 2
     hypervisor.freeze()
     assert hypervisor.died(within=300)
-    hypervisor.deaf = patience
+    hypervisor.deaf, hypervisor.answer = patience
     host = up(hypervisor)
     assert inside(host, "cat", BOOT) == boot
     assert abs(int(inside(host, "date", "+%s")) - time.time()) < 300

@@ -50,7 +50,7 @@ BOOT = 600
 RESUME = 120
 STOP = 30
 #: Seconds between two looks whether it still answers, and those that one answer may take.
-LOOK, ANSWER = 30, 30
+LOOK, ANSWER = 10, 30
 #: Where QEMU's user network has this machine's loopback.
 LOOPBACK = re.compile(r"(?<=://)(?:127\.0\.0\.1|localhost|\[::1\])(?=[:/])")
 
@@ -154,7 +154,7 @@ class Hypervisor:
         self.directory = images.LAB / name
         #: How it is reached, once it is up.
         self.host: LabHost | None = None
-        self.deaf = 300
+        self.deaf, self.answer = 300, ANSWER
         self._files = dict(files or {})
         self._memory = memory
         self._process: subprocess.Popen[bytes] | None = None
@@ -334,7 +334,7 @@ class Hypervisor:
     def _end_if_deaf(self, process: subprocess.Popen[bytes], port: int) -> None:
         heard = time.monotonic()
         while process.poll() is None and not self._over.wait(LOOK):
-            if greets(port):
+            if greets(port, self.answer):
                 heard = time.monotonic()
             elif time.monotonic() - heard > self.deaf:
                 process.kill()
@@ -344,10 +344,10 @@ class Hypervisor:
         return path.read_text(encoding="utf-8", errors="replace")[-4000:] if path.exists() else ""
 
 
-def greets(port: int) -> bool:
+def greets(port: int, within: float) -> bool:
     """Whether an sshd answers on a port of loopback. QEMU itself takes the connection, so that alone says nothing."""
     try:
-        with socket.create_connection(("127.0.0.1", port), ANSWER) as connection:
+        with socket.create_connection(("127.0.0.1", port), within) as connection:
             return connection.recv(4) == b"SSH-"
     except OSError:
         return False

@@ -7,7 +7,7 @@ A file is one group, so that what it sets up is set up once and its tests keep t
 
 - `SPREAD = True`: its tests need nothing of each other, no fixture of the file that is expensive, and no name that
   all of them use on one engine (a fleet is pruned wherever its guests are); it becomes groups of about `TARGET` seconds.
-- `WAITS = True`: it mostly waits. The last worker runs such files alone and ends with them, so that they keep no core from the others.
+- `WAITS = True`: it mostly waits. The last worker runs such files first and one after the other, as they keep no core from the others, and then helps those.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Scheduler(LoadScopeScheduling):
 
     def _next(self, node: WorkerController) -> str | None:
         """What this worker begins next: the longest that is left for it."""
-        for wanted in (True,) if node is self._waiter else (False, True):
+        for wanted in (True, False) if node is self._waiter else (False, True):
             left = [name for name in self.workqueue if self._groups[name].waits == wanted]
             if left:
                 return max(left, key=lambda name: self._groups[name].seconds)

@@ -8,6 +8,7 @@ Most of a module's run is Python importing ansible-core and the libraries; a tab
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -19,9 +20,10 @@ from .ansible_runner import Result
 from .module_process import as_result, module_environment, module_input, python_name
 from .paths import SYSTEM_PYTHON
 
-#: Reads a line with a directory, forks, lets the child run the module with that directory's files as its input and output, and answers with its exit code.
+#: Reads a line with a directory, forks, lets the child run the module with that directory's files as its input, output and further environment, and answers
+#: with its exit code.
 SERVER = """
-import importlib, os, sys, traceback
+import importlib, json, os, sys, traceback
 module = importlib.import_module(sys.argv[1])
 exec(sys.argv[2])
 del sys.argv[1:]
@@ -31,6 +33,8 @@ for line in sys.stdin:
     if child == 0:
         os.chdir(line.strip())
         os.setsid()
+        with open("env") as more:
+            os.environ.update(json.load(more))
         for number, (name, flags) in enumerate((("in", os.O_RDONLY), ("out", os.O_WRONLY), ("err", os.O_WRONLY))):
             os.dup2(os.open(name, flags | os.O_CREAT), number)
         sys.stdin, code = open(0), 1
@@ -81,12 +85,21 @@ class WarmModule:
             raise RuntimeError(f"the Python that runs {self.name} ended with {self._process.wait()}")
         return line
 
-    def __call__(self, args: Mapping[str, Any] | None = None, *, check: bool = False, diff: bool = False, verbosity: int = 0) -> Result:
-        """One run."""
+    def __call__(
+        self,
+        args: Mapping[str, Any] | None = None,
+        *,
+        check: bool = False,
+        diff: bool = False,
+        verbosity: int = 0,
+        env: Mapping[str, str] | None = None,
+    ) -> Result:
+        """One run. `env` is what the module reads of its environment itself; Python has started with that of all runs."""
         assert self._process.stdin is not None
         with tempfile.TemporaryDirectory(prefix="run-", dir=self._scratch.name) as directory:
             path = Path(directory)
             (path / "in").write_text(module_input(self.name, args, directory, check=check, diff=diff, verbosity=verbosity), encoding="utf-8")
+            (path / "env").write_text(json.dumps(dict(env or {})), encoding="utf-8")
             self._process.stdin.write(f"{directory}\n")
             self._process.stdin.flush()
             rc = int(self._answer())
