@@ -64,6 +64,9 @@ clean: ## Take the example fleet away again, and say what stays
 purge: clean ## Take away the base images and the key as well
 	@if [ -x $(BIN)/ansible-playbook ]; then $(PLAYBOOK) kraal.virt.purge; fi
 
+# Nothing waits here, and each worker takes seconds to read all tests.
+check lint unit: WORKERS = $(shell nproc)
+
 check: venv-testing ## Lint what was changed since main, and run the unit tests: a minute, without root or an engine
 	@$(PYTEST) --changed tests/lint tests/unit
 

@@ -78,6 +78,12 @@ def module() -> Iterator[WarmModule]:
 
 
 @pytest.fixture
+def every(request: pytest.FixtureRequest) -> bool:
+    """Whether all crashes are tried."""
+    return bool(request.config.getoption("--all"))
+
+
+@pytest.fixture
 def fleet(module: WarmModule, docker_api: docker.APIClient, proxy: RecordingProxy, scratch: Scratch, base_image: str) -> Fleet:
     return Fleet(module, docker_api, proxy, scratch, base_image)
 
@@ -424,7 +430,7 @@ def test_a_fleet_waits_for_the_fleet_before_it(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("how", [Cut.BEFORE, Cut.KILL])
-def test_a_crash_after_any_step_and_a_plain_second_run(fleet: Fleet, base_images: BaseImages, how: Cut) -> None:
+def test_a_crash_after_any_step_and_a_plain_second_run(fleet: Fleet, base_images: BaseImages, how: Cut, every: bool) -> None:
     """Create, change live, re-create, stop and prune in one plan."""
     guests: Guests = [{"name": "new"}, {"name": "live", "memory": "96MiB"}, {"name": "again", "image": base_images.two}, {"name": "stop", "state": "stopped"}]
     names = ("new", "live", "again", "stop", "stray")
@@ -446,8 +452,8 @@ def test_a_crash_after_any_step_and_a_plain_second_run(fleet: Fleet, base_images
     fleet.good(*guests, name="kt-crash", prune=True)
     steps = len(fleet.proxy.steps)
     assert steps >= 10
-    # Whether the process dies or only loses its engine is the same to what stays behind: killed now and then is enough.
-    for step in range(0, steps, 1 if how is Cut.BEFORE else 4):
+    # Whether the process dies or only loses its engine is the same to what stays behind: of every two steps each has one, and with --all both.
+    for step in range(steps) if every else range(how is Cut.KILL, steps, 2):
         before()
         fleet.proxy.fail_after(step, how)
         # One after the other, so that a step is the same one each time.

@@ -294,7 +294,8 @@ def test_the_controller_is_killed_in_the_middle(hosts: Hosts) -> None:
 def test_the_host_is_started_anew_in_the_middle(hosts: Hosts) -> None:
     options = {name: {"name": "br0", "uplink": "eth0", "timeout": 240, **each} for name, each in broken(hosts, True).items()}
     with begun(hosts, options) as (process, results):
-        hosts.all[0].lab.restart(*(host.host for host in hosts))
+        # One that waits for an address would not go down by itself before that wait is over.
+        hosts.all[0].lab.restart(*(host.host for host in hosts), within=5)
         output = process.communicate(timeout=300)[0]
         found = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
     told = {each["host"]: each["result"] for each in found if each.get("task") == "bridge"}

@@ -162,8 +162,11 @@ class Lab:
         """Plug the cable in again, with the same address."""
         self._client.connect_container_to_network(host.name, self.name, ipv4_address=host.address)
 
-    def restart(self, *hosts: LabHost) -> None:
-        """Start hosts anew, side by side, their disks kept; returns when systemd has started all of each."""
+    def restart(self, *hosts: LabHost, within: int = 30) -> None:
+        """Start hosts anew, side by side, their disks kept; returns when systemd has started all of each.
+
+        What is not down `within` so many seconds is cut off.
+        """
         started: list[tuple[LabHost, socket.socket, Path]] = []
         try:
             for host in hosts:
@@ -175,7 +178,7 @@ class Lab:
                 started.append((host, ready, notify))
                 ready.bind(str(notify / f"{host.name}.sock"))
             with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
-                list(pool.map(lambda host: self._client.restart(host.name, timeout=30), hosts))
+                list(pool.map(lambda host: self._client.restart(host.name, timeout=within), hosts))
             deadline = time.monotonic() + BOOT
             for host, ready, dummy in started:
                 self._wait_until_up(host, ready, deadline)

@@ -64,14 +64,14 @@ def test_ruff(among: Callable[..., list[str]]) -> None:
 
 def test_mypy_strict_on_module_utils(among: Callable[..., list[str]]) -> None:
     among(below="plugins/module_utils/", endings=(".py",))
-    run([program("mypy"), "--strict", "--python-version", "3.10", "--cache-dir", ".mypy_cache/strict", "-p", MODULE_UTILS])
+    run([program("mypy"), "--strict", "--python-version", "3.10", "--cache-dir", ".cache/mypy/strict", "-p", MODULE_UTILS])
 
 
 def test_mypy_on_plugins_and_tests(among: Callable[..., list[str]]) -> None:
     among(endings=(".py",))
     names = [f"ansible_collections.kraal.virt.{path.replace('/', '.')}" for path in plugin_packages()]
     packages = [word for name in names for word in ("-p", name)]
-    command = [program("mypy"), "--python-version", "3.11", "--cache-dir", ".mypy_cache/rest", "--follow-imports", "silent"]
+    command = [program("mypy"), "--python-version", "3.11", "--cache-dir", ".cache/mypy/rest", "--follow-imports", "silent"]
     run([*command, *packages, "-p", "tests.support", "-p", "tests.lint"])
 
 

@@ -341,7 +341,10 @@ def test_an_agent_that_hangs(spoiled: Driver, connect: Callable[..., Any], calls
     """It stops itself, by a command that runs on in the guest."""
     # Late enough for the connection to hear that it was begun.
     connect().exec_command("(sleep 5; killall -STOP qemu-ga) > /dev/null 2>&1 &")
-    time.sleep(15)
+    deadline = time.monotonic() + 60
+    while spoiled.host.virsh("qemu-agent-command", NAME, '{"execute": "guest-ping"}', "--timeout", "2", check=False).strip():
+        assert time.monotonic() < deadline, "the agent goes on answering"
+        time.sleep(0.5)
     connection = connect(agent_timeout=4)
     started = time.monotonic()
     with pytest.raises(AnsibleConnectionFailure, match="its guest agent did not answer within [0-9]+ seconds. Restart qemu-guest-agent"):
