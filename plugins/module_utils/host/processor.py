@@ -160,25 +160,34 @@ def firmware(host: Host, machine: str, cpu: Mapping[str, Any]) -> dict[str, Any]
         return {"disabled": None, "source": "", "found": "nothing tells" if log is not None else "the kernel log may not be read"}
     if cpu["flags"].get("hypervisor") and not cpu["extension"]:
         return {"disabled": None, "source": "", "found": "a virtual machine's firmware has no say; the hypervisor above has"}
-    reasons = []
-    if cpu["extension"] == "svm" or cpu["vendor"] in ("AuthenticAMD", "HygonGenuine"):
-        value, why = host.msr(VM_CR)
-        if value is not None:
-            off = bool(value & 1 << 4)
-            return {"disabled": off, "source": "msr", "found": "VM_CR is 0x%x: SVM is %s" % (value, "disabled" if off else "not disabled")}
-    else:
-        value, why = host.msr(FEATURE_CONTROL)
-        if value is not None:
-            locked, on = bool(value & 1), bool(value & 1 << 2)
-            state = "locked with VT-x %s" % ("on" if on else "off") if locked else "not locked, so the kernel may enable VT-x"
-            return {"disabled": locked and not on, "source": "msr", "found": "IA32_FEATURE_CONTROL is 0x%x: %s" % (value, state)}
-    reasons.append(why)
+    known, why = _registers(host, cpu)
+    if known is not None:
+        return known
+    reasons = [why]
     log = kernel_log(host)
     if log is not None and _DISABLED.search(log):
         return {"disabled": True, "source": "kernel log", "found": _line(_DISABLED, log)}
     # The log's first lines may be gone by now, so its silence says nothing.
     reasons.append("the kernel log may not be read" if log is None else "the kernel log does not mention it")
     return {"disabled": None, "source": "", "found": "; ".join(reasons)}
+
+
+def _registers(host: Host, cpu: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
+    """What the firmware has written into the processor's registers; None, and why, where they cannot be read."""
+    if cpu["extension"] == "svm" or cpu["vendor"] in ("AuthenticAMD", "HygonGenuine"):
+        value, why = host.msr(VM_CR)
+        if value is not None:
+            off = bool(value & 1 << 4)
+            found = "VM_CR is 0x%x: SVM is %s" % (value, "disabled" if off else "not disabled")
+            return {"disabled": off, "source": "msr", "found": found}, ""
+    else:
+        value, why = host.msr(FEATURE_CONTROL)
+        if value is not None:
+            locked, on = bool(value & 1), bool(value & 1 << 2)
+            state = "locked with VT-x %s" % ("on" if on else "off") if locked else "not locked, so the kernel may enable VT-x"
+            found = "IA32_FEATURE_CONTROL is 0x%x: %s" % (value, state)
+            return {"disabled": locked and not on, "source": "msr", "found": found}, ""
+    return None, why
 
 
 def _line(pattern: re.Pattern[str], log: str) -> str:

@@ -105,18 +105,16 @@ def _links_as_they_are(plan: Plan, seen: Seen) -> dict[str, Any]:
     return {"addresses": addresses, "routes": routes, "masters": masters}
 
 
-def arm(plan: Plan, seen: Seen, name: str, identity: str, timeout: int) -> dict[str, Any]:
-    """Put everything in place, and have the change made as soon as this module has answered. Raises BackendError with nothing touched."""
-    host = seen.host
-    python = sys.executable
-    change: dict[str, Any] = {
+def _record_of(plan: Plan, seen: Seen, name: str, identity: str, timeout: int) -> dict[str, Any]:
+    """The change as the host's own program reads it."""
+    return {
         "id": identity,
         "bridge": name,
         "status": "armed",
         "armed": time.time(),
         "timeout": timeout,
         "boot_id": runner.boot_id(),
-        "python": python,
+        "python": sys.executable,
         "files": [
             {"path": path, "before": before.as_dict() if before else None, "after": after.as_dict() if after else None}
             for path, (before, after) in plan.files.items()
@@ -129,21 +127,33 @@ def arm(plan: Plan, seen: Seen, name: str, identity: str, timeout: int) -> dict[
         "log": [],
         **_links_as_they_are(plan, seen),
     }
+
+
+def _start_timers(host: Host, identity: str, timeout: int) -> None:
+    """Two units of systemd: one makes the change now, the other takes it back unless it is confirmed by then."""
+    command = [sys.executable, str(RUNNER)]
+    # The DHCP client that ifupdown starts must not end with the unit, or nobody would renew the address.
+    timer = ["systemd-run", "--quiet", "--collect", "--timer-property=AccuracySec=100ms", "--property=KillMode=process"]
+    # Killed, it begins anew: nobody else would take the change back.
+    lives = ["--property=Restart=on-failure", "--property=RestartSec=%d" % runner.RESTART]
+    back = ["--on-active=%ds" % timeout, "--unit=" + runner.ROLLBACK_UNIT + identity]
+    _run(host, *timer, *lives, *back, *command, "rollback")
+    apply = ["--on-active=%dms" % (DELAY * 1000), "--setenv=KRAAL_UNIT=" + runner.APPLY_UNIT]
+    _run(host, *timer, *apply, "--unit=" + runner.APPLY_UNIT + identity, *command, "apply")
+
+
+def arm(plan: Plan, seen: Seen, name: str, identity: str, timeout: int) -> dict[str, Any]:
+    """Put everything in place, and have the change made as soon as this module has answered. Raises BackendError with nothing touched."""
+    change = _record_of(plan, seen, name, identity, timeout)
     try:
         runner.write(RUNNER, inspect.getsource(runner).encode(), 0o700)
         with runner.locked():
             runner.save(change)
-        runner.write(runner.UNITS / runner.BOOT_UNIT, BOOT.format(directory=runner.DIRECTORY, python=python, runner=RUNNER).encode(), 0o644)
+        runner.write(runner.UNITS / runner.BOOT_UNIT, BOOT.format(directory=runner.DIRECTORY, python=sys.executable, runner=RUNNER).encode(), 0o644)
         runner.WANTED.parent.mkdir(parents=True, exist_ok=True)
         runner.WANTED.unlink(missing_ok=True)
         runner.WANTED.symlink_to(runner.UNITS / runner.BOOT_UNIT)
-        # The DHCP client that ifupdown starts must not end with the unit, or nobody would renew the address.
-        timer = ["systemd-run", "--quiet", "--collect", "--timer-property=AccuracySec=100ms", "--property=KillMode=process"]
-        # Killed, it begins anew: nobody else would take the change back.
-        lives = ["--property=Restart=on-failure", "--property=RestartSec=%d" % runner.RESTART]
-        _run(host, *timer, *lives, "--on-active=%ds" % timeout, "--unit=" + runner.ROLLBACK_UNIT + identity, python, str(RUNNER), "rollback")
-        environment = "--setenv=KRAAL_UNIT=" + runner.APPLY_UNIT
-        _run(host, *timer, "--on-active=%dms" % (DELAY * 1000), environment, "--unit=" + runner.APPLY_UNIT + identity, python, str(RUNNER), "apply")
+        _start_timers(seen.host, identity, timeout)
     except KraalError:
         runner.rollback("it could not be armed")
         raise
