@@ -4,7 +4,7 @@
 
 """What a module says of itself: check mode, diff mode, idempotency, and the groups that set its defaults.
 
-A module extends ``kraal.virt.attributes``, names the support it gives, and extends one of the other fragments here for its groups.
+A module extends ``kraal.virt.attributes``, names what it does not support in full, and extends one of the other fragments here for its groups.
 A group's fragment names every group of its modules, since one fragment's list replaces another's.
 """
 
@@ -17,10 +17,13 @@ options: {}
 attributes:
   check_mode:
     description: Under check mode (C(--check)) nothing is changed, and the result tells what would be.
+    support: full
   diff_mode:
     description: Under diff mode (C(--diff)) the changed keys are shown with their values before and after.
+    support: full
   idempotent:
     description: Run again with the same arguments, it changes nothing and says so, unless something was changed in between.
+    support: full
 """
 
     # For the modules of any backend.

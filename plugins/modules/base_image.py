@@ -125,13 +125,6 @@ options:
 extends_documentation_fragment:
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_kraal
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 notes:
   - The options O(disk_size), O(seed_reader) and O(kernel) are refused where the format is V(tar).
   - A keyring that does not know the keys of a newer suite is the usual reason for a refusal. A newer C(debian-archive-keyring) knows them.

@@ -408,13 +408,6 @@ extends_documentation_fragment:
   - kraal.virt.docker
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_docker
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 notes:
   - A container on its way to replace another is called C(NAME.kraal-new), the one that it replaces C(NAME.kraal-was-STATE). These names are taken.
   - Two tasks on one container, on the same host, wait for each other. A task that was killed holds up nobody.

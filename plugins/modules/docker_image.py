@@ -146,13 +146,6 @@ extends_documentation_fragment:
   - kraal.virt.docker
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_docker
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 seealso:
   - module: kraal.virt.base_image
 notes:

@@ -78,13 +78,6 @@ extends_documentation_fragment:
   - kraal.virt.docker
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_docker
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 notes:
   - Containers count as connected whether they run or not. A stopped one could not start any more once its network has been made anew.
   - Should the engine refuse the new network in a re-creation, the old one is put back.

@@ -52,13 +52,6 @@ extends_documentation_fragment:
   - kraal.virt.docker
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_docker
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 """
 
 EXAMPLES = r"""

@@ -79,13 +79,6 @@ options:
 extends_documentation_fragment:
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_kraal
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 seealso:
   - module: kraal.virt.docker_container
   - module: kraal.virt.kvm_vm

@@ -79,13 +79,6 @@ options:
 extends_documentation_fragment:
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_kraal
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 seealso:
   - module: kraal.virt.base_image
   - module: kraal.virt.docker_image

@@ -109,13 +109,6 @@ extends_documentation_fragment:
   - kraal.virt.kvm
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_kvm
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 notes:
   - Should libvirt refuse to start a new network, because its subnet is in use on the host say, nothing is left of it. Should it refuse to start
     one again in a restart, the old definition is put back.

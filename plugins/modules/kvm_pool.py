@@ -98,13 +98,6 @@ extends_documentation_fragment:
   - kraal.virt.kvm
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_kvm
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 """
 
 EXAMPLES = r"""

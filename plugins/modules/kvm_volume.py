@@ -85,13 +85,6 @@ extends_documentation_fragment:
   - kraal.virt.kvm
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_kvm
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 notes:
   - A file on its way into a pool is a volume whose name ends in C(.kraal-part). A run that is cut off leaves it there, and the next one clears it away.
   - While a volume is being made, an empty one beside it, whose name ends in C(.kraal-incomplete), says that it is incomplete. When a run or libvirt itself dies

@@ -225,13 +225,6 @@ extends_documentation_fragment:
   - kraal.virt.guest
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_lxc
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 requirements:
   - LXC 4.0 or later (Debian's package C(lxc))
   - rsync, to clone a container without a snapshot

@@ -34,13 +34,6 @@ options:
 extends_documentation_fragment:
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_kraal
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 notes:
   - A directory that is made for the key is its owner's alone. One that is there keeps its permissions.
 """

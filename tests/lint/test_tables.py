@@ -10,15 +10,23 @@ from collections.abc import Collection, Iterator
 
 import pytest
 
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_options import CONTAINERS as DOCKER
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.network import NETWORKS_TABLE as DOCKER_NETWORKS
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.volume import VOLUMES_TABLE as DOCKER_VOLUMES
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network.options import NETWORKS_TABLE
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.pool_options import POOLS_TABLE
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.volume_options import VOLUMES_TABLE
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.options import OPTIONS, VMS
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import CONTAINERS as LXC
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Table
 from tests.support.paths import ROOT
 
 BACKENDS = ROOT / "plugins" / "module_utils" / "backends"
-TABLES: dict[str, tuple[Table, ...]] = {"kvm": (VMS, NETWORKS_TABLE, POOLS_TABLE, VOLUMES_TABLE)}
+TABLES: dict[str, tuple[Table, ...]] = {
+    "docker": (DOCKER, DOCKER_NETWORKS, DOCKER_VOLUMES),
+    "kvm": (VMS, NETWORKS_TABLE, POOLS_TABLE, VOLUMES_TABLE),
+    "lxc": (LXC,),
+}
 #: What a variable or attribute is called that holds an option's name, or several.
 HOLDERS = {"name", "names", "option", "options", "key", "keys"}
 #: The comparisons that are left, by file: each with its reason.

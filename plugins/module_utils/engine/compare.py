@@ -8,10 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from .kinds import Part
 from .spec import Option, Spec, Table
+
+
+class Sides(NamedTuple):
+    """What is wanted and what is there of one option, in its canonical form; ``exact``: there may be nothing beyond what is wanted."""
+
+    want: Any
+    have: Any
+    exact: bool
 
 
 @dataclass(frozen=True)
@@ -51,15 +59,18 @@ def differences(table: Table, want: Spec, have: Any) -> list[Difference]:
 
 def compared(table: Table, want: Spec, have: Mapping[str, Any]) -> list[Difference]:
     """The same, with the observed values already in their canonical forms, by option name."""
-    found = []
-    for option in table.options:
-        if option.name not in want.values:
-            continue
-        value, seen, exact = want.values[option.name], have.get(option.name), option.name in want.purge
-        parts = option.kind.parts(value, seen, exact)
-        if parts:
-            found.append(Difference(option, tuple(parts), option.kind.merge(value, seen, exact)))
-    return found
+    found = (
+        between(option, Sides(want.values[option.name], have.get(option.name), option.name in want.purge))
+        for option in table.options
+        if option.name in want.values
+    )
+    return [each for each in found if each is not None]
+
+
+def between(option: Option, sides: Sides) -> Difference | None:
+    """How both sides of one option differ, if they do."""
+    parts = option.kind.parts(*sides)
+    return Difference(option, tuple(parts), option.kind.merge(*sides)) if parts else None
 
 
 def written(table: Table, want: Spec) -> tuple[Difference, ...]:

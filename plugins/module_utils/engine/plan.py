@@ -105,11 +105,11 @@ def restart(name: str, waiting: Sequence[str]) -> Step:
     return Step(name, Action.RESTART, "pending_restart", list(waiting), [], Disruption.RESTART, deferred=True)
 
 
-def removal(name: str, now: str, before: Mapping[str, Any]) -> Iterator[Step]:
+def removal(name: str, now: str, before: Mapping[str, Any], subject: Any = None) -> Iterator[Step]:
     """A guest stopped, if it is not, and removed; ``before``: what is said of it beside its state."""
     stopped = str(PowerState.STOPPED)
-    yield from power(name, now, stopped)
-    yield Step(name, Action.REMOVE, "", {"state": stopped, **before}, None, Disruption.DESTROY)
+    yield from power(name, now, stopped, subject)
+    yield Step(name, Action.REMOVE, "", {"state": stopped, **before}, None, Disruption.DESTROY, subject=subject)
 
 
 def keys_of(step: Step) -> list[str]:

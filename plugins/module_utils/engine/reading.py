@@ -140,8 +140,8 @@ def plan_unread(want: Spec, unread: Unread) -> list[Step]:
     if asked or (unread.stuck and want.state not in ("present", now)):
         raise unread.error
     if want.state == "absent":
-        return list(removal(want.name, now, {"image": unread.guest.image}))
-    return list(power(want.name, now, want.target(now)))
+        return list(removal(want.name, now, {"image": unread.guest.image}, unread))
+    return list(power(want.name, now, want.target(now), unread))
 
 
 def foresee_unread(want: Spec, unread: Unread) -> Mapping[str, Any] | None:

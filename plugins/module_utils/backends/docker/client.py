@@ -15,7 +15,6 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
@@ -24,6 +23,7 @@ from ansible.module_utils.basic import env_fallback, missing_required_lib
 
 from ...engine import trace
 from ...engine.errors import BackendError, KraalError, NotInstalled, Unreachable, Unreadable
+from ...engine.work import side_by_side
 from ...host.packages import install
 from .quick_import import without_setuptools
 from .reader import Late, one_of_many, place_of
@@ -40,7 +40,6 @@ except ImportError as import_error:
     DOCKER_IMPORT_ERROR = import_error
 
 T = TypeVar("T")
-S = TypeVar("S")
 
 #: How many requests run at a time: the daemon answers an inspection in about a millisecond, Python needs more for asking.
 WIDTH = 8
@@ -138,7 +137,7 @@ class Engine:
                 return None
 
         wanted = list(names)
-        return {name: found for name, found in zip(wanted, side_by_side(one_of_many(inspect), wanted)) if found is not None}
+        return {name: found for name, found in zip(wanted, side_by_side(one_of_many(inspect), wanted, WIDTH)) if found is not None}
 
     def ask(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """One of the SDK's own calls, with its errors turned into ours."""
@@ -169,15 +168,6 @@ def parse_time(text: str) -> float:
     if match is None:
         raise BackendError("the engine's time %r is not understood" % text)
     return datetime.strptime(match[1] + match[3], "%Y-%m-%dT%H:%M:%S%z").timestamp() + float(match[2] or 0)
-
-
-def side_by_side(function: Callable[[T], S], items: Iterable[T]) -> list[S]:
-    """Map in a few threads, in order."""
-    listed = list(items)
-    if len(listed) < 2:
-        return [function(item) for item in listed]
-    with ThreadPoolExecutor(max_workers=min(WIDTH, len(listed))) as pool:
-        return list(pool.map(function, listed))
 
 
 def message_of(answer: Any) -> str:

@@ -19,10 +19,9 @@ from ...engine.secrets import secrets_in, without
 from ...engine.spec import Spec
 from . import container_body, container_plan
 from .client import Engine, NotThere
-from .container_kinds import encode_endpoint
 from .container_limits import not_kept
 from .container_observe import NEW, REMOVES, STORAGE, Container, Seen, guest_of, observe, owner_of, state_of
-from .container_options import CONTAINERS, ContainerOption, pairs
+from .container_options import CONTAINERS, option_of, pairs
 from .registry import Login, pull
 
 #: How long a replaced container's successor is watched before the old one goes, unless the task waits for more.
@@ -107,14 +106,12 @@ class Containers(Guests[Seen]):
         """Remove a container that has come to nothing, with the volumes that were made for it alone."""
         self.engine.delete("/containers/%s" % name, force="1", v="1")
 
-    def do_recreate(self, want: Spec, _step: Step, seen: Seen) -> None:
+    def do_recreate(self, want: Spec, step: Step, seen: Seen) -> None:
         """The old container keeps its place until its successor is made, and is kept aside until that one runs."""
-        name, have, aside = want.name, container_plan.subject(want, seen), seen.replaced(want.name)
-        if have is None:
-            raise BackendError("the container to replace is gone", remedy="Run again")
+        name, have, aside = want.name, self._subject(want, step, seen), seen.replaced(want.name)
         now, before = state_of(have.data), aside[1].state if aside else have.state
-        target = container_plan.target_state(want, before)
-        successor = self._make(want, name + NEW, container_body.replacement(want, have, container_plan.differences(want, seen, have)))
+        target = want.target(before)
+        successor = self._make(want, name + NEW, container_body.replacement(want, have, step.changes))
         try:
             self.engine.post("/containers/%s/rename" % have.id, name="%s.kraal-was-%s" % (name, before))
             if now != "stopped":
@@ -126,7 +123,7 @@ class Containers(Guests[Seen]):
             if target == "paused":
                 self.engine.post("/containers/%s/pause" % successor)
         except BackendError as error:
-            error.message += "; " + self._put_back(name, have, now)
+            error.add(self._put_back(name, have, now))
             raise
         self._delete(have.id, force="1")
 
@@ -160,40 +157,38 @@ class Containers(Guests[Seen]):
                 self.engine.post("/containers/%s/pause" % have.id)
         return "the old container was put back"
 
-    def do_set(self, want: Spec, _step: Step, seen: Seen) -> None:
-        have = self._have(want, seen)
-        limits = [
-            each
-            for each in container_plan.differences(want, seen, have)
-            if isinstance(each.option, ContainerOption) and each.option.name != "networks"
-        ]
-        answer = self.engine.post("/containers/%s/update" % have.id, container_body.update(want, have, limits))
+    def do_set(self, want: Spec, step: Step, seen: Seen) -> None:
+        """Change limits, in one request."""
+        have = self._subject(want, step, seen)
+        answer = self.engine.post("/containers/%s/update" % have.id, container_body.update(want, have, step.changes))
         if answer.get("Warnings"):
             self._check_kept(want, have.id, answer["Warnings"])
 
-    def _have(self, want: Spec, seen: Seen) -> Container:
-        have = container_plan.subject(want, seen)
-        if have is None:
-            raise BackendError("the container is gone", remedy="Run again")
-        return have
+    def _subject(self, want: Spec, step: Step, seen: Seen) -> Container:
+        """The container that the step is about; of one that cannot be read, what the list says of it."""
+        return step.subject if isinstance(step.subject, Container) else seen.containers[want.name]
 
-    def do_attach(self, want: Spec, step: Step, seen: Seen) -> None:
-        network = step.key[len("networks[") : -1]
-        found = container_plan.differences(want, seen, self._have(want, seen))
-        (wanted,) = [each.value for each in found if each.option.name == "networks"]
-        endpoint = encode_endpoint(wanted[network])
-        self.engine.post("/networks/%s/connect" % network, {"Container": want.name, "EndpointConfig": endpoint})
+    def do_attach(self, want: Spec, step: Step, _seen: Seen) -> None:
+        """Connect it to a network."""
+        (change,) = step.changes
+        (part,) = change.parts
+        attach = option_of(change).attach
+        endpoint = attach(change.value[part.key]) if attach else {}
+        self.engine.post("/networks/%s/connect" % part.key, {"Container": want.name, "EndpointConfig": endpoint})
 
     def do_detach(self, want: Spec, step: Step, _seen: Seen) -> None:
-        self.engine.post("/networks/%s/disconnect" % step.key[len("networks[") : -1], {"Container": want.name, "Force": False})
+        """Disconnect it from one."""
+        (part,) = step.changes[0].parts
+        self.engine.post("/networks/%s/disconnect" % part.key, {"Container": want.name, "Force": False})
 
     def do_reattach(self, want: Spec, step: Step, seen: Seen) -> None:
         # The engine has no call that changes an endpoint.
         self.do_detach(want, step, seen)
         self.do_attach(want, step, seen)
 
-    def do_start(self, want: Spec, _step: Step, seen: Seen) -> None:
-        have, aside = container_plan.subject(want, seen), seen.replaced(want.name)
+    def do_start(self, want: Spec, step: Step, seen: Seen) -> None:
+        """Start it, and see that it goes on running."""
+        have, aside = step.subject, seen.replaced(want.name)
         try:
             try:
                 self.engine.post("/containers/%s/start" % want.name)
@@ -206,7 +201,7 @@ class Containers(Guests[Seen]):
         except BackendError as error:
             if aside is not None and aside[1] is not have:
                 # This start was the last act of a re-creation that died: end it as that one would have.
-                error.message += "; " + self._put_back(want.name, aside[1], aside[1].state)
+                error.add(self._put_back(want.name, aside[1], aside[1].state))
             raise
 
     def _check_runs(self, name: str) -> None:
@@ -235,7 +230,8 @@ class Containers(Guests[Seen]):
         return ": " + " / ".join(text.splitlines()) if text else ""
 
     def do_stop(self, want: Spec, step: Step, seen: Seen) -> None:
-        self._halt(want.name, str(step.before), self._have(want, seen))
+        """Stop it."""
+        self._halt(want.name, str(step.before), self._subject(want, step, seen))
 
     def _halt(self, name: str, now: str, have: Container) -> None:
         if now == "paused":

@@ -12,28 +12,29 @@ from typing import Any
 
 from ...engine.compare import Difference
 from ...engine.spec import Spec
-from .container_kinds import NETWORKS, encode_endpoint, encode_mounts, encode_ports, read_mounts, read_networks
-from .container_limits import default_swap
+from .container_compare import lone
+from .container_kinds import encode_endpoint, encode_mounts, read_mounts, read_networks
 from .container_observe import Container
-from .container_options import CONTAINERS, ContainerOption, pairs
-from .container_security import write_security
+from .container_options import OPTIONS, option_of
+from .container_write import Body, Heir, bind_target
 
 #: What a container has of its own, beside what is kept in HostConfig; the rest of Config comes from its image or the engine.
 _OWN = ("User", "WorkingDir", "StopSignal", "StopTimeout", "Healthcheck", "Domainname", "Tty", "OpenStdin", "StdinOnce", "Shell")
 
 
-def _options(values: Mapping[str, Any]) -> list[tuple[ContainerOption, Any]]:
-    return [(option, values[option.name]) for option in CONTAINERS.options if isinstance(option, ContainerOption) and option.name in values]
+def _chosen(want: Spec) -> frozenset[str]:
+    return frozenset(option.place[1] for option in OPTIONS if option.name in want.values)
 
 
 def creation(want: Spec) -> dict[str, Any]:
     """The body for a container that is not there yet: Config's fields beside HostConfig, as POST /containers/create takes them."""
-    body: dict[str, Any] = {"Config": {}, "HostConfig": {}}
-    _write(body, want.values)
-    networks = want.values.get("networks") or {}
-    if networks and "network_mode" not in want.values:
-        body["HostConfig"]["NetworkMode"] = next(iter(networks))
-    return _flat(body, networks)
+    body = Body(chosen=_chosen(want))
+    for option in OPTIONS:
+        if option.name in want.values:
+            option.put(body, want.values[option.name])
+    if body.networks and "NetworkMode" not in body.chosen:
+        body.host["NetworkMode"] = next(iter(body.networks))
+    return _flat(body)
 
 
 def replacement(want: Spec, have: Container, changes: Sequence[Difference]) -> dict[str, Any]:
@@ -41,38 +42,24 @@ def replacement(want: Spec, have: Container, changes: Sequence[Difference]) -> d
 
     What it inherited from its image is left to the new image; its anonymous volumes move over with it.
     """
-    body: dict[str, Any] = {"Config": _carried_config(have), "HostConfig": _carried_host(have)}
-    changed = {difference.option.name: difference.value for difference in changes}
-    if "image" in want.values:
-        changed["image"] = want.values["image"]
-    _carry_mounts(body["HostConfig"], have, changed.pop("mounts", None), "mounts" in want.purge)
-    # Environment, labels and commands are merged with what the container had of its own, not with its image's.
-    for name, mine in (("env", pairs(body["Config"].get("Env"))), ("labels", body["Config"].get("Labels") or {})):
-        if name in want.values:
-            changed[name] = {**({} if name in want.purge else mine), **want.values[name]}
-    for name in ("command", "entrypoint"):
-        if name in want.values:
-            changed[name] = want.values[name]
-            body["Config"].pop({"command": "Cmd", "entrypoint": "Entrypoint"}[name], None)
-    if "privileged" in changed:
-        body["HostConfig"]["SecurityOpt"] = [word for word in body["HostConfig"].get("SecurityOpt") or () if word != "label=disable"]
-    if "memory" in changed and "memory_swap" not in want.values and default_swap(have.data["HostConfig"]):
-        body["HostConfig"].pop("MemorySwap", None)
-    changed.pop("networks", None)
-    networks = read_networks(have.data)
-    if "networks" in want.values:
-        networks = NETWORKS.merge(want.values["networks"], networks, "networks" in want.purge)
-    _write(body, changed)
-    mode = body["HostConfig"].get("NetworkMode")
-    if mode == "default" and "bridge" in networks:
-        mode = body["HostConfig"]["NetworkMode"] = "bridge"
-    if have.data["HostConfig"].get("NetworkMode") == "host" != mode and "hostname" not in want.values:
-        body["Config"].pop("Hostname", None)
-    if "network_mode" not in want.values and networks and mode not in networks:
-        body["HostConfig"]["NetworkMode"] = next(iter(networks))
-    if str(body["HostConfig"].get("NetworkMode")).partition(":")[0] in ("host", "none", "container"):
-        networks = {}
-    return _flat(body, networks)
+    body = Body(_carried_config(have), _carried_host(have), read_networks(have.data), _chosen(want))
+    changed = {change.option.name: change.value for change in changes}
+    for option in OPTIONS:
+        if option.name in want.values:
+            heir = Heir(want.values[option.name], changed.get(option.name), option.name in want.purge, have)
+            value = option.succeed(body, heir)
+            if value is not None:
+                option.put(body, value)
+    mode = body.host.get("NetworkMode")
+    if mode == "default" and "bridge" in body.networks:
+        mode = body.host["NetworkMode"] = "bridge"
+    if have.data["HostConfig"].get("NetworkMode") == "host" != mode and "Hostname" not in body.chosen:
+        body.config.pop("Hostname", None)
+    if "NetworkMode" not in body.chosen and body.networks and mode not in body.networks:
+        body.host["NetworkMode"] = next(iter(body.networks))
+    if lone(str(body.host.get("NetworkMode"))):
+        body.networks = {}
+    return _flat(body)
 
 
 def endpoints(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -89,47 +76,19 @@ def endpoints(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def update(want: Spec, have: Container, changes: Sequence[Difference]) -> dict[str, Any]:
     """The body that changes limits in a container as it runs."""
-    body = {}
-    for difference in changes:
-        option = difference.option
-        if isinstance(option, ContainerOption):
-            body[option.place[1]] = option.encode(difference.value)
-    host = have.data["HostConfig"]
-    if "Memory" in body and "memory_swap" not in want.values and default_swap(host):
-        # Memory may not grow beyond memory and swap together; what was not asked for stays the engine's default, twice the memory.
-        body["MemorySwap"] = 2 * body["Memory"]
+    options = [(option_of(change), change.value) for change in changes]
+    body = {option.place[1]: option.encode(value) for option, value in options}
+    for option, _value in options:
+        if option.beside is not None:
+            option.beside(body, have, _chosen(want))
     return body
 
 
-def _write(body: dict[str, Any], values: Mapping[str, Any]) -> None:
-    for option, value in _options(values):
-        section, key = option.place
-        if option.name in ("command", "entrypoint") and not value:
-            continue  # The image's own.
-        if option.name == "mounts":
-            body["HostConfig"]["Mounts"] = encode_mounts(value)
-        elif option.name == "ports":
-            exposed = {**(body["Config"].get("ExposedPorts") or {}), **{port: {} for port in value}}
-            body["Config"]["ExposedPorts"] = exposed
-            body["HostConfig"]["PortBindings"] = encode_ports(value)
-        elif section:
-            body[section][key] = option.encode(value)
-    if "security_opt" in values:
-        write_security(body["HostConfig"], values["security_opt"])
-    if "log_driver" in values or "log_options" in values:
-        log = body["HostConfig"].setdefault("LogConfig", {})
-        if "log_driver" in values:
-            # Another driver does not know the options of the one before.
-            log.update(Type=values["log_driver"], Config=log.get("Config", {}) if log.get("Type") == values["log_driver"] else {})
-        if "log_options" in values:
-            log["Config"] = dict(values["log_options"])
-
-
-def _flat(body: Mapping[str, Any], networks: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(body: Body) -> dict[str, Any]:
     return {
-        **body["Config"],
-        "HostConfig": body["HostConfig"],
-        "NetworkingConfig": {"EndpointsConfig": {name: encode_endpoint(record) for name, record in networks.items()}},
+        **body.config,
+        "HostConfig": body.host,
+        "NetworkingConfig": {"EndpointsConfig": {name: encode_endpoint(record) for name, record in body.networks.items()}},
     }
 
 
@@ -172,11 +131,12 @@ def _carried_host(have: Container) -> dict[str, Any]:
         # The engine's defaults depend on `privileged`; only an emptied list was somebody's choice.
         if host.get(key) != [] or host.get("Privileged"):
             host.pop(key, None)
+    host["Mounts"], host["Binds"] = _carried_mounts(host, have)
     return host
 
 
-def _carry_mounts(host: dict[str, Any], have: Container, wanted: Mapping[str, Any] | None, exact: bool) -> None:
-    """Keep binds and mounts as they were declared, anonymous volumes by their names; put the wanted ones over them."""
+def _carried_mounts(host: Mapping[str, Any], have: Container) -> tuple[list[dict[str, Any]], list[str] | None]:
+    """Mounts and binds as they were declared, anonymous volumes by their names."""
     real = {target: record for target, record in read_mounts(have.data).items() if record["type"] == "volume"}
     declared: list[dict[str, Any]] = list(host.get("Mounts") or ())
     for mount in declared:
@@ -184,16 +144,5 @@ def _carry_mounts(host: dict[str, Any], have: Container, wanted: Mapping[str, An
         if mount.get("Type") == "volume" and not mount.get("Source") and mount["Target"] in real:
             mount["Source"] = real[mount["Target"]]["source"]
     binds: list[str] = list(host.get("Binds") or ())
-    targets = {mount["Target"] for mount in declared} | {_bind_target(bind) for bind in binds}
-    anonymous = {target: record for target, record in real.items() if target not in targets}
-    declared += encode_mounts(anonymous)
-    if wanted is not None:
-        unchanged = set() if exact else set(targets | set(anonymous)) - set(wanted)
-        declared = [mount for mount in declared if mount["Target"] in unchanged] + encode_mounts(wanted)
-        known = {mount["Target"] for mount in declared}
-        binds = [bind for bind in binds if _bind_target(bind) in unchanged and _bind_target(bind) not in known]
-    host["Mounts"], host["Binds"] = declared, binds or None
-
-
-def _bind_target(bind: str) -> str:
-    return bind.split(":")[1].rstrip("/") or "/"
+    targets = {mount["Target"] for mount in declared} | {bind_target(bind) for bind in binds}
+    return declared + encode_mounts({target: record for target, record in real.items() if target not in targets}), binds or None

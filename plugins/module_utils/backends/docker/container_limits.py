@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...engine.action import Disruption
 from ...engine.errors import InvalidOption
 from ...engine.spec import Spec
 from ...engine.units import format_size
-from .container_options import CONTAINERS
-
-#: What the engine changes in a container as it runs, and what it only warns of where the kernel does not know it.
-LIMITS = frozenset(option.name for option in CONTAINERS.options if option.change == Disruption.LIVE) - {"networks"}
+from .container_compare import default_swap
+from .container_options import OPTIONS
 
 
 def check_memory(want: Spec, host: Mapping[str, Any]) -> None:
     """What the engine would refuse: limits that contradict each other, or those that the container has already."""
+    if not any(name in want.values for name in ("memory", "memory_swap", "memory_reservation")):
+        return
     memory = want.values.get("memory", host.get("Memory") or 0)
     swap = want.values.get("memory_swap") or 0
     if "memory_swap" not in want.values and not default_swap(host):
@@ -36,12 +35,7 @@ def check_memory(want: Spec, host: Mapping[str, Any]) -> None:
         raise InvalidOption("memory_reservation", format_size(reserved), why, remedy="Reserve less, or allow more memory")
 
 
-def default_swap(host: Mapping[str, Any]) -> bool:
-    """Whether swap was left to the engine: as much again as memory."""
-    return host.get("MemorySwap") in (0, None, 2 * (host.get("Memory") or 0))
-
-
 def not_kept(want: Spec, data: Mapping[str, Any]) -> list[str]:
     """The limits that were set, and that this new container does not have."""
-    wanted = [(want.values[option.name], option) for option in CONTAINERS.options if want.values.get(option.name)]
-    return [option.name for value, option in wanted if option.name in LIMITS and option.kind.parts(value, option.read(data), False)]
+    wanted = [(want.values[option.name], option) for option in OPTIONS if option.limit and want.values.get(option.name)]
+    return [option.name for value, option in wanted if option.kind.parts(value, option.read(data), False)]

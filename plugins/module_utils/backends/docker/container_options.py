@@ -13,10 +13,15 @@ from decimal import Decimal
 from typing import Any
 
 from ...engine.action import Disruption
+from ...engine.compare import Difference, Sides
 from ...engine.errors import InvalidOption
 from ...engine.kinds import Cpus, Cpuset, Flag, Integer, Kind, Members, Sequence, Size, Text, Texts, Words, as_read
-from ...engine.spec import READ_SECRETS, Option, Table
+from ...engine.network_kinds import mac
+from ...engine.spec import READ_SECRETS, Option, Table, name_check
 from ...engine.units import parse_cpuset
+from . import container_compare as compare
+from . import container_write as write
+from .container_compare import Case
 from .container_kinds import (
     DEVICES,
     EXTRA_HOSTS,
@@ -28,7 +33,8 @@ from .container_kinds import (
     RestartPolicy,
     Signal,
     Tmpfs,
-    encode_ports,
+    encode_endpoint,
+    encode_mounts,
     encode_restart,
     read_mounts,
     read_networks,
@@ -36,26 +42,53 @@ from .container_kinds import (
     read_restart,
     read_tmpfs,
 )
+from .container_observe import Container
 from .container_security import Capability, SecurityOptions, read_capabilities, read_security
+from .container_write import Body, Heir
 from .references import Reference, parse_reference
 
 RECREATE, LIVE = Disruption.RECREATE, Disruption.LIVE
 Inspect = Mapping[str, Any]
-NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", re.ASCII)
+_check = name_check(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", "a container", "Use two or more letters, digits, dots, dashes and underscores")
 
 
 @dataclass(frozen=True)
 class ContainerOption(Option):
-    """An option with its place in the body of a creation: (section, key), where section is Config or HostConfig."""
+    """An option with its place in the body of a creation: (section, key), where section is Config or HostConfig.
+
+    What is LIVE changes in one update of the container, with all else that does, or entry by entry where there is ``attach``.
+    """
 
     place: tuple[str, str] = ("", "")
     encode: Callable[[Any], Any] = lambda value: value
-    #: The engine takes an empty value in an update for "leave it": to take such a limit away needs a new container.
-    sticky: bool = False
+    #: What counts of a value in a container that is there: see container_compare.
+    sides: Callable[[Sides, Case], Sides] = lambda sides, case: sides
+    #: How it is written into a new container, where that is more than its place, and how into a successor: see container_write.
+    write: Callable[[Body, Any], None] | None = None
+    succeed: Callable[[Body, Heir], Any] = lambda body, heir: heir.change
+    #: What the body of an update needs beside it.
+    beside: Callable[[dict[str, Any], Container, frozenset[str]], None] | None = None
+    #: How the engine is given one entry that it connects by a call of its own.
+    attach: Callable[[Any], dict[str, Any]] | None = None
+    #: Whether this value takes a new container for all that.
+    dear: Callable[[Any, Container], bool] = lambda value, have: False
 
-    def cost(self, value: Any) -> Disruption:
-        """What it costs to bring this value about in a container that exists."""
-        return RECREATE if self.sticky and not value else self.change
+    @property
+    def limit(self) -> bool:
+        """Whether it changes in an update; of such a one the engine only warns where the kernel does not know it."""
+        return self.change == LIVE and self.attach is None
+
+    def cost(self, value: Any, have: Container) -> Disruption:
+        """What it costs to bring this value about in this very container."""
+        return RECREATE if self.dear(value, have) else self.change
+
+    def put(self, body: Body, value: Any) -> None:
+        """Write it into a new container."""
+        section, key = self.place
+        if self.write is not None:
+            self.write(body, value)
+        elif section:
+            body.section(section)[key] = self.encode(value)
 
 
 class ImageName(Kind):
@@ -82,26 +115,23 @@ def _option(
     change: Disruption = RECREATE,
     decode: Callable[[Any], Any] = _same,
     encode: Callable[[Any], Any] = _same,
-    sticky: bool = False,
+    **more: Any,
 ) -> ContainerOption:
     """An option that stands at one place, the same in an inspection and in the body of a creation."""
-    return ContainerOption(name, kind, lambda data: decode(data[section].get(key)), change, (section, key), encode, sticky)
+    return ContainerOption(name, kind, lambda data: decode(data[section].get(key)), change, (section, key), encode, **more)
 
 
-def _config(name: str, kind: Kind, key: str, decode: Callable[[Any], Any] = _same, encode: Callable[[Any], Any] = _same) -> ContainerOption:
-    return _option(name, kind, "Config", key, RECREATE, decode, encode)
+def _config(name: str, kind: Kind, key: str, *coding: Callable[[Any], Any], **more: Any) -> ContainerOption:
+    return _option(name, kind, "Config", key, RECREATE, *coding, **more)
 
 
-def _host(
-    name: str,
-    kind: Kind,
-    key: str,
-    change: Disruption = RECREATE,
-    decode: Callable[[Any], Any] = _same,
-    encode: Callable[[Any], Any] = _same,
-    sticky: bool = False,
-) -> ContainerOption:
-    return _option(name, kind, "HostConfig", key, change, decode, encode, sticky)
+def _host(name: str, kind: Kind, key: str, *rest: Any, **more: Any) -> ContainerOption:
+    return _option(name, kind, "HostConfig", key, *rest, **more)
+
+
+def _emptied(value: Any, _have: Container) -> bool:
+    """The engine takes an empty value in an update for "leave it": to take such a limit away needs a new container."""
+    return not value
 
 
 def pairs(lines: list[str] | None, separator: str = "=") -> dict[str, str]:
@@ -189,37 +219,49 @@ def _mac(data: Inspect) -> str:
 
 SIX_MEBIBYTES = 6 * 1024**2
 SIZE = Size(least=SIX_MEBIBYTES)
-MAC = Text(pattern=r"(?i)[0-9a-f]{2}(:[0-9a-f]{2}){5}", remedy="Write it like 02:42:ac:11:00:02", fold=True)
+
+
+def _unless_empty(key: str) -> Callable[[Body, Any], None]:
+    """Nothing is written for what is the image's own."""
+
+    def put(body: Body, value: Any) -> None:
+        if value:
+            body.config[key] = list(value)
+
+    return put
+
 
 OPTIONS: tuple[ContainerOption, ...] = (
-    ContainerOption("image", ImageName(), lambda data: Reference(id=data["Image"]), RECREATE, ("Config", "Image"), str),
-    _config("command", Words(), "Cmd", _words, _list),
-    _config("entrypoint", Words(), "Entrypoint", _words, _list),
-    _config("env", Texts(guarded=True), "Env", pairs, _lines),
+    ContainerOption("image", ImageName(), lambda data: Reference(id=data["Image"]), RECREATE, ("Config", "Image"), str,
+                    sides=compare.image, succeed=write.wanted),
+    _config("command", Words(), "Cmd", _words, sides=compare.command, write=_unless_empty("Cmd"), succeed=write.own("Cmd")),
+    _config("entrypoint", Words(), "Entrypoint", _words, sides=compare.entrypoint, write=_unless_empty("Entrypoint"), succeed=write.own("Entrypoint")),
+    _config("env", Texts(guarded=True), "Env", pairs, _lines, sides=compare.env, succeed=write.env),
     _config("user", Text(), "User", _text),
     _config("workdir", Text(pattern=r"/.*", remedy="Write an absolute path"), "WorkingDir", _text),
     _config("hostname", Text(pattern=r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", remedy="Write letters, digits, dots and dashes"), "Hostname", _text),
     _config("domainname", Text(), "Domainname", _text),
-    _config("labels", Texts(), "Labels", lambda value: value or {}),
+    _config("labels", Texts(), "Labels", lambda value: value or {}, sides=compare.labels, succeed=write.labels),
     _config("tty", Flag(), "Tty", bool),
     _config("interactive", Flag(), "OpenStdin", bool),
     _config("stop_signal", Signal(), "StopSignal", lambda value: value or "SIGTERM"),
     _config("stop_timeout", Integer(0, 86400), "StopTimeout"),
     _config("healthcheck", Healthcheck(), "Healthcheck"),
-    ContainerOption("mac_address", MAC, _mac, RECREATE, ("Config", "MacAddress")),
-    _host("ports", Ports(), "PortBindings", decode=read_ports, encode=encode_ports),
-    ContainerOption("mounts", MOUNTS, read_mounts, RECREATE, ("HostConfig", "Mounts")),
+    ContainerOption("mac_address", mac("02:42:ac:11:00:02"), _mac, RECREATE, ("Config", "MacAddress")),
+    _host("ports", Ports(), "PortBindings", decode=read_ports, write=write.ports),
+    ContainerOption("mounts", MOUNTS, read_mounts, RECREATE, ("HostConfig", "Mounts"), encode_mounts, sides=compare.mounts, succeed=write.mounts),
     _host("tmpfs", Tmpfs(), "Tmpfs", decode=read_tmpfs,
           encode=lambda value: {key: ",".join(words) for key, words in value.items()}),
-    _host("network_mode", _NetworkMode(), "NetworkMode", decode=_network_mode),
-    ContainerOption("networks", NETWORKS, read_networks, LIVE),
-    _host("cpus", Cpus(), "NanoCpus", LIVE, _nanocpus, lambda value: int(value * 10**9), sticky=True),
+    _host("network_mode", _NetworkMode(), "NetworkMode", decode=_network_mode, sides=compare.joined),
+    ContainerOption("networks", NETWORKS, read_networks, LIVE, sides=compare.networks, write=write.networks,
+                    attach=encode_endpoint, dear=lambda value, have: compare.alone(have)),
+    _host("cpus", Cpus(), "NanoCpus", LIVE, _nanocpus, lambda value: int(value * 10**9), dear=_emptied),
     _host("cpu_shares", Integer(2, 262144), "CpuShares", LIVE, _number),
-    _host("cpuset_cpus", Cpuset(), "CpusetCpus", LIVE, lambda value: as_read(parse_cpuset, value or ""), Cpuset().show, sticky=True),
-    _host("cpuset_mems", Cpuset(), "CpusetMems", LIVE, lambda value: as_read(parse_cpuset, value or ""), Cpuset().show, sticky=True),
-    _host("memory", SIZE, "Memory", LIVE, _number, sticky=True),
-    _host("memory_reservation", SIZE, "MemoryReservation", LIVE, _number, sticky=True),
-    _host("memory_swap", Size(unlimited=-1, least=SIX_MEBIBYTES), "MemorySwap", LIVE, _number, sticky=True),
+    _host("cpuset_cpus", Cpuset(), "CpusetCpus", LIVE, lambda value: as_read(parse_cpuset, value or ""), Cpuset().show, dear=_emptied),
+    _host("cpuset_mems", Cpuset(), "CpusetMems", LIVE, lambda value: as_read(parse_cpuset, value or ""), Cpuset().show, dear=_emptied),
+    _host("memory", SIZE, "Memory", LIVE, _number, dear=_emptied, succeed=write.memory, beside=write.swap_beside),
+    _host("memory_reservation", SIZE, "MemoryReservation", LIVE, _number, dear=_emptied),
+    _host("memory_swap", Size(unlimited=-1, least=SIX_MEBIBYTES), "MemorySwap", LIVE, _number, sides=compare.memory_swap, dear=_emptied),
     _host("pids_limit", _Limit(-1), "PidsLimit", LIVE, lambda value: value if value and value > 0 else -1),
     _host("blkio_weight", Integer(10, 1000), "BlkioWeight", LIVE, _number),
     _host("restart_policy", RestartPolicy(), "RestartPolicy", LIVE, read_restart, encode_restart),
@@ -234,25 +276,33 @@ OPTIONS: tuple[ContainerOption, ...] = (
     _host("device_cgroup_rules", Members(), "DeviceCgroupRules", decode=_members, encode=_sorted),
     _host("sysctls", Texts(), "Sysctls", decode=lambda value: value or {}),
     _host("ulimits", ULIMITS, "Ulimits", decode=_ulimits, encode=_encode_ulimits),
-    ContainerOption("log_driver", Text(pattern=r"[A-Za-z0-9][A-Za-z0-9_./:-]*"), lambda data: data["HostConfig"]["LogConfig"].get("Type", ""), RECREATE),
-    ContainerOption("log_options", Texts(guarded=True), lambda data: data["HostConfig"]["LogConfig"].get("Config") or {}, RECREATE),
+    _host("log_driver", Text(pattern=r"[A-Za-z0-9][A-Za-z0-9_./:-]*"), "LogConfig", decode=lambda value: value.get("Type", ""), write=write.log_driver),
+    _host("log_options", Texts(guarded=True), "LogConfig", decode=lambda value: value.get("Config") or {},
+          sides=compare.log_options, write=write.log_options),
     _host("init", Flag(), "Init", decode=bool),
-    _host("privileged", Flag(), "Privileged", decode=bool),
+    _host("privileged", Flag(), "Privileged", decode=bool, succeed=write.privileged),
     _host("read_only", Flag(), "ReadonlyRootfs", decode=bool),
-    ContainerOption("security_opt", SecurityOptions(), read_security, RECREATE),
+    ContainerOption("security_opt", SecurityOptions(), read_security, RECREATE, write=write.security),
     _host("group_add", Members(), "GroupAdd", decode=_members, encode=_sorted),
     _host("shm_size", Size(), "ShmSize", decode=_number),
-    _host("pid_mode", Text(), "PidMode", decode=_text),
-    _host("ipc_mode", Text(), "IpcMode", decode=_text),
+    _host("pid_mode", Text(), "PidMode", decode=_text, sides=compare.joined),
+    _host("ipc_mode", Text(), "IpcMode", decode=_text, sides=compare.joined),
     _host("cgroupns_mode", Text(choices=("host", "private")), "CgroupnsMode", decode=_text),
     _host("oom_score_adj", Integer(-1000, 1000), "OomScoreAdj", decode=_number),
 )
 
 
+_BY_NAME = {option.name: option for option in OPTIONS}
+
+
+def option_of(change: Difference) -> ContainerOption:
+    """The option of a difference, with all that its line says."""
+    return _BY_NAME[change.option.name]
+
+
 def check_name(name: str) -> None:
     """What the engine takes for a container's name, and the names that a re-creation uses on its way."""
-    if not NAME.fullmatch(name):
-        raise InvalidOption("name", name, "is no name for a container", remedy="Use two or more letters, digits, dots, dashes and underscores")
+    _check(name)
     if re.search(r"\.kraal-(new|was-[a-z]+)$", name):
         raise InvalidOption("name", name, "is kept for a container that is being replaced", remedy="Choose another name")
 

@@ -7,17 +7,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ...engine.action import Action, Disruption
-from ...engine.compare import Difference, before_after, compared
+from ...engine.compare import Difference, Sides, before_after, between, key_of
 from ...engine.errors import BackendError, InvalidOption, Refused
-from ...engine.plan import Step, power
+from ...engine.plan import Step, creation, power, recreation, set_step
 from ...engine.spec import Spec
+from .container_compare import case_of, lone, to_pull
 from .container_kinds import read_mounts
 from .container_limits import check_memory
 from .container_observe import NEW, STORAGE, Claim, Container, Seen, claims_of, owner_of, state_of
-from .container_options import CONTAINERS, ContainerOption
+from .container_options import CONTAINERS, OPTIONS, option_of
 from .references import Reference
 
 
@@ -28,49 +30,42 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
     have, aside = seen.containers.get(want.name), seen.replaced(want.name)
     if aside is not None and aside[0] in seen.unread:
         raise seen.unread[aside[0]].error
-    image = seen.images.find(want.values["image"]) if "image" in want.values else ""
+    reference: Reference | None = want.values.get("image")
+    image = seen.images.find(reference) if reference else ""
     if image in seen.faults:
         raise seen.faults[image]
     steps: list[Step] = []
     if want.name in seen.doomed:
         # A run died that was to remove the guest and its storage; it is wanted again.
         steps.append(Step(want.name, Action.CLEAN, "leftover", want.name + STORAGE))
-    if aside is not None and have is not None and _begun_anew(want, seen, have):
+    found = differences(want, seen, have) if have is not None else []
+    before = have.state if aside is None and have is not None else "" if aside is None else aside[1].state
+    if aside is not None and have is not None and _begun_anew(have, found):
         # A run died before the new container's first start, and what is wanted now is another one: back to the old one.
         steps.append(Step(want.name, Action.CLEAN, "leftover", want.name))
-    if aside is not None and subject(want, seen) is aside[1]:
+        have = None
+    replaced = aside
+    if aside is not None and have is None:
         # A run died before the new container had the name: the old one gets it back.
         steps.append(Step(want.name, Action.RENAME, "name", aside[0], want.name))
+        have, replaced = aside[1], None
+        found = differences(want, seen, have)
     if want.name + NEW in seen.containers:
         steps.append(Step(want.name, Action.CLEAN, "leftover", want.name + NEW))
-    have = subject(want, seen)
     steps += _pull(want, seen)
     if have is None:
         return [*steps, *_creation(want, seen)]
-    changes = list(_changes(want, seen, have, have.state if aside is None else aside[1].state))
-    if aside is None or aside[1] is have:
+    changes = list(_changes(want, seen, have, before, found))
+    if replaced is None:
         return [*steps, *changes]
     # A run died before it had removed the old one, which is kept until the new one is as it should be.
-    clean = Step(want.name, Action.CLEAN, "leftover", aside[0])
+    clean = Step(want.name, Action.CLEAN, "leftover", replaced[0])
     return [*steps, clean, *changes] if any(step.action == Action.RECREATE for step in changes) else [*steps, *changes, clean]
 
 
-def subject(want: Spec, seen: Seen) -> Container | None:
-    """The container that the plan is about: the one of that name, or the old one where its successor came to nothing."""
-    have, aside = seen.containers.get(want.name), seen.replaced(want.name)
-    if aside is not None and (have is None or _begun_anew(want, seen, have)):
-        return aside[1]
-    return have
-
-
-def _begun_anew(want: Spec, seen: Seen, have: Container) -> bool:
+def _begun_anew(have: Container, found: Sequence[Difference]) -> bool:
     """Whether this container has never run and will not do as it is."""
-    return have.data["State"]["StartedAt"].startswith("0001-") and any(_cost(each, have) == Disruption.RECREATE for each in differences(want, seen, have))
-
-
-def target_state(want: Spec, before: str) -> str:
-    """The power state that the task asks for."""
-    return before if want.state == "present" else want.state
+    return have.data["State"]["StartedAt"].startswith("0001-") and any(_cost(each, have) == Disruption.RECREATE for each in found)
 
 
 def _pull(want: Spec, seen: Seen) -> Iterator[Step]:
@@ -93,147 +88,66 @@ def _pull(want: Spec, seen: Seen) -> Iterator[Step]:
             "cannot be pulled (%s)" % digest.message if here else "does not exist on this host and cannot be pulled (%s)" % digest.message,
             remedy=digest.remedy or "Import or build it (docker_image), check its name, or reach its registry",
         ) from digest
-    if not here or digest not in seen.images.digests(here):
+    if to_pull(want, seen):
         yield Step(want.name, Action.PULL, "image", None, "%s (%s)" % (reference, digest[:19]))
-
-
-def pulled(want: Spec, seen: Seen) -> bool:
-    """Whether the plan pulls the image, so that it will be another one than is there now."""
-    return any(step.action == Action.PULL for step in _pull(want, seen))
 
 
 def differences(want: Spec, seen: Seen, have: Container) -> list[Difference]:
     """What has to change, with what an image brings by itself taken for granted."""
-    values = dict(want.values)
-    observed = {option.name: option.read(have.data) for option in CONTAINERS.options if option.name in values}
-    image = have.image
-    if "image" in values:
-        key = seen.images.find(values["image"])
-        same = key == have.data["Image"] and not pulled(want, seen)
-        # An image is known by its id: the name under which it was asked for may be a tag, a digest or the id.
-        observed["image"] = values["image"] if same else _image_name(have)
-        image = image if same else seen.configs.get(key, {})
-    if "env" in want.purge and "env" in values:
-        inherited = dict(line.split("=", 1) for line in image.get("Env") or () if "=" in line)
-        values["env"] = {**inherited, **values["env"]}
-    if "labels" in want.purge and "labels" in values:
-        values["labels"] = {**(image.get("Labels") or {}), **values["labels"]}
-    if "mounts" in want.purge and "mounts" in values:
-        kept = {target: record for target, record in read_mounts(have.data).items() if target in (image.get("Volumes") or {})}
-        values["mounts"] = {**kept, **values["mounts"]}
-    _complete_commands(values, observed, have, image)
-    if values.get("memory_swap") == 0:
-        # The engine's own default, which it writes down as a number.
-        values["memory_swap"] = 2 * values.get("memory", have.data["HostConfig"].get("Memory") or 0)
-    for name in ("network_mode", "pid_mode", "ipc_mode"):
-        # The engine writes the id of the container whose namespace is shared.
-        if name in values and _joins(str(values[name]), str(observed[name]), seen):
-            observed[name] = values[name]
-    for name, record in values.get("networks", {}).items():
-        if have.data["Config"].get("Hostname") in record.get("aliases", ()) and name in observed["networks"]:
-            # What was asked for is there by itself.
-            aliases = {*observed["networks"][name].get("aliases", ()), have.data["Config"]["Hostname"]}
-            observed["networks"] = {**observed["networks"], name: {**observed["networks"][name], "aliases": tuple(sorted(aliases))}}
-    purge = want.purge
-    if values.get("log_driver", observed.get("log_driver")) != observed.get("log_driver"):
-        # Another driver does not know the options of the one before.
-        purge = purge | {"log_options"}
-    return compared(CONTAINERS, Spec(want.name, want.state, values, purge), observed)
-
-
-def _joins(want: str, have: str, seen: Seen) -> bool:
-    """Whether both are the namespace of one container, called by its name or by an id."""
-    kind, _colon, name = want.partition(":")
-    other, _colon, key = have.partition(":")
-    return kind == other == "container" and bool(name) and (seen.ids.get(name) == key or key.startswith(name))
-
-
-def _image_name(have: Container) -> Reference:
-    """How a plan shows the image that a container has, when it is not the wanted one."""
-    name = str(have.data["Config"].get("Image") or "")
-    key = str(have.data["Image"])[:19]
-    return Reference(id=key if name.startswith("sha256:") or not name else "%s (%s)" % (name, key))
-
-
-def _complete_commands(values: dict[str, Any], observed: Mapping[str, Any], have: Container, image: Mapping[str, Any]) -> None:
-    """An empty command or entrypoint means the image's own; the image's command goes with the image's entrypoint only."""
-    own = tuple(image.get("Entrypoint") or ())
-    entrypoint = values.get("entrypoint", tuple(have.data["Config"].get("Entrypoint") or ()))
-    if "entrypoint" in values:
-        if values["entrypoint"] == ():
-            values["entrypoint"] = entrypoint = own
-        elif values["entrypoint"] == ("",):
-            values["entrypoint"] = entrypoint = ()
-    if values.get("command") == ():
-        values["command"] = tuple(image.get("Cmd") or ()) if entrypoint == own else ()
-
-
-def _shown_creation(want: Spec) -> dict[str, Any]:
-    return CONTAINERS.shown(want)
+    case = case_of(want, seen, have)
+    found = []
+    for option in OPTIONS:
+        if option.name in want.values:
+            sides = Sides(want.values[option.name], option.read(have.data), option.name in want.purge)
+            found.append(between(option, option.sides(sides, case)))
+    return [each for each in found if each is not None]
 
 
 def _creation(want: Spec, seen: Seen) -> Iterator[Step]:
-    if "image" not in want.values:
+    if not want.values.get("image"):
         raise InvalidOption("image", None, "is needed to create a container that is not there yet", remedy="Name an image")
     _check_networks(want, seen)
     check_memory(want, {})
-    target = "stopped" if want.state == "present" else want.state
+    target = want.target("stopped")
     if target != "stopped":
         _check_ports(want, seen, want.values.get("ports") or {})
-    yield Step(want.name, Action.CREATE, "", None, {**_shown_creation(want), "state": "stopped"})
-    yield from power(want.name, "stopped", target)
+    yield from creation(want.name, CONTAINERS.shown(want), target)
 
 
-def _changes(want: Spec, seen: Seen, have: Container, before: str) -> Iterator[Step]:
+def _changes(want: Spec, seen: Seen, have: Container, before: str, found: Sequence[Difference]) -> Iterator[Step]:
     _check_networks(want, seen)
-    if any(name in want.values for name in ("memory", "memory_swap", "memory_reservation")):
-        check_memory(want, have.data["HostConfig"])
-    found = differences(want, seen, have)
-    now, target = state_of(have.data), target_state(want, before)
-    dear = [each for each in found if _cost(each, have) == Disruption.RECREATE]
+    check_memory(want, have.data["HostConfig"])
+    now, target = state_of(have.data), want.target(before)
+    dear = any(_cost(each, have) == Disruption.RECREATE for each in found)
     if target != "stopped" and (now == "stopped" or dear):
         _check_ports(want, seen, want.values.get("ports") or {})
     if dear:
-        old, new = before_after(found)
-        if now != target:
-            old["state"], new["state"] = now, target
-        yield Step(want.name, Action.RECREATE, "", old, new, Disruption.RECREATE)
+        yield recreation(want.name, found, now, target, have)
         return
-    limits = [each for each in found if each.option.name != "networks"]
+    limits = tuple(each for each in found if option_of(each).limit)
     if limits:
-        yield _set(want.name, limits)
+        # One request changes them all: memory and swap, say, depend on each other.
+        yield replace(set_step(want.name, *before_after(limits), Disruption.LIVE), changes=limits, subject=have)
     for each in found:
-        for part in each.parts if each.option.name == "networks" else ():
-            action = Action.ATTACH if part.before is None else Action.DETACH if part.after is None else Action.REATTACH
-            yield Step(want.name, action, "networks[%s]" % part.key, part.before, part.after, Disruption.LIVE)
+        yield from () if option_of(each).limit else _connections(want.name, each)
     if target == "stopped" != now and have.data["HostConfig"].get("AutoRemove"):
         raise Refused(
             "state: it was made to be removed as soon as it stops (docker run --rm), and cannot be stopped and kept",
             remedy="Use state=absent to remove it, and then make it anew",
         )
-    yield from power(want.name, now, target)
+    yield from power(want.name, now, target, have)
+
+
+def _connections(name: str, change: Difference) -> Iterator[Step]:
+    """One call for each entry; the engine has none that changes one."""
+    for part in change.parts:
+        action = Action.ATTACH if part.before is None else Action.DETACH if part.after is None else Action.REATTACH
+        yield Step(name, action, key_of(change.option.name, part.key), part.before, part.after, Disruption.LIVE, changes=(change.of(part),))
 
 
 def _cost(difference: Difference, have: Container) -> Disruption:
     """What it costs to bring this about in this very container."""
-    option = difference.option
-    if option.name == "networks" and alone(str(have.data["HostConfig"].get("NetworkMode"))):
-        return Disruption.RECREATE
-    return option.cost(difference.value) if isinstance(option, ContainerOption) else option.change
-
-
-def alone(mode: str) -> bool:
-    """Whether a container in this network mode can be connected to no network."""
-    return mode.partition(":")[0] in ("host", "none", "container")
-
-
-def _set(name: str, limits: Sequence[Difference]) -> Step:
-    before, after = before_after(limits)
-    if len(after) == 1 and len(before) < 2:
-        ((key, value),) = after.items()
-        return Step(name, Action.SET, key, before.get(key), value, Disruption.LIVE)
-    # One request changes them all: memory and swap, say, depend on each other.
-    return Step(name, Action.SET, "", before, after, Disruption.LIVE)
+    return option_of(difference).cost(difference.value, have)
 
 
 def _removal(want: Spec, seen: Seen) -> Iterator[Step]:
@@ -245,7 +159,7 @@ def _removal(want: Spec, seen: Seen) -> Iterator[Step]:
     if have is not None:
         now = state_of(have.data)
         if now != "stopped":
-            yield Step(want.name, Action.STOP, "state", now, "stopped", Disruption.RESTART)
+            yield from power(want.name, now, "stopped", have)
         before = {"state": "stopped", "image": str(have.data["Config"].get("Image") or have.data["Image"])}
     if want.steering.get("remove_storage"):
         volumes = sorted(
@@ -277,7 +191,7 @@ def _check_networks(want: Spec, seen: Seen) -> None:
     for network in want.values.get("networks") or {}:
         if seen.networks is not None and network not in seen.networks:
             raise InvalidOption("networks[%s]" % network, network, "does not exist", remedy="Make it with docker_network first, or name another")
-    if want.values.get("networks") and alone(str(want.values.get("network_mode"))):
+    if want.values.get("networks") and lone(str(want.values.get("network_mode"))):
         raise InvalidOption("network_mode", want.values["network_mode"], "goes with no networks", remedy="Set either networks or network_mode")
 
 

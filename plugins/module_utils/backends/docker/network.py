@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,11 +14,12 @@ from typing import Any
 from ...engine.action import Action, Disruption
 from ...engine.compare import Difference, before_after, differences, written
 from ...engine.errors import BackendError, InvalidOption, Refused
-from ...engine.kinds import Flag, Foreign, Part, Records, Text, Texts, as_read
+from ...engine.kinds import Flag, Foreign, Text, Texts, as_read
+from ...engine.network_kinds import Subnets, family_of
 from ...engine.plan import Step
 from ...engine.reading import as_list, as_mapping, as_text
 from ...engine.resource import Resource
-from ...engine.spec import Option, Spec, Table
+from ...engine.spec import Option, Spec, Table, name_check
 from .client import Engine
 from .container_observe import summaries_of
 
@@ -52,30 +52,6 @@ def _read_subnet(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     yield str(subnet), record
 
 
-def _family(subnet: str) -> int:
-    """4 or 6; 0 for what is no subnet to us."""
-    return 0 if isinstance(subnet, Foreign) else ipaddress.ip_network(subnet).version
-
-
-class Subnets(Records):
-    """The subnets of a network: complete for each family that is named, since the engine adds one for IPv4 by itself."""
-
-    merges = False
-
-    def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
-        return super().parts(want, self._rivals(want, have), True)
-
-    def merge(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> dict[str, Any]:
-        rivals = self._rivals(want, have)
-        others = {subnet: record for subnet, record in (have or {}).items() if subnet not in rivals}
-        return {**others, **super().merge(want, rivals, True)}
-
-    @staticmethod
-    def _rivals(want: Mapping[str, Any], have: Mapping[str, Any] | None) -> dict[str, Any]:
-        families = {_family(subnet) for subnet in want}
-        return {subnet: record for subnet, record in (have or {}).items() if _family(subnet) in families}
-
-
 def read_subnets(network: Mapping[str, Any]) -> dict[str, Any]:
     """The subnets of an inspected network."""
     found = {}
@@ -90,6 +66,7 @@ def read_subnets(network: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+#: The engine adds one for IPv4 by itself, so an empty list says nothing.
 SUBNETS = Subnets(_read_subnet, lambda subnet, record: {"subnet": subnet, **record})
 
 DRIVER = Text(pattern=r"[a-z0-9][a-z0-9_./:-]*", remedy="Write bridge, macvlan, ipvlan or another driver's name")
@@ -107,9 +84,11 @@ NETWORK_OPTIONS: tuple[Option, ...] = (
 )
 
 
+_check_pattern = name_check(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "a network", "Use letters, digits, dots, dashes and underscores")
+
+
 def _check_name(name: str) -> None:
-    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", name):
-        raise InvalidOption("name", name, "is no name for a network", remedy="Use letters, digits, dots, dashes and underscores")
+    _check_pattern(name)
     if name in PREDEFINED:
         raise InvalidOption("name", name, "is one of the engine's own networks", remedy="Choose another name")
 
@@ -243,7 +222,7 @@ def _check(want: Spec, seen: Seen, have: Mapping[str, Any] | None) -> None:
     driver = want.values.get("driver")
     if seen.drivers is not None and driver not in (None, *seen.drivers):
         raise InvalidOption("driver", driver, "is no network driver of this engine", remedy="It has: %s" % ", ".join(seen.drivers))
-    six = [subnet for subnet in want.values.get("subnets") or {} if _family(subnet) == 6]
+    six = [subnet for subnet in want.values.get("subnets") or {} if family_of(subnet) == 6]
     if six and not want.values.get("enable_ipv6", bool(have and have.get("EnableIPv6"))):
         raise InvalidOption("subnets", six[0], "needs IPv6", remedy="Set enable_ipv6=true")
     for other in (network for name, found in seen.networks.items() for network in found if name != want.name):

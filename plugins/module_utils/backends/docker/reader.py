@@ -17,13 +17,13 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from ...engine import trace
 from ...engine.errors import BackendError, InvalidOption, NotInstalled, Unreachable, Unreadable
+from ...engine.work import side_by_side
 from ...host.packages import install
 from ...host.reader import UnixConnection
 from .written_calls import write_request
@@ -231,12 +231,7 @@ class Reader:
         listed = list(names)
         # Over ssh every connection is a login: one is enough.
         width = 1 if self._target.scheme == "ssh" else WIDTH
-        inspect = one_of_many(lambda name: self._inspect(kind, name))
-        if width == 1:
-            found = [inspect(name) for name in listed]
-        else:
-            with ThreadPoolExecutor(max_workers=width) as pool:
-                found = list(pool.map(inspect, listed))
+        found = side_by_side(one_of_many(lambda name: self._inspect(kind, name)), listed, width)
         return {name: data for name, data in zip(listed, found) if data is not None}
 
     def _inspect(self, kind: str, name: str) -> Any:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +17,7 @@ from ...engine.kinds import Part, Text, Texts
 from ...engine.plan import Step
 from ...engine.resource import Resource
 from ...engine.secrets import HIDDEN, hide
-from ...engine.spec import Option, Spec, Table
+from ...engine.spec import Option, Spec, Table, name_check
 from .client import Engine
 from .container_observe import summaries_of, volumes_of
 
@@ -47,11 +46,6 @@ VOLUME_OPTIONS: tuple[Option, ...] = (
 )
 
 
-def _check_name(name: str) -> None:
-    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", name):
-        raise InvalidOption("name", name, "is no name for a volume", remedy="Use two or more letters, digits, dots, dashes and underscores")
-
-
 VOLUMES_TABLE = Table(
     backend="docker",
     kind="volume",
@@ -59,7 +53,7 @@ VOLUMES_TABLE = Table(
     states=("present", "absent"),
     state="present",
     allow=Disruption.LIVE,
-    check_name=_check_name,
+    check_name=name_check(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", "a volume", "Use two or more letters, digits, dots, dashes and underscores"),
 )
 
 

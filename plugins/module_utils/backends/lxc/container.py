@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...engine.action import Action
-from ...engine.errors import BackendError, KraalError
+from ...engine.errors import BackendError, taken_back
 from ...engine.plan import Step
 from ...engine.reading import as_texts
 from ...engine.resource import Guests
@@ -26,7 +26,7 @@ from .client import Lxc, run, told
 from .config import Config
 from .container_kinds import Image
 from .container_make import Maker, made_from, remove_tree, unpack, write_note
-from .container_observe import NEW, NOTE, OLD, REPLACING, Files, Seen, first_config, guest_of, observe, read_note
+from .container_observe import NEW, NOTE, OLD, REPLACING, Files, Seen, guest_of, observe, read_note
 from .container_options import CONTAINERS, Container
 from .container_target import config_after, differences, limit_files, note_after
 from .files import read_file
@@ -68,9 +68,8 @@ class Containers(Guests[Seen]):
             return None
         have = seen.containers.get(want.name)
         if have is None or have.unfinished:
-            note = {"made_from": made_from(want)}
-            have = Container(want.name, self.lxc.path, first_config(want, seen.fresh), note, groups=seen.groups)
-        found = differences(want, have)
+            have = replace(seen.blank[want.name], note={"made_from": made_from(want)})
+        found = [change for step in steps for change in step.changes]
         image: Image | None = want.values.get("image") if any(step.action in (Action.CREATE, Action.RECREATE) for step in steps) else None
         noted: dict[str, Any] = note_after(found, have)
         if image is not None:
@@ -120,19 +119,13 @@ class Containers(Guests[Seen]):
         return replace(have, config=Config(text, Files()), note=read_note(self._place(have.name) / NOTE)[0])
 
     def do_create(self, want: Spec, _step: Step, seen: Seen) -> None:
-        try:
+        with taken_back(lambda: self.maker.remove(want.name, storage=True)):
             config, note = self.maker.make(want, seen.fresh)
             have = Container(want.name, self.lxc.path, config, note, groups=seen.groups)
+            # A template and a clone bring more than anybody knew before.
             found = differences(want, have)
             self._write(have, config_after(found, have), note_after(found, have))
             self.maker.unmark(want.name)
-        except KraalError as error:
-            # Nothing is left of what could not be made.
-            try:
-                self.maker.remove(want.name, storage=True)
-            except KraalError as other:
-                error.message += "; what there is of it could not be removed: %s" % other.message
-            raise
 
     def _write(self, have: Container, config: Config, note: Mapping[str, Any]) -> None:
         """Replace the configuration and the note, unless liblxc does not take it: then the old one stays."""
@@ -148,9 +141,9 @@ class Containers(Guests[Seen]):
         if fresh:
             replace_file(path, config.text)
 
-    def do_set(self, want: Spec, _step: Step, seen: Seen) -> None:
-        have = self._now(seen.containers[want.name])
-        found = differences(want, have)
+    def do_set(self, want: Spec, step: Step, seen: Seen) -> None:
+        """Write the configuration and the note, and limits into the control group of one that runs."""
+        have, found = self._now(seen.containers[want.name]), step.changes
         self._write(have, config_after(found, have), note_after(found, have))
         if have.runs:
             places = cgroups.directories(have.pid, have.config.get("lxc.cgroup.dir"))
@@ -211,7 +204,8 @@ class Containers(Guests[Seen]):
             self._tool("freeze", want.name)
 
     def do_remove(self, want: Spec, step: Step, _seen: Seen) -> None:
-        self.maker.remove(want.name, storage="storage" in step.before)
+        # Nobody knows where one is of which nothing can be read.
+        self.maker.remove(want.name, storage=isinstance(step.subject, str))
 
     def do_clean(self, want: Spec, step: Step, seen: Seen) -> None:
         have = seen.containers[want.name]
@@ -220,10 +214,10 @@ class Containers(Guests[Seen]):
             return
         self.maker.remove(want.name, storage=container_plan.goes(have, True), runs=have.runs)
 
-    def do_recreate(self, want: Spec, _step: Step, seen: Seen) -> None:
+    def do_recreate(self, want: Spec, step: Step, seen: Seen) -> None:
         """Another root file system beside the old one, which then takes its place."""
         have = self._now(seen.containers[want.name])
-        place, found = self._place(want.name), differences(want, have)
+        place, found = self._place(want.name), step.changes
         root, image = place / "rootfs", want.values["image"]
         idmap = want.values.get("idmap", have.config.values.get("lxc.idmap", ()))
         write_note(place, {**have.note, REPLACING: image.checksum})
@@ -236,7 +230,7 @@ class Containers(Guests[Seen]):
         note = {**note_after(found, have), "image": {"path": image.path, "checksum": image.checksum}}
         self._write(have, config_after(found, have), note)
         remove_tree(place / OLD)
-        target = have.state if want.state == "present" else want.state
+        target = want.target(have.state)
         # What was done until here stays: another image is there now, whether it can be started or not.
         if target != "stopped":
             self._start(want.name)

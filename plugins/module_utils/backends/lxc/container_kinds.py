@@ -14,6 +14,7 @@ from typing import Any
 
 from ...engine.errors import InvalidOption
 from ...engine.kinds import Entries, Kind, Part, Records, Text
+from ...engine.network_kinds import is_mac
 from .config import Config, is_list, read_mount, words_of, write_mount
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -77,7 +78,6 @@ NET_KEYS = {
 }
 NET_TYPES = ("veth", "macvlan", "ipvlan", "phys", "none", "empty")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}", re.ASCII)
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
 _MODES = {"macvlan": ("private", "vepa", "bridge", "passthru"), "ipvlan": ("l2", "l3", "l3s")}
 
 
@@ -106,7 +106,7 @@ class Networks(Records):
             "name": _INTERFACE.fullmatch(name),
             "type": kind in NET_TYPES,
             "link": "link" not in record or _INTERFACE.fullmatch(record["link"]),
-            "mac_address": "mac_address" not in record or _MAC.fullmatch(record["mac_address"]),
+            "mac_address": "mac_address" not in record or is_mac(record["mac_address"]),
             "mtu": "mtu" not in record or re.fullmatch(r"[1-9]\d{1,5}", record["mtu"], re.ASCII),
             "host_name": "host_name" not in record or (kind == "veth" and _INTERFACE.fullmatch(record["host_name"])),
             "mode": "mode" not in record or record["mode"] in _MODES.get(kind, ()),

@@ -64,10 +64,70 @@ def last(raw: Raw, file: str) -> str:
     return values[-1].strip()
 
 
+#: The fields of a device's limits, with their names in version 1 and 2.
+IO_FIELDS = {
+    "read_bps": ("blkio.throttle.read_bps_device", "rbps"),
+    "write_bps": ("blkio.throttle.write_bps_device", "wbps"),
+    "read_iops": ("blkio.throttle.read_iops_device", "riops"),
+    "write_iops": ("blkio.throttle.write_iops_device", "wiops"),
+}
+
+
+# The kinds of value ------------------------------------------------------------------------------------------------
+
+
+class CpuShare(Cpus):
+    """Processors; the kernel counts in hundred-thousandths, and gives no less than a hundredth. 0 is no limit."""
+
+    def parse(self, value: Any, option: str) -> Decimal:
+        cpus = super().parse(value, option)
+        if cpus and (cpus < Decimal("0.01") or cpus != cpus.quantize(Decimal("0.00001"))):
+            remedy = "Write 0.01 or more, with five decimals at most; 0 is no limit"
+            raise InvalidOption(option, value, "is not a share that the kernel can give", remedy=remedy)
+        return cpus
+
+
+class PageSize(Size):
+    """Bytes, in whole pages as the kernel counts them. 0 is no limit."""
+
+    def parse(self, value: Any, option: str) -> int:
+        size = super().parse(value, option)
+        return size if size < 0 else size // PAGE * PAGE
+
+
+class Count(Integer):
+    """A number whose 0 and -1 both mean that there is no limit."""
+
+    def parse(self, value: Any, option: str) -> int:
+        return super().parse(value, option) or UNLIMITED
+
+
+IO_REMEDY = "Write a mapping with device (a path like /dev/sda, or MAJOR:MINOR) and read_bps, write_bps, read_iops, write_iops"
+
+
+def _read_io(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
+    if not isinstance(entry, Mapping) or set(entry) - {"device", *IO_FIELDS} or not re.fullmatch(r"\d+:\d+", str(entry.get("device") or ""), re.ASCII):
+        raise InvalidOption(option, entry, "is not a limit of a block device", remedy=IO_REMEDY)
+    record = {}
+    for field in IO_FIELDS:
+        if entry.get(field) is not None:
+            where = "%s[%s].%s" % (option, entry["device"], field)
+            record[field] = parse_size(entry[field], where) if field.endswith("bps") else Integer().parse(entry[field], where)
+    yield str(entry["device"]), record
+
+
+def _write_io(key: str, record: Mapping[str, int]) -> dict[str, Any]:
+    return {"device": key, **{field: format_size(amount) if field.endswith("bps") else amount for field, amount in record.items()}}
+
+
+# What stands for them -----------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Limit:
-    """One limit. The base class is one number in one file, with a word for none."""
+    """One limit, as its option says on its line: the kind of its value, and what stands for it. The base class is one number in one file."""
 
+    kind: Kind
     controller: tuple[str, str]
     file: tuple[str, str]
     #: The canonical value that stands for no limit, and what is written for it into a group that exists.
@@ -79,6 +139,10 @@ class Limit:
         name = self.file[groups.version - 1]
         return (name,) if name else ()
 
+    def known(self, groups: Groups) -> bool:
+        """Whether this host has it."""
+        return self.controller[groups.version - 1] in groups.controllers and bool(self.files(groups))
+
     def encode(self, groups: Groups, value: Any, _values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
         """The lines for the configuration, by file; none where there is no limit. ``_values``: the other limits, by option."""
         return {file: () if value == self.none else (str(value),) for file in self.files(groups)}
@@ -86,6 +150,10 @@ class Limit:
     def reset(self, groups: Groups, file: str) -> tuple[str, ...]:
         """What to write into the file of a group that exists where the limit is taken away."""
         return (self.free[groups.version - 1],)
+
+    def live(self, groups: Groups, value: Any, values: Mapping[str, Any], _raw: Raw) -> dict[str, tuple[str, ...]]:
+        """What is written into a group that exists, in which these texts are."""
+        return {file: lines or self.reset(groups, file) for file, lines in self.encode(groups, value, values).items()}
 
     def decode(self, groups: Groups, raw: Raw, _want: Any = None, _values: Mapping[str, Any] | None = None) -> Any:
         """The canonical value that these texts stand for."""
@@ -184,15 +252,6 @@ class SwapLimit(Limit):
         return found if groups.version == 1 or found == UNLIMITED else found + ((values or {}).get("memory") or 0)
 
 
-#: The fields of a device's limits, with their names in version 1 and 2.
-IO_FIELDS = {
-    "read_bps": ("blkio.throttle.read_bps_device", "rbps"),
-    "write_bps": ("blkio.throttle.write_bps_device", "wbps"),
-    "read_iops": ("blkio.throttle.read_iops_device", "riops"),
-    "write_iops": ("blkio.throttle.write_iops_device", "wiops"),
-}
-
-
 @dataclass(frozen=True)
 class IoLimit(Limit):
     """How fast a block device may be read and written; by MAJOR:MINOR."""
@@ -213,6 +272,14 @@ class IoLimit(Limit):
     def reset(self, groups: Groups, file: str) -> tuple[str, ...]:
         return ()
 
+    def live(self, groups: Groups, value: Any, values: Mapping[str, Any], raw: Raw) -> dict[str, tuple[str, ...]]:
+        """A device's limit goes away when it is set to none: its line alone says nothing of before."""
+        texts = super().live(groups, value, values, raw)
+        for file in self.files(groups):
+            for line in (line for text in raw.get(file, ()) for line in text.split("\n") if line.strip()):
+                texts[file] = (*texts.get(file, ()), *_freed(groups, line, texts.get(file, ())))
+        return texts
+
     def decode(self, groups: Groups, raw: Raw, want: Any = None, _values: Mapping[str, Any] | None = None) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {}
         for file in self.files(groups):
@@ -230,74 +297,28 @@ class IoLimit(Limit):
         return found
 
 
+def _freed(groups: Groups, line: str, written: Sequence[str]) -> list[str]:
+    """What takes away of a line in effect what these lines do not set."""
+    device, *words = line.split()
+    named = [each for each in written if each.split()[0] == device]
+    if groups.version == 1:
+        return [] if named else ["%s 0" % device]
+    given = {word.partition("=")[0] for each in named for word in each.split()[1:]}
+    free = ["%s=max" % word.partition("=")[0] for word in words if word.partition("=")[0] not in given]
+    return ["%s %s" % (device, " ".join(free))] if free else []
+
+
 LIMITS: dict[str, Limit] = {
-    "cpus": CpuLimit(("cpu", "cpu"), ("", "")),
-    "cpu_shares": WeightLimit(("cpu", "cpu"), ("cpu.shares", "cpu.weight"), default=1024),
-    "cpuset_cpus": CpusetLimit(("cpuset", "cpuset"), ("cpuset.cpus", "cpuset.cpus")),
-    "memory": Limit(("memory", "memory"), ("memory.limit_in_bytes", "memory.max")),
-    "memory_swap": SwapLimit(("memory", "memory"), ("memory.memsw.limit_in_bytes", "memory.swap.max"), none=UNLIMITED),
-    "pids_limit": Limit(("pids", "pids"), ("pids.max", "pids.max"), none=UNLIMITED, free=("max", "max")),
-    "blkio_weight": WeightLimit(("blkio", "io"), ("", ""), span=(10, 1000)),
-    "io_limits": IoLimit(("blkio", "io"), ("", "")),
-}
-
-
-# The kinds of value ------------------------------------------------------------------------------------------------
-
-
-class CpuShare(Cpus):
-    """Processors; the kernel counts in hundred-thousandths, and gives no less than a hundredth. 0 is no limit."""
-
-    def parse(self, value: Any, option: str) -> Decimal:
-        cpus = super().parse(value, option)
-        if cpus and (cpus < Decimal("0.01") or cpus != cpus.quantize(Decimal("0.00001"))):
-            remedy = "Write 0.01 or more, with five decimals at most; 0 is no limit"
-            raise InvalidOption(option, value, "is not a share that the kernel can give", remedy=remedy)
-        return cpus
-
-
-class PageSize(Size):
-    """Bytes, in whole pages as the kernel counts them. 0 is no limit."""
-
-    def parse(self, value: Any, option: str) -> int:
-        size = super().parse(value, option)
-        return size if size < 0 else size // PAGE * PAGE
-
-
-class Count(Integer):
-    """A number whose 0 and -1 both mean that there is no limit."""
-
-    def parse(self, value: Any, option: str) -> int:
-        return super().parse(value, option) or UNLIMITED
-
-
-IO_REMEDY = "Write a mapping with device (a path like /dev/sda, or MAJOR:MINOR) and read_bps, write_bps, read_iops, write_iops"
-
-
-def _read_io(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
-    if not isinstance(entry, Mapping) or set(entry) - {"device", *IO_FIELDS} or not re.fullmatch(r"\d+:\d+", str(entry.get("device") or ""), re.ASCII):
-        raise InvalidOption(option, entry, "is not a limit of a block device", remedy=IO_REMEDY)
-    record = {}
-    for field in IO_FIELDS:
-        if entry.get(field) is not None:
-            where = "%s[%s].%s" % (option, entry["device"], field)
-            record[field] = parse_size(entry[field], where) if field.endswith("bps") else Integer().parse(entry[field], where)
-    yield str(entry["device"]), record
-
-
-def _write_io(key: str, record: Mapping[str, int]) -> dict[str, Any]:
-    return {"device": key, **{field: format_size(amount) if field.endswith("bps") else amount for field, amount in record.items()}}
-
-
-KINDS: dict[str, Kind] = {
-    "cpus": CpuShare(),
-    "cpu_shares": Integer(2, 262144),
-    "cpuset_cpus": Cpuset(),
-    "memory": PageSize(least=1024**2),
-    "memory_swap": PageSize(unlimited=UNLIMITED, least=1024**2),
-    "pids_limit": Count(-1),
-    "blkio_weight": Integer(10, 1000),
-    "io_limits": Records(_read_io, _write_io),
+    "cpus": CpuLimit(CpuShare(), ("cpu", "cpu"), ("", "")),
+    "cpu_shares": WeightLimit(Integer(2, 262144), ("cpu", "cpu"), ("cpu.shares", "cpu.weight"), default=1024),
+    "cpuset_cpus": CpusetLimit(Cpuset(), ("cpuset", "cpuset"), ("cpuset.cpus", "cpuset.cpus")),
+    "memory": Limit(PageSize(least=1024**2), ("memory", "memory"), ("memory.limit_in_bytes", "memory.max")),
+    "memory_swap": SwapLimit(
+        PageSize(unlimited=UNLIMITED, least=1024**2), ("memory", "memory"), ("memory.memsw.limit_in_bytes", "memory.swap.max"), none=UNLIMITED
+    ),
+    "pids_limit": Limit(Count(-1), ("pids", "pids"), ("pids.max", "pids.max"), none=UNLIMITED, free=("max", "max")),
+    "blkio_weight": WeightLimit(Integer(10, 1000), ("blkio", "io"), ("", ""), span=(10, 1000)),
+    "io_limits": IoLimit(Records(_read_io, _write_io), ("blkio", "io"), ("", "")),
 }
 
 

@@ -24,9 +24,10 @@ from ...host.packages import install
 from ...host.replace import replace_file
 from .client import Lxc, run, told
 from .config import Config
+from .container_arguments import checksum_of
 from .container_kinds import Image
 from .container_observe import BASES, MARK, NOTE, RDEPENDS, SNAPSHOTS, first_config, read_pairs
-from .container_options import checksum_of, template_arguments
+from .container_options import template_arguments
 from .files import read_file
 
 #: For what lxc-create runs: templates download, package managers install.

@@ -11,19 +11,20 @@ import os
 import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...engine.action import PowerState
+from ...engine.compare import Difference
 from ...engine.errors import BackendError, KraalError, Unreachable
 from ...engine.printable import printable
 from ...engine.reading import Found, Unread, apart, as_mapping, as_text, as_texts, each_apart
 from ...engine.result import Address, Guest
 from ...engine.spec import Spec
 from ...engine.units import format_cpus, format_size
+from ...engine.work import side_by_side
 from . import addresses, cgroups, sockets
 from .client import Directories, Lxc, all_paths, run
 from .config import Config
@@ -98,6 +99,10 @@ class Seen:
     objections: dict[str, str] = field(default_factory=dict)
     #: What will wait for a restart once a running guest's new configuration is written, by its name.
     pending: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    #: Where the options that are set differ from what is there, or from what a new container begins with, by the guest's name.
+    changes: dict[str, tuple[Difference, ...]] = field(default_factory=dict)
+    #: New containers before the task's own options.
+    blank: dict[str, Container] = field(default_factory=dict)
     #: The configuration that a new container begins with.
     fresh: Config = field(default_factory=lambda: Config(""))
     #: Images that were looked for and are not there.
@@ -300,8 +305,7 @@ def _looked_into(lxc: Lxc, containers: Iterable[Container], files: Files, unread
             )
         return container
 
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        whole = {container.name: container for container in pool.map(look_into, running)}
+    whole = {container.name: container for container in side_by_side(look_into, running, 4)}
     return [whole.get(container.name, container) for container in listed]
 
 
@@ -383,11 +387,12 @@ def _prepare(lxc: Lxc, wants: Sequence[Spec], seen: Seen, files: Files) -> None:
 
 
 def _look_ahead(lxc: Lxc, want: Spec, seen: Seen) -> None:
-    """What liblxc says of the configuration that a guest would get."""
+    """What a guest would become, and what liblxc says of the configuration that it would get."""
     have = seen.containers.get(want.name)
     if have is None or have.unfinished:
-        have = Container(want.name, lxc.path, first_config(want, seen.fresh), groups=seen.groups)
-    after = config_after(differences(want, have), have)
+        have = seen.blank[want.name] = Container(want.name, lxc.path, first_config(want, seen.fresh), groups=seen.groups)
+    changes = seen.changes[want.name] = tuple(differences(want, have))
+    after = config_after(changes, have)
     if after.text == have.config.text:
         return
     seen.objections[want.name] = lxc.objection(after.text)

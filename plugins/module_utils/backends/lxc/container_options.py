@@ -2,25 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options of a container, one on a line: kind, reading, the configuration lines that it stands for, and what a change costs."""
+"""The options of a container, one on a line: kind, reading, the configuration lines that it stands for, and what a change costs. Pure."""
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import json
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...engine.action import Disruption, PowerState
+from ...engine.compare import Difference, Sides
 from ...engine.errors import InvalidOption, Unreadable
 from ...engine.kinds import Flag, Integer, Kind, Members, Text, Texts
 from ...engine.reading import as_mapping, as_text, as_texts
-from ...engine.spec import Option, Table
+from ...engine.spec import Option, Table, name_check
 from .config import Config
+from .container_arguments import complete_image, device
 from .container_kinds import (
     Capability,
     ConfigKeys,
@@ -36,10 +34,9 @@ from .container_kinds import (
     write_mounts,
     write_networks,
 )
-from .container_limits import KINDS, LIMITS, Groups, Limit
+from .container_limits import LIMITS, Groups, Limit
 
 NONE, LIVE, RESTART, RECREATE = Disruption.NONE, Disruption.LIVE, Disruption.RESTART, Disruption.RECREATE
-NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,99}", re.ASCII)
 #: What a directory or volume is called where a root file system stands, by the word before the colon.
 STORAGES = ("dir", "overlay", "btrfs", "zfs", "lvm", "loop")
 #: For how long a stop is patient unless the task says otherwise.
@@ -86,8 +83,7 @@ class Container:
     def limit(self, name: str, want: Any = None, *, live: bool | None = None) -> Any:
         """A limit as it is in effect (live), or written in the configuration."""
         raw = self.live if (self.runs if live is None else live) else self.written
-        total = {"memory": LIMITS["memory"].decode(self.groups, raw)} if name == "memory_swap" else {}
-        return LIMITS[name].decode(self.groups, raw, want, total)
+        return LIMITS[name].decode(self.groups, raw, want, {"memory": LIMITS["memory"].decode(self.groups, raw)})
 
 
 #: Lines for the configuration: each key with its whole list of values, none to take it away.
@@ -96,14 +92,26 @@ Lines = dict[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class ContainerOption(Option):
-    """An option with the lines that a value of it stands for in a configuration."""
+    """An option with the lines that a value of it stands for in a configuration; a limit says all of that itself, and how it changes live."""
 
-    lines: Callable[[Any, Config], Lines] = lambda value, config: {}
+    lines: Callable[[Any, Config], Lines] | None = None
     limit: Limit | None = None
     #: Its place in the note beside the configuration, for what liblxc has no key for.
     note: str = ""
     #: Which keys of a configuration are this option's.
     keys: str = ""
+    #: Whether only another container can have another value, not even one with another root file system.
+    fixed: bool = False
+
+    def sides(self, have: Container, value: Any, exact: bool) -> Sides:
+        """Both sides of a comparison. A limit has to be written, and in effect while the container runs."""
+        if self.limit is None:
+            return Sides(value, self.read(have), exact)
+        written = have.limit(self.name, value, live=False)
+        live = have.limit(self.name, value) if have.runs else written
+        # Where neither is as it is wanted, what is in effect is what changes.
+        amiss = self.kind.parts(value, written, exact) and not self.kind.parts(value, live, exact)
+        return Sides(value, written if amiss else live, exact)
 
 
 def _one(name: str, kind: Kind, key: str, change: Disruption, read: Callable[[Config], Any], write: Callable[[Any], str] = str) -> ContainerOption:
@@ -130,7 +138,7 @@ def _members(name: str, kind: Kind, key: str, change: Disruption) -> ContainerOp
 
 
 def _limit(name: str) -> ContainerOption:
-    return ContainerOption(name, KINDS[name], lambda have: have.limit(name), LIVE, limit=LIMITS[name])
+    return ContainerOption(name, LIMITS[name].kind, lambda have: have.limit(name), LIVE, limit=LIMITS[name])
 
 
 def _idmap(value: tuple[str, ...], _config: Config) -> Lines:
@@ -157,7 +165,7 @@ HOSTNAME = Text(pattern=r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?", remedy=
 
 OPTIONS: tuple[ContainerOption, ...] = (
     ContainerOption("image", ImageKind(), _image, RECREATE),
-    ContainerOption("storage", Text(choices=STORAGES), lambda have: storage_of(have.config), RECREATE),
+    ContainerOption("storage", Text(choices=STORAGES), lambda have: storage_of(have.config), RECREATE, fixed=True),
     ContainerOption("idmap", Idmap(), lambda have: have.config.values.get("lxc.idmap", ()), RECREATE, _idmap, keys=r"lxc\.idmap"),
     ContainerOption("config", ConfigKeys(), lambda have: have.config.values, RESTART, lambda value, config: dict(value)),
     _one("hostname", HOSTNAME, "lxc.uts.name", RESTART, lambda config: config.get("lxc.uts.name")),
@@ -175,6 +183,14 @@ OPTIONS: tuple[ContainerOption, ...] = (
 )
 
 
+_BY_NAME = {option.name: option for option in OPTIONS}
+
+
+def option_of(change: Difference) -> ContainerOption:
+    """The option of a difference, with all that its line says."""
+    return _BY_NAME[change.option.name]
+
+
 def option_keys(key: str, config: Config) -> str:
     """What a configuration key is called in a task: the option that it is, or config[KEY]."""
     if key == "lxc.net" or key.startswith("lxc.net."):
@@ -187,75 +203,10 @@ def option_keys(key: str, config: Config) -> str:
     return "config[%s]" % key
 
 
-def check_name(name: str) -> None:
-    """What liblxc, a host name, a control group and a path can all take."""
-    if not NAME.fullmatch(name):
-        remedy = "Use up to 100 letters, digits, dots, dashes and underscores, a letter or digit first"
-        raise InvalidOption("name", name, "is no name for a container", remedy=remedy)
-
-
-@functools.lru_cache(maxsize=64)
-def _digest(path: str, _stamp: tuple[int, ...]) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return "sha256:" + digest.hexdigest()
-
-
-def checksum_of(path: str) -> str:
-    """sha256:... of a file; read once for as long as it does not change."""
-    found = os.stat(path)
-    return _digest(path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
-
-
-def _described(path: str) -> str:
-    """The checksum in the description that base_image leaves beside its archives, where it is this archive's."""
-    path = os.path.realpath(path)  # the role fleet gives an archive a second name that stays
-    try:
-        with open(os.path.splitext(path)[0] + ".json", encoding="utf-8") as file:
-            described = json.load(file)
-        fits = described["file"] == os.path.basename(path) and described["size"] == os.path.getsize(path)
-        return str(described["checksum"]) if fits else ""
-    except (OSError, ValueError, KeyError, TypeError):
-        # No description, or none of this archive: then the archive itself is read.
-        return ""
-
-
-IMAGE_REMEDY = "Write the path of an archive, or a mapping with path and checksum as base_image returns them"
-
-
-def _complete_image(given: Any) -> dict[str, str]:
-    fields = {"path": given} if isinstance(given, str) else given
-    if not isinstance(fields, Mapping) or not {"path"} <= set(fields):
-        raise InvalidOption("image", given, "is not an archive", remedy=IMAGE_REMEDY)
-    path, checksum = check_text(fields["path"], "image.path"), str(fields.get("checksum") or "").lower()
-    if not path.startswith("/"):
-        raise InvalidOption("image.path", path, "is not absolute", remedy=IMAGE_REMEDY)
-    if checksum and not re.fullmatch(r"sha256:[0-9a-f]{64}", checksum):
-        raise InvalidOption("image.checksum", checksum, "is not a checksum", remedy="Write sha256: and 64 hexadecimal digits")
-    if not checksum and ("checksum" not in fields or os.path.exists(path)):
-        # base_image gives an empty one under check mode, for what it would build.
-        try:
-            checksum = _described(path) or checksum_of(path)
-        except OSError as error:
-            remedy = "Build it with base_image, or copy it to the host first"
-            raise InvalidOption("image.path", path, "cannot be read: %s" % error.strerror, remedy=remedy) from error
-    return {"path": path, "checksum": checksum}
-
-
-def _device(entry: Any) -> Any:
-    """A block device by the numbers that the kernel knows it by."""
-    if not isinstance(entry, Mapping) or not str(entry.get("device") or "").startswith("/"):
-        return entry
-    path = str(entry["device"])
-    try:
-        number = os.stat(path).st_rdev
-    except (OSError, ValueError) as error:
-        raise InvalidOption("io_limits", path, "cannot be looked at: %s" % error, remedy="Name a block device of the host") from error
-    if not number:
-        raise InvalidOption("io_limits", path, "is no device", remedy="Name a block device of the host")
-    return {**entry, "device": "%d:%d" % (os.major(number), os.minor(number))}
+#: What liblxc, a host name, a control group and a path can all take.
+check_name = name_check(
+    r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,99}", "a container", "Use up to 100 letters, digits, dots, dashes and underscores, a letter or digit first"
+)
 
 
 def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -267,9 +218,9 @@ def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     if parameters.get("state") == "absent":
         completed.pop("image", None)
     elif parameters.get("image") is not None:
-        completed["image"] = _complete_image(parameters["image"])
+        completed["image"] = complete_image(parameters["image"])
     if parameters.get("io_limits"):
-        completed["io_limits"] = [_device(entry) for entry in parameters["io_limits"]]
+        completed["io_limits"] = [device(entry) for entry in parameters["io_limits"]]
     if parameters.get("config"):
         for option in OPTIONS:
             for key in parameters["config"]:

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ...engine.action import Action, Disruption
 from ...engine.compare import Difference, before_after
 from ...engine.errors import InvalidOption, Refused, Unreadable
-from ...engine.plan import Step, power
+from ...engine.plan import Step, creation, power, recreation, removal, restart, set_step
 from ...engine.spec import Spec
-from .container_limits import LIMITS, Groups, check_memory
+from .container_limits import check_memory
 from .container_observe import OLD, Seen, guest_of, image_of, pending_words
-from .container_options import Container, storage_of
-from .container_target import differences, shown_creation
+from .container_options import OPTIONS, Container, option_of, storage_of
+from .container_target import shown_creation
 
 #: What is done to a container that runs by the tools that read its configuration.
-NEED_LIBLXC = frozenset(("stop", "pause", "resume", "restart", "recreate", "clean"))
+NEED_LIBLXC = frozenset((Action.STOP, Action.PAUSE, Action.RESUME, Action.RESTART, Action.RECREATE, Action.CLEAN))
 
 
 def plan(want: Spec, seen: Seen) -> list[Step]:
@@ -61,24 +62,22 @@ def _steps(want: Spec, seen: Seen) -> list[Step]:
 
 def _check(want: Spec, seen: Seen) -> None:
     """What the host and liblxc have to say of the options."""
-    for name in want.values:
-        if name in LIMITS and not _has(seen.groups, name):
-            raise InvalidOption(name, want.values[name], "is a limit that this host's kernel does not have", remedy="Leave it out on this host")
+    wanted = [option for option in OPTIONS if option.name in want.values]
+    for option in wanted:
+        if option.limit is not None and not option.limit.known(seen.groups):
+            value = want.values[option.name]
+            raise InvalidOption(option.name, value, "is a limit that this host's kernel does not have", remedy="Leave it out on this host")
     if seen.objections.get(want.name):
-        named = [name for name in ("config", "networks", "mounts", "idmap", "cap_drop", "cap_keep", "hostname") if name in want.values]
+        named = [option.name for option in wanted if option.lines is not None and option.change >= Disruption.RESTART]
         raise InvalidOption(", ".join(named) or "options", want.name, "is what liblxc refuses: %s" % seen.objections[want.name], remedy="Correct the values")
-
-
-def _has(groups: Groups, name: str) -> bool:
-    limit = LIMITS[name]
-    return limit.controller[groups.version - 1] in groups.controllers and bool(limit.files(groups))
 
 
 def _creation(want: Spec, seen: Seen) -> Iterator[Step]:
     clone, storage = want.steering.get("clone"), want.values.get("storage")
-    if "image" in want.values:
-        if want.values["image"].path in seen.missing:
-            raise InvalidOption("image.path", want.values["image"].path, "does not exist", remedy="Build it with base_image, or copy it to the host first")
+    image = want.values.get("image")
+    if image is not None:
+        if image.path in seen.missing:
+            raise InvalidOption("image.path", image.path, "does not exist", remedy="Build it with base_image, or copy it to the host first")
     elif clone:
         _check_source(clone, want, seen)
     elif not want.steering.get("template"):
@@ -86,9 +85,7 @@ def _creation(want: Spec, seen: Seen) -> Iterator[Step]:
     if storage == "overlay" and want.steering.get("template"):
         raise InvalidOption("storage", storage, "needs something to lie over", remedy="Make the container from an image, or clone one with snapshot=true")
     check_memory(want.values, {})
-    target = "stopped" if want.state == "present" else want.state
-    yield Step(want.name, Action.CREATE, "", None, {**shown_creation(want), "state": "stopped"})
-    yield from power(want.name, "stopped", target)
+    yield from creation(want.name, shown_creation(want), want.target("stopped"), seen.changes.get(want.name, ()))
 
 
 def _check_source(clone: dict[str, Any], want: Spec, seen: Seen) -> None:
@@ -101,37 +98,31 @@ def _check_source(clone: dict[str, Any], want: Spec, seen: Seen) -> None:
 
 
 def _changes(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
-    if "memory" in want.values or "memory_swap" in want.values:
-        check_memory(want.values, {name: have.limit(name, live=False) for name in ("memory", "memory_swap")})
-    found = differences(want, have)
-    now, target = have.state, have.state if want.state == "present" else want.state
+    check_memory(want.values, {name: have.limit(name, live=False) for name in ("memory", "memory_swap")})
+    found = seen.changes.get(want.name, ())
+    now, target = have.state, want.target(have.state)
     dear = [each for each in found if each.option.change == Disruption.RECREATE]
     if dear:
         # Snapshots of it would have another root file system below them.
         _check_free(want, seen)
-        yield from _anew(want, have, found, dear, target)
+        _check_anew(want, have, dear)
+        yield recreation(want.name, found, now, target)
         return
     if found:
         yield _set(want.name, found, have)
     pending = pending_after(have, seen)
     if pending and target != "stopped":
-        # Written down already: whether it is brought into effect now is the user's to allow.
-        yield Step(want.name, Action.RESTART, "pending_restart", pending, [], Disruption.RESTART, deferred=True)
+        yield restart(want.name, pending)
     yield from power(want.name, now, target)
 
 
-def _anew(want: Spec, have: Container, found: Sequence[Difference], dear: Sequence[Difference], target: str) -> Iterator[Step]:
-    """The container with another root file system."""
-    image = want.values.get("image")
-    if image is None or storage_of(have.config) != "dir" or any(each.option.name == "storage" for each in dear):
+def _check_anew(want: Spec, have: Container, dear: Sequence[Difference]) -> None:
+    """Raises Refused where not even another root file system would do."""
+    if not want.values.get("image") or storage_of(have.config) != "dir" or any(option_of(each).fixed for each in dear):
         raise Refused(
             "%s cannot change in a container that is there" % ", ".join(sorted(each.option.name for each in dear)),
             remedy="Leave it as it is, or remove the container with state=absent and make it anew",
         )
-    before, after = before_after(found)
-    if have.state != target:
-        before["state"], after["state"] = have.state, target
-    yield Step(want.name, Action.RECREATE, "", before, after, Disruption.RECREATE)
 
 
 def pending_after(have: Container, seen: Seen) -> list[str]:
@@ -140,24 +131,18 @@ def pending_after(have: Container, seen: Seen) -> list[str]:
 
 
 def _set(name: str, found: Sequence[Difference], have: Container) -> Step:
-    before, after = before_after(found)
     live = have.runs and any(each.option.change == Disruption.LIVE for each in found)
-    cost = Disruption.LIVE if live else Disruption.NONE
-    if len({**before, **after}) == 1:
-        (key,) = {**before, **after}
-        return Step(name, Action.SET, key, before.get(key), after.get(key), cost)
     # One replacement of the file brings them all.
-    return Step(name, Action.SET, "", before, after, cost)
+    step = set_step(name, *before_after(found), Disruption.LIVE if live else Disruption.NONE)
+    return replace(step, changes=tuple(found), subject=have)
 
 
 def _removal(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
     _check_free(want, seen)
-    if have.runs:
-        yield Step(want.name, Action.STOP, "state", have.state, "stopped", Disruption.RESTART)
-    before = {"state": "stopped", "image": image_of(have)}
+    before = {"image": image_of(have)}
     if goes(have, bool(want.steering.get("remove_storage"))):
         before["storage"] = have.config.get("lxc.rootfs.path")
-    yield Step(want.name, Action.REMOVE, "", before, None, Disruption.DESTROY)
+    yield from removal(want.name, have.state, before, before.get("storage"))
 
 
 def _check_free(want: Spec, seen: Seen) -> None:

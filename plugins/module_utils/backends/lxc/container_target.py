@@ -6,90 +6,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...engine.compare import Difference, compared
+from ...engine.compare import Difference, between
 from ...engine.spec import Spec
 from .config import Config
 from .container_limits import LIMITS
-from .container_options import CONTAINERS, Container, ContainerOption
+from .container_options import CONTAINERS, OPTIONS, Container, option_of
 
 
 def differences(want: Spec, have: Container) -> list[Difference]:
-    """All options that are set and are not so; a limit has to be written, and in effect while the container runs."""
-    observed = {name: _observed(want, have, name) for name in want.values}
-    return compared(CONTAINERS, want, observed)
+    """All options that are set and are not so."""
+    wanted = [(option, want.values[option.name], option.name in want.purge) for option in OPTIONS if option.name in want.values]
+    found = (between(option, option.sides(have, value, exact)) for option, value, exact in wanted)
+    return [each for each in found if each is not None]
 
 
-def _observed(want: Spec, have: Container, name: str) -> Any:
-    value = want.values[name]
-    if name not in LIMITS:
-        return CONTAINERS[name].read(have)
-    written = have.limit(name, value, live=False)
-    if not have.runs or CONTAINERS[name].kind.parts(value, written, name in want.purge):
-        live = have.limit(name, value) if have.runs else written
-        # Where neither is as it is wanted, what is in effect is what changes.
-        return live if CONTAINERS[name].kind.parts(value, live, name in want.purge) else written
-    return have.limit(name, value)
-
-
-def limit_files(found: list[Difference], have: Container) -> dict[str, tuple[str, ...]]:
+def limit_files(found: Sequence[Difference], have: Container) -> dict[str, tuple[str, ...]]:
     """What to write into the control group for these differences, by file."""
     texts: dict[str, tuple[str, ...]] = {}
     values = limits_after(found, have)
     for each in found:
-        if isinstance(each.option, ContainerOption) and each.option.limit is not None:
-            limit = each.option.limit
-            for file, lines in limit.encode(have.groups, each.value, values).items():
-                texts[file] = lines or limit.reset(have.groups, file)
-            if each.option.name == "io_limits":
-                _free_devices(texts, have)
+        limit = option_of(each).limit
+        if limit is not None:
+            texts.update(limit.live(have.groups, each.value, values, have.live))
     return texts
 
 
-def _free_devices(texts: dict[str, tuple[str, ...]], have: Container) -> None:
-    """A device's limit goes away when it is set to none: its line alone says nothing of before."""
-    for file in LIMITS["io_limits"].files(have.groups):
-        for line in (line for text in have.live.get(file, ()) for line in text.split("\n") if line.strip()):
-            device, *words = line.split()
-            named = [each for each in texts.get(file, ()) if each.split()[0] == device]
-            if have.groups.version == 1 and not named:
-                texts[file] = (*texts.get(file, ()), "%s 0" % device)
-            if have.groups.version == 2:
-                given = {word.partition("=")[0] for each in named for word in each.split()[1:]}
-                free = ["%s=max" % word.partition("=")[0] for word in words if word.partition("=")[0] not in given]
-                texts[file] = (*texts.get(file, ()), *(["%s %s" % (device, " ".join(free))] if free else []))
-
-
-def limits_after(found: list[Difference], have: Container) -> dict[str, Any]:
+def limits_after(found: Sequence[Difference], have: Container) -> dict[str, Any]:
     """All limits as they will be."""
     values = {name: have.limit(name, live=False) for name in LIMITS}
-    values.update({each.option.name: each.value for each in found if each.option.name in LIMITS})
+    values.update({each.option.name: each.value for each in found if option_of(each).limit})
     return values
 
 
-def config_after(found: list[Difference], have: Container) -> Config:
+def config_after(found: Sequence[Difference], have: Container) -> Config:
     """The configuration with these differences made up for; every other line as it was."""
     config, values = have.config, limits_after(found, have)
     for each in found:
-        option = each.option
-        if not isinstance(option, ContainerOption):
-            continue
+        option = option_of(each)
         if option.limit is not None:
             files = option.limit.encode(have.groups, each.value, values)
             config = config.assigned({have.groups.prefix + file: lines for file, lines in files.items()})
-        else:
+        elif option.lines is not None:
             config = config.assigned(option.lines(each.value, config))
     return config
 
 
-def note_after(found: list[Difference], have: Container) -> dict[str, Any]:
+def note_after(found: Sequence[Difference], have: Container) -> dict[str, Any]:
     """The note beside the configuration, likewise."""
     note = dict(have.note)
     for each in found:
-        if isinstance(each.option, ContainerOption) and each.option.note:
-            note[each.option.note] = each.value
+        if option_of(each).note:
+            note[option_of(each).note] = each.value
     return note
 
 

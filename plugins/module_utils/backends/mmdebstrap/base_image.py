@@ -24,7 +24,7 @@ from ...engine.kinds import Sequence as Ordered
 from ...engine.kinds import Size, Text, Words
 from ...engine.plan import Step
 from ...engine.resource import Resource
-from ...engine.spec import Option, Spec, Table
+from ...engine.spec import Option, Spec, Table, name_check
 from ...engine.units import format_size
 from .disk import LARGEST, MIB, SMALLEST, Identity, copy_kernel, make
 from .disk_contents import command_line, commands_of, files_of, packages_of
@@ -105,9 +105,11 @@ OPTIONS: tuple[Option, ...] = (
 )
 
 
-def _check_name(name: str) -> None:
-    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.]*(-[a-zA-Z0-9_.]+)*", name):
-        raise InvalidOption("name", name, "is no name for a base image", remedy="Use letters, digits, dots, and single dashes and underscores between them")
+_check_name = name_check(
+    r"[a-zA-Z0-9][a-zA-Z0-9_.]*(-[a-zA-Z0-9_.]+)*",
+    "a base image",
+    "Use letters, digits, dots, and single dashes and underscores between them",
+)
 
 
 def _complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -15,13 +15,13 @@ from typing import Any
 from ...engine.action import Disruption
 from ...engine.errors import InvalidOption
 from ...engine.kinds import Flag, Integer, Kind, Sequence, Text
+from ...engine.network_kinds import mac
 from ...engine.spec import Option, Table
 
 SOURCES = ("uplink", "static", "dhcp", "none")
 IPV6 = ("auto", "static", "disabled")
 MANAGERS = {"networkmanager": "NetworkManager", "networkd": "systemd-networkd", "netplan": "netplan", "ifupdown": "ifupdown"}
 _LINK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
-_MAC = r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}"
 
 
 class Address(Kind):
@@ -85,7 +85,7 @@ OPTIONS: tuple[Option, ...] = (
     _option("gateway", Sequence(Router())),
     _option("dns", Sequence(Router())),
     _option("ipv6", Text(choices=IPV6)),
-    _option("mac", Text(pattern=_MAC, remedy="Write it like 52:54:00:12:34:56", fold=True)),
+    _option("mac", mac("52:54:00:12:34:56")),
     _option("stp", Flag()),
     _option("forward_delay", Integer(0, 30)),
     _option("mtu", Integer(576, 65535)),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.config import Config
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_limits import KINDS, LIMITS, Groups, check_memory
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_limits import LIMITS, Groups, check_memory
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import CONTAINERS, Container
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_target import config_after, differences, limit_files
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
@@ -42,7 +42,8 @@ WRITTEN: tuple[tuple[str, Any, dict[str, tuple[str, ...]], dict[str, tuple[str, 
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("row", WRITTEN, ids=lambda row: f"{row[0]}-{row[1]}")
 def test_what_is_written(row: tuple[str, Any, Any, Any], version: int) -> None:
-    name, value, groups = row[0], KINDS[row[0]].parse(row[1], row[0]), GROUPS[version]
+    name, groups = row[0], GROUPS[version]
+    value = LIMITS[name].kind.parse(row[1], name)
     written = LIMITS[name].encode(groups, value, {"memory": 64 << 20})
     assert written == row[1 + version]
     assert LIMITS[name].decode(groups, written, value, {"memory": 64 << 20}) == value

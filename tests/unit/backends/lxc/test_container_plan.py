@@ -15,8 +15,10 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.config imp
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_kinds import Image, read_networks, write_networks
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_observe import Seen
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import CONTAINERS, Container, option_keys, template_arguments
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_target import differences
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.monitor import address_of
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, KraalError, Refused
+from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Step
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
 
 STEERING = {"template": None, "clone": None, "stop_timeout": 30, "remove_storage": False}
@@ -34,9 +36,15 @@ def container(text: str = "lxc.rootfs.path = dir:/lxc/web/rootfs\n", **fields: A
     return replace(Container("web", "/lxc", Config(text), note), **fields)
 
 
+def plan(want: Spec, have: Container | None, **seen: Any) -> list[Step]:
+    """As after a look at this container, or at none."""
+    changes = differences(want, have or Container("web", "/lxc", Config("")))
+    found = Seen(containers={"web": have} if have else {}, changes={"web": tuple(changes)}, **seen)
+    return container_plan.plan(want, found)
+
+
 def actions(want: Spec, have: Container | None, **seen: Any) -> list[str]:
-    found = Seen(containers={"web": have} if have else {}, **seen)
-    return [f"{step.action} {step.key}".strip() for step in container_plan.plan(want, found)]
+    return [f"{step.action} {step.key}".strip() for step in plan(want, have, **seen)]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +69,7 @@ def test_states(state: str, have: Container | None, wanted: list[str]) -> None:
 
 def test_what_waits_for_a_restart_is_restarted_where_that_is_allowed() -> None:
     have = container(state="running", pending=("lxc.uts.name", "lxc.net.0.mtu"))
-    (step,) = container_plan.plan(spec(image=IMAGE), Seen(containers={"web": have}))
+    (step,) = plan(spec(image=IMAGE), have)
     assert (step.action, step.before, step.disruption.label) == ("restart", ["hostname", "networks"], "restart")
     assert actions(spec("stopped", image=IMAGE), have) == ["stop state"]
 

@@ -13,7 +13,8 @@ from contextlib import suppress
 from typing import Any
 
 from ....engine.errors import InvalidOption
-from ....engine.kinds import Integer, Part, Records, Text
+from ....engine.kinds import Integer, Text
+from ....engine.network_kinds import Subnets, is_mac
 from ..names import LINK
 from ..xml import Element, attribute
 
@@ -57,28 +58,10 @@ def _read_subnet(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     yield str(subnet), record
 
 
-def family(subnet: str) -> int:
-    """4 or 6."""
-    return ipaddress.ip_network(subnet).version
+class _Subnets(Subnets):
+    """An empty list means none at all."""
 
-
-class Subnets(Records):
-    """The subnets of a network: complete for each family that is named; an empty list means none at all."""
-
-    merges = False
-
-    def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
-        return super().parts(want, self._rivals(want, have), True)
-
-    def merge(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> dict[str, Any]:
-        rivals = self._rivals(want, have)
-        others = {subnet: record for subnet, record in (have or {}).items() if subnet not in rivals}
-        return {**others, **super().merge(want, rivals, True)}
-
-    @staticmethod
-    def _rivals(want: Mapping[str, Any], have: Mapping[str, Any] | None) -> dict[str, Any]:
-        families = {family(subnet) for subnet in want} or {4, 6}
-        return {subnet: record for subnet, record in (have or {}).items() if family(subnet) in families}
+    emptied = frozenset((4, 6))
 
 
 class Range(Text):
@@ -116,11 +99,6 @@ def write_dhcp_host(key: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     return {"mac" if is_mac(key) else "id": key, **fields}
 
 
-def is_mac(key: str) -> bool:
-    """Whether a host of DHCP is known by its MAC address, or by its DHCP unique identifier."""
-    return re.fullmatch(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", key) is not None
-
-
 def read_dns_host(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     fields = _fields(entry, option, ("address", "names"), _ENTRY)
     names = fields.get("names")
@@ -138,7 +116,7 @@ HOSTNAME = Text(pattern=_HOST_NAME, remedy="Write a host's name, like web1 or we
 DOMAIN = Text(pattern="(%s)?" % _HOST_NAME, remedy="Write a domain, like lab.example.org, or nothing for none", fold=True)
 FORWARD_DEV = Text(pattern="(%s)?" % LINK, remedy="Write the name of a link of the host, or nothing for any")
 
-SUBNETS = Subnets(_read_subnet, lambda subnet, record: {"subnet": subnet, **record})
+SUBNETS = _Subnets(_read_subnet, lambda subnet, record: {"subnet": subnet, **record})
 
 
 def read_subnets(definition: Element) -> dict[str, Any]:

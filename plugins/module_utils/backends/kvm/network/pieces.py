@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ....engine.errors import InvalidOption
+from ....engine.network_kinds import is_mac
 from ..xml import Element, child, make
-from .fields import dhcp_host_of, interface_of, is_mac, range_of
+from .fields import dhcp_host_of, interface_of, range_of
 
 
 class Update(NamedTuple):

@@ -13,6 +13,7 @@ from typing import Any
 
 from ....engine.errors import InvalidOption
 from ....engine.kinds import Entries, Flag, Integer, Kind, Part, Records, Size, Text, as_read
+from ....engine.network_kinds import mac
 from ....engine.secrets import HIDDEN
 from .model import Edit, View
 from .xml import Element, drop, get, put, truth
@@ -174,6 +175,6 @@ class Line(Text):
         return super().parse(str(value).strip(), option)
 
 
-MAC = Text(pattern=r"(?i)[0-9a-f]{2}(:[0-9a-f]{2}){5}", remedy="Write it like 52:54:00:12:34:56", fold=True)
+MAC = mac("52:54:00:12:34:56")
 ORDER = Integer(0, 4096)
 SIZE = Size()
