@@ -19,35 +19,12 @@ import pytest
 from tests.support.ansible_runner import Result, run_module
 from tests.support.module_process import ModuleProcess, module_environment, module_process
 from tests.support.paths import SUPPORT
+from tests.support.stand_in import stand_in
 from tests.support.warm_module import WarmModule
 
 SPREAD = True
 
 MODULE = "kraal.virt.base_image"
-
-#: Packs its arguments; ends as it is told, or waits with its first words said. Its target stands before the source of packages, if there is one.
-#: For a disk, what is asked of a root file system: a kernel and a boot loader, of nonsense.
-STAND_IN = """#!/usr/bin/python3 -I
-import os, sys, tarfile, time
-target = next(word for word in sys.argv if word.endswith((".tar", "/root")))
-if os.environ.get("KT_SAY"):
-    print(os.environ["KT_SAY"], file=sys.stderr)
-    sys.exit(1)
-if target.endswith(".tar"):
-    with tarfile.open(target, "w") as tar:
-        tar.addfile(tarfile.TarInfo("etc"))
-else:
-    for path, size in {
-        "etc/hostname": 9, "boot/vmlinuz-1": 70, "boot/initrd.img-1": 80, "usr/lib/grub/i386-pc/boot.img": 512, "boot/grub/i386-pc/core.img": 2000
-    }.items():
-        os.makedirs(os.path.dirname(os.path.join(target, path)), exist_ok=True)
-        with open(os.path.join(target, path), "wb") as file:
-            file.write(b"x" * size)
-    for name in ("vmlinuz", "initrd.img"):
-        os.symlink("boot/%s-1" % name, os.path.join(target, name))
-if os.environ.get("KT_WAIT"):
-    time.sleep(60)
-"""
 
 
 @pytest.fixture
@@ -71,11 +48,10 @@ def warm() -> Iterator[WarmModule]:
 @pytest.fixture
 def quick(directory, tmp_path, sources, warm) -> Callable[..., Result]:
     """Runs the module with the stand-in, and with one for apt-get that knows one answer."""
-    program = tmp_path / "bin" / "mmdebstrap"
-    program.parent.mkdir()
-    for path, text in ((program, STAND_IN), (program.with_name("apt-get"), f"#!/bin/sh\ncat << 'END'\n{sources}END\n")):
-        path.write_text(text)
-        path.chmod(0o755)
+    program = stand_in(tmp_path / "bin")
+    apt = program.with_name("apt-get")
+    apt.write_text(f"#!/bin/sh\ncat << 'END'\n{sources}END\n")
+    apt.chmod(0o755)
 
     def run(check: bool = False, env: dict[str, str] | None = None, **args: object) -> Result:
         given, environment = {"name": "kt", "directory": str(directory), **args}, {"PATH": f"{program.parent}:{os.environ['PATH']}", **(env or {})}

@@ -28,6 +28,7 @@ from tests.support.images import import_image, root_tar
 from tests.support.libvirt_daemon import LibvirtDaemon
 from tests.support.lxc import system_tar
 from tests.support.paths import COLLECTIONS, ROOT, program
+from tests.support.stand_in import stand_in
 
 MODULES = ROOT / "plugins" / "modules"
 
@@ -51,13 +52,15 @@ class Preparation:
     unchanged: tuple[str, ...] = ()
     #: The tasks that another test runs, by name.
     elsewhere: tuple[str, ...] = ()
+    #: Without --all, a program in the place of mmdebstrap: test_base_image.py builds for real, and so does the README.
+    stand_in: bool = False
 
 
 #: Of base_image. test_base_image_disk.py builds that disk, and boots it.
 DISK = "Build a disk that boots"
 
 PREPARATIONS: dict[str, Preparation] = {
-    "base_image": Preparation(defaults={"kraal.virt.base_image": {"directory": "<directory>/cache"}}, elsewhere=(DISK,)),
+    "base_image": Preparation(defaults={"kraal.virt.base_image": {"directory": "<directory>/cache"}}, elsewhere=(DISK,), stand_in=True),
     "docker_container": Preparation(images=("debian:12",)),
     "docker_image": Preparation(
         paths={"/var/cache/kraal.virt": {"base.tar": root_tar("example")}, "/srv/app": {"Dockerfile": b"FROM team/base:1\nENV APP=1\n"}}
@@ -130,7 +133,7 @@ def test_every_module_is_prepared() -> None:
 
 
 @pytest.mark.parametrize("module", module_names())
-def test_the_examples_run(module: str, daemon: SecondDaemon, libvirt_daemon: LibvirtDaemon, tmp_path: Path) -> None:
+def test_the_examples_run(module: str, daemon: SecondDaemon, libvirt_daemon: LibvirtDaemon, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     preparation = PREPARATIONS[module]
     tasks = [task for task in examples(module) if task["name"] not in preparation.elsewhere]
     assert len(tasks) + len(preparation.elsewhere) == len(examples(module))
@@ -147,6 +150,8 @@ def test_the_examples_run(module: str, daemon: SecondDaemon, libvirt_daemon: Lib
     for command in preparation.inside:
         libvirt_daemon.inside(*command.split())
     env = {"DOCKER_HOST": daemon.base_url, "LIBVIRT_DEFAULT_URI": libvirt_daemon.uri}
+    if preparation.stand_in and not request.config.getoption("--all"):
+        env["PATH"] = f"{stand_in(tmp_path / 'bin').parent}:{os.environ['PATH']}"
     with daemon.client() as client:
         for image in preparation.images:
             import_image(client, image, module)

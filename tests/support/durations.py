@@ -91,6 +91,12 @@ def summary(durations: Mapping[str, Duration]) -> Iterator[str]:
     yield f"the longest files: {_listed(by_file(durations))}"
 
 
+def processors() -> tuple[float, float]:
+    """What the processors have been idle since the machine was started, and all they could have done: proc_stat(5)."""
+    times = [float(word) for word in Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]]
+    return times[3] + times[4], sum(times)
+
+
 def _listed(sums: Mapping[str, float]) -> str:
     return ", ".join(f"{name.removeprefix('tests/').removeprefix('integration/')} {seconds:.0f}" for name, seconds in list(sums.items())[:10])
 
@@ -102,6 +108,7 @@ class Recorder:
         self._path = path
         self._seen: dict[str, Duration] = {}
         self._failed: set[str] = set()
+        self._processors = processors()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         one = self._seen.setdefault(report.nodeid, Duration(worker=getattr(report, "worker_id", "main"), start=report.start))
@@ -114,6 +121,8 @@ class Recorder:
         lines = list(summary(self._seen))
         if lines:
             terminalreporter.section("where the time went")
+            idle, all_time = (now - then for now, then in zip(processors(), self._processors, strict=True))
+            lines.append(f"the processors were idle for {idle / max(1.0, all_time):.0%} of the run")
         for line in lines:
             terminalreporter.write_line(line)
 
