@@ -91,7 +91,7 @@ EXPLAINED: dict[str, tuple[str, ...]] = {
     "plugins/module_utils/backends/kvm/vm/seed_image.py:build": (),
     "plugins/module_utils/backends/lxc/client.py:run": (),
     "plugins/module_utils/backends/mmdebstrap/rootfs.py:": (),
-    "plugins/module_utils/host/bridge/change.py:arm": (),
+    "plugins/module_utils/host/bridge/change.py:_start_timers": (),
     "plugins/module_utils/host/bridge/runner.py:all": (),
     "plugins/module_utils/host/bridge/runner.py:missing": ("ip",),
     "plugins/module_utils/host/bridge/runner.py:quietly": ("ip", "systemctl"),
