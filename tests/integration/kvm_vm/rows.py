@@ -419,15 +419,17 @@ ROWS = (
     ),
     Row(
         "xml",
-        "<domain><features><pae/></features><clock offset='localtime'/></domain>",
-        "<domain><clock offset='utc'><timer name='hpet' present='no'/></clock><devices><input type='tablet' bus='usb'/></devices></domain>",
+        "<domain><iothreads>1</iothreads><features><pae/></features><clock offset='localtime'/></domain>",
+        "<domain><clock offset='utc'><timer name='hpet' present='no'/></clock><devices><input type='tablet' bus='usb'/></devices>"
+        "<iothreads>2</iothreads></domain>",
         lambda root: (
             root.find("features/pae") is not None,
             text("clock@offset")(root),
             text("clock/timer[@name='hpet']@present")(root),
             every("devices/input[@type='tablet']", "@bus")(root),
+            text("iothreads")(root),
         ),
-        ((True, "localtime", None, []), (True, "utc", "no", [("usb",)])),
+        ((True, "localtime", None, [], "1"), (True, "utc", "no", [("usb",)], "2")),
     ),
     Row(
         "xml",

@@ -247,10 +247,12 @@ def _path_of_seed(want: Spec, value: Seed, seen: Seen, have: Domain | None) -> s
 
 
 def bare(want: Spec, seen: Seen) -> View:
-    """A domain that has nothing yet but what every new one gets."""
+    """A domain that has nothing yet but what every new one gets. ``want`` has a uuid."""
     emulator = seen.emulators[want.values.get("type", "auto") if want.values.get("type", "auto") in seen.emulators else "auto"]
     root = ET.Element("domain", {"type": emulator.kind})
     put(root, "name", want.name)
+    # Libvirt's schema takes any order, and its validator (libxml2 2.9) no iothreads or cputune behind a uuid at the end.
+    put(root, "uuid", want.values["uuid"])
     put_size(root, "memory", MIB)
     put_size(root, "currentMemory", MIB)
     put(root, "vcpu", "1")
@@ -278,7 +280,6 @@ def creation(want: Spec, seen: Seen, uuid: str) -> Element:
     values["uuid"] = values.get("uuid", uuid)
     want = replace(want, values=values)
     view = bare(want, seen)
-    put(view.root, "uuid", values["uuid"])
     # The machine and the firmware first: others build on them. The rest in the table's order.
     root = written(want, view, edits(want, view))
     image = source_name(want)
