@@ -302,6 +302,13 @@ class Leftover:
 
 
 @dataclass(frozen=True)
+class Doomed:
+    """The volumes that go with a guest, by their paths."""
+
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Making:
     """A volume that is not there yet. ``size`` 0: as large as what it is made from. Empty texts: nothing of the kind."""
 

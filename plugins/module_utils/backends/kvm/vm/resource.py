@@ -27,7 +27,7 @@ from . import seed as vm_seed
 from . import target as vm_target
 from . import volumes as vm_volumes
 from .compare import cold, live_change, pending, pending_after, trial, written
-from .model import STALE, Comparison, Domain, Seen
+from .model import STALE, Comparison, Domain, Doomed, Seen
 from .observe import guest_of, look, observe
 from .options import VMS
 from .settings import guest_note, read_labels
@@ -257,7 +257,7 @@ class Vms(Guests[Seen]):
 
 def _volumes(step: Step) -> Sequence[str]:
     """The volumes that go with the guest; none of one that cannot be read."""
-    return step.subject or ()
+    return step.subject.paths if isinstance(step.subject, Doomed) else ()
 
 
 def guest_now(have: Domain) -> Guest:
