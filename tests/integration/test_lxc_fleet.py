@@ -121,6 +121,7 @@ def test_discovery_knows_all_directories(lxc: LxcLab, scratch: Scratch) -> None:
         assert not found.failed, found.msg
         running, stopped = found["guests"]
         assert running == made["guests"][0] and stopped == made["guests"][1]
+        assert (running["raw_state"], stopped["raw_state"]) == ("RUNNING", "STOPPED")
         (address,) = running["addresses"]
         assert (address["address"], address["network"], running["cpus"]) == (f"{lxc.network}.60", lxc.bridge, 0.5)
         assert (stopped["id"], stopped["labels"], stopped["autostart"]) == (f"{other}/{guests[1]['name']}", {"a": "b"}, True)

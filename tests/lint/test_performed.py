@@ -26,6 +26,9 @@ PERFORM = {
 }
 DERIVES = {"between", "compared", "differences", "wanted"}
 
+#: Where a resource plans beside its own folder: what it is the base of.
+BESIDE = {"backends/kvm/definition.py": ("backends/kvm/network/resource.py", "backends/kvm/storage/pool.py")}
+
 #: The actions of the steps that the engine plans for a backend, by its function.
 IMPLIED = {
     "creation": (Action.CREATE, Action.START, Action.PAUSE),
@@ -63,7 +66,8 @@ def _resources() -> dict[str, tuple[set[str], set[str]]]:
                 done = {name for part in node.body for name in _defined(part) if name.startswith("do_")}
                 if done:
                     beside = sorted(path.parent.glob("*.py" if path.stem == "resource" else f"{path.stem}_*.py"))
-                    rooms = [path, *(each for each in beside if "    def do_" not in each.read_text(encoding="utf-8"))]
+                    also = [UTILS / each for each in BESIDE.get(str(path.relative_to(UTILS)), ())]
+                    rooms = [path, *also, *(each for each in beside if "    def do_" not in each.read_text(encoding="utf-8"))]
                     found[f"{path.relative_to(UTILS)}:{node.name}"] = (done, {f"do_{each}" for room in rooms for each in _planned(tree(room))})
     return found
 

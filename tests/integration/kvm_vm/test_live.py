@@ -184,7 +184,8 @@ def test_memory_beyond_the_maximum_waits_for_a_restart(guest: Driver) -> None:
 
 def test_paused_and_resumed(guest: Driver) -> None:
     before = boot_id(guest.host, guest.name)
-    assert guest.change(state="paused")["guest"]["state"] == "paused"
+    paused = guest.change(state="paused")["guest"]
+    assert (paused["state"], paused["raw_state"]) == ("paused", "paused")
     assert guest.change(state="running")["guest"]["state"] == "running"
     assert boot_id(guest.host, guest.name) == before
 
@@ -193,6 +194,7 @@ def test_stop_by_its_agent(guest: Driver) -> None:
     done = guest.change(state="stopped", force_stop=False, stop_timeout=60)
     assert actions(done) == ["stop state"]
     assert "driver" not in done.msg and guest.state() == "shut off"
+    assert (done["guest"]["state"], done["guest"]["raw_state"]) == ("stopped", "shutoff")
 
 
 @pytest.mark.parametrize("listens", [True, False])

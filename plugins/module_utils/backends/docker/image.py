@@ -296,7 +296,7 @@ class Images(Resource[Seen]):
                     said.extend(str(line.get("stream") or "").splitlines())
         except BackendError as error:
             words = [word for word in (_ESCAPE.sub("", line).strip() for line in said) if word]
-            error.message += "; the build said last: %s" % " / ".join(words) if words else ""
+            error.add("the build said last: %s" % " / ".join(words) if words else "")
             raise
         except OSError as error:
             remedy = "Free space in the temporary directory, and make all files readable"

@@ -208,35 +208,45 @@ class Definitions(Resource[Seen]):
         # Written before it is stopped: one that is not written down would be gone.
         return [*self._changes(want, have, seen, ends=want.state == "inactive"), *turn]
 
-    def apply(self, want: Spec, step: Step, seen: Seen) -> None:
-        """Perform one step."""
-        ask, have = self.host.ask, seen.defined.get(want.name)
-        if step.action == Action.CREATE:
-            self._create(want)
-            return
+    def do_create(self, want: Spec, _step: Step, _seen: Seen) -> None:
+        """Make a new one, which need not be active then."""
+        self._create(want)
+
+    def do_remove(self, want: Spec, _step: Step, _seen: Seen) -> None:
+        """Forget its definition. One that was not written down went when it was stopped."""
         there = self._find(want.name)
-        if there is None and step.action == Action.REMOVE:
-            # One that was not written down went when it was stopped.
-            return
+        if there is not None:
+            self.host.ask(there.undefine)
+
+    def do_start(self, want: Spec, _step: Step, seen: Seen) -> None:
+        """Make it active."""
+        self._start(self._there(want), seen.defined.get(want.name))
+
+    def do_stop(self, want: Spec, _step: Step, _seen: Seen) -> None:
+        """Make it inactive."""
+        self.host.ask(self._there(want).destroy)
+
+    def do_restart(self, want: Spec, step: Step, seen: Seen) -> None:
+        """Bring into effect what is stored."""
+        self.do_stop(want, step, seen)
+        self.do_start(want, step, seen)
+
+    def do_set(self, want: Spec, step: Step, seen: Seen) -> None:
+        """Store it, or change options of it."""
+        there, have = self._there(want), seen.defined[want.name]
+        told = [(tell, each.value) for each in step.changes for tell in [teller(each)] if tell is not None]
+        for tell, value in told:
+            tell(self.host, there, value)
+        if step.key == "persistent":
+            self._define(have.config)
+        elif not told:
+            self._set(there, want, step, have)
+
+    def _there(self, want: Spec) -> Any:
+        there = self._find(want.name)
         if there is None:
             raise BackendError("it has gone meanwhile", remedy="Run again")
-        if step.action == Action.REMOVE:
-            ask(there.undefine)
-        elif step.action == Action.START:
-            self._start(there, have)
-        elif step.action == Action.STOP:
-            ask(there.destroy)
-        elif step.action == Action.RESTART:
-            ask(there.destroy)
-            self._start(there, have)
-        elif have is not None and step.key == "persistent":
-            self._define(have.config)
-        elif have is not None:
-            told = [(tell, each.value) for each in step.changes for tell in [teller(each)] if tell is not None]
-            for tell, value in told:
-                tell(self.host, there, value)
-            if not told:
-                self._set(there, want, step, have)
+        return there
 
     def _start(self, there: Any, have: Definition | None) -> None:
         """Where that fails, a new one goes again, and one that was active gets its old definition back."""
@@ -245,10 +255,10 @@ class Definitions(Resource[Seen]):
         except BackendError as error:
             if have is None:
                 self.host.ask(there.undefine)
-                error.message += "; nothing was left of its definition"
+                error.add("nothing was left of its definition")
             elif have.live is not None:
                 self.host.ask(self._define(have.live).create)
-                error.message += "; the old definition was put back"
+                error.add("the old definition was put back")
             raise
 
     def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:

@@ -101,12 +101,16 @@ def test_what_is_sent_is_what_is_read(name: str) -> None:
         assert option.kind.parts(wanted.values[name], option.read(data), True) == []
 
 
+#: What the daemon takes over from an update into a container: UpdateContainer in container/container_unix.go of moby.
+UPDATED = {
+    *("BlkioWeight", "CpuShares", "CpuPeriod", "CpuQuota", "CpusetCpus", "CpusetMems", "CpuRealtimePeriod", "CpuRealtimeRuntime", "NanoCpus"),
+    *("Memory", "MemorySwap", "MemoryReservation", "PidsLimit", "RestartPolicy"),
+}
+
+
 def test_what_changes_live_is_what_the_daemon_can_change() -> None:
-    live = {option.name for option in OPTIONS if option.change == Disruption.LIVE}
-    assert live == {
-        *("cpus", "cpu_shares", "cpuset_cpus", "cpuset_mems", "memory", "memory_reservation", "memory_swap", "pids_limit", "blkio_weight"),
-        *("restart_policy", "networks"),
-    }
+    assert {option.name for option in OPTIONS if option.limit} == {option.name for option in OPTIONS if option.place[1] in UPDATED}
+    assert [option.name for option in OPTIONS if option.attach] == ["networks"]
     assert {option.change for option in OPTIONS} == {Disruption.LIVE, Disruption.RECREATE}
 
 

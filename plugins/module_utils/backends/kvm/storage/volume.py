@@ -251,26 +251,25 @@ class Volumes(Resource[Seen]):
                 "capacity", format_size(values["capacity"]), "is less than what it is made from has, %s" % format_size(least), remedy="Write that or more"
             )
 
-    def apply(self, want: Spec, step: Step, seen: Seen) -> None:
-        """Perform one step."""
-        pool = _pool(want)
-        half = seen.incomplete.get((pool, want.name))
-        have = half if step.action == Action.CLEAR else seen.volumes.get((pool, want.name), half)
-        if step.action in (Action.WIPE, Action.REMOVE, Action.CLEAR) and have is not None:
-            # Now libvirt may look for images that it has not seen yet.
-            self._check_unused(want, have, replace(seen, uses=uses_of(self.host, volumes=True, anew=True)))
-        if step.action == Action.CREATE:
-            self._create(want, seen)
-        elif step.action == Action.CLEAR:
-            self._clear(want, seen)
-        elif step.action == Action.RESIZE:
-            self._resize(want, seen)
-        elif step.action == Action.WIPE:
-            self.host.ask(self._volume(pool, want.name).wipe, 0)
-        elif step.action == Action.REMOVE:
-            self.host.ask(self._volume(pool, want.name).delete, 0)
+    def do_wipe(self, want: Spec, _step: Step, seen: Seen) -> None:
+        """Overwrite its content."""
+        self._check_still_unused(want, seen)
+        self.host.ask(self._volume(_pool(want), want.name).wipe, 0)
 
-    def _resize(self, want: Spec, seen: Seen) -> None:
+    def do_remove(self, want: Spec, _step: Step, seen: Seen) -> None:
+        """Remove it, with its content."""
+        self._check_still_unused(want, seen)
+        self.host.ask(self._volume(_pool(want), want.name).delete, 0)
+
+    def _check_still_unused(self, want: Spec, seen: Seen, *, half: bool = False) -> None:
+        """Now libvirt may look for images that it has not seen yet. ``half``: only what a run that died has left goes."""
+        key = _pool(want), want.name
+        have = seen.incomplete.get(key) if half else seen.volumes.get(key, seen.incomplete.get(key))
+        if have is not None:
+            self._check_unused(want, have, replace(seen, uses=uses_of(self.host, volumes=True, anew=True)))
+
+    def do_resize(self, want: Spec, _step: Step, seen: Seen) -> None:
+        """Let it grow, and with it what a guest that runs sees of it."""
         pool, capacity = _pool(want), want.values["capacity"]
         running = _running_disk(want, seen)
         if seen.pools[pool] in DEVICES:
@@ -282,7 +281,8 @@ class Volumes(Resource[Seen]):
             domain = self.host.ask(self.host.conn.lookupByName, running.guest)
             self.host.ask(domain.blockResize, running.device, capacity, self.host.api.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
 
-    def _create(self, want: Spec, seen: Seen) -> None:
+    def do_create(self, want: Spec, _step: Step, seen: Seen) -> None:
+        """Make it, and fill it with what it is to be made from."""
         ask, values, kind = self.host.ask, _foreseen(want, seen), seen.pools[_pool(want)] or ""
         pool = ask(self.host.conn.storagePoolLookupByName, _pool(want))
         tree = defined(want.name, kind, values, _backing(want, seen))
@@ -342,8 +342,9 @@ class Volumes(Resource[Seen]):
                 self._delete(pool, begun[::-1])
             raise
 
-    def _clear(self, want: Spec, seen: Seen) -> None:
+    def do_clear(self, want: Spec, _step: Step, seen: Seen) -> None:
         """Remove what a run that died has left. A volume goes before the mark that calls it incomplete."""
+        self._check_still_unused(want, seen, half=True)
         pool = self.host.ask(self.host.conn.storagePoolLookupByName, _pool(want))
         half = [want.name] if (_pool(want), want.name) in seen.incomplete else []
         self._delete(pool, [*half, want.name + PART, want.name + INCOMPLETE])

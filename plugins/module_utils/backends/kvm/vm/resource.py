@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from ....engine.action import Action
-from ....engine.errors import BackendError, KraalError
+from ....engine.errors import BackendError, taken_back
 from ....engine.plan import Step
 from ....engine.resource import Guests
 from ....engine.result import Guest, foreseen
@@ -133,7 +133,7 @@ class Vms(Guests[Seen]):
         whole = vm_target.creation(full, seen, str(uuid.uuid4()))
         self._made[want.name] = []
         domain = vm_define.define(self.host, full, vm_target.unfinished(whole, fresh) if fresh else whole)
-        try:
+        with taken_back(lambda: self._undo(want.name)):
             for each in done.making:
                 vm_volumes.make(self.host, want.name, each, source, self._made[want.name])
             if fresh:
@@ -141,17 +141,11 @@ class Vms(Guests[Seen]):
                 domain = vm_define.define(self.host, full, whole)
             if full.values.get("autostart"):
                 self.host.ask(domain.setAutostart, 1)
-        except KraalError as error:
-            self._undo(want.name, error)
-            raise
 
-    def _undo(self, name: str, error: KraalError) -> None:
+    def _undo(self, name: str) -> None:
         """Nothing is left of what could not be made."""
-        try:
-            vm_volumes.delete_unused(self.host, name, self._made.pop(name))
-            self._undefine(name)
-        except KraalError as other:
-            error.message += "; what there is of it could not be removed: %s" % other.message
+        vm_volumes.delete_unused(self.host, name, self._made.pop(name))
+        self._undefine(name)
 
     def _undefine(self, name: str) -> None:
         domain = self.host.find(self.host.conn.lookupByName, name)
@@ -177,7 +171,8 @@ class Vms(Guests[Seen]):
         old_seed = vm_seed.seed_path(have.stored.root, want.name)
         live_seed = vm_seed.seed_path(have.live.root, want.name) if have.live else ""
         made: list[str] = []
-        try:
+        # Volumes of a change that could not be made go again, unless the guest has come to use them.
+        with taken_back(lambda: vm_volumes.delete_unused(self.host, "", made), "what was made for it could not be removed"):
             for making in done.making:
                 if making.key in [each.key for each in changes]:
                     vm_volumes.make(self.host, want.name, making, {}, made)
@@ -190,21 +185,11 @@ class Vms(Guests[Seen]):
                 ET.SubElement(guest_note(root), STALE, {"path": stale})
             if serialize(root) != serialize(have.stored.root):
                 domain = vm_define.define(self.host, full, root, have.stored.root)
-        except KraalError as error:
-            self._clear(made, error)
-            raise
         for option in {each.option.name: each.option for each in changes}.values():
             if option.tell is not None:
                 option.tell(self.host, domain, full.values[option.name], root, have.live is not None)
         if stale:
             self._forget(want, root, stale)
-
-    def _clear(self, made: Sequence[str], error: KraalError) -> None:
-        """Remove the volumes of a change that could not be made, unless the guest has come to use them."""
-        try:
-            vm_volumes.delete_unused(self.host, "", made)
-        except KraalError as other:
-            error.message += "; what was made for it could not be removed: %s" % other.message
 
     def _forget(self, want: Spec, root: Element, path: str) -> None:
         """Remove a seed that is in no drive any more, and then the note of it."""
@@ -226,13 +211,9 @@ class Vms(Guests[Seen]):
             each.option.grow(self.host, domain, each, have)
 
     def do_start(self, want: Spec, _step: Step, seen: Seen) -> None:
-        try:
+        # Made a moment ago by this very plan: nothing is left of what cannot be started.
+        with taken_back(lambda: self._undo(want.name) if want.name in self._made else None):
             vm_power.start(self.host, self._domain(want.name))
-        except BackendError as error:
-            if want.name in self._made:
-                # Made a moment ago by this very plan: nothing is left of what cannot be started.
-                self._undo(want.name, error)
-            raise
 
     def do_restart(self, want: Spec, _step: Step, _seen: Seen) -> None:
         domain = self._domain(want.name)
