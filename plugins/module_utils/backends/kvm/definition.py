@@ -94,7 +94,11 @@ class Seen:
     def doubt(self, what: str, remedy: str) -> None:
         """Raise Refused where a guest may use it, because what that one uses cannot be read."""
         if self.unread:
-            raise Refused("%s, because it cannot be seen whether these guests use it: %s" % (what, ", ".join(sorted(self.unread))), remedy=remedy)
+            raise Refused(
+                "%s, because it cannot be seen whether these guests use it: %s"
+                % (what, ", ".join(sorted(self.unread))),
+                remedy=remedy,
+            )
 
 
 def observed(host: Host, listed: Callable[[int], Sequence[Any]], inactive: int) -> Seen:
@@ -112,7 +116,9 @@ def _look(host: Host, seen: Seen, each: Any, inactive: int) -> None:
     live = parse(ask(each.XMLDesc, 0)) if active else None
     config = parse(ask(each.XMLDesc, inactive)) if persistent else copy.deepcopy(live)
     if config is not None:
-        seen.defined[each.name()] = Definition(each.UUIDString(), config, live, persistent, persistent and bool(ask(each.autostart)))
+        seen.defined[each.name()] = Definition(
+            each.UUIDString(), config, live, persistent, persistent and bool(ask(each.autostart))
+        )
 
 
 def see_users(host: Host, seen: Seen, used: Callable[[Element], Iterable[str]]) -> None:
@@ -120,7 +126,11 @@ def see_users(host: Host, seen: Seen, used: Callable[[Element], Iterable[str]]) 
     for domain in host.ask(host.conn.listAllDomains, 0):
         with apart(seen.unread, "kvm", domain.name()), suppress(NotThere):
             live = parse(host.ask(domain.XMLDesc, 0)) if host.ask(domain.isActive) else None
-            stored = parse(host.ask(domain.XMLDesc, host.api.VIR_DOMAIN_XML_INACTIVE)) if host.ask(domain.isPersistent) else None
+            stored = (
+                parse(host.ask(domain.XMLDesc, host.api.VIR_DOMAIN_XML_INACTIVE))
+                if host.ask(domain.isPersistent)
+                else None
+            )
             for name in () if live is None else used(live):
                 seen.running.setdefault(name, set()).add(domain.name())
             for tree in (live, stored):
@@ -141,7 +151,9 @@ def written(want: Spec, have: Definition, changes: Sequence[Difference]) -> list
     for each in changes:
         if teller(each) is not None:
             before, after = before_after([each])
-            steps += [Step(want.name, Action.SET, key, before.get(key), after.get(key), changes=(each,)) for key in after]
+            steps += [
+                Step(want.name, Action.SET, key, before.get(key), after.get(key), changes=(each,)) for key in after
+            ]
     return steps
 
 
@@ -202,7 +214,11 @@ class Definitions(Resource[Seen]):
             turn = [Step(want.name, Action.STOP, "state", "active", "inactive", RESTART)]
         if want.state == "absent":
             kind = self.table.options[0]
-            return [*turn, Step(want.name, Action.REMOVE, "", {kind.name: kind.read(have.view())}, None, DESTROY)] if have else []
+            return (
+                [*turn, Step(want.name, Action.REMOVE, "", {kind.name: kind.read(have.view())}, None, DESTROY)]
+                if have
+                else []
+            )
         if have is None:
             return [Step(want.name, Action.CREATE, "", None, self.table.shown(want)), *turn]
         # Written before it is stopped: one that is not written down would be gone.

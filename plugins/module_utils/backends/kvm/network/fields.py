@@ -87,7 +87,12 @@ def read_dhcp_host(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     if not key:
         key = str(fields.pop("id")).lower()
         if not re.fullmatch(r"[0-9a-f]{1,2}(:[0-9a-f]{1,2}){9,129}", key):
-            raise InvalidOption(option, entry, "has no DHCP unique identifier in id", remedy="Write it like 0:1:0:1:18:aa:62:fe:0:16:3e:44:55:66")
+            raise InvalidOption(
+                option,
+                entry,
+                "has no DHCP unique identifier in id",
+                remedy="Write it like 0:1:0:1:18:aa:62:fe:0:16:3e:44:55:66",
+            )
     if "address" in fields:
         fields["address"] = address_of(fields["address"], option, entry, _HOST)
     if "name" in fields:
@@ -113,7 +118,9 @@ _HOST_NAME = r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?"
 HOSTNAME = Text(pattern=_HOST_NAME, remedy="Write a host's name, like web1 or web1.example.org", fold=True)
 
 #: Nothing stands for none.
-DOMAIN = Text(pattern="(%s)?" % _HOST_NAME, remedy="Write a domain, like lab.example.org, or nothing for none", fold=True)
+DOMAIN = Text(
+    pattern="(%s)?" % _HOST_NAME, remedy="Write a domain, like lab.example.org, or nothing for none", fold=True
+)
 FORWARD_DEV = Text(pattern="(%s)?" % LINK, remedy="Write the name of a link of the host, or nothing for any")
 
 SUBNETS = _Subnets(_read_subnet, lambda subnet, record: {"subnet": subnet, **record})
@@ -121,7 +128,10 @@ SUBNETS = _Subnets(_read_subnet, lambda subnet, record: {"subnet": subnet, **rec
 
 def read_subnets(definition: Element) -> dict[str, Any]:
     """The subnets of a definition, each with the host's own address in it."""
-    return {str(interface.network): {"address": str(interface.ip)} for interface in (interface_of(ip) for ip in definition.findall("ip"))}
+    return {
+        str(interface.network): {"address": str(interface.ip)}
+        for interface in (interface_of(ip) for ip in definition.findall("ip"))
+    }
 
 
 def known_subnets(definition: Element) -> Iterator[str]:
@@ -169,7 +179,9 @@ def dhcp_host_of(element: Element) -> tuple[str, dict[str, str]]:
 def read_dns_hosts(definition: Element) -> dict[str, Any]:
     """The names that the network's DNS knows beside those from DHCP."""
     return {
-        str(ipaddress.ip_address(each.get("ip", ""))): frozenset((name.text or "").strip().lower() for name in each.findall("hostname"))
+        str(ipaddress.ip_address(each.get("ip", ""))): frozenset(
+            (name.text or "").strip().lower() for name in each.findall("hostname")
+        )
         for each in definition.findall("dns/host")
     }
 

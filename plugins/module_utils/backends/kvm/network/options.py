@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A network's options, one on a line: how each is read, compared, priced, written, and changed while the network is active. Pure."""
+"""A network's options, one on a line: how each is read, compared, priced, written, and changed live. Pure."""
 
 from __future__ import annotations
 
@@ -40,18 +40,29 @@ from .pieces import DhcpHosts, DhcpRanges, DnsHosts, DnsTexts, Pieces
 LIVE, RESTART = Disruption.LIVE, Disruption.RESTART
 
 NETWORK_OPTIONS: tuple[DefinitionOption, ...] = (
-    DefinitionOption("forward", Text(choices=FORWARDS), lambda view: read_forward(view.definition), RESTART, xml.forward, topology=True),
-    DefinitionOption("forward_dev", FORWARD_DEV, lambda view: attribute(view.definition, "forward", "dev") or "", RESTART, xml.forward_dev),
-    DefinitionOption("bridge", INTERFACE, lambda view: attribute(view.definition, "bridge", "name"), RESTART, xml.bridge, topology=True),
-    DefinitionOption("subnets", SUBNETS, lambda view: read_subnets(view.definition), RESTART, xml.subnets, topology=True),
-    DefinitionOption("dhcp_ranges", Members(Range()), lambda view: read_ranges(view.definition), LIVE, pieces=DhcpRanges()),
-    DefinitionOption("dhcp_hosts", Records(read_dhcp_host, write_dhcp_host), lambda view: read_dhcp_hosts(view.definition), LIVE,
+    DefinitionOption("forward", Text(choices=FORWARDS), lambda view: read_forward(view.definition), RESTART,
+                     xml.forward, topology=True),
+    DefinitionOption("forward_dev", FORWARD_DEV, lambda view: attribute(view.definition, "forward", "dev") or "",
+                     RESTART, xml.forward_dev),
+    DefinitionOption("bridge", INTERFACE, lambda view: attribute(view.definition, "bridge", "name"), RESTART,
+                     xml.bridge, topology=True),
+    DefinitionOption("subnets", SUBNETS, lambda view: read_subnets(view.definition), RESTART, xml.subnets,
+                     topology=True),
+    DefinitionOption("dhcp_ranges", Members(Range()), lambda view: read_ranges(view.definition), LIVE,
+                     pieces=DhcpRanges()),
+    DefinitionOption("dhcp_hosts", Records(read_dhcp_host, write_dhcp_host),
+                     lambda view: read_dhcp_hosts(view.definition), LIVE,
                      pieces=DhcpHosts()),
-    DefinitionOption("dns_hosts", Records(read_dns_host, write_dns_host), lambda view: read_dns_hosts(view.definition), LIVE, pieces=DnsHosts()),
-    DefinitionOption("dns_txt", Texts(key_pattern=r"[A-Za-z0-9_.-]+"), lambda view: read_dns_txt(view.definition), LIVE, pieces=DnsTexts()),
-    DefinitionOption("dns", Flag(), lambda view: flag(attribute(view.definition, "dns", "enable"), True), RESTART, xml.dns, topology=True),
-    DefinitionOption("domain", DOMAIN, lambda view: attribute(view.definition, "domain", "name") or "", RESTART, xml.domain),
-    DefinitionOption("domain_local_only", Flag(), lambda view: flag(attribute(view.definition, "domain", "localOnly")), RESTART,
+    DefinitionOption("dns_hosts", Records(read_dns_host, write_dns_host), lambda view: read_dns_hosts(view.definition),
+                     LIVE, pieces=DnsHosts()),
+    DefinitionOption("dns_txt", Texts(key_pattern=r"[A-Za-z0-9_.-]+"), lambda view: read_dns_txt(view.definition),
+                     LIVE, pieces=DnsTexts()),
+    DefinitionOption("dns", Flag(), lambda view: flag(attribute(view.definition, "dns", "enable"), True), RESTART,
+                     xml.dns, topology=True),
+    DefinitionOption("domain", DOMAIN, lambda view: attribute(view.definition, "domain", "name") or "", RESTART,
+                     xml.domain),
+    DefinitionOption("domain_local_only", Flag(), lambda view: flag(attribute(view.definition, "domain", "localOnly")),
+                     RESTART,
                      xml.domain_local_only),
     DefinitionOption("mtu", Mtu(), lambda view: int(attribute(view.definition, "mtu", "size") or 0), RESTART, xml.mtu),
     DefinitionOption("autostart", Flag(), lambda view: view.autostart, Disruption.NONE, tell=tell_autostart),

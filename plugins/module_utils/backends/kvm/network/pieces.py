@@ -74,9 +74,9 @@ class Pieces(ABC):
     def told_apart(self, have: Mapping[str, Any], keys: Iterable[str], want: Mapping[str, Any]) -> bool:
         """Whether libvirt can tell the entries apart while those of these keys are brought from what there is to what is wanted, one by one.
 
-        It refuses to delete a DNS host that has a name in common with another, and to add a DHCP host that has a name or an address in
-        common with another; of two DHCP hosts with one name it modifies the first, whatever their addresses (virNetworkDefUpdateDNSHost
-        and virNetworkDefUpdateIPDHCPHost, seen with libvirt 9.0).
+        It refuses to delete a DNS host that has a name in common with another, and to add a DHCP host that has a name
+        or an address in common with another; of two DHCP hosts with one name it modifies the first, whatever their
+        addresses (virNetworkDefUpdateDNSHost and virNetworkDefUpdateIPDHCPHost, seen with libvirt 9.0).
         """
         now = {key: self.signs(key, fields) for key, fields in have.items()}
         for key in keys:
@@ -91,7 +91,11 @@ class Pieces(ABC):
 
     def _found(self, network: Element) -> list[tuple[Element, Element, str]]:
         """The elements that are there: what each is in, itself, and its key."""
-        return [(holder, each, self.key(each)) for holder in network.findall(self.holders) for each in holder.findall(self.tag)]
+        return [
+            (holder, each, self.key(each))
+            for holder in network.findall(self.holders)
+            for each in holder.findall(self.tag)
+        ]
 
     def rewrite(self, network: Element, value: Any) -> None:
         """Bring the elements to that value; those that stay the same keep what else they have in them."""
@@ -107,10 +111,12 @@ class Pieces(ABC):
             number = self.place(network, key, wanted[key])
             parent = child(network, "dns") if number < 0 else child(network.findall("ip")[number], "dhcp")
             element = self.element(key, wanted[key])
-            parent.insert(len(parent.findall(element.tag)) if self.first else len(parent) - len(parent.findall("bootp")), element)
+            parent.insert(
+                len(parent.findall(element.tag)) if self.first else len(parent) - len(parent.findall("bootp")), element
+            )
 
     def updates(self, network: Element, key: str, fields: Any, there: bool) -> list[Update]:
-        """The calls that bring one entry of one side of a network to these fields, or, with ``there`` false, remove it."""
+        """The calls that bring an entry of one side of a network to these fields, or, with ``there`` false, remove it."""
         old = [(holder, each) for holder, each, found in self._found(network) if found == key]
         if there and old and self.same(old[0][1], fields):
             return []
@@ -131,7 +137,12 @@ def _holder(network: Element, address: str, option: str, shown: Any) -> int:
     for number, ip in enumerate(network.findall("ip")):
         if ipaddress.ip_address(address) in interface_of(ip).network:
             return number
-    raise InvalidOption(option, shown, "is in none of the network's subnets", remedy="Write an address in one of them, or add its subnet to subnets")
+    raise InvalidOption(
+        option,
+        shown,
+        "is in none of the network's subnets",
+        remedy="Write an address in one of them, or add its subnet to subnets",
+    )
 
 
 class DhcpRanges(Pieces):
@@ -166,7 +177,9 @@ class DhcpHosts(Pieces):
         return dhcp_host_of(element)[0]
 
     def element(self, key: str, fields: Any) -> Element:
-        return make("host", {"mac" if is_mac(key) else "id": key, "name": fields.get("name"), "ip": fields.get("address")})
+        return make(
+            "host", {"mac" if is_mac(key) else "id": key, "name": fields.get("name"), "ip": fields.get("address")}
+        )
 
     def same(self, element: Element, fields: Any) -> bool:
         return dhcp_host_of(element)[1] == dict(fields)
@@ -174,14 +187,25 @@ class DhcpHosts(Pieces):
     def place(self, network: Element, key: str, fields: Any) -> int:
         shown = {"mac/id": key, **fields}
         if not fields.get("address"):
-            raise InvalidOption("dhcp_hosts", shown, "has no address, and had none before", remedy="Give it an address in one of the network's subnets")
+            raise InvalidOption(
+                "dhcp_hosts",
+                shown,
+                "has no address, and had none before",
+                remedy="Give it an address in one of the network's subnets",
+            )
         return _holder(network, fields["address"], "dhcp_hosts", shown)
 
     def signs(self, key: str, fields: Any) -> Signs:
         address = fields.get("address", "")
         # Each family has hosts of its own.
         family = "6" if ":" in address else "4"
-        return frozenset([("key", family, key), ("address", address), *([("name", family, fields["name"])] if fields.get("name") else [])])
+        return frozenset(
+            [
+                ("key", family, key),
+                ("address", address),
+                *([("name", family, fields["name"])] if fields.get("name") else []),
+            ]
+        )
 
 
 class DnsHosts(Pieces):

@@ -32,7 +32,11 @@ class Networks(Definitions):
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """All networks and all guests, since subnets and names are shared; a handful of calls for each."""
         seen = observed(self.host, self.host.conn.listAllNetworks, self.host.api.VIR_NETWORK_XML_INACTIVE)
-        see_users(self.host, seen, lambda guest: [source.get("network", "") for source in guest.findall("devices/interface/source")])
+        see_users(
+            self.host,
+            seen,
+            lambda guest: [source.get("network", "") for source in guest.findall("devices/interface/source")],
+        )
         return seen
 
     def _check(self, want: Spec, have: Definition | None, seen: Seen) -> None:
@@ -56,7 +60,8 @@ class Networks(Definitions):
         users = sorted(seen.running.get(want.name, ()))
         if users and not want.steering.get("force"):
             raise Refused(
-                "%s, because these guests would lose their connection until they are restarted: %s" % (what.lower(), ", ".join(users)),
+                "%s, because these guests would lose their connection until they are restarted: %s"
+                % (what.lower(), ", ".join(users)),
                 remedy="Stop them first, or set force=true and restart them afterwards",
             )
         if not want.steering.get("force"):
@@ -64,8 +69,16 @@ class Networks(Definitions):
 
     def _changes(self, want: Spec, have: Definition, seen: Seen, ends: bool) -> list[Step]:
         stored = {each.option.name: each for each in differences(self.table, want, have.view())}
-        effect = {each.option.name: each for each in differences(self.table, want, have.view(live=True))} if have.active and not ends else {}
-        whole = not have.active or ends or any(each.topology and (each.name in effect or each.name in stored) for each in NETWORK_OPTIONS)
+        effect = (
+            {each.option.name: each for each in differences(self.table, want, have.view(live=True))}
+            if have.active and not ends
+            else {}
+        )
+        whole = (
+            not have.active
+            or ends
+            or any(each.topology and (each.name in effect or each.name in stored) for each in NETWORK_OPTIONS)
+        )
         pieces = {} if whole else {name: _pieces(want, name, stored.get(name), effect.get(name)) for name in PIECES}
         for name in [name for name, calls in pieces.items() if not self._taken(want, name, calls, have)]:
             del pieces[name]
@@ -75,7 +88,11 @@ class Networks(Definitions):
         if waiting:
             before, after = before_after(waiting)
             if want.allow >= RESTART:
-                self._spare_guests(want, seen, "%s need a restart of the network, which is not done" % ", ".join(sorted({*before, *after})))
+                self._spare_guests(
+                    want,
+                    seen,
+                    "%s need a restart of the network, which is not done" % ", ".join(sorted({*before, *after})),
+                )
             steps.append(Step(want.name, Action.RESTART, "", before, after, RESTART, deferred=True))
         return steps
 
@@ -84,7 +101,9 @@ class Networks(Definitions):
         piece = PIECES[name]
         keys = [part.key for step in steps for each in step.changes for part in each.parts]
         return all(
-            piece.told_apart(piece.entries(self.table[name].read(view)), keys, piece.entries(_merged_value(want, name, view)))
+            piece.told_apart(
+                piece.entries(self.table[name].read(view)), keys, piece.entries(_merged_value(want, name, view))
+            )
             for view in (have.view(), have.view(live=True))
         )
 
@@ -92,7 +111,9 @@ class Networks(Definitions):
         return self.host.find(self.host.conn.networkLookupByName, name)
 
     def _define(self, tree: Element) -> Any:
-        return self.host.ask(self.host.conn.networkDefineXMLFlags, serialize(tree), self.host.api.VIR_NETWORK_DEFINE_VALIDATE)
+        return self.host.ask(
+            self.host.conn.networkDefineXMLFlags, serialize(tree), self.host.api.VIR_NETWORK_DEFINE_VALIDATE
+        )
 
     def _create(self, want: Spec) -> None:
         network = self._define(self._merged(want, None))
@@ -117,9 +138,15 @@ class Networks(Definitions):
                 sides.append((live, piece.updates(view.definition, key, merged.get(key), key in merged)))
         stored = [call for live, calls in sides if not live for call in calls]
         effect = [call for live, calls in sides if live for call in calls]
-        same = [(*call[:3], serialize(call.element)) for call in stored] == [(*call[:3], serialize(call.element)) for call in effect]
+        same = [(*call[:3], serialize(call.element)) for call in stored] == [
+            (*call[:3], serialize(call.element)) for call in effect
+        ]
         both = api.VIR_NETWORK_UPDATE_AFFECT_LIVE | api.VIR_NETWORK_UPDATE_AFFECT_CONFIG
-        runs = [(both, stored)] if same else [(api.VIR_NETWORK_UPDATE_AFFECT_CONFIG, stored), (api.VIR_NETWORK_UPDATE_AFFECT_LIVE, effect)]
+        runs = (
+            [(both, stored)]
+            if same
+            else [(api.VIR_NETWORK_UPDATE_AFFECT_CONFIG, stored), (api.VIR_NETWORK_UPDATE_AFFECT_LIVE, effect)]
+        )
         for flags, calls in runs:
             for call in calls:
                 command = getattr(api, "VIR_NETWORK_UPDATE_COMMAND_%s" % call.command)
@@ -127,7 +154,10 @@ class Networks(Definitions):
                 self.host.ask(network.update, command, section, call.parent, serialize(call.element), flags)
 
     def _merged(self, want: Spec, have: Definition | None, only: Collection[str] | None = None) -> Element:
-        """The definition as the task wants it; in ``only`` these options, if any: what is changed while the network is active is not written before."""
+        """The definition as the task wants it; with ``only``, in these options alone.
+
+        What is changed while the network is active is not written before.
+        """
         values = {
             option.name: want.values[option.name] if have is None else _merged_value(want, option.name, have.view())
             for option in NETWORK_OPTIONS
@@ -160,16 +190,24 @@ def _drop_lost(want: Spec, values: dict[str, Any], have: Definition) -> None:
 
     if "dhcp_ranges" in values:
         named = want.values["dhcp_ranges"]
-        values["dhcp_ranges"] = frozenset(each for each in values["dhcp_ranges"] if each in named or not lost(each.partition("-")[0]))
+        values["dhcp_ranges"] = frozenset(
+            each for each in values["dhcp_ranges"] if each in named or not lost(each.partition("-")[0])
+        )
     if "dhcp_hosts" in values:
         named = want.values["dhcp_hosts"]
         hosts = (values["dhcp_hosts"] or {}).items()
-        values["dhcp_hosts"] = {key: fields for key, fields in hosts if key in named or "address" not in fields or not lost(fields["address"])}
+        values["dhcp_hosts"] = {
+            key: fields
+            for key, fields in hosts
+            if key in named or "address" not in fields or not lost(fields["address"])
+        }
 
 
 def _pieces(want: Spec, name: str, stored: Difference | None, effect: Difference | None) -> list[Step]:
     """The steps that change entries of an active network, on whichever side they differ. What leaves goes first: its address may be wanted again."""
-    changes = {part.key: replace(each, parts=(part,)) for each in (stored, effect) if each is not None for part in each.parts}
+    changes = {
+        part.key: replace(each, parts=(part,)) for each in (stored, effect) if each is not None for part in each.parts
+    }
     steps = [
         Step(want.name, Action.SET, key_of(name, part.key), part.before, part.after, LIVE, changes=(each,))
         for each in changes.values()
@@ -180,18 +218,37 @@ def _pieces(want: Spec, name: str, stored: Difference | None, effect: Difference
 
 def _check_options(want: Spec, seen: Seen, have: Definition | None) -> None:
     """Raises InvalidOption for what libvirt would refuse, or take and then not start, before anything is touched."""
-    values = {option.name: _merged_value(want, option.name, have.view()) if have else want.values.get(option.name) for option in NETWORK_OPTIONS}
+    values = {
+        option.name: _merged_value(want, option.name, have.view()) if have else want.values.get(option.name)
+        for option in NETWORK_OPTIONS
+    }
     forward = values["forward"] or "nat"
     if forward == "bridge":
         if not values["bridge"]:
             raise InvalidOption("bridge", None, "is needed with forward=bridge", remedy="Name a bridge of the host")
         for name in ("subnets", *PIECES, "domain", "forward_dev"):
             if want.values.get(name):
-                raise InvalidOption(name, want.name, "is not libvirt's to give on a bridge of the host", remedy="Leave it out with forward=bridge")
+                raise InvalidOption(
+                    name,
+                    want.name,
+                    "is not libvirt's to give on a bridge of the host",
+                    remedy="Leave it out with forward=bridge",
+                )
     if forward in (ISOLATED, "open") and want.values.get("forward_dev"):
-        raise InvalidOption("forward_dev", want.values["forward_dev"], "means nothing with forward=%s" % forward, remedy="Leave it out")
-    if forward in ("nat", "route", "open") and not values["subnets"] and (have is None or "forward" in want.values or "subnets" in want.values):
-        raise InvalidOption("subnets", want.values.get("subnets"), "is needed with forward=%s" % forward, remedy="Give the network a subnet")
+        raise InvalidOption(
+            "forward_dev", want.values["forward_dev"], "means nothing with forward=%s" % forward, remedy="Leave it out"
+        )
+    if (
+        forward in ("nat", "route", "open")
+        and not values["subnets"]
+        and (have is None or "forward" in want.values or "subnets" in want.values)
+    ):
+        raise InvalidOption(
+            "subnets",
+            want.values.get("subnets"),
+            "is needed with forward=%s" % forward,
+            remedy="Give the network a subnet",
+        )
     if want.values.get("domain_local_only") and not values["domain"]:
         raise InvalidOption("domain_local_only", True, "needs a domain", remedy="Set domain")
     _check_addresses(want)
@@ -203,7 +260,12 @@ def _check_addresses(want: Spec) -> None:
     for key, fields in (want.values.get("dhcp_hosts") or {}).items():
         address = fields.get("address")
         if address and taken.setdefault(address, key) != key:
-            raise InvalidOption("dhcp_hosts", address, "is given to two hosts, %s and %s" % (taken[address], key), remedy="Give each an address of its own")
+            raise InvalidOption(
+                "dhcp_hosts",
+                address,
+                "is given to two hosts, %s and %s" % (taken[address], key),
+                remedy="Give each an address of its own",
+            )
 
 
 def _check_rivals(want: Spec, seen: Seen, values: Mapping[str, Any], have: Definition | None) -> None:
@@ -214,15 +276,31 @@ def _check_rivals(want: Spec, seen: Seen, values: Mapping[str, Any], have: Defin
             continue
         tree = other.live if other.live is not None else other.config
         bridge = want.values.get("bridge")
-        if bridge and values["forward"] != "bridge" and read_forward(tree) != "bridge" and bridge == attribute(tree, "bridge", "name"):
-            raise InvalidOption("bridge", bridge, "is the bridge of the network %s" % name, remedy="Choose another name")
+        if (
+            bridge
+            and values["forward"] != "bridge"
+            and read_forward(tree) != "bridge"
+            and bridge == attribute(tree, "bridge", "name")
+        ):
+            raise InvalidOption(
+                "bridge", bridge, "is the bridge of the network %s" % name, remedy="Choose another name"
+            )
         if not active or not other.active:
             continue
         for taken in known_subnets(tree):
             for subnet in _overlapping(taken, want.values.get("subnets") or ()):
-                raise InvalidOption("subnets", subnet, "overlaps with %s of the network %s" % (taken, name), remedy="Choose a subnet that is free")
+                raise InvalidOption(
+                    "subnets",
+                    subnet,
+                    "overlaps with %s of the network %s" % (taken, name),
+                    remedy="Choose a subnet that is free",
+                )
 
 
 def _overlapping(taken: str, subnets: Iterable[str]) -> list[str]:
     net: Any = ipaddress.ip_network(taken)
-    return [subnet for subnet in subnets if ipaddress.ip_network(subnet).version == net.version and ipaddress.ip_network(subnet).overlaps(net)]
+    return [
+        subnet
+        for subnet in subnets
+        if ipaddress.ip_network(subnet).version == net.version and ipaddress.ip_network(subnet).overlaps(net)
+    ]

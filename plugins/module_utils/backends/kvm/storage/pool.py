@@ -33,7 +33,11 @@ class Pools(Definitions):
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """All pools and all guests; a handful of calls for each."""
         seen = observed(self.host, self.host.conn.listAllStoragePools, self.host.api.VIR_STORAGE_XML_INACTIVE)
-        see_users(self.host, seen, lambda guest: [name for name, have in seen.defined.items() if _serves(self.host, have, guest)])
+        see_users(
+            self.host,
+            seen,
+            lambda guest: [name for name, have in seen.defined.items() if _serves(self.host, have, guest)],
+        )
         return seen
 
     def _check(self, want: Spec, have: Definition | None, seen: Seen) -> None:
@@ -47,7 +51,11 @@ class Pools(Definitions):
         waiting = [each for each in differences(self.table, want, have.view(live=True)) if teller(each) is None]
         if waiting and have.active and not ends:
             if want.allow >= RESTART:
-                _spare_guests(want, seen, "%s need a restart of the pool, and it is" % ", ".join(each.option.name for each in waiting))
+                _spare_guests(
+                    want,
+                    seen,
+                    "%s need a restart of the pool, and it is" % ", ".join(each.option.name for each in waiting),
+                )
             steps.append(Step(want.name, Action.RESTART, "", *before_after(waiting), RESTART, deferred=True))
         return steps
 
@@ -115,7 +123,9 @@ def serves(host: Host, pool: Element, guest: Element) -> bool:
     """Whether a guest has something of a pool, by the pool's name or by the path or address that libvirt gives to its volumes."""
     target = text_of(pool, "target/path")
     sources = guest.findall("devices/disk//source")
-    paths = [source.get(name, "") for source in sources for name in ("file", "dev")] + [text_of(guest, path) or "" for path in BOOTED]
+    paths = [source.get(name, "") for source in sources for name in ("file", "dev")] + [
+        text_of(guest, path) or "" for path in BOOTED
+    ]
     if any(source.get("pool") == text_of(pool, "name") for source in sources):
         return True
     if pool.get("type") == "rbd":
@@ -145,10 +155,16 @@ def _check_options(want: Spec, seen: Seen, have: Definition | None) -> None:
     """Raises InvalidOption or Refused for what libvirt would refuse, or take and then not start, before anything is touched."""
     kind = want.values.get("type") or (have.config.get("type") if have else None)
     if have is None and kind is None:
-        raise InvalidOption("type", None, "is needed for a new pool", remedy="Write one of: %s" % ", ".join(POOLS_TABLE["type"].kind.argument["choices"]))
+        raise InvalidOption(
+            "type",
+            None,
+            "is needed for a new pool",
+            remedy="Write one of: %s" % ", ".join(POOLS_TABLE["type"].kind.argument["choices"]),
+        )
     if have is not None and kind != have.config.get("type"):
         raise Refused(
-            "type cannot change from %s to %s" % (have.config.get("type"), kind), remedy="Remove the pool first, which leaves what it holds, and make it anew"
+            "type cannot change from %s to %s" % (have.config.get("type"), kind),
+            remedy="Remove the pool first, which leaves what it holds, and make it anew",
         )
     for name, kinds in FITS.items():
         given = want.values.get(name) if name != "build" else want.steering.get("build") or None
@@ -160,10 +176,19 @@ def _check_options(want: Spec, seen: Seen, have: Definition | None) -> None:
             if not want.values.get(name):
                 raise InvalidOption(name, want.values.get(name), "is needed with type=%s" % kind, remedy="Set it")
     if kind == "fs" and len(want.values.get("devices") or "x") != 1:
-        raise InvalidOption("devices", list(want.values["devices"]), "is not one device", remedy="Name the one that the file system is on")
+        raise InvalidOption(
+            "devices",
+            list(want.values["devices"]),
+            "is not one device",
+            remedy="Name the one that the file system is on",
+        )
     if kind == "iscsi" and len(want.values.get("devices") or "x") != 1:
-        raise InvalidOption("devices", list(want.values["devices"]), "is not one target", remedy="Name one target (iqn....)")
+        raise InvalidOption(
+            "devices", list(want.values["devices"]), "is not one target", remedy="Name one target (iqn....)"
+        )
     for name, other in seen.defined.items():
         path = want.values.get("path")
         if name != want.name and path and path == text_of(other.config, "target/path"):
-            raise InvalidOption("path", path, "is the path of the pool %s" % name, remedy="Use that pool, or choose another path")
+            raise InvalidOption(
+                "path", path, "is the path of the pool %s" % name, remedy="Use that pool, or choose another path"
+            )

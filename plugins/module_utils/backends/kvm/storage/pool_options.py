@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A pool's options, one on a line: how each is understood, read from a definition, compared, priced and written into one. Pure."""
+"""A pool's options, one on a line: how each is understood, read, compared, priced and written. Pure."""
 
 from __future__ import annotations
 
@@ -67,12 +67,19 @@ class Auth(Kind):
         if "secret_uuid" in auth:
             auth["secret_uuid"] = auth["secret_uuid"].lower()
             if not _UUID.fullmatch(auth["secret_uuid"]):
-                raise InvalidOption("%s.secret_uuid" % option, value["secret_uuid"], "is no UUID", remedy="Take it from virsh secret-list")
+                raise InvalidOption(
+                    "%s.secret_uuid" % option,
+                    value["secret_uuid"],
+                    "is no UUID",
+                    remedy="Take it from virsh secret-list",
+                )
         return auth
 
 
 TOKEN = Text(pattern=r"\S(.*\S)?", remedy="Write it without blanks around it")
-_DEVICE = Text(pattern=r"[A-Za-z0-9_./:@+-]{1,255}", remedy="Write a block device's path, or for iscsi the target's name (iqn....)")
+_DEVICE = Text(
+    pattern=r"[A-Za-z0-9_./:@+-]{1,255}", remedy="Write a block device's path, or for iscsi the target's name (iqn....)"
+)
 
 
 def _devices(definition: Element) -> tuple[str, ...]:
@@ -92,7 +99,9 @@ def _port(definition: Element) -> int | None:
     return int(port) if port else None
 
 
-SOURCE_NAME = Text(pattern=r"[A-Za-z0-9_][A-Za-z0-9_./+-]*", remedy="Write the name of a volume group, or of a pool of ZFS or Ceph")
+SOURCE_NAME = Text(
+    pattern=r"[A-Za-z0-9_][A-Za-z0-9_./+-]*", remedy="Write the name of a volume group, or of a pool of ZFS or Ceph"
+)
 SERVER = Text(pattern=r"[A-Za-z0-9_.:\[\]-]+", remedy="Write the name or the address of a host")
 INITIATOR = Text(pattern=r"[A-Za-z0-9.:_-]+", remedy="Write an initiator's name (iqn....)")
 FORMAT = Text(pattern=r"[a-z0-9]+", remedy="Write the file system's name, like ext4, or auto")
@@ -128,7 +137,8 @@ POOL_OPTIONS: tuple[DefinitionOption, ...] = (
                      lambda pool, value: child(pool, "source/host").set("name", value)),
     DefinitionOption("port", Integer(1, 65535), lambda view: _port(view.definition), RESTART,
                      lambda pool, value: child(pool, "source/host").set("port", str(value))),
-    DefinitionOption("initiator", INITIATOR, lambda view: attribute(view.definition, "source/initiator/iqn", "name"), RESTART,
+    DefinitionOption("initiator", INITIATOR, lambda view: attribute(view.definition, "source/initiator/iqn", "name"),
+                     RESTART,
                      lambda pool, value: child(pool, "source/initiator/iqn").set("name", value)),
     DefinitionOption("format", FORMAT, lambda view: attribute(view.definition, "source/format", "type"), RESTART,
                      lambda pool, value: child(pool, "source/format").set("type", value)),

@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the images of disks are backed by, as descriptions, the images' headers, pools and libvirt's records of snapshots have it.
-
-Reads only.
-"""
+"""What the images of disks are backed by: by descriptions, headers of images, pools and records of snapshots. Reads only."""
 
 from __future__ import annotations
 
@@ -121,7 +118,9 @@ def earlier_images(host: Host, name: str, target: str, places: Mapping[str, str]
     for snapshot in host.ask(domain.listAllSnapshots, 0) if domain is not None else ():
         text = host.find(snapshot.getXMLDesc, 0)
         tree = parse(text) if text is not None else None
-        if tree is None or not any(disk.get("name") == target and disk.get("snapshot") == "external" for disk in tree.iterfind("disks/disk")):
+        if tree is None or not any(
+            disk.get("name") == target and disk.get("snapshot") == "external" for disk in tree.iterfind("disks/disk")
+        ):
             continue
         for disk in tree.iterfind("*/devices/disk"):
             path = places.get(source_of(disk), source_of(disk))

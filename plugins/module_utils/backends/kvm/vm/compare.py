@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where a domain differs from what is wanted of it, what of that can be done while it runs, and the tree that results. Pure."""
+"""Where a domain differs from what is wanted, what of that can be done live, and the tree that results. Pure."""
 
 from __future__ import annotations
 
@@ -87,7 +87,9 @@ def changes(want: Spec, have: Domain) -> list[Change]:
     return found
 
 
-def _changes_of(option: VmOption, entry: str, stored: Edit | None, live: Edit | None, view: View | None) -> Iterator[Change]:
+def _changes_of(
+    option: VmOption, entry: str, stored: Edit | None, live: Edit | None, view: View | None
+) -> Iterator[Change]:
     """``view``: the guest as it runs; None where it does not, or is stopped anyway."""
     differs = stored if option.live is None else live or stored
     if differs is None or (option.follows and stored is None):
@@ -112,7 +114,10 @@ def _action(option: VmOption, part: Part) -> Action:
 
 def _without_size(edit: Edit) -> Edit | None:
     """The rest of a disk's difference beside its size."""
-    shown, real = ([_sizeless(side) for side in sides] for sides in ((edit.part.before, edit.part.after), (edit.before, edit.after)))
+    shown, real = (
+        [_sizeless(side) for side in sides]
+        for sides in ((edit.part.before, edit.part.after), (edit.before, edit.after))
+    )
     return Edit(edit.part._replace(before=shown[0], after=shown[1]), real[0], real[1]) if shown[0] != shown[1] else None
 
 
@@ -123,21 +128,28 @@ def _sizeless(record: Mapping[str, Any]) -> dict[str, Any]:
 def live_change(want: Spec, change: Change, have: Domain) -> LiveChange:
     """What a change means in the guest as it runs now. ``want`` is filled in."""
     option, live = change.option, have.live or have.stored
-    effect, stored = ((option.seen(want, view) for view in (live, have.stored)) if change.entry else ({}, {}))
+    effect, stored = (option.seen(want, view) for view in (live, have.stored)) if change.entry else ({}, {})
     then = written(want, live, {(option.name, change.entry): change.warm} if change.warm else {})
-    return LiveChange(change.entry, want.values[option.name], effect.get(change.entry), stored.get(change.entry), live.root, then)
+    return LiveChange(
+        change.entry, want.values[option.name], effect.get(change.entry), stored.get(change.entry), live.root, then
+    )
 
 
 def trial(done: Comparison, have: Domain) -> Element | None:
     """What a guest becomes by several changes, for libvirt to try before the first; None where the first is one definition that says as much.
 
-    A run that dies while it is tried out leaves it, and the next one goes on from there. So what that one would take for done is not in it: what a guest
-    was told that follows in its own time, a seed, and the images that are still to be made.
+    A run that dies while it is tried out leaves it, and the next one goes on from there. So what that one would take
+    for done is not in it: what a guest was told that follows in its own time, a seed, and the images that are still to
+    be made.
     """
     missing = {each.path for each in done.making if not each.there}
     if not missing and not any(each.hot or each.action == Action.RESIZE for each in done.changes):
         return None
-    root = written(done.want, have.stored, cold(each for each in done.changes if each.option.tried and not (each.option.follows and each.hot)))
+    root = written(
+        done.want,
+        have.stored,
+        cold(each for each in done.changes if each.option.tried and not (each.option.follows and each.hot)),
+    )
     for disk in dev.devices(root, "disk"):
         if dev.source_of(disk) in missing:
             dev.set_source(disk, NO_IMAGE)
@@ -162,11 +174,31 @@ def pending(stored: View, live: View) -> list[str]:
 
 #: What the live XML says the same way: an overlay, or another program, may have changed it.
 _PARTS = (
-    *("features", "clock", "pm", "memtune", "blkiotune", "cputune", "numatune", "memoryBacking", "iothreads", "sysinfo"),
-    *("on_poweroff", "on_reboot", "on_crash", "launchSecurity", "keywrap", "{http://libvirt.org/schemas/domain/qemu/1.0}commandline"),
+    *(
+        "features",
+        "clock",
+        "pm",
+        "memtune",
+        "blkiotune",
+        "cputune",
+        "numatune",
+        "memoryBacking",
+        "iothreads",
+        "sysinfo",
+    ),
+    *(
+        "on_poweroff",
+        "on_reboot",
+        "on_crash",
+        "launchSecurity",
+        "keywrap",
+        "{http://libvirt.org/schemas/domain/qemu/1.0}commandline",
+    ),
 )
 #: The places in these of which an option speaks.
-_SPOKEN = {path: [each.place.partition("/")[2] for each in OPTIONS if each.place.startswith(path + "/")] for path in _PARTS}
+_SPOKEN = {
+    path: [each.place.partition("/")[2] for each in OPTIONS if each.place.startswith(path + "/")] for path in _PARTS
+}
 _DEVICES = ("input", "sound", "hub", "redirdev", "iommu", "panic", "smartcard", "memory", "vsock")
 _GIVEN = ("address", "alias", "seclabel")
 

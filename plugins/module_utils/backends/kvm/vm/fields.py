@@ -68,12 +68,16 @@ def word(*choices: str) -> Text:
     return Text(pattern="|".join(map(re.escape, choices)), remedy="Write one of: " + ", ".join(choices))
 
 
-def parse_fields(fields: Sequence[Field], given: Mapping[str, Any], option: str, more: Sequence[str] = ()) -> dict[str, Any]:
+def parse_fields(
+    fields: Sequence[Field], given: Mapping[str, Any], option: str, more: Sequence[str] = ()
+) -> dict[str, Any]:
     """The canonical record of what a user wrote. Raises InvalidOption for fields that are not there, naming those that are."""
     known = {field.name: field for field in fields}
     unknown = sorted(str(key) for key in given if key not in known and key not in more)
     if unknown:
-        raise InvalidOption(option, unknown[0], "is no such field", remedy="The fields are: " + ", ".join([*more, *sorted(known)]))
+        raise InvalidOption(
+            option, unknown[0], "is no such field", remedy="The fields are: " + ", ".join([*more, *sorted(known)])
+        )
     record = {}
     for key, value in given.items():
         if key in known and value is not None:
@@ -116,7 +120,9 @@ def read_fields(fields: Sequence[Field], element: Element) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def write_fields(fields: Sequence[Field], element: Element, record: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+def write_fields(
+    fields: Sequence[Field], element: Element, record: Mapping[str, Any], before: Mapping[str, Any]
+) -> None:
     """Write the fields that differ."""
     for field in fields:
         if field.place and field.name in record and record[field.name] != before.get(field.name):
@@ -156,7 +162,13 @@ class FieldSet(Entries):
 class DeviceSet(Records):
     """A list of devices, each found again by its key; a field that is a secret shows that it changes, and not how."""
 
-    def __init__(self, fields: Sequence[Field], key: Callable[[Any, str], tuple[str, dict[str, Any]]], key_field: str, argument: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        fields: Sequence[Field],
+        key: Callable[[Any, str], tuple[str, dict[str, Any]]],
+        key_field: str,
+        argument: Mapping[str, Any],
+    ) -> None:
         super().__init__(lambda entry, option: [key(entry, option)], self._write, argument)
         self.fields, self.key_field = tuple(fields), key_field
 
@@ -165,7 +177,12 @@ class DeviceSet(Records):
 
     def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
         found = super().parts(want, have, exact)
-        return [part._replace(after={**part.after, "secret": HIDDEN + " (new)"}) if part.before == part.after and part.after else part for part in found]
+        return [
+            part._replace(after={**part.after, "secret": HIDDEN + " (new)"})
+            if part.before == part.after and part.after
+            else part
+            for part in found
+        ]
 
 
 class Line(Text):

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How a running guest is brought to what changes, and what libvirt is told beside a definition: what the table of options names for each of them."""
+"""How a running guest is brought to a change, and what libvirt is told beside a definition.
+
+The table of options names what is in here, option by option.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,8 @@ def _update_disk(host: Host, domain: Any, new: Element) -> None:
     except LibvirtError as error:
         if "Tray of the device is not open" not in error.message:
             raise
-        # Firmware that starts resets its drives, and a tray closes between libvirt's opening it and putting the CD in (QEMU 10.0).
+        # Firmware that starts resets its drives, and a tray closes between libvirt's opening it and putting the CD in
+        # (QEMU 10.0).
         host.ask(domain.updateDeviceFlags, text, affect)
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is known of virtual machines and of what is around them, as data: what was observed, what a task wants of it, and what differs. Pure."""
+"""Virtual machines and what is around them as data: what was observed, what a task wants, and what differs. Pure."""
 
 from __future__ import annotations
 
@@ -163,14 +163,15 @@ class Emulator:
     machine: str
 
 
-# What differs ----------------------------------------------------------------------------------------------------------
+# What differs.
 
 
 @dataclass(frozen=True)
 class Edit:
     """One entry of an option that differs on one side of a domain, the stored or the live one.
 
-    ``before`` and ``after``: the entry's canonical values, None where there is none; ``part``: the same as a user would write it.
+    ``before`` and ``after``: the entry's canonical values, None where there is none; ``part``: the same as a user would
+    write it.
     """
 
     part: Part
@@ -211,7 +212,7 @@ def _nothing(_root: Element, _before: Any, _after: Any) -> None:
 
 
 def differing(live: Any, stored: Any, _view: View) -> Iterable[str]:
-    """The keys of what is stored and not in effect: an option's entries, each as far as both sides speak of it, or the whole value."""
+    """The keys of what is stored and not in effect: an option's entries as far as both sides speak of them, or the whole."""
     if isinstance(live, Mapping) and isinstance(stored, Mapping):
         return [key for key in sorted({*live, *stored}) if _entry_differs(key, live, stored)]
     return [""] if live is not None and stored is not None and live != stored else []
@@ -247,7 +248,8 @@ class VmOption(Option):
     hot: Callable[[Edit, View], bool] = lambda edit, view: True
     #: What is there, in the words of the task: takes the specification, what was read, and the view.
     recognise: Callable[[Spec, Any, View], Any] = lambda want, have, view: have
-    #: Whether a guest that was told follows in its own time: what is stored was told, and waits for no restart while the guest can have it.
+    #: Whether a guest that was told follows in its own time: what is stored was told, and waits for no restart while
+    #: the guest can have it.
     follows: bool = False
     #: Whether it is in a definition that libvirt is to try out before the first of several changes.
     tried: bool = True
@@ -256,9 +258,11 @@ class VmOption(Option):
     #: Whether an entry that is there has to grow, which no definition says; raises Refused where it cannot.
     grows: Callable[[str, Edit], bool] = lambda key, edit: False
     grow: Grow | None = None
-    #: The target of the disk that an entry is about: takes the option's wanted value and the entry's key; empty where it is about none.
+    #: The target of the disk that an entry is about: takes the option's wanted value and the entry's key; empty where
+    #: it is about none.
     disk: Callable[[Any, str], str] = lambda value, key: ""
-    #: What libvirt is told when it is stored, beside the definition: takes libvirt, its domain, the wanted value, the tree, and whether the guest runs.
+    #: What libvirt is told when it is stored, beside the definition: takes libvirt, its domain, the wanted value, the
+    #: tree, and whether the guest runs.
     tell: Callable[[Any, Any, Any, Element, bool], None] | None = None
     #: Where it stands in the XML, for one that stands at one place.
     place: str = ""
@@ -295,7 +299,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Leftover:
-    """What a run that died has left of its work on a guest: a seed that is in no drive any more, a definition that it tried out, or else the whole guest."""
+    """What a run that died has left of its work on a guest.
+
+    A seed that is in no drive any more, a definition that it tried out, or else the whole guest.
+    """
 
     seed: str = ""
     trial: bool = False
@@ -353,7 +360,8 @@ class Seen:
     odd_pools: dict[str, KraalError] = field(default_factory=dict)
     #: By path. None: asked for, and not there.
     volumes: dict[str, Volume | None] = field(default_factory=dict)
-    #: Of paths in no pool, those at which there is something; None where libvirt is on another host, whose files nobody here sees.
+    #: Of paths in no pool, those at which there is something; None where libvirt is on another host, whose files nobody
+    #: here sees.
     files: set[str] | None = None
     #: By path, the domains that use it, those of other names included; only where storage is to be removed.
     users: dict[str, set[str]] = field(default_factory=dict)
@@ -369,7 +377,8 @@ class Seen:
     unread: dict[str, Unread] = field(default_factory=dict)
     #: What is wrong with what guests would become, by name: what libvirt has to say against it, or what is not there.
     faults: dict[str, KraalError] = field(default_factory=dict)
-    #: What the tasks want of their guests, and what of that is not so, by name. It is found once: plans are made of it, and carried out by it.
+    #: What the tasks want of their guests, and what of that is not so, by name. It is found once: plans are made of it,
+    #: and carried out by it.
     compared: dict[str, Comparison] = field(default_factory=dict)
 
     def whole(self, name: str) -> Domain | None:
@@ -379,7 +388,9 @@ class Seen:
 
     def pool_of(self, path: str) -> Pool | None:
         """The pool in whose directory that path is."""
-        return next((pool for pool in self.pools.values() if pool.is_directory and os.path.dirname(path) == pool.target), None)
+        return next(
+            (pool for pool in self.pools.values() if pool.is_directory and os.path.dirname(path) == pool.target), None
+        )
 
     def format_of(self, path: str) -> str:
         """What a disk with that image is told of its format; empty where the pool cannot know, as of what is on a device."""

@@ -52,7 +52,12 @@ def _read_network(entry: Any, option: str) -> tuple[str, dict[str, Any]]:
         raise InvalidOption(option, source, "is no name of a network or device", remedy=NETWORK_REMEDY)
     record = parse_fields(NETWORK_FIELDS, {**given, "type": kind, "source": source}, "%s[%s]" % (option, key))
     if "mac" in record and int(record["mac"][:2], 16) & 1:
-        raise InvalidOption("%s[%s].mac" % (option, key), record["mac"], "is a multicast address", remedy="Write one like 52:54:00:12:34:56")
+        raise InvalidOption(
+            "%s[%s].mac" % (option, key),
+            record["mac"],
+            "is a multicast address",
+            remedy="Write one like 52:54:00:12:34:56",
+        )
     return key, record
 
 
@@ -70,7 +75,9 @@ class Networks(DeviceSet):
         macs = [record["mac"] for record in records.values() if "mac" in record]
         for mac in macs:
             if macs.count(mac) > 1:
-                raise InvalidOption(option, mac, "is the address of two interfaces", remedy="Give each its own, or none")
+                raise InvalidOption(
+                    option, mac, "is the address of two interfaces", remedy="Give each its own, or none"
+                )
         return records
 
     def _write(self, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,7 +102,10 @@ def _interfaces(root: Element) -> Iterator[tuple[str, Element]]:
     seen: dict[str, Any] = {}
     for interface in devices(root, "interface"):
         kind = interface.get("type", "")
-        source = get(interface, "source@%s" % {"network": "network", "bridge": "bridge", "direct": "dev"}.get(kind, "name")) or ""
+        source = (
+            get(interface, "source@%s" % {"network": "network", "bridge": "bridge", "direct": "dev"}.get(kind, "name"))
+            or ""
+        )
         key = numbered(source or kind, seen)
         seen[key] = interface
         yield key, interface

@@ -35,7 +35,8 @@ from .model import GUEST, NO_IMAGE, Domain, Emulator, Pool, Seen, View, Volume
 from .settings import read_labels
 from .xml import Element, get, make, size_of
 
-#: Libvirt's words (virDomainState), by their numbers. One that has crashed is started and removed like any other that does not run.
+#: Libvirt's words (virDomainState), by their numbers. One that has crashed is started and removed like any other that
+#: does not run.
 WORDS = ("nostate", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended")
 STATES = {
     **dict.fromkeys((1, 2, 4), PowerState.RUNNING),

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options of a virtual machine, one on a line: kind, place in the domain's XML, what a change costs, and how it is made while the guest runs.
+"""The options of a virtual machine, one on a line: kind, place in the XML, what a change costs, how it is made live.
 
 Pure. What brings a change about is named here, and does so when it is called (live).
 """
@@ -58,10 +58,20 @@ NONE, LIVE, RESTART, RECREATE = Disruption.NONE, Disruption.LIVE, Disruption.RES
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+:@-]*", re.ASCII)
 
 
-def _scalar(name: str, kind: Kind, place: str, absent: Any = None, change: Disruption = RESTART, **more: Any) -> VmOption:
+def _scalar(
+    name: str, kind: Kind, place: str, absent: Any = None, change: Disruption = RESTART, **more: Any
+) -> VmOption:
     """An option that stands at one place. ``more``: what else there is to say of it."""
     part = Field(name, kind, place, absent)
-    return VmOption(name, kind, lambda view: part.read(view.root), change, lambda root, _before, after: part.write(root, after), place=place, **more)
+    return VmOption(
+        name,
+        kind,
+        lambda view: part.read(view.root),
+        change,
+        lambda root, _before, after: part.write(root, after),
+        place=place,
+        **more,
+    )
 
 
 def _single(name: str, tag: str, fields: Sequence[Field], absent: str = "none") -> VmOption:
@@ -87,7 +97,9 @@ def _single(name: str, tag: str, fields: Sequence[Field], absent: str = "none") 
     return VmOption(name, FieldSet(fields), read, RESTART, write, set_waits)
 
 
-def _list(name: str, kind: Entries, read: Callable[[Element], Any], write: Write, change: Disruption = RESTART, **more: Any) -> VmOption:
+def _list(
+    name: str, kind: Entries, read: Callable[[Element], Any], write: Write, change: Disruption = RESTART, **more: Any
+) -> VmOption:
     return VmOption(name, kind, lambda view: read(view.root), change, write, **more)
 
 
@@ -148,7 +160,11 @@ VIDEO_FIELDS = (
     Field("heads", Integer(1, 16), "model@heads"),
     Field("vram", Integer(1), "model@vram"),
 )
-UUID = Text(pattern=r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", remedy="Write it like 6ba7b810-9dad-41d1-80b4-00c04fd430c8", fold=True)
+UUID = Text(
+    pattern=r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+    remedy="Write it like 6ba7b810-9dad-41d1-80b4-00c04fd430c8",
+    fold=True,
+)
 MACHINE = Text(pattern=r"[A-Za-z0-9._-]+", remedy="Write a machine of QEMU's, like q35 or pc")
 EMPTY_PATH = Text(pattern=r"(/[^\n]*)?", remedy="Write an absolute path on the host, or nothing")
 
@@ -204,12 +220,15 @@ OPTIONS: tuple[VmOption, ...] = (
     _scalar("type", Text(choices=("auto", "kvm", "qemu")), "@type"),
     _scalar("uuid", UUID, "uuid", change=RECREATE),
     _scalar("description", Line(), "description", "", NONE, waits=never, tell=live.tell_description),
-    VmOption("machine", MACHINE, lambda view: get(view.root, "os/type@machine"), RESTART, write_machine, recognise=_machine_seen),
+    VmOption("machine", MACHINE, lambda view: get(view.root, "os/type@machine"), RESTART, write_machine,
+             recognise=_machine_seen),
     VmOption("cpus_max", Integer(1, 4096), read_cpus_max, RESTART, write_cpus_max),
     VmOption("cpus", Integer(1, 4096), read_cpus, LIVE, write_cpus, hot=_cpus_hot, live=live.call("setVcpusFlags")),
-    VmOption("cpu", FieldSet(CPU_FIELDS), lambda view: read_fields(CPU_FIELDS, view.root), RESTART, write_cpu, cpu_waits),
+    VmOption("cpu", FieldSet(CPU_FIELDS), lambda view: read_fields(CPU_FIELDS, view.root), RESTART, write_cpu,
+             cpu_waits),
     VmOption("memory_max", Memory(), read_memory_max, RESTART, write_memory_max),
-    VmOption("memory", Memory(), read_memory, LIVE, write_memory, memory_waits, hot=_memory_hot, live=live.memory, follows=True),
+    VmOption("memory", Memory(), read_memory, LIVE, write_memory, memory_waits, hot=_memory_hot, live=live.memory,
+             follows=True),
     VmOption("firmware", Text(choices=("bios", "uefi")), read_firmware, RESTART, write_firmware),
     VmOption("secure_boot", Flag(), read_secure, RESTART, write_secure, recognise=_secure_seen),
     _scalar("kernel", EMPTY_PATH, "os/kernel", ""),
@@ -217,7 +236,8 @@ OPTIONS: tuple[VmOption, ...] = (
     _scalar("cmdline", Line(), "os/cmdline", ""),
     VmOption("disks", dev.DISKS, _read_disks, LIVE, _write_disks, hot=dev.disk_hot, live=live.disk,
              grows=dev.disk_grows, grow=live.grow_disk, disk=lambda _value, key: key),
-    _list("networks", nets.NETWORKS, nets.read_networks, nets.write_networks, LIVE, hot=nets.network_hot, live=live.network,
+    _list("networks", nets.NETWORKS, nets.read_networks, nets.write_networks, LIVE, hot=nets.network_hot,
+          live=live.network,
           recognise=lambda want, have, _view: nets.rekeyed(want.values["networks"], have)),
     _list("graphics", extras.GRAPHICS, extras.read_graphics, extras.write_graphics),
     _write_video(_single("video", "video", VIDEO_FIELDS)),
@@ -233,7 +253,8 @@ OPTIONS: tuple[VmOption, ...] = (
     VmOption("labels", Texts(), lambda view: read_labels(view.root), NONE, write_labels, never, tell=live.tell_labels),
     VmOption("cloud_init", CLOUD_INIT, lambda view: read_seed(view.root, view.name), LIVE, write_seed, seed_waits,
              hot=lambda edit, _live: edit.before is not None, live=live.seed, tried=False),
-    VmOption("xml", Overlay(), lambda view: {}, RESTART, lambda root, _before, after: lay_over(after.root, root), never, whole=True,
+    VmOption("xml", Overlay(), lambda view: {}, RESTART, lambda root, _before, after: lay_over(after.root, root),
+             never, whole=True,
              recognise=lambda want, _have, view: overlay_seen(want.values["xml"].root, view.root),
              disk=lambda value, key: value.disks.get(key, "")),
 )  # fmt: skip
@@ -243,7 +264,10 @@ def check_name(name: str) -> None:
     """What we take for a domain's name: libvirt takes more, and its log files and sockets bear it."""
     if not NAME.fullmatch(name) or len(name) > 200:
         raise InvalidOption(
-            "name", name, "is no name for a virtual machine", remedy="Use letters, digits, dots, dashes and underscores, beginning with a letter or digit"
+            "name",
+            name,
+            "is no name for a virtual machine",
+            remedy="Use letters, digits, dots, dashes and underscores, beginning with a letter or digit",
         )
 
 
@@ -258,7 +282,9 @@ def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         if parameters.get(less) is not None and parameters.get(more) is not None:
             kind = BY_NAME[less].kind
             if kind.parse(parameters[less], less) > kind.parse(parameters[more], more):
-                raise InvalidOption(less, parameters[less], "is more than %s" % more, remedy="Raise %s, or lower %s" % (more, less))
+                raise InvalidOption(
+                    less, parameters[less], "is more than %s" % more, remedy="Raise %s, or lower %s" % (more, less)
+                )
     return completed
 
 

@@ -30,9 +30,15 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
     if have is not None and have.making is not None:
         steps.append(Step(want.name, Action.CLEAN, "leftover", want.name, subject=Leftover()))
         have = None
-    steps += [Step(want.name, Action.CLEAN, "leftover", path, subject=Leftover(seed=path)) for path in (have.stale if have else ())]
+    steps += [
+        Step(want.name, Action.CLEAN, "leftover", path, subject=Leftover(seed=path))
+        for path in (have.stale if have else ())
+    ]
     tried = have.tried if have else ()
-    steps += [Step(want.name, Action.CLEAN, "leftover", key_of("disks", target), subject=Leftover(trial=True)) for target in tried]
+    steps += [
+        Step(want.name, Action.CLEAN, "leftover", key_of("disks", target), subject=Leftover(trial=True))
+        for target in tried
+    ]
     if want.name in seen.faults:
         raise seen.faults[want.name]
     if want.state == "absent":
@@ -58,7 +64,10 @@ def _changes(done: Comparison, have: Domain) -> Iterator[Step]:
     want, found = done.want, done.changes
     now, target = have.state, have.state if want.state == "present" else want.state
     if want.values.get("uuid", have.uuid) != have.uuid:
-        raise Refused("uuid: a virtual machine keeps the one it has, %s" % have.uuid, remedy="Leave it out, or remove the guest and make it anew")
+        raise Refused(
+            "uuid: a virtual machine keeps the one it has, %s" % have.uuid,
+            remedy="Leave it out, or remove the guest and make it anew",
+        )
     for each in found:
         disk = each.option.disk(want.values[each.option.name], each.entry)
         if disk in have.jobs:
@@ -85,7 +94,8 @@ def _check_behind(stored: View, live: View) -> None:
         raise Refused(
             "disks[%s]: the guest runs on %s, and what is stored of it names %s, which is below that: started again, it would be without what it wrote since"
             % (target, image, older),
-            remedy="Name %s as the path of this disk, or bring it down into the older one first (virsh blockcommit --active --pivot)" % image,
+            remedy="Name %s as the path of this disk, or bring it down into the older one first (virsh blockcommit --active --pivot)"
+            % image,
         )
 
 
@@ -102,7 +112,9 @@ def _set(name: str, found: Sequence[Change]) -> Step:
 def _removal(want: Spec, seen: Seen, have: Domain) -> Iterator[Step]:
     volumes = doomed(want.name, seen, have) if want.steering.get("remove_storage") else []
     if have.live is not None:
-        yield Step(want.name, Action.STOP, "state", have.state, "stopped", Disruption.RESTART, subject=Doomed(tuple(volumes)))
+        yield Step(
+            want.name, Action.STOP, "state", have.state, "stopped", Disruption.RESTART, subject=Doomed(tuple(volumes))
+        )
     before: dict[str, Any] = {"state": "stopped", "image": guest_of(have).image}
     for target, job in have.jobs.items():
         raise busy(want.name, target, job)

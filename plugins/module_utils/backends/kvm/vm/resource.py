@@ -76,7 +76,13 @@ class Vms(Guests[Seen]):
         if have is not None and have.making is not None:
             have = None
         shown = dict(VMS.shown(want))
-        fresh = Guest(want.name, "kvm", image=vm_target.source_name(want), cpus=1, memory=format_size(vm_target.memory_of_new(want)))
+        fresh = Guest(
+            want.name,
+            "kvm",
+            image=vm_target.source_name(want),
+            cpus=1,
+            memory=format_size(vm_target.memory_of_new(want)),
+        )
         now = guest_now(have) if have else None
         guest = foreseen(now, fresh, shown, steps)
         if guest is None or have is None or not steps:
@@ -113,7 +119,9 @@ class Vms(Guests[Seen]):
         before = seen.domains.get(want.name)
         state = vm_power.state_of(self.host, domain)
         sizes = before.stored.sizes if before else {}
-        have = look(self.host, domain, state, bool(before and before.stored.autostart), sizes, secure=True, places=seen.places())
+        have = look(
+            self.host, domain, state, bool(before and before.stored.autostart), sizes, secure=True, places=seen.places()
+        )
         if have is None:
             raise BackendError("the guest is gone", remedy="Run again")
         return domain, have
@@ -180,7 +188,11 @@ class Vms(Guests[Seen]):
                 if each.hot:
                     each.option.live(self.host, domain, live_change(full, each, have))
             root = written(full, have.stored, cold(changes))
-            stale = old_seed if old_seed != vm_seed.seed_path(root, want.name) and (step.disruption or live_seed != old_seed) else ""
+            stale = (
+                old_seed
+                if old_seed != vm_seed.seed_path(root, want.name) and (step.disruption or live_seed != old_seed)
+                else ""
+            )
             if stale:
                 ET.SubElement(guest_note(root), STALE, {"path": stale})
             if serialize(root) != serialize(have.stored.root):

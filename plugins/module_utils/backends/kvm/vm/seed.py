@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Cloud-init's seed: an image of a CD that is known by its content, so that it is made again only when that changes. Pure."""
+"""Cloud-init's seed: an image of a CD, known by its content, that is made again only when that changes. Pure."""
 
 from __future__ import annotations
 
@@ -65,7 +65,12 @@ class CloudInit(Kind):
             elif isinstance(given, str):
                 texts[name] = given
             else:
-                raise InvalidOption("%s.%s" % (option, name), type(given).__name__, "is no text and no mapping", remedy="Write what cloud-init shall read")
+                raise InvalidOption(
+                    "%s.%s" % (option, name),
+                    type(given).__name__,
+                    "is no text and no mapping",
+                    remedy="Write what cloud-init shall read",
+                )
         return seed(texts)
 
     def show(self, value: Seed) -> str:
@@ -105,7 +110,9 @@ def seed_waits(live: Seed | None, stored: Seed | None, _view: View) -> Iterable[
 
 def write_seed(root: Element, before: Seed | None, after: Seed) -> None:
     """Put the seed into its drive, which is made where it is missing."""
-    drive = next((disk for disk in dev.devices(root, "disk") if before is not None and dev.source_of(disk) == before.path), None)
+    drive = next(
+        (disk for disk in dev.devices(root, "disk") if before is not None and dev.source_of(disk) == before.path), None
+    )
     if drive is None:
         drive = dev.add(root, "disk", type="file", device="cdrom")
         put(drive, "driver@name", "qemu")

@@ -26,14 +26,20 @@ def _identified(text: str, instance: str) -> str:
     except ValueError:
         # YAML, which is not ours to read.
         return text if "instance-id" in text else "instance-id: %s\n%s" % (json.dumps(instance), text)
-    return json.dumps({"instance-id": instance, "local-hostname": instance, **data}) + "\n" if isinstance(data, dict) else text
+    return (
+        json.dumps({"instance-id": instance, "local-hostname": instance, **data}) + "\n"
+        if isinstance(data, dict)
+        else text
+    )
 
 
 def build(texts: Mapping[str, str], instance: str) -> bytes:
     """The image. ``instance``: what cloud-init takes for the guest's identity, unless the meta-data says otherwise."""
     program = next((path for path in map(shutil.which, ("genisoimage", "xorrisofs", "mkisofs")) if path), None)
     if program is None:
-        raise BackendError("no program makes the image of the seed", remedy=install("xorrisofs") + " on the host where the task runs")
+        raise BackendError(
+            "no program makes the image of the seed", remedy=install("xorrisofs") + " on the host where the task runs"
+        )
     with tempfile.TemporaryDirectory(prefix="kraal-seed-") as directory:
         for field, file in FILES.items():
             text = texts.get(field)

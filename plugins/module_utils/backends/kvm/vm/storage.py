@@ -22,7 +22,7 @@ from .xml import get
 
 
 def to_make(want: Spec, seen: Seen, have: Domain | None, backed: Mapping[str, Mapping[str, Any]]) -> list[Making]:
-    """The volumes that the new disks of a guest and its seed need and that are not there. Raises InvalidOption and Refused.
+    """The volumes that a guest's new disks and its seed need and that are not there. Raises InvalidOption and Refused.
 
     ``want`` is filled in; ``backed``: the entries of those disks for which the task names a backing image, by target.
     """
@@ -48,7 +48,10 @@ def to_make(want: Spec, seen: Seen, have: Domain | None, backed: Mapping[str, Ma
             found.append(made)
     if takes_source:
         raise InvalidOption(
-            "source", str(source.get("image") or source.get("volume")), "has no disk to go to", remedy="Name a disk with the size it shall have"
+            "source",
+            str(source.get("image") or source.get("volume")),
+            "has no disk to go to",
+            remedy="Name a disk with the size it shall have",
         )
     return [*found, *_seed_to_make(want.values.get("cloud_init"), seen, have)]
 
@@ -67,7 +70,8 @@ def _check_kept(target: str, record: Mapping[str, Any], there: Mapping[str, Any]
     have, wished = there.get("format"), record.get("format")
     if there["path"] and have and wished and wished != have:
         raise Refused(
-            "disks[%s].format: the disk %s is %s, and does not become %s by being called so" % (target, there["path"], have, wished),
+            "disks[%s].format: the disk %s is %s, and does not become %s by being called so"
+            % (target, there["path"], have, wished),
             remedy="Leave the format out, or convert the image into another one (qemu-img convert) and name that",
         )
 
@@ -93,13 +97,21 @@ def _check_top(target: str, record: Mapping[str, Any], seen: Seen) -> None:
     overlay = seen.overlays.get(record.get("path", ""))
     if overlay:
         raise Refused(
-            "disks[%s].path: %s is there, and backs %s: written to, it would make that one worthless" % (target, record["path"], overlay),
-            remedy="Name %s, which has what was written since, or another image, or let the disk be read_only; or remove that one if nobody needs it" % overlay,
+            "disks[%s].path: %s is there, and backs %s: written to, it would make that one worthless"
+            % (target, record["path"], overlay),
+            remedy="Name %s, which has what was written since, or another image, or let the disk be read_only; or remove that one if nobody needs it"
+            % overlay,
         )
 
 
 def _making(
-    want: Spec, seen: Seen, target: str, record: Mapping[str, Any], path: str, takes_source: bool, backed: Mapping[str, Any]
+    want: Spec,
+    seen: Seen,
+    target: str,
+    record: Mapping[str, Any],
+    path: str,
+    takes_source: bool,
+    backed: Mapping[str, Any],
 ) -> Making | None:
     """``backed``: the task's own entry of the disk, where that names a backing image."""
     volume, size, key = seen.volumes.get(path), record.get("size") or 0, key_of("disks", target)
@@ -112,7 +124,8 @@ def _making(
         pool = seen.pools.get(volume.pool)
         if size > volume.capacity and pool is not None and not pool.is_directory:
             raise Refused(
-                "disks[%s].size: the volume %s has %s, and a pool of the type %s changes none" % (target, path, format_size(volume.capacity), pool.kind),
+                "disks[%s].size: the volume %s has %s, and a pool of the type %s changes none"
+                % (target, path, format_size(volume.capacity), pool.kind),
                 remedy="Leave the size out, or make the volume larger where it comes from",
             )
         if size > volume.capacity:
@@ -136,7 +149,10 @@ def _making(
         if path in seen.files:
             return None
         raise InvalidOption(
-            "disks[%s].path" % target, path, "is in no active pool, and no disk is made there", remedy="Name a pool and a volume, or make the file first"
+            "disks[%s].path" % target,
+            path,
+            "is in no active pool, and no disk is made there",
+            remedy="Name a pool and a volume, or make the file first",
         )
     linked = takes_source and (want.steering.get("source") or {}).get("clone") == "linked"
     if (linked or backed) and pool.holds_files and record["format"] != "qcow2":
@@ -169,7 +185,12 @@ def doomed(name: str, seen: Seen, have: Domain) -> list[str]:
         for disk in dev.devices(view.root, "disk"):
             path = view.places.get(dev.source_of(disk), dev.source_of(disk))
             mine = path == seed_path(view.root, name) and os.path.basename(path).startswith("%s-seed-" % name)
-            if (_own(disk) or mine) and seen.volumes.get(path) is not None and seen.users.get(path, set()) <= {name} and path not in seen.backing:
+            if (
+                (_own(disk) or mine)
+                and seen.volumes.get(path) is not None
+                and seen.users.get(path, set()) <= {name}
+                and path not in seen.backing
+            ):
                 found.add(path)
     return sorted(found)
 
@@ -177,5 +198,14 @@ def doomed(name: str, seen: Seen, have: Domain) -> list[str]:
 def _own(disk: Any) -> bool:
     """Whether a disk is one that may be a guest's alone: no CD, nothing shared or read-only, no device of the host."""
     kind, source = disk.get("type"), dev.source_of(disk)
-    plain = disk.find("readonly") is None and disk.find("shareable") is None and disk.get("device", "disk") in ("disk", "lun")
-    return plain and kind in ("file", "volume") and not source.startswith("/dev/") and get(disk, "source@startupPolicy") is None
+    plain = (
+        disk.find("readonly") is None
+        and disk.find("shareable") is None
+        and disk.get("device", "disk") in ("disk", "lun")
+    )
+    return (
+        plain
+        and kind in ("file", "volume")
+        and not source.startswith("/dev/")
+        and get(disk, "source@startupPolicy") is None
+    )

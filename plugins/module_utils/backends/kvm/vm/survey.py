@@ -51,10 +51,12 @@ def survey(host: Host, wants: Sequence[Spec] | None) -> Seen:
 
 
 def _look_around(host: Host, seen: Seen, want: Spec) -> None:
-    """What the plan for one guest needs, and how the guest differs from what is wanted. What is wrong with it is in the faults, or raised.
+    """What the plan for one guest needs, and how the guest differs from what is wanted.
 
-    What a task wants is looked at as far as its disks, so that their images can be looked at, and then the whole of it. What differs tells which block jobs
-    matter.
+    What is wrong with it is in the faults, or raised.
+
+    What a task wants is looked at as far as its disks, so that their images can be looked at, and then the whole of it.
+    What differs tells which block jobs matter.
     """
     have = seen.whole(want.name)
     begun = seen.domains.get(want.name)
@@ -89,7 +91,9 @@ def _look_around(host: Host, seen: Seen, want: Spec) -> None:
         raise wrong
     seen.compared[want.name] = done = compare(want, full, seen, have)
     if have is not None and about_disks:
-        _about_jobs(host, seen, have, [each.option.disk(full.values[each.option.name], each.entry) for each in done.changes])
+        _about_jobs(
+            host, seen, have, [each.option.disk(full.values[each.option.name], each.entry) for each in done.changes]
+        )
     if image is not None:
         _about_source(host, done, image)
 
@@ -99,14 +103,24 @@ def _needs_pools(want: Spec, have: Domain | None) -> bool:
         return True
     there = BY_NAME["disks"].read(have.stored) if have else {}
     for target, record in want.values.get("disks", {}).items():
-        if "volume" in record or target not in there or record.get("path", there[target]["path"]) != there[target]["path"]:
+        if (
+            "volume" in record
+            or target not in there
+            or record.get("path", there[target]["path"]) != there[target]["path"]
+        ):
             return True
     return False
 
 
 def _with_places(host: Host, seen: Seen, have: Domain) -> Domain:
     """The domain with the paths of the volumes that its disks name, as other programs write them."""
-    sources = [source for view in (have.stored, have.live) if view for disk in dev.devices(view.root, "disk") for source in disk.iter("source")]
+    sources = [
+        source
+        for view in (have.stored, have.live)
+        if view
+        for disk in dev.devices(view.root, "disk")
+        for source in disk.iter("source")
+    ]
     named = {(source.get("pool", ""), source.get("volume", "")) for source in sources if source.get("volume")}
     if not named:
         return have
@@ -124,10 +138,14 @@ def _missing_network(host: Host, seen: Seen, want: Spec, have: Domain | None) ->
     if want.state == "stopped" or (want.state == "present" and live is None):
         return None
     connected = set(networks_by_mac(live.root).values()) if live else set()
-    asked = {record["source"]: key for key, record in want.values.get("networks", {}).items() if record["type"] == "network"}
+    asked = {
+        record["source"]: key for key, record in want.values.get("networks", {}).items() if record["type"] == "network"
+    }
     for name in sorted(set(asked) - connected):
         if seen.networks is None:
-            seen.networks = {each.name() for each in host.ask(host.conn.listAllNetworks, constant("CONNECT_LIST_NETWORKS_ACTIVE"))}
+            seen.networks = {
+                each.name() for each in host.ask(host.conn.listAllNetworks, constant("CONNECT_LIST_NETWORKS_ACTIVE"))
+            }
         if name not in seen.networks:
             return InvalidOption(
                 "networks[%s]" % asked[name],
@@ -163,7 +181,12 @@ def _about_images(host: Host, seen: Seen, placed: Placed | None, have: Domain | 
             if not seen.pools:
                 look_at_pools(host, seen)
             look_at_volume(host, seen, path)
-        if path and path != now.get("path") and record.get("device", "disk") == "disk" and not record.get("read_only", now.get("read_only")):
+        if (
+            path
+            and path != now.get("path")
+            and record.get("device", "disk") == "disk"
+            and not record.get("read_only", now.get("read_only"))
+        ):
             volume = seen.volumes.get(path)
             seen.overlays[path] = overlay_on(host, volume.pool if volume is not None else "", path)
 
@@ -196,7 +219,11 @@ def _about_jobs(host: Host, seen: Seen, have: Domain, changing: Sequence[str] | 
     if have.live is None:
         return
     domain, jobs = None, {}
-    targets = [get(disk, "target@dev") or "" for disk in dev.devices(have.live.root, "disk")] if changing is None else sorted({*changing} - {""})
+    targets = (
+        [get(disk, "target@dev") or "" for disk in dev.devices(have.live.root, "disk")]
+        if changing is None
+        else sorted({*changing} - {""})
+    )
     for target in targets:
         disk = dev.disk_of(have.live.root, target)
         if disk is None or disk.get("device", "disk") != "disk":
@@ -231,7 +258,10 @@ def _about_source(host: Host, done: Comparison, image: Image) -> None:
 
 
 def _wrong(host: Host, want: Spec, have: Domain | None, emulator: Emulator | None) -> InvalidOption | None:
-    """What can be known to be refused: a machine or processor that libvirt has not. What else it objects to, it says to who defines the guest (define)."""
+    """What can be known to be refused: a machine or processor that libvirt has not.
+
+    What else it objects to, it says to who defines the guest (define).
+    """
     root = have.stored.root if have else None
     kind = root.get("type", "qemu") if root is not None else emulator.kind if emulator else "qemu"
     arch = get(root, "os/type@arch") if root is not None else emulator.arch if emulator else None
@@ -239,12 +269,22 @@ def _wrong(host: Host, want: Spec, have: Domain | None, emulator: Emulator | Non
     if machine and not (have and same_machine(machine, BY_NAME["machine"].read(have.stored))):
         why = refused_machine(host, kind, arch, machine)
         if why:
-            return InvalidOption("machine", machine, "is what libvirt refuses: %s" % why, remedy="Name one that virsh domcapabilities knows, or leave it out")
+            return InvalidOption(
+                "machine",
+                machine,
+                "is what libvirt refuses: %s" % why,
+                remedy="Name one that virsh domcapabilities knows, or leave it out",
+            )
     if model and arch and not (have and model == BY_NAME["cpu"].read(have.stored).get("model")):
         # None at all: any will do.
         models = host.ask(host.conn.getCPUModelNames, arch, 0)
         if models and model not in models:
-            return InvalidOption("cpu.model", model, "is no model that libvirt knows", remedy="Name one that virsh cpu-models %s shows" % arch)
+            return InvalidOption(
+                "cpu.model",
+                model,
+                "is no model that libvirt knows",
+                remedy="Name one that virsh cpu-models %s shows" % arch,
+            )
     return _wrong_topology(want, have)
 
 

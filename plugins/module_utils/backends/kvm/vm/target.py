@@ -39,7 +39,7 @@ class Placed(NamedTuple):
 
 
 def placed_disks(want: Spec, seen: Seen, have: Domain | None) -> Placed | None:
-    """Where the images of the wanted disks are; None where the task speaks of none. Raises InvalidOption and Refused."""
+    """Where the images of the wanted disks are; None where none are wanted. Raises InvalidOption and Refused."""
     source = want.steering.get("source") or {}
     if "disks" not in want.values and (have is not None or not source):
         return None
@@ -47,7 +47,11 @@ def placed_disks(want: Spec, seen: Seen, have: Domain | None) -> Placed | None:
     disks = {target: dict(record) for target, record in want.values.get("disks", {}).items()}
     if source.get("iso"):
         _add_installation(disks, str(source["iso"]), there if have else None)
-    stacked = {first_disk(disks)} if have is None and source.get("clone") == "linked" and (source.get("image") or source.get("volume")) else set()
+    stacked = (
+        {first_disk(disks)}
+        if have is None and source.get("clone") == "linked" and (source.get("image") or source.get("volume"))
+        else set()
+    )
     for target, record in disks.items():
         pool, volume = record.pop("pool", None), record.pop("volume", None)
         if record.pop("backing", None):
@@ -63,7 +67,7 @@ def placed_disks(want: Spec, seen: Seen, have: Domain | None) -> Placed | None:
 
 
 def wanted(want: Spec, seen: Seen, have: Domain | None, placed: Placed | None) -> Spec:
-    """The specification with what it leaves to us filled in: volumes, formats, the domain type. Raises InvalidOption and Refused."""
+    """The specification with what it leaves to us filled in: volumes, formats, the type. Raises InvalidOption and Refused."""
     values = dict(want.values)
     if values.get("type") == "auto":
         values["type"] = get(have.stored.root, "@type") if have else seen.emulators["auto"].kind
@@ -100,7 +104,10 @@ def _completed(placed: Placed, seen: Seen, have: Domain | None) -> dict[str, Any
     for target, record in disks.items():
         if record.get("size"):
             record["size"] = -(-record["size"] // SECTOR) * SECTOR
-            now, volume = there.get(target, {}), seen.volumes.get(record.get("path", there.get(target, {}).get("path", "")))
+            now, volume = (
+                there.get(target, {}),
+                seen.volumes.get(record.get("path", there.get(target, {}).get("path", ""))),
+            )
             if target in there and "size" not in now and volume is not None and volume.capacity == record["size"]:
                 # The statistics of libvirt do not speak of it, and the pool says that it is as it shall be.
                 del record["size"]
@@ -138,7 +145,11 @@ def images_asked(want: Spec, seen: Seen, have: Domain) -> dict[str, str]:
         except InvalidOption:
             # The plan says so too, where it belongs.
             continue
-        if any(side["path"] != path for side in sides) if path else record.get("format", sides[0].get("format")) != sides[0].get("format"):
+        if (
+            any(side["path"] != path for side in sides)
+            if path
+            else record.get("format", sides[0].get("format")) != sides[0].get("format")
+        ):
             found[target] = path or ""
     overlay = want.values.get("xml")
     for disk in dev.devices(overlay.root, "disk") if isinstance(overlay, OverlayValues) else ():
@@ -248,10 +259,13 @@ def _path_of_seed(want: Spec, value: Seed, seen: Seen, have: Domain | None) -> s
 
 def bare(want: Spec, seen: Seen) -> View:
     """A domain that has nothing yet but what every new one gets. ``want`` has a uuid."""
-    emulator = seen.emulators[want.values.get("type", "auto") if want.values.get("type", "auto") in seen.emulators else "auto"]
+    emulator = seen.emulators[
+        want.values.get("type", "auto") if want.values.get("type", "auto") in seen.emulators else "auto"
+    ]
     root = ET.Element("domain", {"type": emulator.kind})
     put(root, "name", want.name)
-    # Libvirt's schema takes any order, and its validator (libxml2 2.9) no iothreads or cputune behind a uuid at the end.
+    # Libvirt's schema takes any order, and its validator (libxml2 2.9) no iothreads or cputune behind a uuid at the
+    # end.
     put(root, "uuid", want.values["uuid"])
     put_size(root, "memory", MIB)
     put_size(root, "currentMemory", MIB)
@@ -270,7 +284,11 @@ def bare(want: Spec, seen: Seen) -> View:
     make(root, "devices")
     if machine == "q35" or machine.startswith("pc-q35"):
         for number in range(SPARE_PORTS):
-            ET.SubElement(make(root, "devices"), "controller", {"type": "pci", "index": str(number + 1), "model": "pcie-root-port"})
+            ET.SubElement(
+                make(root, "devices"),
+                "controller",
+                {"type": "pci", "index": str(number + 1), "model": "pcie-root-port"},
+            )
     return View(root, want.name)
 
 

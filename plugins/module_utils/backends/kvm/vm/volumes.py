@@ -31,7 +31,8 @@ def _pool(host: Host, name: str) -> Any:
 def make(host: Host, guest: str, want: Making, source: Mapping[str, Any], made: list[str]) -> None:
     """Make one volume, or let it grow. Raises BackendError; what it began is in ``made``, for the caller to remove.
 
-    Another guest may have made it since the plan: one that is shareable and just what is wanted is shared, and any other is that guest's.
+    Another guest may have made it since the plan: one that is shareable and just what is wanted is shared, and any
+    other is that guest's.
     """
     pool = _pool(host, want.pool)
     if want.seed is not None:
