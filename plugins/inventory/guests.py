@@ -29,6 +29,7 @@ notes:
 extends_documentation_fragment:
   - ansible.builtin.constructed
   - ansible.builtin.inventory_cache
+  - kraal.virt.backends
 options:
   plugin:
     description: The name of this plugin.
@@ -111,12 +112,6 @@ options:
       tls_key:
         description: The client's key.
         type: path
-  backends:
-    description: Look for guests of these backends only.
-    type: list
-    elements: str
-    choices: [docker, kvm, lxc]
-    default: [docker, kvm, lxc]
   places:
     description:
       - Where to look on each host too, beside its own engine, libvirt and directories. Each is a mapping with C(backend)
@@ -158,7 +153,7 @@ options:
     type: str
   group_by:
     description:
-      - Which groups are made. V(backend) makes C(docker), C(kvm) and C(lxc), V(host) C(host_NAME), V(state) C(state_running),
+      - Which groups are made. V(backend) makes one with the backend's name, V(host) C(host_NAME), V(state) C(state_running),
         V(label) C(label_KEY_VALUE).
       - A label whose value is longer than 63 characters makes no group.
     type: list
@@ -218,7 +213,7 @@ from ansible.release import __version__ as core_version
 from ansible.utils.vars import combine_vars
 from ansible.vars.plugins import get_vars_from_inventory_sources
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import BACKENDS, backend
+from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import BACKENDS, NAMES, backend
 from ansible_collections.kraal.virt.plugins.module_utils.discovery import payload
 from ansible_collections.kraal.virt.plugins.module_utils.engine.addresses import reachable
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
@@ -315,7 +310,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise AnsibleParserError("hosts and endpoints: %s stands there twice. Give each a name of its own." % ", ".join(twice))
         # Who stands in the file too, is reached as it says there.
         named += [host for host in hosts if host["name"] not in {each["name"] for each in (*named, *endpoints)}]
-        program = payload(self.get_option("backends"), self._told(), places) if named else ""
+        backends = self.get_option("backends") or NAMES
+        program = payload(backends, self._told(), places) if named else ""
         asks: list[tuple[dict[str, Any], Callable[[], Any]]] = [(host, self._asker(host, program)) for host in named]
         asks += [(endpoint, self._endpoint_asker(endpoint)) for endpoint in endpoints]
         guests, complete = [], True
@@ -324,7 +320,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             for host, answer in answers:
                 try:
                     endpoint = known_hosts.is_endpoint(host)
-                    found, warnings = read(answer.result(), [host["backend"]] if endpoint else self.get_option("backends"))
+                    found, warnings = read(answer.result(), [host["backend"]] if endpoint else backends)
                 except KraalError as error:
                     problems[host["name"]] = error
                     continue

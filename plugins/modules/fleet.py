@@ -20,8 +20,10 @@ options:
   guests:
     description:
       - The guests, each a mapping with C(backend) and the options of that backend's module,
-        M(kraal.virt.docker_container) for V(docker), M(kraal.virt.kvm_vm) for V(kvm) and M(kraal.virt.lxc_container) for V(lxc),
         its connection options included.
+      - The modules are M(kraal.virt.docker_container) for C(docker),
+        M(kraal.virt.kvm_vm) for C(kvm),
+        M(kraal.virt.lxc_container) for C(lxc).
       - Two guests of one backend may have one name when they are in different places, of two values of C(docker_host), C(lxc_path) or C(uri).
         The same place written in two ways is one place.
       - With C(count), a guest stands for so many, named by a number from 1 in the place of C({i}) in its C(name).
@@ -32,7 +34,7 @@ options:
     description:
       - Options for every guest of the list. A guest's own value wins; where both are mappings they are merged, key by key.
         A null as a guest's own value takes the default away.
-      - Under the name of a backend, C(docker), C(kvm) or C(lxc), stand those that are for its guests only. They win over those for all.
+      - Under the name of a backend stand those that are for its guests only. They win over those for all.
     type: dict
     default: {}
   name:

@@ -19,11 +19,6 @@ description:
   - A guest that cannot be read is returned with what is known of it all the same, its name, its id and its state at least, and a warning says why. It hides
     no other guest, and never fails the task. The guest's own module can still remove it, and start and stop it as long as the task sets no option.
 options:
-  backends:
-    description: Look for guests of these backends only.
-    type: list
-    elements: str
-    choices: [docker, kvm, lxc]
   names:
     description: Return the guests of these names only.
     type: list
@@ -52,6 +47,7 @@ options:
     default: [lease, agent, arp]
 extends_documentation_fragment:
   - kraal.virt.attributes
+  - kraal.virt.backends
   - kraal.virt.attributes.actiongroup_kraal
 attributes:
   check_mode:

@@ -85,7 +85,7 @@ def test_nothing_but_a_backends_own_room_asks_for_its_name() -> None:
 
 
 def documentation(path: Path) -> Mapping[str, Any]:
-    text = re.search(r'^DOCUMENTATION = r?"""(.*?)"""', path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    text = re.search(r'^ *DOCUMENTATION = r?"""(.*?)"""', path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     document: Mapping[str, Any] = yaml.safe_load(text[1]) if text else {}
     return document
 
@@ -99,7 +99,7 @@ def options(documented: Mapping[str, Any], above: str = "") -> Iterator[tuple[st
 
 WITH_CHOICES = [
     pytest.param(option, id=f"{path.stem}-{name}")
-    for kind in ("modules", "inventory", "connection")
+    for kind in ("modules", "inventory", "connection", "doc_fragments")
     for path in sorted((PLUGINS / kind).glob("*.py"))
     for name, option in options(documentation(path).get("options") or {})
     if name in ("backend", "backends") and "choices" in option and path.stem not in MORE
@@ -109,11 +109,11 @@ WITH_CHOICES = [
 @pytest.mark.parametrize("option", WITH_CHOICES)
 def test_documented_choices_are_all_backends(option: Mapping[str, Any]) -> None:
     assert option["choices"] == list(NAMES)
-    assert option.get("default") in (None, list(NAMES), NAMES[0])
+    assert option.get("default") in (None, *NAMES)
 
 
 def test_some_choices_are_documented() -> None:
-    assert len(WITH_CHOICES) >= 3
+    assert len(WITH_CHOICES) >= 2
 
 
 def test_documented_endpoints_are_those_that_can_be_asked_from_here() -> None:
@@ -136,7 +136,7 @@ def test_each_is_in_every_table(name: str) -> None:
     assert BACKENDS[name].name == name and ROOMS[NAMES.index(name)].is_dir()
     assert {name, f"discover_{name}"} <= set(every.__all__) and name in WAYS
     fleet = documentation(PLUGINS / "modules" / "fleet.py")["options"]
-    assert all(f"({name})" in " ".join(fleet[option]["description"]) for option in ("guests", "defaults"))
+    assert f"for C({name})" in " ".join(fleet["guests"]["description"])
 
 
 def test_no_table_has_another() -> None:

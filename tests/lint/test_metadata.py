@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import NAMES
 from tests.lint import tree
 from tests.support.paths import COLLECTIONS, ROOT, program
 
 #: An engine's modules are named after it and share the options that say where it is.
-ENGINES = ("docker", "kvm", "lxc")
+ENGINES = NAMES
 
 HEADER = (
     "Copyright (c) 2026 the kraal.virt contributors",
