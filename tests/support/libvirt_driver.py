@@ -31,8 +31,8 @@ from .warm_module import WarmModule
 class LibvirtModule:
     """One module, imported and waiting for its runs against one libvirtd: where the daemon is, or on this machine with a `uri` that leads there."""
 
-    def __init__(self, name: str, daemon: LibvirtDaemon, uri: str | None = None, *, every: bool = False) -> None:
-        """`every`: crashes that leave libvirt the same are tried each."""
+    def __init__(self, name: str, daemon: LibvirtDaemon, uri: str | None = None, *, every: bool = False, before: str = "") -> None:
+        """`every`: crashes that leave libvirt the same are tried each. `before` is what Python does once the module is imported."""
         self.daemon = daemon
         self.every = every
         self.uri = uri or daemon.uri
@@ -41,7 +41,8 @@ class LibvirtModule:
         for pipe in (self._ask, self._answer):
             os.mkfifo(pipe, 0o600)
         imports = (daemon.import_path if uri is None else None) or [module_environment()["PYTHONPATH"]]
-        self._module = WarmModule(name, daemon.python if uri is None else [SYSTEM_PYTHON], env=self._notes.environment(*imports), scratch=daemon.scratch)
+        python = daemon.python if uri is None else [SYSTEM_PYTHON]
+        self._module = WarmModule(name, python, env=self._notes.environment(*imports), scratch=daemon.scratch, before=before)
 
     def __enter__(self) -> LibvirtModule:
         return self
