@@ -21,22 +21,41 @@ sys.path.insert(0, str(COLLECTIONS))
 
 from ansible.plugins.loader import init_plugin_loader
 
-# Before any test imports the collection: controller plugins are found by Ansible's own loader, which does not look for what Python's has found.
+# Before any test imports the collection: controller plugins are found by Ansible's own loader, which does not look for
+# what Python's has found.
 init_plugin_loader()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--all", action="store_true", help="every row of options alone, every crash, every kind of host, and what is marked only_all")
-    parser.addoption("--record", action="store_true", help="write what each test takes to .cache/durations.json, and say where the time went")
+    parser.addoption(
+        "--all",
+        action="store_true",
+        help="every row of options alone, every crash, every kind of host, and what is marked only_all",
+    )
+    parser.addoption(
+        "--record",
+        action="store_true",
+        help="write what each test takes to .cache/durations.json, and say where the time went",
+    )
     parser.addoption("--changed", action="store_true", help="lint what was changed since main alone")
     parser.addoption("--shown", help="write which promises the collected tests show to this file")
-    parser.addoption("--libvirt", choices=["bookworm", "trixie"], help="run all tests of libvirt with the one of a lab host of that release")
+    parser.addoption(
+        "--libvirt",
+        choices=["bookworm", "trixie"],
+        help="run all tests of libvirt with the one of a lab host of that release",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "on_debian_13: runs with the libvirt of a Debian 13 lab host")
-    config.addinivalue_line("markers", "only_all(reason): runs with --all alone; the reason says what shows its promise in every run")
-    config.addinivalue_line("markers", "shows(changed, checked, crashed, refused): promises that a test keeps in a way of its own; see tests/lint/promises.py")
+    config.addinivalue_line(
+        "markers", "only_all(reason): runs with --all alone; the reason says what shows its promise in every run"
+    )
+    config.addinivalue_line(
+        "markers",
+        "shows(changed, checked, crashed, refused): promises that a test keeps in a way of its own; see "
+        "tests/lint/promises.py",
+    )
     if config.getoption("--record") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(durations.Recorder(durations.LAST))
     if path := config.getoption("--shown"):
@@ -49,7 +68,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Our own groups, for --dist loadgroup."""
     from tests.support.schedule import Scheduler
 
-    return Scheduler(config, log, durations.last(), durations.committed()) if config.getvalue("dist") == "loadgroup" else None
+    return (
+        Scheduler(config, log, durations.last(), durations.committed())
+        if config.getvalue("dist") == "loadgroup"
+        else None
+    )
 
 
 @pytest.hookimpl(trylast=True)

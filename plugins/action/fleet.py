@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Sends a task of `fleet` with the backends that its guests have, and no others: with all of them it takes twice as long to pack as to run."""
+"""Sends a task of `fleet` with the backends that its guests have, and no others: with all of them it takes twice as
+long to pack as to run.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +32,20 @@ IMPORT = "from ansible_collections.kraal.virt.plugins.module_utils.backends.%s i
 
 
 def backends_of(arguments: Mapping[str, Any]) -> list[str] | None:
-    """The backends of a task's guests; None where these are not all that it may need, or only the module can tell what is meant. Pure."""
+    """The backends of a task's guests; None where these are not all that it may need, or only the module can tell
+    what is meant. Pure.
+    """
     guests, defaults = arguments.get("guests"), arguments.get("defaults") or {}
     # What the list no longer names may be of any backend.
-    if boolean(arguments.get("prune") or False, strict=False) or not isinstance(defaults, Mapping) or not isinstance(guests, list):
+    if (
+        boolean(arguments.get("prune") or False, strict=False)
+        or not isinstance(defaults, Mapping)
+        or not isinstance(guests, list)
+    ):
         return None
-    found = [(guest.get("backend") or defaults.get("backend")) if isinstance(guest, Mapping) else None for guest in guests]
+    found = [
+        (guest.get("backend") or defaults.get("backend")) if isinstance(guest, Mapping) else None for guest in guests
+    ]
     return [name for name in NAMES if name in found] if found and all(name in NAMES for name in found) else None
 
 

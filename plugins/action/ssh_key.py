@@ -32,7 +32,9 @@ class ActionModule(ActionBase):
         except KraalError as error:
             return {**result, "failed": True, "msg": str(error)}
         steps = [step.as_dict() for step in outcome.steps]
-        result.update(changed=outcome.changed, plan=steps, diff=diff_of(outcome.steps, outcome.name), ssh_key=outcome.described)
+        result.update(
+            changed=outcome.changed, plan=steps, diff=diff_of(outcome.steps, outcome.name), ssh_key=outcome.described
+        )
         if outcome.error is not None:
             result.update(failed=True, msg=str(outcome.error))
         return result

@@ -12,10 +12,11 @@ version_added: 0.1.0
 author:
   - the kraal.virt contributors (@kraal-virt)
 description:
-  - Shows of a run what changed, what failed or could not be reached, warnings, and what the plays say by M(ansible.builtin.debug). What there was nothing to
-    do for is not shown, and neither is what was included. Plays and their recap are.
-  - What changed, failed or could not be reached is shown as P(ansible.builtin.default#callback) shows it. A message of M(ansible.builtin.debug) is shown
-    as it stands, without the heading of its task.
+  - Shows of a run what changed, what failed or could not be reached, warnings, and what the plays say by
+    M(ansible.builtin.debug). What there was nothing to do for is not shown, and neither is what was included. Plays and
+    their recap are.
+  - What changed, failed or could not be reached is shown as P(ansible.builtin.default#callback) shows it. A message of
+    M(ansible.builtin.debug) is shown as it stands, without the heading of its task.
   - With C(-v) all is shown as P(ansible.builtin.default#callback) shows it.
 extends_documentation_fragment:
   - default_callback
@@ -120,7 +121,9 @@ class CallbackModule(Default):
         return task.action in ("ansible.builtin.debug", "ansible.legacy.debug", "debug")
 
     def _say(self, result: Said) -> None:
-        """A message in one line behind its host, or in lines below it; apart from what stands below the heading of another task."""
+        """A message in one line behind its host, or in lines below it; apart from what stands below the heading of
+        another task.
+        """
         self._warn(result)
         if self._last_task_banner not in (None, task_of(result)._uuid):
             self._display.display("")
@@ -132,7 +135,7 @@ class CallbackModule(Default):
             self._clean_results(answer, task_of(result).action)
             lines = self._dump_results(answer).split("\n")
         text = " " + lines[0] if len(lines) == 1 else "".join("\n    " + line for line in lines)
-        self._display.display("%s: [%s] =>%s" % (word, self.host_label(result), text), color=color)
+        self._display.display(f"{word}: [{self.host_label(result)}] =>{text}", color=color)
 
     def _warn(self, result: Said) -> None:
         """The default says nothing of the warnings of what it does not show."""

@@ -12,22 +12,27 @@ author:
   - the kraal.virt contributors (@kraal-virt)
 description:
   - Runs commands in a guest and moves files, without a sshd or an address in the guest.
-  - The guest's host is this machine, or another that is reached over P(ansible.builtin.ssh#connection), whose connections persist as usual.
+  - The guest's host is this machine, or another that is reached over P(ansible.builtin.ssh#connection), whose
+    connections persist as usual.
   - The inventory plugin P(kraal.virt.guests#inventory) sets all that is needed.
 notes:
-  - The host needs the docker command for Docker, C(lxc-attach) for LXC as root or with O(host_become), and for KVM libvirt with its binding for
-    Python (C(python3-libvirt)), as root, with O(host_become), or as a user who may use libvirt. The guest needs C(/bin/sh); C(cat), C(head) and
-    C(tail) in the guest move files.
-  - In guests of LXC and KVM, commands run with nothing of the host's environment, in the user's home. Another O(remote_user) than root needs
-    C(su) and C(id) in the guest.
-  - A virtual machine (O(backend=kvm)) is entered through its QEMU guest agent. The machine needs the channel C(org.qemu.guest_agent.0), and the guest
-    C(qemu-guest-agent), which runs as root, and C(mkdir), C(wc) and C(rm). The agent must be allowed C(guest-exec), C(guest-exec-status) and
-    C(guest-file-*), which RHEL and its kin block in F(/etc/sysconfig/qemu-ga).
-  - The agent gives what a command says only when it has ended. So where becoming another user takes a password, it cannot be given in a virtual
-    machine. The output waits until then in a directory of the guest, which only root can enter, and which is removed; so does a long standard input.
-  - Over ssh, what the configuration says of ssh connections holds for the one to the host, such as C(timeout), C(host_key_checking) and C(ssh_args).
-    Not so the user and the port, since a user that is set for the guests is none of the host's.
-  - Becoming another user happens in the guest, with the become plugin that the task names. O(host_become) is for the host.
+  - The host needs the docker command for Docker, C(lxc-attach) for LXC as root or with O(host_become), and for KVM
+    libvirt with its binding for Python (C(python3-libvirt)), as root, with O(host_become), or as a user who may use
+    libvirt. The guest needs C(/bin/sh); C(cat), C(head) and C(tail) in the guest move files.
+  - In guests of LXC and KVM, commands run with nothing of the host's environment, in the user's home. Another
+    O(remote_user) than root needs C(su) and C(id) in the guest.
+  - A virtual machine (O(backend=kvm)) is entered through its QEMU guest agent. The machine needs the channel
+    C(org.qemu.guest_agent.0), and the guest C(qemu-guest-agent), which runs as root, and C(mkdir), C(wc) and C(rm). The
+    agent must be allowed C(guest-exec), C(guest-exec-status) and C(guest-file-*), which RHEL and its kin block in
+    F(/etc/sysconfig/qemu-ga).
+  - The agent gives what a command says only when it has ended. So where becoming another user takes a password, it
+    cannot be given in a virtual machine. The output waits until then in a directory of the guest, which only root can
+    enter, and which is removed; so does a long standard input.
+  - Over ssh, what the configuration says of ssh connections holds for the one to the host, such as C(timeout),
+    C(host_key_checking) and C(ssh_args). Not so the user and the port, since a user that is set for the guests is none
+    of the host's.
+  - Becoming another user happens in the guest, with the become plugin that the task names. O(host_become) is for the
+    host.
 options:
   guest:
     description: The guest's name on its host.
@@ -185,9 +190,10 @@ CHUNK = 16 * 1024 * 1024
 #: ssh ends with this code when it failed itself, so a command that ends with it must say so in another way.
 SSH_FAILED = 255
 SAID_SO = "\nkraal.virt: the command itself ended with code 255\n"
-KEEP_CODE = '"$@"; code=$?; [ $code -ne 255 ] || { printf %%s %s >&2; code=254; }; exit $code' % shlex.quote(SAID_SO)
+KEEP_CODE = f'"$@"; code=$?; [ $code -ne 255 ] || {{ printf %s {shlex.quote(SAID_SO)} >&2; code=254; }}; exit $code'
 
-#: Where a password may be asked for, Ansible's local connection gives a terminal as standard input. This passes on what comes, by a pipe.
+#: Where a password may be asked for, Ansible's local connection gives a terminal as standard input. This passes on what
+#: comes, by a pipe.
 RELAY = """
 import os, subprocess, sys, threading
 guest = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE)
@@ -230,11 +236,19 @@ class Connection(ConnectionBase):
 
     def _ssh_options(self) -> dict[str, Any]:
         if not self.get_option("host_address"):
-            raise AnsibleError("%s: ssh does not know where its host is. Set ansible_guest_host_address." % self._who())
-        # Set even where they are None: what is configured for the guests is not meant. A terminal on the host would not be the guest's.
+            raise AnsibleError(f"{self._who()}: ssh does not know where its host is. Set ansible_guest_host_address.")
+        # Set even where they are None: what is configured for the guests is not meant. A terminal on the host would not
+        # be the guest's.
         options = {"remote_user": self.get_option("host_user"), "port": self.get_option("host_port"), "use_tty": False}
-        others = {"host": "host_address", "private_key_file": "host_private_key_file", "ssh_common_args": "host_ssh_args"}
-        return {**options, **{key: self.get_option(own) for key, own in others.items() if self.get_option(own) is not None}}
+        others = {
+            "host": "host_address",
+            "private_key_file": "host_private_key_file",
+            "ssh_common_args": "host_ssh_args",
+        }
+        return {
+            **options,
+            **{key: self.get_option(own) for key, own in others.items() if self.get_option(own) is not None},
+        }
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         """Run a command line in the guest's shell."""
@@ -258,23 +272,25 @@ class Connection(ConnectionBase):
                 while content := file.read(CHUNK):
                     self._write(out_path, 'cat >> "$1"', content)
         except FileNotFoundError as error:
-            raise AnsibleFileNotFound("%s: there is no file %s on the controller" % (self._who(), in_path)) from error
+            raise AnsibleFileNotFound(f"{self._who()}: there is no file {in_path} on the controller") from error
 
     def _write(self, path: str, script: str, content: bytes) -> None:
         code, _out, err = self._in_guest(["/bin/sh", "-c", script, "sh", path], content or None, False)
-        self._check(code, err, "the file %s could not be written" % path)
+        self._check(code, err, f"the file {path} could not be written")
 
     def fetch_file(self, in_path: str, out_path: str) -> None:
         """Bring a file from the guest."""
         super().fetch_file(in_path, out_path)
         self._connect()
         # A directory can be opened like a file, and is found out too late to say so.
-        script = '[ ! -d "$1" ] || { echo "it is a directory" >&2; exit 1; }; exec < "$1" && tail -c "+$2" | head -c "$3"'
+        script = (
+            '[ ! -d "$1" ] || { echo "it is a directory" >&2; exit 1; }; exec < "$1" && tail -c "+$2" | head -c "$3"'
+        )
         with open(out_path, "wb") as file:
             while True:
                 argv = ["/bin/sh", "-c", script, "sh", in_path, str(file.tell() + 1), str(CHUNK)]
                 code, out, err = self._in_guest(argv, None, False)
-                self._check(code, err, "the file %s could not be read" % in_path)
+                self._check(code, err, f"the file {in_path} could not be read")
                 file.write(out)
                 if len(out) < CHUNK:
                     return
@@ -298,7 +314,7 @@ class Connection(ConnectionBase):
         return WAYS[self.get_option("backend")](self.get_option)
 
     def _who(self) -> str:
-        return "%s guest %s on %s" % (self.get_option("backend"), self.get_option("guest"), self._way.where)
+        return "{} guest {} on {}".format(self.get_option("backend"), self.get_option("guest"), self._way.where)
 
     def _in_guest(self, argv: list[str], in_data: bytes | None, sudoable: bool) -> tuple[int, bytes, bytes]:
         way = self._way
@@ -308,20 +324,31 @@ class Connection(ConnectionBase):
         relayed = prompted and way.minds_terminals and self.get_option("host_connection") == "local"
         relay = [sys.executable, "-I", "-c", RELAY] if relayed else []
         code, out, err = self._on_host(way.enter(argv, bool(in_data)), in_data, sudoable, relay)
-        if code != 0 and prompted and not way.converses and any(self.become.check_password_prompt(said) for said in (out, err)):
+        if (
+            code != 0
+            and prompted
+            and not way.converses
+            and any(self.become.check_password_prompt(said) for said in (out, err))
+        ):
             raise AnsibleConnectionFailure(
-                "%s: a password is asked for, which cannot be given: what a command says comes only when it has ended. Enter as root,"
-                " or let %s become another user without a password." % (self._who(), self.get_option("remote_user") or "the user")
+                "{}: a password is asked for, which cannot be given: what a command says comes only when it has "
+                "ended. Enter as root, or let {} become another user without a password.".format(
+                    self._who(), self.get_option("remote_user") or "the user"
+                )
             )
         return code, out, err
 
-    def _on_host(self, argv: list[str], in_data: bytes | None, sudoable: bool, relay: list[str] | None = None) -> tuple[int, bytes, bytes]:
+    def _on_host(
+        self, argv: list[str], in_data: bytes | None, sudoable: bool, relay: list[str] | None = None
+    ) -> tuple[int, bytes, bytes]:
         become = ["sudo", "-n", "--"] if self.get_option("host_become") else []
         keep = ["/bin/sh", "-c", KEEP_CODE, "sh"] if self.get_option("host_connection") == "ssh" else []
         try:
-            code, out, err = self._host.exec_command(shlex.join([*(relay or []), *keep, *become, *argv]), in_data=in_data, sudoable=sudoable)
+            code, out, err = self._host.exec_command(
+                shlex.join([*(relay or []), *keep, *become, *argv]), in_data=in_data, sudoable=sudoable
+            )
         except AnsibleConnectionFailure as error:
-            raise AnsibleConnectionFailure("%s: %s" % (self._who(), error)) from error
+            raise AnsibleConnectionFailure(f"{self._who()}: {error}") from error
         if code == SSH_FAILED - 1 and err.endswith(SAID_SO.encode()):
             return SSH_FAILED, out, err[: -len(SAID_SO)]
         return int(code), out, err
@@ -329,10 +356,12 @@ class Connection(ConnectionBase):
     def _check(self, code: int, err: bytes, what: str) -> None:
         if code != 0:
             self._fail_if_down(code)
-            raise AnsibleError("%s: %s: %s" % (self._who(), what, _said(err)))
+            raise AnsibleError(f"{self._who()}: {what}: {_said(err)}")
 
     def _fail_if_down(self, failed: int) -> None:
-        """A command may have failed for want of a guest, or of a shell in it: ask the backend, rather than guess from words."""
+        """A command may have failed for want of a guest, or of a shell in it: ask the backend, rather than guess
+        from words.
+        """
         self._host.set_become_plugin(None)
         way = self._way
         code, out, err = self._on_host(way.state(), None, False)
@@ -341,4 +370,4 @@ class Connection(ConnectionBase):
             code, out, err = self._on_host(way.enter(["/bin/sh", "-c", ":"], False), None, False)
             why = "" if code == 0 else "no shell can be run in it: %s" % (_said(err) or _said(out))
         if why:
-            raise AnsibleConnectionFailure("%s: %s" % (self._who(), why))
+            raise AnsibleConnectionFailure(f"{self._who()}: {why}")

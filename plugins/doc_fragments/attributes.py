@@ -4,8 +4,9 @@
 
 """What a module says of itself: check mode, diff mode, idempotency, and the groups that set its defaults.
 
-A module extends ``kraal.virt.attributes``, names what it does not support in full, and extends one of the other fragments here for its groups.
-A group's fragment names every group of its modules, since one fragment's list replaces another's.
+A module extends ``kraal.virt.attributes``, names what it does not support in full, and extends one of the other
+fragments here for its groups. A group's fragment names every group of its modules, since one fragment's list replaces
+another's.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ attributes:
     description: Under diff mode (C(--diff)) the changed keys are shown with their values before and after.
     support: full
   idempotent:
-    description: Run again with the same arguments, it changes nothing and says so, unless something was changed in between.
+    description: Run again with the same arguments, it changes nothing and says so, unless something was changed in
+      between.
     support: full
 """
 
@@ -43,7 +45,8 @@ options: {}
 attributes:
   action_group:
     description:
-      - Use C(group/kraal.virt.lxc) in C(module_defaults) to set defaults for this module, such as the directory of the containers.
+      - Use C(group/kraal.virt.lxc) in C(module_defaults) to set defaults for this module, such as the directory of the
+        containers.
       - It is a member of C(group/kraal.virt.kraal) as well.
     support: full
     membership:
@@ -57,7 +60,8 @@ options: {}
 attributes:
   action_group:
     description:
-      - Use C(group/kraal.virt.docker) in C(module_defaults) to set defaults for this module, such as the options of the connection.
+      - Use C(group/kraal.virt.docker) in C(module_defaults) to set defaults for this module, such as the options of the
+        connection.
       - It is a member of C(group/kraal.virt.kraal) as well.
     support: full
     membership:
@@ -71,7 +75,8 @@ options: {}
 attributes:
   action_group:
     description:
-      - Use C(group/kraal.virt.kvm) in C(module_defaults) to set defaults for this module, such as the options of the connection.
+      - Use C(group/kraal.virt.kvm) in C(module_defaults) to set defaults for this module, such as the options of the
+        connection.
       - It is a member of C(group/kraal.virt.kraal) as well.
     support: full
     membership:

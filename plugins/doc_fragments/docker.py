@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How a module reaches a Docker engine: the same for every module that does (see CONNECTION in the backend's client)."""
+"""How a module reaches a Docker engine: the same for every module that does (see CONNECTION in the backend's
+client).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ options:
     description:
       - Where the engine is, seen from the host on which the task runs.
       - V(unix:///var/run/docker.sock) is a socket on that host, V(tcp://192.0.2.10:2376) an engine's port,
-        V(ssh://root@192.0.2.10) an engine on another machine, reached with that host's C(ssh) program and its configuration.
+        V(ssh://root@192.0.2.10) an engine on another machine, reached with that host's C(ssh) program and its
+        configuration.
       - Where the option is not set and the environment variable E(DOCKER_HOST) is, its value is used.
       - Docker contexts are not read.
     type: str
@@ -22,8 +25,8 @@ options:
   tls_ca:
     description:
       - File with the certificates of the authority that the engine's certificate has to be signed by, in PEM form.
-      - Where O(tls_cert) and O(tls_key) are given and this is not, the certificate authorities that Python's C(requests) library
-        brings along decide.
+      - Where O(tls_cert) and O(tls_key) are given and this is not, the certificate authorities that Python's
+        C(requests) library brings along decide.
       - The engine's certificate is always verified, its name included.
     type: path
   tls_cert:
@@ -38,6 +41,7 @@ options:
     default: 60
 requirements:
   - the Docker engine 20.10 or later
-  - the Docker SDK for Python (C(docker), Debian's C(python3-docker)) 5.0.3 or later, for the Python that the module runs with
+  - the Docker SDK for Python (C(docker), Debian's C(python3-docker)) 5.0.3 or later, for the Python that the module
+    runs with
   - paramiko (Debian's C(python3-paramiko)) beside it for an engine over V(ssh://), although it is C(ssh) that connects
 """

@@ -29,7 +29,8 @@ options:
   purge:
     description:
       - The options whose lists and mappings are complete; what the guest has beyond them is taken away.
-      - The lists and mappings of all other options are merged with what is there. Entries that the task does not name stay as they are.
+      - The lists and mappings of all other options are merged with what is there. Entries that the task does not name
+        stay as they are.
       - Naming an option that the task does not set has no effect.
     type: list
     elements: str
@@ -37,14 +38,16 @@ options:
   disruption:
     description:
       - The most that a change to a guest may disturb it. Each step of the RV(plan) says what it costs.
-      - V(none) allows bookkeeping only, V(live) what a running guest does not have to stop for, V(restart) a restart of the guest,
-        V(recreate) that it is made anew, V(destroy) that something is lost.
-      - A change that needs a re-creation which is not allowed is refused before anything is touched, and the error names the options.
+      - V(none) allows bookkeeping only, V(live) what a running guest does not have to stop for, V(restart) a restart of
+        the guest, V(recreate) that it is made anew, V(destroy) that something is lost.
+      - A change that needs a re-creation which is not allowed is refused before anything is touched, and the error
+        names the options.
       - What O(state) asks for by itself (create, start, stop, pause, remove) needs no permission.
     type: str
     choices: [none, live, restart, recreate, destroy]
   wait_for:
-    description: What to wait for at the end of the task, when the guest shall run. It is not waited for under check mode.
+    description: What to wait for at the end of the task, when the guest shall run. It is not waited for under check
+      mode.
     type: str
     default: none
   timeout:

@@ -13,11 +13,13 @@ options:
   uri:
     description:
       - Where libvirt is, seen from the host on which the task runs.
-      - V(qemu:///system) is the daemon of that host, V(qemu+ssh://root@192.0.2.10/system) one on another machine, reached with that host's
-        C(ssh) program, V(qemu+tls://kvm1.example.org/system) one that listens for TLS. Whatever else libvirt takes in a URI, such as
-        C(keyfile=) or C(pkipath=), works here too.
-      - With C(ssh), nobody is asked for a password or whether to trust a host key. Use a key, and let the host's key be known.
-      - Where the option is not set and the environment variable E(LIBVIRT_DEFAULT_URI) is, its value is used; otherwise V(qemu:///system).
+      - V(qemu:///system) is the daemon of that host, V(qemu+ssh://root@192.0.2.10/system) one on another machine,
+        reached with that host's C(ssh) program, V(qemu+tls://kvm1.example.org/system) one that listens for TLS.
+        Whatever else libvirt takes in a URI, such as C(keyfile=) or C(pkipath=), works here too.
+      - With C(ssh), nobody is asked for a password or whether to trust a host key. Use a key, and let the host's key be
+        known.
+      - Where the option is not set and the environment variable E(LIBVIRT_DEFAULT_URI) is, its value is used; otherwise
+        V(qemu:///system).
     type: str
   connect_timeout:
     description:
@@ -27,5 +29,6 @@ options:
     default: 30
 requirements:
   - libvirt 9.0 or later, on the host that O(uri) names
-  - libvirt-python 9.0 or later (Debian's C(python3-libvirt)), for the Python that the module runs with, which is the distribution's own
+  - libvirt-python 9.0 or later (Debian's C(python3-libvirt)), for the Python that the module runs with, which is the
+    distribution's own
 """

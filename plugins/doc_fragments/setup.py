@@ -20,15 +20,18 @@ options:
     default: []
   service_manager:
     description:
-      - What starts the backend's daemons. V(systemd) and V(sysvinit) use the packages' units or init scripts, at boot as well.
-      - V(direct) starts them itself, on hosts where no init system runs. Nothing starts them at boot then; run the module again.
+      - What starts the backend's daemons. V(systemd) and V(sysvinit) use the packages' units or init scripts, at boot
+        as well.
+      - V(direct) starts them itself, on hosts where no init system runs. Nothing starts them at boot then; run the
+        module again.
       - V(auto) finds out which one applies.
     type: str
     choices: [auto, systemd, sysvinit, direct]
     default: auto
   verify:
     description:
-      - Whether to prove that a guest runs, where something was changed, or where no guest of the backend runs, which is proof enough.
+      - Whether to prove that a guest runs, where something was changed, or where no guest of the backend runs, which is
+        proof enough.
       - What this makes is removed again.
     type: bool
     default: true
@@ -38,7 +41,8 @@ options:
     default: false
   faults:
     description:
-      - What happens when something is in the way. V(refuse) fails with all of it. V(return) only returns it, as RV(faults).
+      - What happens when something is in the way. V(refuse) fails with all of it. V(return) only returns it, as
+        RV(faults).
       - Nothing is changed in either case.
     type: str
     choices: [refuse, return]

@@ -12,20 +12,21 @@ author:
   - the kraal.virt contributors (@kraal-virt)
 description:
   - Asks any number of hosts, all side by side, what guests they have, and gives each guest as a host of the inventory,
-    reached by the connection plugin P(kraal.virt.guest#connection), or, as a virtual machine that has an address, by ssh.
-    A virtual machine without one is reached through its guest agent.
-  - The discovery is sent to each host and run there by its own Python, in one round trip. Nothing is installed or written there.
+    reached by the connection plugin P(kraal.virt.guest#connection), or, as a virtual machine that has an address, by
+    ssh. A virtual machine without one is reached through its guest agent.
+  - The discovery is sent to each host and run there by its own Python, in one round trip. Nothing is installed or
+    written there.
   - A host that does not answer is a warning, not a failure, unless O(strict_hosts) says so.
   - Every guest is in the group C(kraal_guests), and in the groups that O(group_by) chooses.
-  - What a guest says of itself, like its labels, is never evaluated as a template. A guest never takes the name of a host or group that the
-    inventory has already, nor C(localhost).
-  - What a host answers is read strictly. A guest that is not of the form in which the modules return one (its backend, an id of that backend,
-    a name that prints, addresses that are addresses) is left out, and a warning names it and its host. What is no answer at all is treated
-    like a host that does not answer.
+  - What a guest says of itself, like its labels, is never evaluated as a template. A guest never takes the name of a
+    host or group that the inventory has already, nor C(localhost).
+  - What a host answers is read strictly. A guest that is not of the form in which the modules return one (its backend,
+    an id of that backend, a name that prints, addresses that are addresses) is left out, and a warning names it and its
+    host. What is no answer at all is treated like a host that does not answer.
 notes:
   - The name of the file must end with C(guests.yml) or C(guests.yaml).
-  - Files in an inventory folder are read in the order of their names. With O(host_groups), this file must come after the one
-    with the hosts, for example as C(20-guests.yml) after C(10-hosts.yml).
+  - Files in an inventory folder are read in the order of their names. With O(host_groups), this file must come after
+    the one with the hosts, for example as C(20-guests.yml) after C(10-hosts.yml).
 extends_documentation_fragment:
   - ansible.builtin.constructed
   - ansible.builtin.inventory_cache
@@ -77,9 +78,10 @@ options:
         default: false
   host_groups:
     description:
-      - Ask the hosts of these groups of the inventory too. They are reached as their variables in the inventory files say, C(ansible_host),
-        C(ansible_user), C(ansible_port), C(ansible_connection), C(ansible_ssh_private_key_file), C(ansible_ssh_common_args),
-        C(ansible_python_interpreter), C(ansible_become) and C(ansible_become_method), those in C(group_vars) and C(host_vars) folders included.
+      - Ask the hosts of these groups of the inventory too. They are reached as their variables in the inventory files
+        say, C(ansible_host), C(ansible_user), C(ansible_port), C(ansible_connection), C(ansible_ssh_private_key_file),
+        C(ansible_ssh_common_args), C(ansible_python_interpreter), C(ansible_become) and C(ansible_become_method), those
+        in C(group_vars) and C(host_vars) folders included.
       - A host with C(ansible_become) is asked through C(sudo -n), its only method here that needs no password.
     type: list
     elements: str
@@ -100,7 +102,8 @@ options:
         choices: [docker]
         default: docker
       docker_host:
-        description: The engine's address, like C(tcp://192.0.2.10:2376), C(ssh://root@192.0.2.10) or C(unix:///run/user/1000/docker.sock).
+        description: The engine's address, like C(tcp://192.0.2.10:2376), C(ssh://root@192.0.2.10) or
+          C(unix:///run/user/1000/docker.sock).
         type: str
         required: true
       tls_ca:
@@ -114,17 +117,19 @@ options:
         type: path
   places:
     description:
-      - Where to look on each host too, beside its own engine, libvirt and directories. Each is a mapping with C(backend)
-        and the connection options of that backend's module, such as C(docker_host), C(uri) or C(lxc_path), as seen from
-        the host.
+      - Where to look on each host too, beside its own engine, libvirt and directories. Each is a mapping with
+        C(backend) and the connection options of that backend's module, such as C(docker_host), C(uri) or C(lxc_path),
+        as seen from the host.
       - A place that does not answer is a warning.
     type: list
     elements: dict
     default: []
   address_sources:
     description:
-      - Where the addresses of virtual machines of libvirt are looked for, in this order. The first source that knows any is taken.
-      - V(lease) is the DHCP of libvirt's networks, V(agent) the guest agent, which is asked only when it is connected, V(arp) the host's table of neighbours.
+      - Where the addresses of virtual machines of libvirt are looked for, in this order. The first source that knows
+        any is taken.
+      - V(lease) is the DHCP of libvirt's networks, V(agent) the guest agent, which is asked only when it is connected,
+        V(arp) the host's table of neighbours.
       - Only addresses of the domain's own interfaces count, in their order, and none that the host itself has.
     type: list
     elements: str
@@ -139,22 +144,24 @@ options:
   query:
     description:
       - A JMESPath expression that gets the list of guests and returns those to take.
-        A guest has the fields C(name), C(backend), C(place), C(host), C(state), C(raw_state), C(image), C(cpus), C(memory), C(addresses), C(labels),
-        C(autostart).
+        A guest has the fields C(name), C(backend), C(place), C(host), C(state), C(raw_state), C(image), C(cpus),
+        C(memory), C(addresses), C(labels), C(autostart).
       - Needs the Python package jmespath.
     type: str
   hostname:
     description:
-      - A template for the guest's name in the inventory, with the guest's fields as variables. The guest's own name unless set.
+      - A template for the guest's name in the inventory, with the guest's fields as variables. The guest's own name
+        unless set.
       - Characters that a pattern of hosts could not name are replaced by an underscore.
-      - Where two guests would have one name, or a guest that of a host or group, each gets its host's name behind a dot, and a warning says so.
-        Where one host has two of them, its backend follows too, and where that is the same, its place unless that is the host's own default
-        (V(web.host.lxc) and V(web.host.lxc.srv_lxc)), and where that is the same too, a digest of its id.
+      - Where two guests would have one name, or a guest that of a host or group, each gets its host's name behind a
+        dot, and a warning says so. Where one host has two of them, its backend follows too, and where that is the same,
+        its place unless that is the host's own default (V(web.host.lxc) and V(web.host.lxc.srv_lxc)), and where that is
+        the same too, a digest of its id.
     type: str
   group_by:
     description:
-      - Which groups are made. V(backend) makes one with the backend's name, V(host) C(host_NAME), V(state) C(state_running),
-        V(label) C(label_KEY_VALUE).
+      - Which groups are made. V(backend) makes one with the backend's name, V(host) C(host_NAME), V(state)
+        C(state_running), V(label) C(label_KEY_VALUE).
       - A label whose value is longer than 63 characters makes no group.
     type: list
     elements: str
@@ -233,7 +240,8 @@ GROUP = "kraal_guests"
 RESERVED = frozenset(("localhost", "127.0.0.1", "::1"))
 LONGEST_VALUE = 63
 
-#: A guest as found, the name of its host, and the variables with which it is reached: plain data, which the cache keeps.
+#: A guest as found, the name of its host, and the variables with which it is reached: plain data, which the cache
+#: keeps.
 Entry = dict[str, Any]
 
 
@@ -262,12 +270,12 @@ def _longer(name: str, entry: Entry) -> tuple[str, ...]:
 
     With its host, its backend, its place and a digest of its id behind it, each where the one before is not enough.
     """
-    host, guest = "%s.%s" % (name, entry["host"]), entry["guest"]
-    kind = "%s.%s" % (host, guest["backend"])
+    host, guest = "{}.{}".format(name, entry["host"]), entry["guest"]
+    kind = "{}.{}".format(host, guest["backend"])
     # The default has no word for it, so of two guests the one that is there keeps the shorter name.
     place = ".".join(filter(None, (kind, re.sub(r"[^\w.-]+", "_", guest["place"]).strip("_"))))
     digest = sha256(guest["id"].encode()).hexdigest()[:8]
-    return plain(host), plain(kind), plain(place), plain("%s.%s" % (place, digest)), ""
+    return plain(host), plain(kind), plain(place), plain(f"{place}.{digest}"), ""
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -300,14 +308,18 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         """All guests with the way to reach them, and whether every host has answered."""
         hosts, problems = self._hosts_of_groups()
         try:
-            named = [known_hosts.checked("hosts", host, known_hosts.HOST, {"name"}) for host in self.get_option("hosts")]
+            named = [
+                known_hosts.checked("hosts", host, known_hosts.HOST, {"name"}) for host in self.get_option("hosts")
+            ]
             endpoints = [known_hosts.endpoint(host) for host in self.get_option("endpoints")]
             places = [(place.backend, place.connection) for place in read_places(self.get_option("places"), set())]
         except KraalError as error:
             raise AnsibleParserError(str(error)) from error
         twice = [name for name, times in Counter(host["name"] for host in (*named, *endpoints)).items() if times > 1]
         if twice:
-            raise AnsibleParserError("hosts and endpoints: %s stands there twice. Give each a name of its own." % ", ".join(twice))
+            raise AnsibleParserError(
+                "hosts and endpoints: {} stands there twice. Give each a name of its own.".format(", ".join(twice))
+            )
         # Who stands in the file too, is reached as it says there.
         named += [host for host in hosts if host["name"] not in {each["name"] for each in (*named, *endpoints)}]
         backends = self.get_option("backends") or NAMES
@@ -325,14 +337,14 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                     problems[host["name"]] = error
                     continue
                 for warning in warnings:
-                    self.display.warning("%s: %s" % (host["name"], warning))
+                    self.display.warning("{}: {}".format(host["name"], warning))
                     complete = False
                 way = known_hosts.way_to(host)
                 guests += [{"guest": guest, "host": host["name"], "way": way} for guest in found]
         for name, problem in problems.items():
             if self.get_option("strict_hosts"):
-                raise AnsibleParserError("%s: %s" % (name, problem)) from problem
-            self.display.warning("%s: %s Its guests are left out." % (name, str(problem).rstrip(".") + "."))
+                raise AnsibleParserError(f"{name}: {problem}") from problem
+            self.display.warning("{}: {} Its guests are left out.".format(name, str(problem).rstrip(".") + "."))
         return guests, complete and not problems
 
     def _hosts_of_groups(self) -> tuple[list[dict[str, Any]], dict[str, KraalError]]:
@@ -342,7 +354,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         for name in self.get_option("host_groups"):
             group = self.inventory.groups.get(name)
             if group is None:
-                self.display.warning("host_groups: there is no group %s in the inventory files that were read before this one." % name)
+                self.display.warning(
+                    f"host_groups: there is no group {name} in the inventory files that were read before this one."
+                )
                 continue
             for host in group.get_hosts():
                 if "kraal_guest" in host.vars:
@@ -369,7 +383,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         try:
             return {key: self.templar.template(found[key]) for key in wanted}
         except AnsibleError as error:
-            raise KraalError("how it is reached cannot be read: %s" % error, remedy="Correct its variables") from error
+            raise KraalError(f"how it is reached cannot be read: {error}", remedy="Correct its variables") from error
 
     def _told(self) -> dict[str, Any]:
         """What the discovery is told."""
@@ -389,7 +403,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
         def ask() -> dict[str, Any]:
             found = backend(endpoint["backend"]).guests(parameters)
-            return {"guests": [guest.as_dict() for guest in found.guests], "warnings": [str(fault) for fault in found.faults]}
+            return {
+                "guests": [guest.as_dict() for guest in found.guests],
+                "warnings": [str(fault) for fault in found.faults],
+            }
 
         return ask
 
@@ -430,7 +447,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     @staticmethod
     def _reached(guest: Mapping[str, Any]) -> dict[str, str]:
-        """A virtual machine by its own sshd, when it has an address; without one, and what shares the host's kernel, through the host."""
+        """A virtual machine by its own sshd, when it has an address; without one, and what shares the host's kernel,
+        through the host.
+        """
         addresses = guest["addresses"] if backend(guest["backend"]).machines else ()
         found = next(filter(None, (reachable(each["address"]) for each in addresses)), None)
         if found is not None:
@@ -442,18 +461,25 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         if not expression:
             return entries
         if jmespath is None:
-            raise AnsibleError("query needs the Python package jmespath on the controller. %s, or jmespath with pip." % install("python:jmespath"))
+            raise AnsibleError(
+                "query needs the Python package jmespath on the controller. {}, or jmespath with pip.".format(
+                    install("python:jmespath")
+                )
+            )
         flat = [{**entry["guest"], "host": entry["host"], "position": number} for number, entry in enumerate(entries)]
         try:
             taken = jmespath.search(expression, json.loads(json.dumps(flat)))
         except jmespath.exceptions.JMESPathError as error:
-            raise AnsibleParserError("query: %r is no JMESPath expression: %s" % (expression, error)) from error
+            raise AnsibleParserError(f"query: {expression!r} is no JMESPath expression: {error}") from error
         if not isinstance(taken, list) or not all(isinstance(guest, dict) and "position" in guest for guest in taken):
-            raise AnsibleParserError("query: %r does not give a list of guests. Write a filter like [?labels.role == 'web']." % expression)
+            raise AnsibleParserError(
+                f"query: {expression!r} does not give a list of guests. Write a filter like [?labels.role == 'web']."
+            )
         return [entries[position] for position in dict.fromkeys(guest["position"] for guest in taken)]
 
     def _names(self, entries: list[Entry], groups: set[str]) -> list[str]:
-        """For each guest a name in the inventory that is nobody else's: with as much behind it as that takes, and the same at every run.
+        """For each guest a name in the inventory that is nobody else's: with as much behind it as that takes, and the
+        same at every run.
 
         Empty for a guest that nothing tells from another one.
         """
@@ -464,7 +490,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         while True:
             names = [choice[at] for choice, at in zip(choices, level, strict=True)]
             times = Counter(names)
-            clashing = [n for n, name in enumerate(names) if name and (times[name] > 1 or name in taken or self._is_another(name, entries[n]))]
+            clashing = [
+                n
+                for n, name in enumerate(names)
+                if name and (times[name] > 1 or name in taken or self._is_another(name, entries[n]))
+            ]
             if not clashing:
                 break
             for number in clashing:
@@ -483,7 +513,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         try:
             return str(self.templar.template(template))
         except AnsibleError as error:
-            raise AnsibleParserError("hostname: %r gives no name for %s: %s" % (template, entry["guest"]["name"], error)) from error
+            raise AnsibleParserError(
+                "hostname: {!r} gives no name for {}: {}".format(template, entry["guest"]["name"], error)
+            ) from error
 
     def _is_another(self, name: str, entry: Entry) -> bool:
         """Whether the inventory has a host of that name which is not this very guest, found by another file."""
@@ -491,14 +523,22 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         if host is None:
             return False
         there = host.vars.get("kraal_guest") or {}
-        return (there.get("backend"), there.get("id"), host.vars.get("kraal_host")) != (entry["guest"]["backend"], entry["guest"]["id"], entry["host"])
+        return (there.get("backend"), there.get("id"), host.vars.get("kraal_host")) != (
+            entry["guest"]["backend"],
+            entry["guest"]["id"],
+            entry["host"],
+        )
 
     def _groups(self, entry: Entry) -> list[str]:
         by, guest = self.get_option("group_by"), entry["guest"]
         groups = [guest["backend"]] if "backend" in by else []
-        groups += ["host_%s" % entry["host"]] if "host" in by else []
-        groups += ["state_%s" % guest["state"]] if "state" in by else []
+        groups += ["host_{}".format(entry["host"])] if "host" in by else []
+        groups += ["state_{}".format(guest["state"])] if "state" in by else []
         # Our own notes on an image's origin stand in labels too; they group nothing.
-        labels = sorted(pair for pair in guest["labels"].items() if not pair[0].startswith("kraal.virt.") and len(pair[1]) <= LONGEST_VALUE)
-        groups += ["label_%s_%s" % pair for pair in labels] if "label" in by else []
+        labels = sorted(
+            pair
+            for pair in guest["labels"].items()
+            if not pair[0].startswith("kraal.virt.") and len(pair[1]) <= LONGEST_VALUE
+        )
+        groups += ["label_{}_{}".format(*pair) for pair in labels] if "label" in by else []
         return groups

@@ -26,13 +26,14 @@ from .engine.result import Guest
 
 #: What stands before the document: a host's login files may print something of their own.
 MARK = "kraal.virt discovery: "
-#: A relative import: its dots, the module, the names. Reading them so takes a hundredth of the time that Python's parser does.
+#: A relative import: its dots, the module, the names. Reading them so takes a hundredth of the time that Python's
+#: parser does.
 _IMPORT = re.compile(r"^[ ]*from (\.+)([\w.]*) import (\([^)]*\)|.+)$", re.MULTILINE)
 _NAME = re.compile(r"(?<!as )\b(?!as\b)\w+")
 _PACKAGE = "ansible_collections.kraal.virt.plugins.module_utils"
 
 # Imports the sources that were sent with it straight from memory: nothing is written on the host.
-_BOOTSTRAP = '''
+_BOOTSTRAP = """
 import base64, importlib.abc, importlib.util, json, sys, zlib
 sources = json.loads(zlib.decompress(base64.b64decode({sources!r})))
 class Sent(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
@@ -48,7 +49,7 @@ class Sent(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 sys.meta_path.insert(0, Sent())
 from {package}.discovery import main
 main({request!r})
-'''
+"""
 
 
 @dataclass
@@ -63,7 +64,10 @@ class Discovery:
 
     def as_dict(self) -> dict[str, Any]:
         """``guests`` and ``warnings``: plain data."""
-        return {"guests": [guest.as_dict() for guest in self.guests], "warnings": [str(each) for each in (*self.errors, *self.faults)]}
+        return {
+            "guests": [guest.as_dict() for guest in self.guests],
+            "warnings": [str(each) for each in (*self.errors, *self.faults)],
+        }
 
 
 #: A place beside the host's own: its backend, and the connection options that lead there.
@@ -73,7 +77,8 @@ Other = Sequence[Any]
 def discover(
     backends: Collection[str] = NAMES, parameters: Mapping[str, Any] | None = None, places: Collection[Other] = ()
 ) -> Discovery:
-    """Every guest of these backends. A guest that cannot be read takes no other one with it, and a backend that does not answer none of another's.
+    """Every guest of these backends. A guest that cannot be read takes no other one with it, and a backend that does
+    not answer none of another's.
 
     ``parameters``: what the backends' discovery can be told (see Backend.discovery). ``places``: where to look too.
     """
@@ -102,7 +107,7 @@ def payload(
     backends: Collection[str], parameters: Mapping[str, Any] | None = None, places: Collection[Other] = ()
 ) -> str:
     """A Python program for a host's own interpreter (3.9 or later) that prints what discover() finds there."""
-    sources = _imported(["discovery.py", *("backends/%s/discover.py" % name for name in backends)])
+    sources = _imported(["discovery.py", *(f"backends/{name}/discover.py" for name in backends)])
     named = {".".join((_PACKAGE, *Path(path).with_suffix("").parts)): source for path, source in sources.items()}
     packed = base64.b64encode(zlib.compress(json.dumps(named).encode())).decode()
     request = json.dumps([list(backends), parameters, list(places)])
@@ -123,8 +128,12 @@ def _imported(paths: Iterable[str]) -> dict[str, str]:
             *room, dummy = path.split("/")
             place = [*room[: len(room) + 1 - len(dots)], *filter(None, module.split("."))]
             # What is imported from a package is a module of it; of anything else, a name in it.
-            wanted = ["/".join([*place, name]) for name in _NAME.findall(names)] if (root / "/".join(place)).is_dir() else ["/".join(place)]
-            waiting += ["%s.py" % each for each in wanted]
+            wanted = (
+                ["/".join([*place, name]) for name in _NAME.findall(names)]
+                if (root / "/".join(place)).is_dir()
+                else ["/".join(place)]
+            )
+            waiting += [f"{each}.py" for each in wanted]
     return sources
 
 

@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Many guests of several backends in one task: reads the list, brings it to the engine, and puts the answer together."""
+"""Many guests of several backends in one task: reads the list, brings it to the engine, and puts the answer
+together.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,7 @@ class Fleet:
 
 def _way(backend_name: str, connection: Mapping[str, Any]) -> str:
     """A text for the backend and the options that reach it."""
-    return "%s %r" % (backend_name, sorted(connection.items()))
+    return f"{backend_name} {sorted(connection.items())!r}"
 
 
 def check_owner(owner: str | None, fleet: Fleet) -> None:
@@ -103,12 +105,13 @@ def check_owner(owner: str | None, fleet: Fleet) -> None:
         return
     if fleet.name:
         raise Refused(
-            "it is a guest of the fleet %r, and this is the fleet %r" % (owner, fleet.name),
-            remedy="Choose another name for the guest, or take it over with take_over: [%s]" % owner,
+            f"it is a guest of the fleet {owner!r}, and this is the fleet {fleet.name!r}",
+            remedy=f"Choose another name for the guest, or take it over with take_over: [{owner}]",
         )
     raise Refused(
-        "it is a guest of the fleet %r, and this task names no fleet" % owner,
-        remedy="Write name: %s where it is that fleet's list, choose another name for the guest, or allow it with take_over: [%s]" % (owner, owner),
+        f"it is a guest of the fleet {owner!r}, and this task names no fleet",
+        remedy=f"Write name: {owner} where it is that fleet's list, choose another name for the guest, or allow it "
+        f"with take_over: [{owner}]",
     )
 
 
@@ -123,7 +126,9 @@ def expanded(guest: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[
     if not str(count).isdigit():
         raise InvalidOption("count", count, "is not a number of guests", remedy="Write 0 or more", guest=name)
     if "{i}" not in name:
-        raise InvalidOption("name", name, "has no place for the number that count needs", remedy="Write it like web-{i}", guest=name)
+        raise InvalidOption(
+            "name", name, "has no place for the number that count needs", remedy="Write it like web-{i}", guest=name
+        )
     for number in range(1, int(count) + 1):
         yield {**merged, "name": name.replace("{i}", str(number))}
 
@@ -135,7 +140,10 @@ def defaults_of(kind: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merge(defaults: Mapping[str, Any], guest: Mapping[str, Any]) -> dict[str, Any]:
-    """The guest's own values over the defaults; where both are mappings, key by key. A null takes a default away. Pure."""
+    """The guest's own values over the defaults; where both are mappings, key by key.
+
+    A null takes a default away. Pure.
+    """
     merged = dict(defaults)
     for key, value in guest.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
@@ -144,16 +152,26 @@ def merge(defaults: Mapping[str, Any], guest: Mapping[str, Any]) -> dict[str, An
 
 
 def read_fleet(parameters: Mapping[str, Any]) -> Fleet:
-    """All guests of the list, every one of them checked before anything is asked of a backend. Raises KraalError for all that is wrong."""
+    """All guests of the list, every one of them checked before anything is asked of a backend.
+
+    Raises KraalError for all that is wrong.
+    """
     fleet = Fleet(defaults=parameters["defaults"], name=parameters["name"] or "", take_over=parameters["take_over"])
     for key, least in (("concurrency", 1), ("max_failures", 0)):
         if parameters[key] is not None and parameters[key] < least:
             raise InvalidOption(key, parameters[key], "is too small", remedy="Write %d or more" % least)
     if parameters["prune"] and not parameters["name"]:
-        raise InvalidOption("prune", True, "needs to know which guests are this fleet's", remedy="Give the fleet a name")
+        raise InvalidOption(
+            "prune", True, "needs to know which guests are this fleet's", remedy="Give the fleet a name"
+        )
     for name in NAMES:
         if not isinstance(parameters["defaults"].get(name) or {}, Mapping):
-            raise InvalidOption("defaults[%s]" % name, parameters["defaults"][name], "is no mapping", remedy="Write the options of %s guests below it" % name)
+            raise InvalidOption(
+                f"defaults[{name}]",
+                parameters["defaults"][name],
+                "is no mapping",
+                remedy=f"Write the options of {name} guests below it",
+            )
     fleet.places = places.read_places(parameters["places"], fleet.secrets)
     errors: list[KraalError] = []
     for number, guest in enumerate(parameters["guests"], start=1):
@@ -163,7 +181,10 @@ def read_fleet(parameters: Mapping[str, Any]) -> Fleet:
         except KraalError as error:
             errors.append(error)
     if len(errors) > 1:
-        raise KraalError("%d entries of guests are wrong, and nothing was touched: %s" % (len(errors), listed([str(error) for error in shared(errors)])))
+        raise KraalError(
+            "%d entries of guests are wrong, and nothing was touched: %s"
+            % (len(errors), listed([str(error) for error in shared(errors)]))
+        )
     if errors:
         raise errors[0]
     check_unique(entry.id for entry in fleet.entries)
@@ -174,14 +195,24 @@ def _read_guest(guest: Mapping[str, Any], place: str, fleet: Fleet) -> Entry:
     name = str(guest.get("name") or place)
     kind = guest.get("backend")
     if kind is None:
-        raise KraalError("backend is missing", remedy="Write one of %s, for all guests in defaults" % ", ".join(NAMES), guest=name)
+        raise KraalError(
+            "backend is missing",
+            remedy="Write one of {}, for all guests in defaults".format(", ".join(NAMES)),
+            guest=name,
+        )
     if kind not in NAMES:
-        raise InvalidOption("backend", kind, "is not a backend of this collection", remedy="Write one of: " + ", ".join(NAMES), guest=name)
+        raise InvalidOption(
+            "backend",
+            kind,
+            "is not a backend of this collection",
+            remedy="Write one of: " + ", ".join(NAMES),
+            guest=name,
+        )
     entry = backend(str(kind)).managed()
     given = {key: value for key, value in guest.items() if key != "backend"}
     spec = {**entry.table.argument_spec(), **entry.connection}
     try:
-        values = checked(spec, given, fleet.secrets, "the module for %s guests" % kind)
+        values = checked(spec, given, fleet.secrets, f"the module for {kind} guests")
         if fleet.name and "labels" in spec:
             values["labels"] = _labelled(values.get("labels") or {}, fleet.name)
         want = entry.table.read(values)
@@ -196,7 +227,9 @@ def _read_guest(guest: Mapping[str, Any], place: str, fleet: Fleet) -> Entry:
 def _labelled(labels: Mapping[str, Any], label: str) -> dict[str, Any]:
     other = labels.get(LABEL, label)
     if other != label:
-        raise InvalidOption("labels[%s]" % LABEL, other, "is not this fleet's name, %s" % label, remedy="Leave this label to the fleet")
+        raise InvalidOption(
+            f"labels[{LABEL}]", other, f"is not this fleet's name, {label}", remedy="Leave this label to the fleet"
+        )
     return {**labels, LABEL: label}
 
 
@@ -249,11 +282,11 @@ def _add_strays(fleet: Fleet, jobs: list[FleetJob], warnings: list[str]) -> None
             if mine:
                 job.wants.append(_absent(table, key, fleet.defaults))
         # Whose guests these are, nobody knows.
-        warnings += ["prune: it was left alone: %s" % error for error in faults.values()]
+        warnings += [f"prune: it was left alone: {error}" for error in faults.values()]
 
 
 def _not_looked_for(name: str, place: str, error: KraalError) -> str:
-    return "prune: guests of %s%s were not looked for: %s" % (name, " at %s" % place if place else "", error)
+    return "prune: guests of {}{} were not looked for: {}".format(name, f" at {place}" if place else "", error)
 
 
 def _other_places(fleet: Fleet, warnings: list[str]) -> list[FleetJob]:
@@ -295,7 +328,12 @@ def _absent(table: Table, name: str, defaults: Mapping[str, Any]) -> Spec:
     given = {key: value for key, value in own.items() if key in says and value is not None}
     found = ArgumentSpecValidator(spec).validate({**given, "name": name, "state": "absent"})
     if found.error_messages:
-        raise KraalError("defaults: %s" % "; ".join(found.error_messages), remedy="Correct the defaults", guest=name, backend=table.backend)
+        raise KraalError(
+            "defaults: {}".format("; ".join(found.error_messages)),
+            remedy="Correct the defaults",
+            guest=name,
+            backend=table.backend,
+        )
     return table.read(found.validated_parameters)
 
 
@@ -341,7 +379,9 @@ def shared(errors: Sequence[KraalError]) -> list[KraalError]:
         found.setdefault((error.backend, error.message, error.remedy), []).append(error.guest)
     told = []
     for (where, message, remedy), names in found.items():
-        who = ", ".join(filter(None, names[:SHOWN])) + (" and %d more" % (len(names) - SHOWN) if len(names) > SHOWN else "")
+        who = ", ".join(filter(None, names[:SHOWN])) + (
+            " and %d more" % (len(names) - SHOWN) if len(names) > SHOWN else ""
+        )
         told.append(KraalError(message, remedy=remedy, guest=who, backend=where))
     return told
 
@@ -349,16 +389,22 @@ def shared(errors: Sequence[KraalError]) -> list[KraalError]:
 def listed(messages: Sequence[str]) -> str:
     """The messages as one sentence, the first few only: none hides behind a page of others. Pure."""
     hidden = len(messages) - SHOWN
-    return "; ".join(message.rstrip(".") for message in messages[:SHOWN]) + ("; and %d other errors" % hidden if hidden > 0 else "") + "."
+    return (
+        "; ".join(message.rstrip(".") for message in messages[:SHOWN])
+        + ("; and %d other errors" % hidden if hidden > 0 else "")
+        + "."
+    )
 
 
 def shortened(text: str, most: int) -> str:
-    """The text in one line of so many characters, its middle left out where it has more: a long log begins and ends with what matters. Pure."""
+    """The text in one line of so many characters, its middle left out where it has more: a long log begins and ends
+    with what matters. Pure.
+    """
     line = " ".join(text.split())
     if len(line) <= most:
         return line
     end = (most - 3) // 2
-    return "%s ... %s" % (line[: most - 5 - end].rstrip(), line[-end:].lstrip())
+    return f"{line[: most - 5 - end].rstrip()} ... {line[-end:].lstrip()}"
 
 
 def brief(error: KraalError, secrets: Iterable[str] = ()) -> str:
@@ -373,12 +419,14 @@ def brief(error: KraalError, secrets: Iterable[str] = ()) -> str:
         return shortened(whole, MOST)
     remedy = shortened(remedy, MOST // 2)
     reason = str(KraalError(message, guest=error.guest, backend=error.backend)).rstrip(".")
-    return "%s. %s." % (shortened(reason, MOST - len(remedy) - 3), remedy) if remedy else shortened(reason, MOST)
+    return f"{shortened(reason, MOST - len(remedy) - 3)}. {remedy}." if remedy else shortened(reason, MOST)
 
 
 def failures_of(outcomes: Sequence[Outcome], secrets: Iterable[str] = ()) -> list[str]:
     """What failed, one short message for each cause. Pure."""
-    return [brief(error, secrets) for error in shared([outcome.error for outcome in outcomes if outcome.error is not None])]
+    return [
+        brief(error, secrets) for error in shared([outcome.error for outcome in outcomes if outcome.error is not None])
+    ]
 
 
 def summary_of(outcomes: Sequence[Outcome], failures: Sequence[str]) -> str:
@@ -399,7 +447,12 @@ def run_fleet() -> None:
         jobs = _jobs(fleet, outcomes)
         if parameters["prune"]:
             _add_strays(fleet, jobs, warnings)
-        outcomes += reconcile(jobs, check=module.check_mode, concurrency=parameters["concurrency"], max_failures=parameters["max_failures"])
+        outcomes += reconcile(
+            jobs,
+            check=module.check_mode,
+            concurrency=parameters["concurrency"],
+            max_failures=parameters["max_failures"],
+        )
     except KraalError as error:
         module.fail_json(msg=str(error))
     for warning in warnings:

@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the guests of a fleet are made of and connected to on their host, in one task: base images, what Docker imports of them, and networks."""
+"""What the guests of a fleet are made of and connected to on their host, in one task: base images, what Docker
+imports of them, and networks.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,11 @@ ARGUMENTS: dict[str, Any] = {
         "type": "list",
         "elements": "dict",
         "default": [],
-        "options": {"name": {"type": "str", "required": True}, "image": {"type": "str"}, "build": {"type": "dict", "default": {}}},
+        "options": {
+            "name": {"type": "str", "required": True},
+            "image": {"type": "str"},
+            "build": {"type": "dict", "default": {}},
+        },
     },
     "built": {"type": "list", "elements": "dict"},
     "build_only": {"type": "bool", "default": False},
@@ -53,12 +59,16 @@ BUILT: dict[str, Any] = {
 def build_wants(images: Iterable[Mapping[str, Any]], directory: str, secrets: set[str]) -> list[Spec]:
     """The base images to build. Raises KraalError."""
     wants = []
-    spec = {key: value for key, value in BASE_IMAGES.argument_spec().items() if key not in ("name", "state", "directory")}
+    spec = {
+        key: value for key, value in BASE_IMAGES.argument_spec().items() if key not in ("name", "state", "directory")
+    }
     for image in images:
         given = {key: value for key, value in (image["build"] or {}).items() if value is not None}
         try:
             arguments = checked(spec, given, secrets, "kraal.virt.base_image")
-            wants.append(BASE_IMAGES.read({**arguments, "name": image["name"], "state": "present", "directory": directory}))
+            wants.append(
+                BASE_IMAGES.read({**arguments, "name": image["name"], "state": "present", "directory": directory})
+            )
         except KraalError as error:
             raise error.about(backend=BASE_IMAGES.backend, guest=image["name"]) from error
     return wants
@@ -72,10 +82,18 @@ def missing_packages(outcomes: Iterable[Outcome], wants: Iterable[Spec]) -> list
 
 
 def placed(images: Iterable[Mapping[str, Any]], built: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What was built, each with the name of its Docker image; what is not built yet has no content to look for. Pure. Raises KraalError."""
+    """What was built, each with the name of its Docker image; what is not built yet has no content to look for.
+
+    Pure. Raises KraalError.
+    """
     names = {image["name"]: image["image"] or "" for image in images}
-    read = [checked(BUILT, {key: value for key, value in each.items() if key in BUILT}, set(), "kraal.virt.fleet_resources") for each in built]
-    return [{**each, "docker_image": names[each["name"]]} for each in read if each["checksum"] and each["name"] in names]
+    read = [
+        checked(BUILT, {key: value for key, value in each.items() if key in BUILT}, set(), "kraal.virt.fleet_resources")
+        for each in built
+    ]
+    return [
+        {**each, "docker_image": names[each["name"]]} for each in read if each["checksum"] and each["name"] in names
+    ]
 
 
 def is_disk(image: Mapping[str, Any]) -> bool:
@@ -99,7 +117,9 @@ def file_wants(images: Iterable[Mapping[str, Any]], backends: Collection[str]) -
     return [FILES.read({**image, "state": "present"}) for image in wanted]
 
 
-def docker_jobs(images: Iterable[Mapping[str, Any]], networks: Sequence[Mapping[str, Any]], secrets: set[str]) -> list[Job[Any]]:
+def docker_jobs(
+    images: Iterable[Mapping[str, Any]], networks: Sequence[Mapping[str, Any]], secrets: set[str]
+) -> list[Job[Any]]:
     """What Docker's engines are to have. Raises KraalError."""
     imported = [image for image in images if image["docker_image"]]
     if not imported and not networks:
@@ -112,18 +132,29 @@ def docker_jobs(images: Iterable[Mapping[str, Any]], networks: Sequence[Mapping[
     jobs: list[Job[Any]] = []
     if imported:
         spec = {**IMAGES.argument_spec(), **CONNECTION}
-        given = [{"name": image["docker_image"], "import": {"path": image["path"], "checksum": image["checksum"]}} for image in imported]
+        given = [
+            {"name": image["docker_image"], "import": {"path": image["path"], "checksum": image["checksum"]}}
+            for image in imported
+        ]
         arguments = [checked(spec, each, secrets, "kraal.virt.docker_image") for each in given]
         jobs.append(Job(Images(connect(arguments[0])), [IMAGES.read(each) for each in arguments]))
     spec = {**NETWORKS_TABLE.argument_spec(), **CONNECTION}
     engines: dict[str, list[dict[str, Any]]] = {}
     for number, network in enumerate(networks, start=1):
         try:
-            entry = checked(spec, {key: value for key, value in network.items() if value is not None}, secrets, "kraal.virt.docker_network")
+            entry = checked(
+                spec,
+                {key: value for key, value in network.items() if value is not None},
+                secrets,
+                "kraal.virt.docker_network",
+            )
         except KraalError as error:
             raise error.about(backend="docker", guest=str(network.get("name") or "networks[%d]" % number)) from error
         engines.setdefault(repr([entry.get(key) for key in CONNECTION]), []).append(entry)
-    jobs += [Job(Networks(connect(entries[0])), [NETWORKS_TABLE.read(entry) for entry in entries]) for entries in engines.values()]
+    jobs += [
+        Job(Networks(connect(entries[0])), [NETWORKS_TABLE.read(entry) for entry in entries])
+        for entries in engines.values()
+    ]
     return jobs
 
 
@@ -153,7 +184,9 @@ class Work:
         """Raises KraalError."""
         parameters = self.parameters
         if parameters["assume_packages"] and not self.module.check_mode:
-            raise InvalidOption("assume_packages", True, "is for check mode only", remedy="Leave it out, or set check_mode: true")
+            raise InvalidOption(
+                "assume_packages", True, "is for check mode only", remedy="Leave it out, or set check_mode: true"
+            )
         if parameters["concurrency"] < 1:
             raise InvalidOption("concurrency", parameters["concurrency"], "is too small", remedy="Write 1 or more")
         self.answer.update(base_images=parameters["built"] or [], missing_packages=[], lacks=[])

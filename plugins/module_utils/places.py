@@ -33,7 +33,7 @@ def read_place(name: str, given: Mapping[str, Any], secrets: set[str]) -> Place:
             backend(name).managed().connection,
             given,
             secrets,
-            "the module for %s guests that say how it is reached" % name,
+            f"the module for {name} guests that say how it is reached",
         ),
     )
 

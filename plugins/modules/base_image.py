@@ -12,16 +12,20 @@ version_added: 0.1.0
 author:
   - the kraal.virt contributors (@kraal-virt)
 description:
-  - Builds a root file system of Debian or Ubuntu with mmdebstrap, as a tar archive, from packages alone. No image registry is needed.
-  - With O(format=qcow2) or O(format=raw), it is a disk that boots by itself, with a BIOS, or with the kernel and the initramfs that stand beside it.
-    See R(Disks for virtual machines,ansible_collections.kraal.virt.docsite.guide_images_disks).
-  - A base image is known by what it was asked for. The same request is built once, another request for the same name is built beside it.
-    A description in JSON stands beside each.
-  - In an image stands what root's password is made into, so only root may read it and its description, which has no commands but their programs and
-    a checksum of each. Files that an earlier version left open are closed. A new O(directory) lets others through to files that they are given, such as
-    QEMU's user, and nowhere else; one that is there keeps its permissions.
-  - On the same day (UTC), from the same packages, the same request gives the same archive, byte for byte. So it does on any day for which the task's
-    environment sets E(SOURCE_DATE_EPOCH), the seconds since 1970 that no file is younger than.
+  - Builds a root file system of Debian or Ubuntu with mmdebstrap, as a tar archive, from packages alone. No image
+    registry is needed.
+  - With O(format=qcow2) or O(format=raw), it is a disk that boots by itself, with a BIOS, or with the kernel and the
+    initramfs that stand beside it. See R(Disks for virtual
+    machines,ansible_collections.kraal.virt.docsite.guide_images_disks).
+  - A base image is known by what it was asked for. The same request is built once, another request for the same name is
+    built beside it. A description in JSON stands beside each.
+  - In an image stands what root's password is made into, so only root may read it and its description, which has no
+    commands but their programs and a checksum of each. Files that an earlier version left open are closed. A new
+    O(directory) lets others through to files that they are given, such as QEMU's user, and nowhere else; one that is
+    there keeps its permissions.
+  - On the same day (UTC), from the same packages, the same request gives the same archive, byte for byte. So it does on
+    any day for which the task's environment sets E(SOURCE_DATE_EPOCH), the seconds since 1970 that no file is younger
+    than.
   - A base image appears when it is complete. What a run leaves that dies in the middle is removed by the next one.
   - M(kraal.virt.docker_image) imports the archive, on this host or on others.
 requirements:
@@ -37,8 +41,9 @@ options:
   state:
     description:
       - Whether the base image is to be there. V(absent) removes all builds of this name.
-      - No hypervisor is asked what stands on a disk. The disk of a guest that was made with C(clone=linked) in O(kraal.virt.kvm_vm#module:source), or on
-        C(backing), needs the very build that it was made from, and is lost without it. Remove such guests first; those of C(clone=full) need no build.
+      - No hypervisor is asked what stands on a disk. The disk of a guest that was made with C(clone=linked) in
+        O(kraal.virt.kvm_vm#module:source), or on C(backing), needs the very build that it was made from, and is lost
+        without it. Remove such guests first; those of C(clone=full) need no build.
     type: str
     choices: [present, absent]
     default: present
@@ -58,15 +63,18 @@ options:
     type: str
     choices: [minbase, buildd, apt, required, important, standard, essential]
   components:
-    description: The components of the package sources, such as V(main) and V(contrib). Those of the host's own sources, or V(main), unless given.
+    description: The components of the package sources, such as V(main) and V(contrib). Those of the host's own sources,
+      or V(main), unless given.
     type: list
     elements: str
   architecture:
-    description: The architecture. The host's own unless given. A disk is built for V(amd64) alone, as of no other the boot loader is known here.
+    description: The architecture. The host's own unless given. A disk is built for V(amd64) alone, as of no other the
+      boot loader is known here.
     type: str
   mirror:
     description:
-      - The mirror's address. Unless given, the host's own package sources are used for the wanted suite, with its updates and security updates.
+      - The mirror's address. Unless given, the host's own package sources are used for the wanted suite, with its
+        updates and security updates.
       - An address with credentials is refused, because it would stand in the root file system's package sources.
       - Apt's proxies of the host are used, and the environment's before them.
     type: str
@@ -93,7 +101,8 @@ options:
   format:
     description:
       - V(tar) is an archive of the root file system, for containers; it is built unless another format is given.
-      - V(qcow2) and V(raw) are a disk with a boot loader, a kernel, systemd, an SSH server, Python and the QEMU guest agent. The file is sparse.
+      - V(qcow2) and V(raw) are a disk with a boot loader, a kernel, systemd, an SSH server, Python and the QEMU guest
+        agent. The file is sparse.
     type: str
     choices: [tar, qcow2, raw]
   disk_size:
@@ -105,13 +114,15 @@ options:
     description:
       - What reads a NoCloud seed in a guest that boots from a disk. V(kraal) unless given.
       - V(kraal) is a small program of this collection's own. It reads what
-        R(the guide,ansible_collections.kraal.virt.docsite.guide_images_seeds) tells, and names on the console and in the journal what it does not understand.
+        R(the guide,ansible_collections.kraal.virt.docsite.guide_images_seeds) tells, and names on the console and in
+        the journal what it does not understand.
       - V(cloud-init) installs the distribution's cloud-init, for seeds alone.
     type: str
     choices: [kraal, cloud-init, none]
   kernel:
     description:
-      - The package of a disk's kernel. V(linux-image-cloud-amd64) unless given, which has the drivers of virtio and few others.
+      - The package of a disk's kernel. V(linux-image-cloud-amd64) unless given, which has the drivers of virtio and few
+        others.
       - V(linux-image-amd64) has all, such as those for disks and CDs on SATA; V(linux-image-virtual) is Ubuntu's.
     type: str
   purge:
@@ -127,7 +138,8 @@ extends_documentation_fragment:
   - kraal.virt.attributes.actiongroup_kraal
 notes:
   - The options O(disk_size), O(seed_reader) and O(kernel) are refused where the format is V(tar).
-  - A keyring that does not know the keys of a newer suite is the usual reason for a refusal. A newer C(debian-archive-keyring) knows them.
+  - A keyring that does not know the keys of a newer suite is the usual reason for a refusal. A newer
+    C(debian-archive-keyring) knows them.
 seealso:
   - module: kraal.virt.docker_image
 """
@@ -179,8 +191,10 @@ plan:
       disruption: none
 base_image:
   description:
-    - The base image. Null where it is absent. Under C(--check), the checksum and size of what is not built yet are empty.
-    - C(kernel), C(initrd) and C(command_line) are what boots a disk without its boot loader. They are empty for an archive.
+    - The base image. Null where it is absent. Under C(--check), the checksum and size of what is not built yet are
+      empty.
+    - C(kernel), C(initrd) and C(command_line) are what boots a disk without its boot loader. They are empty for an
+      archive.
   returned: always
   type: dict
   sample:
@@ -197,10 +211,12 @@ base_image:
       variant: minbase
 trace:
   description:
-    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are requests to Docker, calls of
-      libvirt, programs with their arguments, and the files of the host that were written.
-    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through C(cloud_init).
-    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left out is noted in its place.
+    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are
+      requests to Docker, calls of libvirt, programs with their arguments, and the files of the host that were written.
+    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through
+      C(cloud_init).
+    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left
+      out is noted in its place.
   returned: at C(-vvv)
   type: list
   elements: dict

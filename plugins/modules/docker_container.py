@@ -14,30 +14,37 @@ author:
 description:
   - Creates a container, changes it, brings it into a power state, or removes it.
   - Only what the task sets is managed. Everything else stays as it is, through a re-creation too.
-  - Limits, the restart policy and networks change while the container runs. What cannot change so needs a re-creation, which O(disruption) allows
-    by default.
-  - At a re-creation the new container is made beside the old one, under another name and with everything that the old one had. Then the old one is
-    stopped and renamed, the new one gets its name and is started. The old one is kept until the new one runs, and with O(wait_for) until that has
-    come true. If the new one does not get there, it is removed, and the old one gets its name and its power state back. Anonymous volumes move over.
-  - A run that was cut off, in a re-creation or elsewhere, is cleared up by the next one, which ends what was begun or goes back to the old container.
-  - After every change the container is read again. The task fails if the engine shows something else than was asked for.
+  - Limits, the restart policy and networks change while the container runs. What cannot change so needs a re-creation,
+    which O(disruption) allows by default.
+  - At a re-creation the new container is made beside the old one, under another name and with everything that the old
+    one had. Then the old one is stopped and renamed, the new one gets its name and is started. The old one is kept
+    until the new one runs, and with O(wait_for) until that has come true. If the new one does not get there, it is
+    removed, and the old one gets its name and its power state back. Anonymous volumes move over.
+  - A run that was cut off, in a re-creation or elsewhere, is cleared up by the next one, which ends what was begun or
+    goes back to the old container.
+  - After every change the container is read again. The task fails if the engine shows something else than was asked
+    for.
 options:
   state:
     choices: [running, stopped, paused, present, absent]
   image:
     description:
-      - The image, by name with a tag (V(latest) unless given) or a digest, or by its id. V(debian:12), V(docker.io/library/debian:12),
-        V(registry.example:5000/team/app:1.2), V(debian@sha256:...) and V(sha256:...) are understood.
-      - Needed to create a container. A container has the wanted image when its image's id is the one that this name stands for on the host now,
-        whichever name it was created with. When a tag has moved on to another image, the next run re-creates the container with that one.
-      - What the container has from its image (environment, labels, command, user, volumes) then comes from the new image. What it was given of its own
-        stays.
+      - The image, by name with a tag (V(latest) unless given) or a digest, or by its id. V(debian:12),
+        V(docker.io/library/debian:12), V(registry.example:5000/team/app:1.2), V(debian@sha256:...) and V(sha256:...)
+        are understood.
+      - Needed to create a container. A container has the wanted image when its image's id is the one that this name
+        stands for on the host now, whichever name it was created with. When a tag has moved on to another image, the
+        next run re-creates the container with that one.
+      - What the container has from its image (environment, labels, command, user, volumes) then comes from the new
+        image. What it was given of its own stays.
       - A change needs a re-creation.
     type: str
   command:
     description:
-      - The command, as a list of words, or as one text that is split into words as a shell splits them. No shell runs it.
-      - An empty list or text stands for the image's own command. An image's command goes with its entrypoint, so with another O(entrypoint) there is none.
+      - The command, as a list of words, or as one text that is split into words as a shell splits them. No shell runs
+        it.
+      - An empty list or text stands for the image's own command. An image's command goes with its entrypoint, so with
+        another O(entrypoint) there is none.
       - A change needs a re-creation.
     type: raw
   entrypoint:
@@ -49,8 +56,9 @@ options:
   env:
     description:
       - Environment variables, beside those of the image.
-      - The value of a variable whose name speaks of a secret is hidden in plans, differences and logs. Such a name contains C(password), C(passwd),
-        C(passphrase), C(secret), C(token) or C(credential), is or has the word C(pass), or ends like C(API_KEY), C(ACCESS_KEY) or C(PRIVATE_KEY).
+      - The value of a variable whose name speaks of a secret is hidden in plans, differences and logs. Such a name
+        contains C(password), C(passwd), C(passphrase), C(secret), C(token) or C(credential), is or has the word
+        C(pass), or ends like C(API_KEY), C(ACCESS_KEY) or C(PRIVATE_KEY).
       - C(docker inspect) shows all of them to whoever may use the engine.
       - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
     type: dict
@@ -101,13 +109,16 @@ options:
     type: int
   healthcheck:
     description:
-      - How the engine finds out whether the container is well. What is not set here stays as it is, or as the image says.
-      - Times are a number of seconds, or a number with a unit, like V(30s), V(1m30s) or V(500ms). V(0) stands for the engine's own default.
+      - How the engine finds out whether the container is well. What is not set here stays as it is, or as the image
+        says.
+      - Times are a number of seconds, or a number with a unit, like V(30s), V(1m30s) or V(500ms). V(0) stands for the
+        engine's own default.
       - A change needs a re-creation.
     type: dict
     suboptions:
       test:
-        description: The command that finds out, as a list of words, or a text for the container's shell. V(NONE) turns the image's own check off.
+        description: The command that finds out, as a list of words, or a text for the container's shell. V(NONE) turns
+          the image's own check off.
         type: raw
       interval:
         description: The time between two checks, like V(30s).
@@ -128,20 +139,22 @@ options:
     type: str
   ports:
     description:
-      - Ports to publish. V(8080:80) is port 8080 of the host for port 80 of the container, V(127.0.0.1:8080:80/udp) one address of the host and UDP,
-        V([2001:db8::5]:8080:80) one of IPv6, V(8000-8003:80-83) four ports, V(80) a host port of the engine's choice, V(8000-8010:80) the first free one
-        of a range.
+      - Ports to publish. V(8080:80) is port 8080 of the host for port 80 of the container, V(127.0.0.1:8080:80/udp) one
+        address of the host and UDP, V([2001:db8::5]:8080:80) one of IPv6, V(8000-8003:80-83) four ports, V(80) a host
+        port of the engine's choice, V(8000-8010:80) the first free one of a range.
       - A port of the container that is named replaces all that was published for it.
       - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
     type: list
     elements: str
   mounts:
     description:
-      - What to mount. Each is a text like V(data:/data) or V(/srv/site:/site:ro), or a mapping with C(target), and with C(type) (V(bind), V(volume)
-        or V(tmpfs)), C(source), C(read_only), C(propagation) (for V(bind)), C(size) and C(mode) (for V(tmpfs)).
-      - A source that begins with a slash is a path on the engine's host, which must exist. Any other is a volume, which is made if it is not there.
-        A mapping without a source and type is an anonymous volume.
-      - An entry is known by its target. What it does not name (the source, say, or the propagation) stays as it is, unless the type changes.
+      - What to mount. Each is a text like V(data:/data) or V(/srv/site:/site:ro), or a mapping with C(target), and with
+        C(type) (V(bind), V(volume) or V(tmpfs)), C(source), C(read_only), C(propagation) (for V(bind)), C(size) and
+        C(mode) (for V(tmpfs)).
+      - A source that begins with a slash is a path on the engine's host, which must exist. Any other is a volume, which
+        is made if it is not there. A mapping without a source and type is an anonymous volume.
+      - An entry is known by its target. What it does not name (the source, say, or the propagation) stays as it is,
+        unless the type changes.
       - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
     type: list
     elements: raw
@@ -154,26 +167,31 @@ options:
   network_mode:
     description:
       - V(bridge), V(host), V(none), V(container:NAME) or a network. V(default) is V(bridge).
-      - V(host), V(none) and V(container:NAME) exclude O(networks). A network can be named here and in O(networks), and is then the first one.
+      - V(host), V(none) and V(container:NAME) exclude O(networks). A network can be named here and in O(networks), and
+        is then the first one.
       - A change needs a re-creation.
     type: str
   networks:
     description:
-      - Networks to connect the container to. Each is a name, or a mapping with C(name), C(ipv4_address), C(ipv6_address) and C(aliases).
-      - A new container is connected to these only, before it starts. Networks that a container has beyond these are kept unless O(purge) names
-        V(networks). The same goes for the aliases of one network.
-      - Networks are connected and disconnected live. Another address or alias disconnects the network and connects it again. A container whose
-        O(network_mode) is V(host), V(none) or V(container:NAME) can be connected by a re-creation only.
+      - Networks to connect the container to. Each is a name, or a mapping with C(name), C(ipv4_address),
+        C(ipv6_address) and C(aliases).
+      - A new container is connected to these only, before it starts. Networks that a container has beyond these are
+        kept unless O(purge) names V(networks). The same goes for the aliases of one network.
+      - Networks are connected and disconnected live. Another address or alias disconnects the network and connects it
+        again. A container whose O(network_mode) is V(host), V(none) or V(container:NAME) can be connected by a
+        re-creation only.
     type: list
     elements: raw
   cpus:
     description:
-      - How many processors the container may use, parts of one included. V(0) takes the limit away, which needs a re-creation.
+      - How many processors the container may use, parts of one included. V(0) takes the limit away, which needs a
+        re-creation.
       - Changed live.
     type: float
   cpu_shares:
     description:
-      - The container's weight against others when processors are scarce, from 2 to 262144. The engine's default is 1024.
+      - The container's weight against others when processors are scarce, from 2 to 262144. The engine's default is
+        1024.
       - Changed live.
     type: int
   cpuset_cpus:
@@ -188,20 +206,25 @@ options:
     type: str
   memory:
     description:
-      - How much memory it may use, as a size like V(512MiB), V(6MiB) at least. V(0) takes the limit away, which needs a re-creation.
-      - A size is a number, which may have a fraction, and a unit. C(KiB), C(MiB), C(GiB) and the bare letters C(K), C(M), C(G) count in powers of 1024,
-        C(kB), C(MB), C(GB) in powers of 1000. A bare number is bytes. Upper and lower case are the same.
-      - Where O(memory_swap) is not set and the container has the engine's default for it, it goes along, as twice the memory.
+      - How much memory it may use, as a size like V(512MiB), V(6MiB) at least. V(0) takes the limit away, which needs a
+        re-creation.
+      - A size is a number, which may have a fraction, and a unit. C(KiB), C(MiB), C(GiB) and the bare letters C(K),
+        C(M), C(G) count in powers of 1024, C(kB), C(MB), C(GB) in powers of 1000. A bare number is bytes. Upper and
+        lower case are the same.
+      - Where O(memory_swap) is not set and the container has the engine's default for it, it goes along, as twice the
+        memory.
       - Changed live.
     type: str
   memory_reservation:
     description:
-      - How much memory it is held to when the host is short of it, as a size. V(0) takes the limit away, which needs a re-creation.
+      - How much memory it is held to when the host is short of it, as a size. V(0) takes the limit away, which needs a
+        re-creation.
       - Changed live.
     type: str
   memory_swap:
     description:
-      - How much memory and swap it may use together, as a size, or V(unlimited). V(0) is the engine's default, twice the O(memory).
+      - How much memory and swap it may use together, as a size, or V(unlimited). V(0) is the engine's default, twice
+        the O(memory).
       - Changed live.
     type: str
   pids_limit:
@@ -216,7 +239,8 @@ options:
     type: int
   restart_policy:
     description:
-      - Whether the engine starts it again, V(no), V(always), V(unless-stopped), V(on-failure), or V(on-failure:5) for five times at most.
+      - Whether the engine starts it again, V(no), V(always), V(unless-stopped), V(on-failure), or V(on-failure:5) for
+        five times at most.
       - Changed live.
     type: str
   dns:
@@ -280,13 +304,14 @@ options:
     elements: str
   log_driver:
     description:
-      - Where what the container prints goes, such as V(json-file), V(local), V(journald) or V(none). Another driver starts without the options of
-        the one before.
+      - Where what the container prints goes, such as V(json-file), V(local), V(journald) or V(none). Another driver
+        starts without the options of the one before.
       - A change needs a re-creation.
     type: str
   log_options:
     description:
-      - Options of the log driver. The value of one whose name speaks of a secret, such as C(splunk-token), is hidden as in O(env).
+      - Options of the log driver. The value of one whose name speaks of a secret, such as C(splunk-token), is hidden as
+        in O(env).
       - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
     type: dict
   init:
@@ -306,8 +331,8 @@ options:
     type: bool
   security_opt:
     description:
-      - Options for what confines it, as V(no-new-privileges), V(apparmor=unconfined) or V(seccomp=/path/to/profile.json). A path is read on the
-        host where the task runs.
+      - Options for what confines it, as V(no-new-privileges), V(apparmor=unconfined) or
+        V(seccomp=/path/to/profile.json). A path is read on the host where the task runs.
       - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
     type: list
     elements: str
@@ -365,27 +390,31 @@ options:
     default: recreate
   wait_for:
     description:
-      - What to wait for at the end of the task, with O(state=running) and O(state=present). It is not waited for under check mode.
+      - What to wait for at the end of the task, with O(state=running) and O(state=present). It is not waited for under
+        check mode.
       - V(running) waits until it runs, V(address) until it has an address, V(healthy) until its health check says so.
-      - Also waited for when nothing had to change. A re-creation whose successor does not get there within O(timeout) is undone.
-      - Without it, a container that is started has to run for half a second at a re-creation, and be found running otherwise. Use O(state=present) for
-        one that ends by itself.
+      - Also waited for when nothing had to change. A re-creation whose successor does not get there within O(timeout)
+        is undone.
+      - Without it, a container that is started has to run for half a second at a re-creation, and be found running
+        otherwise. Use O(state=present) for one that ends by itself.
     type: str
     choices: [none, running, address, healthy]
     default: none
   env_file:
     description:
-      - Files on the host where the task runs, with a C(KEY=value) on each line, as C(docker run --env-file) reads them. Quotes are part of the value,
-        nothing is expanded, and a line that begins with C(#) is a comment.
+      - Files on the host where the task runs, with a C(KEY=value) on each line, as C(docker run --env-file) reads them.
+        Quotes are part of the value, nothing is expanded, and a line that begins with C(#) is a comment.
       - A later file wins over an earlier one, and O(env) over all of them. Values are hidden as in O(env),
         and besides all that have eight characters or more, since such a file is where secrets are kept.
     type: list
     elements: path
   pull:
     description:
-      - When to pull the image. V(missing) pulls what is not on the host. V(always) asks the registry each time, and pulls when it has another
-        content than the host; the container is then re-created. V(never) pulls nothing. An image that is named by its id is never pulled.
-      - Whether the registry has the image is asked before anything is touched, under C(--check) too. An image that is nowhere fails the task there.
+      - When to pull the image. V(missing) pulls what is not on the host. V(always) asks the registry each time, and
+        pulls when it has another content than the host; the container is then re-created. V(never) pulls nothing. An
+        image that is named by its id is never pulled.
+      - Whether the registry has the image is asked before anything is touched, under C(--check) too. An image that is
+        nowhere fails the task there.
     type: str
     choices: [missing, always, never]
     default: missing
@@ -399,7 +428,8 @@ options:
     type: str
   remove_storage:
     description:
-      - With O(state=absent), remove the volumes too that only this container uses, named and anonymous ones. The RV(plan) names them.
+      - With O(state=absent), remove the volumes too that only this container uses, named and anonymous ones. The
+        RV(plan) names them.
       - A volume that any other container uses, running or not, stays, and so does every path of the host.
     type: bool
     default: false
@@ -409,10 +439,13 @@ extends_documentation_fragment:
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_docker
 notes:
-  - A container on its way to replace another is called C(NAME.kraal-new), the one that it replaces C(NAME.kraal-was-STATE). These names are taken.
+  - A container on its way to replace another is called C(NAME.kraal-new), the one that it replaces
+    C(NAME.kraal-was-STATE). These names are taken.
   - Two tasks on one container, on the same host, wait for each other. A task that was killed holds up nobody.
-  - A limit that the host's kernel does not know (C(blkio_weight) often) fails the task, where the engine itself would only warn.
-  - Whether a port of the host is free is checked before anything is touched, among containers, and where the engine is on the same host among all programs.
+  - A limit that the host's kernel does not know (C(blkio_weight) often) fails the task, where the engine itself would
+    only warn.
+  - Whether a port of the host is free is checked before anything is touched, among containers, and where the engine is
+    on the same host among all programs.
 seealso:
   - module: kraal.virt.fleet
   - module: kraal.virt.docker_image
@@ -495,8 +528,8 @@ plan:
       sample: web
     action:
       description:
-        - What is done. C(pull), C(create), C(set), C(attach), C(detach), C(reattach), C(recreate), C(start), C(stop), C(pause), C(resume), C(remove),
-          C(rename) or C(clean).
+        - What is done. C(pull), C(create), C(set), C(attach), C(detach), C(reattach), C(recreate), C(start), C(stop),
+          C(pause), C(resume), C(remove), C(rename) or C(clean).
       type: str
       sample: set
     key:
@@ -543,7 +576,8 @@ guest:
       type: str
       sample: docker
     place:
-      description: The engine that has it, C(unix:///srv/b/docker.sock) or C(tcp://192.0.2.10:2376); empty for the host's own socket.
+      description: The engine that has it, C(unix:///srv/b/docker.sock) or C(tcp://192.0.2.10:2376); empty for the
+        host's own socket.
       type: str
       sample: ""
     id:
@@ -555,7 +589,8 @@ guest:
       type: str
       sample: running
     raw_state:
-      description: The engine's own word for it, such as C(exited), C(created) or C(restarting). Empty in what C(--check) foresees of a state that changes.
+      description: The engine's own word for it, such as C(exited), C(created) or C(restarting). Empty in what
+        C(--check) foresees of a state that changes.
       type: str
       sample: running
     image:
@@ -571,7 +606,8 @@ guest:
       type: str
       sample: 128MiB
     addresses:
-      description: Its addresses, of all its networks. Each has C(address), C(family) (C(ipv4) or C(ipv6)), C(network) and C(mac).
+      description: Its addresses, of all its networks. Each has C(address), C(family) (C(ipv4) or C(ipv6)), C(network)
+        and C(mac).
       type: list
       elements: dict
       sample:
@@ -585,20 +621,24 @@ guest:
       sample:
         role: web
     autostart:
-      description: Whether the engine starts it when the engine itself starts, by O(restart_policy=always) or O(restart_policy=unless-stopped).
+      description: Whether the engine starts it when the engine itself starts, by O(restart_policy=always) or
+        O(restart_policy=unless-stopped).
       type: bool
       sample: false
     pending_restart:
-      description: What a restart would bring into effect. Always empty, since a container's changes are live or take a new one.
+      description: What a restart would bring into effect. Always empty, since a container's changes are live or take a
+        new one.
       type: list
       elements: str
       sample: []
 trace:
   description:
-    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are requests to Docker, calls of
-      libvirt, programs with their arguments, and the files of the host that were written.
-    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through C(cloud_init).
-    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left out is noted in its place.
+    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are
+      requests to Docker, calls of libvirt, programs with their arguments, and the files of the host that were written.
+    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through
+      C(cloud_init).
+    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left
+      out is noted in its place.
   returned: at C(-vvv)
   type: list
   elements: dict

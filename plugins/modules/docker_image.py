@@ -14,41 +14,47 @@ author:
 description:
   - Pulls, builds, imports, loads, tags or removes an image of the Docker engine.
   - An image comes from its registry, unless the task names one of O(build), O(import), O(load) and O(tag).
-  - An image is known by its content. What was built or imported remembers in the label C(kraal.virt.source) what it was made from,
-    so the same source gives no change and another one does.
-  - An image of the wanted content that is on the host already, under another name or none, gets the name. Nothing is sent or built then.
+  - An image is known by its content. What was built or imported remembers in the label C(kraal.virt.source) what it was
+    made from, so the same source gives no change and another one does.
+  - An image of the wanted content that is on the host already, under another name or none, gets the name. Nothing is
+    sent or built then.
   - When a name moves to another image, the former one stays on the host without that name.
 options:
   name:
     description:
-      - The image's name, with a tag (V(latest) unless given) and with its registry where that is not the engine's default.
+      - The image's name, with a tag (V(latest) unless given) and with its registry where that is not the engine's
+        default.
       - An image from its registry may also be named by its digest, like V(app@sha256:...).
     type: str
     required: true
   state:
     description:
       - Whether the image is to be there.
-      - V(absent) takes the name away, and with its last name the image. The RV(plan) says which of both (C(untag) or C(remove)).
-      - An image whose last name it is and that a container uses, running or not, is kept, unless O(force) says otherwise.
+      - V(absent) takes the name away, and with its last name the image. The RV(plan) says which of both (C(untag) or
+        C(remove)).
+      - An image whose last name it is and that a container uses, running or not, is kept, unless O(force) says
+        otherwise.
     type: str
     choices: [present, absent]
     default: present
   pull:
     description:
-      - For an image from its registry, when to pull. V(missing) pulls what is not on the host. V(always) asks the registry each time, and pulls
-        when it has another content than the host. V(missing) unless given.
+      - For an image from its registry, when to pull. V(missing) pulls what is not on the host. V(always) asks the
+        registry each time, and pulls when it has another content than the host. V(missing) unless given.
     type: str
     choices: [missing, always]
   build:
     description:
       - Build it from a directory, with the engine's classic builder.
-      - It is built again when a file (its content or mode), the Dockerfile, C(args), C(target) or C(labels) change, or when the image that the
-        wanted stage stands on has other layers than at the time of the build. Times and owners of files mean nothing.
+      - It is built again when a file (its content or mode), the Dockerfile, C(args), C(target) or C(labels) change, or
+        when the image that the wanted stage stands on has other layers than at the time of the build. Times and owners
+        of files mean nothing.
       - A file that C(.dockerignore) excludes means nothing either. The C(.dockerignore) itself counts as a file.
     type: dict
     suboptions:
       path:
-        description: The directory, on the host where the task runs. A C(.dockerignore) in it is read as C(docker build) reads it.
+        description: The directory, on the host where the task runs. A C(.dockerignore) in it is read as C(docker build)
+          reads it.
         type: path
         required: true
       dockerfile:
@@ -75,7 +81,8 @@ options:
         type: bool
         default: false
   import:
-    description: Import a root file system. It is imported again when the archive's content or another of these options changes.
+    description: Import a root file system. It is imported again when the archive's content or another of these options
+      changes.
     type: dict
     suboptions:
       path:
@@ -84,10 +91,10 @@ options:
         required: true
       checksum:
         description:
-          - The archive's SHA-256. The archive is then not read to find out whether the image has its content, and need not even be there as long as
-            the image has it, or under C(--check).
-          - So a play can ask first whether a host needs the archive, with C(check_mode=true), and bring it only where a step of the RV(plan) has the
-            action C(import).
+          - The archive's SHA-256. The archive is then not read to find out whether the image has its content, and need
+            not even be there as long as the image has it, or under C(--check).
+          - So a play can ask first whether a host needs the archive, with C(check_mode=true), and bring it only where a
+            step of the RV(plan) has the action C(import).
         type: str
       command:
         description: The image's command.
@@ -119,8 +126,10 @@ options:
         type: dict
   load:
     description:
-      - Load it from an archive that C(docker save) has made. Of an archive with several images, the one of this name is meant, and all are loaded.
-      - The names that the archive gives its images come back when it is loaded. A single image in it may have another name, or none.
+      - Load it from an archive that C(docker save) has made. Of an archive with several images, the one of this name is
+        meant, and all are loaded.
+      - The names that the archive gives its images come back when it is loaded. A single image in it may have another
+        name, or none.
     type: dict
     suboptions:
       path:
@@ -149,8 +158,10 @@ extends_documentation_fragment:
 seealso:
   - module: kraal.virt.base_image
 notes:
-  - Archives and directories are read on the host where the task runs. Under C(--check) they are read too, and nothing is sent.
-  - Where the engine is reached through its socket on that host, an archive bigger than the room in the engine's data root is refused beforehand.
+  - Archives and directories are read on the host where the task runs. Under C(--check) they are read too, and nothing
+    is sent.
+  - Where the engine is reached through its socket on that host, an archive bigger than the room in the engine's data
+    root is refused beforehand.
 """
 
 EXAMPLES = r"""
@@ -198,7 +209,8 @@ plan:
       after: import 5c1cb2b5e0b2a2a55c7f3c8f0a9b1f2c1e6c7a1f0b1d2e3f4a5b6c7d8e9f0a1b
       disruption: none
 image:
-  description: The image as it is now (under C(--check), as it will be; what only its making can say is empty). Null where it is absent.
+  description: The image as it is now (under C(--check), as it will be; what only its making can say is empty). Null
+    where it is absent.
   returned: always
   type: dict
   sample:
@@ -213,10 +225,12 @@ image:
     containers: []
 trace:
   description:
-    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are requests to Docker, calls of
-      libvirt, programs with their arguments, and the files of the host that were written.
-    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through C(cloud_init).
-    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left out is noted in its place.
+    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are
+      requests to Docker, calls of libvirt, programs with their arguments, and the files of the host that were written.
+    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through
+      C(cloud_init).
+    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left
+      out is noted in its place.
   returned: at C(-vvv)
   type: list
   elements: dict

@@ -13,8 +13,8 @@ author:
   - the kraal.virt contributors (@kraal-virt)
 description:
   - Makes a network of the Docker engine, changes it, or removes it.
-  - The engine cannot change a network, so every change is a re-creation. That needs O(disruption=recreate), and a network that no container
-    is connected to.
+  - The engine cannot change a network, so every change is a re-creation. That needs O(disruption=recreate), and a
+    network that no container is connected to.
 options:
   name:
     description: The network's name. The engine's own networks V(bridge), V(host) and V(none) are not managed.
@@ -30,9 +30,10 @@ options:
     type: str
   subnets:
     description:
-      - The network's subnets. Each is a text like V(172.30.0.0/24), or a mapping with C(subnet), and with C(gateway), C(ip_range) and
-        C(aux_addresses) (names and addresses that the engine must not give away) if wanted.
-      - The list is complete for each family of addresses that it names. An IPv6 subnet leaves the subnet for IPv4 to the engine.
+      - The network's subnets. Each is a text like V(172.30.0.0/24), or a mapping with C(subnet), and with C(gateway),
+        C(ip_range) and C(aux_addresses) (names and addresses that the engine must not give away) if wanted.
+      - The list is complete for each family of addresses that it names. An IPv6 subnet leaves the subnet for IPv4 to
+        the engine.
       - Without it, the engine chooses.
     type: list
     elements: raw
@@ -53,7 +54,8 @@ options:
     type: bool
   options:
     description:
-      - The driver's options, such as C(parent) for V(macvlan) and V(ipvlan), or C(com.docker.network.driver.mtu) for V(bridge).
+      - The driver's options, such as C(parent) for V(macvlan) and V(ipvlan), or C(com.docker.network.driver.mtu) for
+        V(bridge).
       - The value of a key that speaks of a secret, such as a password, is hidden in plans and differences.
     type: dict
   labels:
@@ -71,7 +73,8 @@ options:
     choices: [none, live, restart, recreate, destroy]
     default: live
   force:
-    description: With O(state=absent), disconnect the containers that use the network. Without it, a network in use is not removed.
+    description: With O(state=absent), disconnect the containers that use the network. Without it, a network in use is
+      not removed.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -79,10 +82,11 @@ extends_documentation_fragment:
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_docker
 notes:
-  - Containers count as connected whether they run or not. A stopped one could not start any more once its network has been made anew.
+  - Containers count as connected whether they run or not. A stopped one could not start any more once its network has
+    been made anew.
   - Should the engine refuse the new network in a re-creation, the old one is put back.
-  - A re-creation keeps the network's settings that the task does not name. Should the host fail in the middle of one, only what the task names is
-    made again by the next run.
+  - A re-creation keeps the network's settings that the task does not name. Should the host fail in the middle of one,
+    only what the task names is made again by the next run.
 """
 
 EXAMPLES = r"""
@@ -140,10 +144,12 @@ network:
     containers: []
 trace:
   description:
-    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are requests to Docker, calls of
-      libvirt, programs with their arguments, and the files of the host that were written.
-    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through C(cloud_init).
-    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left out is noted in its place.
+    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are
+      requests to Docker, calls of libvirt, programs with their arguments, and the files of the host that were written.
+    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through
+      C(cloud_init).
+    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left
+      out is noted in its place.
   returned: at C(-vvv)
   type: list
   elements: dict

@@ -12,41 +12,51 @@ version_added: 0.1.0
 author:
   - the kraal.virt contributors (@kraal-virt)
 description:
-  - Merges options into the engine's configuration, lets the engine take them over, starts it (with systemd and without), lets it start at boot, puts users
-    into its group, and proves that it runs a container. The role P(kraal.virt.docker_host#role) installs the packages, and uses this module.
-  - All that is in the way is told at once, with the remedy, before anything is touched - the user, the kernel, an engine of another package, a
-    configuration that cannot be read or that the engine refuses, users that do not exist, a Python that has not Docker's library.
-  - An engine that does not come up with the new configuration gets the old one back, and is started with it. The task then fails with what it said.
+  - Merges options into the engine's configuration, lets the engine take them over, starts it (with systemd and
+    without), lets it start at boot, puts users into its group, and proves that it runs a container. The role
+    P(kraal.virt.docker_host#role) installs the packages, and uses this module.
+  - All that is in the way is told at once, with the remedy, before anything is touched - the user, the kernel, an
+    engine of another package, a configuration that cannot be read or that the engine refuses, users that do not exist,
+    a Python that has not Docker's library.
+  - An engine that does not come up with the new configuration gets the old one back, and is started with it. The task
+    then fails with what it said.
 options:
   source:
     description:
-      - Whose engine it is to be. V(distribution) is that of the distribution's packages, V(docker) that of Docker's own repository.
-      - With V(distribution) any engine that answers is used as it is, wherever it comes from. Otherwise, the other one's package is in the way.
+      - Whose engine it is to be. V(distribution) is that of the distribution's packages, V(docker) that of Docker's own
+        repository.
+      - With V(distribution) any engine that answers is used as it is, wherever it comes from. Otherwise, the other
+        one's package is in the way.
     type: str
     choices: [distribution, docker]
     default: distribution
   python_package:
     description:
-      - The distribution's package of Docker's library for Python, which the modules of this collection need on the host.
+      - The distribution's package of Docker's library for Python, which the modules of this collection need on the
+        host.
       - The interpreter that Ansible uses on the host must be able to import it. An empty string leaves both out.
     type: str
     default: python3-docker
   daemon_options:
     description:
-      - Options for C(/etc/docker/daemon.json). They are merged into what the file says, nested ones too. A list replaces a list. Keys not named here stay as
-        they are. A key at the first level whose value is V(null) is removed from the file.
+      - Options for C(/etc/docker/daemon.json). They are merged into what the file says, nested ones too. A list
+        replaces a list. Keys not named here stay as they are. A key at the first level whose value is V(null) is
+        removed from the file.
       - The engine reads the file again where that is enough for all that changes, and is restarted where it is not.
-      - Where the engine can check a configuration (C(dockerd --validate), from Docker 23 on), it does before anything is touched.
+      - Where the engine can check a configuration (C(dockerd --validate), from Docker 23 on), it does before anything
+        is touched.
     type: dict
     default: {}
   interrupt_guests:
     description:
       - Whether a restart of the engine may stop running containers.
-      - If V(false), a change that needs a restart is refused while containers run, unless the engine keeps them alive (C(live-restore)).
+      - If V(false), a change that needs a restart is refused while containers run, unless the engine keeps them alive
+        (C(live-restore)).
     type: bool
     default: false
   socket:
-    description: The socket on which the engine is asked. An engine that answers there is used as it is, however it was started.
+    description: The socket on which the engine is asked. An engine that answers there is used as it is, however it was
+      started.
     type: path
     default: /var/run/docker.sock
   start_timeout:
@@ -60,7 +70,8 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Nothing is proven. Whether an engine that cannot check a configuration takes it is only seen when it starts.
+    details: Nothing is proven. Whether an engine that cannot check a configuration takes it is only seen when it
+      starts.
   diff_mode:
     support: full
     details: The changed keys, with secrets hidden.
@@ -103,8 +114,8 @@ RETURN = r"""
 plan:
   description:
     - What was done, or would be done in check mode, in order; empty where nothing was to do.
-    - C(guest) is V(host). C(key) is V(autostart), V(service), V(groups[docker]), or a key of the configuration such as V(daemon.json[labels]); where several
-      of them change, C(before) and C(after) have them by that name.
+    - C(guest) is V(host). C(key) is V(autostart), V(service), V(groups[docker]), or a key of the configuration such as
+      V(daemon.json[labels]); where several of them change, C(before) and C(after) have them by that name.
   returned: always
   type: list
   elements: dict
@@ -126,7 +137,8 @@ faults:
   returned: always
   type: list
   elements: str
-  sample: ["docker_host_users names deploy, whom this host does not know. Create them first, or take them off the list."]
+  sample: ["docker_host_users names deploy, whom this host does not know. Create them first, or take them off the
+  list."]
 missing_packages:
   description: The packages that the host lacks, sorted.
   returned: when the host could be looked at
@@ -159,10 +171,12 @@ ansible_facts:
       type: dict
 trace:
   description:
-    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are requests to Docker, calls of
-      libvirt, programs with their arguments, and the files of the host that were written.
-    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through C(cloud_init).
-    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left out is noted in its place.
+    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are
+      requests to Docker, calls of libvirt, programs with their arguments, and the files of the host that were written.
+    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through
+      C(cloud_init).
+    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left
+      out is noted in its place.
   returned: at C(-vvv)
   type: list
   elements: dict

@@ -13,7 +13,8 @@ author:
   - the kraal.virt contributors (@kraal-virt)
 description:
   - Makes a volume of the Docker engine, or removes it.
-  - A volume is data. The engine cannot change one, so a change would destroy what is in it. That is refused unless the task allows O(disruption=destroy).
+  - A volume is data. The engine cannot change one, so a change would destroy what is in it. That is refused unless the
+    task allows O(disruption=destroy).
 options:
   name:
     description: The volume's name.
@@ -30,7 +31,8 @@ options:
   driver_options:
     description:
       - The driver's options, such as C(type), C(device) and C(o) for V(local).
-      - The value of a key that speaks of a secret, such as a password, is hidden in plans and differences; so is a C(password=) among mount options.
+      - The value of a key that speaks of a secret, such as a password, is hidden in plans and differences; so is a
+        C(password=) among mount options.
     type: dict
   labels:
     description: Labels.
@@ -105,10 +107,12 @@ volume:
     containers: []
 trace:
   description:
-    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are requests to Docker, calls of
-      libvirt, programs with their arguments, and the files of the host that were written.
-    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through C(cloud_init).
-    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left out is noted in its place.
+    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are
+      requests to Docker, calls of libvirt, programs with their arguments, and the files of the host that were written.
+    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through
+      C(cloud_init).
+    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left
+      out is noted in its place.
   returned: at C(-vvv)
   type: list
   elements: dict

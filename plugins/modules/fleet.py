@@ -24,30 +24,32 @@ options:
       - The modules are M(kraal.virt.docker_container) for C(docker),
         M(kraal.virt.kvm_vm) for C(kvm),
         M(kraal.virt.lxc_container) for C(lxc).
-      - Two guests of one backend may have one name when they are in different places, of two values of C(docker_host), C(lxc_path) or C(uri).
-        The same place written in two ways is one place.
+      - Two guests of one backend may have one name when they are in different places, of two values of C(docker_host),
+        C(lxc_path) or C(uri). The same place written in two ways is one place.
       - With C(count), a guest stands for so many, named by a number from 1 in the place of C({i}) in its C(name).
     type: list
     elements: dict
     required: true
   defaults:
     description:
-      - Options for every guest of the list. A guest's own value wins; where both are mappings they are merged, key by key.
-        A null as a guest's own value takes the default away.
+      - Options for every guest of the list. A guest's own value wins; where both are mappings they are merged, key by
+        key. A null as a guest's own value takes the default away.
       - Under the name of a backend stand those that are for its guests only. They win over those for all.
     type: dict
     default: {}
   name:
     description:
       - The fleet's name. Its guests are then marked with the label C(kraal.fleet).
-      - Labels of a Docker container are given at its creation, so a container that joins a named fleet is re-created. An LXC container just gets the label.
-      - A guest that bears another fleet's label is left alone and fails, whatever its entry asks for, unless O(take_over) names that fleet. The
-        other guests of the list are worked on. For a task without a name, every fleet is another.
+      - Labels of a Docker container are given at its creation, so a container that joins a named fleet is re-created.
+        An LXC container just gets the label.
+      - A guest that bears another fleet's label is left alone and fails, whatever its entry asks for, unless
+        O(take_over) names that fleet. The other guests of the list are worked on. For a task without a name, every
+        fleet is another.
     type: str
   take_over:
     description:
-      - Other fleets whose guests this task may take where its list names them. They get this fleet's label, and the other fleet's own task
-        is then refused them.
+      - Other fleets whose guests this task may take where its list names them. They get this fleet's label, and the
+        other fleet's own task is then refused them.
       - A task without O(name) works on them and leaves their label.
     type: list
     elements: str
@@ -55,16 +57,18 @@ options:
   prune:
     description:
       - Remove the guests that carry this fleet's label and are no longer in the list.
-      - How they go is said by the O(defaults) for their backend, where these have C(remove_storage), C(stop_timeout), C(force_stop) or C(timeout).
-        Without C(remove_storage) their storage stays.
-      - They are looked for in every place of the list, in O(places), and where the O(defaults) say that each backend's guests are.
+      - How they go is said by the O(defaults) for their backend, where these have C(remove_storage), C(stop_timeout),
+        C(force_stop) or C(timeout). Without C(remove_storage) their storage stays.
+      - They are looked for in every place of the list, in O(places), and where the O(defaults) say that each backend's
+        guests are.
       - Needs O(name).
     type: bool
     default: false
   places:
     description:
-      - Where O(prune) looks too, each a mapping with C(backend) and the connection options of that backend's module, such as
-        C(docker_host), C(uri) or C(lxc_path). A place whose last guest has left the list is not known otherwise.
+      - Where O(prune) looks too, each a mapping with C(backend) and the connection options of that backend's module,
+        such as C(docker_host), C(uri) or C(lxc_path). A place whose last guest has left the list is not known
+        otherwise.
       - A place that does not answer is a warning.
     type: list
     elements: dict
@@ -208,7 +212,8 @@ results:
       sample: docker
     place:
       description:
-        - Where the guest is, the address of its engine or libvirt or the directory that has it; empty for the host's own default.
+        - Where the guest is, the address of its engine or libvirt or the directory that has it; empty for the host's
+          own default.
         - Guests of one backend may have one name as long as they are in different places.
       type: str
       sample: ""
@@ -226,18 +231,20 @@ results:
       sample: ""
 failures:
   description:
-    - What failed and what to do, in the order of the list and for reading. Each message is one line of 300 characters at most, and guests that
-      failed for one reason share it. Empty where none failed.
+    - What failed and what to do, in the order of the list and for reading. Each message is one line of 300 characters
+      at most, and guests that failed for one reason share it. Empty where none failed.
   returned: when the list could be read
   type: list
   elements: str
   sample: []
 trace:
   description:
-    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are requests to Docker, calls of
-      libvirt, programs with their arguments, and the files of the host that were written.
-    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through C(cloud_init).
-    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left out is noted in its place.
+    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are
+      requests to Docker, calls of libvirt, programs with their arguments, and the files of the host that were written.
+    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through
+      C(cloud_init).
+    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left
+      out is noted in its place.
   returned: at C(-vvv)
   type: list
   elements: dict

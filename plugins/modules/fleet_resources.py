@@ -12,13 +12,15 @@ version_added: 0.1.0
 author:
   - the kraal.virt contributors (@kraal-virt)
 description:
-  - Builds the base images of a fleet, brings them to where the guests of this host find them, and makes the networks that they need, in one task.
-  - Base images are built as by M(kraal.virt.base_image), several of them side by side. An image for Docker's guests is imported as by
-    M(kraal.virt.docker_image), and networks are made as by M(kraal.virt.docker_network).
-  - Guests of other backends are made of the file itself. They find it under a link that stays, C(NAME.tar), C(NAME.qcow2) or C(NAME.raw) in O(directory),
-    and beside that C(NAME.vmlinuz) and C(NAME.initrd). Files that others than root may read are closed.
-  - Base images may be built on another host, see O(build_only) and O(built). They are not fetched from there. Under C(--check) RV(lacks) names
-    the files that have to be brought first.
+  - Builds the base images of a fleet, brings them to where the guests of this host find them, and makes the networks
+    that they need, in one task.
+  - Base images are built as by M(kraal.virt.base_image), several of them side by side. An image for Docker's guests is
+    imported as by M(kraal.virt.docker_image), and networks are made as by M(kraal.virt.docker_network).
+  - Guests of other backends are made of the file itself. They find it under a link that stays, C(NAME.tar),
+    C(NAME.qcow2) or C(NAME.raw) in O(directory), and beside that C(NAME.vmlinuz) and C(NAME.initrd). Files that others
+    than root may read are closed.
+  - Base images may be built on another host, see O(build_only) and O(built). They are not fetched from there. Under
+    C(--check) RV(lacks) names the files that have to be brought first.
   - What fails for one image or network does not stop the work on another.
 requirements:
   - what M(kraal.virt.base_image) needs, where base images are built
@@ -43,8 +45,8 @@ options:
         default: {}
   built:
     description:
-      - What another host has built, as RV(base_images) of its task tells. Nothing is built here then. One without a C(checksum) is not built yet,
-        and passed over.
+      - What another host has built, as RV(base_images) of its task tells. Nothing is built here then. One without a
+        C(checksum) is not built yet, and passed over.
     type: list
     elements: dict
   build_only:
@@ -53,14 +55,15 @@ options:
     default: false
   networks:
     description:
-      - The networks of Docker's guests, each a mapping with the options of M(kraal.virt.docker_network), those included that say where its engine is.
+      - The networks of Docker's guests, each a mapping with the options of M(kraal.virt.docker_network), those included
+        that say where its engine is.
     type: list
     elements: dict
     default: []
   backends:
     description:
-      - The backends of the guests of this host. Disks are laid down for V(kvm). An archive is laid down for V(lxc), or where no Docker image is
-        imported from it.
+      - The backends of the guests of this host. Disks are laid down for V(kvm). An archive is laid down for V(lxc), or
+        where no Docker image is imported from it.
     type: list
     elements: str
     default: []
@@ -132,7 +135,8 @@ plan:
       after: debian-1f2e3d4c5b6a.tar
       disruption: none
 base_images:
-  description: The base images that are there, or under C(--check) will be, in the order of the list, each as M(kraal.virt.base_image) returns it.
+  description: The base images that are there, or under C(--check) will be, in the order of the list, each as
+    M(kraal.virt.base_image) returns it.
   returned: when the list could be read
   type: list
   elements: dict
@@ -156,8 +160,8 @@ missing_packages:
   sample: [mmdebstrap]
 lacks:
   description:
-    - The paths of the files that have to be brought to this host from the one that built them, before this can be done. Each base image's
-      description comes last, since with that it counts. Empty where all is there.
+    - The paths of the files that have to be brought to this host from the one that built them, before this can be done.
+      Each base image's description comes last, since with that it counts. Empty where all is there.
   returned: when the list could be read
   type: list
   elements: str
@@ -170,10 +174,12 @@ failures:
   sample: []
 trace:
   description:
-    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are requests to Docker, calls of
-      libvirt, programs with their arguments, and the files of the host that were written.
-    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through C(cloud_init).
-    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left out is noted in its place.
+    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are
+      requests to Docker, calls of libvirt, programs with their arguments, and the files of the host that were written.
+    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through
+      C(cloud_init).
+    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left
+      out is noted in its place.
   returned: at C(-vvv)
   type: list
   elements: dict

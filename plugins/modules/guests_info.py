@@ -14,10 +14,11 @@ author:
 description:
   - Returns the guests of all backends on the host, in the form that every module of this collection returns a guest in.
   - Needs no library of a backend on the host, but for C(kvm), whose guests are known through libvirt-python
-    (C(python3-libvirt)). A backend that the host does not have has no guests. One that it has and that does not answer is a
-    warning, and fails the task only when the task names it in O(backends).
-  - A guest that cannot be read is returned with what is known of it all the same, its name, its id and its state at least, and a warning says why. It hides
-    no other guest, and never fails the task. The guest's own module can still remove it, and start and stop it as long as the task sets no option.
+    (C(python3-libvirt)). A backend that the host does not have has no guests. One that it has and that does not answer
+    is a warning, and fails the task only when the task names it in O(backends).
+  - A guest that cannot be read is returned with what is known of it all the same, its name, its id and its state at
+    least, and a warning says why. It hides no other guest, and never fails the task. The guest's own module can still
+    remove it, and start and stop it as long as the task sets no option.
 options:
   names:
     description: Return the guests of these names only.
@@ -30,16 +31,18 @@ options:
     choices: [running, stopped, paused, saved, crashed, inaccessible, error]
   places:
     description:
-      - Where to look too, beside the host's own engine, libvirt and directories. Each is a mapping with C(backend) and the
-        connection options of that backend's module, such as C(docker_host), C(uri) or C(lxc_path).
+      - Where to look too, beside the host's own engine, libvirt and directories. Each is a mapping with C(backend) and
+        the connection options of that backend's module, such as C(docker_host), C(uri) or C(lxc_path).
       - A place that does not answer is a warning. One that is the host's own, in whatever spelling, adds nothing.
     type: list
     elements: dict
     default: []
   address_sources:
     description:
-      - Where the addresses of virtual machines of libvirt are looked for, in this order. The first source that knows any is taken.
-      - V(lease) is the DHCP of libvirt's networks, V(agent) the guest agent, which is asked only when it is connected, V(arp) the host's table of neighbours.
+      - Where the addresses of virtual machines of libvirt are looked for, in this order. The first source that knows
+        any is taken.
+      - V(lease) is the DHCP of libvirt's networks, V(agent) the guest agent, which is asked only when it is connected,
+        V(arp) the host's table of neighbours.
       - Only addresses of the domain's own interfaces count, in their order, and none that the host itself has.
     type: list
     elements: str
@@ -110,10 +113,12 @@ guests:
       pending_restart: []
 trace:
   description:
-    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are requests to Docker, calls of
-      libvirt, programs with their arguments, and the files of the host that were written.
-    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through C(cloud_init).
-    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left out is noted in its place.
+    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are
+      requests to Docker, calls of libvirt, programs with their arguments, and the files of the host that were written.
+    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through
+      C(cloud_init).
+    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left
+      out is noted in its place.
   returned: at C(-vvv)
   type: list
   elements: dict
@@ -175,7 +180,8 @@ def main() -> None:
     guests = [
         guest
         for guest in answer["guests"]
-        if (wanted["names"] is None or guest["name"] in wanted["names"]) and (wanted["states"] is None or guest["state"] in wanted["states"])
+        if (wanted["names"] is None or guest["name"] in wanted["names"])
+        and (wanted["states"] is None or guest["state"] in wanted["states"])
     ]
     module.exit_json(changed=False, guests=guests)
 

@@ -12,13 +12,14 @@ version_added: 0.1.0
 author:
   - the kraal.virt contributors (@kraal-virt)
 description:
-  - Makes a Linux bridge, changes it or removes it, in the configuration of whichever of NetworkManager, systemd-networkd, netplan and ifupdown
-    rules the host.
+  - Makes a Linux bridge, changes it or removes it, in the configuration of whichever of NetworkManager,
+    systemd-networkd, netplan and ifupdown rules the host.
   - An uplink that becomes the bridge's port hands its addresses, its default route and its MAC address to the bridge.
-  - The change takes itself back. Before anything is touched, the host gets a timer and a unit for its next boot that restore every file byte for byte,
-    the addresses and the routes. Only when the controller has come back over a new connection, and the host has found its bridge, its gateway and
-    the names of O(check_names) over it, are they removed. If the controller cannot come back, if it is killed, or if the host goes down in between,
-    the host is where it was, and the task fails, with RV(rolled_back) and RV(log).
+  - The change takes itself back. Before anything is touched, the host gets a timer and a unit for its next boot that
+    restore every file byte for byte, the addresses and the routes. Only when the controller has come back over a new
+    connection, and the host has found its bridge, its gateway and the names of O(check_names) over it, are they
+    removed. If the controller cannot come back, if it is killed, or if the host goes down in between, the host is where
+    it was, and the task fails, with RV(rolled_back) and RV(log).
   - What cannot be moved is refused before anything is touched, with the reason and the remedy.
 options:
   name:
@@ -28,24 +29,27 @@ options:
   state:
     description:
       - V(present) makes the bridge, or changes what the task names.
-      - V(absent) removes a bridge that this module made, and gives its uplink back what it had. A bridge with other ports than its uplink is in
-        use, and is not removed.
+      - V(absent) removes a bridge that this module made, and gives its uplink back what it had. A bridge with other
+        ports than its uplink is in use, and is not removed.
     type: str
     choices: [present, absent]
     default: present
   uplink:
     description:
-      - The link that becomes the bridge's port, or V(auto) for the one of the default route. Without it the bridge has no port of its own.
+      - The link that becomes the bridge's port, or V(auto) for the one of the default route. Without it the bridge has
+        no port of its own.
       - It cannot change; remove the bridge and make it anew.
     type: str
   vlan:
     description:
-      - A VLAN of the uplink to be the port in its place. The uplink keeps what it has, unless O(addresses_from=uplink). It cannot change.
+      - A VLAN of the uplink to be the port in its place. The uplink keeps what it has, unless O(addresses_from=uplink).
+        It cannot change.
     type: int
   addresses_from:
     description:
-      - Where the bridge's addresses come from. V(uplink) takes all that the uplink's configuration says of addresses, routes and name servers, DHCP
-        included. V(static) takes O(addresses), V(dhcp) asks for one, and adds O(addresses). V(none) leaves the host without an address on the bridge.
+      - Where the bridge's addresses come from. V(uplink) takes all that the uplink's configuration says of addresses,
+        routes and name servers, DHCP included. V(static) takes O(addresses), V(dhcp) asks for one, and adds
+        O(addresses). V(none) leaves the host without an address on the bridge.
       - Unless set, V(static) if there are O(addresses), else V(uplink) if the uplink itself is the port, else V(none).
     type: str
     choices: [uplink, static, dhcp, none]
@@ -63,15 +67,18 @@ options:
     elements: str
   ipv6:
     description:
-      - V(auto) takes what routers advertise, V(static) only O(addresses), V(disabled) nothing at all. V(auto) unless set.
+      - V(auto) takes what routers advertise, V(static) only O(addresses), V(disabled) nothing at all. V(auto) unless
+        set.
       - With O(addresses_from=uplink) the uplink's own configuration says it.
     type: str
     choices: [auto, static, disabled]
   mac:
-    description: The bridge's MAC address. Unless set, it is the uplink's, so that DHCP servers and switches see the host that they know.
+    description: The bridge's MAC address. Unless set, it is the uplink's, so that DHCP servers and switches see the
+      host that they know.
     type: str
   stp:
-    description: Whether the bridge speaks the spanning tree protocol. V(false) unless set, which is right with one link to the outside.
+    description: Whether the bridge speaks the spanning tree protocol. V(false) unless set, which is right with one link
+      to the outside.
     type: bool
   forward_delay:
     description:
@@ -83,19 +90,22 @@ options:
     type: int
   manager:
     description:
-      - Who rules the network. V(auto) finds out who manages the uplink; for a bridge without one, who manages the link of the default route.
-      - Any other word is only needed for a bridge without uplink on a host without default route; a wrong one is refused.
+      - Who rules the network. V(auto) finds out who manages the uplink; for a bridge without one, who manages the link
+        of the default route.
+      - Any other word is only needed for a bridge without uplink on a host without default route; a wrong one is
+        refused.
     type: str
     choices: [auto, networkmanager, networkd, netplan, ifupdown]
     default: auto
   timeout:
-    description: Seconds after which the host takes an unconfirmed change back. The controller needs some of them to come back.
+    description: Seconds after which the host takes an unconfirmed change back. The controller needs some of them to
+      come back.
     type: int
     default: 90
   check_gateway:
     description:
-      - Whether the change is only confirmed if every default gateway has answered the host's request for its MAC address, and there is a default
-        route if there was one before.
+      - Whether the change is only confirmed if every default gateway has answered the host's request for its MAC
+        address, and there is a default route if there was one before.
     type: bool
     default: true
   check_names:
@@ -105,11 +115,14 @@ options:
     default: []
   connect_address:
     description:
-      - The address at which the controller comes back, if it is another than before. The change is then only confirmed over this address.
-      - Tasks that follow in the play use what the inventory says; set C(ansible_host) with M(ansible.builtin.set_fact) for them.
+      - The address at which the controller comes back, if it is another than before. The change is then only confirmed
+        over this address.
+      - Tasks that follow in the play use what the inventory says; set C(ansible_host) with M(ansible.builtin.set_fact)
+        for them.
     type: str
   confirm:
-    description: The identity of an armed change that is to be looked at and confirmed. The controller's part sets it; there is no need to.
+    description: The identity of an armed change that is to be looked at and confirmed. The controller's part sets it;
+      there is no need to.
     type: str
 extends_documentation_fragment:
   - kraal.virt.attributes
@@ -123,11 +136,12 @@ attributes:
   idempotent:
     support: full
 notes:
-  - Needs root, systemd and iproute2 on the host; for ifupdown bridge-utils, for netplan a Python with PyYAML. The role P(kraal.virt.bridge#role)
-    installs them.
-  - One change at a time. While one is armed on a host, another is refused. One that was begun and has no timer any more is called stale, and the
-    error names the command that takes it back.
-  - The proof is as good as the connection. Over one that does not use the network (C(local), say), only the host's own checks confirm a change.
+  - Needs root, systemd and iproute2 on the host; for ifupdown bridge-utils, for netplan a Python with PyYAML. The role
+    P(kraal.virt.bridge#role) installs them.
+  - One change at a time. While one is armed on a host, another is refused. One that was begun and has no timer any more
+    is called stale, and the error names the command that takes it back.
+  - The proof is as good as the connection. Over one that does not use the network (C(local), say), only the host's own
+    checks confirm a change.
   - Wireless links, ports of bonds and bridges, and links that nobody or several entries describe are refused.
   - What is known of a bridge that was made here is kept in C(/var/lib/kraal.virt/bridge).
 seealso:
@@ -215,10 +229,12 @@ log:
     - "10:00:00 networkctl reconfigure br0 eth0: ok"
 trace:
   description:
-    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are requests to Docker, calls of
-      libvirt, programs with their arguments, and the files of the host that were written.
-    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through C(cloud_init).
-    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left out is noted in its place.
+    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are
+      requests to Docker, calls of libvirt, programs with their arguments, and the files of the host that were written.
+    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through
+      C(cloud_init).
+    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left
+      out is noted in its place.
   returned: at C(-vvv)
   type: list
   elements: dict

@@ -12,13 +12,14 @@ version_added: 0.1.0
 author:
   - the kraal.virt contributors (@kraal-virt)
 description:
-  - Finds out what a host has for guests - its processor, C(/dev/kvm), kernel, firmware, control groups, user ids, engines, memory, disks, bridges and
-    uplink - and gives a verdict for each backend, with the reason and the remedy. All of it is returned as facts under C(ansible_facts.kraal).
-  - Works on x86 and ARM, as root and not, and needs nothing on the host but Python. What cannot be told, for want of rights or of the thing itself,
-    is V(null), never a guess.
-  - Changes nothing. It asks C(/dev/kvm) for a virtual machine and drops it at once, loads no kernel module, and asks daemons for their version. A
-    daemon that is stopped and would be started by the question is not asked, since it may start its guests; libvirt's, which ends when nobody asks it,
-    is, once it has run since the host was started.
+  - Finds out what a host has for guests - its processor, C(/dev/kvm), kernel, firmware, control groups, user ids,
+    engines, memory, disks, bridges and uplink - and gives a verdict for each backend, with the reason and the remedy.
+    All of it is returned as facts under C(ansible_facts.kraal).
+  - Works on x86 and ARM, as root and not, and needs nothing on the host but Python. What cannot be told, for want of
+    rights or of the thing itself, is V(null), never a guess.
+  - Changes nothing. It asks C(/dev/kvm) for a virtual machine and drops it at once, loads no kernel module, and asks
+    daemons for their version. A daemon that is stopped and would be started by the question is not asked, since it may
+    start its guests; libvirt's, which ends when nobody asks it, is, once it has run since the host was started.
 options:
   backends:
     description: Give verdicts for these backends only, and ask no other engines.
@@ -27,18 +28,21 @@ options:
     choices: [docker, lxc, lxd, kvm, xen, virtualbox]
   trials:
     description:
-      - What containers need, tried out beside what is to be read of it. It takes root, and happens in namespaces that are gone with the trial; the
-        kernel may load a module for it. A trial that fails decides the verdicts of C(docker), C(lxc) and C(lxd).
-      - V(namespaces) and V(user_namespaces) make such. V(links) makes a bridge and a pair of veth. V(docker_rules) and V(lxc_rules) write the rules
-        of C(iptables) that Docker's engine and C(lxc-net) write. Where a tool is missing that is not told, unless the kernel's configuration tells it.
+      - What containers need, tried out beside what is to be read of it. It takes root, and happens in namespaces that
+        are gone with the trial; the kernel may load a module for it. A trial that fails decides the verdicts of
+        C(docker), C(lxc) and C(lxd).
+      - V(namespaces) and V(user_namespaces) make such. V(links) makes a bridge and a pair of veth. V(docker_rules) and
+        V(lxc_rules) write the rules of C(iptables) that Docker's engine and C(lxc-net) write. Where a tool is missing
+        that is not told, unless the kernel's configuration tells it.
     type: list
     elements: str
     choices: [namespaces, user_namespaces, links, docker_rules, lxc_rules]
     default: []
   needs:
     description:
-      - Programs and Python libraries that somebody is going to need on the host, to be told which packages are missing for them. The names are those of the
-        collection's table, which stands in the guide to hosts; a library has C(python:) before its name.
+      - Programs and Python libraries that somebody is going to need on the host, to be told which packages are missing
+        for them. The names are those of the collection's table, which stands in the guide to hosts; a library has
+        C(python:) before its name.
       - C(package:) and a name is a package itself. V(apparmor_parser) counts only where AppArmor is on.
     type: list
     elements: str
@@ -50,35 +54,36 @@ options:
     default: []
   ports:
     description:
-      - Ports that a DNS server for guests is going to need on a bridge's address, to be told which program has them on all addresses. Tried out on an address
-        of the loopback, for a moment.
+      - Ports that a DNS server for guests is going to need on a bridge's address, to be told which program has them on
+        all addresses. Tried out on an address of the loopback, for a moment.
     type: list
     elements: int
     default: []
   subnets:
     description:
-      - IPv4 networks that guests of Docker's are going to have, to be told which of them the host is in already. Each as M(kraal.virt.docker_network) takes
-        it, a text or a dictionary with C(subnet).
+      - IPv4 networks that guests of Docker's are going to have, to be told which of them the host is in already. Each
+        as M(kraal.virt.docker_network) takes it, a text or a dictionary with C(subnet).
     type: list
     elements: raw
     default: []
   space:
     description:
-      - By path, what is going to be written below it, such as V(1GiB), to be told where there is less. Only where something is to be
-        fetched, a package that is missing or one of O(downloads).
+      - By path, what is going to be written below it, such as V(1GiB), to be told where there is less. Only where
+        something is to be fetched, a package that is missing or one of O(downloads).
     type: dict
     default: {}
   downloads:
     description:
-      - By path, what is going to be fetched from the mirrors of packages and written below it beside packages, such as base images. What is there already
-        is not fetched again.
+      - By path, what is going to be fetched from the mirrors of packages and written below it beside packages, such as
+        base images. What is there already is not fetched again.
     type: dict
     default: {}
   docker_socket:
     description: The socket of Docker's engine, where it is not the usual one.
     type: path
   timeout:
-    description: How many seconds each program and each daemon may take for its answer. One that takes longer does not answer.
+    description: How many seconds each program and each daemon may take for its answer. One that takes longer does not
+      answer.
     type: float
     default: 10
 extends_documentation_fragment:
@@ -93,9 +98,10 @@ attributes:
   idempotent:
     support: full
 notes:
-  - A virtual machine that /dev/kvm creates is no proof that a guest runs. A processor without the flag C(vmx) or C(svm) under a C(/dev/kvm) that
-    works is V(unproven), with RV(ansible_facts.kraal.backends.kvm.usable=none).
-  - Without root, C(/dev/kvm), the registers of the firmware and the kernel's log may be closed. The verdicts then say so.
+  - A virtual machine that /dev/kvm creates is no proof that a guest runs. A processor without the flag C(vmx) or C(svm)
+    under a C(/dev/kvm) that works is V(unproven), with RV(ansible_facts.kraal.backends.kvm.usable=none).
+  - Without root, C(/dev/kvm), the registers of the firmware and the kernel's log may be closed. The verdicts then say
+    so.
 seealso:
   - module: kraal.virt.guests_info
 """
@@ -117,7 +123,8 @@ EXAMPLES = r"""
 - name: Fail where they cannot
   ansible.builtin.assert:
     that: look.ansible_facts.kraal.backends.docker.capable
-    fail_msg: "{{ look.ansible_facts.kraal.backends.docker.reason }}. {{ look.ansible_facts.kraal.backends.docker.remedy }}"
+    fail_msg: "{{ look.ansible_facts.kraal.backends.docker.reason }}. {{ look.ansible_facts.kraal.backends.docker.remedy
+    }}"
 """
 
 RETURN = r"""
@@ -152,7 +159,8 @@ ansible_facts:
           sample: true
         packages:
           description:
-            - The packages of the O(needs) that are C(missing) and C(installed), sorted, and the package C(of) each, empty where the distribution has none.
+            - The packages of the O(needs) that are C(missing) and C(installed), sorted, and the package C(of) each,
+              empty where the distribution has none.
             - On a system whose packages cannot be asked for, C(missing) are the programs that are not found.
           type: dict
           sample: {missing: [fdisk], installed: [e2fsprogs], of: {sfdisk: fdisk, mke2fs: e2fsprogs}}
@@ -162,17 +170,19 @@ ansible_facts:
           elements: str
         obstacles:
           description:
-            - What stands in the way of the O(needs), O(ports), O(subnets), O(space) and O(downloads), as C(check), C(found), C(remedy) and the last two as a
-              C(text). C(check) is V(port), V(subnet), V(space) or V(mirror).
+            - What stands in the way of the O(needs), O(ports), O(subnets), O(space) and O(downloads), as C(check),
+              C(found), C(remedy) and the last two as a C(text). C(check) is V(port), V(subnet), V(space) or V(mirror).
             - Whether apt's mirrors can be reached is asked where something has to be fetched.
           type: list
           elements: dict
           sample:
             - check: mirror
-              found: "the package mirror cannot be reached: deb.debian.org: Temporary failure in name resolution (missing here: fdisk)"
+              found: "the package mirror cannot be reached: deb.debian.org: Temporary failure in name resolution
+              (missing here: fdisk)"
               remedy: Connect this host to the network, or set a proxy or another mirror below /etc/apt
         trials:
-          description: What became of the O(trials), as C(check), C(ok) (V(none) where it cannot be told), C(found) and C(remedy).
+          description: What became of the O(trials), as C(check), C(ok) (V(none) where it cannot be told), C(found) and
+            C(remedy).
           type: list
           elements: dict
           sample: [{check: making a bridge, ok: true, found: works, remedy: ""}]
@@ -185,7 +195,8 @@ ansible_facts:
               type: dict
               contains:
                 capable:
-                  description: Whether the host can carry such guests, were the engine installed; V(none) where nothing tells.
+                  description: Whether the host can carry such guests, were the engine installed; V(none) where nothing
+                    tells.
                   type: bool
                 usable:
                   description: Whether such guests can run now; V(none) where nothing tells.
@@ -193,10 +204,12 @@ ansible_facts:
                 code:
                   description:
                     - The reason in one word. V(ok); V(not_installed), V(no_answer) and V(permission) of an engine.
-                    - For KVM also V(unproven), V(firmware), V(nested_off), V(no_cpu_flag), V(no_device), V(device_fails), V(no_module),
-                      V(module_not_loaded), V(driver_refused), V(xen_dom0), V(xen_domu); V(permission) is also that of C(/dev/kvm).
-                    - For containers also V(no_cgroups), V(no_namespaces), V(no_module), V(trial_failed). For Xen also V(domu), V(not_booted), V(container) and
-                      V(architecture). For VirtualBox also V(no_driver), V(architecture) and those of the processor.
+                    - For KVM also V(unproven), V(firmware), V(nested_off), V(no_cpu_flag), V(no_device),
+                      V(device_fails), V(no_module), V(module_not_loaded), V(driver_refused), V(xen_dom0), V(xen_domu);
+                      V(permission) is also that of C(/dev/kvm).
+                    - For containers also V(no_cgroups), V(no_namespaces), V(no_module), V(trial_failed). For Xen also
+                      V(domu), V(not_booted), V(container) and V(architecture). For VirtualBox also V(no_driver),
+                      V(architecture) and those of the processor.
                   type: str
                 reason:
                   description: The reason in words.
@@ -205,14 +218,17 @@ ansible_facts:
                   description: What to do about it. Empty where nothing is to be done.
                   type: str
                 checks:
-                  description: What each test found, as C(check), C(ok) and C(found); C(ok) is V(none) where the test could not tell.
+                  description: What each test found, as C(check), C(ok) and C(found); C(ok) is V(none) where the test
+                    could not tell.
                   type: list
                   elements: dict
                 domain_type:
-                  description: For KVM only, the type that guests are best given, C(kvm) where that is proven, else C(qemu).
+                  description: For KVM only, the type that guests are best given, C(kvm) where that is proven, else
+                    C(qemu).
                   type: str
                 unprivileged:
-                  description: For C(lxc) and C(lxd) only, whether containers may have user ids of their own, as C(usable), C(reason) and C(remedy).
+                  description: For C(lxc) and C(lxd) only, whether containers may have user ids of their own, as
+                    C(usable), C(reason) and C(remedy).
                   type: dict
                 engine:
                   description: For C(lxd) only, which of C(lxd) and C(incus) is installed.
@@ -221,7 +237,8 @@ ansible_facts:
                   description: For C(xen) only, whether the hypervisor can run HVM guests.
                   type: bool
         cpu:
-          description: The processors. C(extension) is V(vmx), V(svm) or V(sie), empty without one, and V(none) where the architecture shows none.
+          description: The processors. C(extension) is V(vmx), V(svm) or V(sie), empty without one, and V(none) where
+            the architecture shows none.
           type: dict
           sample:
             vendor: GenuineIntel
@@ -231,7 +248,8 @@ ansible_facts:
             extension: vmx
             nested_paging: ept
         inside:
-          description: The hypervisor and the container that the host itself runs in, and what told; empty where it runs in none.
+          description: The hypervisor and the container that the host itself runs in, and what told; empty where it runs
+            in none.
           type: dict
           sample:
             hypervisor: kvm
@@ -240,14 +258,17 @@ ansible_facts:
             container_evidence: ""
         kvm:
           description:
-            - C(device) is what C(/dev/kvm) is and answered; C(offered) says that the kernel made it, whatever became of its node.
-            - C(modules) are V(loaded), V(builtin), V(loadable), V(absent) or V(unknown), with what the kernel's configuration says.
+            - C(device) is what C(/dev/kvm) is and answered; C(offered) says that the kernel made it, whatever became of
+              its node.
+            - C(modules) are V(loaded), V(builtin), V(loadable), V(absent) or V(unknown), with what the kernel's
+              configuration says.
             - C(firmware.disabled) is whether the firmware keeps virtualisation off, with its C(source).
             - C(nested) is whether guests may run guests.
             - C(at_load) is whether KVM takes the processor's virtualisation when it is loaded.
           type: dict
           sample:
-            device: {present: true, kind: character, major: 10, minor: 232, opens: true, error: "", offered: true, api_version: 12, creates_vm: true}
+            device: {present: true, kind: character, major: 10, minor: 232, opens: true, error: "", offered: true,
+            api_version: 12, creates_vm: true}
             modules:
               kvm: {state: loaded, config: m}
               kvm_intel: {state: loaded, config: m}
@@ -256,7 +277,8 @@ ansible_facts:
             nested: true
             at_load: false
         iommu:
-          description: Whether devices can be given to guests. C(groups) is the number of groups, C(units) the names of the IOMMUs.
+          description: Whether devices can be given to guests. C(groups) is the number of groups, C(units) the names of
+            the IOMMUs.
           type: dict
           sample: {active: true, groups: 42, units: [dmar0, dmar1]}
         modules:
@@ -264,13 +286,17 @@ ansible_facts:
           type: dict
         cgroups:
           description:
-            - Version (V(1), V(2), V(hybrid) or empty) and controllers. C(place) is where version 2 is mounted, C(read_only) what is mounted so.
+            - Version (V(1), V(2), V(hybrid) or empty) and controllers. C(place) is where version 2 is mounted,
+              C(read_only) what is mounted so.
           type: dict
-          sample: {version: "2", controllers: [cpu, cpuset, devices, freezer, io, memory, pids], place: /sys/fs/cgroup, read_only: []}
+          sample: {version: "2", controllers: [cpu, cpuset, devices, freezer, io, memory, pids], place: /sys/fs/cgroup,
+          read_only: []}
         namespaces:
-          description: The kinds, whether an ordinary user may make a namespace of users, and whether that one may mount sysfs, as containers do.
+          description: The kinds, whether an ordinary user may make a namespace of users, and whether that one may mount
+            sysfs, as containers do.
           type: dict
-          sample: {kinds: [cgroup, ipc, mnt, net, pid, time, user, uts], max_user_namespaces: 63432, unprivileged_users: true, sysfs: true}
+          sample: {kinds: [cgroup, ipc, mnt, net, pid, time, user, uts], max_user_namespaces: 63432, unprivileged_users:
+          true, sysfs: true}
         subordinate_ids:
           description: Who may use which ranges of user and group ids for unprivileged containers.
           type: dict
@@ -287,7 +313,8 @@ ansible_facts:
         engines:
           description:
             - The engines C(docker), C(lxc), C(lxd), C(incus), C(libvirt), C(qemu), C(xen) and C(virtualbox).
-            - C(answers) is V(none) where this user may not ask. An engine without a daemon answers when its program runs.
+            - C(answers) is V(none) where this user may not ask. An engine without a daemon answers when its program
+              runs.
             - That of Docker has its C(client) too, and the version of its C(api) where it answers.
           type: dict
           sample:
@@ -309,9 +336,12 @@ ansible_facts:
           sample: [{path: /, total: 270553174016, free: 70279323648}]
         network:
           description:
-            - C(bridges) of the kernel with their ports; C(uplink), the link with the preferred default route, or V(none); all C(default_routes).
-            - C(uplink.manager) is V(NetworkManager), V(systemd-networkd), V(netplan), V(ifupdown) or V(unknown), and C(manager_evidence) what told.
-            - C(uplink.kind) is V(physical), V(bridge), V(bond), V(vlan), V(wlan), V(tun), V(virtual) or the kernel's own term.
+            - C(bridges) of the kernel with their ports; C(uplink), the link with the preferred default route, or
+              V(none); all C(default_routes).
+            - C(uplink.manager) is V(NetworkManager), V(systemd-networkd), V(netplan), V(ifupdown) or V(unknown), and
+              C(manager_evidence) what told.
+            - C(uplink.kind) is V(physical), V(bridge), V(bond), V(vlan), V(wlan), V(tun), V(virtual) or the kernel's
+              own term.
           type: dict
           sample:
             bridges:
@@ -363,12 +393,23 @@ def main() -> None:
     )
     wanted = module.params["backends"]
     if module.params["timeout"] <= 0:
-        module.fail_json(msg="timeout: %g is no time to answer in. Give a number of seconds above 0." % module.params["timeout"])
+        module.fail_json(
+            msg="timeout: {:g} is no time to answer in. Give a number of seconds above 0.".format(
+                module.params["timeout"]
+            )
+        )
     unknown = [need for need in module.params["needs"] if not known(need)]
     if unknown:
-        module.fail_json(msg="needs: %s: no package is known for that. Write package: and the name of the package." % ", ".join(unknown))
+        module.fail_json(
+            msg="needs: {}: no package is known for that. Write package: and the name of the package.".format(
+                ", ".join(unknown)
+            )
+        )
     try:
-        sizes = {key: {path: parse_size(size, key) for path, size in module.params[key].items()} for key in ("space", "downloads")}
+        sizes = {
+            key: {path: parse_size(size, key) for path, size in module.params[key].items()}
+            for key in ("space", "downloads")
+        }
     except InvalidOption as error:
         module.fail_json(msg=str(error))
     plans = {**{key: module.params[key] for key in ("users", "ports", "subnets")}, **sizes}

@@ -13,8 +13,8 @@ author:
   - the kraal.virt contributors (@kraal-virt)
 description:
   - Defines a network of libvirt, changes it, starts and stops it, or removes it.
-  - The ranges and hosts of DHCP and the entries of DNS are changed while the network is active, and in its definition. Everything else is
-    written into the definition, and comes into effect when the network is restarted.
+  - The ranges and hosts of DHCP and the entries of DNS are changed while the network is active, and in its definition.
+    Everything else is written into the definition, and comes into effect when the network is restarted.
   - What the task does not name stays as it is, settings that this module has no option for included.
 options:
   name:
@@ -26,45 +26,51 @@ options:
       - V(active) defines the network if need be and starts it, V(inactive) stops it and keeps its definition.
       - V(present) leaves alone whether it is active. A network that is not there is defined and not started.
       - V(absent) stops and removes it.
-      - A network that runs but would be gone after a restart of libvirt (a transient one) is written down by all but V(absent).
+      - A network that runs but would be gone after a restart of libvirt (a transient one) is written down by all but
+        V(absent).
     type: str
     choices: [active, inactive, present, absent]
     default: active
   forward:
     description:
       - How the network reaches the outside.
-      - V(nat) hides the guests behind the host's address, V(route) forwards their own addresses, V(open) does so without any rules in the
-        host's firewall, V(isolated) forwards nothing.
-      - With V(bridge) the network is the bridge of the host that O(bridge) names. Libvirt then gives it neither addresses nor names.
+      - V(nat) hides the guests behind the host's address, V(route) forwards their own addresses, V(open) does so
+        without any rules in the host's firewall, V(isolated) forwards nothing.
+      - With V(bridge) the network is the bridge of the host that O(bridge) names. Libvirt then gives it neither
+        addresses nor names.
       - A new network without it is V(nat).
     type: str
     choices: [nat, route, open, isolated, bridge]
   forward_dev:
-    description: The interface of the host that V(nat) or V(route) is restricted to. An empty text lifts the restriction.
+    description: The interface of the host that V(nat) or V(route) is restricted to. An empty text lifts the
+      restriction.
     type: str
   bridge:
     description: The bridge's name. Libvirt chooses one (C(virbr0)) unless it is given; O(forward=bridge) needs it.
     type: str
   subnets:
     description:
-      - The network's subnets. Each is the host's own address in it, like V(192.168.100.1/24), or a subnet like V(192.168.100.0/24), or a
-        mapping with C(subnet) and C(address). Without an address, the host takes the first one of a new subnet.
+      - The network's subnets. Each is the host's own address in it, like V(192.168.100.1/24), or a subnet like
+        V(192.168.100.0/24), or a mapping with C(subnet) and C(address). Without an address, the host takes the first
+        one of a new subnet.
       - The list is complete for each family of addresses that it names. An empty list takes all of them away.
     type: list
     elements: raw
   dhcp_ranges:
-    description: The ranges of addresses that DHCP gives away, like V(192.168.100.10-192.168.100.99). Without any there is no DHCP.
+    description: The ranges of addresses that DHCP gives away, like V(192.168.100.10-192.168.100.99). Without any there
+      is no DHCP.
     type: list
     elements: str
   dhcp_hosts:
     description:
-      - Guests that DHCP gives an address of their own. Each is a mapping with C(mac) (for IPv6 with C(id), the client's DUID) and C(address),
-        and with C(name) if wanted.
+      - Guests that DHCP gives an address of their own. Each is a mapping with C(mac) (for IPv6 with C(id), the client's
+        DUID) and C(address), and with C(name) if wanted.
       - They are told apart by C(mac) or C(id). A field that is not given stays as it is.
     type: list
     elements: raw
   dns_hosts:
-    description: Names that the network's DNS knows beside those from DHCP. Each is a mapping with C(address) and C(names), which is complete.
+    description: Names that the network's DNS knows beside those from DHCP. Each is a mapping with C(address) and
+      C(names), which is complete.
     type: list
     elements: raw
   dns_txt:
@@ -74,7 +80,8 @@ options:
     description: Whether there is a DNS server in the network. A new network has one.
     type: bool
   domain:
-    description: The domain of the network's DNS and DHCP. An empty text takes it away, and O(domain_local_only) with it.
+    description: The domain of the network's DNS and DHCP. An empty text takes it away, and O(domain_local_only) with
+      it.
     type: str
   domain_local_only:
     description: Do not ask the host's own name servers for names in O(domain).
@@ -94,14 +101,16 @@ options:
   disruption:
     description:
       - The most that a change may disturb.
-      - With V(live) what needs a restart of the network is written into its definition, and named in C(pending_restart) of RV(network). With V(restart) the
-        network is restarted. Guests that run and are connected to it would lose their connection, so that also needs O(force).
+      - With V(live) what needs a restart of the network is written into its definition, and named in C(pending_restart)
+        of RV(network). With V(restart) the network is restarted. Guests that run and are connected to it would lose
+        their connection, so that also needs O(force).
     type: str
     choices: [none, live, restart, recreate, destroy]
     default: live
   force:
     description:
-      - Stop or restart the network though running guests are connected to it, and remove it though guests have an interface in it.
+      - Stop or restart the network though running guests are connected to it, and remove it though guests have an
+        interface in it.
       - A running guest stays cut off until it is restarted, or its interface is attached anew.
     type: bool
     default: false
@@ -110,8 +119,8 @@ extends_documentation_fragment:
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_kvm
 notes:
-  - Should libvirt refuse to start a new network, because its subnet is in use on the host say, nothing is left of it. Should it refuse to start
-    one again in a restart, the old definition is put back.
+  - Should libvirt refuse to start a new network, because its subnet is in use on the host say, nothing is left of it.
+    Should it refuse to start one again in a restart, the old definition is put back.
 """
 
 EXAMPLES = r"""
@@ -196,10 +205,12 @@ network:
     pending_restart: []
 trace:
   description:
-    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are requests to Docker, calls of
-      libvirt, programs with their arguments, and the files of the host that were written.
-    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through C(cloud_init).
-    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left out is noted in its place.
+    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are
+      requests to Docker, calls of libvirt, programs with their arguments, and the files of the host that were written.
+    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through
+      C(cloud_init).
+    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left
+      out is noted in its place.
   returned: at C(-vvv)
   type: list
   elements: dict

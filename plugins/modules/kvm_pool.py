@@ -13,7 +13,8 @@ author:
   - the kraal.virt contributors (@kraal-virt)
 description:
   - Defines a storage pool of libvirt, changes its definition, starts and stops it, or removes it.
-  - What a pool holds is data. A pool is built only when it is new, and removing a pool leaves what it holds where it is.
+  - What a pool holds is data. A pool is built only when it is new, and removing a pool leaves what it holds where it
+    is.
 options:
   name:
     description: The pool's name.
@@ -23,22 +24,26 @@ options:
     description:
       - V(active) defines the pool if need be and starts it, V(inactive) stops it and keeps its definition.
       - V(present) leaves alone whether it is active.
-      - V(absent) stops it and removes its definition. Its directory, volume group or whatever it stands on stays, with all volumes.
-      - A pool of which a guest, running or not, has something is neither stopped nor removed. It may name the pool, or a path in it.
+      - V(absent) stops it and removes its definition. Its directory, volume group or whatever it stands on stays, with
+        all volumes.
+      - A pool of which a guest, running or not, has something is neither stopped nor removed. It may name the pool, or
+        a path in it.
     type: str
     choices: [active, inactive, present, absent]
     default: active
   type:
     description:
       - What the pool is. A new pool needs it, and it cannot change.
-      - V(dir) is a directory, V(fs) a file system that libvirt mounts, V(logical) a volume group of LVM, V(zfs) a pool of ZFS,
-        V(iscsi) a target, V(rbd) a pool of Ceph.
-      - All but V(dir) and V(fs) may need a package of their own on the host, such as Debian's C(libvirt-daemon-driver-storage-zfs).
+      - V(dir) is a directory, V(fs) a file system that libvirt mounts, V(logical) a volume group of LVM, V(zfs) a pool
+        of ZFS, V(iscsi) a target, V(rbd) a pool of Ceph.
+      - All but V(dir) and V(fs) may need a package of their own on the host, such as Debian's
+        C(libvirt-daemon-driver-storage-zfs).
     type: str
     choices: [dir, fs, logical, zfs, iscsi, rbd]
   path:
     description:
-      - Where the volumes are, on the host that O(uri) names. Needed with V(dir), V(fs) and V(iscsi) (there mostly C(/dev/disk/by-path)).
+      - Where the volumes are, on the host that O(uri) names. Needed with V(dir), V(fs) and V(iscsi) (there mostly
+        C(/dev/disk/by-path)).
     type: str
   devices:
     description: The block devices below V(fs) (one), V(logical) and V(zfs); with V(iscsi) the name of the target.
@@ -46,7 +51,8 @@ options:
     elements: str
   source_name:
     description:
-      - The name of the volume group, or of the pool of ZFS or Ceph. Needed with V(zfs) and V(rbd); with V(logical) the pool's own name unless given.
+      - The name of the volume group, or of the pool of ZFS or Ceph. Needed with V(zfs) and V(rbd); with V(logical) the
+        pool's own name unless given.
     type: str
   host:
     description: The host of the source, with V(iscsi) the portal, with V(rbd) a monitor.
@@ -63,7 +69,8 @@ options:
   auth:
     description:
       - How to log in at the source, with V(iscsi) and V(rbd).
-      - The secret itself is libvirt's to keep (C(virsh secret-define), C(virsh secret-set-value)); it is only referred to here.
+      - The secret itself is libvirt's to keep (C(virsh secret-define), C(virsh secret-set-value)); it is only referred
+        to here.
     type: dict
     suboptions:
       username:
@@ -80,8 +87,8 @@ options:
     description:
       - Whether to make what a new pool stands on. It has no effect on one that is there.
       - Unless it is set, the directory of V(dir) and V(fs) is made where it is missing, and nothing else.
-      - With V(true), V(fs) gets a file system and V(logical) a volume group, unless there is one on O(devices) already, which is an error, and
-        V(zfs) a pool on O(devices). What was on them is lost.
+      - With V(true), V(fs) gets a file system and V(logical) a volume group, unless there is one on O(devices) already,
+        which is an error, and V(zfs) a pool on O(devices). What was on them is lost.
     type: bool
   autostart:
     description: Start the pool when libvirt starts.
@@ -89,8 +96,8 @@ options:
   disruption:
     description:
       - The most that a change may disturb.
-      - With V(live) a change is written into the definition, and named in C(pending_restart) of RV(pool). With V(restart) the pool is
-        restarted, unless a guest's disks name it.
+      - With V(live) a change is written into the definition, and named in C(pending_restart) of RV(pool). With
+        V(restart) the pool is restarted, unless a guest's disks name it.
     type: str
     choices: [none, live, restart, recreate, destroy]
     default: live
@@ -156,7 +163,8 @@ plan:
 pool:
   description:
     - The pool as it is defined now (under C(--check), as it will be). Null where it is absent.
-    - C(state) is V(active) or V(inactive), C(guests) are those that have something of it as a disk, below a disk, or to boot from.
+    - C(state) is V(active) or V(inactive), C(guests) are those that have something of it as a disk, below a disk, or to
+      boot from.
     - C(capacity), C(allocation) and C(available) are null while it is inactive.
     - C(pending_restart) names the options in which what is in effect is not what is defined.
   returned: always
@@ -183,10 +191,12 @@ pool:
     pending_restart: []
 trace:
   description:
-    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are requests to Docker, calls of
-      libvirt, programs with their arguments, and the files of the host that were written.
-    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through C(cloud_init).
-    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left out is noted in its place.
+    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are
+      requests to Docker, calls of libvirt, programs with their arguments, and the files of the host that were written.
+    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through
+      C(cloud_init).
+    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left
+      out is noted in its place.
   returned: at C(-vvv)
   type: list
   elements: dict

@@ -13,26 +13,30 @@ author:
   - the kraal.virt contributors (@kraal-virt)
 description:
   - Defines a virtual machine, changes it, brings it into a power state, or removes it.
-  - Only what the task sets is managed. It is merged into the XML that libvirt keeps, so the UUID, the MAC and PCI addresses, the version of the
-    machine, and devices and settings that this module knows nothing of stay as they are.
-  - Memory below its maximum, processors up to their maximum, disks, CDs and network interfaces change while the guest runs. Every other change to
-    a guest that runs is written into its configuration, and RV(guest.pending_restart) names it until the guest is restarted, by itself or by
-    O(disruption=restart).
-  - What waits for a restart is found out by comparing what runs with what is stored. So changes by other programs are seen too, and so is one that
-    was made in an earlier run.
-  - Options that contradict each other, or that name a pool, a volume, a network, a machine or a model of processor that is not there, are refused under check
-    mode too. What else libvirt and its emulator have against a guest, they say only to who writes it down. So a task writes down what the guest becomes, or
-    tries it out, before it makes, grows or attaches anything; what is refused then leaves everything as it was.
-  - What only shows when a guest starts (a bridge that is missing, memory that the host does not have) makes the task fail then, and a new guest goes again.
-  - A run that was cut off is cleared up by the next one. A guest that was not made to its end is removed, with the volumes that were begun for it.
+  - Only what the task sets is managed. It is merged into the XML that libvirt keeps, so the UUID, the MAC and PCI
+    addresses, the version of the machine, and devices and settings that this module knows nothing of stay as they are.
+  - Memory below its maximum, processors up to their maximum, disks, CDs and network interfaces change while the guest
+    runs. Every other change to a guest that runs is written into its configuration, and RV(guest.pending_restart) names
+    it until the guest is restarted, by itself or by O(disruption=restart).
+  - What waits for a restart is found out by comparing what runs with what is stored. So changes by other programs are
+    seen too, and so is one that was made in an earlier run.
+  - Options that contradict each other, or that name a pool, a volume, a network, a machine or a model of processor that
+    is not there, are refused under check mode too. What else libvirt and its emulator have against a guest, they say
+    only to who writes it down. So a task writes down what the guest becomes, or tries it out, before it makes, grows or
+    attaches anything; what is refused then leaves everything as it was.
+  - What only shows when a guest starts (a bridge that is missing, memory that the host does not have) makes the task
+    fail then, and a new guest goes again.
+  - A run that was cut off is cleared up by the next one. A guest that was not made to its end is removed, with the
+    volumes that were begun for it.
   - After every change the guest is read again. The task fails if libvirt shows something else than was asked for.
 options:
   state:
     choices: [running, stopped, paused, present, absent]
   type:
     description:
-      - V(kvm) runs the guest on the processor itself, V(qemu) emulates the processor. V(auto) takes V(kvm) where libvirt can use it and, on x86, the
-        processor shows C(vmx) or C(svm), without which C(/dev/kvm) may be one in which guests hang.
+      - V(kvm) runs the guest on the processor itself, V(qemu) emulates the processor. V(auto) takes V(kvm) where
+        libvirt can use it and, on x86, the processor shows C(vmx) or C(svm), without which C(/dev/kvm) may be one in
+        which guests hang.
       - A new guest is V(auto) unless the task says otherwise. V(auto) never changes the type of a guest that is there.
     type: str
     choices: [auto, kvm, qemu]
@@ -44,14 +48,16 @@ options:
     type: str
   machine:
     description:
-      - The machine that QEMU makes, like V(q35), V(pc) or V(pc-q35-7.2). A guest that has a version of the machine that an alias stands for is not changed.
+      - The machine that QEMU makes, like V(q35), V(pc) or V(pc-q35-7.2). A guest that has a version of the machine that
+        an alias stands for is not changed.
       - A new guest on x86 is V(q35), with empty slots for what is attached later.
       - Another kind of machine gives all devices new places.
     type: str
   cpus:
     description:
       - The number of processors. 1 for a new guest.
-      - More of them, up to O(cpus_max), are there at once in a guest that runs. Fewer, or more than that, need a restart. O(cpus_max) is raised with it.
+      - More of them, up to O(cpus_max), are there at once in a guest that runs. Fewer, or more than that, need a
+        restart. O(cpus_max) is raised with it.
     type: int
   cpus_max:
     description: How many processors the guest can be given while it runs. As many as O(cpus) for a new guest.
@@ -79,15 +85,18 @@ options:
         type: int
   memory:
     description:
-      - The memory, like V(2GiB), in whole MiB. Any other size is rounded up, as libvirt does. 1 GiB for a new guest, or O(memory_max) if that is less.
-      - In a guest that runs it changes through its memory balloon, up to O(memory_max), and the task fails if the guest does not follow. More than that
-        needs a restart. O(memory_max) is raised with it.
+      - The memory, like V(2GiB), in whole MiB. Any other size is rounded up, as libvirt does. 1 GiB for a new guest, or
+        O(memory_max) if that is less.
+      - In a guest that runs it changes through its memory balloon, up to O(memory_max), and the task fails if the guest
+        does not follow. More than that needs a restart. O(memory_max) is raised with it.
     type: str
   memory_max:
-    description: How much memory the guest can be given while it runs, in whole MiB. As much as O(memory) for a new guest. Needs a restart.
+    description: How much memory the guest can be given while it runs, in whole MiB. As much as O(memory) for a new
+      guest. Needs a restart.
     type: str
   firmware:
-    description: How the guest starts. Needs a restart. A system that was installed with the one does not start with the other.
+    description: How the guest starts. Needs a restart. A system that was installed with the one does not start with the
+      other.
     type: str
     choices: [bios, uefi]
   secure_boot:
@@ -96,7 +105,8 @@ options:
       - Unless it is set, libvirt chooses the firmware, and hosts differ in that.
     type: bool
   kernel:
-    description: A kernel on the host that is started directly, without a boot loader. An empty text takes it away. Needs a restart.
+    description: A kernel on the host that is started directly, without a boot loader. An empty text takes it away.
+      Needs a restart.
     type: str
   initrd:
     description: The initramfs for O(kernel).
@@ -107,26 +117,33 @@ options:
   disks:
     description:
       - The disks, CDs and floppies, each a mapping, or a path.
-      - C(target) is the disk's name in the guest, like V(vda) or V(sda), by which it is found again. An entry without one gets the next free name
-        of its C(bus), by its place in the list. Name the targets where the list may change in its middle.
-      - A new disk is a volume of C(size) in a C(pool) (O(pool) unless given) named C(volume) (NAME-TARGET.qcow2 unless given), or a C(path). A volume
-        that is there is used with what is in it, and grows to C(size). One that is not there is made, on top of C(backing) (a path, with its
-        C(backing_format)) where that is given. Pools of the network (rbd, gluster) have no paths on the host. A disk on one is written in O(xml).
-      - Guests that share a new volume each name it with C(shareable) and the same C(size) and C(format); whichever comes first makes it. A new volume
-        that another guest makes meanwhile is otherwise that guest's, and the task fails.
-      - C(size) grows a disk, of a guest that runs too. A smaller one is refused. Where a volume is a device and libvirt cannot make it larger, as in a
-        pool of type V(logical), make it so by its own means (lvextend), and the guest is told.
-      - C(device) is V(disk), V(cdrom) or V(floppy). Another C(path) in the drive changes the medium, in a guest that runs too, an empty one takes it out.
-      - C(bus) is V(virtio), V(scsi), V(sata), V(usb), V(ide) or V(fdc). Disks on V(virtio), V(scsi) and V(usb) are attached to a guest that runs.
-      - C(format) is V(qcow2) or V(raw), C(cache) V(none), V(writeback), V(writethrough), V(directsync) or V(unsafe), C(discard) V(unmap) or V(ignore),
-        C(io) V(threads), V(native) or V(io_uring). C(serial), C(read_only), C(shareable) and C(boot_order) (1 is first, 0 takes it away) are what
-        they are called.
-      - The C(format) is that of the image. It cannot change while the image stays, and another one than the pool knows of an image is refused, since the
-        guest would write over what it does not see.
-      - An image in the backing chain of the one that the disk has is no other image. A snapshot or a linked clone has the disk on an overlay, and a
-        task that names the image below leaves it there, with the C(format) that it says of that one. Where the chain cannot be read, the task is refused.
-        So are changes to a disk while a block job of libvirt works on it (copy, commit, pull, backup), and tasks that name the image that an earlier task
-        gave to a disk and another program has moved it away from since.
+      - C(target) is the disk's name in the guest, like V(vda) or V(sda), by which it is found again. An entry without
+        one gets the next free name of its C(bus), by its place in the list. Name the targets where the list may change
+        in its middle.
+      - A new disk is a volume of C(size) in a C(pool) (O(pool) unless given) named C(volume) (NAME-TARGET.qcow2 unless
+        given), or a C(path). A volume that is there is used with what is in it, and grows to C(size). One that is not
+        there is made, on top of C(backing) (a path, with its C(backing_format)) where that is given. Pools of the
+        network (rbd, gluster) have no paths on the host. A disk on one is written in O(xml).
+      - Guests that share a new volume each name it with C(shareable) and the same C(size) and C(format); whichever
+        comes first makes it. A new volume that another guest makes meanwhile is otherwise that guest's, and the task
+        fails.
+      - C(size) grows a disk, of a guest that runs too. A smaller one is refused. Where a volume is a device and libvirt
+        cannot make it larger, as in a pool of type V(logical), make it so by its own means (lvextend), and the guest is
+        told.
+      - C(device) is V(disk), V(cdrom) or V(floppy). Another C(path) in the drive changes the medium, in a guest that
+        runs too, an empty one takes it out.
+      - C(bus) is V(virtio), V(scsi), V(sata), V(usb), V(ide) or V(fdc). Disks on V(virtio), V(scsi) and V(usb) are
+        attached to a guest that runs.
+      - C(format) is V(qcow2) or V(raw), C(cache) V(none), V(writeback), V(writethrough), V(directsync) or V(unsafe),
+        C(discard) V(unmap) or V(ignore), C(io) V(threads), V(native) or V(io_uring). C(serial), C(read_only),
+        C(shareable) and C(boot_order) (1 is first, 0 takes it away) are what they are called.
+      - The C(format) is that of the image. It cannot change while the image stays, and another one than the pool knows
+        of an image is refused, since the guest would write over what it does not see.
+      - An image in the backing chain of the one that the disk has is no other image. A snapshot or a linked clone has
+        the disk on an overlay, and a task that names the image below leaves it there, with the C(format) that it says
+        of that one. Where the chain cannot be read, the task is refused. So are changes to a disk while a block job of
+        libvirt works on it (copy, commit, pull, backup), and tasks that name the image that an earlier task gave to a
+        disk and another program has moved it away from since.
       - An image that backs another one in its directory is not given to a disk, unless that is C(read_only).
       - Merged with what is there, unless O(purge) names it. A disk that is detached keeps its content.
     type: list
@@ -134,18 +151,21 @@ options:
   networks:
     description:
       - The network interfaces, each a mapping, or the name of a libvirt network.
-      - C(network) is a network of libvirt, C(bridge) a bridge of the host, C(macvtap) an interface of the host (with C(mode) V(bridge), V(vepa),
-        V(private) or V(passthrough)), and C(type=user) needs nothing on the host.
-      - An interface is found again by its C(mac) where the entry has one, else by what it is connected to. A new one without a C(mac) gets one that
-        stays the same.
-      - C(model) is V(virtio) unless given, C(filter) a network filter of libvirt, C(link) V(up) or V(down), C(mtu) and C(boot_order) are numbers.
-      - Interfaces come and go while the guest runs, and the connection, the C(filter) and the C(link) change. The rest needs a restart.
+      - C(network) is a network of libvirt, C(bridge) a bridge of the host, C(macvtap) an interface of the host (with
+        C(mode) V(bridge), V(vepa), V(private) or V(passthrough)), and C(type=user) needs nothing on the host.
+      - An interface is found again by its C(mac) where the entry has one, else by what it is connected to. A new one
+        without a C(mac) gets one that stays the same.
+      - C(model) is V(virtio) unless given, C(filter) a network filter of libvirt, C(link) V(up) or V(down), C(mtu) and
+        C(boot_order) are numbers.
+      - Interfaces come and go while the guest runs, and the connection, the C(filter) and the C(link) change. The rest
+        needs a restart.
       - Merged with what is there, unless O(purge) names it.
     type: list
     elements: raw
   graphics:
     description:
-      - The displays, V(vnc) or V(spice), or mappings with C(type), C(port) (V(-1) for one of libvirt's choice), C(listen) and C(password). Needs a restart.
+      - The displays, V(vnc) or V(spice), or mappings with C(type), C(port) (V(-1) for one of libvirt's choice),
+        C(listen) and C(password). Needs a restart.
       - Merged with what is there, unless O(purge) names it.
     type: list
     elements: raw
@@ -167,21 +187,23 @@ options:
     type: bool
   channels:
     description:
-      - Channels between host and guest, by their names in the guest, or mappings with C(name), C(type) (V(unix), V(spicevmc), V(pty)) and C(path).
-        V(org.qemu.guest_agent.0) is the channel of the QEMU guest agent.
+      - Channels between host and guest, by their names in the guest, or mappings with C(name), C(type) (V(unix),
+        V(spicevmc), V(pty)) and C(path). V(org.qemu.guest_agent.0) is the channel of the QEMU guest agent.
       - Needs a restart. Merged with what is there, unless O(purge) names it.
     type: list
     elements: raw
   host_devices:
     description:
-      - Devices of the host that the guest is given, like V(pci:0000:03:00.0), V(usb:046d:c52b) (vendor and product) or V(mdev:UUID).
+      - Devices of the host that the guest is given, like V(pci:0000:03:00.0), V(usb:046d:c52b) (vendor and product) or
+        V(mdev:UUID).
       - Needs a restart. Merged with what is there, unless O(purge) names it.
     type: list
     elements: str
   filesystems:
     description:
-      - Directories of the host that the guest mounts, mappings with C(source) (the directory), C(target) (the tag to mount in the guest), C(driver)
-        (V(virtiofs) or V(9p)), C(access_mode) and C(read_only). With V(virtiofs) the guest's memory is shared with the host.
+      - Directories of the host that the guest mounts, mappings with C(source) (the directory), C(target) (the tag to
+        mount in the guest), C(driver) (V(virtiofs) or V(9p)), C(access_mode) and C(read_only). With V(virtiofs) the
+        guest's memory is shared with the host.
       - Needs a restart. Merged with what is there, unless O(purge) names it.
     type: list
     elements: raw
@@ -208,8 +230,8 @@ options:
       model:
         description:
           - V(i6300esb), V(itco), V(ib700), V(diag288), or V(none).
-          - Since 9.1 libvirt gives every guest of the machine V(q35) the V(itco) of its chipset. It stays beside another one, with the same action, and with
-            V(none).
+          - Since 9.1 libvirt gives every guest of the machine V(q35) the V(itco) of its chipset. It stays beside
+            another one, with the same action, and with V(none).
         type: str
       action:
         description: What it does, V(reset), V(shutdown), V(poweroff), V(pause), V(none), V(dump) or V(inject-nmi).
@@ -253,9 +275,10 @@ options:
     type: dict
   cloud_init:
     description:
-      - What cloud-init in the guest reads at its first start. It is put on an image of a CD, as a volume in O(pool), and into a drive of the guest.
-        Needs C(genisoimage) or C(xorriso) on the host where the task runs.
-      - The image is made again only when its content changes. Plans and differences show a digest of it, since there may be passwords in it.
+      - What cloud-init in the guest reads at its first start. It is put on an image of a CD, as a volume in O(pool),
+        and into a drive of the guest. Needs C(genisoimage) or C(xorriso) on the host where the task runs.
+      - The image is made again only when its content changes. Plans and differences show a digest of it, since there
+        may be passwords in it.
     type: dict
     suboptions:
       user_data:
@@ -270,12 +293,12 @@ options:
   xml:
     description:
       - What there is no option for, as a part of libvirt's domain XML, beginning with C(<domain>).
-      - Its attributes and texts are set. Everything that it does not name stays. Elements that there are several of are found again by what tells
-        them apart (a disk by its target, an interface by its MAC). Where nothing does, the first one here means the first one of the name there, the
-        second one the second.
+      - Its attributes and texts are set. Everything that it does not name stays. Elements that there are several of are
+        found again by what tells them apart (a disk by its target, an interface by its MAC). Where nothing does, the
+        first one here means the first one of the name there, the second one the second.
       - Plans and differences hide the values of what is called a password, a secret or a key.
-      - Needs a restart. Of what a guest that runs waits for, changes below devices that have an option of their own are not told by
-        RV(guest.pending_restart).
+      - Needs a restart. Of what a guest that runs waits for, changes below devices that have an option of their own are
+        not told by RV(guest.pending_restart).
     type: str
   source:
     description: What the first one of O(disks) of a new guest is made from. It means nothing for a guest that is there.
@@ -283,8 +306,8 @@ options:
     suboptions:
       image:
         description:
-          - The path of an image on the host where the task runs (V(qcow2) or V(raw)), or its address on the web. What comes from the web is kept as a
-            volume in O(pool) and fetched once.
+          - The path of an image on the host where the task runs (V(qcow2) or V(raw)), or its address on the web. What
+            comes from the web is kept as a volume in O(pool) and fetched once.
         type: str
       checksum:
         description: The SHA-256 of O(source.image), like V(sha256:...). Needed for an image from the web.
@@ -299,13 +322,15 @@ options:
         description: The pool of O(source.volume), V(default) unless given.
         type: str
       clone:
-        description: V(full) copies it. V(linked) makes a disk (V(qcow2)) that stands on it, which must then stay as it is.
+        description: V(full) copies it. V(linked) makes a disk (V(qcow2)) that stands on it, which must then stay as it
+          is.
         type: str
         choices: [full, linked]
         default: full
       iso:
         description:
-          - The path of a CD on the libvirt host that the guest is installed from. It starts from it as long as its first disk is empty.
+          - The path of a CD on the libvirt host that the guest is installed from. It starts from it as long as its
+            first disk is empty.
           - O(purge) with V(disks) leaves its drive alone, as long as the task names it here.
         type: path
   pool:
@@ -315,7 +340,8 @@ options:
   address_sources:
     description:
       - Where the guest's addresses are looked for, in this order. The first source that knows any is taken.
-      - V(lease) is the DHCP of libvirt's networks, V(agent) the guest agent, which is asked only when it is connected, V(arp) the host's table of neighbours.
+      - V(lease) is the DHCP of libvirt's networks, V(agent) the guest agent, which is asked only when it is connected,
+        V(arp) the host's table of neighbours.
       - Only addresses of the domain's own interfaces count, in their order, and none that the host itself has.
     type: list
     elements: str
@@ -323,8 +349,8 @@ options:
     default: [lease, agent, arp]
   stop_timeout:
     description:
-      - How many seconds the guest may take to shut down, before O(force_stop) or failure. It is asked through its agent where that is connected, else by
-        the power button. 0 does not ask.
+      - How many seconds the guest may take to shut down, before O(force_stop) or failure. It is asked through its agent
+        where that is connected, else by the power button. 0 does not ask.
     type: int
     default: 60
   force_stop:
@@ -334,12 +360,15 @@ options:
   remove_storage:
     description:
       - Whether the guest's disks go with it, with O(state=absent).
-      - Only volumes of pools that are files, that no other guest uses and on which no other volume stands. Never a CD, a disk that is shared or
-        read-only, a block device, or a file outside of the pools. What goes is in the RV(plan).
-      - Of a disk on an overlay (a snapshot, a linked clone) the overlay goes, and what it is backed by stays. It is refused while a block job works on a disk.
-      - It is refused while it cannot be seen on what the disk of another guest stands that is off, because its image is in no active pool and cannot be read.
-      - Without it all disks stay. What libvirt itself keeps for the guest (variables of the firmware, the state of a TPM, a saved memory image, the records
-        of snapshots) always goes.
+      - Only volumes of pools that are files, that no other guest uses and on which no other volume stands. Never a CD,
+        a disk that is shared or read-only, a block device, or a file outside of the pools. What goes is in the
+        RV(plan).
+      - Of a disk on an overlay (a snapshot, a linked clone) the overlay goes, and what it is backed by stays. It is
+        refused while a block job works on a disk.
+      - It is refused while it cannot be seen on what the disk of another guest stands that is off, because its image is
+        in no active pool and cannot be read.
+      - Without it all disks stay. What libvirt itself keeps for the guest (variables of the firmware, the state of a
+        TPM, a saved memory image, the records of snapshots) always goes.
     type: bool
     default: false
   purge:
@@ -359,7 +388,8 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Libvirt is only read from. That it would refuse a definition can show in the real run alone, which changes nothing then.
+    details: Libvirt is only read from. That it would refuse a definition can show in the real run alone, which changes
+      nothing then.
   diff_mode:
     support: full
   idempotent:
@@ -433,7 +463,8 @@ plan:
       type: str
       sample: web
     action:
-      description: What is done. C(clean), C(create), C(set), C(attach), C(detach), C(resize), C(restart), C(start), C(stop), C(pause), C(resume) or C(remove).
+      description: What is done. C(clean), C(create), C(set), C(attach), C(detach), C(resize), C(restart), C(start),
+        C(stop), C(pause), C(resume) or C(remove).
       type: str
       sample: set
     key:
@@ -479,7 +510,8 @@ guest:
       type: str
       sample: kvm
     place:
-      description: The libvirt that has it, like C(qemu+ssh://root@192.0.2.10/system); empty for the host's own, C(qemu:///system).
+      description: The libvirt that has it, like C(qemu+ssh://root@192.0.2.10/system); empty for the host's own,
+        C(qemu:///system).
       type: str
       sample: ""
     id:
@@ -491,7 +523,8 @@ guest:
       type: str
       sample: running
     raw_state:
-      description: Libvirt's own word for it, such as C(shutoff), C(crashed) or C(pmsuspended). Empty in what C(--check) foresees of a state that changes.
+      description: Libvirt's own word for it, such as C(shutoff), C(crashed) or C(pmsuspended). Empty in what C(--check)
+        foresees of a state that changes.
       type: str
       sample: running
     image:
@@ -525,16 +558,19 @@ guest:
       type: bool
       sample: false
     pending_restart:
-      description: What is stored and not in effect, in the words of the options. What no option speaks of is C(xml) with the element's name.
+      description: What is stored and not in effect, in the words of the options. What no option speaks of is C(xml)
+        with the element's name.
       type: list
       elements: str
       sample: []
 trace:
   description:
-    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are requests to Docker, calls of
-      libvirt, programs with their arguments, and the files of the host that were written.
-    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through C(cloud_init).
-    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left out is noted in its place.
+    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are
+      requests to Docker, calls of libvirt, programs with their arguments, and the files of the host that were written.
+    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through
+      C(cloud_init).
+    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left
+      out is noted in its place.
   returned: at C(-vvv)
   type: list
   elements: dict

@@ -12,8 +12,10 @@ version_added: 0.1.0
 author:
   - the kraal.virt contributors (@kraal-virt)
 description:
-  - Makes a volume in a storage pool of libvirt, empty or from a file, another volume, or on top of another image; makes it larger, or removes it.
-  - A volume is data. What it was made from counts only when it is new, it is never made smaller, and it is not removed while anybody uses it.
+  - Makes a volume in a storage pool of libvirt, empty or from a file, another volume, or on top of another image; makes
+    it larger, or removes it.
+  - A volume is data. What it was made from counts only when it is new, it is never made smaller, and it is not removed
+    while anybody uses it.
 options:
   name:
     description: The volume's name in its pool.
@@ -26,17 +28,20 @@ options:
   state:
     description:
       - Whether the volume is to be there.
-      - One that a guest uses, running or not, as a disk, below a disk, or to boot from, is not removed; nor is one that another volume stands on.
-        Nor is any while it cannot be seen on what the disk of a guest stands that is off, because its image is in no active pool and cannot be read.
+      - One that a guest uses, running or not, as a disk, below a disk, or to boot from, is not removed; nor is one that
+        another volume stands on. Nor is any while it cannot be seen on what the disk of a guest stands that is off,
+        because its image is in no active pool and cannot be read.
     type: str
     choices: [present, absent]
     default: present
   capacity:
     description:
       - The size that a guest sees, like V(10GiB). A new volume needs it, unless it is made from something that has one.
-      - A volume that is smaller is made larger. If a guest runs that uses it as a disk, it sees the new size at once. It is refused
-        while a block job of libvirt works on that disk, and of a volume that backs the disk of a guest that runs, for that disk would not grow with it.
-      - Where volumes are devices and libvirt cannot make them larger, as in a pool of type V(logical), make it so by its own means (lvextend), and run again.
+      - A volume that is smaller is made larger. If a guest runs that uses it as a disk, it sees the new size at once.
+        It is refused while a block job of libvirt works on that disk, and of a volume that backs the disk of a guest
+        that runs, for that disk would not grow with it.
+      - Where volumes are devices and libvirt cannot make them larger, as in a pool of type V(logical), make it so by
+        its own means (lvextend), and run again.
       - A volume that is larger is left alone, and the task fails.
     type: str
   allocation:
@@ -45,13 +50,16 @@ options:
     type: str
   format:
     description:
-      - The format of a new volume. Unless it is given, that of what it is made from; V(qcow2) with O(backing), and otherwise V(raw).
-      - What is imported or cloned is converted to it. The format of a volume that is there cannot change; clone it into another one.
+      - The format of a new volume. Unless it is given, that of what it is made from; V(qcow2) with O(backing), and
+        otherwise V(raw).
+      - What is imported or cloned is converted to it. The format of a volume that is there cannot change; clone it into
+        another one.
     type: str
     choices: [raw, qcow2, qed, vdi, vmdk, vpc]
   import:
     description:
-      - Make the volume from a file on the host where the task runs. It is sent through libvirt, which may be on another host.
+      - Make the volume from a file on the host where the task runs. It is sent through libvirt, which may be on another
+        host.
       - The pool has to have room for the file and the volume, since the file is there too until the volume is complete.
       - An image that refers to other files for its content is refused.
     type: dict
@@ -86,14 +94,17 @@ extends_documentation_fragment:
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_kvm
 notes:
-  - A file on its way into a pool is a volume whose name ends in C(.kraal-part). A run that is cut off leaves it there, and the next one clears it away.
-  - While a volume is being made, an empty one beside it, whose name ends in C(.kraal-incomplete), says that it is incomplete. When a run or libvirt itself dies
-    in the middle, the next run removes such a volume and makes it again. It is refused if a guest has come to use it meanwhile, and so is whatever would be
-    made from it.
+  - A file on its way into a pool is a volume whose name ends in C(.kraal-part). A run that is cut off leaves it there,
+    and the next one clears it away.
+  - While a volume is being made, an empty one beside it, whose name ends in C(.kraal-incomplete), says that it is
+    incomplete. When a run or libvirt itself dies in the middle, the next run removes such a volume and makes it again.
+    It is refused if a guest has come to use it meanwhile, and so is whatever would be made from it.
   - What a task has begun and cannot bring to its end, for want of room say, it removes before it fails.
-  - Nothing is imported or cloned into a pool of type V(disk), where libvirt itself names the volumes, so that none can be marked as incomplete.
-  - Images that snapshots have made may be new to libvirt. Before a volume is removed, libvirt is asked to look at all active pools anew, and one that others
-    turn out to stand on stays. Under check mode it is not; the headers of files on this host are read.
+  - Nothing is imported or cloned into a pool of type V(disk), where libvirt itself names the volumes, so that none can
+    be marked as incomplete.
+  - Images that snapshots have made may be new to libvirt. Before a volume is removed, libvirt is asked to look at all
+    active pools anew, and one that others turn out to stand on stays. Under check mode it is not; the headers of files
+    on this host are read.
 """
 
 EXAMPLES = r"""
@@ -159,10 +170,12 @@ volume:
     guests: []
 trace:
   description:
-    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are requests to Docker, calls of
-      libvirt, programs with their arguments, and the files of the host that were written.
-    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through C(cloud_init).
-    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left out is noted in its place.
+    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are
+      requests to Docker, calls of libvirt, programs with their arguments, and the files of the host that were written.
+    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through
+      C(cloud_init).
+    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left
+      out is noted in its place.
   returned: at C(-vvv)
   type: list
   elements: dict

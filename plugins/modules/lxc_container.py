@@ -12,13 +12,18 @@ version_added: 0.1.0
 author:
   - the kraal.virt contributors (@kraal-virt)
 description:
-  - Creates a container, changes it, brings it into a power state, or removes it. With LXC's own tools and files, without a daemon and without Python bindings.
-  - Only what the task sets is managed. The configuration file is edited, not written anew. Comments and the keys that the task does not set stay as they
-    are, and the file is replaced in one step. A configuration that liblxc refuses is refused before anything is touched.
-  - Limits change while the container runs, and are written to the configuration as well, for control groups of the version that the host has.
-  - What takes effect at the next start is written to the configuration, and is named in RV(guest.pending_restart) until then. The container is restarted for
-    it only if O(disruption) allows that. What a container was started with is asked of the container itself, so changes by hand are seen too.
-  - A run that was cut off is cleared up by the next one on the same container. What was not finished is removed and made anew.
+  - Creates a container, changes it, brings it into a power state, or removes it. With LXC's own tools and files,
+    without a daemon and without Python bindings.
+  - Only what the task sets is managed. The configuration file is edited, not written anew. Comments and the keys that
+    the task does not set stay as they are, and the file is replaced in one step. A configuration that liblxc refuses is
+    refused before anything is touched.
+  - Limits change while the container runs, and are written to the configuration as well, for control groups of the
+    version that the host has.
+  - What takes effect at the next start is written to the configuration, and is named in RV(guest.pending_restart) until
+    then. The container is restarted for it only if O(disruption) allows that. What a container was started with is
+    asked of the container itself, so changes by hand are seen too.
+  - A run that was cut off is cleared up by the next one on the same container. What was not finished is removed and
+    made anew.
   - After every change the container is read again. The task fails if something else is there than was asked for.
 options:
   state:
@@ -26,25 +31,28 @@ options:
   lxc_path:
     description:
       - The directory of the containers. The host's own setting unless given, which is C(/var/lib/lxc) as a rule.
-      - Containers in another directory are found by M(kraal.virt.guests_info) and the inventory too, once a task has made one there.
+      - Containers in another directory are found by M(kraal.virt.guests_info) and the inventory too, once a task has
+        made one there.
     type: path
   image:
     description:
-      - The root file system, an archive that M(kraal.virt.base_image) has made, or any other that tar understands. Its path on the host, or a
-        mapping with C(path) and C(checksum), such as that module returns.
-      - Without a checksum, it is taken from the description that M(kraal.virt.base_image) leaves beside the archive, or else from the archive itself.
+      - The root file system, an archive that M(kraal.virt.base_image) has made, or any other that tar understands. Its
+        path on the host, or a mapping with C(path) and C(checksum), such as that module returns.
+      - Without a checksum, it is taken from the description that M(kraal.virt.base_image) leaves beside the archive, or
+        else from the archive itself.
       - A container has the wanted image when it was made from an archive of this content, wherever that lies.
       - Another image takes a re-creation. The root file system is lost then, the configuration stays.
     type: raw
   template:
     description:
-      - Create the container with this template of LXC, by name, like V(download), V(busybox), V(local) or V(oci), or by path.
+      - Create the container with this template of LXC, by name, like V(download), V(busybox), V(local) or V(oci), or by
+        path.
       - Only looked at when the container is created.
     type: str
   template_options:
     description:
-      - The template's options, a mapping of its long options (C(dist), C(release) and C(arch) for V(download)), or a list of words. An option that takes no
-        value is written with V(true).
+      - The template's options, a mapping of its long options (C(dist), C(release) and C(arch) for V(download)), or a
+        list of words. An option that takes no value is written with V(true).
     type: raw
   clone:
     description:
@@ -61,14 +69,15 @@ options:
         type: path
       snapshot:
         description:
-          - Let the new container stand on the old one's root file system, of which it keeps only what differs. Needs storage that can, or
-            O(storage=overlay). The old one cannot be removed as long as the new one is there.
+          - Let the new container stand on the old one's root file system, of which it keeps only what differs. Needs
+            storage that can, or O(storage=overlay). The old one cannot be removed as long as the new one is there.
         type: bool
         default: false
   storage:
     description:
       - What the root file system is on. V(dir) unless set.
-      - V(overlay) with O(image) unpacks the image once for all containers of the directory, which then have only what differs. It goes with the last of them.
+      - V(overlay) with O(image) unpacks the image once for all containers of the directory, which then have only what
+        differs. It goes with the last of them.
       - Cannot change in a container that is there.
     type: str
     choices: [dir, overlay, btrfs, zfs, lvm, loop]
@@ -96,8 +105,8 @@ options:
         type: str
   idmap:
     description:
-      - The ids of the host that stand for the container's users and groups, which makes it an unprivileged one. A list of lines like V(u 0 100000 65536)
-        and V(g 0 100000 65536), or V(b 0 100000 65536) for both.
+      - The ids of the host that stand for the container's users and groups, which makes it an unprivileged one. A list
+        of lines like V(u 0 100000 65536) and V(g 0 100000 65536), or V(b 0 100000 65536) for both.
       - The whole list, in its order. A change needs a re-creation.
     type: list
     elements: str
@@ -108,22 +117,26 @@ options:
       - A change takes effect at the next start.
     type: dict
   hostname:
-    description: The name that the container has for itself. Its O(name) unless set. A change takes effect at the next start.
+    description: The name that the container has for itself. Its O(name) unless set. A change takes effect at the next
+      start.
     type: str
   networks:
     description:
-      - The network devices, in order. Each is the name of a bridge, or a mapping with C(type) (V(veth) unless set, V(macvlan), V(ipvlan), V(phys),
-        V(none) for the host's own network, V(empty) for nothing but loopback), C(link) (a device of the host), C(name) (in the container; C(eth0),
-        C(eth1) unless set), C(mac_address), C(ipv4_address) and C(ipv6_address) with the length of the prefix, C(ipv4_gateway), C(ipv6_gateway),
-        C(mtu), C(mode) (of V(macvlan) and V(ipvlan)) and C(host_name) (of a V(veth)).
-      - A new container has the devices of the host's default configuration as well. A device is known by its C(name), and fields that are not set stay.
+      - The network devices, in order. Each is the name of a bridge, or a mapping with C(type) (V(veth) unless set,
+        V(macvlan), V(ipvlan), V(phys), V(none) for the host's own network, V(empty) for nothing but loopback), C(link)
+        (a device of the host), C(name) (in the container; C(eth0), C(eth1) unless set), C(mac_address), C(ipv4_address)
+        and C(ipv6_address) with the length of the prefix, C(ipv4_gateway), C(ipv6_gateway), C(mtu), C(mode) (of
+        V(macvlan) and V(ipvlan)) and C(host_name) (of a V(veth)).
+      - A new container has the devices of the host's default configuration as well. A device is known by its C(name),
+        and fields that are not set stay.
       - A change takes effect at the next start. Merged with what is there, unless O(purge) names it.
     type: list
     elements: raw
   mounts:
     description:
-      - What to mount. Each is a text like V(/srv/site:/site:ro), or a mapping with C(source), C(target), C(type) (V(bind) unless set), C(read_only),
-        C(options), C(create) (V(dir), V(file), V(no); what to make in the container where nothing is there) and C(optional).
+      - What to mount. Each is a text like V(/srv/site:/site:ro), or a mapping with C(source), C(target), C(type)
+        (V(bind) unless set), C(read_only), C(options), C(create) (V(dir), V(file), V(no); what to make in the container
+        where nothing is there) and C(optional).
       - Mounts of included files are not looked at.
       - A change takes effect at the next start. Merged with what is there, unless O(purge) names it.
     type: list
@@ -131,7 +144,8 @@ options:
   cap_drop:
     description:
       - Capabilities that the container does not have, with or without C(CAP_).
-      - A change takes effect at the next start. Merged with what is there, that of included files too, unless O(purge) names it.
+      - A change takes effect at the next start. Merged with what is there, that of included files too, unless O(purge)
+        names it.
     type: list
     elements: str
   cap_keep:
@@ -177,8 +191,8 @@ options:
     type: int
   io_limits:
     description:
-      - How fast it may read and write block devices. Each is a mapping with C(device) (a path on the host, or V(8:0)), C(read_bps), C(write_bps) (sizes,
-        for each second), C(read_iops) and C(write_iops). V(0) stands for no limit.
+      - How fast it may read and write block devices. Each is a mapping with C(device) (a path on the host, or V(8:0)),
+        C(read_bps), C(write_bps) (sizes, for each second), C(read_iops) and C(write_iops). V(0) stands for no limit.
       - Changed live. Merged with what is there, unless O(purge) names it.
     type: list
     elements: raw
@@ -192,7 +206,8 @@ options:
     description: How many seconds to wait behind its start for the next one.
     type: int
   autostart_groups:
-    description: The groups that it belongs to, for C(lxc-autostart). Merged with what is there, unless O(purge) names it.
+    description: The groups that it belongs to, for C(lxc-autostart). Merged with what is there, unless O(purge) names
+      it.
     type: list
     elements: str
   labels:
@@ -204,14 +219,15 @@ options:
   purge:
     choices: [autostart_groups, cap_drop, cap_keep, io_limits, labels, mounts, networks]
   stop_timeout:
-    description: How many seconds the container has to end before it is killed, when this task stops it. V(0) kills it at once.
+    description: How many seconds the container has to end before it is killed, when this task stops it. V(0) kills it
+      at once.
     type: int
     default: 30
   remove_storage:
     description:
       - With O(state=absent), remove a volume of LVM or ZFS too, if it is called after the container.
-      - A root file system in the container's own directory goes with the container always. One that is elsewhere, or that another container stands on, is
-        never removed.
+      - A root file system in the container's own directory goes with the container always. One that is elsewhere, or
+        that another container stands on, is never removed.
     type: bool
     default: false
   disruption:
@@ -301,7 +317,8 @@ plan:
       sample: web
     action:
       description:
-        - What is done. C(create), C(set), C(restart), C(recreate), C(start), C(stop), C(pause), C(resume), C(remove) or C(clean).
+        - What is done. C(create), C(set), C(restart), C(recreate), C(start), C(stop), C(pause), C(resume), C(remove) or
+          C(clean).
       type: str
       sample: set
     key:
@@ -360,11 +377,13 @@ guest:
       type: str
       sample: running
     raw_state:
-      description: liblxc's own word for it, such as C(FROZEN) or C(STARTING). Empty in what C(--check) foresees of a state that changes.
+      description: liblxc's own word for it, such as C(FROZEN) or C(STARTING). Empty in what C(--check) foresees of a
+        state that changes.
       type: str
       sample: RUNNING
     image:
-      description: The path of the image that it was made from, or C(template:NAME) or C(clone:NAME). Empty where a task of this module did not make it.
+      description: The path of the image that it was made from, or C(template:NAME) or C(clone:NAME). Empty where a task
+        of this module did not make it.
       type: str
       sample: /var/cache/kraal.virt/base.tar
     cpus:
@@ -376,7 +395,8 @@ guest:
       type: str
       sample: 128MiB
     addresses:
-      description: Its addresses, of all its networks. Each has C(address), C(family) (C(ipv4) or C(ipv6)), C(network) and C(mac).
+      description: Its addresses, of all its networks. Each has C(address), C(family) (C(ipv4) or C(ipv6)), C(network)
+        and C(mac).
       type: list
       elements: dict
       sample:
@@ -394,16 +414,19 @@ guest:
       type: bool
       sample: false
     pending_restart:
-      description: What a restart would bring into effect, each an option, an entry of one, like C(mounts) and C(networks[eth0]), or C(config[KEY]).
+      description: What a restart would bring into effect, each an option, an entry of one, like C(mounts) and
+        C(networks[eth0]), or C(config[KEY]).
       type: list
       elements: str
       sample: [hostname]
 trace:
   description:
-    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are requests to Docker, calls of
-      libvirt, programs with their arguments, and the files of the host that were written.
-    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through C(cloud_init).
-    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left out is noted in its place.
+    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are
+      requests to Docker, calls of libvirt, programs with their arguments, and the files of the host that were written.
+    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through
+      C(cloud_init).
+    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left
+      out is noted in its place.
   returned: at C(-vvv)
   type: list
   elements: dict

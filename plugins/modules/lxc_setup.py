@@ -12,22 +12,27 @@ version_added: 0.1.0
 author:
   - the kraal.virt contributors (@kraal-virt)
 description:
-  - Configures C(lxc-net), which makes the bridge with DHCP, DNS and a way out, and starts it (with systemd and without), connects new containers to the
-    bridge, gives users subordinate ids, and proves that a container starts, gets an address and reaches the host. The role
-    P(kraal.virt.lxc_host#role) installs the packages, and uses this module.
-  - All that is in the way is told at once, with the remedy, before anything is touched - the user, the kernel, another network of the host, a bridge that is
-    somebody else's, guests that would be cut off, users that do not exist.
-  - If C(lxc-net) cannot start with the new configuration, the old one is put back, and the bridge is made with it. The task then fails with what it said.
+  - Configures C(lxc-net), which makes the bridge with DHCP, DNS and a way out, and starts it (with systemd and
+    without), connects new containers to the bridge, gives users subordinate ids, and proves that a container starts,
+    gets an address and reaches the host. The role P(kraal.virt.lxc_host#role) installs the packages, and uses this
+    module.
+  - All that is in the way is told at once, with the remedy, before anything is touched - the user, the kernel, another
+    network of the host, a bridge that is somebody else's, guests that would be cut off, users that do not exist.
+  - If C(lxc-net) cannot start with the new configuration, the old one is put back, and the bridge is made with it. The
+    task then fails with what it said.
 options:
   users:
     description:
-      - Existing users to give a range of subordinate ids in C(/etc/subuid) and C(/etc/subgid), for unprivileged containers.
-      - A user who has a range that is long enough keeps it. Others than V(root) may also connect ten containers of theirs to the bridge
-        (C(/etc/lxc/lxc-usernet)), or more where that is allowed already.
+      - Existing users to give a range of subordinate ids in C(/etc/subuid) and C(/etc/subgid), for unprivileged
+        containers.
+      - A user who has a range that is long enough keeps it. Others than V(root) may also connect ten containers of
+        theirs to the bridge (C(/etc/lxc/lxc-usernet)), or more where that is allowed already.
   network:
     description:
-      - Where the bridge comes from. V(lxc-net) lets the package's own C(lxc-net) make it, with DHCP, DNS and masquerading.
-      - V(existing) takes a bridge of yours as it is, and tells C(lxc-net) to make none. What serves addresses there is yours too.
+      - Where the bridge comes from. V(lxc-net) lets the package's own C(lxc-net) make it, with DHCP, DNS and
+        masquerading.
+      - V(existing) takes a bridge of yours as it is, and tells C(lxc-net) to make none. What serves addresses there is
+        yours too.
     type: str
     choices: [lxc-net, existing]
     default: lxc-net
@@ -37,9 +42,11 @@ options:
     default: lxcbr0
   address:
     description:
-      - The host's address on the bridge of C(lxc-net), with its prefix, like V(10.0.3.1/24). It is the containers' router.
+      - The host's address on the bridge of C(lxc-net), with its prefix, like V(10.0.3.1/24). It is the containers'
+        router.
       - An empty string leaves it as C(/etc/default/lxc-net) has it; without a word there it is V(10.0.3.1/24), or,
-        where the host is in that network itself, the first of V(10.0.4.1/24), V(10.103.3.1/24), V(192.168.203.1/24) and V(172.30.3.1/24) that is free.
+        where the host is in that network itself, the first of V(10.0.4.1/24), V(10.103.3.1/24), V(192.168.203.1/24) and
+        V(172.30.3.1/24) that is free.
     type: str
     default: ""
   dhcp_range:
@@ -50,8 +57,10 @@ options:
     default: ""
   net_options:
     description:
-      - More variables of C(/etc/default/lxc-net), such as C(LXC_DOMAIN). A value of V(null) removes one. Those not named stay as they are.
-      - C(LXC_USE_NFT) is V(false) unless set here, because what nft accepts on a host is still dropped where iptables says so, as it does with docker.
+      - More variables of C(/etc/default/lxc-net), such as C(LXC_DOMAIN). A value of V(null) removes one. Those not
+        named stay as they are.
+      - C(LXC_USE_NFT) is V(false) unless set here, because what nft accepts on a host is still dropped where iptables
+        says so, as it does with docker.
     type: dict
     default: {}
   interrupt_guests:
@@ -120,9 +129,9 @@ RETURN = r"""
 plan:
   description:
     - What was done, or would be done in check mode, in order; empty where nothing was to do.
-    - C(guest) is V(host). C(key) is V(service) for C(lxc-net), V(autostart[lxc-net]), V(autostart[lxc]), V(subuid[USER]), V(subgid[USER]),
-      V(lxc-usernet[USER]), or a key of a file such as V(lxc-net[LXC_ADDR]) or V(default.conf[lxc.net.0.link]); where several of a file change,
-      C(before) and C(after) have them by that name.
+    - C(guest) is V(host). C(key) is V(service) for C(lxc-net), V(autostart[lxc-net]), V(autostart[lxc]),
+      V(subuid[USER]), V(subgid[USER]), V(lxc-usernet[USER]), or a key of a file such as V(lxc-net[LXC_ADDR]) or
+      V(default.conf[lxc.net.0.link]); where several of a file change, C(before) and C(after) have them by that name.
   returned: always
   type: list
   elements: dict
@@ -166,7 +175,8 @@ notes:
   returned: when the host could be looked at
   type: list
   elements: str
-  sample: ["This host drops what it forwards (iptables' policy, as docker sets it), so guests on br0 do not reach other networks."]
+  sample: ["This host drops what it forwards (iptables' policy, as docker sets it), so guests on br0 do not reach other
+  networks."]
 ansible_facts:
   description: The facts that M(kraal.virt.host_info) gives for C(lxc), as they are after the change.
   returned: when the host could be looked at
@@ -177,10 +187,12 @@ ansible_facts:
       type: dict
 trace:
   description:
-    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are requests to Docker, calls of
-      libvirt, programs with their arguments, and the files of the host that were written.
-    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through C(cloud_init).
-    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left out is noted in its place.
+    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are
+      requests to Docker, calls of libvirt, programs with their arguments, and the files of the host that were written.
+    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through
+      C(cloud_init).
+    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left
+      out is noted in its place.
   returned: at C(-vvv)
   type: list
   elements: dict

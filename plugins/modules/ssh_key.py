@@ -12,9 +12,12 @@ version_added: 0.1.0
 author:
   - the kraal.virt contributors (@kraal-virt)
 description:
-  - Works on the controller, as the user who runs Ansible there, whatever the host, the connection and C(become) of the task are.
-  - Makes an SSH key of the type ed25519, without a passphrase, unless there is one at that path. A key that is there is used as it is.
-  - Where the public half of a key is lost, it is written anew. A file without content, which a run leaves that is killed, is no key.
+  - Works on the controller, as the user who runs Ansible there, whatever the host, the connection and C(become) of the
+    task are.
+  - Makes an SSH key of the type ed25519, without a passphrase, unless there is one at that path. A key that is there is
+    used as it is.
+  - Where the public half of a key is lost, it is written anew. A file without content, which a run leaves that is
+    killed, is no key.
   - What is there and is no key is refused. A key with a passphrase is one, as long as its public half is beside it.
 requirements:
   - ssh-keygen on the controller
@@ -25,8 +28,8 @@ options:
     required: true
   state:
     description:
-      - Whether the key is to be there. V(absent) removes it with its public half, and what ssh has remembered of hosts beside it, in the same path with
-        C(.known_hosts) behind it.
+      - Whether the key is to be there. V(absent) removes it with its public half, and what ssh has remembered of hosts
+        beside it, in the same path with C(.known_hosts) behind it.
       - A key of your own stays. One that this module has made is known by the comment C(kraal.virt) in its public half.
     type: str
     choices: [present, absent]
@@ -64,7 +67,8 @@ plan:
       after: {type: ed25519, comment: kraal.virt}
       disruption: none
 ssh_key:
-  description: The key. Null where it is absent. Under C(--check), the public half of a key that is still to be made is empty.
+  description: The key. Null where it is absent. Under C(--check), the public half of a key that is still to be made is
+    empty.
   returned: always
   type: dict
   sample:
@@ -72,10 +76,12 @@ ssh_key:
     public_key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleExampleEx kraal.virt
 trace:
   description:
-    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are requests to Docker, calls of
-      libvirt, programs with their arguments, and the files of the host that were written.
-    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through C(cloud_init).
-    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left out is noted in its place.
+    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are
+      requests to Docker, calls of libvirt, programs with their arguments, and the files of the host that were written.
+    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through
+      C(cloud_init).
+    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left
+      out is noted in its place.
   returned: at C(-vvv)
   type: list
   elements: dict

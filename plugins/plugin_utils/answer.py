@@ -4,8 +4,8 @@
 
 """What a host or an engine answers to the question for its guests, read strictly. For the controller. Pure.
 
-The answer decides whom ssh reaches, and with which variables. Whoever manages a host, or breaks into it, writes it. So nothing is taken that is not of the
-form that discovery.py gives it.
+The answer decides whom ssh reaches, and with which variables. Whoever manages a host, or breaks into it, writes it. So
+nothing is taken that is not of the form that discovery.py gives it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ class _Wrong(ValueError):
 
 
 def document_in(output: str) -> Any:
-    """The document in what the discovery printed. Raises ValueError where there is none, and KraalError for one that is not whole."""
+    """The document in what the discovery printed.
+
+    Raises ValueError where there is none, and KraalError for one that is not whole.
+    """
     for line in output.splitlines():
         if line.startswith(MARK):
             try:
@@ -49,9 +52,14 @@ def document_in(output: str) -> Any:
 def read(document: Any, backends: Collection[str]) -> tuple[list[dict[str, Any]], list[str]]:
     """The guests of an answer that was asked for these backends, and what is to be warned of, fit to be shown.
 
-    A guest that is not of the right form is left out, and a warning says why. Raises KraalError for what is no answer at all.
+    A guest that is not of the right form is left out, and a warning says why. Raises KraalError for what is no answer
+    at all.
     """
-    if not isinstance(document, Mapping) or not isinstance(document.get("guests"), list) or not isinstance(document.get("warnings"), list):
+    if (
+        not isinstance(document, Mapping)
+        or not isinstance(document.get("guests"), list)
+        or not isinstance(document.get("warnings"), list)
+    ):
         raise KraalError("its answer is none: it has no list of guests and of warnings", remedy=_REMEDY)
     guests: list[dict[str, Any]] = []
     warnings = [printable(warning, LONGEST_WARNING) for warning in document["warnings"]]
@@ -63,7 +71,7 @@ def read(document: Any, backends: Collection[str]) -> tuple[list[dict[str, Any]]
                 raise _Wrong("another one has its id")
             there.add((guest["backend"], guest["id"]))
         except _Wrong as error:
-            warnings.append("%s is left out: %s" % (_called(entry), error))
+            warnings.append(f"{_called(entry)} is left out: {error}")
             continue
         guests.append(guest)
     more = len(warnings) - MOST_WARNINGS
@@ -75,7 +83,7 @@ def _called(entry: Any) -> str:
     if not isinstance(entry, Mapping):
         return "a guest"
     kind = entry.get("backend") if entry.get("backend") in NAMES else "a"
-    return "%s guest %s" % (kind, printable(entry.get("name"), 80))
+    return "{} guest {}".format(kind, printable(entry.get("name"), 80))
 
 
 def _guest(entry: Any, backends: Collection[str]) -> dict[str, Any]:
@@ -85,11 +93,11 @@ def _guest(entry: Any, backends: Collection[str]) -> dict[str, Any]:
     guest = {}
     for name, read_field in FIELDS.items():
         if name not in entry:
-            raise _Wrong("it has no %s" % name)
+            raise _Wrong(f"it has no {name}")
         try:
             guest[name] = read_field(entry[name])
         except (_Wrong, UnicodeEncodeError) as error:
-            raise _Wrong("its %s is %s" % (name, error if isinstance(error, _Wrong) else "no text")) from error
+            raise _Wrong("its {} is {}".format(name, error if isinstance(error, _Wrong) else "no text")) from error
     if guest["backend"] not in backends:
         raise _Wrong("its backend was not asked for")
     if not backend(guest["backend"]).is_id(guest["id"], guest["name"]):
@@ -132,7 +140,7 @@ def _place(value: Any) -> str:
 def _one_of(choices: Collection[str]) -> Callable[[Any], str]:
     def choose(value: Any) -> str:
         if not isinstance(value, str) or value not in choices:
-            raise _Wrong("none of %s" % ", ".join(choices))
+            raise _Wrong("none of {}".format(", ".join(choices)))
         return value
 
     return choose
@@ -145,7 +153,12 @@ def _raw_state(value: Any) -> str:
 def _cpus(value: Any) -> float | int | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not 0 <= value <= 1 << 20:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not math.isfinite(value)
+        or not 0 <= value <= 1 << 20
+    ):
         raise _Wrong("no number of processors")
     return value
 
@@ -181,12 +194,17 @@ def _address(value: Any) -> dict[str, str]:
         raise _Wrong("a list of something else than mappings")
     found = address_of(value.get("address"))
     if found is None:
-        raise _Wrong("a list in which %s is no address" % printable(value.get("address"), 80))
+        raise _Wrong("a list in which {} is no address".format(printable(value.get("address"), 80)))
     mac = value.get("mac")
     # 20 octets have those of InfiniBand.
     if not isinstance(mac, str) or not re.fullmatch(r"([0-9a-f]{2}(:[0-9a-f]{2}){1,19})?", mac):
-        raise _Wrong("a list in which %s is no MAC" % printable(mac, 80))
-    return {"address": str(found), "family": "ipv%d" % found.version, "network": _text(value.get("network"), LONGEST_NAME), "mac": mac}
+        raise _Wrong(f"a list in which {printable(mac, 80)} is no MAC")
+    return {
+        "address": str(found),
+        "family": "ipv%d" % found.version,
+        "network": _text(value.get("network"), LONGEST_NAME),
+        "mac": mac,
+    }
 
 
 def _labels(value: Any) -> dict[str, str]:

@@ -2,10 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs a command in a virtual machine by its guest agent, or tells its state. A program for the Python of the machine's host, 3.9 or later.
+"""Runs a command in a virtual machine by its guest agent, or tells its state. A program for the Python of the machine's
+host, 3.9 or later.
 
-It is sent as the argument of that Python (see ways.py), with the request as its own: a JSON object with `guest`, `uri`, `seconds`; for a command
-`command`, `environment` and `fed`, whether it is given something on the standard input. It ends with the command's code, or with one of those below.
+It is sent as the argument of that Python (see ways.py), with the request as its own: a JSON object with `guest`, `uri`,
+`seconds`; for a command `command`, `environment` and `fed`, whether it is given something on the standard input. It
+ends with the command's code, or with one of those below.
 """
 
 from __future__ import annotations
@@ -29,21 +31,33 @@ except ImportError as import_error:
 
 T = TypeVar("T")
 
-#: No answer of the command is there: what a shell says of a command that it could not run, and for the state what nobody else says.
+#: No answer of the command is there: what a shell says of a command that it could not run, and for the state what
+#: nobody else says.
 NOT_RUN, NO_STATE = 126, 3
 
-#: So many bytes are sent in one message; in base64 they are 128 KiB. Libvirt (seen in 9.0) writes a message for the agent in one go, and garbles one that
-#: does not fit into the socket's buffer, which is 208 KiB unless the host says otherwise: the agent waits for the rest then, and is lost for everybody.
+#: So many bytes are sent in one message; in base64 they are 128 KiB. Libvirt (seen in 9.0) writes a message for the
+#: agent in one go, and garbles one that does not fit into the socket's buffer, which is 208 KiB unless the host says
+#: otherwise: the agent waits for the rest then, and is lost for everybody.
 SENT_PIECE = 96 * 1024
-#: So long a standard input goes with its command in one message. The command itself comes in an argument, which has 128 KiB at most.
+#: So long a standard input goes with its command in one message. The command itself comes in an argument, which has 128
+#: KiB at most.
 SENT_WITH_COMMAND = 16 * 1024
-#: What comes back passes through libvirt's protocol, where a string has 4 MiB at most, and an agent that says more than 10 MiB is cut off by libvirt.
+#: What comes back passes through libvirt's protocol, where a string has 4 MiB at most, and an agent that says more than
+#: 10 MiB is cut off by libvirt.
 READ_PIECE = 1024 * 1024
 
 STATES = ("in no state", "running", "running", "paused", "shutting down", "shut off", "crashed", "suspended")
-CALLS = ("guest-exec", "guest-exec-status", "guest-file-open", "guest-file-read", "guest-file-write", "guest-file-close")
+CALLS = (
+    "guest-exec",
+    "guest-exec-status",
+    "guest-file-open",
+    "guest-file-read",
+    "guest-file-write",
+    "guest-file-close",
+)
 
-#: For root alone, and in memory where the guest has such a place: what passes through may be secret, and a disk that is full is no reason to stay out.
+#: For root alone, and in memory where the guest has such a place: what passes through may be secret, and a disk that is
+#: full is no reason to stay out.
 _MAKE = """
 make() {
   for place in /dev/shm /run /tmp; do mkdir -m 700 "$place/$1" 2> /dev/null && echo "$place/$1" && return; done
@@ -52,8 +66,8 @@ make() {
 }
 """
 _PREPARE = _MAKE + 'make "$1"'
-#: The output goes to files, as the agent would keep all of it in memory and cut it at 16 MiB. What is short comes back at once, behind its own measures.
-#: It goes there through pipes: who writes to /dev/stderr would cut a file each time.
+#: The output goes to files, as the agent would keep all of it in memory and cut it at 16 MiB. What is short comes back
+#: at once, behind its own measures. It goes there through pipes: who writes to /dev/stderr would cut a file each time.
 _RUN = (
     _MAKE
     + """
@@ -79,7 +93,10 @@ class Failed(Exception):
 
 
 def within(seconds: float, function: Callable[..., T], *arguments: Any) -> T:
-    """What a call of libvirt gives. Libvirt itself knows no time limit, so a thread waits for it; one that waits in vain ends with the process."""
+    """What a call of libvirt gives.
+
+    Libvirt itself knows no time limit, so a thread waits for it; one that waits in vain ends with the process.
+    """
     answer: list[tuple[T | None, Exception | None]] = []
 
     def call() -> None:
@@ -105,7 +122,9 @@ def pieces(data: bytes, size: int) -> list[bytes]:
 
 
 def measured(text: bytes) -> tuple[int, int, int, str, bytes]:
-    """The first line of what _RUN says, which is the command's code, the length of its output, that of its errors, and their place; and the rest."""
+    """The first line of what _RUN says, which is the command's code, the length of its output, that of its errors,
+    and their place; and the rest.
+    """
     line, _newline, rest = text.partition(b"\n")
     code, out, err, place = line.decode().split(" ", 3)
     return int(code), int(out), int(err), place, rest
@@ -128,9 +147,13 @@ class Agent:
                 said = within(self.seconds + 10, libvirt_qemu.qemuAgentCommand, self.domain, text, self.seconds, 0)
             except libvirt.libvirtError as error:
                 now = time.monotonic()
-                # Libvirt first makes sure that the agent listens, for which it takes 5 seconds whatever it is told: nothing has been sent then.
-                # What it knows at once, and what was sent, is not tried again.
-                if error.get_error_code() == libvirt.VIR_ERR_AGENT_UNRESPONSIVE and now - asked > 1 and now - started < self.seconds:
+                # Libvirt first makes sure that the agent listens, for which it takes 5 seconds whatever it is told:
+                # nothing has been sent then. What it knows at once, and what was sent, is not tried again.
+                if (
+                    error.get_error_code() == libvirt.VIR_ERR_AGENT_UNRESPONSIVE
+                    and now - asked > 1
+                    and now - started < self.seconds
+                ):
                     continue
                 raise Failed(self.refusal(call, error, now - asked)) from error
             return json.loads(said)["return"]
@@ -148,21 +171,26 @@ class Agent:
                 " or give it more time (ansible_guest_agent_timeout)." % max(self.seconds, waited)
             )
         if code == libvirt.VIR_ERR_AGENT_UNRESPONSIVE:
-            return "its guest agent is not to be spoken to: %s. Install and start qemu-guest-agent in the guest, or wait until it has booted." % said
+            return f"its guest agent is not to be spoken to: {said}. Install and start qemu-guest-agent in the guest, or wait until it has booted."
         if "guest-exec-status" in said:
-            return "its guest agent knows nothing more of the command: %s. It was restarted meanwhile, or the guest was." % said
-        return "%s." % said.rstrip(".")
+            return f"its guest agent knows nothing more of the command: {said}. It was restarted meanwhile, or the guest was."
+        return "{}.".format(said.rstrip("."))
 
-    def execute(self, argv: Sequence[str], environment: Sequence[str] = (), data: bytes = b"") -> tuple[int, bytes, bytes]:
+    def execute(
+        self, argv: Sequence[str], environment: Sequence[str] = (), data: bytes = b""
+    ) -> tuple[int, bytes, bytes]:
         """Run a command of which little is expected to be said: its code, its output, its errors."""
         more = {"input_data": base64.b64encode(data).decode()} if data else {}
-        pid = self.ask("guest-exec", path=argv[0], arg=list(argv[1:]), env=list(environment), capture_output=True, **more)["pid"]
+        pid = self.ask(
+            "guest-exec", path=argv[0], arg=list(argv[1:]), env=list(environment), capture_output=True, **more
+        )["pid"]
         pause = 0.005
         while True:
             status = self.ask("guest-exec-status", pid=pid)
             if status["exited"]:
                 break
-            # The agent has no call that waits for the end of a command, and no event that tells of it: all that can be done is to ask again.
+            # The agent has no call that waits for the end of a command, and no event that tells of it: all that can be
+            # done is to ask again.
             time.sleep(pause)
             pause = min(pause * 1.5, 0.5)
         code = status["exitcode"] if "exitcode" in status else 128 + status["signal"]
@@ -188,22 +216,32 @@ class Agent:
         """The first bytes of a file."""
         handle, data = self.ask("guest-file-open", path=path, mode="r"), bytearray()
         while len(data) < size:
-            piece = base64.b64decode(self.ask("guest-file-read", handle=handle, count=min(size - len(data), READ_PIECE))["buf-b64"])
+            piece = base64.b64decode(
+                self.ask("guest-file-read", handle=handle, count=min(size - len(data), READ_PIECE))["buf-b64"]
+            )
             if not piece:
-                raise Failed("what the command has said cannot be read in whole: %s has %d bytes, not %d." % (path, len(data), size))
+                raise Failed(
+                    "what the command has said cannot be read in whole: %s has %d bytes, not %d."
+                    % (path, len(data), size)
+                )
             data += piece
         self.ask("guest-file-close", handle=handle)
         return bytes(data)
 
     def run(self, command: Sequence[str], environment: Sequence[str], data: bytes) -> tuple[int, bytes, bytes]:
         """Run any command: its code (128 and the number of a signal that ended it), its output, its errors."""
-        name, place = "kraal-%s" % secrets.token_hex(16), ""
+        name, place = f"kraal-{secrets.token_hex(16)}", ""
         gone = False
         try:
             if len(data) > SENT_WITH_COMMAND:
-                place, (data, waiting) = self.shell(_PREPARE, name, environment=environment).decode().strip(), (b"", data)
+                place, (data, waiting) = (
+                    self.shell(_PREPARE, name, environment=environment).decode().strip(),
+                    (b"", data),
+                )
                 self.write(place + "/in", waiting)
-            code, out, err, place, said = measured(self.shell(_RUN, name, place, *command, environment=environment, data=data))
+            code, out, err, place, said = measured(
+                self.shell(_RUN, name, place, *command, environment=environment, data=data)
+            )
             gone = out + err <= READ_PIECE
             if gone:
                 return code, said[:out], said[out : out + err]
@@ -218,14 +256,15 @@ class Agent:
             self.shell(_CLEAR, name)
         except Failed as error:
             # Where the command has ended the guest or its agent, this cannot be done; why is said already.
-            sys.stderr.write("kraal.virt: files named %s may be left in the guest: %s\n" % (name, error))
+            sys.stderr.write(f"kraal.virt: files named {name} may be left in the guest: {error}\n")
 
 
 def blocked(calls: Sequence[str]) -> str:
     """What to do when the agent is not let."""
     return (
-        "its guest agent does not let %s be used. In the guest, allow guest-exec, guest-exec-status and guest-file-* in the configuration of qemu-ga"
-        " (RHEL and its kin block them in /etc/sysconfig/qemu-ga) and restart qemu-guest-agent. File systems that are frozen block them too." % ", ".join(calls)
+        "its guest agent does not let {} be used. In the guest, allow guest-exec, guest-exec-status and "
+        "guest-file-* in the configuration of qemu-ga (RHEL and its kin block them in /etc/sysconfig/qemu-ga) and "
+        "restart qemu-guest-agent. File systems that are frozen block them too.".format(", ".join(calls))
     )
 
 
@@ -233,22 +272,24 @@ def connect(uri: str, guest: str, seconds: int) -> Any:
     """The domain of that name. Raises Failed."""
     if LIBVIRT_IMPORT_ERROR is not None:
         raise Failed(
-            "%s on the host has no libvirt (%s). Install python3-libvirt there, or name the Python that has it (ansible_guest_host_python)."
-            % (sys.executable, LIBVIRT_IMPORT_ERROR)
+            f"{sys.executable} on the host has no libvirt ({LIBVIRT_IMPORT_ERROR}). Install python3-libvirt there, or "
+            "name the Python that has it (ansible_guest_host_python)."
         )
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
     try:
         connection = within(seconds, libvirt.open, uri)
     except libvirt.libvirtError as error:
         raise Failed(
-            "libvirt at %s cannot be used: %s. See that it runs there, and that it may be used: as root, or with ansible_guest_host_become."
-            % (uri, " ".join(str(error).split()))
+            "libvirt at {} cannot be used: {}. See that it runs there, and that it may be used: as root, or with "
+            "ansible_guest_host_become.".format(uri, " ".join(str(error).split()))
         ) from error
     try:
         return within(seconds, connection.lookupByName, guest)
     except libvirt.libvirtError as error:
         raise Failed(
-            "%s. See that the guest exists in the libvirt at %s, or name another (ansible_guest_libvirt_uri)." % (" ".join(str(error).split()), uri)
+            "{}. See that the guest exists in the libvirt at {}, or name another (ansible_guest_libvirt_uri).".format(
+                " ".join(str(error).split()), uri
+            )
         ) from error
 
 
@@ -257,10 +298,12 @@ def state(domain: Any, seconds: int) -> str:
     try:
         number = within(seconds, domain.state)[0]
     except libvirt.libvirtError as error:
-        raise Failed("%s." % str(error).rstrip(".")) from error
+        raise Failed("{}.".format(str(error).rstrip("."))) from error
     found = STATES[number] if number < len(STATES) else STATES[0]
     if found == "running":
-        known = {call["name"]: call["enabled"] for call in Agent(domain, seconds).ask("guest-info")["supported_commands"]}
+        known = {
+            call["name"]: call["enabled"] for call in Agent(domain, seconds).ask("guest-info")["supported_commands"]
+        }
         missing = [call for call in CALLS if not known.get(call)]
         if missing:
             raise Failed(blocked(missing))
@@ -279,7 +322,7 @@ def main(request: Mapping[str, Any]) -> int:
             return 0
         code, out, err = Agent(domain, request["seconds"]).run(request["command"], request["environment"], data)
     except Failed as error:
-        sys.stderr.write("%s\n" % error)
+        sys.stderr.write(f"{error}\n")
         return NOT_RUN if "command" in request else NO_STATE
     sys.stdout.buffer.write(out)
     sys.stdout.buffer.flush()

@@ -47,31 +47,45 @@ HOST = frozenset({"name", *VARIABLES} - {"become_method"})
 #: The backends that can be asked from here, without a host to log in to; an endpoint that names none is of the first.
 ENDPOINTS = [each.name for each in BACKENDS.values() if each.endpoint]
 
-_CONNECTIONS = {"local": "local", "ansible.builtin.local": "local", "ssh": "ssh", "smart": "ssh", "ansible.builtin.ssh": "ssh"}
+_CONNECTIONS = {
+    "local": "local",
+    "ansible.builtin.local": "local",
+    "ssh": "ssh",
+    "smart": "ssh",
+    "ansible.builtin.ssh": "ssh",
+}
 _SUDO = ("sudo", "ansible.builtin.sudo")
 
 
 def checked(option: str, entry: Any, known: frozenset[str], needed: set[str]) -> dict[str, Any]:
     """An entry of ``hosts`` or ``endpoints``, whose suboptions Ansible does not check. Raises KraalError."""
     if not isinstance(entry, Mapping):
-        raise KraalError("%s: %r is no mapping" % (option, entry), remedy="Give each a name, like {name: localhost}")
+        raise KraalError(f"{option}: {entry!r} is no mapping", remedy="Give each a name, like {name: localhost}")
     for key in needed:
         if not isinstance(entry.get(key), str) or not entry[key]:
-            raise KraalError("%s: %r lacks %s" % (option, dict(entry), key), remedy="Add it")
+            raise KraalError(f"{option}: {dict(entry)!r} lacks {key}", remedy="Add it")
     unknown = sorted(set(map(str, entry)) - known)
     if unknown:
-        raise KraalError("%s: %s does not have %s" % (option, entry["name"], ", ".join(unknown)), remedy="Known are " + ", ".join(sorted(known)))
+        raise KraalError(
+            "{}: {} does not have {}".format(option, entry["name"], ", ".join(unknown)),
+            remedy="Known are " + ", ".join(sorted(known)),
+        )
     host = {key: value for key, value in entry.items() if value is not None}
     if host.get("connection", "ssh") not in ("local", "ssh"):
-        raise KraalError("%s: %s has the connection %r" % (option, host["name"], host["connection"]), remedy="Write local or ssh")
-    return _typed(host, "%s: %s" % (option, host["name"]))
+        raise KraalError(
+            "{}: {} has the connection {!r}".format(option, host["name"], host["connection"]),
+            remedy="Write local or ssh",
+        )
+    return _typed(host, "{}: {}".format(option, host["name"]))
 
 
 def endpoint(entry: Any) -> dict[str, Any]:
     """An entry of ``endpoints``, with its backend. Raises KraalError."""
     name = (entry.get("backend") if isinstance(entry, Mapping) else None) or ENDPOINTS[0]
     if name not in ENDPOINTS:
-        raise KraalError("endpoints: %r cannot be asked without a host" % name, remedy="Known are " + ", ".join(ENDPOINTS))
+        raise KraalError(
+            f"endpoints: {name!r} cannot be asked without a host", remedy="Known are " + ", ".join(ENDPOINTS)
+        )
     options = backend(name).endpoint
     known_options = frozenset({"name", "backend", *options})
     return {**checked("endpoints", entry, known_options, {"name", options[0]}), "backend": name}
@@ -83,7 +97,10 @@ def is_endpoint(host: Mapping[str, Any]) -> bool:
 
 
 def from_variables(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-    """A host of the inventory in the form of an entry of ``hosts``. Raises KraalError for what cannot be used to ask it."""
+    """A host of the inventory in the form of an entry of ``hosts``.
+
+    Raises KraalError for what cannot be used to ask it.
+    """
     host = {field: variables[key] for field, key in VARIABLES.items() if variables.get(key) is not None}
     if not str(host.get("python", PYTHON)).startswith("/"):
         del host["python"]  # a way to find one, like auto
@@ -91,10 +108,12 @@ def from_variables(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     connection, method = host.pop("connection", None), host.pop("become_method", _SUDO[0])
     if connection is not None:
         if connection not in _CONNECTIONS:
-            raise KraalError("it is reached by %s" % connection, remedy="Only local and ssh can be used to ask a host for its guests")
+            raise KraalError(
+                f"it is reached by {connection}", remedy="Only local and ssh can be used to ask a host for its guests"
+            )
         host["connection"] = _CONNECTIONS[connection]
     if host.get("become") and method not in _SUDO:
-        raise KraalError("it becomes root by %s" % method, remedy="Only sudo can be used to ask a host for its guests")
+        raise KraalError(f"it becomes root by {method}", remedy="Only sudo can be used to ask a host for its guests")
     return host
 
 
@@ -105,19 +124,32 @@ def _typed(host: dict[str, Any], place: str) -> dict[str, Any]:
         if "port" in host:
             host["port"] = int(host["port"])
     except (TypeError, ValueError) as error:
-        raise KraalError("%s: %s" % (place, error), remedy="Write a number for port, and true or false for become") from error
+        raise KraalError(f"{place}: {error}", remedy="Write a number for port, and true or false for become") from error
     return host
 
 
 def is_local(host: Mapping[str, Any]) -> bool:
     """Whether that host is this machine."""
-    return (host.get("connection") or ("local" if host["name"] == "localhost" and not host.get("address") else "ssh")) == "local"
+    return (
+        host.get("connection") or ("local" if host["name"] == "localhost" and not host.get("address") else "ssh")
+    ) == "local"
 
 
 def ssh_command(host: Mapping[str, Any], connect_timeout: int, host_key_checking: bool) -> list[str]:
-    """ssh to that host, which never asks anything. No ControlMaster: its background process would keep our pipes open."""
+    """ssh to that host, which never asks anything.
+
+    No ControlMaster: its background process would keep our pipes open.
+    """
     # Of an option that is given twice, ssh takes the first: the user's own stand before ours.
-    command = ["ssh", *shlex.split(str(host.get("ssh_args") or "")), "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=%d" % connect_timeout]
+    command = [
+        "ssh",
+        *shlex.split(str(host.get("ssh_args") or "")),
+        "-T",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "ConnectTimeout=%d" % connect_timeout,
+    ]
     if not host_key_checking:
         command += ["-o", "StrictHostKeyChecking=no"]
     for flag, key in (("-l", "user"), ("-p", "port"), ("-i", "private_key_file")):
@@ -127,7 +159,10 @@ def ssh_command(host: Mapping[str, Any], connect_timeout: int, host_key_checking
 
 
 def ask(host: Mapping[str, Any], program: str, *, timeout: int, connect_timeout: int, host_key_checking: bool) -> Any:
-    """Run the program on that host, and give the document that it printed, whatever stands in there (see answer.py). Raises KraalError."""
+    """Run the program on that host, and give the document that it printed, whatever stands in there (see answer.py).
+
+    Raises KraalError.
+    """
     python, local = str(host.get("python") or PYTHON), is_local(host)
     if local and not Path(python).exists():
         python = sys.executable
@@ -139,20 +174,33 @@ def ask(host: Mapping[str, Any], program: str, *, timeout: int, connect_timeout:
     try:
         code, out, err = _answer_of(command, program, timeout)
     except subprocess.TimeoutExpired as error:
-        raise KraalError("it gave no answer within %d seconds" % timeout, remedy="Look at what the host does, or allow a longer timeout") from error
+        raise KraalError(
+            "it gave no answer within %d seconds" % timeout,
+            remedy="Look at what the host does, or allow a longer timeout",
+        ) from error
     except OSError as error:
-        raise KraalError("%s cannot be run: %s" % (command[0], error.strerror), remedy=install(command[0]) if known(command[0]) else "Install it") from error
+        raise KraalError(
+            f"{command[0]} cannot be run: {error.strerror}",
+            remedy=install(command[0]) if known(command[0]) else "Install it",
+        ) from error
     try:
         return document_in(out)
     except ValueError as error:
         said = printable((err.strip().splitlines() or ["it said nothing"])[-1].rstrip("."), LONGEST_WARNING)
         if not local and code == SSH_FAILED:
-            raise KraalError("no connection: %s" % said, remedy="See that ssh reaches it without asking for anything") from error
-        raise KraalError("the discovery ended with code %d: %s" % (code, said), remedy="It runs %s, 3.9 or later" % python) from error
+            raise KraalError(
+                f"no connection: {said}", remedy="See that ssh reaches it without asking for anything"
+            ) from error
+        raise KraalError(
+            "the discovery ended with code %d: %s" % (code, said), remedy=f"It runs {python}, 3.9 or later"
+        ) from error
 
 
 def _answer_of(command: list[str], program: str, seconds: float) -> tuple[int, str, str]:
-    """The code of a command that is fed the program, and what it said. Raises TimeoutExpired, OSError, and KraalError for one that does not stop speaking."""
+    """The code of a command that is fed the program, and what it said.
+
+    Raises TimeoutExpired, OSError, and KraalError for one that does not stop speaking.
+    """
     deadline = time.monotonic() + seconds
     with tempfile.TemporaryFile() as source:
         source.write(program.encode())
@@ -173,7 +221,9 @@ def _answer_of(command: list[str], program: str, seconds: float) -> tuple[int, s
                     if not data:
                         speaking.unregister(key.fileobj)
                 if sum(map(len, said.values())) > LONGEST_ANSWER:
-                    raise KraalError("it says more than %d MiB" % (LONGEST_ANSWER >> 20), remedy="Look at what runs on the host")
+                    raise KraalError(
+                        "it says more than %d MiB" % (LONGEST_ANSWER >> 20), remedy="Look at what runs on the host"
+                    )
             code = process.wait(max(deadline - time.monotonic(), 0))
         finally:
             process.kill()
@@ -185,12 +235,24 @@ def way_to(host: Mapping[str, Any]) -> dict[str, Any]:
     """The variables with which the connection plugin finds the guests of that host or endpoint."""
     if is_endpoint(host):
         given = {key: host[key] for key in backend(host["backend"]).endpoint if host.get(key)}
-        return {"ansible_guest_host_connection": "local", **{"ansible_guest_" + key: text for key, text in given.items()}}
+        return {
+            "ansible_guest_host_connection": "local",
+            **{"ansible_guest_" + key: text for key, text in given.items()},
+        }
     if is_local(host):
         way: dict[str, Any] = {"ansible_guest_host_connection": "local"}
     else:
-        way = {"ansible_guest_host_connection": "ssh", "ansible_guest_host_address": host.get("address") or host["name"]}
-        way.update({"ansible_guest_host_" + key: host[key] for key in ("user", "port", "private_key_file", "ssh_args") if host.get(key)})
+        way = {
+            "ansible_guest_host_connection": "ssh",
+            "ansible_guest_host_address": host.get("address") or host["name"],
+        }
+        way.update(
+            {
+                "ansible_guest_host_" + key: host[key]
+                for key in ("user", "port", "private_key_file", "ssh_args")
+                if host.get(key)
+            }
+        )
     if host.get("python"):
         way["ansible_guest_host_python"] = host["python"]
     return {**way, "ansible_guest_host_become": True} if host.get("become") else way

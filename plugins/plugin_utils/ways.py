@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The ways into guests: for each backend, which command of the host runs a command in a guest, and which one says what the guest is doing."""
+"""The ways into guests: for each backend, which command of the host runs a command in a guest, and which one says
+what the guest is doing.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,8 @@ class Way(ABC):
 
     @abstractmethod
     def enter(self, argv: list[str], fed: bool) -> list[str]:
-        """The command of the host that runs that command in the guest, as ``remote_user``. Its code is the command's own.
+        """The command of the host that runs that command in the guest, as ``remote_user``. Its code is the command's
+        own.
 
         ``fed``: whether it is given something on its standard input, which otherwise may stay open without an end.
         """
@@ -54,10 +57,13 @@ class Way(ABC):
         """The command of the host that prints what the guest is doing, and fails where there is none."""
 
     def why_not(self, code: int, out: str, err: str) -> str:
-        """Why the guest cannot be entered, and what to do about it, by what the command of ``state`` said. Nothing for one that can."""
+        """Why the guest cannot be entered, and what to do about it, by what the command of ``state`` said.
+
+        Nothing for one that can.
+        """
         if code == 0:
-            return "" if out == self.running else "it is %s. Start it, or read the inventory again." % out.lower()
-        return "%s. %s" % (err or out or "%s gave code %d" % (self.state()[0], code), self.remedy)
+            return "" if out == self.running else f"it is {out.lower()}. Start it, or read the inventory again."
+        return "{}. {}".format(err or out or "%s gave code %d" % (self.state()[0], code), self.remedy)
 
 
 class Docker(Way):
@@ -91,7 +97,8 @@ class Docker(Way):
 
 #: What commands find in a guest that knows nothing of the environment of whoever enters it.
 _ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root")
-#: In the guest, as root. su gives the user's groups and home too; and says with 1 that there is no such user, as commands do.
+#: In the guest, as root. su gives the user's groups and home too; and says with 1 that there is no such user, as
+#: commands do.
 _AS_USER = 'id -u -- "$1" > /dev/null || exit 126; exec su -s /bin/sh -c "$2" -- "$1"'
 #: Where a way into the guest begins happens to be a directory there, or not.
 _AT_HOME = 'cd 2> /dev/null || cd /; exec "$@"'
@@ -103,7 +110,8 @@ def _from_root(argv: list[str], user: str | None) -> list[str]:
     return command if not user or user == "root" else ["/bin/sh", "-c", _AS_USER, "sh", user, shlex.join(command)]
 
 
-#: On the host, with the guest's name and path. A frozen guest would never let go of what enters it, so it is not entered.
+#: On the host, with the guest's name and path. A frozen guest would never let go of what enters it, so it is not
+#: entered.
 _ATTACH = '[ "$(lxc-info ${2:+-P "$2"} -n "$1" -s -H)" = RUNNING ] || exit 126; shift 2; exec lxc-attach "$@"'
 
 
@@ -112,8 +120,8 @@ class Lxc(Way):
 
     running = "RUNNING"
     remedy = (
-        "See that the guest exists under that path (ansible_guest_lxc_path), that the host has lxc-attach, and that it may be used:"
-        " as root, or with ansible_guest_host_become."
+        "See that the guest exists under that path (ansible_guest_lxc_path), that the host has lxc-attach, and that "
+        "it may be used: as root, or with ansible_guest_host_become."
     )
     minds_terminals = True
 
@@ -132,9 +140,12 @@ class Lxc(Way):
 
 @cache
 def _program() -> str:
-    """The program that asks a guest agent, as Python takes it by -c. Packed, for it stands in the list of processes, and in what -vvv shows."""
+    """The program that asks a guest agent, as Python takes it by -c.
+
+    Packed, for it stands in the list of processes, and in what -vvv shows.
+    """
     text = Path(__file__).with_name("guest_agent.py").read_bytes()
-    return "import base64,zlib;exec(zlib.decompress(base64.b64decode('%s')))" % base64.b64encode(zlib.compress(text, 9)).decode()
+    return f"import base64,zlib;exec(zlib.decompress(base64.b64decode('{base64.b64encode(zlib.compress(text, 9)).decode()}')))"
 
 
 class Kvm(Way):
@@ -149,7 +160,12 @@ class Kvm(Way):
         return str(self.option("libvirt_uri") or super().where)
 
     def _ask(self, **request: Any) -> list[str]:
-        asked = {"guest": self.option("guest"), "uri": self.option("libvirt_uri"), "seconds": self.option("agent_timeout"), **request}
+        asked = {
+            "guest": self.option("guest"),
+            "uri": self.option("libvirt_uri"),
+            "seconds": self.option("agent_timeout"),
+            **request,
+        }
         # Isolated: no module may come from the directory that this happens to run in, least of all as root.
         return [self.option("host_python"), "-I", "-c", _program(), json.dumps(asked)]
 

@@ -49,7 +49,9 @@ def machine(client: docker.APIClient) -> dict[str, object]:
 
 
 def main() -> int:
-    argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
+    argparse.ArgumentParser(
+        prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    ).parse_args()
     start = time.monotonic()
     # Ended from outside, it clears up as after an error.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -58,7 +60,10 @@ def main() -> int:
         try:
             client.ping()
         except DockerException as error:
-            print(f"no docker daemon answers on {DOCKER_SOCKET} ({error}); 'make bench' prepares this machine", file=sys.stderr)
+            print(
+                f"no docker daemon answers on {DOCKER_SOCKET} ({error}); 'make bench' prepares this machine",
+                file=sys.stderr,
+            )
             return 1
         report = Report(machine(client))
         leftovers.remove(client, PREFIX)  # of a run that was killed

@@ -33,14 +33,32 @@ def guest(number: int) -> str:
 
 def fleet(numbers: Iterable[int], state: str = "running", memory: Mapping[int, str] | None = None) -> dict[str, Any]:
     """The same guests for the fleet ..."""
-    defaults = {"backend": "docker", "image": IMAGE, "memory": "64M", "stop_timeout": 1, "env": {"ROLE": "web"}, "labels": {"role": "web"}, "state": state}
-    guests = [{"name": guest(number), **({"memory": memory[number]} if memory and number in memory else {})} for number in numbers]
+    defaults = {
+        "backend": "docker",
+        "image": IMAGE,
+        "memory": "64M",
+        "stop_timeout": 1,
+        "env": {"ROLE": "web"},
+        "labels": {"role": "web"},
+        "state": state,
+    }
+    guests = [
+        {"name": guest(number), **({"memory": memory[number]} if memory and number in memory else {})}
+        for number in numbers
+    ]
     return {FLEET: {"defaults": defaults, "guests": guests}}
 
 
 def loop(numbers: Iterable[int], memory: Mapping[int, str] | None = None) -> dict[str, Any]:
     """... for the peer ..."""
-    options = {"image": IMAGE, "memory": "{{ item.memory }}", "stop_timeout": 1, "env": {"ROLE": "web"}, "labels": {"role": "web"}, "state": "started"}
+    options = {
+        "image": IMAGE,
+        "memory": "{{ item.memory }}",
+        "stop_timeout": 1,
+        "env": {"ROLE": "web"},
+        "labels": {"role": "web"},
+        "state": "started",
+    }
     items = [{"name": guest(number), "memory": (memory or {}).get(number, "64M")} for number in numbers]
     return {PEER: {"name": "{{ item.name }}", **options}, "loop": items, "loop_control": {"label": "{{ item.name }}"}}
 
@@ -63,7 +81,12 @@ class Bench:
     def clear(self) -> None:
         """Take all containers of ours away, outside of any measurement."""
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda name: self.client.remove_container(name, force=True), leftovers.find(self.client, PREFIX).containers))
+            list(
+                pool.map(
+                    lambda name: self.client.remove_container(name, force=True),
+                    leftovers.find(self.client, PREFIX).containers,
+                )
+            )
 
     def run(self) -> None:
         self.create(30, turns=3, peer_turns=1)
@@ -90,20 +113,28 @@ class Bench:
                 run = self.ansible.play(loop(range(count)), changed=True)
                 peer.add(run.seconds, run.cpu)
                 self.clear()
-        self.report.verdicts.append(Verdict(case, "the time of docker run, 8 at a time", mine.median / cli.median, 1.5, "times"))
+        self.report.verdicts.append(
+            Verdict(case, "the time of docker run, 8 at a time", mine.median / cli.median, 1.5, "times")
+        )
 
     def unchanged(self, count: int, turns: int, peer_turns: int) -> None:
         """Nothing to change: what a daily run costs."""
         case = f"nothing to change in {count}"
         ping, mine, check, peer = self.report.start(case, PING, "fleet", "fleet --check", f"{PEER} in a loop")
         for turn in range(turns):
-            for series, task, checks in ((ping, {PING: {}}, False), (mine, fleet(range(count)), False), (check, fleet(range(count)), True)):
+            for series, task, checks in (
+                (ping, {PING: {}}, False),
+                (mine, fleet(range(count)), False),
+                (check, fleet(range(count)), True),
+            ):
                 run = self.ansible.play(task, changed=False, check=checks)
                 series.add(run.seconds, run.cpu)
             if turn < peer_turns:
                 run = self.ansible.play(loop(range(count)), changed=False)
                 peer.add(run.seconds, run.cpu)
-        self.report.verdicts.append(Verdict(case, "faster than the peer's loop", peer.median / mine.median, 25, "times", least=True))
+        self.report.verdicts.append(
+            Verdict(case, "faster than the peer's loop", peer.median / mine.median, 25, "times", least=True)
+        )
         self.report.verdicts.append(Verdict(case, "more than a ping task", mine.median - ping.median, 1.5, "s"))
 
     def change_one(self, count: int, turns: int, peer_turns: int) -> None:
@@ -157,7 +188,9 @@ class LxcBench:
             lab = LxcLab.create(name)
             try:
                 image = str(lab.root / "images" / "debian.tar")
-                self.ansible.play({"kraal.virt.base_image": {"name": "kt-bench", "directory": str(lab.root / "images")}}, changed=True)
+                self.ansible.play(
+                    {"kraal.virt.base_image": {"name": "kt-bench", "directory": str(lab.root / "images")}}, changed=True
+                )
                 (built,) = (lab.root / "images").glob("*.tar")
                 built.with_suffix(".json").unlink()
                 built.rename(image)
@@ -170,14 +203,30 @@ class LxcBench:
     def fleet(lab: LxcLab, image: str, count: int, state: str = "running", **more: Any) -> dict[str, Any]:
         # A Debian of the smallest variant has no init system: these guests just run.
         config = {"lxc.init.cmd": "/bin/sleep infinity"}
-        system = {"backend": "lxc", "lxc_path": str(lab.path), "image": image, "memory": "64M", "networks": [{"type": "empty"}], "config": config}
-        return {FLEET: {"defaults": {**system, "stop_timeout": 0, "state": state, **more}, "guests": [{"name": f"{PREFIX}{{i}}", "count": count}]}}
+        system = {
+            "backend": "lxc",
+            "lxc_path": str(lab.path),
+            "image": image,
+            "memory": "64M",
+            "networks": [{"type": "empty"}],
+            "config": config,
+        }
+        return {
+            FLEET: {
+                "defaults": {**system, "stop_timeout": 0, "state": state, **more},
+                "guests": [{"name": f"{PREFIX}{{i}}", "count": count}],
+            }
+        }
 
     def create(self, lab: LxcLab, image: str, count: int, turns: int = 3) -> None:
         """Each with a root file system of its own: unpacked here, copied there."""
         case = f"create and start {count} (LXC)"
         mine, loop, overlay, snapshots = self.report.start(
-            case, "fleet", "lxc-copy and lxc-start, 4 at a time", "fleet, storage overlay", "lxc-copy -s and lxc-start, 4 at a time"
+            case,
+            "fleet",
+            "lxc-copy and lxc-start, 4 at a time",
+            "fleet, storage overlay",
+            "lxc-copy -s and lxc-start, 4 at a time",
         )
         for _turn in range(turns):
             for series, more in ((mine, {}), (overlay, {"storage": "overlay"})):
@@ -189,11 +238,19 @@ class LxcBench:
             for series, how in ((loop, []), (snapshots, ["-s", "-B", "overlay"])):
                 copies = [f"{PREFIX}copy-{number}" for number in range(count)]
                 place = ["-P", str(lab.path), "-n"]
-                run = side_by_side([[["lxc-copy", *place, f"{PREFIX}1", "-N", name, *how], ["lxc-start", *place, name]] for name in copies], 4)
+                run = side_by_side(
+                    [
+                        [["lxc-copy", *place, f"{PREFIX}1", "-N", name, *how], ["lxc-start", *place, name]]
+                        for name in copies
+                    ],
+                    4,
+                )
                 series.add(run.seconds, run.cpu)
                 side_by_side([[["lxc-stop", *place, name, "-k"], ["lxc-destroy", *place, name]] for name in copies], 4)
             lab.clear()
-        self.report.verdicts.append(Verdict(case, "the time of lxc-copy and lxc-start, 4 at a time", mine.median / loop.median, 1.5, "times"))
+        self.report.verdicts.append(
+            Verdict(case, "the time of lxc-copy and lxc-start, 4 at a time", mine.median / loop.median, 1.5, "times")
+        )
 
     def unchanged(self, lab: LxcLab, image: str, count: int, turns: int = 5) -> None:
         """Nothing to change."""

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The cases with virtual machines, on a libvirtd of the benchmark's own: guests that are defined, and nothing or little to change in them."""
+"""The cases with virtual machines, on a libvirtd of the benchmark's own: guests that are defined, and nothing or
+little to change in them.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,18 @@ DOMAIN = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>64</memory
 
 def fleet(uri: str, numbers: Iterable[int], memory: Mapping[int, str] | None = None) -> dict[str, Any]:
     """The guests for the fleet ..."""
-    defaults = {"backend": "kvm", "uri": uri, "type": "qemu", "state": "present", "memory": "64MiB", "networks": [{"type": "user"}]}
-    guests = [{"name": f"{PREFIX}{number}", **({"memory": memory[number]} if memory and number in memory else {})} for number in numbers]
+    defaults = {
+        "backend": "kvm",
+        "uri": uri,
+        "type": "qemu",
+        "state": "present",
+        "memory": "64MiB",
+        "networks": [{"type": "user"}],
+    }
+    guests = [
+        {"name": f"{PREFIX}{number}", **({"memory": memory[number]} if memory and number in memory else {})}
+        for number in numbers
+    ]
     return {FLEET: {"defaults": defaults, "guests": guests}}
 
 
@@ -54,7 +66,10 @@ class Machines:
         peer.add(run.seconds, run.cpu)
 
     def unchanged(self, count: int, turns: int, peer_turns: int) -> None:
-        """Nothing to change: what a daily run costs. The peer says that it changed something, or that it did not; both are measured."""
+        """Nothing to change: what a daily run costs.
+
+        The peer says that it changed something, or that it did not; both are measured.
+        """
         case = f"nothing to change in {count} virtual machines"
         ping, mine, check, peer = self.report.start(case, PING, "fleet", "fleet --check", f"{PEER} in a loop")
         task = fleet(self.daemon.uri, range(count))
@@ -66,7 +81,9 @@ class Machines:
                 run = self.ansible.play(loop(self.daemon.uri, range(count)), changed=None)
                 peer.add(run.seconds, run.cpu)
         self.report.verdicts.append(Verdict(case, "more than a ping task", mine.median - ping.median, 1, "s"))
-        self.report.verdicts.append(Verdict(case, "faster than the peer's loop", peer.median / mine.median, 5, "times", least=True))
+        self.report.verdicts.append(
+            Verdict(case, "faster than the peer's loop", peer.median / mine.median, 5, "times", least=True)
+        )
 
     def change_one(self, count: int, turns: int) -> None:
         """One guest's memory."""

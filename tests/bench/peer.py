@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is measured against, in an environment of its own: the same ansible-core, with the collections that come with the package `ansible`."""
+"""What is measured against, in an environment of its own: the same ansible-core, with the collections that come with
+the package `ansible`.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,11 @@ def install() -> None:
     stamp = VENV / f".installed-{core}"
     if stamp.exists():
         return
-    print(f"installing the peer, the package ansible for ansible-core {core}, into {VENV.name} (two minutes)", file=sys.stderr, flush=True)
+    print(
+        f"installing the peer, the package ansible for ansible-core {core}, into {VENV.name} (two minutes)",
+        file=sys.stderr,
+        flush=True,
+    )
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, f"ansible-core=={core}", "ansible"], check=True)

@@ -87,14 +87,32 @@ class Report:
         rows: list[tuple[str, ...]] = [("case", "what", "runs", "median", "min", "max", "cpu")]
         for series in self.series:
             if series.values:
-                numbers = [_number(value, series.unit) for value in (series.median, min(series.values), max(series.values))]
-                rows.append((series.case, series.what, str(len(series.values)), *numbers, _number(median(series.cpu), "s") if series.cpu else ""))
+                numbers = [
+                    _number(value, series.unit) for value in (series.median, min(series.values), max(series.values))
+                ]
+                rows.append(
+                    (
+                        series.case,
+                        series.what,
+                        str(len(series.values)),
+                        *numbers,
+                        _number(median(series.cpu), "s") if series.cpu else "",
+                    )
+                )
         yield from _table(rows, left=2)
         yield ""
         bounds = [("case", "required", "measured", "bound", "verdict")]
         for verdict in self.verdicts:
             bound = ("at least " if verdict.least else "at most ") + _number(verdict.bound, verdict.unit)
-            bounds.append((verdict.case, verdict.what, _number(verdict.value, verdict.unit), bound, "kept" if verdict.kept else "NOT KEPT"))
+            bounds.append(
+                (
+                    verdict.case,
+                    verdict.what,
+                    _number(verdict.value, verdict.unit),
+                    bound,
+                    "kept" if verdict.kept else "NOT KEPT",
+                )
+            )
         yield from _table(bounds, left=2)
 
 
@@ -105,5 +123,8 @@ def _number(value: float, unit: str) -> str:
 def _table(rows: Sequence[tuple[str, ...]], left: int) -> Iterator[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
-        cells = [cell.ljust(width) if column < left else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         yield "  ".join(cells).rstrip()

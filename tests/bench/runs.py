@@ -24,7 +24,8 @@ from tests.support.paths import SYSTEM_PYTHON
 
 from . import peer
 
-#: An interpreter for a module that notes how much memory the real one took at its peak (in KiB, as the kernel counts it).
+#: An interpreter for a module that notes how much memory the real one took at its peak (in KiB, as the kernel counts
+#: it).
 METER = """#!{python} -ISs
 import os, sys
 child = os.posix_spawn({python!r}, [{python!r}, *sys.argv[1:]], os.environ)
@@ -60,7 +61,9 @@ def program(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
     """Run a program; what it printed."""
     done = subprocess.run(argv, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode:
-        raise WentWrong(f"{' '.join(argv[:4])} ... ended with {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+        raise WentWrong(
+            f"{' '.join(argv[:4])} ... ended with {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        )
     return done.stdout
 
 
@@ -87,13 +90,27 @@ class Ansible:
         path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
         return path
 
-    def play(self, task: Mapping[str, Any], *, changed: bool | None, check: bool = False, inventory: Path | None = None) -> Run:
-        """One task in one play. `changed` is what it must report: anything else is not what was to be measured. None: whatever it says."""
+    def play(
+        self, task: Mapping[str, Any], *, changed: bool | None, check: bool = False, inventory: Path | None = None
+    ) -> Run:
+        """One task in one play.
+
+        `changed` is what it must report: anything else is not what was to be measured. None: whatever it says.
+        """
         path = self.file("play.yml", [{"hosts": "localhost", "gather_facts": False, "tasks": [dict(task)]}])
-        argv = [peer.program("ansible-playbook"), "--inventory", str(inventory or self.inventory), str(path), *(["--check"] if check else [])]
+        argv = [
+            peer.program("ansible-playbook"),
+            "--inventory",
+            str(inventory or self.inventory),
+            str(path),
+            *(["--check"] if check else []),
+        ]
         run = timed(lambda: program(argv, self.env))
         if changed is not None and ("changed=0 " in run.stdout) is changed:
-            raise WentWrong(f"{next(iter(task))} was expected to {'change something' if changed else 'change nothing'}\n{run.stdout[-2000:]}")
+            raise WentWrong(
+                f"{next(iter(task))} was expected to {'change something' if changed else 'change nothing'}\n"
+                f"{run.stdout[-2000:]}"
+            )
         return run
 
     def peak(self, task: Mapping[str, Any], *, changed: bool) -> float:

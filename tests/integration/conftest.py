@@ -1,7 +1,10 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fixtures of the integration tests. Session fixtures belong to one pytest process (a worker of pytest-xdist) each; what it makes bears its name."""
+"""Fixtures of the integration tests.
+
+Session fixtures belong to one pytest process (a worker of pytest-xdist) each; what it makes bears its name.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,10 @@ from tests.support.tiny_guest import TinyGuest
 
 @pytest.fixture(scope="session")
 def worker() -> str:
-    """Which of the processes of this run this is: gw0, gw1, ... or main. For ports and the like; names on a daemon begin with `prefix`."""
+    """Which of the processes of this run this is: gw0, gw1, ...
+
+    or main. For ports and the like; names on a daemon begin with `prefix`.
+    """
     return os.environ.get("PYTEST_XDIST_WORKER", "main")
 
 
@@ -63,7 +69,11 @@ def docker_daemon() -> str:
         with docker.APIClient(base_url=url, version="auto", timeout=10) as client:
             client.ping()
     except DockerException as error:
-        pytest.fail(f"no docker daemon answers on {url} ({error}); 'make test' prepares this machine, or start dockerd yourself", pytrace=False)
+        pytest.fail(
+            f"no docker daemon answers on {url} ({error}); 'make test' prepares this machine, or start dockerd "
+            "yourself",
+            pytrace=False,
+        )
     return url
 
 
@@ -116,7 +126,9 @@ def lxc(run_name: str) -> Iterator[LxcLab]:
 
 @pytest.fixture(scope="session")
 def base_images(docker_api: docker.APIClient, prefix: str, leftovers: None) -> Iterator[BaseImages]:
-    """Three tiny images: `one`, `two` (other content), `healthy` (with a health check, good after $KT_HEALTHY_AFTER seconds)."""
+    """Three tiny images: `one`, `two` (other content), `healthy` (with a health check, good after $KT_HEALTHY_AFTER
+    seconds).
+    """
     images = BaseImages.create(docker_api, prefix)
     yield images
     images.remove(docker_api)
@@ -168,14 +180,21 @@ def tls_daemon(leftovers: None) -> Iterator[SecondDaemon]:
 
 @pytest.fixture(scope="session")
 def registry(docker_api: docker.APIClient, prefix: str, leftovers: None) -> Iterator[Registry]:
-    """A registry with TLS and a login that this machine's daemon trusts: `registry.push(image, "name:tag")`, `registry.auth`."""
-    with tempfile.TemporaryDirectory(prefix="kt-") as directory, Registry(docker_api, Path(directory), prefix) as server:
+    """A registry with TLS and a login that this machine's daemon trusts: `registry.push(image, "name:tag")`,
+    `registry.auth`.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="kt-") as directory,
+        Registry(docker_api, Path(directory), prefix) as server,
+    ):
         yield server
 
 
 @pytest.fixture(scope="session")
 def libvirt_daemon(request: pytest.FixtureRequest) -> Iterator[LibvirtDaemon]:
-    """A libvirtd of this process's own in namespaces of its own, or the one of a lab host: give the module `uri: libvirt_daemon.uri`."""
+    """A libvirtd of this process's own in namespaces of its own, or the one of a lab host: give the module `uri:
+    libvirt_daemon.uri`.
+    """
     suite = getattr(request, "param", None) or request.config.getoption("--libvirt")
     if suite is None:
         with tempfile.TemporaryDirectory(prefix="kt-") as directory, LibvirtDaemon(Path(directory)) as daemon:
@@ -185,7 +204,11 @@ def libvirt_daemon(request: pytest.FixtureRequest) -> Iterator[LibvirtDaemon]:
     for name in ("leftovers", "lab_images"):
         request.getfixturevalue(name)
     name = f"{request.getfixturevalue('prefix')}libvirt"
-    with tempfile.TemporaryDirectory(prefix="kt-", dir="/var/tmp") as directory, Lab(name) as lab, LibvirtHost(Path(directory), suite, lab) as daemon:
+    with (
+        tempfile.TemporaryDirectory(prefix="kt-", dir="/var/tmp") as directory,
+        Lab(name) as lab,
+        LibvirtHost(Path(directory), suite, lab) as daemon,
+    ):
         yield daemon
 
 
@@ -204,7 +227,9 @@ def lab_images(docker_api: docker.APIClient) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def lab(prefix: str, leftovers: None, lab_images: None) -> Iterator[Lab]:
-    """An empty lab for one test file: `lab.up(HostImage("bookworm", packages=("docker.io",)), ...)` boots what it needs."""
+    """An empty lab for one test file: `lab.up(HostImage("bookworm", packages=("docker.io",)), ...)` boots what it
+    needs.
+    """
     with Lab(f"{prefix}lab") as machines:
         yield machines
 
@@ -217,7 +242,10 @@ def lab_hosts(lab: Lab) -> list[LabHost]:
 
 @pytest.fixture(scope="module")
 def bare_host(lab: Lab, lab_hosts: list[LabHost], docker_api: Any) -> LabHost:
-    """A twin of the Debian 13 host whose first process is no init system, and does not even bury its dead. It goes with the lab."""
+    """A twin of the Debian 13 host whose first process is no init system, and does not even bury its dead.
+
+    It goes with the lab.
+    """
     host = lab_hosts[1]
     like = docker_api.inspect_container(host.name)
     name = f"{host.name}-bare"
@@ -248,12 +276,18 @@ def bare_host(lab: Lab, lab_hosts: list[LabHost], docker_api: Any) -> LabHost:
 
 @pytest.fixture(scope="module")
 def hypervisor(prefix: str, leftovers: None) -> Iterator[virtual.Hypervisor]:
-    """A Debian 12 on an emulated processor with AMD-V, with what kvm_host would install; in /srv/kt the kernel and the initramfs of the tiny guest."""
+    """A Debian 12 on an emulated processor with AMD-V, with what kvm_host would install; in /srv/kt the kernel and
+    the initramfs of the tiny guest.
+    """
     reason = virtual.unusable()
     if reason:
         pytest.skip(reason)
     tiny = TinyGuest.build()
-    files = {"/srv/kt/vmlinuz": tiny.kernel.read_bytes(), "/srv/kt/initrd": tiny.initrd.read_bytes(), **LASTING_LIBVIRTD}
+    files = {
+        "/srv/kt/vmlinuz": tiny.kernel.read_bytes(),
+        "/srv/kt/initrd": tiny.initrd.read_bytes(),
+        **LASTING_LIBVIRTD,
+    }
     one = virtual.Hypervisor(f"{prefix}hypervisor", virtual.HypervisorImage("bookworm"), files)
     with one:
         yield one

@@ -34,9 +34,16 @@ def directory(tmp_path) -> Path:
 
 @pytest.fixture(scope="module")
 def sources() -> str:
-    """What apt says of this machine's package sources when base_image asks it, which takes longer than all else in a build by the stand-in."""
+    """What apt says of this machine's package sources when base_image asks it, which takes longer than all else in a
+    build by the stand-in.
+    """
     form = "$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SIGNED_BY)"
-    return subprocess.run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        ["apt-get", "indextargets", "--format", form, "Created-By: Packages"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +61,10 @@ def quick(directory, tmp_path, sources, warm) -> Callable[..., Result]:
     apt.chmod(0o755)
 
     def run(check: bool = False, env: dict[str, str] | None = None, **args: object) -> Result:
-        given, environment = {"name": "kt", "directory": str(directory), **args}, {"PATH": f"{program.parent}:{os.environ['PATH']}", **(env or {})}
+        given, environment = (
+            {"name": "kt", "directory": str(directory), **args},
+            {"PATH": f"{program.parent}:{os.environ['PATH']}", **(env or {})},
+        )
         # What Python itself reads, it reads at its start.
         if "PYTHONPATH" in environment:
             return module_process(MODULE, given, check=check, diff=True, env=environment)
@@ -64,7 +74,9 @@ def quick(directory, tmp_path, sources, warm) -> Callable[..., Result]:
 
 
 def change(run: Callable[..., Result], **args: object) -> Result:
-    """Check, do, and again: the check says what is done and changes nothing, and the second time there is nothing to do."""
+    """Check, do, and again: the check says what is done and changes nothing, and the second time there is nothing to
+    do.
+    """
     checked = run(check=True, **args)
     done = run(**args)
     assert not checked.failed and not done.failed, checked.msg + done.msg
@@ -77,7 +89,9 @@ def change(run: Callable[..., Result], **args: object) -> Result:
 
 
 def test_a_real_one(tmp_path, directory, docker_api, scratch) -> None:
-    """Built from this host's own package sources; the same request gives the same bytes, at whatever time, and a guest runs on it."""
+    """Built from this host's own package sources; the same request gives the same bytes, at whatever time, and a
+    guest runs on it.
+    """
     epoch = int(time.time()) - 3 * 86400
     env = {"SOURCE_DATE_EPOCH": str(epoch)}
     args = {
@@ -88,11 +102,16 @@ def test_a_real_one(tmp_path, directory, docker_api, scratch) -> None:
         "ssh_authorized_keys": ["ssh-ed25519 AAAAkt kt@test"],
         "commands": [["touch", "/made with a space"], "mkdir /words"],
     }
-    built = change(lambda check=False, **more: module_process(MODULE, {**args, **more}, check=check, diff=True, env=env), directory=str(directory))
+    built = change(
+        lambda check=False, **more: module_process(MODULE, {**args, **more}, check=check, diff=True, env=env),
+        directory=str(directory),
+    )
     image = built["base_image"]
     other = module_process(MODULE, {**args, "directory": str(tmp_path / "other")}, env=env)
     assert other["base_image"]["checksum"] == image["checksum"], "the same packages, and nothing of this moment"
-    assert sorted(path.name for path in directory.iterdir()) == sorted([Path(image["path"]).name, Path(image["path"]).stem + ".json"])
+    assert sorted(path.name for path in directory.iterdir()) == sorted(
+        [Path(image["path"]).name, Path(image["path"]).stem + ".json"]
+    )
     with tarfile.open(image["path"]) as tar:
         names = {member.name: member for member in tar}
         keys = tar.extractfile("./home/kt/.ssh/authorized_keys")
@@ -102,9 +121,14 @@ def test_a_real_one(tmp_path, directory, docker_api, scratch) -> None:
         assert shadow is not None and {line.split(b":")[2] for line in shadow} == {b"%d" % (epoch // 86400)}
         owner = (names["./home/kt/.ssh/authorized_keys"].uid, names["./home/kt/.ssh/authorized_keys"].mode)
     assert owner == (1000, 0o600) and {"./made with a space", "./words", "./usr/bin/python3"} <= set(names)
-    imported = {"name": scratch("base"), "import": {"path": image["path"], "checksum": image["checksum"], "labels": {"kt": scratch.prefix}}}
+    imported = {
+        "name": scratch("base"),
+        "import": {"path": image["path"], "checksum": image["checksum"], "labels": {"kt": scratch.prefix}},
+    }
     assert run_module("kraal.virt.docker_image", imported).changed
-    guest = docker_api.create_container(scratch("base"), name=scratch("guest"), command=["python3", "-c", "print('it runs')"])
+    guest = docker_api.create_container(
+        scratch("base"), name=scratch("guest"), command=["python3", "-c", "print('it runs')"]
+    )
     docker_api.start(guest)
     assert docker_api.wait(guest)["StatusCode"] == 0
     assert docker_api.logs(guest) == b"it runs\n"
@@ -190,14 +214,20 @@ def modes(directory: Path) -> set[int]:
 
 
 def test_nobody_else_reads_what_passwords_are_made_into(directory, quick) -> None:
-    old = {"suite": "bookworm", "commands": [["sh", "-c", "echo root:kt-hush | chpasswd"], "usermod -p kt-hush root", ["true"]]}
+    old = {
+        "suite": "bookworm",
+        "commands": [["sh", "-c", "echo root:kt-hush | chpasswd"], "usermod -p kt-hush root", ["true"]],
+    }
     first = change(quick, **old)
     assert directory.stat().st_mode & 0o777 == 0o711 and modes(directory) == {0o600}
     path = Path(first["base_image"]["path"])
     assert "hush" not in path.with_suffix(".json").read_text() and "hush" not in str(first["base_image"])
-    # As an earlier version left it: everything for everybody, the commands as they were written, in a directory that is somebody's.
+    # As an earlier version left it: everything for everybody, the commands as they were written, in a directory that is
+    # somebody's.
     described = json.loads(path.with_suffix(".json").read_text())
-    path.with_suffix(".json").write_text(json.dumps({**described, "request": {**described["request"], "commands": [["echo", "kt-hush"]]}}))
+    path.with_suffix(".json").write_text(
+        json.dumps({**described, "request": {**described["request"], "commands": [["echo", "kt-hush"]]}})
+    )
     for each in (path, path.with_suffix(".json")):
         each.chmod(0o644)
     directory.chmod(0o755)
@@ -227,12 +257,19 @@ def test_a_disk_is_known_again(directory, quick) -> None:
     first = change(quick, **raw)
     image = first["base_image"]
     assert files(directory) == {"raw", "vmlinuz", "initrd", "json"} and len(list(directory.iterdir())) == 4
-    assert Path(image["path"]).stat().st_size == 512 << 20 and Path(image["path"]).stat().st_blocks * 512 < 64 << 20, "sparse"
+    assert Path(image["path"]).stat().st_size == 512 << 20 and Path(image["path"]).stat().st_blocks * 512 < 64 << 20, (
+        "sparse"
+    )
     assert (Path(image["kernel"]).stat().st_size, Path(image["initrd"]).stat().st_size) == (70, 80)
     assert image["command_line"].startswith("root=UUID=") and image["checksum"].startswith("sha256:")
     assert not quick(**raw, seed_reader="kraal", kernel="linux-image-cloud-amd64", variant="minbase").changed
     args: dict[str, object] = dict(raw)
-    for key, value in {"format": "qcow2", "disk_size": "600MiB", "seed_reader": "none", "kernel": "linux-image-amd64"}.items():
+    for key, value in {
+        "format": "qcow2",
+        "disk_size": "600MiB",
+        "seed_reader": "none",
+        "kernel": "linux-image-amd64",
+    }.items():
         args[key] = value
         changed = change(quick, **args)
         assert key in changed["plan"][0]["after"], key
@@ -267,7 +304,10 @@ def test_a_disk_that_is_not_whole(directory, quick) -> None:
 def test_a_disk_after_a_crash_at_any_moment(directory, quick, tmp_path, state) -> None:
     """Killed before each thing that it does to the host in turn; a plain run ends it and leaves nothing over."""
     crash, log = tmp_path / "crash.json", tmp_path / "crash.log"
-    hook = {"PYTHONPATH": os.pathsep.join([str(SUPPORT / "crash_hook"), module_environment()["PYTHONPATH"]]), "KT_CRASH": str(crash)}
+    hook = {
+        "PYTHONPATH": os.pathsep.join([str(SUPPORT / "crash_hook"), module_environment()["PYTHONPATH"]]),
+        "KT_CRASH": str(crash),
+    }
     args: dict[str, object] = dict(DISK) if state == "present" else {"state": "absent"}
 
     assert not quick(**DISK).failed
@@ -285,13 +325,16 @@ def test_a_disk_after_a_crash_at_any_moment(directory, quick, tmp_path, state) -
         return log.read_text().splitlines()
 
     moments = crashed(0)
-    # Of what happens in the directory of the build alone, and of the programs that work there, the first and the last of a kind stand for all.
+    # Of what happens in the directory of the build alone, and of the programs that work there, the first and the last
+    # of a kind stand for all.
     kinds: dict[str, list[int]] = {}
     for number, moment in enumerate(moments, 1):
         event, *paths = moment.split()
         if event.startswith("apt-") or event == "unshare":
             continue  # They only ask.
-        outside = event.startswith("os.") and any(path.startswith(str(directory)) and "/.building-" not in path for path in paths)
+        outside = event.startswith("os.") and any(
+            path.startswith(str(directory)) and "/.building-" not in path for path in paths
+        )
         kinds.setdefault(str(number) if outside else event, []).append(number)
     chosen = sorted({number for numbers in kinds.values() for number in (numbers[0], numbers[-1])})
     assert len(chosen) >= (12 if state == "present" else 4), moments
@@ -306,7 +349,10 @@ def test_a_disk_after_a_crash_at_any_moment(directory, quick, tmp_path, state) -
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ("E: The following signatures couldn't be verified: NO_PUBKEY 6ED0E7B82643E131", ["NO_PUBKEY", "debian-archive-keyring", "keyring"]),
+        (
+            "E: The following signatures couldn't be verified: NO_PUBKEY 6ED0E7B82643E131",
+            ["NO_PUBKEY", "debian-archive-keyring", "keyring"],
+        ),
         ("E: Unable to locate package kt-nosuch", ["kt-nosuch", "packages"]),
         ("tar: write error: No space left on device", ["No space", "Free space"]),
     ],
@@ -318,7 +364,9 @@ def test_a_build_that_fails_says_why_and_leaves_nothing(directory, quick, said, 
 
 
 def test_a_mirror_that_does_not_answer(directory) -> None:
-    result = module_process(MODULE, {"name": "kt", "directory": str(directory), "suite": "bookworm", "mirror": "http://127.0.0.1:9/debian"})
+    result = module_process(
+        MODULE, {"name": "kt", "directory": str(directory), "suite": "bookworm", "mirror": "http://127.0.0.1:9/debian"}
+    )
     assert result.failed and "127.0.0.1" in result.msg and "mirror" in result.msg, result.msg
     assert list(directory.iterdir()) == []
 

@@ -1,7 +1,8 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A disk of base_image, built for real and booted under emulation: by its own boot loader, and with the kernel beside it and a seed.
+"""A disk of base_image, built for real and booted under emulation: by its own boot loader, and with the kernel beside
+it and a seed.
 
 It is kept under .cache/disk by what makes it: built once as long as that is the same, and shared by all tests here.
 """
@@ -66,13 +67,21 @@ def built(place: Path, name: str, **options: Any) -> dict[str, Any]:
 def image(place: Path) -> dict[str, Any]:
     """That of the module's own example."""
     (task,) = [task for task in examples("base_image") if task["name"] == DISK]
-    return built(place, **{key: value for key, value in task["kraal.virt.base_image"].items() if key != "ssh_authorized_keys"})
+    return built(
+        place, **{key: value for key, value in task["kraal.virt.base_image"].items() if key != "ssh_authorized_keys"}
+    )
 
 
 def reach(guest: DiskGuest, place: Path, directory: Path) -> Path:
-    """An inventory with the guest in it, whose host key is told by its agent; once it has started everything, it answers a ping."""
-    assert guest.run("/bin/systemctl", "is-system-running", "--wait") == "running", guest.run("/bin/systemctl", "--failed", "--no-pager")
-    (directory / "known_hosts").write_text(f"[127.0.0.1]:{guest.port} {guest.read('/etc/ssh/ssh_host_ed25519_key.pub')}")
+    """An inventory with the guest in it, whose host key is told by its agent; once it has started everything, it
+    answers a ping.
+    """
+    assert guest.run("/bin/systemctl", "is-system-running", "--wait") == "running", guest.run(
+        "/bin/systemctl", "--failed", "--no-pager"
+    )
+    (directory / "known_hosts").write_text(
+        f"[127.0.0.1]:{guest.port} {guest.read('/etc/ssh/ssh_host_ed25519_key.pub')}"
+    )
     variables = {
         "ansible_host": "127.0.0.1",
         "ansible_port": guest.port,
@@ -97,7 +106,11 @@ def told(inventory: Path, command: str) -> str:
 
 def test_it_is_whole(image) -> None:
     """A whole disk on its own, and a kernel."""
-    told = json.loads(subprocess.run(["qemu-img", "info", "--output=json", image["path"]], capture_output=True, text=True, check=True).stdout)
+    told = json.loads(
+        subprocess.run(
+            ["qemu-img", "info", "--output=json", image["path"]], capture_output=True, text=True, check=True
+        ).stdout
+    )
     assert (told["format"], told["virtual-size"]) == ("qcow2", 4 << 30) and "backing-filename" not in told
     kernel, initrd = (Path(image[key]) for key in ("kernel", "initrd"))
     # The magic of a Linux kernel's header for x86: Documentation/arch/x86/boot.rst.
@@ -109,7 +122,9 @@ def test_it_boots_by_its_bios(image, place, tmp_path) -> None:
     with DiskGuest(image, tmp_path) as guest:
         assert guest.agent("guest-get-osinfo")["id"] == "debian"
         inventory = reach(guest, place, tmp_path)
-        words = told(inventory, "cat /proc/cmdline; findmnt -no SIZE --bytes /; cat /etc/machine-id; id -un").splitlines()
+        words = told(
+            inventory, "cat /proc/cmdline; findmnt -no SIZE --bytes /; cat /etc/machine-id; id -un"
+        ).splitlines()
     line, size, machine, user = words
     assert line.startswith("BOOT_IMAGE=/vmlinuz ") and image["command_line"] in line, "GRUB has started it"
     assert int(size) > 4.7 * 2**30, "grown to the disk"
@@ -117,7 +132,9 @@ def test_it_boots_by_its_bios(image, place, tmp_path) -> None:
 
 
 def test_it_boots_by_its_kernel_and_reads_a_seed(image, place, tmp_path) -> None:
-    """A seed as kvm_vm makes it: a name, an account with a key, a file, and the one address that ssh is forwarded to."""
+    """A seed as kvm_vm makes it: a name, an account with a key, a file, and the one address that ssh is forwarded
+    to.
+    """
     other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKtktktktktktktktktktktktktktktktktktktktktktktk kt@seed"
     user = {
         "users": ["default", {"name": "ann", "ssh_authorized_keys": [other], "groups": "audio"}],
@@ -125,28 +142,54 @@ def test_it_boots_by_its_kernel_and_reads_a_seed(image, place, tmp_path) -> None
         "write_files": [{"path": "/etc/kt/file", "content": "a text\n", "permissions": "0640", "owner": "root:ann"}],
         "chpasswd": {"expire": False},
     }
-    interface = {"match": {"macaddress": MAC.upper()}, "addresses": ["10.0.2.77/24"], "gateway4": "10.0.2.2", "nameservers": {"search": ["kt.test"]}}
+    interface = {
+        "match": {"macaddress": MAC.upper()},
+        "addresses": ["10.0.2.77/24"],
+        "gateway4": "10.0.2.2",
+        "nameservers": {"search": ["kt.test"]},
+    }
     network = {"version": 2, "ethernets": {"any": interface}}
     seed = tmp_path / "seed.iso"
-    seed.write_bytes(vm_seed_image.build(vm_seed.CLOUD_INIT.parse({"user_data": user, "network_config": network}, "cloud_init"), "kt-seeded"))
+    seed.write_bytes(
+        vm_seed_image.build(
+            vm_seed.CLOUD_INIT.parse({"user_data": user, "network_config": network}, "cloud_init"), "kt-seeded"
+        )
+    )
     with DiskGuest(image, tmp_path, by_kernel=True, seed=seed, address="10.0.2.77") as guest:
         inventory = reach(guest, place, tmp_path)
         ask = (
-            "cat /proc/cmdline; hostname; id -Gn ann; stat -c '%a %G' /etc/kt/file; grep -c kt@seed /root/.ssh/authorized_keys ~ann/.ssh/authorized_keys; "
-            "ip -o -4 addr show scope global | awk '{print $4}'; cat /var/lib/kraal/instance-id; echo; findmnt -no SIZE --bytes /"
+            "cat /proc/cmdline; hostname; id -Gn ann; stat -c '%a %G' /etc/kt/file; grep -c kt@seed "
+            "/root/.ssh/authorized_keys ~ann/.ssh/authorized_keys; ip -o -4 addr show scope global | awk '{print "
+            "$4}'; cat /var/lib/kraal/instance-id; echo; findmnt -no SIZE --bytes /"
         )
         line, name, groups, mode, *counts, address, instance, size = told(inventory, ask).splitlines()
         assert line == image["command_line"]
-        assert (name, groups, mode, address, instance) == ("kt-seeded", "ann audio", "640 ann", "10.0.2.77/24", "kt-seeded")
+        assert (name, groups, mode, address, instance) == (
+            "kt-seeded",
+            "ann audio",
+            "640 ann",
+            "10.0.2.77/24",
+            "kt-seeded",
+        )
         assert [count.rpartition(":")[2] for count in counts] == ["1", "1"]
         assert int(size) > 4.7 * 2**30
         assert "kraal-seed: warning: user-data: chpasswd is not understood and left out" in guest.console
 
 
 def test_cloud_init_reads_a_seed_on_debian_13(place, tmp_path) -> None:
-    """Another release than the host's, with the distribution's own reader: its units succeed, and what kvm_vm writes is what it reads."""
-    user = {"users": ["default", {"name": "ann"}], "write_files": [{"path": "/etc/kt/file", "content": "a text\n", "permissions": "0640"}]}
-    interface = {"match": {"macaddress": MAC}, "set-name": "lan0", "addresses": ["10.0.2.77/24"], "gateway4": "10.0.2.2"}
+    """Another release than the host's, with the distribution's own reader: its units succeed, and what kvm_vm writes
+    is what it reads.
+    """
+    user = {
+        "users": ["default", {"name": "ann"}],
+        "write_files": [{"path": "/etc/kt/file", "content": "a text\n", "permissions": "0640"}],
+    }
+    interface = {
+        "match": {"macaddress": MAC},
+        "set-name": "lan0",
+        "addresses": ["10.0.2.77/24"],
+        "gateway4": "10.0.2.2",
+    }
     given = {"user_data": user, "network_config": {"version": 2, "ethernets": {"lan0": interface}}}
     seed = tmp_path / "seed.iso"
     seed.write_bytes(vm_seed_image.build(vm_seed.CLOUD_INIT.parse(given, "cloud_init"), "kt-seeded"))

@@ -70,7 +70,9 @@ class DockerGuests:
     def create(self, name: str) -> None:
         self._create(name, self.image)
 
-    def _create(self, name: str, image: str, command: list[str] | None = None, *, start: bool = True, init: bool = False) -> None:
+    def _create(
+        self, name: str, image: str, command: list[str] | None = None, *, start: bool = True, init: bool = False
+    ) -> None:
         config = self.client.create_host_config(init=init)
         self.client.create_container(image, command, name=self(name), host_config=config)
         if start:
@@ -134,7 +136,11 @@ class LxcGuests:
 
     def _lxc(self, action: str, name: str, *argv: str) -> str:
         done = subprocess.run(
-            [f"lxc-{action}", "-P", str(self.path), "-n", self(name), *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            [f"lxc-{action}", "-P", str(self.path), "-n", self(name), *argv],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -150,7 +156,12 @@ class LxcGuests:
     def remove(self) -> None:
         for home in self.path.iterdir():
             for action in (["lxc-unfreeze"], ["lxc-stop", "--kill"]):
-                subprocess.run([*action, "-P", str(self.path), "-n", home.name], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+                subprocess.run(
+                    [*action, "-P", str(self.path), "-n", home.name],
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    check=False,
+                )
         shutil.rmtree(self.path)
 
 
@@ -165,7 +176,9 @@ def _only_busybox() -> bytes:
 
 
 @pytest.fixture(scope="module", params=["docker", "lxc"])
-def guests(request: pytest.FixtureRequest, docker_api: docker.APIClient, prefix: str, base_image: str, lab_images: None) -> Iterator[Guests]:
+def guests(
+    request: pytest.FixtureRequest, docker_api: docker.APIClient, prefix: str, base_image: str, lab_images: None
+) -> Iterator[Guests]:
     made = DockerGuests(docker_api, prefix, base_image) if request.param == "docker" else LxcGuests(prefix)
     try:
         made.fill()
@@ -205,7 +218,11 @@ CASES: dict[str, Case] = {
     "groups": Case("python", 'id -Gn; echo "$HOME"; command -v chpasswd', {"ansible_user": "kt"}),
     "no-address": Case("small", "true", {"ansible_guest_host_connection": "ssh"}),
 }
-NOWHERE = {"ansible_guest_host_connection": "ssh", "ansible_guest_host_address": "127.0.0.1", "ansible_guest_host_port": 1}
+NOWHERE = {
+    "ansible_guest_host_connection": "ssh",
+    "ansible_guest_host_address": "127.0.0.1",
+    "ansible_guest_host_port": 1,
+}
 #: What is said of each where there is no way to the guest.
 NO_WAY: dict[str, dict[str, tuple[Case, str]]] = {
     "docker": {
@@ -214,7 +231,10 @@ NO_WAY: dict[str, dict[str, tuple[Case, str]]] = {
             Case("small", variables={"ansible_guest_docker_command": "/nowhere/docker"}),
             "/nowhere/docker.*See that .* the host has the docker command",
         ),
-        "no-engine": (Case("small", variables={"ansible_guest_docker_host": "unix:///nowhere.sock"}), "unix:///nowhere.sock.*its engine runs"),
+        "no-engine": (
+            Case("small", variables={"ansible_guest_docker_host": "unix:///nowhere.sock"}),
+            "unix:///nowhere.sock.*its engine runs",
+        ),
     },
     "lxc": {
         "stopped": (Case("stopped"), "stopped on this machine: it is stopped. Start it"),
@@ -236,7 +256,10 @@ NO_WAY: dict[str, dict[str, tuple[Case, str]]] = {
 def answers(guests: Guests) -> dict[str, Result]:
     """Of all cases, each a host of its own in one play."""
     cases = {**CASES, **{name: case for name, (case, dummy) in {**NO_WAY[guests.backend], **NO_WAY["both"]}.items()}}
-    hosts = {name: {"ansible_guest_name": guests(case.guest), "kt_script": case.script, **case.variables} for name, case in cases.items()}
+    hosts = {
+        name: {"ansible_guest_name": guests(case.guest), "kt_script": case.script, **case.variables}
+        for name, case in cases.items()
+    }
     inventory = {"all": {"hosts": hosts, "vars": {**CONNECTION, **guests.variables}}}
     run = run_tasks([raw("{{ kt_script }}")], inventory=inventory, hosts="all")
     found = {result.host: result for result in run.results}
@@ -279,8 +302,14 @@ def test_a_file_of_several_pieces_and_an_empty_one(play: Any, guests: Guests, tm
     content = os.urandom(LARGE)
     (tmp_path / "large").write_bytes(content)
     (tmp_path / "empty").write_bytes(b"")
-    copies = [{"ansible.builtin.copy": {"src": str(tmp_path / name), "dest": f"/root/{name}", "mode": "0600"}} for name in ("large", "empty")]
-    fetches = [{"ansible.builtin.fetch": {"src": f"/root/{name}", "dest": str(tmp_path / f"{name}.back"), "flat": True}} for name in ("large", "empty")]
+    copies = [
+        {"ansible.builtin.copy": {"src": str(tmp_path / name), "dest": f"/root/{name}", "mode": "0600"}}
+        for name in ("large", "empty")
+    ]
+    fetches = [
+        {"ansible.builtin.fetch": {"src": f"/root/{name}", "dest": str(tmp_path / f"{name}.back"), "flat": True}}
+        for name in ("large", "empty")
+    ]
     run = play("python", *copies, *fetches, {"ansible.builtin.file": {"path": "/root/large", "state": "absent"}})
     assert not any(result.failed for result in run.results), run.output
     assert (tmp_path / "large.back").read_bytes() == content
@@ -289,7 +318,10 @@ def test_a_file_of_several_pieces_and_an_empty_one(play: Any, guests: Guests, tm
 
 def test_fetching_what_is_no_file(play: Any) -> None:
     cases = (("/etc", "directory"), ("/no/such", "not exist|No such"))
-    tasks = [{"ansible.builtin.fetch": {"src": path, "dest": "/tmp/kt-never", "flat": True, "fail_on_missing": True}} for path, dummy in cases]
+    tasks = [
+        {"ansible.builtin.fetch": {"src": path, "dest": "/tmp/kt-never", "flat": True, "fail_on_missing": True}}
+        for path, dummy in cases
+    ]
     for result, (dummy, why) in zip(play("python", *tasks).results, cases, strict=True):
         assert result.failed and not result.unreachable
         assert any(each in result.msg for each in why.split("|")), result.msg
@@ -337,8 +369,15 @@ def test_output_byte_for_byte(answers: dict[str, Result]) -> None:
 
 @pytest.mark.parametrize("pipelining", ["0", "1"])
 def test_becoming_another_user(play: Any, pipelining: str) -> None:
-    task = {"ansible.builtin.command": "id -un", "become": True, "become_method": "ansible.builtin.su", "become_user": "kt"}
-    result = the(play("python", task, env={"ANSIBLE_PIPELINING": pipelining}, ansible_shell_allow_world_readable_temp=True))
+    task = {
+        "ansible.builtin.command": "id -un",
+        "become": True,
+        "become_method": "ansible.builtin.su",
+        "become_user": "kt",
+    }
+    result = the(
+        play("python", task, env={"ANSIBLE_PIPELINING": pipelining}, ansible_shell_allow_world_readable_temp=True)
+    )
     assert (result["stdout"], result.failed) == ("kt", False), result.json
 
 
@@ -351,7 +390,8 @@ def test_becoming_root_with_a_password(play: Any, pipelining: str) -> None:
     result, plain = play("python", *tasks, env=env, ansible_user="kt", ansible_become_password=PASSWORD).results
     assert (result.json.get("stdout"), result.failed) == ("root", False), result.json
     assert PASSWORD not in result.stdout + result.stderr
-    # The terminal on which the password is asked for is none in the guest: line ends stay, and so do the two streams apart.
+    # The terminal on which the password is asked for is none in the guest: line ends stay, and so do the two streams
+    # apart.
     assert plain["stdout"] == "root\na\nb", plain.json
     assert "e\n" in plain["stderr"], plain.json
 
@@ -359,7 +399,9 @@ def test_becoming_root_with_a_password(play: Any, pipelining: str) -> None:
 def test_a_wrong_password_is_said(play: Any) -> None:
     become = {"become": True, "become_method": "ansible.builtin.su", "become_user": "root"}
     task = {"ansible.builtin.command": "id -un", **become}
-    result = the(play("python", task, env={"ANSIBLE_TIMEOUT": "5"}, ansible_user="kt", ansible_become_password="wrong-word"))
+    result = the(
+        play("python", task, env={"ANSIBLE_TIMEOUT": "5"}, ansible_user="kt", ansible_become_password="wrong-word")
+    )
     assert result.failed
     assert "wrong-word" not in result.stdout + result.stderr
 

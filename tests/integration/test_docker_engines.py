@@ -45,11 +45,19 @@ def test_a_guest_over_tls(tls_daemon: SecondDaemon, way: dict[str, Any], prefix:
 
 
 def test_who_is_not_trusted(way: dict[str, Any], tmp_path: Path, prefix: str) -> None:
-    """Neither an engine of another authority nor a client without a certificate; and no environment variable changes that."""
+    """Neither an engine of another authority nor a client without a certificate; and no environment variable changes
+    that.
+    """
     stranger = Authority(tmp_path / "stranger")
     guest = {"name": f"{prefix}far", "state": "absent", **way}
-    other = module_process(CONTAINER, {**guest, "tls_ca": str(stranger.certificate)}, env={"REQUESTS_CA_BUNDLE": way["tls_ca"]})
-    assert other.failed and "certificate verify failed" in other.msg and "Check docker_host and the tls options" in other.msg
+    other = module_process(
+        CONTAINER, {**guest, "tls_ca": str(stranger.certificate)}, env={"REQUESTS_CA_BUNDLE": way["tls_ca"]}
+    )
+    assert (
+        other.failed
+        and "certificate verify failed" in other.msg
+        and "Check docker_host and the tls options" in other.msg
+    )
     anonymous = module_process(CONTAINER, {**guest, "tls_cert": None, "tls_key": None})
     assert anonymous.failed and not anonymous.changed and "Traceback" not in anonymous.msg
     half = module_process(CONTAINER, {**guest, "tls_key": None})

@@ -39,7 +39,9 @@ def driver(module, proxy, scratch, docker_api, pytestconfig: pytest.Config) -> I
 
 @pytest.fixture
 def mark(scratch) -> dict[str, str]:
-    """A label for all images that a test makes: so their content is this test's alone, and those that lose their name are found."""
+    """A label for all images that a test makes: so their content is this test's alone, and those that lose their
+    name are found.
+    """
     return {MARK: scratch.prefix}
 
 
@@ -74,7 +76,16 @@ def test_import_by_content(driver, scratch, archive, tmp_path, mark) -> None:
     copy = tmp_path / "copy.tar"
     copy.write_bytes(archive.read_bytes())
     driver.again(name=name, **{"import": {"path": str(copy), "labels": mark}})
-    driver.again(name=name, **{"import": {"path": "/nowhere.tar", "checksum": checksum(archive).upper().replace("SHA", "sha"), "labels": mark}})
+    driver.again(
+        name=name,
+        **{
+            "import": {
+                "path": "/nowhere.tar",
+                "checksum": checksum(archive).upper().replace("SHA", "sha"),
+                "labels": mark,
+            }
+        },
+    )
     archive.write_bytes(root_tar("two"))
     changed = driver.change(name=name, **{"import": {"path": str(archive), "labels": mark}})
     assert changed["image"]["id"] != made["image"]["id"]
@@ -128,7 +139,9 @@ def test_a_nameless_image_of_that_content_is_used(driver, docker_api, scratch, a
     with archive.open("rb") as file:
         changes = [f'LABEL "{LABEL}"="{content}"', f'LABEL "{MARK}"="{scratch.prefix}"']
         params = {"fromSrc": "-", "changes": changes}
-        docker_api._post(docker_api._url("/images/create"), params=params, data=file, headers={"Content-Type": "application/tar"}).raise_for_status()
+        docker_api._post(
+            docker_api._url("/images/create"), params=params, data=file, headers={"Content-Type": "application/tar"}
+        ).raise_for_status()
     (key,) = dangling(docker_api, scratch)
     again = driver.change(name=name, **source)
     assert actions(again) == ["tag"] and again["image"]["id"] == key
@@ -189,9 +202,16 @@ def test_full_disk(driver, module, second_daemon, scratch, tmp_path) -> None:
     packed.write_bytes(gzip.compress(big.read_bytes(), 1))
     for path in (big, packed):
         for check in (True, False):
-            result = module({"name": "kt-big:1", "docker_host": second_daemon.base_url, "import": {"path": str(path)}}, check=check)
+            result = module(
+                {"name": "kt-big:1", "docker_host": second_daemon.base_url, "import": {"path": str(path)}}, check=check
+            )
             if path == big:
-                assert result.failed and "import" in result.msg and "102410KiB" in result.msg and "Free space" in result.msg, result.msg
+                assert (
+                    result.failed
+                    and "import" in result.msg
+                    and "102410KiB" in result.msg
+                    and "Free space" in result.msg
+                ), result.msg
         assert result.failed and "free space" in result.msg.lower(), result.msg
     with second_daemon.client() as client:
         assert client.images(all=True) == []
@@ -204,7 +224,15 @@ def test_full_disk(driver, module, second_daemon, scratch, tmp_path) -> None:
 def context(tmp_path, base_image, scratch) -> Path:
     root = tmp_path / "context"
     root.mkdir()
-    lines = [f"FROM {base_image} AS first", "ARG WORD=first", f"LABEL {MARK}={scratch.prefix}", "COPY . /data", "ENV WORD=$WORD", "FROM first", "RUN echo done"]
+    lines = [
+        f"FROM {base_image} AS first",
+        "ARG WORD=first",
+        f"LABEL {MARK}={scratch.prefix}",
+        "COPY . /data",
+        "ENV WORD=$WORD",
+        "FROM first",
+        "RUN echo done",
+    ]
     (root / "Dockerfile").write_text("\n".join(lines) + "\n")
     (root / "data").write_text("data\n")
     (root / ".dockerignore").write_text("*.log\nDATA\nDockerfile\n.dockerignore\n")
@@ -221,7 +249,9 @@ def test_build_by_content(driver, docker_api, scratch, context) -> None:
     (context / "noise.log").write_text("ignored")
     os.utime(context / "data", (1, 1))
     driver.again(name=name, build=source)
-    driver.again(name=name, build={**source, "nocache": True, "pull": False, "network": "host", "dockerfile": "./Dockerfile"})
+    driver.again(
+        name=name, build={**source, "nocache": True, "pull": False, "network": "host", "dockerfile": "./Dockerfile"}
+    )
     (context / "data").write_text("other\n")
     change("a file changed")
     (context / "data").chmod(0o600)
@@ -244,7 +274,9 @@ def test_build_by_content(driver, docker_api, scratch, context) -> None:
 def test_build_follows_its_base(driver, docker_api, scratch, context) -> None:
     base, name = scratch("base"), scratch("b")
     import_image(docker_api, base + ":latest", "1")
-    (context / "Dockerfile").write_text(f"ARG NAME=nothing\nFROM ${{NAME}}\nLABEL {MARK}={scratch.prefix}\nCOPY data /data\n")
+    (context / "Dockerfile").write_text(
+        f"ARG NAME=nothing\nFROM ${{NAME}}\nLABEL {MARK}={scratch.prefix}\nCOPY data /data\n"
+    )
     source = {"path": str(context), "args": {"NAME": base}}
     driver.change(name=name, build=source)
     import_image(docker_api, base + ":latest", "2")
@@ -259,11 +291,17 @@ def test_a_build_that_fails_leaves_nothing_and_says_why(driver, docker_api, scra
     driver.change(name=name, build={"path": str(context)})
     kept = docker_api.inspect_image(name)["Id"]
     containers = docker_api.containers(all=True, quiet=True)
-    (context / "Dockerfile").write_text(f"FROM {base_image}\nLABEL {MARK}={scratch.prefix}\nRUN echo some words; exit 7\n")
+    (context / "Dockerfile").write_text(
+        f"FROM {base_image}\nLABEL {MARK}={scratch.prefix}\nRUN echo some words; exit 7\n"
+    )
     result = driver.run(name=name, build={"path": str(context)})
     assert result.failed and "some words" in result.msg and "code: 7" in result.msg, result.msg
     assert docker_api.inspect_image(name)["Id"] == kept
-    ours = [c for c in docker_api.containers(all=True) if c not in containers and c["Image"] == base_image and "exit 7" in c["Command"]]
+    ours = [
+        c
+        for c in docker_api.containers(all=True)
+        if c not in containers and c["Image"] == base_image and "exit 7" in c["Command"]
+    ]
     assert ours == []
 
 
@@ -320,7 +358,9 @@ def test_pull_by_digest(driver, docker_api, registry, base_image) -> None:
     pinned = f"{tagged.rpartition(':')[0]}@{digest}"
     try:
         pulled = driver.change(name=pinned, **login)
-        assert actions(pulled) == ["pull"] and pinned in [f"{tagged.rpartition(':')[0]}@{each}" for each in pulled["image"]["digests"]]
+        assert actions(pulled) == ["pull"] and pinned in [
+            f"{tagged.rpartition(':')[0]}@{each}" for each in pulled["image"]["digests"]
+        ]
         driver.again(name=pinned, pull="always")
         driver.change(name=tagged, tag=base_image)
     finally:
@@ -330,7 +370,11 @@ def test_pull_by_digest(driver, docker_api, registry, base_image) -> None:
 
 def test_the_registry_password_is_shown_nowhere(registry, base_image) -> None:
     name = registry.push(base_image, "kt/secret:1")
-    args = {"name": name, "registry_username": registry.auth["username"], "registry_password": registry.auth["password"]}
+    args = {
+        "name": name,
+        "registry_username": registry.auth["username"],
+        "registry_password": registry.auth["password"],
+    }
     pulled = run_module("kraal.virt.docker_image", args, diff=True, verbosity=3)
     removed = run_module("kraal.virt.docker_image", {**args, "state": "absent"}, diff=True, verbosity=3)
     assert pulled.changed and removed.changed, pulled.msg + removed.msg

@@ -31,8 +31,16 @@ def driver(module, proxy, scratch, pytestconfig: pytest.Config) -> ResourceDrive
 TABLE = [
     ("driver", {"driver": "bridge"}, {"driver": "ipvlan", "options": {"parent": "docker0"}}),
     ("subnets", {"subnets": [f"{NET}.1.0/24"]}, {"subnets": [f"{NET}.2.0/24"]}),
-    ("gateway", {"subnets": [{"subnet": f"{NET}.1.0/24", "gateway": f"{NET}.1.1"}]}, {"subnets": [{"subnet": f"{NET}.1.0/24", "gateway": f"{NET}.1.254"}]}),
-    ("ip_range", {"subnets": [f"{NET}.1.0/24"]}, {"subnets": [{"subnet": f"{NET}.1.0/24", "ip_range": f"{NET}.1.128/25"}]}),
+    (
+        "gateway",
+        {"subnets": [{"subnet": f"{NET}.1.0/24", "gateway": f"{NET}.1.1"}]},
+        {"subnets": [{"subnet": f"{NET}.1.0/24", "gateway": f"{NET}.1.254"}]},
+    ),
+    (
+        "ip_range",
+        {"subnets": [f"{NET}.1.0/24"]},
+        {"subnets": [{"subnet": f"{NET}.1.0/24", "ip_range": f"{NET}.1.128/25"}]},
+    ),
     (
         "aux_addresses",
         {"subnets": [{"subnet": f"{NET}.1.0/24", "aux_addresses": {"router": f"{NET}.1.9"}}]},
@@ -47,7 +55,11 @@ TABLE = [
         {"enable_ipv6": True, "subnets": [f"{NET}.1.0/24", "FD00:213:1:0::/64"]},
         {"subnets": [{"subnet": "fd00:213:2::/64", "gateway": "fd00:213:2::1"}]},
     ),
-    ("options", {"options": {"com.docker.network.driver.mtu": 1400}}, {"options": {"com.docker.network.driver.mtu": 1300}}),
+    (
+        "options",
+        {"options": {"com.docker.network.driver.mtu": 1400}},
+        {"options": {"com.docker.network.driver.mtu": 1300}},
+    ),
     ("labels", {"labels": {"a": "1", "b": True}}, {"labels": {"a": "2"}}),
 ]
 
@@ -66,7 +78,13 @@ def test_option(driver, scratch, first, second) -> None:
 
 
 def test_what_check_foresees_is_what_there_is(driver, scratch) -> None:
-    args = {"name": scratch("n"), "subnets": [f"{NET}.1.0/24"], "labels": {"a": "1"}, "internal": True, "options": {"x": "y"}}
+    args = {
+        "name": scratch("n"),
+        "subnets": [f"{NET}.1.0/24"],
+        "labels": {"a": "1"},
+        "internal": True,
+        "options": {"x": "y"},
+    }
     foreseen, made = driver.check(**args)["network"], driver.run(**args)["network"]
     assert {**made, "id": ""} == foreseen
     assert driver.check(**args)["network"] == made
@@ -74,7 +92,13 @@ def test_what_check_foresees_is_what_there_is(driver, scratch) -> None:
 
 def test_a_re_creation_keeps_what_the_task_does_not_name(driver, docker_api, scratch) -> None:
     name = scratch("n")
-    driver.change(name=name, subnets=[f"{NET}.1.0/24"], labels={"a": "1"}, attachable=True, options={"com.docker.network.driver.mtu": "1400"})
+    driver.change(
+        name=name,
+        subnets=[f"{NET}.1.0/24"],
+        labels={"a": "1"},
+        attachable=True,
+        options={"com.docker.network.driver.mtu": "1400"},
+    )
     driver.change(name=name, labels={"b": "2"}, disruption="recreate")
     found = docker_api.inspect_network(name)
     assert found["Labels"] == {"a": "1", "b": "2"}
@@ -86,7 +110,9 @@ def test_a_re_creation_keeps_what_the_task_does_not_name(driver, docker_api, scr
 
 def test_macvlan_on_a_parent(driver, docker_api, scratch) -> None:
     docker_api.create_network(scratch("p"), options={"com.docker.network.bridge.name": "kt-parent"})
-    made = driver.change(name=scratch("m"), driver="macvlan", subnets=[f"{NET}.3.0/24"], options={"parent": "kt-parent"})
+    made = driver.change(
+        name=scratch("m"), driver="macvlan", subnets=[f"{NET}.3.0/24"], options={"parent": "kt-parent"}
+    )
     assert made["network"]["driver"] == "macvlan" and made["network"]["options"] == {"parent": "kt-parent"}
     driver.change(name=scratch("m"), state="absent")
 
@@ -95,7 +121,9 @@ def test_macvlan_on_a_parent(driver, docker_api, scratch) -> None:
 def test_a_network_in_use_is_not_torn_down(driver, docker_api, base_image, scratch, running) -> None:
     name, guest = scratch("n"), scratch("guest")
     driver.change(name=name, labels={"a": "1"})
-    docker_api.create_container(base_image, name=guest, networking_config={"EndpointsConfig": {name: {}}}, host_config={"NetworkMode": name})
+    docker_api.create_container(
+        base_image, name=guest, networking_config={"EndpointsConfig": {name: {}}}, host_config={"NetworkMode": name}
+    )
     if running:
         docker_api.start(guest)
     driver.refused("in use", guest, "force=true", name=name, state="absent")
@@ -103,7 +131,10 @@ def test_a_network_in_use_is_not_torn_down(driver, docker_api, base_image, scrat
     driver.refused("labels[a]", name=name, labels={"a": "2"})
     driver.again(name=name, labels={"a": "1"})
     done = driver.change(name=name, state="absent", force=True)
-    assert [(step["action"], step["key"]) for step in done["plan"]] == [("detach", f"containers[{guest}]"), ("remove", "")]
+    assert [(step["action"], step["key"]) for step in done["plan"]] == [
+        ("detach", f"containers[{guest}]"),
+        ("remove", ""),
+    ]
     assert docker_api.inspect_container(guest)["State"]["Running"] == running
     assert done["network"] is None
 
@@ -130,7 +161,9 @@ def test_crash_after_each_step(driver, docker_api, base_image, scratch) -> None:
         changed()
         if docker_api.containers(all=True, filters={"name": guest}):
             docker_api.remove_container(guest, force=True)
-        docker_api.create_container(base_image, name=guest, networking_config={"EndpointsConfig": {name: {}}}, host_config={"NetworkMode": name})
+        docker_api.create_container(
+            base_image, name=guest, networking_config={"EndpointsConfig": {name: {}}}, host_config={"NetworkMode": name}
+        )
 
     for result in driver.crashes(nothing, name=name, subnets=[f"{NET}.1.0/24"], labels={"a": "1"}):
         assert result["network"]["labels"] == {"a": "1"}

@@ -53,23 +53,43 @@ ROWS = {
         same=({"enable_ipv6": False},),
     ),
     "network options": Row(
-        NETWORK, {"options": {"com.docker.network.driver.mtu": 1400}}, {"options": {"com.docker.network.driver.mtu": "1300"}}, "recreate"
+        NETWORK,
+        {"options": {"com.docker.network.driver.mtu": 1400}},
+        {"options": {"com.docker.network.driver.mtu": "1300"}},
+        "recreate",
     ),
-    "network labels": Row(NETWORK, {"labels": {"a": "1"}}, {"labels": {"a": "2"}}, "recreate", same=({"labels": {"a": 1}}, {})),
+    "network labels": Row(
+        NETWORK, {"labels": {"a": "1"}}, {"labels": {"a": "2"}}, "recreate", same=({"labels": {"a": 1}}, {})
+    ),
     "volume driver_options": Row(
         VOLUME,
         {"driver_options": {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}},
         {"driver_options": {"type": "tmpfs", "device": "tmpfs", "o": "size=2m"}},
         "destroy",
     ),
-    "volume labels": Row(VOLUME, {"labels": {"a": "1"}, "driver": "local"}, {"labels": {"a": "2"}}, "destroy", same=({"labels": {"a": 1}}, {})),
+    "volume labels": Row(
+        VOLUME,
+        {"labels": {"a": "1"}, "driver": "local"},
+        {"labels": {"a": "2"}},
+        "destroy",
+        same=({"labels": {"a": 1}}, {}),
+    ),
     "image import": Row(
-        IMAGE, {"import": {"path": "<one>"}}, {"import": {"path": "<two>"}}, "none", same=({"import": {"path": "<one>", "checksum": "<sum>"}},)
+        IMAGE,
+        {"import": {"path": "<one>"}},
+        {"import": {"path": "<two>"}},
+        "none",
+        same=({"import": {"path": "<one>", "checksum": "<sum>"}},),
     ),
     "image import settings": Row(
-        IMAGE, {"import": {"path": "<one>", "command": ["a b", '"c"']}}, {"import": {"path": "<one>", "env": {"A": 'x "y" $z'}}}, "none"
+        IMAGE,
+        {"import": {"path": "<one>", "command": ["a b", '"c"']}},
+        {"import": {"path": "<one>", "env": {"A": 'x "y" $z'}}},
+        "none",
     ),
-    "image build": Row(IMAGE, {"build": {"path": "<context>"}}, {"build": {"path": "<context>", "args": {"WORD": "other"}}}, "none"),
+    "image build": Row(
+        IMAGE, {"build": {"path": "<context>"}}, {"build": {"path": "<context>", "args": {"WORD": "other"}}}, "none"
+    ),
     "image tag": Row(IMAGE, {"tag": "<base>"}, {"tag": "<other>"}, "none"),
 }
 
@@ -86,7 +106,9 @@ def modules() -> Iterator[dict[str, WarmModule]]:
 def words(tmp_path: Path, base_images: Any) -> dict[str, str]:
     context = tmp_path / "context"
     context.mkdir()
-    (context / "Dockerfile").write_text(f"FROM {base_images.one}\nARG WORD=first\nCOPY data /data\nENV WORD=$WORD\n", encoding="utf-8")
+    (context / "Dockerfile").write_text(
+        f"FROM {base_images.one}\nARG WORD=first\nCOPY data /data\nENV WORD=$WORD\n", encoding="utf-8"
+    )
     (context / "data").write_text("data\n", encoding="utf-8")
     files = {}
     for name in ("one", "two"):
@@ -94,7 +116,13 @@ def words(tmp_path: Path, base_images: Any) -> dict[str, str]:
         files[name].write_bytes(root_tar(name))
     digest = hashlib.sha256(files["one"].read_bytes()).hexdigest()
     paths = {name: str(path) for name, path in files.items()}
-    return {**paths, "sum": f"sha256:{digest}", "context": str(context), "base": base_images.one, "other": base_images.two}
+    return {
+        **paths,
+        "sum": f"sha256:{digest}",
+        "context": str(context),
+        "base": base_images.one,
+        "other": base_images.two,
+    }
 
 
 def fill(value: Any, words: Mapping[str, str]) -> Any:
@@ -144,7 +172,9 @@ class Driver:
 
 
 @pytest.fixture
-def driver(request: pytest.FixtureRequest, modules: dict[str, WarmModule], proxy: RecordingProxy, scratch: Scratch) -> Any:
+def driver(
+    request: pytest.FixtureRequest, modules: dict[str, WarmModule], proxy: RecordingProxy, scratch: Scratch
+) -> Any:
     def make(kind: str, name: str = "thing") -> Driver:
         return Driver(modules[kind], proxy, scratch(name) + (":1" if kind == IMAGE else ""))
 
@@ -195,7 +225,9 @@ def test_a_network_in_use_stays(driver: Any, scratch: Scratch, docker_api: docke
     net = driver(NETWORK)
     net.do(labels={"a": "1"})
     user = scratch("user")
-    docker_api.create_container(base_images.one, name=user, host_config=docker_api.create_host_config(network_mode=net.name))
+    docker_api.create_container(
+        base_images.one, name=user, host_config=docker_api.create_host_config(network_mode=net.name)
+    )
     net.refused(user, "in use", state="absent")
     net.refused(user, labels={"a": "2"}, disruption="recreate")
     assert net.do(state="absent", force=True).changed
@@ -206,14 +238,18 @@ def test_a_volume_in_use_stays(driver: Any, scratch: Scratch, docker_api: docker
     volume = driver(VOLUME)
     volume.do()
     user = scratch("user")
-    docker_api.create_container(base_images.one, name=user, host_config=docker_api.create_host_config(binds=[f"{volume.name}:/data"]))
+    docker_api.create_container(
+        base_images.one, name=user, host_config=docker_api.create_host_config(binds=[f"{volume.name}:/data"])
+    )
     volume.refused(user, "in use", state="absent")
     volume.refused(user, "in use", labels={"a": "2"}, disruption="destroy")
     docker_api.remove_container(user)
     assert volume.do(state="absent").changed
 
 
-def test_an_image_in_use_stays(driver: Any, scratch: Scratch, docker_api: docker.APIClient, words: dict[str, str]) -> None:
+def test_an_image_in_use_stays(
+    driver: Any, scratch: Scratch, docker_api: docker.APIClient, words: dict[str, str]
+) -> None:
     image = driver(IMAGE)
     source = {"import": {"path": words["one"], "command": ["sleep", "1"]}}
     image.do(**source)
@@ -224,9 +260,18 @@ def test_an_image_in_use_stays(driver: Any, scratch: Scratch, docker_api: docker
     assert image.do(state="absent").changed
 
 
-def test_imported_settings_arrive_as_they_were_written(driver: Any, docker_api: docker.APIClient, words: dict[str, str]) -> None:
+def test_imported_settings_arrive_as_they_were_written(
+    driver: Any, docker_api: docker.APIClient, words: dict[str, str]
+) -> None:
     image = driver(IMAGE)
-    settings = {"command": ["sleep", "a b"], "entrypoint": ["/bin/busybox"], "env": {"A": "b c"}, "user": "7:7", "workdir": "/tmp", "labels": {"l": 'x "y"'}}
+    settings = {
+        "command": ["sleep", "a b"],
+        "entrypoint": ["/bin/busybox"],
+        "env": {"A": "b c"},
+        "user": "7:7",
+        "workdir": "/tmp",
+        "labels": {"l": 'x "y"'},
+    }
     image.do(**{"import": {"path": words["one"], **settings}})
     config = docker_api.inspect_image(image.name)["Config"]
     assert config["Cmd"] == settings["command"]
@@ -253,7 +298,9 @@ def test_a_wrong_checksum_is_found_before_anything_is_sent(driver: Any, words: d
     assert not image.proxy.mutations
 
 
-def test_load_brings_back_what_was_saved(driver: Any, docker_api: docker.APIClient, words: dict[str, str], tmp_path: Path) -> None:
+def test_load_brings_back_what_was_saved(
+    driver: Any, docker_api: docker.APIClient, words: dict[str, str], tmp_path: Path
+) -> None:
     image = driver(IMAGE)
     image.do(**{"import": {"path": words["one"]}})
     key = docker_api.inspect_image(image.name)["Id"]
@@ -266,7 +313,11 @@ def test_load_brings_back_what_was_saved(driver: Any, docker_api: docker.APIClie
 
 
 def test_pull_follows_the_registry(
-    docker_api: docker.APIClient, registry: Registry, base_images: Any, modules: dict[str, WarmModule], proxy: RecordingProxy
+    docker_api: docker.APIClient,
+    registry: Registry,
+    base_images: Any,
+    modules: dict[str, WarmModule],
+    proxy: RecordingProxy,
 ) -> None:
     pushed = registry.push(base_images.one, "pulled:1")
     login = {"registry_username": registry.auth["username"], "registry_password": registry.auth["password"]}
@@ -281,7 +332,9 @@ def test_pull_follows_the_registry(
         image.again(pull="always", **login)
         assert docker_api.inspect_image(pushed)["Id"] == docker_api.inspect_image(base_images.two)["Id"]
         image.refused("nosuch", "pulled", name=pushed.replace("pulled", "nosuch"), **login)
-        wrong = image.run(pull="always", registry_username=registry.auth["username"], registry_password="not-the-password")
+        wrong = image.run(
+            pull="always", registry_username=registry.auth["username"], registry_password="not-the-password"
+        )
         assert wrong.failed
         assert "not-the-password" not in wrong.stdout + wrong.stderr
     finally:
@@ -310,11 +363,15 @@ def test_pull_follows_the_registry(
         (IMAGE, {"tag": "a:1", "load": {"path": "/x"}}, ["together"]),
     ],
 )
-def test_bad_input_is_refused_before_anything_is_touched(kind: str, args: dict[str, Any], said: list[str], driver: Any) -> None:
+def test_bad_input_is_refused_before_anything_is_touched(
+    kind: str, args: dict[str, Any], said: list[str], driver: Any
+) -> None:
     driver(kind).refused(*said, **args)
 
 
-def test_a_full_disk_is_seen_before_the_import(modules: dict[str, WarmModule], second_daemon: Any, tmp_path: Path) -> None:
+def test_a_full_disk_is_seen_before_the_import(
+    modules: dict[str, WarmModule], second_daemon: Any, tmp_path: Path
+) -> None:
     big = tmp_path / "big.tar"
     with big.open("wb") as file:
         file.write(root_tar("big"))

@@ -44,7 +44,16 @@ def test_option(driver, scratch, first, second) -> None:
     driver.refused("disruption=destroy", name=name, disruption="recreate", **second)
     driver.change(name=name, disruption="destroy", **second)
     gone = driver.change(name=name, state="absent")
-    assert gone["plan"] == [{"guest": name, "action": "remove", "key": "", "before": {"driver": "local"}, "after": None, "disruption": "destroy"}]
+    assert gone["plan"] == [
+        {
+            "guest": name,
+            "action": "remove",
+            "key": "",
+            "before": {"driver": "local"},
+            "after": None,
+            "disruption": "destroy",
+        }
+    ]
     assert gone["volume"] is None
 
 
@@ -68,7 +77,9 @@ def test_a_re_creation_keeps_what_the_task_does_not_name(driver, docker_api, scr
 def test_a_volume_in_use_is_not_touched(driver, docker_api, base_image, scratch, running) -> None:
     name, guest = scratch("v"), scratch("guest")
     driver.change(name=name, labels={"a": "1"})
-    docker_api.create_container(base_image, name=guest, host_config=docker_api.create_host_config(binds=[f"{name}:/data"]))
+    docker_api.create_container(
+        base_image, name=guest, host_config=docker_api.create_host_config(binds=[f"{name}:/data"])
+    )
     if running:
         docker_api.start(guest)
     driver.refused("in use", guest, name=name, state="absent")
@@ -111,11 +122,18 @@ def test_bad_input(driver, scratch, words, args) -> None:
 
 def test_a_password_among_mount_options_is_shown_nowhere(scratch) -> None:
     options = {"type": "cifs", "device": "//192.0.2.1/share", "o": "username=kt,password=kt-secret-1,vers=3.0"}
-    made = run_module("kraal.virt.docker_volume", {"name": scratch("v"), "driver_options": options}, diff=True, verbosity=3)
+    made = run_module(
+        "kraal.virt.docker_volume", {"name": scratch("v"), "driver_options": options}, diff=True, verbosity=3
+    )
     assert made.changed, made.msg
     assert made["plan"][0]["after"]["driver_options"]["o"] == "username=kt,password=(hidden),vers=3.0"
     other = {**options, "o": options["o"].replace("secret-1", "secret-2")}
-    changed = run_module("kraal.virt.docker_volume", {"name": scratch("v"), "driver_options": other, "disruption": "destroy"}, diff=True, verbosity=3)
+    changed = run_module(
+        "kraal.virt.docker_volume",
+        {"name": scratch("v"), "driver_options": other, "disruption": "destroy"},
+        diff=True,
+        verbosity=3,
+    )
     assert changed.changed, changed.msg
     for result in (made, changed):
         assert "kt-secret" not in result.stdout + result.stderr

@@ -1,7 +1,8 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The examples in the modules' documentation, run as they stand, and their results against what the documentation says of them.
+"""The examples in the modules' documentation, run as they stand, and their results against what the documentation says
+of them.
 
 They run against a daemon of the tests' own, so that the plain names of a documentation can meet nobody's guests.
 """
@@ -33,7 +34,17 @@ from tests.support.stand_in import stand_in
 MODULES = ROOT / "plugins" / "modules"
 
 #: What Ansible itself adds to a result, or takes from it.
-OF_ANSIBLE = {"changed", "failed", "diff", "invocation", "warnings", "deprecations", "ansible_facts", "ansible_loop_var", "item"}
+OF_ANSIBLE = {
+    "changed",
+    "failed",
+    "diff",
+    "invocation",
+    "warnings",
+    "deprecations",
+    "ansible_facts",
+    "ansible_loop_var",
+    "item",
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,8 @@ class Preparation:
 
     #: Names under which a tiny image is there.
     images: tuple[str, ...] = ()
-    #: Paths of the host that examples name, each with the files below it; they are there in a directory of the test's own.
+    #: Paths of the host that examples name, each with the files below it; they are there in a directory of the test's
+    #: own.
     paths: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
     #: Defaults of modules that keep the examples off the host's own directories; <directory> is the test's own.
     defaults: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -60,10 +72,15 @@ class Preparation:
 DISK = "Build a disk that boots"
 
 PREPARATIONS: dict[str, Preparation] = {
-    "base_image": Preparation(defaults={"kraal.virt.base_image": {"directory": "<directory>/cache"}}, elsewhere=(DISK,), stand_in=True),
+    "base_image": Preparation(
+        defaults={"kraal.virt.base_image": {"directory": "<directory>/cache"}}, elsewhere=(DISK,), stand_in=True
+    ),
     "docker_container": Preparation(images=("debian:12",)),
     "docker_image": Preparation(
-        paths={"/var/cache/kraal.virt": {"base.tar": root_tar("example")}, "/srv/app": {"Dockerfile": b"FROM team/base:1\nENV APP=1\n"}}
+        paths={
+            "/var/cache/kraal.virt": {"base.tar": root_tar("example")},
+            "/srv/app": {"Dockerfile": b"FROM team/base:1\nENV APP=1\n"},
+        }
     ),
     "docker_network": Preparation(),
     "docker_volume": Preparation(),
@@ -74,14 +91,25 @@ PREPARATIONS: dict[str, Preparation] = {
         defaults={"kraal.virt.lxc_container": {"lxc_path": "<directory>/lxc", "stop_timeout": "1"}},
     ),
     "host_info": Preparation(
-        unchanged=("Look at the host", "Tell what it can run", "Look whether containers can run, and nothing else", "Fail where they cannot")
+        unchanged=(
+            "Look at the host",
+            "Tell what it can run",
+            "Look whether containers can run, and nothing else",
+            "Fail where they cannot",
+        )
     ),
-    "guests_info": Preparation(unchanged=("Look at all guests", "Tell their names", "Look at the running Docker containers only")),
+    "guests_info": Preparation(
+        unchanged=("Look at all guests", "Tell their names", "Look at the running Docker containers only")
+    ),
     "kvm_network": Preparation(inside=("ip link add br0 type bridge",)),
     "kvm_pool": Preparation(),
     "kvm_volume": Preparation(
         paths={"/srv/images": {"debian.raw": b"test"}},
-        inside=("mkdir -p /var/lib/libvirt/images", "virsh pool-define-as images dir --target /var/lib/libvirt/images", "virsh pool-start images"),
+        inside=(
+            "mkdir -p /var/lib/libvirt/images",
+            "virsh pool-define-as images dir --target /var/lib/libvirt/images",
+            "virsh pool-start images",
+        ),
     ),
     "ssh_key": Preparation(paths={"~/.ssh": {}}),
 }
@@ -92,8 +120,9 @@ def all_modules() -> list[str]:
 
 
 def module_names() -> list[str]:
-    """All but virtual machines, whose examples need more than a name changed, and bridges and setups, which need a host to lose: see kvm_vm/test_examples.py,
-    test_host_bridge.py, and the tests of the roles of hosts."""
+    """All but virtual machines, whose examples need more than a name changed, and bridges and setups, which need a host
+    to lose: see kvm_vm/test_examples.py, test_host_bridge.py, and the tests of the roles of hosts.
+    """
     return [name for name in all_modules() if name not in ("host_bridge", "kvm_vm") and not name.endswith("_setup")]
 
 
@@ -101,7 +130,11 @@ def examples(module: str) -> list[dict[str, Any]]:
     """The tasks of a module's EXAMPLES."""
     tree = ast.parse((MODULES / f"{module}.py").read_text(encoding="utf-8"))
     for statement in tree.body:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name) and statement.targets[0].id == "EXAMPLES":
+        if (
+            isinstance(statement, ast.Assign)
+            and isinstance(statement.targets[0], ast.Name)
+            and statement.targets[0].id == "EXAMPLES"
+        ):
             tasks: list[dict[str, Any]] = yaml.safe_load(ast.literal_eval(statement.value))
             return tasks
     raise AssertionError(f"{module} has no examples")
@@ -111,7 +144,14 @@ def examples(module: str) -> list[dict[str, Any]]:
 def documentation() -> dict[str, Any]:
     names = [f"kraal.virt.{name}" for name in all_modules()]
     environment = dict(os.environ, ANSIBLE_COLLECTIONS_PATH=str(COLLECTIONS))
-    done = subprocess.run([program("ansible-doc"), "--json", *names], check=True, cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [program("ansible-doc"), "--json", *names],
+        check=True,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     docs: dict[str, Any] = json.loads(done.stdout)
     return docs
 
@@ -123,7 +163,13 @@ def daemon(leftovers: None) -> Iterator[SecondDaemon]:
         tempfile.TemporaryDirectory(prefix="kt-") as directory,
         SecondDaemon(Path(directory), size="1G", args=["--bridge=", "--bip=172.31.253.1/24"]) as second,
     ):
-        inside = ["nsenter", "--target", (Path(directory) / "dockerd.pid").read_text(encoding="utf-8").strip(), "--net", "--"]
+        inside = [
+            "nsenter",
+            "--target",
+            (Path(directory) / "dockerd.pid").read_text(encoding="utf-8").strip(),
+            "--net",
+            "--",
+        ]
         subprocess.run([*inside, "ip", "link", "set", "lo", "up"], check=True)
         yield second
 
@@ -133,7 +179,9 @@ def test_every_module_is_prepared() -> None:
 
 
 @pytest.mark.parametrize("module", module_names())
-def test_the_examples_run(module: str, daemon: SecondDaemon, libvirt_daemon: LibvirtDaemon, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_the_examples_run(
+    module: str, daemon: SecondDaemon, libvirt_daemon: LibvirtDaemon, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     preparation = PREPARATIONS[module]
     tasks = [task for task in examples(module) if task["name"] not in preparation.elsewhere]
     assert len(tasks) + len(preparation.elsewhere) == len(examples(module))
@@ -162,7 +210,11 @@ def test_the_examples_run(module: str, daemon: SecondDaemon, libvirt_daemon: Lib
     libvirt_daemon.clear()
     assert run.rc == 0, run.output
     assert [result.task for result in run.results] == [task["name"] for task in tasks]
-    wrong = {result.task: result.changed for result in run.results if result.changed == (result.task in preparation.unchanged)}
+    wrong = {
+        result.task: result.changed
+        for result in run.results
+        if result.changed == (result.task in preparation.unchanged)
+    }
     assert wrong == {}, run.output
     assert left == [], "the examples clear up after themselves"
     for task, result in zip(tasks, run.results, strict=True):
@@ -175,7 +227,9 @@ def test_the_examples_run(module: str, daemon: SecondDaemon, libvirt_daemon: Lib
 def check_return(module: str, task: str, values: Mapping[str, Any]) -> None:
     """What comes back is what the documentation says of it."""
     described = documentation()[f"kraal.virt.{module}"]["return"]
-    assert {key for key in values if not key.startswith("_ansible")} - OF_ANSIBLE <= set(described), f"{task}: not documented"
+    assert {key for key in values if not key.startswith("_ansible")} - OF_ANSIBLE <= set(described), (
+        f"{task}: not documented"
+    )
     missing = {key for key, of in described.items() if of["returned"] == "always" and key not in values}
     assert not missing, f"{task}: documented, and not returned"
     for key, of in described.items():

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many guests in one task, against the real engine: what of one fails, what goes, what is told, and what a run that died leaves."""
+"""Many guests in one task, against the real engine: what of one fails, what goes, what is told, and what a run that
+died leaves.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ BAD = {"command": ["/bin/no-such-program"]}
 class Fleet:
     """The task under test, with the engine behind the proxy, and the engine as it is."""
 
-    def __init__(self, module: WarmModule, api: docker.APIClient, proxy: RecordingProxy, scratch: Scratch, image: str) -> None:
+    def __init__(
+        self, module: WarmModule, api: docker.APIClient, proxy: RecordingProxy, scratch: Scratch, image: str
+    ) -> None:
         self.module, self.api, self.proxy, self.scratch = module, api, proxy, scratch
         self.defaults = {"backend": "docker", "image": image, "stop_timeout": 1, "docker_host": proxy.base_url}
 
@@ -65,10 +69,15 @@ class Fleet:
 
     def short(self, result: Result) -> list[tuple[str, str, str]]:
         """The plan with the names as the test gave them."""
-        return [(step["guest"].removeprefix(self.scratch.prefix), step["action"], step["key"]) for step in result["plan"]]
+        return [
+            (step["guest"].removeprefix(self.scratch.prefix), step["action"], step["key"]) for step in result["plan"]
+        ]
 
     def told(self, result: Result) -> list[tuple[str, bool, bool]]:
-        return [(each["guest"].removeprefix(self.scratch.prefix), each["changed"], each["failed"]) for each in result["results"]]
+        return [
+            (each["guest"].removeprefix(self.scratch.prefix), each["changed"], each["failed"])
+            for each in result["results"]
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +93,9 @@ def every(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
-def fleet(module: WarmModule, docker_api: docker.APIClient, proxy: RecordingProxy, scratch: Scratch, base_image: str) -> Fleet:
+def fleet(
+    module: WarmModule, docker_api: docker.APIClient, proxy: RecordingProxy, scratch: Scratch, base_image: str
+) -> Fleet:
     return Fleet(module, docker_api, proxy, scratch, base_image)
 
 
@@ -94,7 +105,12 @@ def fleet(module: WarmModule, docker_api: docker.APIClient, proxy: RecordingProx
 def test_create_again_change_again(fleet: Fleet) -> None:
     guests: Guests = [{"name": "web-{i}", "count": 3, "memory": "64MiB"}, {"name": "db", "memory": "32MiB"}]
     first = fleet.good(*guests)
-    assert fleet.told(first) == [("web-1", True, False), ("web-2", True, False), ("web-3", True, False), ("db", True, False)]
+    assert fleet.told(first) == [
+        ("web-1", True, False),
+        ("web-2", True, False),
+        ("web-3", True, False),
+        ("db", True, False),
+    ]
     assert [guest["state"] for guest in first["guests"]] == ["running"] * 4
     fleet.proxy.clear()
     again = fleet.good(*guests)
@@ -135,11 +151,18 @@ def test_defaults_are_merged_and_a_null_takes_one_away(fleet: Fleet) -> None:
 def test_mixed_results_are_all_told(fleet: Fleet) -> None:
     fleet.good({"name": "still"})
     result = fleet(
-        {"name": "good"}, {"name": "bad", **BAD}, {"name": "still"}, {"name": "none", "image": "kt-no-such-image:1", "pull": "never"}
+        {"name": "good"},
+        {"name": "bad", **BAD},
+        {"name": "still"},
+        {"name": "none", "image": "kt-no-such-image:1", "pull": "never"},
     )
     assert result.failed and result.changed
     told = fleet.told(result)
-    assert (told[0], told[2], told[3]) == (("good", True, False), ("still", False, False), ("none", False, True)) and told[1][2]
+    assert (told[0], told[2], told[3]) == (
+        ("good", True, False),
+        ("still", False, False),
+        ("none", False, True),
+    ) and told[1][2]
     assert result.msg.startswith("2 of 4 guests failed: docker ")
     for name, why in (("bad", "the engine refused: "), ("none", "image: 'kt-no-such-image:1' does not exist")):
         assert f"docker {fleet.scratch(name)}: {why}" in result.msg
@@ -181,10 +204,20 @@ def test_a_wrong_guest_is_refused_before_anything_is_touched(fleet: Fleet, case:
 # Check mode, diff, secrets
 
 
-def test_the_plan_of_a_check_is_the_plan_performed(fleet: Fleet, base_images: BaseImages, docker_api: docker.APIClient) -> None:
+def test_the_plan_of_a_check_is_the_plan_performed(
+    fleet: Fleet, base_images: BaseImages, docker_api: docker.APIClient
+) -> None:
     network = fleet.scratch("net")
     docker_api.create_network(network)
-    fleet.good({"name": "live", "memory": "64MiB"}, {"name": "again"}, {"name": "net"}, {"name": "stop"}, {"name": "gone"}, {"name": "same"}, name="kt-plan")
+    fleet.good(
+        {"name": "live", "memory": "64MiB"},
+        {"name": "again"},
+        {"name": "net"},
+        {"name": "stop"},
+        {"name": "gone"},
+        {"name": "same"},
+        name="kt-plan",
+    )
     guests: Guests = [
         {"name": "new-{i}", "count": 2, "ports": ["80"]},
         {"name": "live", "memory": "96MiB", "cpus": 0.5},
@@ -200,29 +233,51 @@ def test_the_plan_of_a_check_is_the_plan_performed(fleet: Fleet, base_images: Ba
     assert check["plan"] == done["plan"] and check["diff"] == done["diff"] and check.changed is done.changed is True
     assert [each["changed"] for each in check["results"]] == [each["changed"] for each in done["results"]]
     actions = {name: action for name, action, _key in fleet.short(done)}
-    assert actions == {"new-1": "start", "new-2": "start", "live": "set", "again": "recreate", "net": "attach", "stop": "stop", "gone": "remove"}
+    assert actions == {
+        "new-1": "start",
+        "new-2": "start",
+        "live": "set",
+        "again": "recreate",
+        "net": "attach",
+        "stop": "stop",
+        "gone": "remove",
+    }
     same = ("name", "state", "image", "cpus", "memory", "labels", "autostart")
-    assert [{key: guest[key] for key in same} for guest in check["guests"]] == [{key: guest[key] for key in same} for guest in done["guests"]]
+    assert [{key: guest[key] for key in same} for guest in check["guests"]] == [
+        {key: guest[key] for key in same} for guest in done["guests"]
+    ]
     assert not fleet.good(*guests, name="kt-plan", prune=True).changed
 
 
 def test_the_diff_shows_changed_keys_of_each_guest(fleet: Fleet) -> None:
     fleet.good({"name": "a", "memory": "64MiB"}, {"name": "b", "memory": "64MiB"})
-    run = run_tasks([{FLEET: fleet.arguments({"name": "a", "memory": "96MiB"}, {"name": "b", "memory": "64MiB"})}], check=True, diff=True)
+    run = run_tasks(
+        [{FLEET: fleet.arguments({"name": "a", "memory": "96MiB"}, {"name": "b", "memory": "64MiB"})}],
+        check=True,
+        diff=True,
+    )
     assert (
-        f"--- before: docker {fleet.scratch('a')}" in run.stdout and fleet.scratch("b") not in run.stdout.partition("PLAY RECAP")[0].partition("--- before")[2]
+        f"--- before: docker {fleet.scratch('a')}" in run.stdout
+        and fleet.scratch("b") not in run.stdout.partition("PLAY RECAP")[0].partition("--- before")[2]
     )
     assert '"memory": "64MiB"' in run.stdout and '"memory": "96MiB"' in run.stdout
 
 
 def test_no_secret_of_a_guest_is_printed(fleet: Fleet) -> None:
-    secrets = {"env": {"DB_PASSWORD": "kt-hush-env", "API_TOKEN": "kt-hush-token"}, "registry_username": "kt", "registry_password": "kt-hush-registry"}
+    secrets = {
+        "env": {"DB_PASSWORD": "kt-hush-env", "API_TOKEN": "kt-hush-token"},
+        "registry_username": "kt",
+        "registry_password": "kt-hush-registry",
+    }
     made = fleet.arguments({"name": "a", **secrets}, {"name": "b", "env": {"DB_PASSWORD": "kt-hush-other"}})
     changed = fleet.arguments(
-        {"name": "a", **secrets, "env": {"DB_PASSWORD": "kt-hush-new"}}, {"name": "b", **BAD, "env": {"DB_PASSWORD": "kt-hush-last"}}
+        {"name": "a", **secrets, "env": {"DB_PASSWORD": "kt-hush-new"}},
+        {"name": "b", **BAD, "env": {"DB_PASSWORD": "kt-hush-last"}},
     )
     wrong = fleet.arguments({"name": "a", **secrets, "memory": "kt-much"})
-    run = run_tasks([{FLEET: made}, {FLEET: changed, "check_mode": True}, {FLEET: changed}, {FLEET: wrong}], diff=True, verbosity=3)
+    run = run_tasks(
+        [{FLEET: made}, {FLEET: changed, "check_mode": True}, {FLEET: changed}, {FLEET: wrong}], diff=True, verbosity=3
+    )
     assert [(result.changed, result.failed) for result in run.results[:2]] == [(True, False), (True, False)], run.output
     assert run.results[2].failed and run.results[3].failed and "kt-much" in run.results[3].msg
     assert "kt-hush" not in run.output
@@ -239,8 +294,18 @@ def test_prune_removes_what_the_list_names_no_longer(fleet: Fleet) -> None:
     fleet.good({"name": "loose"})
     kept = [fleet.inspect(name)["Id"] for name in ("web-1", "db", "other", "loose")]
     result = fleet.good({"name": "web-{i}", "count": 1}, {"name": "db"}, name="kt-shop", prune=True)
-    assert fleet.short(result) == [("web-2", "stop", "state"), ("web-2", "remove", ""), ("web-3", "stop", "state"), ("web-3", "remove", "")]
-    assert fleet.told(result) == [("web-1", False, False), ("db", False, False), ("web-2", True, False), ("web-3", True, False)]
+    assert fleet.short(result) == [
+        ("web-2", "stop", "state"),
+        ("web-2", "remove", ""),
+        ("web-3", "stop", "state"),
+        ("web-3", "remove", ""),
+    ]
+    assert fleet.told(result) == [
+        ("web-1", False, False),
+        ("db", False, False),
+        ("web-2", True, False),
+        ("web-3", True, False),
+    ]
     assert [fleet.inspect(name)["Id"] for name in ("web-1", "db", "other", "loose")] == kept
     assert not fleet.good({"name": "web-{i}", "count": 1}, {"name": "db"}, name="kt-shop", prune=True).changed
     assert fleet.short(fleet.good(name="kt-shop", prune=True))[-1] == ("web-1", "remove", "")
@@ -308,7 +373,9 @@ def test_a_new_name_takes_over_the_port_of_the_old_one(fleet: Fleet, free_port: 
     assert check["plan"] == done["plan"] and fleet.states("old", "new") == ["absent", "running"]
 
 
-def test_prune_finds_the_engine_in_the_defaults(fleet: Fleet, second: Callable[..., dict[str, Any]], second_daemon: SecondDaemon) -> None:
+def test_prune_finds_the_engine_in_the_defaults(
+    fleet: Fleet, second: Callable[..., dict[str, Any]], second_daemon: SecondDaemon
+) -> None:
     fleet.good({"name": "there", **second()}, name="kt-shop")
     with second_daemon.client() as api:
         assert api.inspect_container(fleet.scratch("there"))["State"]["Running"]
@@ -329,18 +396,30 @@ def test_another_fleets_guests_are_left_alone(fleet: Fleet) -> None:
     fleet.good({"name": "web-{i}", "count": 2, "memory": "64MiB"}, name="kt-first")
     fleet.good({"name": "loose", "memory": "64MiB"})
     kept = [fleet.inspect(name)["Id"] for name in ("web-1", "web-2")]
-    guests: Guests = [{"name": "web-1", "memory": "96MiB"}, {"name": "web-2", "state": "absent"}, {"name": "loose", "memory": "96MiB"}, {"name": "new"}]
+    guests: Guests = [
+        {"name": "web-1", "memory": "96MiB"},
+        {"name": "web-2", "state": "absent"},
+        {"name": "loose", "memory": "96MiB"},
+        {"name": "new"},
+    ]
     check = fleet(*guests, name="kt-second", prune=True, check=True)
     done = fleet(*guests, name="kt-second", prune=True)
     assert check.failed and done.failed and check["plan"] == done["plan"] and check.msg == done.msg
     assert [failed for _name, _changed, failed in fleet.told(done)] == [True, True, False, False]
-    assert f"docker {fleet.scratch('web-1')}, {fleet.scratch('web-2')}: it is a guest of the fleet 'kt-first', and this is the fleet 'kt-second'" in done.msg
+    assert (
+        f"docker {fleet.scratch('web-1')}, {fleet.scratch('web-2')}: it is a guest of the fleet 'kt-first', and this "
+        "is the fleet 'kt-second'" in done.msg
+    )
     assert "Choose another name for the guest, or take it over with take_over: [kt-first]" in done.msg
-    assert [fleet.inspect(name)["Id"] for name in ("web-1", "web-2")] == kept and fleet.inspect("web-1")["HostConfig"]["Memory"] == 64 * 1024**2
+    assert [fleet.inspect(name)["Id"] for name in ("web-1", "web-2")] == kept and fleet.inspect("web-1")["HostConfig"][
+        "Memory"
+    ] == 64 * 1024**2
     assert fleet.inspect("loose")["Config"]["Labels"]["kraal.fleet"] == "kt-second", "what is of no fleet joins"
     assert not fleet.good({"name": "web-{i}", "count": 2, "memory": "64MiB"}, name="kt-first", prune=True).changed
     # A list without a name has no guests of its own.
-    assert fleet(*guests[:1]).msg.startswith("1 of 1 guests failed: docker ") and fleet.inspect("web-1")["Id"] == kept[0]
+    assert (
+        fleet(*guests[:1]).msg.startswith("1 of 1 guests failed: docker ") and fleet.inspect("web-1")["Id"] == kept[0]
+    )
 
 
 def test_a_fleet_takes_over_what_its_task_says(fleet: Fleet) -> None:
@@ -352,7 +431,9 @@ def test_a_fleet_takes_over_what_its_task_says(fleet: Fleet) -> None:
     assert [fleet.inspect(name)["Config"]["Labels"]["kraal.fleet"] for name in ("a", "b")] == ["kt-second", "kt-first"]
     assert not fleet.good({"name": "a"}, name="kt-second", prune=True).changed
     assert fleet({"name": "a"}, {"name": "b"}, name="kt-first").failed
-    assert fleet.short(fleet.good(name="kt-first", prune=True))[-1] == ("b", "remove", "") and fleet.states("a", "b") == ["running", "absent"]
+    assert fleet.short(fleet.good(name="kt-first", prune=True))[-1] == ("b", "remove", "") and fleet.states(
+        "a", "b"
+    ) == ["running", "absent"]
 
 
 # Engines
@@ -369,10 +450,17 @@ def second(second_daemon: SecondDaemon) -> Callable[..., dict[str, Any]]:
     """The options of a guest on an engine of our own."""
     with second_daemon.client() as api:
         import_image(api, "kt-second:1", "second")
-    return lambda **options: {"docker_host": second_daemon.base_url, "image": "kt-second:1", "network_mode": "none", **options}
+    return lambda **options: {
+        "docker_host": second_daemon.base_url,
+        "image": "kt-second:1",
+        "network_mode": "none",
+        **options,
+    }
 
 
-def test_two_engines_in_one_fleet(fleet: Fleet, second: Callable[..., dict[str, Any]], second_daemon: SecondDaemon) -> None:
+def test_two_engines_in_one_fleet(
+    fleet: Fleet, second: Callable[..., dict[str, Any]], second_daemon: SecondDaemon
+) -> None:
     guests: Guests = [{"name": "here"}, {"name": "there", **second()}]
     assert fleet.told(fleet.good(*guests, name="kt-two")) == [("here", True, False), ("there", True, False)]
     assert not fleet.good(*guests, name="kt-two").changed
@@ -385,8 +473,16 @@ def test_two_engines_in_one_fleet(fleet: Fleet, second: Callable[..., dict[str, 
 
 def test_an_engine_that_is_down_fails_its_guests_only_and_is_told_of_once(fleet: Fleet) -> None:
     result = fleet({"name": "up"}, {"name": "down-{i}", "count": 3, "docker_host": "unix:///kt-nowhere.sock"})
-    assert fleet.told(result) == [("up", True, False), ("down-1", False, True), ("down-2", False, True), ("down-3", False, True)]
-    assert result.msg.startswith("3 of 4 guests failed: ") and result.msg.count("no Docker engine answers at unix:///kt-nowhere.sock") == 1
+    assert fleet.told(result) == [
+        ("up", True, False),
+        ("down-1", False, True),
+        ("down-2", False, True),
+        ("down-3", False, True),
+    ]
+    assert (
+        result.msg.startswith("3 of 4 guests failed: ")
+        and result.msg.count("no Docker engine answers at unix:///kt-nowhere.sock") == 1
+    )
     assert all("no Docker engine answers" in each["msg"] for each in result["results"][1:])
     assert fleet.state("up") == "running"
 
@@ -416,7 +512,14 @@ def test_two_fleets_at_once_wait_for_each_other(fleet: Fleet) -> None:
 
 def test_a_fleet_waits_for_the_fleet_before_it(fleet: Fleet) -> None:
     """Not even an observation is made while another run holds one of the guests."""
-    slow = fleet.arguments({"name": "web", "wait_for": "healthy", "healthcheck": {"test": ["CMD", "test", "-e", "/tmp/never"], "interval": "1s"}, "timeout": 4})
+    slow = fleet.arguments(
+        {
+            "name": "web",
+            "wait_for": "healthy",
+            "healthcheck": {"test": ["CMD", "test", "-e", "/tmp/never"], "interval": "1s"},
+            "timeout": 4,
+        }
+    )
     with ModuleProcess(FLEET, slow) as first:
         first.start()
         deadline = time.monotonic() + 30
@@ -430,9 +533,16 @@ def test_a_fleet_waits_for_the_fleet_before_it(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("how", [Cut.BEFORE, Cut.KILL])
-def test_a_crash_after_any_step_and_a_plain_second_run(fleet: Fleet, base_images: BaseImages, how: Cut, every: bool) -> None:
+def test_a_crash_after_any_step_and_a_plain_second_run(
+    fleet: Fleet, base_images: BaseImages, how: Cut, every: bool
+) -> None:
     """Create, change live, re-create, stop and prune in one plan."""
-    guests: Guests = [{"name": "new"}, {"name": "live", "memory": "96MiB"}, {"name": "again", "image": base_images.two}, {"name": "stop", "state": "stopped"}]
+    guests: Guests = [
+        {"name": "new"},
+        {"name": "live", "memory": "96MiB"},
+        {"name": "again", "image": base_images.two},
+        {"name": "stop", "state": "stopped"},
+    ]
     names = ("new", "live", "again", "stop", "stray")
 
     def before() -> None:
@@ -443,7 +553,9 @@ def test_a_crash_after_any_step_and_a_plain_second_run(fleet: Fleet, base_images
         for name in names[1:]:
             limits = fleet.api.create_host_config(mem_limit="64m") if name == "live" else None
             labels = {"kraal.fleet": "kt-crash"}
-            fleet.api.create_container(base_images.one, name=fleet.scratch(name), labels=labels, stop_timeout=1, host_config=limits)
+            fleet.api.create_container(
+                base_images.one, name=fleet.scratch(name), labels=labels, stop_timeout=1, host_config=limits
+            )
         for name in names[1:]:
             fleet.api.start(fleet.scratch(name))
 
@@ -452,18 +564,28 @@ def test_a_crash_after_any_step_and_a_plain_second_run(fleet: Fleet, base_images
     fleet.good(*guests, name="kt-crash", prune=True)
     steps = len(fleet.proxy.steps)
     assert steps >= 10
-    # Whether the process dies or only loses its engine is the same to what stays behind: of every two steps each has one, and with --all both.
+    # Whether the process dies or only loses its engine is the same to what stays behind: of every two steps each has
+    # one, and with --all both.
     for step in range(steps) if every else range(how is Cut.KILL, steps, 2):
         before()
         fleet.proxy.fail_after(step, how)
         # One after the other, so that a step is the same one each time.
-        assert fleet(*guests, name="kt-crash", prune=True, concurrency=1).failed, f"no crash after step {step} of {steps}"
+        assert fleet(*guests, name="kt-crash", prune=True, concurrency=1).failed, (
+            f"no crash after step {step} of {steps}"
+        )
         fleet.proxy.heal()
         again = fleet(*guests, name="kt-crash", prune=True)
         assert not again.failed, f"after step {step} of {steps}: {again.msg}"
-        assert fleet.states(*names) == ["running", "running", "running", "exited", "absent"], f"after step {step} of {steps}"
-        assert fleet.scratch.found().containers == sorted(fleet.scratch(name) for name in names[:4]), f"after step {step} of {steps}"
-        assert fleet.inspect("again")["Image"] == base_images.ids[base_images.two] and fleet.inspect("live")["HostConfig"]["Memory"] == 96 * 1024**2
+        assert fleet.states(*names) == ["running", "running", "running", "exited", "absent"], (
+            f"after step {step} of {steps}"
+        )
+        assert fleet.scratch.found().containers == sorted(fleet.scratch(name) for name in names[:4]), (
+            f"after step {step} of {steps}"
+        )
+        assert (
+            fleet.inspect("again")["Image"] == base_images.ids[base_images.two]
+            and fleet.inspect("live")["HostConfig"]["Memory"] == 96 * 1024**2
+        )
 
 
 # The module's own examples
@@ -480,5 +602,11 @@ def test_the_examples_run(fleet: Fleet, base_image: str) -> None:
     tasks = yaml.safe_load(text.replace("debian:12", base_image))
     results = run_play(tasks)
     assert [result.failed for result in results] == [False] * len(tasks), [result.msg for result in results]
-    assert [(result.changed, len(result["guests"])) for result in results] == [(True, 4), (True, 3), (True, 1), (True, 0), (True, 0)]
+    assert [(result.changed, len(result["guests"])) for result in results] == [
+        (True, 4),
+        (True, 3),
+        (True, 1),
+        (True, 0),
+        (True, 0),
+    ]
     assert fleet.scratch.found().containers == []

@@ -37,11 +37,24 @@ def test_all_guests_in_the_one_form(guests: str) -> None:
     result = module_process(MODULE, {})
     assert (result.changed, result.failed) == (False, False), result.json
     mine = {guest["name"]: guest for guest in result["guests"] if guest["name"].startswith(guests)}
-    assert {name.removeprefix(guests): guest["state"] for name, guest in mine.items()} == {"web": "running", "db": "paused", "off": "stopped"}
+    assert {name.removeprefix(guests): guest["state"] for name, guest in mine.items()} == {
+        "web": "running",
+        "db": "paused",
+        "off": "stopped",
+    }
     # Docker's own words: one that never ran is "created", and no other backend calls it so.
-    assert {name.removeprefix(guests): guest["raw_state"] for name, guest in mine.items()} == {"web": "running", "db": "paused", "off": "created"}
+    assert {name.removeprefix(guests): guest["raw_state"] for name, guest in mine.items()} == {
+        "web": "running",
+        "db": "paused",
+        "off": "created",
+    }
     web = mine[guests + "web"]
-    assert (web["backend"], web["cpus"], web["labels"], web["memory"]) == ("docker", 0.5, {"tier": "web", "api_token": "(hidden)"}, "")
+    assert (web["backend"], web["cpus"], web["labels"], web["memory"]) == (
+        "docker",
+        0.5,
+        {"tier": "web", "api_token": "(hidden)"},
+        "",
+    )
     assert web["addresses"][0]["network"] == "bridge"
     order = [(guest["backend"], guest["name"]) for guest in result["guests"]]
     assert order == sorted(order)
@@ -64,7 +77,10 @@ def test_chosen_guests(guests: str, check: bool) -> None:
     assert module_process(MODULE, {"backends": []}, check=check)["guests"] == []
 
 
-@pytest.mark.parametrize(("arguments", "why"), [({"backends": ["podman"]}, "podman"), ({"states": ["dead"]}, "dead"), ({"name": "web"}, "name")])
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [({"backends": ["podman"]}, "podman"), ({"states": ["dead"]}, "dead"), ({"name": "web"}, "name")],
+)
 def test_bad_arguments(arguments: dict[str, object], why: str) -> None:
     result = module_process(MODULE, arguments)
     assert result.failed and why in result.msg
@@ -86,6 +102,8 @@ def test_no_permission(guests: str, tmp_path_factory: pytest.TempPathFactory, op
     options = {"interpreter": str(python), "env": {"ANSIBLE_REMOTE_TEMP": open_to_all, "ANSIBLE_PIPELINING": "1"}}
     result = run_module(MODULE, {}, **options)
     assert (result.failed, result["guests"]) == (False, [])
-    assert any("no permission on /var/run/docker.sock" in warning and "group docker" in warning for warning in result.warnings)
+    assert any(
+        "no permission on /var/run/docker.sock" in warning and "group docker" in warning for warning in result.warnings
+    )
     result = run_module(MODULE, {"backends": ["docker"]}, **options)
     assert result.failed and "no permission on /var/run/docker.sock" in result.msg

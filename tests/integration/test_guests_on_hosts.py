@@ -24,7 +24,8 @@ from tests.support.images import root_tar
 from tests.support.module_process import module_process
 
 CONNECT_TIMEOUT = 20
-#: Under any load, what a run may take more than another that does the same; below the other, so that one wait is told from two.
+#: Under any load, what a run may take more than another that does the same; below the other, so that one wait is told
+#: from two.
 SLACK = 15
 
 GUEST_USER = "app"
@@ -55,14 +56,20 @@ connection.close()
 
 @pytest.fixture(scope="module")
 def hosts(lab: Lab) -> Iterator[list[LabHost]]:
-    """Three hosts with Docker and LXC. The first two have a guest `web` each, the first one `db` too, and the second one `mail` of LXC, which is stopped."""
+    """Three hosts with Docker and LXC.
+
+    The first two have a guest `web` each, the first one `db` too, and the second one `mail` of LXC, which is stopped.
+    """
     image = HostImage("bookworm", packages=ENGINES)
     machines = lab.up(image, image, image)
     for number, host in enumerate(machines):
         load = "docker import --change 'CMD [\"/bin/kt-guest\"]' --change 'ENV PATH=/bin' - kt:1"
         subprocess.run([*host.ssh_args, load], input=root_tar(host.name), check=True)
         for name in ("web", "db")[: 2 - number]:
-            lab.run(host, ["docker", "run", "--detach", "--name", name, "--network", "none", "--label", f"role={name}", "kt:1"])
+            lab.run(
+                host,
+                ["docker", "run", "--detach", "--name", name, "--network", "none", "--label", f"role={name}", "kt:1"],
+            )
     subprocess.run([*machines[1].ssh_args, MAIL], input=root_tar("mail"), check=True)
     yield machines
 
@@ -74,7 +81,12 @@ def source(lab: Lab, hosts: list[LabHost], tmp_path: Path) -> Any:
     (tmp_path / "inventory" / "10-hosts.yml").write_text(yaml.safe_dump(lab.inventory()))
 
     def write(**config: Any) -> Path:
-        data = {"plugin": "kraal.virt.guests", "host_groups": ["virt_hosts"], "connect_timeout": CONNECT_TIMEOUT, **config}
+        data = {
+            "plugin": "kraal.virt.guests",
+            "host_groups": ["virt_hosts"],
+            "connect_timeout": CONNECT_TIMEOUT,
+            **config,
+        }
         (tmp_path / "inventory" / "20-guests.yml").write_text(yaml.safe_dump(data))
         return tmp_path / "inventory"
 
@@ -135,10 +147,14 @@ def test_an_lxc_guest_on_another_host(source: Any, mail: LabHost, lab: Lab, tmp_
     inventory = source()
     assert members(inventory, "lxc") == ["mail"]
     for code in (0, 1, 126, 127, 254, 255):
-        (result,) = run_adhoc("lxc", "ansible.builtin.raw", f"cat /etc/kt-release; echo why >&2; exit {code}", inventory=inventory).results
+        (result,) = run_adhoc(
+            "lxc", "ansible.builtin.raw", f"cat /etc/kt-release; echo why >&2; exit {code}", inventory=inventory
+        ).results
         assert (result["rc"], result["stdout"].strip(), result.unreachable) == (code, "mail", False)
         assert result["stderr"].replace(f"Shared connection to {mail.address} closed.", "").strip() == "why"
-    run = run_adhoc("lxc", "ansible.builtin.raw", "id -un; echo $HOME", inventory=inventory, options=["--user", GUEST_USER])
+    run = run_adhoc(
+        "lxc", "ansible.builtin.raw", "id -un; echo $HOME", inventory=inventory, options=["--user", GUEST_USER]
+    )
     assert run.results[0]["stdout"].split() == [GUEST_USER, f"/home/{GUEST_USER}"], run.output
     move("mail", mail, tmp_path, backend="lxc")
     lab.run(mail, ["lxc-freeze", "--name", "mail"])
@@ -166,7 +182,15 @@ def move(guest: str, host: LabHost, tmp_path: Path, **more: str) -> None:
         "host_ssh_args": host.inventory["ansible_ssh_common_args"],
         **more,
     }
-    argv = [sys.executable, "-c", MOVE, json.dumps(options), str(tmp_path / "sent"), "/data/a b", str(tmp_path / "back")]
+    argv = [
+        sys.executable,
+        "-c",
+        MOVE,
+        json.dumps(options),
+        str(tmp_path / "sent"),
+        "/data/a b",
+        str(tmp_path / "back"),
+    ]
     subprocess.run(argv, check=True, env=environment({"ANSIBLE_HOME": str(tmp_path / "home")}))
     assert (tmp_path / "back").read_bytes() == content
 
@@ -187,33 +211,54 @@ def test_an_engine_over_ssh(source: Any, lab: Lab, hosts: list[LabHost]) -> None
     inventory = source(host_groups=[], endpoints=[{"name": "engine", "docker_host": f"ssh://root@{hosts[0].address}"}])
     env = {"PATH": f"{lab.ssh_program()}:{os.environ['PATH']}"}
     run = run_adhoc("kraal_guests", "ansible.builtin.raw", "cat /etc/kt-release", inventory=inventory, env=env)
-    assert {result.host: result["stdout"].strip() for result in run.results} == {"db": hosts[0].name, "web": hosts[0].name}, run.output
+    assert {result.host: result["stdout"].strip() for result in run.results} == {
+        "db": hosts[0].name,
+        "web": hosts[0].name,
+    }, run.output
 
 
 def test_the_modules_on_an_engine_over_ssh(lab: Lab, hosts: list[LabHost]) -> None:
     env = {"PATH": f"{lab.ssh_program()}:{os.environ['PATH']}"}
-    guest = {"name": "far", "image": "kt:1", "pull": "never", "network_mode": "none", "stop_timeout": 1, "docker_host": f"ssh://root@{hosts[1].address}"}
+    guest = {
+        "name": "far",
+        "image": "kt:1",
+        "pull": "never",
+        "network_mode": "none",
+        "stop_timeout": 1,
+        "docker_host": f"ssh://root@{hosts[1].address}",
+    }
     made = module_process(CONTAINER, guest, env=env)
     assert not made.failed and made["guest"]["state"] == "running", made.msg
     assert lab.run(hosts[1], ["docker", "inspect", "--format", "{{.State.Status}}", "far"]).stdout.strip() == "running"
     assert not module_process(CONTAINER, guest, env=env).changed
-    assert [step["action"] for step in module_process(CONTAINER, {**guest, "env": {"KT_A": "1"}}, env=env)["plan"]] == ["recreate"]
+    assert [step["action"] for step in module_process(CONTAINER, {**guest, "env": {"KT_A": "1"}}, env=env)["plan"]] == [
+        "recreate"
+    ]
     gone = module_process(CONTAINER, {**guest, "state": "absent"}, env=env)
     assert not gone.failed and "far" not in lab.run(hosts[1], ["docker", "ps", "--all"]).stdout
 
 
 def test_become_on_the_host(source: Any, lab: Lab, hosts: list[LabHost]) -> None:
     """sudo is not there: the remedy is told, and the others are asked all the same."""
-    run = run_inventory(source(host_groups=[], hosts=[{"name": "localhost", "connection": "local", "become": True, "python": "/nowhere"}]), "--graph")
+    run = run_inventory(
+        source(
+            host_groups=[], hosts=[{"name": "localhost", "connection": "local", "become": True, "python": "/nowhere"}]
+        ),
+        "--graph",
+    )
     assert run.rc == 0
     host = hosts[1]
     config = {"name": "two", "address": host.address, "user": "root", "private_key_file": str(host.key), "become": True}
-    run = run_inventory(source(host_groups=[], hosts=[{**config, "ssh_args": host.inventory["ansible_ssh_common_args"]}]), "--graph")
+    run = run_inventory(
+        source(host_groups=[], hosts=[{**config, "ssh_args": host.inventory["ansible_ssh_common_args"]}]), "--graph"
+    )
     assert "two: the discovery ended with code 127" in " ".join(run.stderr.split()), run.stderr
 
 
 def test_one_host_is_dead(source: Any, lab: Lab, hosts: list[LabHost]) -> None:
-    """Its processes hang, so that it takes connections and answers nobody: the inventory waits for it once, and while the others are asked."""
+    """Its processes hang, so that it takes connections and answers nobody: the inventory waits for it once, and
+    while the others are asked.
+    """
     inventory = source()
     _run, alive = timed(inventory)
     lab.freeze(hosts[2])

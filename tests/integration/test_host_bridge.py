@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """host_bridge over ssh through the very link that it moves, on hosts of all four network managers, side by side.
 
-The tests build on each other in their order, as a host's days do; each leaves the hosts as it found them, or says so in its name.
+The tests build on each other in their order, as a host's days do; each leaves the hosts as it found them, or says so in
+its name.
 """
 
 from __future__ import annotations
@@ -29,13 +30,24 @@ from tests.support.warm_ansible import kill
 
 WAITS = True
 
-#: Seconds until a rollback: enough to come back on a busy machine; short where the change is not meant to last, yet long enough to find that out.
+#: Seconds until a rollback: enough to come back on a busy machine; short where the change is not meant to last, yet
+#: long enough to find that out.
 ENOUGH, SHORT = 300, 75
 #: How long what comes by itself may take there.
 PATIENCE = 300
-MANAGERS = {"networkd": "systemd-networkd", "ifupdown": "ifupdown", "networkmanager": "NetworkManager", "netplan": "netplan"}
+MANAGERS = {
+    "networkd": "systemd-networkd",
+    "ifupdown": "ifupdown",
+    "networkmanager": "NetworkManager",
+    "netplan": "netplan",
+}
 #: What the difference of the files says under each manager.
-WORDS = {"networkd": "+Bridge=br0", "ifupdown": "+iface br0 inet static", "networkmanager": "+master=br0", "netplan": "+    br0:"}
+WORDS = {
+    "networkd": "+Bridge=br0",
+    "ifupdown": "+iface br0 inet static",
+    "networkmanager": "+master=br0",
+    "netplan": "+    br0:",
+}
 MODULE = "kraal.virt.host_bridge"
 
 
@@ -53,7 +65,11 @@ class Hosts:
         return iter(self.all)
 
     def inventory(self, own: Mapping[str, Any], only: list[BridgeHost] | None = None) -> dict[str, Any]:
-        return {"all": {"hosts": {host.name: {**host.host.inventory, **own.get(host.name, {})} for host in only or self.all}}}
+        return {
+            "all": {
+                "hosts": {host.name: {**host.host.inventory, **own.get(host.name, {})} for host in only or self.all}
+            }
+        }
 
     def bridge(
         self,
@@ -67,9 +83,17 @@ class Hosts:
     ) -> tuple[dict[str, Result], Run]:
         """One run on all hosts at once; `own` are options of a host. The results of the bridge by host, and the run."""
         keys = {key for each in (own or {}).values() for key in each} | set(options)
-        values = {host.name: {f"kt_{key}": value for key, value in {**options, **(own or {}).get(host.name, {})}.items()} for host in self.all}
-        task = {"name": "bridge", MODULE: {"name": "br0", **{key: "{{ kt_%s | default(omit) }}" % key for key in sorted(keys)}}}
-        run = run_tasks([task, *(more or [])], inventory=self.inventory(values, only), hosts="all", check=check, diff=diff)
+        values = {
+            host.name: {f"kt_{key}": value for key, value in {**options, **(own or {}).get(host.name, {})}.items()}
+            for host in self.all
+        }
+        task = {
+            "name": "bridge",
+            MODULE: {"name": "br0", **{key: f"{{{{ kt_{key} | default(omit) }}}}" for key in sorted(keys)}},
+        }
+        run = run_tasks(
+            [task, *(more or [])], inventory=self.inventory(values, only), hosts="all", check=check, diff=diff
+        )
         found = {host.name: run.of("bridge", host.name) for host in only or self.all}
         assert all(found.values()), run.output
         return {name: results[0] for name, results in found.items()}, run
@@ -112,7 +136,10 @@ def begun(hosts: Hosts, options: Mapping[str, Mapping[str, Any]]) -> Iterator[tu
         task = {"name": "bridge", MODULE: "{{ kt_options }}"}
         play.write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "tasks": [task]}]), encoding="utf-8")
         inventory = Path(scratch, "inventory.yml")
-        inventory.write_text(yaml.safe_dump(hosts.inventory({name: {"kt_options": dict(each)} for name, each in options.items()})), encoding="utf-8")
+        inventory.write_text(
+            yaml.safe_dump(hosts.inventory({name: {"kt_options": dict(each)} for name, each in options.items()})),
+            encoding="utf-8",
+        )
         results = Path(scratch, "results.jsonl")
         env = environment({"ANSIBLE_HOME": scratch, "KT_RESULTS_FILE": str(results)})
         process = subprocess.Popen(
@@ -122,7 +149,10 @@ def begun(hosts: Hosts, options: Mapping[str, Mapping[str, Any]]) -> Iterator[tu
         try:
             for host in hosts:
                 # ifup waits for an address, which may never come.
-                host.wait(lambda host=host: host.change.get("status") == "applied" or host.net.addresses["eth0"] == [], PATIENCE)  # type: ignore[misc]
+                host.wait(
+                    lambda host=host: host.change.get("status") == "applied" or host.net.addresses["eth0"] == [],
+                    PATIENCE,
+                )  # type: ignore[misc]
             yield process, results
         finally:
             if process.poll() is None:
@@ -131,7 +161,9 @@ def begun(hosts: Hosts, options: Mapping[str, Mapping[str, Any]]) -> Iterator[tu
 
 
 def broken(hosts: Hosts, swap: bool) -> dict[str, dict[str, Any]]:
-    """For every second host a gateway that nobody has, for the others an address from a DHCP server that is not there."""
+    """For every second host a gateway that nobody has, for the others an address from a DHCP server that is not
+    there.
+    """
     found = {}
     for number, host in enumerate(hosts):
         gateway = {"addresses": [f"{host.host.address}/24"], "gateway": [host.gateway.rpartition(".")[0] + ".254"]}
@@ -141,7 +173,9 @@ def broken(hosts: Hosts, swap: bool) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.shows("refused")
 def test_refused_before_anything_is_touched(hosts: Hosts) -> None:
-    """What takes a host's links to see, and one value of each option; more of those in tests/unit/host/test_bridge_files.py."""
+    """What takes a host's links to see, and one value of each option; more of those in
+    tests/unit/host/test_bridge_files.py.
+    """
     host = hosts.all[0]
     host.run("ip", "link", "add", "kt0", "type", "veth", "peer", "name", "kt1")
     host.run("ip", "link", "add", "ktbr", "type", "bridge")
@@ -169,7 +203,9 @@ def test_refused_before_anything_is_touched(hosts: Hosts) -> None:
         # What a kernel without VLANs says; with them, this machine's own tests of vlan would belong here.
         cases.append(({"uplink": "eth0", "vlan": 5}, "the kernel knows no VLANs"))
     tree, net = host.tree, host.net
-    tasks = [{"name": f"case {number}", MODULE: {"name": "br0", **options}} for number, (options, dummy) in enumerate(cases)]
+    tasks = [
+        {"name": f"case {number}", MODULE: {"name": "br0", **options}} for number, (options, dummy) in enumerate(cases)
+    ]
     run = run_tasks(tasks, inventory=hosts.inventory({}, [host]), hosts="all")
     for number, (options, words) in enumerate(cases):
         (result,) = run.of(f"case {number}")
@@ -212,7 +248,9 @@ def test_check_mode_shows_the_files_and_touches_nothing(hosts: Hosts) -> None:
 
 @pytest.mark.shows("changed")
 def test_the_uplink_becomes_a_port_and_the_play_goes_on(hosts: Hosts) -> None:
-    results, run = hosts.bridge(uplink="auto", timeout=ENOUGH, more=[{"name": "after", "ansible.builtin.command": "ip -br address show br0"}])
+    results, run = hosts.bridge(
+        uplink="auto", timeout=ENOUGH, more=[{"name": "after", "ansible.builtin.command": "ip -br address show br0"}]
+    )
     for host in hosts:
         result = results[host.name]
         assert result.changed and not result.failed, run.output
@@ -250,7 +288,11 @@ def test_options_change_what_is_there_and_removal_gives_all_back(hosts: Hosts) -
     for host in hosts:
         result = results[host.name]
         assert result.changed and not result.failed, run.output
-        assert result["plan"] == checked[host.name]["plan"] and {step["key"] for step in result["plan"]} == {"mtu", "stp", "forward_delay"}
+        assert result["plan"] == checked[host.name]["plan"] and {step["key"] for step in result["plan"]} == {
+            "mtu",
+            "stp",
+            "forward_delay",
+        }
         links = {link["ifname"]: link for link in host.asked("ip", "-json", "-details", "link")}
         assert (links["br0"]["mtu"], links["br0"]["linkinfo"]["info_data"]["stp_state"]) == (1280, 1)
         assert host.net.routes == [(host.gateway, "br0")]
@@ -278,21 +320,27 @@ def test_a_change_that_cuts_the_host_off_is_taken_back(hosts: Hosts) -> None:
 
 @pytest.mark.shows("crashed")
 def test_the_controller_is_killed_in_the_middle(hosts: Hosts) -> None:
-    options = {name: {"name": "br0", "uplink": "eth0", "timeout": SHORT, **each} for name, each in broken(hosts, True).items()}
+    options = {
+        name: {"name": "br0", "uplink": "eth0", "timeout": SHORT, **each} for name, each in broken(hosts, True).items()
+    }
     with begun(hosts, options) as (process, dummy):
         kill(process.pid)
     reachable = [host for host in hosts if "gateway" in options[host.name] and host.change["status"] == "applied"]
     if reachable:
         # While it waits, nobody else may change the network.
         results, run = hosts.bridge(uplink="eth0", only=reachable[:1])
-        assert results[reachable[0].name].failed and "waits to be confirmed" in results[reachable[0].name].msg, run.output
+        assert results[reachable[0].name].failed and "waits to be confirmed" in results[reachable[0].name].msg, (
+            run.output
+        )
     for host in hosts:
         host.wait(lambda host=host: host.change["status"] == "rolled_back", PATIENCE)  # type: ignore[misc]
     hosts.assert_as_before()
 
 
 def test_the_host_is_started_anew_in_the_middle(hosts: Hosts) -> None:
-    options = {name: {"name": "br0", "uplink": "eth0", "timeout": 240, **each} for name, each in broken(hosts, True).items()}
+    options = {
+        name: {"name": "br0", "uplink": "eth0", "timeout": 240, **each} for name, each in broken(hosts, True).items()
+    }
     with begun(hosts, options) as (process, results):
         # One that waits for an address would not go down by itself before that wait is over.
         hosts.all[0].lab.restart(*(host.host for host in hosts), within=5)
@@ -310,7 +358,10 @@ def test_a_stale_change_is_told(hosts: Hosts) -> None:
     host = hosts.all[0]
     solo = Hosts.__new__(Hosts)
     solo.all, solo.trees, solo.nets = [host], hosts.trees, hosts.nets
-    with begun(solo, {host.name: {"name": "br0", "uplink": "eth0", "timeout": 240, "check_names": ["kt.invalid"]}}) as (process, dummy):
+    with begun(solo, {host.name: {"name": "br0", "uplink": "eth0", "timeout": 240, "check_names": ["kt.invalid"]}}) as (
+        process,
+        dummy,
+    ):
         kill(process.pid)
     host.run("systemctl", "stop", "kraal-bridge-rollback-*.timer")
     results, run = hosts.bridge(uplink="eth0", only=[host])
@@ -320,7 +371,9 @@ def test_a_stale_change_is_told(hosts: Hosts) -> None:
 
 
 def test_a_rollback_that_is_killed_or_has_no_room_goes_on(hosts: Hosts) -> None:
-    """On one host its process is killed before it has done anything, on the other the disk is full; long before the timer, which is used up by then."""
+    """On one host its process is killed before it has done anything, on the other the disk is full; long before the
+    timer, which is used up by then.
+    """
     # A daemon would not see a file system that is mounted after its start.
     full, killed = hosts.all[1], hosts.all[0]
     assert full.manager == "ifupdown"
@@ -336,14 +389,26 @@ def test_a_rollback_that_is_killed_or_has_no_room_goes_on(hosts: Hosts) -> None:
     options = {"name": "br0", "uplink": "eth0", "timeout": 900, "check_names": ["kt.invalid"]}
     with begun(solo, {host.name: options for host in solo}) as (process, dummy):
         for host in solo:
-            host.wait(lambda host=host: (host.change.get("status"), host.net.addresses["eth0"]) == ("applied", []), PATIENCE)  # type: ignore[misc]
+            host.wait(
+                lambda host=host: (host.change.get("status"), host.net.addresses["eth0"]) == ("applied", []), PATIENCE
+            )  # type: ignore[misc]
         kill(process.pid)
     units = {host.name: f"kraal-bridge-rollback-{host.change['id']}.service" for host in solo}
     for folder in folders:
-        full.run("sh", "-c", f"dd if=/dev/zero of={folder}/kt-fill bs=1k 2>/dev/null; ! echo more 2>/dev/null > {folder}/kt-more; rm -f {folder}/kt-more")
+        full.run(
+            "sh",
+            "-c",
+            f"dd if=/dev/zero of={folder}/kt-fill bs=1k 2>/dev/null; ! echo more 2>/dev/null > {folder}/kt-more; rm "
+            f"-f {folder}/kt-more",
+        )
     full.run("systemctl", "start", "--no-block", units[full.name])
-    killed.run("systemd-run", "--quiet", "--unit=kt-lock", "flock", "/var/lib/kraal.virt/bridge/lock", "sleep", "infinity")
-    killed.wait(lambda: killed.run("sh", "-c", "flock --nonblock /var/lib/kraal.virt/bridge/lock true || echo held") == "held", 30)
+    killed.run(
+        "systemd-run", "--quiet", "--unit=kt-lock", "flock", "/var/lib/kraal.virt/bridge/lock", "sleep", "infinity"
+    )
+    killed.wait(
+        lambda: killed.run("sh", "-c", "flock --nonblock /var/lib/kraal.virt/bridge/lock true || echo held") == "held",
+        30,
+    )
     killed.run("systemctl", "start", "--no-block", units[killed.name])
     killed.wait(lambda: killed.run("systemctl", "show", "--property=MainPID", "--value", units[killed.name]) != "0", 30)
     killed.run("systemctl", "kill", "--kill-who=main", "--signal=KILL", units[killed.name])
@@ -359,12 +424,18 @@ def test_a_rollback_that_is_killed_or_has_no_room_goes_on(hosts: Hosts) -> None:
 
 @pytest.mark.shows("changed")
 def test_dhcp_keeps_the_address_and_there_may_be_several_bridges(hosts: Hosts, tmp_path: Path) -> None:
-    """The lease stays the same, since the server sees the same client; beside it a bridge without an uplink, and one at a new address."""
+    """The lease stays the same, since the server sees the same client; beside it a bridge without an uplink, and one
+    at a new address.
+    """
     dynamic, moving = hosts.all[0], hosts.all[1]
     new = moving.host.address.rpartition(".")[0] + ".77"
     with dhcp_server(dynamic.lab, tmp_path, dynamic.gateway):
         leased = dynamic.lease()
-        inventory = {"all": {"hosts": {dynamic.name: dynamic.inventory(leased), moving.name: moving.inventory(moving.host.address)}}}
+        inventory = {
+            "all": {
+                "hosts": {dynamic.name: dynamic.inventory(leased), moving.name: moving.inventory(moving.host.address)}
+            }
+        }
         here, there = f"inventory_hostname == '{dynamic.name}'", f"inventory_hostname == '{moving.name}'"
         tasks = [
             {"name": "over the lease", MODULE: {"name": "br0", "uplink": "auto", "timeout": ENOUGH}, "when": here},
@@ -385,7 +456,11 @@ def test_dhcp_keeps_the_address_and_there_may_be_several_bridges(hosts: Hosts, t
         tasks = [
             {"name": "inner", MODULE: {"name": "br1", "state": "absent", "timeout": ENOUGH}},
             {"name": "over the lease", MODULE: {"name": "br0", "state": "absent", "timeout": ENOUGH}, "when": here},
-            {"name": "back", MODULE: {"name": "br0", "state": "absent", "connect_address": moving.host.address, "timeout": ENOUGH}, "when": there},
+            {
+                "name": "back",
+                MODULE: {"name": "br0", "state": "absent", "connect_address": moving.host.address, "timeout": ENOUGH},
+                "when": there,
+            },
         ]
         inventory["all"]["hosts"][moving.name]["ansible_host"] = new
         run = run_tasks(tasks, inventory=inventory, hosts="all", keep_going=False)
@@ -403,24 +478,46 @@ def clients(host: BridgeHost) -> list[str]:
 
 
 def test_dhcp_under_the_other_managers(hosts: Hosts, tmp_path: Path) -> None:
-    """The lease goes to the bridge and back. ifupdown's client is a process of its own, which has to outlive the change, or nobody renews the lease."""
+    """The lease goes to the bridge and back.
+
+    ifupdown's client is a process of its own, which has to outlive the change, or nobody renews the lease.
+    """
     some = [host for host in hosts.all if host.manager != "networkd"][:3]
     assert {host.manager for host in some} == {"ifupdown", "networkmanager", "netplan"}
     old = next(host for host in some if host.manager == "ifupdown")
     with dhcp_server(old.lab, tmp_path, old.gateway):
         leased = {host.name: host.lease() for host in some}
         inventory = {"all": {"hosts": {host.name: host.inventory(leased[host.name]) for host in some}}}
-        for link, options in (("br0", {"uplink": "auto"}), ("br0", {"stp": True, "forward_delay": 2}), ("eth0", {"state": "absent"})):
-            tasks = [{"name": name, MODULE: {"name": "br0", "timeout": ENOUGH, **options}} for name in ("once", "again")]
+        for link, options in (
+            ("br0", {"uplink": "auto"}),
+            ("br0", {"stp": True, "forward_delay": 2}),
+            ("eth0", {"state": "absent"}),
+        ):
+            tasks = [
+                {"name": name, MODULE: {"name": "br0", "timeout": ENOUGH, **options}} for name in ("once", "again")
+            ]
             run = run_tasks(tasks, inventory=inventory, hosts="all", keep_going=False)
             assert run.rc == 0, run.output
-            assert [result.changed for name in ("once", "again") for result in run.of(name)] == [True] * 3 + [False] * 3, run.output
+            assert [result.changed for name in ("once", "again") for result in run.of(name)] == [True] * 3 + [
+                False
+            ] * 3, run.output
             for host in some:
-                assert host.net.addresses[link] == [leased[host.name]] and host.net.routes == [(host.gateway, link)], (host.name, host.net)
+                assert host.net.addresses[link] == [leased[host.name]] and host.net.routes == [(host.gateway, link)], (
+                    host.name,
+                    host.net,
+                )
             assert clients(old) == [link]
         own = {"addresses": [leased[old.name]], "gateway": [old.gateway]}
-        tasks = [{"name": name, MODULE: {"name": "br0", "uplink": "eth0", "timeout": ENOUGH, **more}} for name, more in (("over it", {}), ("its own", own))]
-        run = run_tasks(tasks, inventory={"all": {"hosts": {old.name: inventory["all"]["hosts"][old.name]}}}, hosts="all", keep_going=False)
+        tasks = [
+            {"name": name, MODULE: {"name": "br0", "uplink": "eth0", "timeout": ENOUGH, **more}}
+            for name, more in (("over it", {}), ("its own", own))
+        ]
+        run = run_tasks(
+            tasks,
+            inventory={"all": {"hosts": {old.name: inventory["all"]["hosts"][old.name]}}},
+            hosts="all",
+            keep_going=False,
+        )
         assert run.rc == 0 and run.changed == 2, run.output
         assert old.net.addresses["br0"] == [leased[old.name]] and clients(old) == []
         # Back to what all tests begin with; the lease need not be the same again.
@@ -432,7 +529,9 @@ def test_dhcp_under_the_other_managers(hosts: Hosts, tmp_path: Path) -> None:
 
 
 def test_the_role_and_the_playbook(hosts: Hosts) -> None:
-    """prepare.yml on hosts of two releases at once, one of which lacks a package: check mode, first run, second run, and back."""
+    """prepare.yml on hosts of two releases at once, one of which lacks a package: check mode, first run, second run,
+    and back.
+    """
     some = [host for host in hosts if host.manager in ("networkd", "ifupdown")]
     bare = next(host for host in some if host.manager == "ifupdown")
     bare.run("dpkg", "--purge", "bridge-utils")
@@ -442,7 +541,9 @@ def test_the_role_and_the_playbook(hosts: Hosts) -> None:
         members = {host.name: host.host.inventory for host in some}
         variables = {"bridge_bridges": [{"name": "br0", "timeout": ENOUGH, **options}]}
         inventory = {"all": {"children": {"virt_hosts": {"hosts": members, "vars": variables}}}}
-        return run_playbook(ROOT / "playbooks" / "prepare.yml", inventory, check=check, env={"ANSIBLE_INJECT_FACT_VARS": "false"})
+        return run_playbook(
+            ROOT / "playbooks" / "prepare.yml", inventory, check=check, env={"ANSIBLE_INJECT_FACT_VARS": "false"}
+        )
 
     run = prepare(check=True, uplink="auto")
     assert run.rc == 0 and all(run.stats[host.name]["changed"] == 1 for host in some), run.output
@@ -450,7 +551,9 @@ def test_the_role_and_the_playbook(hosts: Hosts) -> None:
     assert {host.name: host.tree for host in some} == trees and all(host.net == hosts.nets[host.name] for host in some)
     run = prepare(uplink="auto")
     assert run.rc == 0, run.output
-    assert {host.name: run.stats[host.name]["changed"] for host in some} == {host.name: 2 if host is bare else 1 for host in some}, run.output
+    assert {host.name: run.stats[host.name]["changed"] for host in some} == {
+        host.name: 2 if host is bare else 1 for host in some
+    }, run.output
     for host in some:
         bridged(host, hosts.nets[host.name])
     for check in (True, False):

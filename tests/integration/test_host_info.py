@@ -58,7 +58,9 @@ def wrapped(directory: Path, program: str) -> Path:
     inside = directory / "inside.sh"
     inside.write_text(program, encoding="utf-8")
     python = directory / "python3"
-    python.write_text(f'#!/bin/sh\nexec unshare --mount sh {inside} {directory} {SYSTEM_PYTHON} "$@"\n', encoding="utf-8")
+    python.write_text(
+        f'#!/bin/sh\nexec unshare --mount sh {inside} {directory} {SYSTEM_PYTHON} "$@"\n', encoding="utf-8"
+    )
     python.chmod(0o755)
     return python
 
@@ -71,7 +73,11 @@ def flags() -> set[str]:
 def test_this_machine(docker_daemon: str) -> None:
     """Each finding against what the machine itself says by another way."""
     facts = look()
-    assert facts["architecture"] == os.uname().machine and facts["user"] == os.geteuid() and facts["kernel"] == os.uname().release
+    assert (
+        facts["architecture"] == os.uname().machine
+        and facts["user"] == os.geteuid()
+        and facts["kernel"] == os.uname().release
+    )
     assert facts["cpu"]["count"] == os.sysconf("SC_NPROCESSORS_ONLN")
     assert abs(facts["memory"]["total"] - os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) < 2**20
     assert facts["disks"][0]["total"] == shutil.disk_usage("/").total
@@ -79,8 +85,13 @@ def test_this_machine(docker_daemon: str) -> None:
     assert facts["engines"]["docker"]["answers"] is True
     assert facts["backends"]["docker"]["usable"] is True and facts["backends"]["docker"]["code"] == "ok"
     assert {bridge["name"] for bridge in facts["network"]["bridges"]} >= {"docker0"}
-    (route,) = json.loads(subprocess.run(["ip", "-json", "-4", "route", "show", "default"], capture_output=True, check=True).stdout)
-    assert (facts["network"]["uplink"]["interface"], facts["network"]["uplink"]["gateways"][0]) == (route["dev"], route["gateway"])
+    (route,) = json.loads(
+        subprocess.run(["ip", "-json", "-4", "route", "show", "default"], capture_output=True, check=True).stdout
+    )
+    assert (facts["network"]["uplink"]["interface"], facts["network"]["uplink"]["gateways"][0]) == (
+        route["dev"],
+        route["gateway"],
+    )
 
 
 def test_kvm_of_this_machine() -> None:
@@ -104,7 +115,11 @@ def test_a_hidden_device(tmp_path: Path) -> None:
     assert facts["kvm"]["device"]["present"] is False
     assert (kvm["capable"], kvm["usable"], kvm["domain_type"]) == (False, False, "qemu")
     if Path("/sys/class/misc/kvm").exists():
-        assert kvm["code"] == "no_device" and "the kernel offers KVM" in kvm["reason"] and "mknod /dev/kvm" in kvm["remedy"]
+        assert (
+            kvm["code"] == "no_device"
+            and "the kernel offers KVM" in kvm["reason"]
+            and "mknod /dev/kvm" in kvm["remedy"]
+        )
 
 
 def test_another_device_in_its_place(tmp_path: Path) -> None:
@@ -116,7 +131,10 @@ def test_another_device_in_its_place(tmp_path: Path) -> None:
 
 
 def agree(before: dict[str, Any], between: dict[str, Any], after: dict[str, Any]) -> bool:
-    """Whether a look saw what those before and after it did. Tests beside this one make bridges and guests on them, so it is those that stayed as they were."""
+    """Whether a look saw what those before and after it did.
+
+    Tests beside this one make bridges and guests on them, so it is those that stayed as they were.
+    """
     stayed = [bridge for bridge in before["bridges"] if bridge in after["bridges"]]
     rest = [{key: value for key, value in network.items() if key != "bridges"} for network in (between, after)]
     return bool(stayed) and all(bridge in between["bridges"] for bridge in stayed) and rest[0] == rest[1]
@@ -125,10 +143,14 @@ def agree(before: dict[str, Any], between: dict[str, Any], after: dict[str, Any]
 def test_an_ordinary_user(short_tmp: Path) -> None:
     """The same findings, as far as they are open to him; what is closed is unknown and says so, and nothing fails."""
     # A copy that he may read, whatever the rights of this checkout.
-    shutil.copytree(ROOT / "plugins" / "module_utils" / "host", short_tmp / "kthost", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "plugins" / "module_utils" / "host", short_tmp / "kthost", ignore=shutil.ignore_patterns("__pycache__")
+    )
     for path in (short_tmp, *short_tmp.rglob("*")):
         path.chmod(0o755)
-    code = "import json; from kthost.info import gather; from kthost.reader import Host; print(json.dumps(gather(Host())))"
+    code = (
+        "import json; from kthost.info import gather; from kthost.reader import Host; print(json.dumps(gather(Host())))"
+    )
     argv = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", SYSTEM_PYTHON, "-c", code]
     mine = look()
     for dummy in range(30):
@@ -150,11 +172,18 @@ def test_an_ordinary_user(short_tmp: Path) -> None:
 
 
 def test_trials_are_made_and_leave_nothing_behind(docker_daemon: str) -> None:
-    facts = look(backends=["docker", "lxc"], trials=["namespaces", "user_namespaces", "links", "docker_rules", "lxc_rules"])
+    facts = look(
+        backends=["docker", "lxc"], trials=["namespaces", "user_namespaces", "links", "docker_rules", "lxc_rules"]
+    )
     works = {finding["check"] for finding in facts["trials"] if finding["ok"] and finding["found"] == "works"}
     assert works >= {"making namespaces", "making a veth", "making a bridge", "iptables masquerade"}, facts["trials"]
-    assert len(facts["trials"]) == 10 and all(verdict["capable"] for verdict in facts["backends"].values()), facts["trials"]
-    links, rules = (subprocess.run(argv, capture_output=True, text=True, check=True).stdout for argv in (["ip", "-o", "link"], ["iptables-save"]))
+    assert len(facts["trials"]) == 10 and all(verdict["capable"] for verdict in facts["backends"].values()), facts[
+        "trials"
+    ]
+    links, rules = (
+        subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+        for argv in (["ip", "-o", "link"], ["iptables-save"])
+    )
     assert "docker0" in links and "kraal0" not in links and "kraal1" not in links
     assert "MASQUERADE" in rules and "192.0.2.0/24" not in rules and "kraal0" not in rules
 
@@ -162,7 +191,12 @@ def test_trials_are_made_and_leave_nothing_behind(docker_daemon: str) -> None:
 def test_a_play_gets_facts() -> None:
     tasks = [
         {MODULE: {"backends": ["docker"]}, "check_mode": True},
-        {"ansible.builtin.debug": {"msg": "{{ ansible_facts['kraal'].backends.docker.code }} {{ ansible_facts['kraal'].backends | length }}"}},
+        {
+            "ansible.builtin.debug": {
+                "msg": "{{ ansible_facts['kraal'].backends.docker.code }} {{ ansible_facts['kraal'].backends | length "
+                "}}"
+            }
+        },
     ]
     run = run_tasks(tasks)
     assert run.rc == 0, run.output
@@ -171,7 +205,11 @@ def test_a_play_gets_facts() -> None:
 
 @pytest.mark.parametrize(
     ("args", "words"),
-    [({"backends": ["vmware"]}, ["backends", "vmware"]), ({"timeout": 0}, ["timeout", "above 0"]), ({"trials": ["all"]}, ["trials", "all"])],
+    [
+        ({"backends": ["vmware"]}, ["backends", "vmware"]),
+        ({"timeout": 0}, ["timeout", "above 0"]),
+        ({"trials": ["all"]}, ["trials", "all"]),
+    ],
 )
 def test_what_cannot_be_meant(args: dict[str, Any], words: list[str]) -> None:
     result = module_process(MODULE, args)

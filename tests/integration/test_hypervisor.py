@@ -1,10 +1,12 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host whose processor can run virtual machines: host_info's facts say so, kvm_setup proves it, and kvm_vm's guests are of the type kvm.
+"""A host whose processor can run virtual machines: host_info's facts say so, kvm_setup proves it, and kvm_vm's guests
+are of the type kvm.
 
-Its kernel is Debian's own, so a bridge over a VLAN is seen here whatever this machine's knows. The processor is emulated, so everything takes its time here,
-and only what no other host shows is done: the role kvm_host has its tests in test_role_kvm_host.py.
+Its kernel is Debian's own, so a bridge over a VLAN is seen here whatever this machine's knows. The processor is
+emulated, so everything takes its time here, and only what no other host shows is done: the role kvm_host has its tests
+in test_role_kvm_host.py.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ GUEST = {
     "timeout": 900,
 }
 
-#: How often the machine may die of a guest. With QEMU 7.2's emulation of AMD-V, beside other work, its kernel was seen to panic in svm_vcpu_run(), as its
-#: stack was overwritten there, and to lock up.
+#: How often the machine may die of a guest. With QEMU 7.2's emulation of AMD-V, beside other work, its kernel was seen
+#: to panic in svm_vcpu_run(), as its stack was overwritten there, and to lock up.
 DEATHS = 2
 
 #: A link of the host's own into a switch that carries the VLAN 7 and nothing else.
@@ -75,7 +77,9 @@ def inside(host: LabHost, *argv: str) -> str:
 
 
 def on_one_that_lives(hypervisor: Hypervisor, work: Callable[[LabHost], None]) -> None:
-    """Do the work, all of it again on a machine that is booted anew where the emulated processor was the end of the first."""
+    """Do the work, all of it again on a machine that is booted anew where the emulated processor was the end of the
+    first.
+    """
     for dummy in range(DEATHS):
         try:
             return work(up(hypervisor))
@@ -101,21 +105,42 @@ def test_a_guest_runs_on_the_processor_itself(hypervisor: Hypervisor) -> None:
 
 
 def a_guest(host: LabHost) -> None:
-    """The setup needs no leave to emulate; the guest's kernel runs on the processor, and its agent answers; made again, it is unchanged."""
-    play = tasks(host, SETUP, {"kraal.virt.kvm_vm": GUEST, "check_mode": True}, {"kraal.virt.kvm_vm": GUEST}, {"kraal.virt.kvm_vm": GUEST})
+    """The setup needs no leave to emulate; the guest's kernel runs on the processor, and its agent answers; made
+    again, it is unchanged.
+    """
+    play = tasks(
+        host,
+        SETUP,
+        {"kraal.virt.kvm_vm": GUEST, "check_mode": True},
+        {"kraal.virt.kvm_vm": GUEST},
+        {"kraal.virt.kvm_vm": GUEST},
+    )
     setup, checked, made, again = play.results
     assert setup["proven"]
     facts = setup["ansible_facts"]["kraal"]
     kvm = facts["backends"]["kvm"]
     assert (kvm["usable"], kvm["code"], kvm["domain_type"]) == (True, "ok", "kvm"), kvm
-    assert (facts["cpu"]["extension"], facts["cpu"]["nested_paging"], facts["inside"]["hypervisor"]) == ("svm", "npt", "qemu")
-    assert {check["check"] for check in kvm["checks"] if check["ok"]} >= {"processor", "device", "virtual machine", "module", "nested", "engine libvirt"}, kvm
+    assert (facts["cpu"]["extension"], facts["cpu"]["nested_paging"], facts["inside"]["hypervisor"]) == (
+        "svm",
+        "npt",
+        "qemu",
+    )
+    assert {check["check"] for check in kvm["checks"] if check["ok"]} >= {
+        "processor",
+        "device",
+        "virtual machine",
+        "module",
+        "nested",
+        "engine libvirt",
+    }, kvm
     assert play.changed == sum(result.changed for result in (setup, checked, made))
     assert checked["plan"] == made["plan"] and [step["action"] for step in made["plan"]] == ["create", "start"]
     assert (again.changed, again["plan"]) == (False, [])
     assert ET.fromstring(inside(host, "virsh", "dumpxml", "kt-guest")).get("type") == "kvm"
     assert "enabled" in inside(host, "virsh", "qemu-monitor-command", "--hmp", "kt-guest", "info kvm")
-    assert json.loads(inside(host, "virsh", "qemu-agent-command", "kt-guest", '{"execute": "guest-ping"}')) == {"return": {}}
+    assert json.loads(inside(host, "virsh", "qemu-agent-command", "kt-guest", '{"execute": "guest-ping"}')) == {
+        "return": {}
+    }
     inside(host, "virsh", "destroy", "kt-guest")
 
 
@@ -130,7 +155,9 @@ def test_a_wrong_vlan_is_taken_back(hypervisor: Hypervisor) -> None:
 
 
 def a_wrong_vlan(host: LabHost) -> None:
-    """The way out moves into a VLAN that nobody carries: the host comes back by itself, at the old address, with every file as it was."""
+    """The way out moves into a VLAN that nobody carries: the host comes back by itself, at the old address, with
+    every file as it was.
+    """
     before = networks(host)
     wrong = {"name": "br0", "uplink": "auto", "vlan": 7, "addresses_from": "uplink", "timeout": 45}
     play = tasks(host, {"kraal.virt.host_bridge": wrong}, fails=True)
@@ -161,7 +188,10 @@ BOOT = "/proc/sys/kernel/random/boot_id"
 
 
 def test_a_machine_that_locks_up_is_ended_and_goes_on_from_its_saved_state(hypervisor: Hypervisor) -> None:
-    """As QEMU that is stopped: its port takes connections, and nobody answers. The next one has not booted, and knows what time it is."""
+    """As QEMU that is stopped: its port takes connections, and nobody answers.
+
+    The next one has not booted, and knows what time it is.
+    """
     boot, patience = inside(up(hypervisor), "cat", BOOT), (hypervisor.deaf, hypervisor.answer)
     hypervisor.deaf, hypervisor.answer = 1, 2
     hypervisor.freeze()

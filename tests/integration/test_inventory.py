@@ -28,16 +28,20 @@ HERE = {"name": "localhost"}
 
 
 class Guests:
-    """Containers of this file's tests: two that run, one that does not, one on its way to replace another, and one that means harm."""
+    """Containers of this file's tests: two that run, one that does not, one on its way to replace another, and one
+    that means harm.
+    """
 
     def __init__(self, client: docker.APIClient, prefix: str, image: str, proof: Path) -> None:
         self.client, self.prefix, self.image = client, f"{prefix}i-", image
-        self.evil = "{{ lookup('ansible.builtin.pipe', 'touch %s') }}" % proof
+        self.evil = f"{{{{ lookup('ansible.builtin.pipe', 'touch {proof}') }}}}"
         self.create("web", labels={"tier": "web"}, memory=32 * 1024 * 1024)
         self.create("db", labels={"tier": "data"})
         self.create("off", start=False)
         self.create("web.kraal-new", start=False)
-        self.create("evil", labels={"note": self.evil, self.evil: "x"}, environment={"NOTE": self.evil}, hostname="evil")
+        self.create(
+            "evil", labels={"note": self.evil, self.evil: "x"}, environment={"NOTE": self.evil}, hostname="evil"
+        )
 
     def __call__(self, name: str) -> str:
         return self.prefix + name
@@ -72,7 +76,11 @@ def source(tmp_path: Path, guests: Guests) -> Any:
 
     def write(name: str = "guests.yml", **config: Any) -> Path:
         path = tmp_path / name
-        path.write_text(yaml.safe_dump({"plugin": "kraal.virt.guests", "hosts": [HERE], "query": guests.query(), "strict": True, **config}))
+        path.write_text(
+            yaml.safe_dump(
+                {"plugin": "kraal.virt.guests", "hosts": [HERE], "query": guests.query(), "strict": True, **config}
+            )
+        )
         return path
 
     return write
@@ -131,7 +139,9 @@ def test_guests_of_this_machine(source: Any, guests: Guests, docker_api: docker.
     assert guests("web") in data["label_tier_web"]["hosts"]
     for group in ("kraal_guests", "docker", "host_localhost", "state_running"):
         assert set(data[group]["hosts"]) == set(data["_meta"]["hostvars"])
-    assert not any(host["ansible_connection"] in ("local", "ansible.builtin.local") for host in data["_meta"]["hostvars"].values())
+    assert not any(
+        host["ansible_connection"] in ("local", "ansible.builtin.local") for host in data["_meta"]["hostvars"].values()
+    )
 
 
 def test_stopped_guests_when_they_are_asked_for(source: Any, guests: Guests) -> None:
@@ -154,9 +164,16 @@ def test_what_guests_say_is_not_evaluated(source: Any, guests: Guests, proof: Pa
             "vars": {"again": "{{ note }}"},
             "tasks": [
                 {"name": "say", "ansible.builtin.debug": {"msg": "{{ again }} {{ kraal_guest }} {{ said }}"}},
-                {"name": "keep", "ansible.builtin.set_fact": {"kept": "{{ hostvars[inventory_hostname].kraal_guest.labels.note }}"}},
+                {
+                    "name": "keep",
+                    "ansible.builtin.set_fact": {"kept": "{{ hostvars[inventory_hostname].kraal_guest.labels.note }}"},
+                },
                 {"name": "say it again", "ansible.builtin.debug": {"var": "kept"}},
-                {"name": "write", "ansible.builtin.copy": {"content": "{{ note }}", "dest": str(tmp_path / "note")}, "delegate_to": "localhost"},
+                {
+                    "name": "write",
+                    "ansible.builtin.copy": {"content": "{{ note }}", "dest": str(tmp_path / "note")},
+                    "delegate_to": "localhost",
+                },
             ],
         }
     ]
@@ -184,14 +201,18 @@ def test_composed_and_keyed(source: Any, guests: Guests) -> None:
 
 def test_query_without_jmespath(source: Any, tmp_path: Path) -> None:
     (tmp_path / "jmespath.py").write_text("raise ImportError('not here')\n")
-    run = run_inventory(source(), "--list", env={"PYTHONPATH": str(tmp_path), "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1"})
+    run = run_inventory(
+        source(), "--list", env={"PYTHONPATH": str(tmp_path), "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1"}
+    )
     assert run.rc != 0
     assert "query needs the Python package jmespath" in words(run.stderr)
 
 
 def test_cache(source: Any, guests: Guests, tmp_path: Path) -> None:
     """Kept until it is flushed or refreshed; a new guest shows only then."""
-    inventory = source(cache=True, cache_plugin="ansible.builtin.jsonfile", cache_connection=str(tmp_path / "cache"), cache_timeout=600)
+    inventory = source(
+        cache=True, cache_plugin="ansible.builtin.jsonfile", cache_connection=str(tmp_path / "cache"), cache_timeout=600
+    )
     before = hosts_of(run_inventory(inventory, "--list"))
     guests.create("new")
     try:
@@ -209,7 +230,10 @@ def test_cache(source: Any, guests: Guests, tmp_path: Path) -> None:
         ]
         (tmp_path / "play.yml").write_text(yaml.safe_dump(play))
         run = run_playbook(tmp_path / "play.yml", inventory)
-        assert [result.json["msg"] for name in ("before", "after") for result in run.of(name)] == [sorted(before), sorted([*before, guests("new")])]
+        assert [result.json["msg"] for name in ("before", "after") for result in run.of(name)] == [
+            sorted(before),
+            sorted([*before, guests("new")]),
+        ]
     finally:
         guests.client.remove_container(guests("new"), force=True)
     # What was read by the refresh is what is kept now.
@@ -232,19 +256,47 @@ def test_a_host_that_is_dead_is_a_warning(source: Any, guests: Guests) -> None:
     run = run_inventory(source(**config), "--list")
     assert set(hosts_of(run)) == {guests("web"), guests("db"), guests("evil")}
     assert "dead: no connection" in words(run.stderr) and "Its guests are left out" in words(run.stderr)
-    run = run_inventory(source(strict_hosts=True, **config), "--list", env={"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1"})
+    run = run_inventory(
+        source(strict_hosts=True, **config), "--list", env={"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1"}
+    )
     assert run.rc != 0
     assert "dead: no connection" in words(run.stderr)
 
 
 def test_a_host_that_lies_spoils_nothing_but_its_own(source: Any, guests: Guests, tmp_path: Path) -> None:
-    """Whatever it answers, it names no group, no option of ssh and no host of the inventory, and the guests of the others stay."""
-    vm = {"name": "vm", "backend": "kvm", "id": "6f1d5e0a-3c0b-4f0e-9a3d-1b2c3d4e5f60", "state": "running", "image": "", "cpus": 1, "memory": "1GiB"}
-    vm |= {"raw_state": "running", "addresses": [], "labels": {}, "autostart": False, "pending_restart": [], "place": ""}
+    """Whatever it answers, it names no group, no option of ssh and no host of the inventory, and the guests of the
+    others stay.
+    """
+    vm = {
+        "name": "vm",
+        "backend": "kvm",
+        "id": "6f1d5e0a-3c0b-4f0e-9a3d-1b2c3d4e5f60",
+        "state": "running",
+        "image": "",
+        "cpus": 1,
+        "memory": "1GiB",
+    }
+    vm |= {
+        "raw_state": "running",
+        "addresses": [],
+        "labels": {},
+        "autostart": False,
+        "pending_restart": [],
+        "place": "",
+    }
     address = {"address": "-oSendEnv=KT_HARMLESS", "family": "ipv4", "network": "", "mac": ""}
-    strange = [{}, {**vm, "backend": "bosses"}, {**vm, "id": "x -o SendEnv=KT_HARMLESS"}, {**vm, "addresses": [address]}, {**vm, "name": "\x1b[31m"}]
+    strange = [
+        {},
+        {**vm, "backend": "bosses"},
+        {**vm, "id": "x -o SendEnv=KT_HARMLESS"},
+        {**vm, "addresses": [address]},
+        {**vm, "name": "\x1b[31m"},
+    ]
     liars = []
-    for name, document in {"liar": {"guests": [*strange, vm], "warnings": ["\x1b]0;owned\x07"]}, "mad": {"guests": [{}]}}.items():
+    for name, document in {
+        "liar": {"guests": [*strange, vm], "warnings": ["\x1b]0;owned\x07"]},
+        "mad": {"guests": [{}]},
+    }.items():
         python = tmp_path / f"python-{name}"
         (tmp_path / name).write_text("kraal.virt discovery: " + json.dumps(document) + "\n")
         python.write_text(f"#!/bin/sh\ncat > /dev/null\nexec cat {tmp_path / name}\n")
@@ -273,7 +325,11 @@ def test_the_examples_variables_give_ssh_nothing_but_a_uuid(tmp_path: Path) -> N
 
 
 def test_what_a_dead_host_did_not_say_is_not_cached(source: Any, guests: Guests, tmp_path: Path) -> None:
-    config: dict[str, Any] = {"cache": True, "cache_plugin": "ansible.builtin.jsonfile", "cache_connection": str(tmp_path / "cache")}
+    config: dict[str, Any] = {
+        "cache": True,
+        "cache_plugin": "ansible.builtin.jsonfile",
+        "cache_connection": str(tmp_path / "cache"),
+    }
     run_inventory(source(hosts=[HERE, {"name": "dead", "address": "127.0.0.1", "port": 1}], **config), "--list")
     guests.create("late")
     try:
@@ -304,7 +360,9 @@ def test_bad_configuration(source: Any, config: Mapping[str, Any], why: str) -> 
 def test_hosts_of_a_group_are_asked_as_their_variables_say(source: Any, guests: Guests, tmp_path: Path) -> None:
     """Also with what stands in group_vars, and with a variable in a variable."""
     hosts = {"here": {"ansible_python_interpreter": "{{ python }}"}, "away": {}, "odd": {}}
-    (tmp_path / "10-hosts.yml").write_text(yaml.safe_dump({"virt_hosts": {"hosts": hosts, "vars": {"python": "/usr/bin/python3"}}}))
+    (tmp_path / "10-hosts.yml").write_text(
+        yaml.safe_dump({"virt_hosts": {"hosts": hosts, "vars": {"python": "/usr/bin/python3"}}})
+    )
     for name, variables in {
         "group_vars/virt_hosts.yml": {"ansible_connection": "local"},
         "host_vars/away.yml": {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1},
@@ -336,9 +394,20 @@ def test_an_endpoint_with_certificates(tls_daemon: SecondDaemon, tmp_path: Path,
     name = f"{prefix}tls"
     with tls_daemon.client() as client:
         import_image(client, "busybox:1", "tls")
-        client.start(client.create_container("busybox:1", name=name, network_disabled=True, host_config=client.create_host_config(network_mode="none")))
+        client.start(
+            client.create_container(
+                "busybox:1",
+                name=name,
+                network_disabled=True,
+                host_config=client.create_host_config(network_mode="none"),
+            )
+        )
         assert tls_daemon.authority is not None
-        endpoint = {"name": "engine", "docker_host": tls_daemon.tls_url, "tls_ca": str(tls_daemon.authority.certificate)}
+        endpoint = {
+            "name": "engine",
+            "docker_host": tls_daemon.tls_url,
+            "tls_ca": str(tls_daemon.authority.certificate),
+        }
         whole = {**endpoint, "tls_cert": str(pair.certificate), "tls_key": str(pair.key)}
         inventory = tmp_path / "guests.yml"
         inventory.write_text(yaml.safe_dump({"plugin": "kraal.virt.guests", "endpoints": [whole]}))
@@ -354,7 +423,9 @@ def test_an_endpoint_with_certificates(tls_daemon: SecondDaemon, tmp_path: Path,
         client.remove_container(name, force=True)
 
 
-def test_an_endpoint_that_does_not_answer_waits_no_longer_than_it_may(source: Any, guests: Guests, short_tmp: Path) -> None:
+def test_an_endpoint_that_does_not_answer_waits_no_longer_than_it_may(
+    source: Any, guests: Guests, short_tmp: Path
+) -> None:
     with socket.socket(socket.AF_INET) as deaf:
         # One connection fills the queue; the next is neither taken nor refused.
         deaf.bind(("127.0.0.1", 0))
@@ -362,7 +433,10 @@ def test_an_endpoint_that_does_not_answer_waits_no_longer_than_it_may(source: An
         with socket.create_connection(deaf.getsockname()), socket.socket() as second:
             second.setblocking(False)
             second.connect_ex(deaf.getsockname())
-            config = {"endpoints": [{"name": "deaf", "docker_host": "tcp://127.0.0.1:%d" % deaf.getsockname()[1]}], "connect_timeout": 1}
+            config = {
+                "endpoints": [{"name": "deaf", "docker_host": "tcp://127.0.0.1:%d" % deaf.getsockname()[1]}],
+                "connect_timeout": 1,
+            }
             begin = time.monotonic()
             run = run_inventory(source(**config), "--list")
             took = time.monotonic() - begin
@@ -377,7 +451,9 @@ def test_an_engine_that_is_not_there_is_no_warning(tmp_path: Path) -> None:
     hosts = [{"name": "localhost", "python": str(tmp_path / "python")}]
     inventory.write_text(yaml.safe_dump({"plugin": "kraal.virt.guests", "hosts": hosts, "backends": ["docker"]}))
     # A mount namespace in which the socket is not.
-    (tmp_path / "python").write_text("#!/bin/sh\nexec unshare --mount -- sh -c 'mount -t tmpfs none /run && exec /usr/bin/python3 \"$@\"' sh \"$@\"\n")
+    (tmp_path / "python").write_text(
+        '#!/bin/sh\nexec unshare --mount -- sh -c \'mount -t tmpfs none /run && exec /usr/bin/python3 "$@"\' sh "$@"\n'
+    )
     (tmp_path / "python").chmod(0o755)
     run = run_inventory(inventory, "--list")
     assert hosts_of(run) == {}
@@ -385,10 +461,16 @@ def test_an_engine_that_is_not_there_is_no_warning(tmp_path: Path) -> None:
 
 
 def test_no_permission_is_a_warning_with_a_remedy(tmp_path: Path) -> None:
-    (tmp_path / "python").write_text("#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups -- /usr/bin/python3 \"$@\"\n")
+    (tmp_path / "python").write_text(
+        '#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups -- /usr/bin/python3 "$@"\n'
+    )
     (tmp_path / "python").chmod(0o755)
     inventory = tmp_path / "guests.yml"
-    inventory.write_text(yaml.safe_dump({"plugin": "kraal.virt.guests", "hosts": [{"name": "localhost", "python": str(tmp_path / "python")}]}))
+    inventory.write_text(
+        yaml.safe_dump(
+            {"plugin": "kraal.virt.guests", "hosts": [{"name": "localhost", "python": str(tmp_path / "python")}]}
+        )
+    )
     run = run_inventory(inventory, "--list")
     assert hosts_of(run) == {}
     assert "localhost: docker: no permission on" in words(run.stderr) and "group docker" in words(run.stderr)

@@ -11,8 +11,9 @@ import pytest
 
 from tests.support.warm_module import WarmModule
 
-#: A vault's value with its newline, a path of Windows, quotes: each of them is another text in a message than in the task.
-HUSH = 'kt-hush\\"\'x\n'
+#: A vault's value with its newline, a path of Windows, quotes: each of them is another text in a message than in the
+#: task.
+HUSH = "kt-hush\\\"'x\n"
 REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("kvm_vm", {"graphics": [{"type": "vnc", "password": HUSH}]}),
     ("kvm_vm", {"graphics": [{"type": "none", "password": HUSH}]}),
@@ -50,7 +51,11 @@ OF_FLEETS = ("docker_container", "kvm_vm", "lxc_container")
 @pytest.mark.parametrize("module", ["fleet", *sorted({module for module, _options in REFUSED})])
 def test_no_secret_is_in_an_error(module: str) -> None:
     if module == "fleet":
-        tasks = [{"guests": [{"backend": name.partition("_")[0], "name": "kt-web", **options}]} for name, options in REFUSED if name in OF_FLEETS]
+        tasks = [
+            {"guests": [{"backend": name.partition("_")[0], "name": "kt-web", **options}]}
+            for name, options in REFUSED
+            if name in OF_FLEETS
+        ]
     else:
         tasks = [{"name": "kt-web", **options} for name, options in REFUSED if name == module]
     with WarmModule(f"kraal.virt.{module}") as run:

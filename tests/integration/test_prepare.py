@@ -1,7 +1,8 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""prepare on a bare Debian 12: every role, again, and then guests of every kind on the bridge that it made. With --all on a Debian 13 at once.
+"""prepare on a bare Debian 12: every role, again, and then guests of every kind on the bridge that it made. With --all
+on a Debian 13 at once.
 
 What is installed on a bare Debian 13 is shown by test_pristine.py, and the roles on both releases by their own tests.
 
@@ -27,8 +28,8 @@ from tests.support.tiny_guest import TinyGuest
 SUITES = ("bookworm", "trixie")
 BRIDGE, NETWORK = "br0", "198.19.240"
 
-#: All that a role could have touched: packages, files of the configuration, links, processes that serve. Not the leases of DHCP and the carriers of
-#: bridges, which a guest that is started for a proof leaves another for a while.
+#: All that a role could have touched: packages, files of the configuration, links, processes that serve. Not the leases
+#: of DHCP and the carriers of bridges, which a guest that is started for a proof leaves another for a while.
 STATE = """
 dpkg-query --show
 find /etc /usr/local /var/lib/misc -xdev -type f ! -name '*.db' ! -name '*.leases' -exec md5sum {} + | sort -k 2
@@ -49,7 +50,9 @@ class Prepared:
             "bridge_bridges": [{"name": BRIDGE, "manager": "networkd", "addresses": [f"{NETWORK}.1/24"]}],
         }
         machines = {host.name: {**host.inventory, "ansible_python_interpreter": "/usr/bin/python3"} for host in hosts}
-        self.inventory.write_text(yaml.safe_dump({"virt_hosts": {"hosts": machines, "vars": variables}}), encoding="utf-8")
+        self.inventory.write_text(
+            yaml.safe_dump({"virt_hosts": {"hosts": machines, "vars": variables}}), encoding="utf-8"
+        )
 
     def play(self, name: str, *, check: bool = False, **variables: object) -> Run:
         run = run_playbook(f"kraal.virt.{name}", self.inventory, check=check, extra_vars=variables)
@@ -94,7 +97,11 @@ def test_all_that_is_in_the_way_is_told_at_once(prepared: Prepared) -> None:
         prepared.run(host, "systemd-run", "--quiet", "--unit", "kt-holder", "/usr/bin/python3", "-c", HOLDER)
         prepared.lab.copy(host, {"/etc/apt/apt.conf.d/99kt-offline": OFFLINE})
     before = prepared.states()
-    wrong = {"docker_host_users": ["kt-nobody"], "lxc_host_users": ["kt-stranger"], "kvm_host_network_address": "nonsense"}
+    wrong = {
+        "docker_host_users": ["kt-nobody"],
+        "lxc_host_users": ["kt-stranger"],
+        "kvm_host_network_address": "nonsense",
+    }
     run = run_playbook("kraal.virt.prepare", prepared.inventory, extra_vars=wrong)
     assert prepared.states() == before
     for host in prepared.hosts:
@@ -105,7 +112,11 @@ def test_all_that_is_in_the_way_is_told_at_once(prepared: Prepared) -> None:
             ["- lxc_host_users names kt-stranger"],
             ["- kvm_host_network_address: ", "nonsense"],
             ["- Port 53 is taken on all addresses by python3 (pid ", "listen on its own interfaces only"],
-            ["- The package mirror cannot be reached: 127.0.0.1: Connection refused", "docker.io", "a proxy or another mirror"],
+            [
+                "- The package mirror cannot be reached: 127.0.0.1: Connection refused",
+                "docker.io",
+                "a proxy or another mirror",
+            ],
         ):
             assert [line for line in said if all(word in line for word in words)], (words, failure.msg)
         assert said[0].endswith("things are in the way, and nothing was touched on this host:")
@@ -149,7 +160,12 @@ def test_units_of_libvirt_that_were_switched_off(prepared: Prepared) -> None:
 
     tasks = [
         setup(daemons="modular", verify=False),
-        {"ansible.builtin.copy": {"content": "[Service]\nExecStart=/bin/true\n", "dest": "/etc/systemd/system/virtqemud.service"}},
+        {
+            "ansible.builtin.copy": {
+                "content": "[Service]\nExecStart=/bin/true\n",
+                "dest": "/etc/systemd/system/virtqemud.service",
+            }
+        },
         {
             "ansible.builtin.copy": {
                 "content": "[Socket]\nListenStream=/run/kt.sock\n[Install]\nWantedBy=sockets.target\n",
@@ -165,7 +181,9 @@ def test_units_of_libvirt_that_were_switched_off(prepared: Prepared) -> None:
     ]
     play = run_tasks(tasks, inventory=prepared.inventory, hosts="virt_hosts")
     for host in prepared.hosts:
-        modular, _service, _socket, _on, foreseen, off, done, on, again = [each for each in play.results if each.host == host.name]
+        modular, _service, _socket, _on, foreseen, off, done, on, again = [
+            each for each in play.results if each.host == host.name
+        ]
         assert modular.failed and "no virtqemud.socket" in modular.msg and "kvm_host_daemons" in modular.msg
         # That of virtlogd goes along with libvirtd's, by its unit's Also=.
         assert [step["key"] for step in foreseen["plan"] if "virtlogd" not in step["key"]] == [
@@ -182,17 +200,25 @@ def test_units_of_libvirt_that_were_switched_off(prepared: Prepared) -> None:
 
 
 def test_guests_of_every_kind_sit_on_the_bridge(prepared: Prepared) -> None:
-    """A fleet on each host: a container of LXC and a virtual machine as ports of it, one of Docker through macvlan, and they reach each other."""
+    """A fleet on each host: a container of LXC and a virtual machine as ports of it, one of Docker through macvlan,
+    and they reach each other.
+    """
     tiny, archive = TinyGuest.build(), system_tar("1")
     for host in prepared.hosts:
-        prepared.lab.copy(host, {"/srv/kt.tar": archive, "/srv/vmlinuz": tiny.kernel.read_bytes(), "/srv/initrd": tiny.initrd.read_bytes()}, 0o644)
+        prepared.lab.copy(
+            host,
+            {"/srv/kt.tar": archive, "/srv/vmlinuz": tiny.kernel.read_bytes(), "/srv/initrd": tiny.initrd.read_bytes()},
+            0o644,
+        )
         prepared.run(host, "docker", "import", "/srv/kt.tar", "kt-guest:1")
     guests = [
         {
             "name": "kt-lxc",
             "backend": "lxc",
             "image": "/srv/kt.tar",
-            "networks": [{"name": "eth0", "link": BRIDGE, "ipv4_address": f"{NETWORK}.11/24", "ipv4_gateway": f"{NETWORK}.1"}],
+            "networks": [
+                {"name": "eth0", "link": BRIDGE, "ipv4_address": f"{NETWORK}.11/24", "ipv4_gateway": f"{NETWORK}.1"}
+            ],
         },
         {
             "name": "kt-docker",
@@ -212,7 +238,14 @@ def test_guests_of_every_kind_sit_on_the_bridge(prepared: Prepared) -> None:
             "networks": [{"bridge": BRIDGE}],
         },
     ]
-    networks = [{"name": "kt-lan", "driver": "macvlan", "options": {"parent": BRIDGE}, "subnets": [{"subnet": f"{NETWORK}.0/24", "gateway": f"{NETWORK}.1"}]}]
+    networks = [
+        {
+            "name": "kt-lan",
+            "driver": "macvlan",
+            "options": {"parent": BRIDGE},
+            "subnets": [{"subnet": f"{NETWORK}.0/24", "gateway": f"{NETWORK}.1"}],
+        }
+    ]
     given = {"fleet_guests": guests, "fleet_networks": networks, "fleet_name": "kt-bridged"}
     prepared.play("provision", **given)
     assert prepared.play("provision", **given).changed == 0
@@ -222,4 +255,9 @@ def test_guests_of_every_kind_sit_on_the_bridge(prepared: Prepared) -> None:
         assert len([port for port in ports if port["ifname"].startswith("vnet")]) == 1
         for target in (f"{NETWORK}.1", f"{NETWORK}.12"):
             prepared.run(host, "lxc-attach", "-n", "kt-lxc", "--", "/bin/busybox", "ping", "-c", "1", "-W", "5", target)
-    prepared.play("teardown", fleet_name="kt-bridged", fleet_networks=networks, fleet_defaults={"kvm": {"force_stop": True, "stop_timeout": 0}})
+    prepared.play(
+        "teardown",
+        fleet_name="kt-bridged",
+        fleet_networks=networks,
+        fleet_defaults={"kvm": {"force_stop": True, "stop_timeout": 0}},
+    )

@@ -1,10 +1,11 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role docker_host on this machine, and its module docker_setup on two hosts with an engine: Debian 12 with systemd, and 13 with no init system.
+"""The role docker_host on this machine, and its module docker_setup on two hosts with an engine: Debian 12 with
+systemd, and 13 with no init system.
 
-For what the role installs, its check mode on a bare host and its second run see test_prepare; for refusals and plans see the unit tests.
-The tests on the hosts build on each other in their order, as a host's days do.
+For what the role installs, its check mode on a bare host and its second run see test_prepare; for refusals and plans
+see the unit tests. The tests on the hosts build on each other in their order, as a host's days do.
 """
 
 from __future__ import annotations
@@ -33,7 +34,12 @@ CONFIG = "/etc/docker/daemon.json"
 #: What somebody had put there before.
 FOUND = {"max-concurrent-uploads": 2, "log-opts": {"max-file": "2"}}
 OPTIONS = {"log-driver": "json-file", "log-opts": {"max-size": "5m"}, "labels": ["kt=1", "token=kt-hush"]}
-MERGED = {"max-concurrent-uploads": 2, "log-opts": {"max-file": "2", "max-size": "5m"}, "log-driver": "json-file", "labels": OPTIONS["labels"]}
+MERGED = {
+    "max-concurrent-uploads": 2,
+    "log-opts": {"max-file": "2", "max-size": "5m"},
+    "log-driver": "json-file",
+    "labels": OPTIONS["labels"],
+}
 
 T = TypeVar("T")
 
@@ -44,14 +50,26 @@ T = TypeVar("T")
 def role(*tasks_from: str, check: bool = False, **variables: Any) -> Run:
     """On this machine."""
     name = {"name": "kraal.virt.docker_host"}
-    tasks: list[dict[str, Any]] = [{"ansible.builtin.include_role": {**name, "tasks_from": each}} for each in tasks_from]
+    tasks: list[dict[str, Any]] = [
+        {"ansible.builtin.include_role": {**name, "tasks_from": each}} for each in tasks_from
+    ]
     given = {f"docker_host_{key}": value for key, value in variables.items()}
     env = {"ANSIBLE_INJECT_FACT_VARS": "false"}
-    return run_tasks(tasks or [{"ansible.builtin.import_role": name}], variables=given, check=check, diff=True, verbosity=3, keep_going=False, env=env)
+    return run_tasks(
+        tasks or [{"ansible.builtin.import_role": name}],
+        variables=given,
+        check=check,
+        diff=True,
+        verbosity=3,
+        keep_going=False,
+        env=env,
+    )
 
 
 def test_a_host_that_is_ready_is_looked_at_once(docker_daemon: str, leftovers: None) -> None:
-    """`make test` has prepared this machine, and containers run on it; the engine that answers stays as it is, however it was started."""
+    """`make test` has prepared this machine, and containers run on it; the engine that answers stays as it is,
+    however it was started.
+    """
     before = engine()
     play = role()
     assert play.rc == 0, play.output
@@ -89,7 +107,9 @@ def test_what_is_in_the_way_is_told_before_anything_is_touched(docker_daemon: st
 def test_dockers_own_repository(docker_daemon: str) -> None:
     """What would be written, with a key that is at hand: the repository itself is another's."""
     key, url = "file:///etc/hostname", "https://mirror.example.com/linux/"
-    play = role("set_vars", "repository", check=True, repository_key_url=key, repository_url=url, repository_suite="trixie")
+    play = role(
+        "set_vars", "repository", check=True, repository_key_url=key, repository_url=url, repository_suite="trixie"
+    )
     assert play.rc == 0, play.output
     written = play.of("Describe the repository")[0]["diff"][0]["after"]
     assert "\nTypes: deb\nURIs: https://mirror.example.com/linux/debian\n" in written
@@ -99,9 +119,13 @@ def test_dockers_own_repository(docker_daemon: str) -> None:
 
 def test_every_option_reaches_the_module() -> None:
     """But for those of the repository, which the role itself describes."""
-    options = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+    options = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"][
+        "main"
+    ]["options"]
     (task,) = yaml.safe_load((ROLE / "tasks" / "setup.yml").read_text(encoding="utf-8"))
-    given = {key: value for key, value in task["kraal.virt.docker_setup"].items() if key not in ("assume_packages", "faults")}
+    given = {
+        key: value for key, value in task["kraal.virt.docker_setup"].items() if key not in ("assume_packages", "faults")
+    }
     assert {f"docker_host_{key}" for key in given} == {name for name in options if "_repository_" not in name}
     assert [key for key, value in given.items() if value != f"{{{{ docker_host_{key} }}}}"] == []
 
@@ -133,8 +157,12 @@ class Hosts:
         with ThreadPoolExecutor() as pool:
             return list(pool.map(function, self.all))
 
-    def setup(self, host: LabHost, *, check: bool = False, interpreter: str = SYSTEM_PYTHON, user: int = 0, **args: Any) -> Result:
-        result = run_on(self.lab, host, "kraal.virt.docker_setup", args, check=check, interpreter=interpreter, user=user)
+    def setup(
+        self, host: LabHost, *, check: bool = False, interpreter: str = SYSTEM_PYTHON, user: int = 0, **args: Any
+    ) -> Result:
+        result = run_on(
+            self.lab, host, "kraal.virt.docker_setup", args, check=check, interpreter=interpreter, user=user
+        )
         assert result.json, result.stdout + result.stderr
         return result
 
@@ -146,7 +174,11 @@ class Hosts:
 
     def engine(self, host: LabHost) -> str:
         """The process of the one engine."""
-        living = [line.split()[0] for line in self.run(host, "ps", "-C", "dockerd", "-o", "pid=,stat=").splitlines() if not line.split()[1].startswith("Z")]
+        living = [
+            line.split()[0]
+            for line in self.run(host, "ps", "-C", "dockerd", "-o", "pid=,stat=").splitlines()
+            if not line.split()[1].startswith("Z")
+        ]
         assert len(living) == 1, living
         return living[0]
 
@@ -188,13 +220,21 @@ def steps(result: Result) -> list[tuple[str, str]]:
 
 
 def test_all_that_is_in_the_way_is_told_at_once(hosts: Hosts) -> None:
-    wrong = {"source": "docker", "users": ["kt-user", "kt-nobody"], "service_manager": "systemd", "packages": ["kt-no-such-package"]}
+    wrong = {
+        "source": "docker",
+        "users": ["kt-user", "kt-nobody"],
+        "service_manager": "systemd",
+        "packages": ["kt-no-such-package"],
+    }
     result = succeeded(hosts.setup(hosts.direct, check=True, faults="return", **wrong))
     assert not result.changed and result["plan"] == []
     for words in (
         "docker_host_source is docker, but docker.io is installed",
         "docker_host_users names kt-nobody, whom this host does not know",
-        "systemd does not run on this host, so it cannot start the engine. Set docker_host_service_manager to auto, sysvinit or direct.",
+        (
+            "systemd does not run on this host, so it cannot start the engine. Set docker_host_service_manager to auto, "
+            "sysvinit or direct."
+        ),
         "kt-no-such-package are not installed. The role kraal.virt.docker_host installs what is missing.",
     ):
         assert [fault for fault in result["faults"] if words in fault], (words, result["faults"])
@@ -241,7 +281,9 @@ def test_what_can_change_live_does(hosts: Hosts) -> None:
         assert hosts.info(host)["Labels"] == ["kt=2"]
         assert hosts.config(host) == {**MERGED, **options}
         # As it was kept, and its backup too.
-        modes = dict(line.split()[::-1] for line in hosts.run(host, "sh", "-c", f"stat -c '%a %n' {CONFIG}*").splitlines())
+        modes = dict(
+            line.split()[::-1] for line in hosts.run(host, "sh", "-c", f"stat -c '%a %n' {CONFIG}*").splitlines()
+        )
         assert modes[CONFIG] == "600" and "600" in [mode for path, mode in modes.items() if path != CONFIG]
         assert hosts.engine(host) == before
 
@@ -254,7 +296,12 @@ def test_a_restart_does_not_stop_guests_unasked(hosts: Hosts) -> None:
     def setup(host: LabHost) -> None:
         start_guest(hosts, host)
         before = hosts.state(host)
-        failed(hosts.setup(host, daemon_options={"log-driver": "local"}), "log-driver", "1 running containers", "docker_host_interrupt_guests: true")
+        failed(
+            hosts.setup(host, daemon_options={"log-driver": "local"}),
+            "log-driver",
+            "1 running containers",
+            "docker_host_interrupt_guests: true",
+        )
         assert hosts.state(host) == before
         succeeded(hosts.setup(host, daemon_options={"live-restore": True}))
         assert hosts.state(host)[1:] == before[1:]
@@ -277,7 +324,10 @@ def start_guest(hosts: Hosts, host: LabHost) -> None:
 
 
 def test_a_configuration_that_the_engine_does_not_take(hosts: Hosts) -> None:
-    """Debian 13's engine is asked beforehand; Debian 12's only tells when it starts, as both do of some values. Then the old configuration comes back."""
+    """Debian 13's engine is asked beforehand; Debian 12's only tells when it starts, as both do of some values.
+
+    Then the old configuration comes back.
+    """
 
     def setup(host: LabHost) -> None:
         before = hosts.state(host)
@@ -285,7 +335,13 @@ def test_a_configuration_that_the_engine_does_not_take(hosts: Hosts) -> None:
         failed(result, "kt-no-such-option", "as it was before", "don't match any configuration option")
         assert result.changed is (host is hosts.systemd)
         result = hosts.setup(host, daemon_options={"storage-driver": "kt-no-such-driver"})
-        failed(result, "storage-driver", "which is again as it was before", "the engine was started, but", "driver not supported")
+        failed(
+            result,
+            "storage-driver",
+            "which is again as it was before",
+            "the engine was started, but",
+            "driver not supported",
+        )
         config, engine, started = hosts.state(host)
         assert (config, started) == (before[0], before[2]) and engine != before[1]
 
@@ -297,7 +353,12 @@ def test_an_interpreter_without_the_library(hosts: Hosts) -> None:
     hosts.run(host, "mkdir", "--parents", "/opt/kt-venv/bin")
     hosts.run(host, "ln", "--symbolic", "/usr/bin/python3", python)
     hosts.lab.copy(host, {"/opt/kt-venv/pyvenv.cfg": b"home = /usr/bin\ninclude-system-site-packages = false\n"})
-    failed(hosts.setup(host, interpreter=python), python, "cannot import docker", "ansible_python_interpreter: /usr/bin/python3")
+    failed(
+        hosts.setup(host, interpreter=python),
+        python,
+        "cannot import docker",
+        "ansible_python_interpreter: /usr/bin/python3",
+    )
     assert succeeded(hosts.setup(host, interpreter=python, python_package="", verify=False)).changed is False
 
 
@@ -324,8 +385,15 @@ def test_an_engine_from_elsewhere_is_used_as_it_is(hosts: Hosts) -> None:
         hosts.run(host, "systemctl", "stop", "docker.service")
         assert hosts.run(host, "systemctl", "is-active", "docker.socket") == "active"
         result = hosts.setup(host, check=True, assume_packages=True)
-        failed(result, "docker-ce is installed and does not answer", "docker.service is stopped", "start that engine, which is then used as it is")
-        assert hosts.lab.run(host, ["systemctl", "is-active", "docker.service"], check=False).stdout.strip() == "inactive"
+        failed(
+            result,
+            "docker-ce is installed and does not answer",
+            "docker.service is stopped",
+            "start that engine, which is then used as it is",
+        )
+        assert (
+            hosts.lab.run(host, ["systemctl", "is-active", "docker.service"], check=False).stdout.strip() == "inactive"
+        )
     finally:
         hosts.run(host, *rename[:2], "s/^Package: docker-ce$/Package: docker.io/", rename[3])
     hosts.run(host, "systemctl", "disable", "docker.service")
@@ -338,5 +406,7 @@ def test_an_engine_from_elsewhere_is_used_as_it_is(hosts: Hosts) -> None:
 
 def test_the_examples_run(hosts: Hosts) -> None:
     for task in examples("docker_setup"):
-        result = succeeded(hosts.setup(hosts.systemd, check=task.get("check_mode", False), **task["kraal.virt.docker_setup"]))
+        result = succeeded(
+            hosts.setup(hosts.systemd, check=task.get("check_mode", False), **task["kraal.virt.docker_setup"])
+        )
         check_return("docker_setup", task["name"], result.json)

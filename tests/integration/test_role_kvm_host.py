@@ -297,7 +297,9 @@ def test_other_names_and_none(host: Host) -> None:
 
 
 def test_daemons_that_died_come_back(host: Host) -> None:
-    """What libvirt has written down tells what it will have: a network that does not start by itself, a pool that does."""
+    """What libvirt has written down tells what it will have: a network that does not start by itself, a pool that
+    does.
+    """
     host.virsh("net-autostart", "--disable", "default")
     host.run("pkill", "--signal", "KILL", "--exact", "libvirtd|virtlogd")
     foreseen = host.done(check=True)

@@ -1,10 +1,11 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role lxc_host on this machine and on fresh hosts: Debian 12 with systemd, and 13 with no init system; and its module lxc_setup there.
+"""The role lxc_host on this machine and on fresh hosts: Debian 12 with systemd, and 13 with no init system; and its
+module lxc_setup there.
 
-For Debian 13 with systemd see test_prepare, for what is refused without a look at the host the unit tests of lxc_network and subordinate_ids.
-The tests on the hosts build on each other in their order, as a host's days do.
+For Debian 13 with systemd see test_prepare, for what is refused without a look at the host the unit tests of
+lxc_network and subordinate_ids. The tests on the hosts build on each other in their order, as a host's days do.
 """
 
 from __future__ import annotations
@@ -95,7 +96,9 @@ class Hosts:
         return self.lab.run(host, ["test", "-e", path], check=False).rc == 0
 
     def addresses(self, host: LabHost, bridge: str = "lxcbr0") -> list[str]:
-        (link,) = json.loads(self.run(host, "ip", "-json", "-4", "address", "show", "dev", bridge)) or [{"addr_info": []}]
+        (link,) = json.loads(self.run(host, "ip", "-json", "-4", "address", "show", "dev", bridge)) or [
+            {"addr_info": []}
+        ]
         return [f"{each['local']}/{each['prefixlen']}" for each in link["addr_info"]]
 
     def served(self, host: LabHost) -> str:
@@ -110,7 +113,12 @@ class Hosts:
 
     def seen(self, host: LabHost) -> Any:
         """All that the role could change."""
-        return [self.run(host, "cat", path) for path in (NET, GUESTS, "/etc/subuid", "/etc/subgid")], self.addresses(host), self.served(host), self.ports(host)
+        return (
+            [self.run(host, "cat", path) for path in (NET, GUESTS, "/etc/subuid", "/etc/subgid")],
+            self.addresses(host),
+            self.served(host),
+            self.ports(host),
+        )
 
 
 @pytest.fixture(scope="module")
@@ -150,9 +158,20 @@ def test_all_that_is_in_the_way_is_told_before_anything_is_touched(hosts: Hosts)
     """By the role as its one failure, and by its module, which may be told to return it."""
     bare = hosts.bare
     hosts.run(bare, "ip", "link", "add", "kt-br", "type", "bridge")
-    wrong = {"address": "198.18.0.1/15", "users": ["root", "kt-nobody"], "service_manager": "systemd", "subordinate_count": 2**32}
+    wrong = {
+        "address": "198.18.0.1/15",
+        "users": ["root", "kt-nobody"],
+        "service_manager": "systemd",
+        "subordinate_count": 2**32,
+    }
     words = [
-        *("overlaps with 198.18.", "eth0", "lxc_host_address", "lxc_host_users names kt-nobody", "systemd does not run on this host"),
+        *(
+            "overlaps with 198.18.",
+            "eth0",
+            "lxc_host_address",
+            "lxc_host_users names kt-nobody",
+            "systemd does not run on this host",
+        ),
         "lxc_host_subordinate_count is 4294967296",
     ]
     play = hosts.role(hosts=[bare], **wrong)
@@ -177,8 +196,12 @@ def test_all_that_is_in_the_way_is_told_before_anything_is_touched(hosts: Hosts)
     for (dummy, word), result in zip(cases, results, strict=False):
         assert not result.failed and [word in fault for fault in result["faults"]] == [True], result.json
     stranger, lacking, assumed, other = results[len(cases) :]
-    assert [fault.startswith("The role runs as user id ") and "become: true" in fault for fault in stranger["faults"]] == [True]
-    assert not lacking.failed and lacking["faults"][0].endswith("not installed. The role kraal.virt.lxc_host installs what is missing.")
+    assert [
+        fault.startswith("The role runs as user id ") and "become: true" in fault for fault in stranger["faults"]
+    ] == [True]
+    assert not lacking.failed and lacking["faults"][0].endswith(
+        "not installed. The role kraal.virt.lxc_host installs what is missing."
+    )
     assert assumed.failed and "check mode" in assumed.msg
     assert other.failed and "lxc-net, existing" in other.msg
     assert not any(hosts.has(bare, path) for path in ("/usr/bin/lxc-start", NET))
@@ -202,20 +225,39 @@ def test_the_first_run(hosts: Hosts) -> None:
 
 
 def test_a_fresh_container_has_an_address_and_reaches_the_host(hosts: Hosts) -> None:
-    """One that knows nothing of the role: busybox's own template, started as it was made. It stays for the tests that follow."""
+    """One that knows nothing of the role: busybox's own template, started as it was made.
+
+    It stays for the tests that follow.
+    """
     low, high = (ipaddress.IPv4Address(word) for word in RANGE.split(","))
     for host in hosts.all:
         hosts.run(host, "lxc-create", "--name", f"kt-guest-{host.suite}", "--template", "busybox")
         # Its init is to ask for an address by itself; it needs time for that.
         hosts.run(host, "lxc-start", "--name", f"kt-guest-{host.suite}")
         assert low <= ipaddress.IPv4Address(asked(hosts, host, f"kt-guest-{host.suite}")) <= high
-        hosts.run(host, "lxc-attach", "--name", f"kt-guest-{host.suite}", "--", "/bin/busybox", "ping", "-c", "1", "-W", "5", "10.77.1.1")
+        hosts.run(
+            host,
+            "lxc-attach",
+            "--name",
+            f"kt-guest-{host.suite}",
+            "--",
+            "/bin/busybox",
+            "ping",
+            "-c",
+            "1",
+            "-W",
+            "5",
+            "10.77.1.1",
+        )
         assert len(hosts.ports(host)) == 1
 
 
 @pytest.mark.parametrize("check", [True, False], ids=["check", "run"])
 def test_the_second_run(hosts: Hosts, check: bool) -> None:
-    """It reads once and does nothing more: a guest runs. test_prepare asks hosts without options; here are those that have some, and no init system."""
+    """It reads once and does nothing more: a guest runs.
+
+    test_prepare asks hosts without options; here are those that have some, and no init system.
+    """
     these = [hosts.bare] if check else hosts.all
     before = [hosts.seen(host) for host in these]
     play = succeeded(hosts.role(hosts=these, check=check, **WANTED))
@@ -316,7 +358,11 @@ def test_a_bridge_of_the_users_own(hosts: Hosts) -> None:
 
 def test_the_examples_run(hosts: Hosts) -> None:
     """On a host of the tests' own, where they take the bridge from one to the other."""
-    for argv in (["link", "add", "br0", "type", "bridge"], ["address", "add", "192.0.2.1/24", "dev", "br0"], ["link", "set", "br0", "up"]):
+    for argv in (
+        ["link", "add", "br0", "type", "bridge"],
+        ["address", "add", "192.0.2.1/24", "dev", "br0"],
+        ["link", "set", "br0", "up"],
+    ):
         hosts.run(hosts.bare, "ip", *argv)
     tasks = examples("lxc_setup")
     for task, result in zip(tasks, hosts.module(*tasks, hosts=[hosts.bare])[hosts.bare], strict=True):

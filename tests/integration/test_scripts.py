@@ -14,5 +14,7 @@ def test_without_a_network_it_says_so() -> None:
     command = ["unshare", "--net", "--", str(ROOT / "scripts" / "fetch-lists"), "kt-one", "kt-two"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
-    assert "The package mirror cannot be reached, and these have to be installed from it: kt-one kt-two\n" in done.stderr
+    assert (
+        "The package mirror cannot be reached, and these have to be installed from it: kt-one kt-two\n" in done.stderr
+    )
     assert done.stderr.rstrip().endswith("make again.")

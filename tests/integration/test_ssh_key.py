@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The key with which guests are reached: made where there is none, mended where it is half there, removed where it was made here, and nothing else touched."""
+"""The key with which guests are reached: made where there is none, mended where it is half there, removed where it
+was made here, and nothing else touched.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def made(path: Path, passphrase: str = "") -> str:
 
 def test_the_key(tmp_path: Path) -> None:
     keys = {name: tmp_path / name / "key" for name in ("fresh", "there", "empty", "halved", "locked", "wrong")}
-    public = {name: made(path, "kt-passphrase" if name == "locked" else "") for name, path in keys.items() if name != "fresh"}
+    public = {
+        name: made(path, "kt-passphrase" if name == "locked" else "") for name, path in keys.items() if name != "fresh"
+    }
     keys["empty"].write_text("", encoding="utf-8")
     keys["empty"].with_suffix(".pub").unlink()
     keys["halved"].with_suffix(".pub").unlink()
@@ -33,7 +37,11 @@ def test_the_key(tmp_path: Path) -> None:
     before = {name: keys[name].read_bytes() for name in ("there", "halved", "locked", "wrong")}
 
     def changes(check: bool, state: str = "present") -> list[str]:
-        run = run_tasks([{"kraal.virt.ssh_key": {"path": str(path), "state": state}} for path in keys.values()], check=check, keep_going=True)
+        run = run_tasks(
+            [{"kraal.virt.ssh_key": {"path": str(path), "state": state}} for path in keys.values()],
+            check=check,
+            keep_going=True,
+        )
         *good, wrong = run.results
         assert not any(result.failed for result in good), run.output
         assert wrong.failed is (state == "present") and (not wrong.failed or "it is no key" in wrong.msg), run.output

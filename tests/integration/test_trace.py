@@ -29,8 +29,12 @@ MAKES = {"docker": "POST /containers/create", "lxc": "lxc-start -P", "kvm": "vir
 
 
 @pytest.fixture
-def guests(lxc: LxcLab, libvirt_daemon: LibvirtDaemon, scratch: Scratch, base_images: BaseImages) -> Iterator[dict[str, dict[str, Any]]]:
-    """A guest of each backend with all kinds of secrets: ``hush`` by its key or its option, ``plain`` only by where it stands."""
+def guests(
+    lxc: LxcLab, libvirt_daemon: LibvirtDaemon, scratch: Scratch, base_images: BaseImages
+) -> Iterator[dict[str, dict[str, Any]]]:
+    """A guest of each backend with all kinds of secrets: ``hush`` by its key or its option, ``plain`` only by where
+    it stands.
+    """
     pool = libvirt_daemon.pools / "kt-trace"
     pool.mkdir(parents=True)
     libvirt_daemon.virsh("pool-define-as", "default", "dir", "--target", str(pool))
@@ -80,7 +84,9 @@ def has(calls: list[str], begin: str) -> bool:
     return any(call.startswith(begin) for call in calls)
 
 
-def test_a_fleet_and_the_guests_of_a_host(guests: dict[str, dict[str, Any]], scratch: Scratch, libvirt_daemon: LibvirtDaemon) -> None:
+def test_a_fleet_and_the_guests_of_a_host(
+    guests: dict[str, dict[str, Any]], scratch: Scratch, libvirt_daemon: LibvirtDaemon
+) -> None:
     given = {"name": scratch("fleet"), "guests": [{"backend": name, **guest} for name, guest in guests.items()]}
     checked = calls_of(module_process(FLEET, given, check=True, verbosity=3))
     made = module_process(FLEET, given, verbosity=3)

@@ -23,18 +23,38 @@ from .images import BASES, RELEASES, HostImage, unload_all
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
-    for action, text in (("build", "build the root file systems"), ("up", "boot hosts and write their inventory to standard output")):
+    for action, text in (
+        ("build", "build the root file systems"),
+        ("up", "boot hosts and write their inventory to standard output"),
+    ):
         sub = actions.add_parser(action, help=text)
-        sub.add_argument("suites", nargs="*", default=list(RELEASES), metavar="SUITE", help=f"any of {', '.join(RELEASES)}, repeated for more hosts")
+        sub.add_argument(
+            "suites",
+            nargs="*",
+            default=list(RELEASES),
+            metavar="SUITE",
+            help=f"any of {', '.join(RELEASES)}, repeated for more hosts",
+        )
         sub.add_argument("--package", action="append", default=[], help="one more package in the image")
-        sub.add_argument("--base", choices=list(BASES), default="host", help="what the image has besides; pristine ones have what the README asks for")
+        sub.add_argument(
+            "--base",
+            choices=list(BASES),
+            default="host",
+            help="what the image has besides; pristine ones have what the README asks for",
+        )
         if action == "up":
             sub.add_argument("--name", default="kt-lab")
-    sub = actions.add_parser("hypervisor", help="boot a machine that runs KVM guests, write its inventory to standard output, and end it at Ctrl-C or `down`")
+    sub = actions.add_parser(
+        "hypervisor",
+        help="boot a machine that runs KVM guests, write its inventory to standard output, and end it at Ctrl-C or "
+        "`down`",
+    )
     sub.add_argument("suite", nargs="?", default="bookworm", metavar="SUITE", help=f"one of {', '.join(RELEASES)}")
     sub.add_argument("--name", default="kt-hypervisor")
     sub.add_argument("--memory", type=int, default=2048, help="in MiB")
-    actions.add_parser("down", help="remove hosts, volumes and network; or end a hypervisor").add_argument("--name", default="kt-lab")
+    actions.add_parser("down", help="remove hosts, volumes and network; or end a hypervisor").add_argument(
+        "--name", default="kt-lab"
+    )
     actions.add_parser("list", help="show the labs on this machine")
     options = parser.parse_args(arguments)
 
@@ -53,7 +73,9 @@ def main(arguments: list[str] | None = None) -> int:
             unload_all(client)
         return 0
     if options.action == "hypervisor":
-        return _hypervisor(hypervisor.Hypervisor(options.name, hypervisor.HypervisorImage(options.suite), memory=options.memory), begin)
+        return _hypervisor(
+            hypervisor.Hypervisor(options.name, hypervisor.HypervisorImage(options.suite), memory=options.memory), begin
+        )
     wanted = [HostImage(suite, tuple(options.package), BASES[options.base]) for suite in options.suites]
     if options.action == "build":
         for image in wanted:
@@ -70,7 +92,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _hypervisor(machine: hypervisor.Hypervisor, begin: float) -> int:
     """Boot it and stay, for it goes with this process."""
     with machine as host:
-        sys.stdout.write(yaml.safe_dump({"all": {"children": {"virt_hosts": {"hosts": {host.name: host.inventory}}}}}, sort_keys=False))
+        sys.stdout.write(
+            yaml.safe_dump(
+                {"all": {"children": {"virt_hosts": {"hosts": {host.name: host.inventory}}}}}, sort_keys=False
+            )
+        )
         sys.stdout.flush()
         sys.stderr.write(f"hypervisor: {time.monotonic() - begin:.1f} s; Ctrl-C ends it\n{shlex.join(host.ssh_args)}\n")
         try:

@@ -7,7 +7,14 @@ import sys
 from pathlib import Path
 
 root = Path(sys.argv[1])
-for pattern in ("etc/ssh/ssh_host_*", "etc/apt/sources.list", "etc/apt/sources.list.d/*", "etc/apt/apt.conf.d/99mmdebstrap", "etc/hostname", "etc/resolv.conf"):
+for pattern in (
+    "etc/ssh/ssh_host_*",
+    "etc/apt/sources.list",
+    "etc/apt/sources.list.d/*",
+    "etc/apt/apt.conf.d/99mmdebstrap",
+    "etc/hostname",
+    "etc/resolv.conf",
+):
     for path in root.glob(pattern):
         path.unlink()
 # Empty, not absent: systemd then makes an id at boot and takes it for no first boot that waits for questions.

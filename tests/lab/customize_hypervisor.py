@@ -1,10 +1,11 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Called by mmdebstrap for a hypervisor's machine, `before ROOT` its packages are installed and `after ROOT`: it boots from one disk, without a boot loader.
+"""Called by mmdebstrap for a hypervisor's machine, `before ROOT` its packages are installed and `after ROOT`: it boots
+from one disk, without a boot loader.
 
-At boot it unpacks its second disk, a tar file, over its root: that is how each machine is given keys and files of its own. When all has started it says how
-systemd is on its second serial line.
+At boot it unpacks its second disk, a tar file, over its root: that is how each machine is given keys and files of its
+own. When all has started it says how systemd is on its second serial line.
 """
 
 import subprocess
@@ -51,7 +52,8 @@ Gateway=10.0.2.2
 LinkLocalAddressing=no
 IPv6AcceptRA=no
 """
-#: A list of packages that is renewed meanwhile holds apt's lock, and costs an emulated processor minutes; the third looks after snapshots of LVM.
+#: A list of packages that is renewed meanwhile holds apt's lock, and costs an emulated processor minutes; the third
+#: looks after snapshots of LVM.
 NEVER = ("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_reap.service")
 
 

@@ -1,7 +1,8 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Boots systemd hosts in containers: real Debian machines with their own network, packages and services, reachable over ssh.
+"""Boots systemd hosts in containers: real Debian machines with their own network, packages and services, reachable over
+ssh.
 
 with Lab("kt-lab") as lab:
     one, two = lab.up(HostImage("bookworm"), HostImage("trixie"))
@@ -36,11 +37,15 @@ from . import images, keys, machine
 from .images import HostImage
 
 LABEL = "kt.lab"
-#: For hosts whose processes are looked at: Debian's unit has libvirtd end where nobody has asked it anything for two minutes.
-LASTING_LIBVIRTD = {"/etc/systemd/system/libvirtd.service.d/kt.conf": b"[Service]\nExecStart=\nExecStart=/usr/sbin/libvirtd\n"}
+#: For hosts whose processes are looked at: Debian's unit has libvirtd end where nobody has asked it anything for two
+#: minutes.
+LASTING_LIBVIRTD = {
+    "/etc/systemd/system/libvirtd.service.d/kt.conf": b"[Service]\nExecStart=\nExecStart=/usr/sbin/libvirtd\n"
+}
 BOOT = 600
 
-#: Networks for benchmarks (RFC 2544): no other network has these addresses. Those below 100 are for networks that tests make on such hosts.
+#: Networks for benchmarks (RFC 2544): no other network has these addresses. Those below 100 are for networks that tests
+#: make on such hosts.
 SUBNETS = [ipaddress.ip_network(f"198.18.{number}.0/24") for number in range(100, 164)]
 FIRST_ADDRESS = 10
 
@@ -62,7 +67,16 @@ class LabHost:
 
     @property
     def ssh_options(self) -> list[str]:
-        return ["-o", f"UserKnownHostsFile={self.known_hosts}", "-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes", "-i", str(self.key)]
+        return [
+            "-o",
+            f"UserKnownHostsFile={self.known_hosts}",
+            "-o",
+            "StrictHostKeyChecking=yes",
+            "-o",
+            "IdentitiesOnly=yes",
+            "-i",
+            str(self.key),
+        ]
 
     @property
     def ssh_args(self) -> list[str]:
@@ -95,14 +109,18 @@ class Lab:
         self.down()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self.down()
         self._client.close()
 
     def up(self, *wanted: HostImage, binds: Sequence[str] = ()) -> list[LabHost]:
-        """Boot hosts side by side (NAME-1, NAME-2, ...) beside those that are up; returns when systemd has started all of each.
+        """Boot hosts side by side (NAME-1, NAME-2, ...) beside those that are up; returns when systemd has started all
+        of each.
 
-        `binds` are more directories of this machine for them, as docker writes them (FROM:TO, or FROM:TO:ro). None to below /tmp: systemd clears it.
+        `binds` are more directories of this machine for them, as docker writes them (FROM:TO, or FROM:TO:ro). None to
+        below /tmp: systemd clears it.
         """
         network = self._network()
         notify = Path(tempfile.mkdtemp(prefix="kt-lab-"))
@@ -196,21 +214,30 @@ class Lab:
 
     def inventory(self, group: str = "virt_hosts", **variables: Any) -> dict[str, Any]:
         """The hosts as the data of an Ansible inventory, in one group."""
-        return {"all": {"children": {group: {"hosts": {host.name: host.inventory for host in self.hosts}, "vars": variables}}}}
+        return {
+            "all": {
+                "children": {group: {"hosts": {host.name: host.inventory for host in self.hosts}, "vars": variables}}
+            }
+        }
 
     def ssh_program(self) -> Path:
-        """A directory with an `ssh` for PATH that knows these hosts by name and address, for programs that take no options for ssh (ssh:// of docker)."""
+        """A directory with an `ssh` for PATH that knows these hosts by name and address, for programs that take no
+        options for ssh (ssh:// of docker).
+        """
         directory = self.directory / "bin"
         directory.mkdir(exist_ok=True)
         config = self.directory / "ssh_config"
         stanzas = [
-            f"Host {host.name} {host.address}\n  HostName {host.address}\n  User root\n  IdentityFile {host.key}\n  IdentitiesOnly yes\n"
-            f"  UserKnownHostsFile {host.known_hosts}\n  StrictHostKeyChecking yes\n  BatchMode yes\n"
+            f"Host {host.name} {host.address}\n  HostName {host.address}\n  User root\n  IdentityFile {host.key}\n  "
+            f"IdentitiesOnly yes\n  UserKnownHostsFile {host.known_hosts}\n  StrictHostKeyChecking yes\n  BatchMode "
+            "yes\n"
             for host in self.hosts
         ]
         config.write_text("\n".join(stanzas), encoding="utf-8")
         program = directory / "ssh"
-        program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {shlex.quote(str(config))} "$@"\n', encoding="utf-8")
+        program.write_text(
+            f'#!/bin/sh\nexec {shutil.which("ssh")} -F {shlex.quote(str(config))} "$@"\n', encoding="utf-8"
+        )
         program.chmod(0o755)
         return directory
 
@@ -252,7 +279,8 @@ class Lab:
         body: dict[str, Any] = {
             "Image": "",
             "Hostname": name,
-            # What stands for an init system in many a container does not even take note of the processes that end below it.
+            # What stands for an init system in many a container does not even take note of the processes that end below
+            # it.
             "Cmd": ["/sbin/init"] if image.has_init else ["sleep", "infinity"],
             # systemd tells whoever started it when everything is up, as a service tells systemd.
             "Env": [f"NOTIFY_SOCKET=/notify/{name}.sock", "container=docker"],
@@ -271,7 +299,8 @@ class Lab:
                 "CgroupnsMode": "host",
                 "DeviceCgroupRules": ["a *:* rwm"],
                 "Devices": [
-                    {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rwm"} for path in ("/dev/net/tun", "/dev/fuse", "/dev/loop-control")
+                    {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rwm"}
+                    for path in ("/dev/net/tun", "/dev/fuse", "/dev/loop-control")
                 ],
                 "Tmpfs": {"/run": "", "/run/lock": "", "/tmp": "exec"},
                 "NetworkMode": self.name,
@@ -308,11 +337,18 @@ class Lab:
             while b"READY=1" not in ready.recv(4096).split(b"\n"):
                 ready.settimeout(max(0.1, deadline - time.monotonic()))
         except TimeoutError as error:
-            raise RuntimeError(f"{host.name} did not boot within {BOOT} s:\n{self._client.logs(host.name, tail=50).decode(errors='replace')}") from error
+            raise RuntimeError(
+                f"{host.name} did not boot within {BOOT} s:\n"
+                f"{self._client.logs(host.name, tail=50).decode(errors='replace')}"
+            ) from error
         state = self.run(host, ["systemctl", "is-system-running", "--wait"], check=False)
         if state.stdout.strip() != "running":
-            failed = self.run(host, ["systemctl", "list-units", "--failed", "--no-legend", "--plain"], check=False).stdout
-            raise RuntimeError(f"{host.name} is {state.stdout.strip() or state.stderr.strip()}, not running; failed units:\n{failed}")
+            failed = self.run(
+                host, ["systemctl", "list-units", "--failed", "--no-legend", "--plain"], check=False
+            ).stdout
+            raise RuntimeError(
+                f"{host.name} is {state.stdout.strip() or state.stderr.strip()}, not running; failed units:\n{failed}"
+            )
 
 
 def running(client: docker.APIClient) -> list[tuple[str, str, str]]:
@@ -326,7 +362,12 @@ def tar_of(files: dict[str, bytes], mode: int, private: Collection[str] = ()) ->
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         for directory in sorted(
-            {str(parent) for path in files for parent in Path(path).parents if str(parent) in ("/root/.ssh", "/usr/local/share/ca-certificates")}
+            {
+                str(parent)
+                for path in files
+                for parent in Path(path).parents
+                if str(parent) in ("/root/.ssh", "/usr/local/share/ca-certificates")
+            }
         ):
             entry = tarfile.TarInfo(directory.lstrip("/"))
             entry.type, entry.mode = tarfile.DIRTYPE, 0o700 if directory == "/root/.ssh" else 0o755

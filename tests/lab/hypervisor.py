@@ -1,7 +1,8 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Boots a Debian whose processor can run virtual machines: QEMU emulates one with AMD-V, whatever this machine's can do. Reached over ssh on loopback.
+"""Boots a Debian whose processor can run virtual machines: QEMU emulates one with AMD-V, whatever this machine's can
+do. Reached over ssh on loopback.
 
 with Hypervisor("kt-hypervisor", HypervisorImage("bookworm")) as host:
     subprocess.run([*host.ssh_args, "virt-host-validate"])
@@ -63,7 +64,11 @@ def unusable() -> str:
     """Why no hypervisor can be had on this machine; nothing if one can."""
     if platform.machine() != "x86_64":
         return f"the hypervisor is an x86_64 machine, and its image cannot be built on {platform.machine()}"
-    missing = sorted(package for program, package in PROGRAMS.items() if shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None)
+    missing = sorted(
+        package
+        for program, package in PROGRAMS.items()
+        if shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None
+    )
     return f"the hypervisor needs the packages {', '.join(missing)}" if missing else ""
 
 
@@ -76,7 +81,10 @@ def kvm_packages() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class HypervisorImage:
-    """A Debian on a disk, with its kernel and initramfs beside it: QEMU boots them, so there is no boot loader. Without packages of its own, KVM's."""
+    """A Debian on a disk, with its kernel and initramfs beside it: QEMU boots them, so there is no boot loader.
+
+    Without packages of its own, KVM's.
+    """
 
     suite: str = "bookworm"
     packages: tuple[str, ...] = ()
@@ -88,10 +96,15 @@ class HypervisorImage:
 
     @property
     def _argv(self) -> list[str]:
-        hooks = [f"--essential-hook={images.hook(CUSTOMIZE, 'before')}", f"--customize-hook={images.hook(CUSTOMIZE, 'after')}"]
+        hooks = [
+            f"--essential-hook={images.hook(CUSTOMIZE, 'before')}",
+            f"--customize-hook={images.hook(CUSTOMIZE, 'after')}",
+        ]
         # What nobody reads in there.
         hooks += [f"--dpkgopt=path-exclude=/usr/share/{place}/*" for place in ("doc", "info", "locale", "man")]
-        return images.bootstrap((*images.PACKAGES, self.kernel, "initramfs-tools", *(self.packages or kvm_packages())), *hooks)
+        return images.bootstrap(
+            (*images.PACKAGES, self.kernel, "initramfs-tools", *(self.packages or kvm_packages())), *hooks
+        )
 
     @property
     def directory(self) -> Path:
@@ -132,7 +145,18 @@ class HypervisorImage:
             (found,) = (root / "boot").glob(f"{name}-*")
             shutil.copy(found, place / name)
         path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-        argv = ["mke2fs", "-q", "-t", "ext4", "-E", "lazy_itable_init=0", "-d", str(root), str(place / "disk.img"), DISK]
+        argv = [
+            "mke2fs",
+            "-q",
+            "-t",
+            "ext4",
+            "-E",
+            "lazy_itable_init=0",
+            "-d",
+            str(root),
+            str(place / "disk.img"),
+            DISK,
+        ]
         done = subprocess.run(argv, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"the disk of the hypervisor could not be made: {done.stderr.strip()}")
@@ -140,15 +164,22 @@ class HypervisorImage:
 
 
 class Hypervisor:
-    """One such machine. It lives as long as this object's `with`, and never longer than this process; what it writes to its disk is forgotten with it.
+    """One such machine. It lives as long as this object's `with`, and never longer than this process; what it writes to
+    its disk is forgotten with it.
 
     `files` are put into it by absolute path before it starts anything.
 
-    Where its sshd has greeted nobody for `deaf` seconds it has locked up, as QEMU's emulated AMD-V (7.2) does now and then, and is ended: who waits for it
-    would wait for ever. A test that cuts it off has to be done within that time.
+    Where its sshd has greeted nobody for `deaf` seconds it has locked up, as QEMU's emulated AMD-V (7.2) does now and
+    then, and is ended: who waits for it would wait for ever. A test that cuts it off has to be done within that time.
     """
 
-    def __init__(self, name: str, image: HypervisorImage | None = None, files: Mapping[str, bytes] | None = None, memory: int = 2048) -> None:
+    def __init__(
+        self,
+        name: str,
+        image: HypervisorImage | None = None,
+        files: Mapping[str, bytes] | None = None,
+        memory: int = 2048,
+    ) -> None:
         self.name = name
         self.image = image or HypervisorImage()
         self.directory = images.LAB / name
@@ -169,7 +200,9 @@ class Hypervisor:
             self.down()
             raise
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self.down()
 
     def up(self) -> LabHost:
@@ -191,7 +224,11 @@ class Hypervisor:
     def _up(self, saved: SavedState) -> LabHost:
         self._claim()
         resumes = saved.exists
-        known_hosts, disk, mine = self.directory / "known_hosts", self.directory / "disk.qcow2", (self.directory / "seed.tar", self.directory / "host.pub")
+        known_hosts, disk, mine = (
+            self.directory / "known_hosts",
+            self.directory / "disk.qcow2",
+            (self.directory / "seed.tar", self.directory / "host.pub"),
+        )
         if resumes:
             saved.lay(disk, *mine)
         else:
@@ -205,7 +242,9 @@ class Hypervisor:
             argv = [*DIES_WITH_US, QEMU, *self._arguments(self.directory, ready_end.fileno(), monitor_end.fileno())]
             argv += ["-incoming", "defer"] if resumes else []
             fds = (ready_end.fileno(), monitor_end.fileno())
-            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=fds, start_new_session=True)
+            self._process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=fds, start_new_session=True
+            )
         with Monitor(monitor_socket) as monitor:
             if resumes:
                 saved.resume(monitor)
@@ -244,7 +283,9 @@ class Hypervisor:
             shutil.rmtree(self.directory)
 
     def died(self, within: float = 0) -> str:
-        """What the console said last, where it has ended without being told to, or does within so many seconds; nothing as long as it runs."""
+        """What the console said last, where it has ended without being told to, or does within so many seconds;
+        nothing as long as it runs.
+        """
         if self._process is None:
             return ""
         try:
@@ -279,16 +320,28 @@ class Hypervisor:
         lock.flush()
 
     def _kind(self) -> str:
-        """The same for all that are built, started and equipped alike: any of them can go on from the state of another."""
+        """The same for all that are built, started and equipped alike: any of them can go on from the state of
+        another.
+        """
         version = subprocess.run([QEMU, "--version"], capture_output=True, text=True, check=True).stdout
         config = sorted((path, hashlib.sha256(data).hexdigest()) for path, data in self._given().items())
         made_of = [version, self.image.directory.name, *self._arguments(Path(), 0, 0), config]
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:12]
 
     def _given(self) -> dict[str, bytes]:
-        """What a lab host gets from this machine, with loopback where it is found from in there, the controller's key, and the caller's files."""
-        config = {path: LOOPBACK.sub("10.0.2.2", text.decode()).encode() for path, text in machine.files(self.image.suite).items()}
-        return {**config, AUTHORIZED: images.controller_key(), "/etc/hostname": HOSTNAME.encode() + b"\n", **self._files}
+        """What a lab host gets from this machine, with loopback where it is found from in there, the controller's
+        key, and the caller's files.
+        """
+        config = {
+            path: LOOPBACK.sub("10.0.2.2", text.decode()).encode()
+            for path, text in machine.files(self.image.suite).items()
+        }
+        return {
+            **config,
+            AUTHORIZED: images.controller_key(),
+            "/etc/hostname": HOSTNAME.encode() + b"\n",
+            **self._files,
+        }
 
     def _seed(self) -> None:
         """Write the second disk, with a host key of its own."""
@@ -299,16 +352,40 @@ class Hypervisor:
 
     def _arguments(self, place: Path, ready: int, monitor: int) -> Iterator[str]:
         yield from ("-name", place.name, "-nodefaults", "-no-user-config", "-display", "none")
-        # One processor: with two that are emulated, a nested guest had the kernel panic or lock up (QEMU 7.2), and nothing was quicker.
-        yield from ("-machine", "q35", "-accel", "tcg", "-cpu", "qemu64,+svm,+npt", "-smp", "1", "-m", str(self._memory))
+        # One processor: with two that are emulated, a nested guest had the kernel panic or lock up (QEMU 7.2), and
+        # nothing was quicker.
+        yield from (
+            "-machine",
+            "q35",
+            "-accel",
+            "tcg",
+            "-cpu",
+            "qemu64,+svm,+npt",
+            "-smp",
+            "1",
+            "-m",
+            str(self._memory),
+        )
         yield from ("-kernel", str(self.image.vmlinuz), "-initrd", str(self.image.initrd))
-        # A kernel that panics ends QEMU, and with it every connection: who waits for an answer of a dead machine waits for ever.
-        yield from ("-append", f"root=/dev/vda rw console=ttyS0 loglevel=5 net.ifnames=0 mitigations=off oops=panic panic=-1 systemd.hostname={HOSTNAME}")
+        # A kernel that panics ends QEMU, and with it every connection: who waits for an answer of a dead machine waits
+        # for ever.
+        yield from (
+            "-append",
+            (
+                "root=/dev/vda rw console=ttyS0 loglevel=5 net.ifnames=0 mitigations=off oops=panic panic=-1 "
+                f"systemd.hostname={HOSTNAME}"
+            ),
+        )
         yield "-no-reboot"
         yield from ("-drive", f"file={_value(place / 'disk.qcow2')},if=virtio,format=qcow2,cache=unsafe")
         yield from ("-drive", f"file={_value(place / 'seed.tar')},if=virtio,format=raw,readonly=on")
         # Of loopback, a port that is free. The card's own boot code is a package more, and not needed.
-        yield from ("-netdev", "user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:0-:22", "-device", "virtio-net-pci,netdev=net,romfile=")
+        yield from (
+            "-netdev",
+            "user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:0-:22",
+            "-device",
+            "virtio-net-pci,netdev=net,romfile=",
+        )
         yield from ("-device", "virtio-rng-pci")
         yield from ("-chardev", f"file,id=console,path={_value(place / 'console.log')}", "-serial", "chardev:console")
         yield from ("-chardev", f"socket,id=ready,fd={ready}", "-serial", "chardev:ready")
@@ -328,7 +405,9 @@ class Hypervisor:
         finally:
             os.close(ended)
         if said.strip() != b"running":
-            state = f"says that it is {said.decode(errors='replace').strip()}" if said else f"did not boot within {BOOT} s"
+            state = (
+                f"says that it is {said.decode(errors='replace').strip()}" if said else f"did not boot within {BOOT} s"
+            )
             raise RuntimeError(f"{self.name} {state}:\n{self._said('qemu.log')}\n{self._said('console.log')}")
 
     def _end_if_deaf(self, process: subprocess.Popen[bytes], port: int) -> None:

@@ -1,9 +1,11 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Root file systems of lab hosts, built with mmdebstrap and kept under .cache/lab by the hash of everything that makes them.
+"""Root file systems of lab hosts, built with mmdebstrap and kept under .cache/lab by the hash of everything that makes
+them.
 
-What apt downloads is kept beside them, by release: packages and lists of packages. Builds use both, hosts the packages (see machine.py).
+What apt downloads is kept beside them, by release: packages and lists of packages. Builds use both, hosts the packages
+(see machine.py).
 """
 
 from __future__ import annotations
@@ -76,7 +78,9 @@ BASES = {"host": PACKAGES, "pristine": PRISTINE, "pristine-systemd": PRISTINE_SY
 
 
 def bootstrap(packages: Sequence[str], *more: str) -> list[str]:
-    """The arguments of mmdebstrap for the smallest root file system with these packages; suite, target and sources are still to come."""
+    """The arguments of mmdebstrap for the smallest root file system with these packages; suite, target and sources
+    are still to come.
+    """
     options = [word for line in machine.apt_options().splitlines() for word in ("--aptopt", line)]
     include = ",".join(sorted(packages))
     base = ["mmdebstrap", "--quiet", "--variant=minbase", f"--keyring={machine.KEYRING}", f"--include={include}"]
@@ -105,12 +109,16 @@ def _downloads(suite: str) -> dict[str, Path]:
 
 
 def _run_apart(suite: str, argv: Sequence[str], **given: Any) -> None:
-    """Run what builds a root file system, in mounts of its own: whoever looks through this machine's at the wrong moment would keep those of the root busy."""
+    """Run what builds a root file system, in mounts of its own: whoever looks through this machine's at the wrong
+    moment would keep those of the root busy.
+    """
     # Nothing of a half-built root is kept, so nothing of it need be on the disk before the next is written.
     environment = {**os.environ, "DPKG_FORCE": "unsafe-io"}
     # apt holds locks in the shared directories, and waits for none.
     with locked(f"apt-{suite}"):
-        done = subprocess.run(["unshare", "--mount", "--", *argv], capture_output=True, text=True, check=False, env=environment, **given)
+        done = subprocess.run(
+            ["unshare", "--mount", "--", *argv], capture_output=True, text=True, check=False, env=environment, **given
+        )
     if done.returncode:
         raise RuntimeError(f"{shlex.join(argv[:2])} of {suite} failed:\n{done.stderr[-4000:]}")
 
@@ -119,46 +127,86 @@ def make_root(suite: str, argv: Sequence[str], target: Path) -> None:
     """Run mmdebstrap: a tar file or a directory, as the target's name says."""
     machine.check_keys(suite)
     shared = _downloads(suite)
-    mounts = [f'mkdir -p "$1"/{inside} && mount --bind {shlex.quote(str(place))} "$1"/{inside}' for inside, place in shared.items()]
-    hooks = [f"--setup-hook={' && '.join(mounts)}", "--customize-hook=" + " && ".join(f'umount "$1"/{inside}' for inside in shared)]
-    _run_apart(suite, [argv[0], "--skip=essential/unlink", *hooks, *argv[1:], suite, str(target), "-"], input=machine.apt_sources(suite))
+    mounts = [
+        f'mkdir -p "$1"/{inside} && mount --bind {shlex.quote(str(place))} "$1"/{inside}'
+        for inside, place in shared.items()
+    ]
+    hooks = [
+        f"--setup-hook={' && '.join(mounts)}",
+        "--customize-hook=" + " && ".join(f'umount "$1"/{inside}' for inside in shared),
+    ]
+    _run_apart(
+        suite,
+        [argv[0], "--skip=essential/unlink", *hooks, *argv[1:], suite, str(target), "-"],
+        input=machine.apt_sources(suite),
+    )
 
 
 def extend_root(suite: str, base: Path, packages: Sequence[str], target: Path) -> None:
-    """A tar file of a root file system with more packages than that of another one has. Call it under a lock on the target."""
+    """A tar file of a root file system with more packages than that of another one has.
+
+    Call it under a lock on the target.
+    """
     root = target.with_suffix(".root")
     if root.exists():
         # A run that was killed has left it.
         shutil.rmtree(root)
     root.mkdir()
     try:
-        unpack = ["tar", "--extract", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--file", str(base), "--directory", str(root)]
+        unpack = [
+            "tar",
+            "--extract",
+            "--numeric-owner",
+            "--xattrs",
+            "--xattrs-include=*",
+            "--file",
+            str(base),
+            "--directory",
+            str(root),
+        ]
         subprocess.run(unpack, check=True)
         for path, content in machine.files(suite).items():
             place = root / path.lstrip("/")
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
-        mounts = [shlex.join(["mount", "--bind", str(place), str(root / inside)]) for inside, place in _downloads(suite).items()]
+        mounts = [
+            shlex.join(["mount", "--bind", str(place), str(root / inside)])
+            for inside, place in _downloads(suite).items()
+        ]
         install = shlex.join(["/usr/bin/python3", str(INSTALL), str(root), *packages])
         _run_apart(suite, ["sh", "-ec", "\n".join([*mounts, install])])
         subprocess.run(["/usr/bin/python3", str(CUSTOMIZE), str(root)], check=True)
-        pack = ["tar", "--create", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--sort=name", "--file", str(target)]
+        pack = [
+            "tar",
+            "--create",
+            "--numeric-owner",
+            "--xattrs",
+            "--xattrs-include=*",
+            "--sort=name",
+            "--file",
+            str(target),
+        ]
         subprocess.run([*pack, "--directory", str(root), "."], check=True)
     finally:
         shutil.rmtree(root)
 
 
 def controller_key() -> bytes:
-    """The public half of the lab's own key, which is made if it is missing. A lock of its own: that of the images is held while one is built."""
+    """The public half of the lab's own key, which is made if it is missing.
+
+    A lock of its own: that of the images is held while one is built.
+    """
     with locked("key"):
         return keys.controller_key(LAB / "id_ed25519")
 
 
 @dataclass(frozen=True)
 class HostImage:
-    """A release with packages: systemd, sshd and Python, and perhaps more; or, for a host that nobody has touched, those of `base` alone.
+    """A release with packages: systemd, sshd and Python, and perhaps more; or, for a host that nobody has touched,
+    those of `base` alone.
 
-    `boots`: whether systemd, where it is there, is the first process. Where it is not, that does not even bury its dead, and no sshd runs.
+    `boots`: whether systemd, where it is there, is the first process. Where it is not, that does not even bury its
+    dead, and no sshd runs.
     """
 
     suite: str
@@ -198,7 +246,10 @@ class HostImage:
         return f"{REPOSITORY}:{self.suite}-{self.digest}"
 
     def build(self) -> Path:
-        """Build the root file system unless it is there; half-built ones never count. What has packages besides is made of what has none."""
+        """Build the root file system unless it is there; half-built ones never count.
+
+        What has packages besides is made of what has none.
+        """
         with locked(f"build-{self.tar.stem}"):
             if self.tar.exists():
                 return self.tar
@@ -215,13 +266,21 @@ class HostImage:
         return self.tar
 
     def load(self, client: docker.APIClient) -> str:
-        """The image's name on the daemon; imported as needed. Call it under `locked(REPOSITORY)`, when it was built: that takes minutes."""
+        """The image's name on the daemon; imported as needed.
+
+        Call it under `locked(REPOSITORY)`, when it was built: that takes minutes.
+        """
         try:
             client.inspect_image(self.name)
         except ImageNotFound:
             repository, dummy, tag = self.name.rpartition(":")
             with self.build().open("rb") as tar:
-                response = client.post(client._url("/images/create"), data=tar, params={"fromSrc": "-", "repo": repository, "tag": tag}, timeout=300)
+                response = client.post(
+                    client._url("/images/create"),
+                    data=tar,
+                    params={"fromSrc": "-", "repo": repository, "tag": tag},
+                    timeout=300,
+                )
             response.raise_for_status()
             client.inspect_image(self.name)
         return self.name

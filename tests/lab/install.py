@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Called with a root file system and packages, in a mount namespace of its own: installs them as apt does where nothing runs."""
+"""Called with a root file system and packages, in a mount namespace of its own: installs them as apt does where
+nothing runs.
+"""
 
 import os
 import shutil
@@ -22,6 +24,12 @@ for words in (["update"], ["install", "--yes", "--no-install-recommends", *packa
     subprocess.run([*apt, *words], stdin=subprocess.DEVNULL, env=environment, check=True)
 subprocess.run(["umount", str(root / "proc")], check=True)
 policy.unlink()
-for pattern in ("var/cache/apt/*.bin", "var/log/apt/*", "var/log/dpkg.log", "var/log/alternatives.log", "etc/apt/apt.conf.d/99lab"):
+for pattern in (
+    "var/cache/apt/*.bin",
+    "var/log/apt/*",
+    "var/log/dpkg.log",
+    "var/log/alternatives.log",
+    "etc/apt/apt.conf.d/99lab",
+):
     for path in root.glob(pattern):
         path.unlink()

@@ -1,7 +1,8 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a lab host needs to know of the machine it runs on, read when the lab is built: package sources, proxies, authorities, pip's configuration.
+"""What a lab host needs to know of the machine it runs on, read when the lab is built: package sources, proxies,
+authorities, pip's configuration.
 
 Nothing of it is kept in the repository: a lab host installs packages exactly as this machine does.
 """
@@ -24,12 +25,16 @@ LOCAL_AUTHORITIES = Path("/usr/local/share/ca-certificates")
 #: Of apt's configuration, what decides whether and how a mirror is reached.
 APT_OPTION = re.compile(r"^Acquire::(http|https|Retries|Check-|ForceIPv|By-Hash|Languages)")
 
-#: Where hosts find the packages that were downloaded for others of their release before, and leave theirs. apt keeps locks of its own in its own directory,
-#: so hosts side by side do not share that: what is there already is linked to before lists are renewed, and what is new is copied before it is installed.
+#: Where hosts find the packages that were downloaded for others of their release before, and leave theirs. apt keeps
+#: locks of its own in its own directory, so hosts side by side do not share that: what is there already is linked to
+#: before lists are renewed, and what is new is copied before it is installed.
 ARCHIVE = "/var/cache/kt-packages"
 _TAKE = f"[ ! -d {ARCHIVE} ] || find {ARCHIVE} -name '*.deb' -exec ln --symbolic --force --target-directory=/var/cache/apt/archives {{}} +"
-_LEAVE = """! [ -d %s ] || while read -r deb; do to=%s/${deb##*/}; [ -e $to ] || {
-new=$(mktemp $to.XXXXXX) && cp $deb $new && chmod 644 $new && mv $new $to; }; done""".replace("\n", " ") % (ARCHIVE, ARCHIVE)
+_LEAVE = (
+    """! [ -d %s ] || while read -r deb; do to=%s/${deb##*/}; [ -e $to ] || {
+new=$(mktemp $to.XXXXXX) && cp $deb $new && chmod 644 $new && mv $new $to; }; done""".replace("\n", " ")
+    % (ARCHIVE, ARCHIVE)
+)
 SHARED_PACKAGES = f'APT::Update::Pre-Invoke {{ "{_TAKE}"; }};\nDPkg::Pre-Install-Pkgs {{ "{_LEAVE}"; }};\n'
 
 PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
@@ -59,10 +64,12 @@ def apt_sources(suite: str) -> str:
             stanzas.setdefault((uri, suite + release.removeprefix(own)), set()).add(component)
     if (not any(release == suite for dummy, release in stanzas)) or not Path(KEYRING).exists():
         raise RuntimeError(
-            f"this machine has no index of Debian {own} to take sources from, or no {KEYRING}: run 'apt-get update' and install debian-archive-keyring"
+            f"this machine has no index of Debian {own} to take sources from, or no {KEYRING}: run 'apt-get update' "
+            "and install debian-archive-keyring"
         )
     parts = [
-        f"Types: deb\nURIs: {uri}\nSuites: {release}\nComponents: {' '.join(sorted(components))}\nSigned-By: {KEYRING}\n"
+        f"Types: deb\nURIs: {uri}\nSuites: {release}\nComponents: {' '.join(sorted(components))}\nSigned-By: "
+        f"{KEYRING}\n"
         for (uri, release), components in sorted(stanzas.items(), key=lambda item: (item[0][1] != suite, item[0]))
     ]
     return "\n".join(parts)
@@ -72,7 +79,8 @@ def check_keys(suite: str) -> None:
     """This machine's keyring must have the keys of the release, or mmdebstrap fails late with a worse message."""
     if not list(Path(KEYRING).parent.glob(f"debian-archive-{suite}-stable.*")):
         raise RuntimeError(
-            f"the keyring of this machine lacks the keys of {suite}: run 'apt-get install debian-archive-keyring' (an update of this release has them)"
+            f"the keyring of this machine lacks the keys of {suite}: run 'apt-get install debian-archive-keyring' (an "
+            "update of this release has them)"
         )
 
 
@@ -92,7 +100,9 @@ def mtu() -> int:
 
 
 def routed() -> list[ipaddress.IPv4Network]:
-    """The networks that this machine reaches without a gateway or by one of their own: Docker compares a new network's range with its own only."""
+    """The networks that this machine reaches without a gateway or by one of their own: Docker compares a new
+    network's range with its own only.
+    """
     routes = json.loads(_output("ip", "-json", "-4", "route", "show"))
     return [ipaddress.IPv4Network(route["dst"]) for route in routes if route["dst"] != "default"]
 
@@ -109,7 +119,10 @@ class Pip:
 def pip() -> Pip:
     """How pip finds packages on this machine: its global and user files joined, and PIP_* variables."""
     joined = configparser.ConfigParser(interpolation=None)
-    joined.read(["/etc/pip.conf", Path("~/.config/pip/pip.conf").expanduser(), Path("~/.pip/pip.conf").expanduser()], encoding="utf-8")
+    joined.read(
+        ["/etc/pip.conf", Path("~/.config/pip/pip.conf").expanduser(), Path("~/.pip/pip.conf").expanduser()],
+        encoding="utf-8",
+    )
     lines = []
     for section in joined.sections():
         lines.append(f"[{section}]")
@@ -138,7 +151,11 @@ def environment() -> dict[str, str]:
 
 def authorities() -> dict[str, bytes]:
     """Certificate authorities of this machine as files for the same places."""
-    files = {str(path): path.read_bytes() for path in sorted(LOCAL_AUTHORITIES.rglob("*.crt"))} if LOCAL_AUTHORITIES.is_dir() else {}
+    files = (
+        {str(path): path.read_bytes() for path in sorted(LOCAL_AUTHORITIES.rglob("*.crt"))}
+        if LOCAL_AUTHORITIES.is_dir()
+        else {}
+    )
     if BUNDLE.exists():
         files[str(BUNDLE)] = BUNDLE.read_bytes()
     return files

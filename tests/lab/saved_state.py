@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""QEMU's monitor, and the state of a machine that is up: saved once with the disk that belongs to it, and resumed instead of booting."""
+"""QEMU's monitor, and the state of a machine that is up: saved once with the disk that belongs to it, and resumed
+instead of booting.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class Monitor:
     def __enter__(self) -> Monitor:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self._lines.close()
 
     def ask(self, command: str, **arguments: Any) -> Any:
@@ -70,7 +74,9 @@ class Monitor:
 
 
 class SavedState:
-    """In a directory: the memory, the machine's disk as it was then, and whatever else of its directory belongs to it."""
+    """In a directory: the memory, the machine's disk as it was then, and whatever else of its directory belongs to
+    it.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -80,7 +86,10 @@ class SavedState:
         return self.directory.exists()
 
     def save(self, monitor: Monitor, disk: Path, *files: Path) -> None:
-        """Of a machine that goes on then. Whoever is first saves it; of other machines, those that nobody has used for a day go."""
+        """Of a machine that goes on then.
+
+        Whoever is first saves it; of other machines, those that nobody has used for a day go.
+        """
         partial = self.directory.with_name(f"{self.directory.name}.{disk.parent.name}.partial")
         if partial.exists():
             shutil.rmtree(partial)

@@ -42,7 +42,12 @@ class Collector:
                 found.append(promises.shown(item.nodeid, resource, item.function, parameters, says, reason))
             elif reason:
                 found.append(promises.Shown(item.nodeid, "", frozenset(), frozenset(), reason))
-        text = json.dumps([{key: sorted(value) if isinstance(value, frozenset) else value for key, value in asdict(one).items()} for one in found])
+        text = json.dumps(
+            [
+                {key: sorted(value) if isinstance(value, frozenset) else value for key, value in asdict(one).items()}
+                for one in found
+            ]
+        )
         self._path.write_text(text, encoding="utf-8")
 
 
@@ -50,12 +55,28 @@ def collected(*options: str) -> list[promises.Shown]:
     """What the tests show, as pytest collects them with these options."""
     with tempfile.TemporaryDirectory(prefix="kt-shown-") as directory:
         path = Path(directory, "shown.json")
-        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "--shown", str(path), *options]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--collect-only",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--shown",
+            str(path),
+            *options,
+        ]
         done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"pytest could not collect the tests\n{done.stdout[-3000:]}{done.stderr}")
         entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    return [promises.Shown(one["test"], one["resource"], frozenset(one["promises"]), frozenset(one["options"]), one["only_all"]) for one in entries]
+    return [
+        promises.Shown(
+            one["test"], one["resource"], frozenset(one["promises"]), frozenset(one["options"]), one["only_all"]
+        )
+        for one in entries
+    ]
 
 
 def only_all() -> str:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which programs the collection starts, read from its sources.
 
-A program is what stands first in an argument vector that is handed to subprocess or to one of the collection's own functions that do that, or what is
-looked for by which(). What cannot be told is `Unknown`, and not passed over.
+A program is what stands first in an argument vector that is handed to subprocess or to one of the collection's own
+functions that do that, or what is looked for by which(). What cannot be told is `Unknown`, and not passed over.
 """
 
 from __future__ import annotations
@@ -21,9 +21,23 @@ from tests.support.paths import ROOT
 
 #: Where programs are started from. What runs in a guest is not among them: see IN_IMAGES of the test.
 SOURCES = ("plugins/**/*.py",)
-#: The position of a program, or of an argument vector, among the arguments of what starts it. A function of ours that hands one on has to stand here.
+#: The position of a program, or of an argument vector, among the arguments of what starts it. A function of ours that
+#: hands one on has to stand here.
 _PLACES = {
-    0: ("subprocess.run", "subprocess.Popen", "shutil.which", "host.run", "host.which", "self.which", "log.run", "self.run", "run", "tool", "_tool", "which")
+    0: (
+        "subprocess.run",
+        "subprocess.Popen",
+        "shutil.which",
+        "host.run",
+        "host.which",
+        "self.which",
+        "log.run",
+        "self.run",
+        "run",
+        "tool",
+        "_tool",
+        "which",
+    )
     + ("_said", "command"),
     1: ("call", "run_tool", "run_held", "_attempt", "_first", "_version", "_run"),
     4: ("_in_own_network",),
@@ -83,9 +97,21 @@ class Source:
                 targets = other.targets if isinstance(other, ast.Assign) else [other.target]
                 for target in targets:
                     names = target.elts if isinstance(target, ast.Tuple) else [target]
-                    values = other.value.elts if isinstance(target, ast.Tuple) and isinstance(other.value, ast.Tuple) else [other.value]
-                    yield from ((value, False) for each, value in zip(names, values, strict=False) if isinstance(each, ast.Name) and each.id == name)
-            elif isinstance(other, ast.For | ast.comprehension) and isinstance(other.target, ast.Name) and other.target.id == name:
+                    values = (
+                        other.value.elts
+                        if isinstance(target, ast.Tuple) and isinstance(other.value, ast.Tuple)
+                        else [other.value]
+                    )
+                    yield from (
+                        (value, False)
+                        for each, value in zip(names, values, strict=False)
+                        if isinstance(each, ast.Name) and each.id == name
+                    )
+            elif (
+                isinstance(other, ast.For | ast.comprehension)
+                and isinstance(other.target, ast.Name)
+                and other.target.id == name
+            ):
                 yield other.iter, True
 
     def programs(self, node: ast.expr, seen: tuple[str, ...] = ()) -> Iterator[Found]:
@@ -97,16 +123,28 @@ class Source:
                 begins = list(self.programs(first.value if isinstance(first, ast.Starred) else first, seen))
                 yield from begins
                 if any(program in WRAPPERS for program in begins):
-                    yield from (found for each in rest if isinstance(each, ast.Starred) for found in self.programs(each.value, seen))
+                    yield from (
+                        found
+                        for each in rest
+                        if isinstance(each, ast.Starred)
+                        for found in self.programs(each.value, seen)
+                    )
             case ast.Name(id=name):
                 yield from self.named(name, node, seen)
-            case ast.Subscript(value=value) | ast.BinOp(left=value) | ast.Call(func=ast.Attribute(attr="rpartition", value=value)):
+            case (
+                ast.Subscript(value=value)
+                | ast.BinOp(left=value)
+                | ast.Call(func=ast.Attribute(attr="rpartition", value=value))
+            ):
                 yield from self.programs(value, seen)
             case ast.IfExp(body=one, orelse=other):
                 yield from (found for each in (one, other) for found in self.programs(each, seen))
             case ast.BoolOp(values=values):
                 yield from (found for each in values for found in self.programs(each, seen))
-            case ast.Call(func=ast.Name(id="list" | "tuple" | "str" | "tool"), args=[value]) | ast.Call(func=ast.Attribute(attr="which"), args=[value, *_]):
+            case (
+                ast.Call(func=ast.Name(id="list" | "tuple" | "str" | "tool"), args=[value])
+                | ast.Call(func=ast.Attribute(attr="which"), args=[value, *_])
+            ):
                 yield from self.programs(value, seen)
             case ast.Call(func=ast.Name(id=name)) if name in self.functions:
                 yield from (found for each in ast.walk(self.functions[name]) if isinstance(each, ast.Return) and each.value is not None
@@ -118,7 +156,9 @@ class Source:
         function = self.inside.get(node)
         parameters = function.args if function else None
         values = [] if name in seen else list(self.assigned(name, node))
-        if parameters and name in [each.arg for each in (*parameters.args, *parameters.kwonlyargs, *filter(None, [parameters.vararg]))]:
+        if parameters and name in [
+            each.arg for each in (*parameters.args, *parameters.kwonlyargs, *filter(None, [parameters.vararg]))
+        ]:
             yield Parameter(name)
         elif not values and name not in seen:
             yield self.unknown(node)
@@ -135,13 +175,19 @@ class Source:
         return Unknown(f"{self.name}:{function.name if function else ''}")
 
 
-def in_python(root: Path = ROOT, patterns: Iterable[str] = SOURCES, ignored: Iterable[str] = ()) -> dict[str | Unknown, set[str]]:
+def in_python(
+    root: Path = ROOT, patterns: Iterable[str] = SOURCES, ignored: Iterable[str] = ()
+) -> dict[str | Unknown, set[str]]:
     """Every program, or place that cannot be told, with the files that it is in."""
     found: dict[str | Unknown, set[str]] = {}
     for path in sorted(path for pattern in patterns for path in root.glob(pattern)):
         source = Source.read(path, root)
         for node, program in started(source) if source.name not in ignored else ():
-            if isinstance(program, str) and isinstance(node, ast.Call) and ast.unparse(node.func).endswith((".tool", "._tool")):
+            if (
+                isinstance(program, str)
+                and isinstance(node, ast.Call)
+                and ast.unparse(node.func).endswith((".tool", "._tool"))
+            ):
                 program = "lxc-" + program
             if isinstance(program, Parameter):
                 if source.inside[node].name in {name.rpartition(".")[2] for name in STARTS}:
@@ -155,7 +201,11 @@ def started(source: Source) -> Iterator[tuple[ast.AST, Found]]:
     """What is started in a file, and where."""
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Dict):
-            values = [value for key, value in zip(node.keys, node.values, strict=True) if isinstance(key, ast.Constant) and key.value == "argv"]
+            values = [
+                value
+                for key, value in zip(node.keys, node.values, strict=True)
+                if isinstance(key, ast.Constant) and key.value == "argv"
+            ]
         elif isinstance(node, ast.Call) and not (ast.unparse(node.func) == "_said" and "mmdebstrap" not in source.name):
             # Elsewhere, that is what an error has said.
             values = arguments(node)
@@ -191,7 +241,9 @@ def in_tasks(root: Path = ROOT) -> dict[str | Unknown, set[str]]:
                 first = argv[0] if isinstance(argv, list) and argv else argv
                 literal = re.match(r"\s*{{\s*\[\s*'([^']+)'", first) if isinstance(first, str) else None
                 plain = isinstance(argv, list) and isinstance(first, str) and "{{" not in first
-                program: str | Unknown = literal[1] if literal else str(first) if plain else Unknown(f"{name}:{task['name']}")
+                program: str | Unknown = (
+                    literal[1] if literal else str(first) if plain else Unknown(f"{name}:{task['name']}")
+                )
                 found.setdefault(program, set()).add(name)
                 if program == "timeout" and isinstance(argv, list):
                     found.setdefault(str(argv[2]), set()).add(name)

@@ -1,10 +1,12 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which test shows which promise of which option: read from the tests themselves, and held against the tables of the resources.
+"""Which test shows which promise of which option: read from the tests themselves, and held against the tables of the
+resources.
 
-What a test shows is what it has the drivers do (`VERBS`), itself or through functions of the tests that it names; the options it shows it of are those
-of its parameters and those that it writes down itself. A file or its directory is called after the module that its tests are of.
+What a test shows is what it has the drivers do (`VERBS`), itself or through functions of the tests that it names; the
+options it shows it of are those of its parameters and those that it writes down itself. A file or its directory is
+called after the module that its tests are of.
 """
 
 from __future__ import annotations
@@ -85,7 +87,11 @@ def tables() -> list[Resource]:
 
 
 def _resource(name: str, table: Table) -> Resource:
-    typed = {option.name for option in table.options if option.kind.argument["type"] == "bool" or "choices" in option.kind.argument}
+    typed = {
+        option.name
+        for option in table.options
+        if option.kind.argument["type"] == "bool" or "choices" in option.kind.argument
+    }
     costs = {option.name: option.change.label for option in table.options}
     asked = table.argument_spec()
     if not {*costs} & {*asked}:
@@ -99,7 +105,9 @@ def _resource(name: str, table: Table) -> Resource:
 
 
 def options_in(value: object) -> Iterator[str]:
-    """The options that a parameter of a test stands for: a row's own, the wanted ones of a plan, the keys of arguments; states as state=absent."""
+    """The options that a parameter of a test stands for: a row's own, the wanted ones of a plan, the keys of
+    arguments; states as state=absent.
+    """
     if hasattr(value, "option"):
         yield str(value.option)
     elif hasattr(value, "wanted"):
@@ -154,7 +162,9 @@ class _Reader(ast.NodeVisitor):
 
 @functools.cache
 def read(function: Callable[..., Any]) -> tuple[frozenset[str], frozenset[str]]:
-    """The methods that a test calls, and the options that it writes down: itself, or through functions and values of tests that it names."""
+    """The methods that a test calls, and the options that it writes down: itself, or through functions and values of
+    tests that it names.
+    """
     reader, seen, todo = _Reader(), {function}, [function]
     while todo:
         each = todo.pop()
@@ -173,26 +183,42 @@ def read(function: Callable[..., Any]) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def module_of(path: Path, names: Sequence[str]) -> str | None:
-    """The module that a file's tests are of: docker_container/test_x.py, test_docker_network.py or kvm/test_network_x.py."""
+    """The module that a file's tests are of: docker_container/test_x.py, test_docker_network.py or
+    kvm/test_network_x.py.
+    """
     said = (path.parent.name, path.stem.removeprefix("test_"), f"{path.parent.name}_{path.stem.removeprefix('test_')}")
     return next((name for name in names if any(f"{each}_".startswith(f"{name}_") for each in said)), None)
 
 
-def shown(test: str, resource: str, function: Callable[..., Any], parameters: Iterable[object], says: Iterable[str], only_all: str = "") -> Shown:
+def shown(
+    test: str,
+    resource: str,
+    function: Callable[..., Any],
+    parameters: Iterable[object],
+    says: Iterable[str],
+    only_all: str = "",
+) -> Shown:
     """What a test shows; `says`: what it says so itself, in `WORDS`."""
     methods, written = read(function)
-    promises = frozenset(name for name, verbs in VERBS.items() if all(methods & verb for verb in verbs)) | {WORDS[word] for word in says}
-    return Shown(test, resource, promises, written | {option for value in parameters for option in options_in(value)}, only_all)
+    promises = frozenset(name for name, verbs in VERBS.items() if all(methods & verb for verb in verbs)) | {
+        WORDS[word] for word in says
+    }
+    return Shown(
+        test, resource, promises, written | {option for value in parameters for option in options_in(value)}, only_all
+    )
 
 
 # What is missing
 
 
-def missing(resources: Sequence[Resource], tests: Iterable[Shown], exempt: Mapping[tuple[str, str, str], str]) -> list[str]:
-    """Each promise of an option that no test of `make test` shows and that has no exemption, and each exemption that is none. Pure.
+def missing(
+    resources: Sequence[Resource], tests: Iterable[Shown], exempt: Mapping[tuple[str, str, str], str]
+) -> list[str]:
+    """Each promise of an option that no test of `make test` shows and that has no exemption, and each exemption that is
+    none. Pure.
 
-    A crash is shown of each cost that a change has, by any option of that cost: it is the steps that a run can die between. What Ansible itself refuses by
-    an option's type is refused for all of them alike.
+    A crash is shown of each cost that a change has, by any option of that cost: it is the steps that a run can die
+    between. What Ansible itself refuses by an option's type is refused for all of them alike.
     """
     tests = [test for test in tests if not test.only_all]
     lacking: set[tuple[str, str, str]] = set()
@@ -204,13 +230,25 @@ def missing(resources: Sequence[Resource], tests: Iterable[Shown], exempt: Mappi
             there |= {f"state={resource.state}" for test in mine if promise in test.promises}
             if promise == CRASH:
                 costs = {resource.options[option] for option in there if option in resource.options}
-                lacking |= {(resource.name, option, promise) for option, cost in resource.options.items() if cost not in costs}
+                lacking |= {
+                    (resource.name, option, promise) for option, cost in resource.options.items() if cost not in costs
+                }
             else:
                 typed = resource.typed if promise == REFUSED else frozenset()
                 lacking |= {(resource.name, option, promise) for option in {*resource.options} - there - typed}
             if promise != REFUSED:
                 # Present is any of the others, and asks for no step of its own.
-                states = {*resource.states} - ({"present"} if promise == CRASH and resource.state != "present" else set())
-                lacking |= {(resource.name, f"state={state}", promise) for state in states if f"state={state}" not in there}
-    named = [f"{resource}, {option}: no test shows that {promise}" for resource, option, promise in sorted(lacking - {*exempt})]
-    return named + [f"{resource}, {option}: is exempt from '{promise}' for nothing" for resource, option, promise in sorted({*exempt} - lacking)]
+                states = {*resource.states} - (
+                    {"present"} if promise == CRASH and resource.state != "present" else set()
+                )
+                lacking |= {
+                    (resource.name, f"state={state}", promise) for state in states if f"state={state}" not in there
+                }
+    named = [
+        f"{resource}, {option}: no test shows that {promise}"
+        for resource, option, promise in sorted(lacking - {*exempt})
+    ]
+    return named + [
+        f"{resource}, {option}: is exempt from '{promise}' for nothing"
+        for resource, option, promise in sorted({*exempt} - lacking)
+    ]

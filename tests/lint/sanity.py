@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs `ansible-test sanity` with nothing but the package index that pip is configured for.
 
-By itself ansible-test fetches an installer for pip from its maintainers' server, hands the environment's settings of pip to nobody, and takes
-any pythonX.Y on PATH for one that runs. So it gets a home of its own, with an installer that calls the pip of this environment, pip's settings as
-a file, and a PATH of interpreters that were tried.
+By itself ansible-test fetches an installer for pip from its maintainers' server, hands the environment's settings of
+pip to nobody, and takes any pythonX.Y on PATH for one that runs. So it gets a home of its own, with an installer that
+calls the pip of this environment, pip's settings as a file, and a PATH of interpreters that were tried.
 """
 
 from __future__ import annotations
@@ -42,19 +42,23 @@ def pip_version() -> str:
     source = Path(requirements.__file__).read_text(encoding="utf-8")
     found = re.search(r"pip='([0-9.]+)'", source)
     if not found:
-        raise RuntimeError("this ansible-test does not say which pip it wants; see get_venv_packages in %s" % requirements.__file__)
+        raise RuntimeError(
+            f"this ansible-test does not say which pip it wants; see get_venv_packages in {requirements.__file__}"
+        )
     return found.group(1)
 
 
 def write_installer() -> None:
-    path = HOME / ".ansible" / "test" / "cache" / ("get_pip_%s.py" % pip_version().replace(".", "_"))
+    path = HOME / ".ansible" / "test" / "cache" / ("get_pip_{}.py".format(pip_version().replace(".", "_")))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(INSTALLER.format(python=sys.executable), encoding="utf-8")
 
 
 def write_pip_settings() -> None:
     """The settings of pip in force here, as the one file that ansible-test leaves to it."""
-    listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True
+    ).stdout
     settings = {"quiet": "2"}
     for scope in ("global", ":env:"):
         for name, value in re.findall(rf"^{scope}\.([a-z-]+)='(.*)'$", listed, re.MULTILINE):
@@ -63,7 +67,9 @@ def write_pip_settings() -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # An index address may hold a password.
     path.touch(mode=0o600)
-    path.write_text("[global]\n" + "".join(f"{name} = {value}\n" for name, value in sorted(settings.items())), encoding="utf-8")
+    path.write_text(
+        "[global]\n" + "".join(f"{name} = {value}\n" for name, value in sorted(settings.items())), encoding="utf-8"
+    )
 
 
 #: The Python that runs this.
@@ -71,14 +77,20 @@ HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def interpreters() -> dict[str, str]:
-    """Those Pythons that really run, by version: a version manager's shims do only for the version that is switched on."""
+    """Those Pythons that really run, by version: a version manager's shims do only for the version that is switched
+    on.
+    """
     running = {HERE: sys.executable}
     for version in TARGETS:
         found = shutil.which(f"python{version}")
         if version == HERE or not found:
             continue
         answer = subprocess.run(
-            [found, "-c", "import sys, venv; print(sys.executable)"], check=False, env=dict(os.environ, PYENV_VERSION=version), capture_output=True, text=True
+            [found, "-c", "import sys, venv; print(sys.executable)"],
+            check=False,
+            env=dict(os.environ, PYENV_VERSION=version),
+            capture_output=True,
+            text=True,
         )
         if answer.returncode == 0:
             running[version] = answer.stdout.strip()
@@ -92,7 +104,9 @@ def ends() -> tuple[str, str]:
 
 
 def run(collection: Path, versions: Sequence[str], *tests: str) -> subprocess.CompletedProcess[str]:
-    """All sanity tests, or some, over a collection that lies at .../ansible_collections/NAMESPACE/NAME, with the Pythons of these versions and this one."""
+    """All sanity tests, or some, over a collection that lies at .../ansible_collections/NAMESPACE/NAME, with the
+    Pythons of these versions and this one.
+    """
     HOME.mkdir(parents=True, exist_ok=True)
     # The environments that ansible-test makes in its home are for one run at a time.
     with (HOME / "lock").open("w", encoding="utf-8") as lock:
@@ -107,6 +121,22 @@ def run(collection: Path, versions: Sequence[str], *tests: str) -> subprocess.Co
             link = directory / f"python{version}"
             link.unlink(missing_ok=True)
             link.symlink_to(path)
-        environment = dict(os.environ, HOME=str(HOME), PATH=f"{directory}:/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL="C.UTF-8")
-        command = [program("ansible-test"), "sanity", "--color", "no", *(word for test in tests for word in ("--test", test))]
-        return subprocess.run(command, check=False, cwd=collection, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        environment = dict(
+            os.environ, HOME=str(HOME), PATH=f"{directory}:/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL="C.UTF-8"
+        )
+        command = [
+            program("ansible-test"),
+            "sanity",
+            "--color",
+            "no",
+            *(word for test in tests for word in ("--test", test)),
+        ]
+        return subprocess.run(
+            command,
+            check=False,
+            cwd=collection,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )

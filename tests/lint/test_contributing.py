@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What somebody finds who begins to work on the collection is right: the targets of make, the hooks, the container, the pages for developers."""
+"""What somebody finds who begins to work on the collection is right: the targets of make, the hooks, the container,
+the pages for developers.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from tests.support.paths import ROOT, program
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):(?!=)", MAKEFILE, re.MULTILINE))
 HOOKS: list[dict[str, Any]] = [
-    hook for repository in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"] for hook in repository["hooks"]
+    hook
+    for repository in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    for hook in repository["hooks"]
 ]
 
 
@@ -30,7 +34,9 @@ def test_make_help_lists_all_targets() -> None:
     assert set(re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[0].split()) == TARGETS
 
 
-@pytest.mark.parametrize(("hook", "ending", "bad"), [("ruff", ".py", "import os\n"), ("yamllint", ".yml", "a:  [ b ]\n")])
+@pytest.mark.parametrize(
+    ("hook", "ending", "bad"), [("ruff", ".py", "import os\n"), ("yamllint", ".yml", "a:  [ b ]\n")]
+)
 def test_a_hook_refuses_what_make_check_refuses(hook: str, ending: str, bad: str, tmp_path: Path) -> None:
     (entry,) = (each["entry"] for each in HOOKS if each["id"] == hook)
     words = shlex.split(entry)
@@ -39,13 +45,20 @@ def test_a_hook_refuses_what_make_check_refuses(hook: str, ending: str, bad: str
     for content, refused in ((bad, True), ("a: b\n" if ending == ".yml" else "A = 1\n", False)):
         file = tmp_path / f"example{ending}"
         file.write_text(content, encoding="utf-8")
-        assert bool(subprocess.run([*command, str(file)], cwd=ROOT, check=False, capture_output=True).returncode) is refused
+        assert (
+            bool(subprocess.run([*command, str(file)], cwd=ROOT, check=False, capture_output=True).returncode)
+            is refused
+        )
 
 
 def test_hooks_need_nothing_from_elsewhere() -> None:
     """They run what the virtual environment of the tests has, or a target of make."""
     programs = {shlex.split(hook["entry"])[0] for hook in HOOKS}
-    assert {hook["language"] for hook in HOOKS} == {"system"} and programs == {".venv/bin/ruff", ".venv/bin/yamllint", "make"}
+    assert {hook["language"] for hook in HOOKS} == {"system"} and programs == {
+        ".venv/bin/ruff",
+        ".venv/bin/yamllint",
+        "make",
+    }
     assert {shlex.split(hook["entry"])[1] for hook in HOOKS if hook["entry"].startswith("make ")} <= TARGETS
 
 
@@ -69,7 +82,9 @@ def test_what_a_page_names_is_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     named = {word for word in re.findall(r"`([\w./-]+/[\w./-]*)`", text) if word.startswith(TOP)}
     links = {link.partition("#")[0] for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text)}
-    missing = [word for word in named if not (ROOT / word).exists()] + [link for link in links if not (page.parent / link).exists()]
+    missing = [word for word in named if not (ROOT / word).exists()] + [
+        link for link in links if not (page.parent / link).exists()
+    ]
     assert missing == []
     targets = set(re.findall(r"`make ([a-z-]+)`", text))
     assert targets <= TARGETS
@@ -92,8 +107,15 @@ def walks() -> list[tuple[str, str]]:
 
 def test_the_walk_through_an_option_leads_past_it() -> None:
     """In each file that is named, the option is met."""
-    assert len({file.split("/")[3] for _option, file in walks() if "/backends/" in file and file.startswith("plugins/")}) == 3
-    assert [file for option, file in walks() if not re.search(rf"\b(\w+_)?{option}\b", (ROOT / file).read_text(encoding="utf-8"))] == []
+    assert (
+        len({file.split("/")[3] for _option, file in walks() if "/backends/" in file and file.startswith("plugins/")})
+        == 3
+    )
+    assert [
+        file
+        for option, file in walks()
+        if not re.search(rf"\b(\w+_)?{option}\b", (ROOT / file).read_text(encoding="utf-8"))
+    ] == []
 
 
 def test_the_glossary_has_each_word_once_and_in_order() -> None:

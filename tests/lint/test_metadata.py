@@ -29,7 +29,15 @@ HEADER = (
 )
 
 #: Written by a tool, or with a text of its own, or in a format without comments.
-WITHOUT_HEADER = (".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "ansible.cfg", "changelogs/changelog.yaml")
+WITHOUT_HEADER = (
+    ".gitignore",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "README.md",
+    "ansible.cfg",
+    "changelogs/changelog.yaml",
+)
 
 LINES_OF_CODE = 450
 
@@ -68,7 +76,9 @@ def test_every_module_is_in_the_group_of_all() -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_module_of_an_engine_is_in_its_group(engine: str) -> None:
     """But for the setups, which connect to no engine."""
-    assert action_groups()[engine] == [name for name in modules() if name.startswith(f"{engine}_") and not name.endswith("_setup")]
+    assert action_groups()[engine] == [
+        name for name in modules() if name.startswith(f"{engine}_") and not name.endswith("_setup")
+    ]
 
 
 def test_there_is_no_other_group() -> None:
@@ -90,7 +100,9 @@ def test_documentation_says_what_check_and_diff_do(module: str) -> None:
 
 
 def test_every_module_documents_its_trace_alike() -> None:
-    """All answers leave through KraalModule, which adds it at -vvv; host_info is a plain module that only looks at files and programs."""
+    """All answers leave through KraalModule, which adds it at -vvv; host_info is a plain module that only looks at
+    files and programs.
+    """
     found = {name: json.dumps(doc["return"].get("trace"), sort_keys=True) for name, doc in documentation().items()}
     assert found.pop("kraal.virt.host_info") == "null"
     assert len(set(found.values())) == 1 and "null" not in found.values(), found
@@ -148,9 +160,20 @@ def test_the_artefact_holds_what_runs_and_nothing_else(tmp_path: Path) -> None:
     """Builds the collection, installs it, and lets Ansible read every module from there."""
     collection = tree.copy_to(tmp_path / "source", tree.files())
     galaxy = program("ansible-galaxy")
-    subprocess.run([galaxy, "collection", "build", "--output-path", str(tmp_path)], check=True, cwd=collection, capture_output=True)
+    subprocess.run(
+        [galaxy, "collection", "build", "--output-path", str(tmp_path)], check=True, cwd=collection, capture_output=True
+    )
     (artefact,) = tmp_path.glob("kraal-virt-*.tar.gz")
-    install = [galaxy, "collection", "install", "--offline", "--no-deps", "-p", str(tmp_path / "installed"), str(artefact)]
+    install = [
+        galaxy,
+        "collection",
+        "install",
+        "--offline",
+        "--no-deps",
+        "-p",
+        str(tmp_path / "installed"),
+        str(artefact),
+    ]
     settings = tmp_path / "ansible.cfg"
     settings.touch()
     environment = dict(os.environ, ANSIBLE_CONFIG=str(settings), ANSIBLE_COLLECTIONS_PATH=str(tmp_path / "installed"))

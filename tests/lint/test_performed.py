@@ -52,7 +52,8 @@ def test_who_performs_a_step_derives_nothing(room: str) -> None:
         for function in ast.walk(tree(UTILS / "backends" / room))
         if isinstance(function, ast.FunctionDef)
         for call in ast.walk(function)
-        if isinstance(call, ast.Call) and (call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")) in DERIVES
+        if isinstance(call, ast.Call)
+        and (call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")) in DERIVES
     }
     assert found == PERFORM[room]
 
@@ -67,8 +68,15 @@ def _resources() -> dict[str, tuple[set[str], set[str]]]:
                 if done:
                     beside = sorted(path.parent.glob("*.py" if path.stem == "resource" else f"{path.stem}_*.py"))
                     also = [UTILS / each for each in BESIDE.get(str(path.relative_to(UTILS)), ())]
-                    rooms = [path, *also, *(each for each in beside if "    def do_" not in each.read_text(encoding="utf-8"))]
-                    found[f"{path.relative_to(UTILS)}:{node.name}"] = (done, {f"do_{each}" for room in rooms for each in _planned(tree(room))})
+                    rooms = [
+                        path,
+                        *also,
+                        *(each for each in beside if "    def do_" not in each.read_text(encoding="utf-8")),
+                    ]
+                    found[f"{path.relative_to(UTILS)}:{node.name}"] = (
+                        done,
+                        {f"do_{each}" for room in rooms for each in _planned(tree(room))},
+                    )
     return found
 
 

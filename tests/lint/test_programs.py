@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a thing needs, it installs: every program that the collection starts comes from a package that a role installs, or is there on every system."""
+"""What a thing needs, it installs: every program that the collection starts comes from a package that a role
+installs, or is there on every system.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,14 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.docker import 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc import setup as lxc_setup
 from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap.disk_contents import packages_of
 from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap.rootfs import TOOLS
-from ansible_collections.kraal.virt.plugins.module_utils.host.packages import ELSEWHERE, FAMILIES, KVM_NEEDS, TABLE, known, package_of
+from ansible_collections.kraal.virt.plugins.module_utils.host.packages import (
+    ELSEWHERE,
+    FAMILIES,
+    KVM_NEEDS,
+    TABLE,
+    known,
+    package_of,
+)
 from tests.lint import programs
 from tests.lint.programs import Unknown
 from tests.support.paths import ROOT
@@ -83,7 +92,8 @@ WITH = {
     "virtqemud": "libvirtd",
 }
 
-#: What the reader cannot tell, and the programs that it stands for; none where it is told elsewhere, as which program it is, or in a list of commands.
+#: What the reader cannot tell, and the programs that it stands for; none where it is told elsewhere, as which program
+#: it is, or in a list of commands.
 EXPLAINED: dict[str, tuple[str, ...]] = {
     "plugins/module_utils/backends/docker/reader.py:connect": ("ssh",),
     "plugins/module_utils/backends/docker/setup.py:prove": (),
@@ -107,8 +117,19 @@ EXPLAINED: dict[str, tuple[str, ...]] = {
 
 
 def needs() -> set[str]:
-    """What the roles install, by their variables and their modules, and what scripts/bootstrap does on the controller."""
-    found = {"ssh", "ssh-keygen", *docker_setup.DAEMON, *docker_setup.NEEDS, *lxc_setup.NEEDS, *KVM_NEEDS, "qemu-system-x86_64", "python:libvirt"}
+    """What the roles install, by their variables and their modules, and what scripts/bootstrap does on the
+    controller.
+    """
+    found = {
+        "ssh",
+        "ssh-keygen",
+        *docker_setup.DAEMON,
+        *docker_setup.NEEDS,
+        *lxc_setup.NEEDS,
+        *KVM_NEEDS,
+        "qemu-system-x86_64",
+        "python:libvirt",
+    }
     for path in (ROOT / "roles").glob("*/vars/main.yml"):
         for name, value in yaml.safe_load(path.read_text(encoding="utf-8")).items():
             if name.endswith("_needs") or name == "__fleet_builds_with":
@@ -127,7 +148,13 @@ def started() -> dict[str | Unknown, set[str]]:
 
 def where_from(program: str, installed: set[str]) -> str:
     """Why a program is there, or nothing."""
-    thing = "lxc-start" if program.startswith("lxc-") else "qemu-system-x86_64" if program.startswith("qemu-system-") else WITH.get(program, program)
+    thing = (
+        "lxc-start"
+        if program.startswith("lxc-")
+        else "qemu-system-x86_64"
+        if program.startswith("qemu-system-")
+        else WITH.get(program, program)
+    )
     if thing in installed:
         return f"the package of {thing}"
     return BASE.get(program) or ASKED_FOR.get(program) or ""
@@ -135,8 +162,12 @@ def where_from(program: str, installed: set[str]) -> str:
 
 def test_every_program_that_is_started_is_installed_by_somebody() -> None:
     installed = needs()
-    all_of_them = {program for program in started() if isinstance(program, str)} | {program for explained in EXPLAINED.values() for program in explained}
-    assert {program: sorted(started().get(program, ())) for program in all_of_them if not where_from(program, installed)} == {}
+    all_of_them = {program for program in started() if isinstance(program, str)} | {
+        program for explained in EXPLAINED.values() for program in explained
+    }
+    assert {
+        program: sorted(started().get(program, ())) for program in all_of_them if not where_from(program, installed)
+    } == {}
 
 
 def test_nothing_is_started_that_cannot_be_told() -> None:
@@ -145,7 +176,9 @@ def test_nothing_is_started_that_cannot_be_told() -> None:
 
 def test_no_exception_is_left_over() -> None:
     """Of a list that only grows nobody knows what still holds."""
-    all_of_them = {program for program in started() if isinstance(program, str)} | {program for explained in EXPLAINED.values() for program in explained}
+    all_of_them = {program for program in started() if isinstance(program, str)} | {
+        program for explained in EXPLAINED.values() for program in explained
+    }
     in_images = set(programs.in_python(patterns=sorted(IN_IMAGES)))
     assert sorted({*BASE, *ASKED_FOR, *WITH} - all_of_them - in_images) == []
 
@@ -159,9 +192,16 @@ def test_it_would_be_noticed(taken: str) -> None:
 def test_the_base_system_is_debians() -> None:
     """Packages that no Debian is without, and files of theirs."""
     for program, package in BASE.items():
-        shown = subprocess.run(["dpkg-query", "--show", "--showformat", "${Essential} ${Priority}", package], check=True, capture_output=True, text=True).stdout
+        shown = subprocess.run(
+            ["dpkg-query", "--show", "--showformat", "${Essential} ${Priority}", package],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
         assert "yes" in shown or "required" in shown, (program, package, shown)
-        listed = subprocess.run(["dpkg-query", "--listfiles", package], check=True, capture_output=True, text=True).stdout.split()
+        listed = subprocess.run(
+            ["dpkg-query", "--listfiles", package], check=True, capture_output=True, text=True
+        ).stdout.split()
         assert any(path.rpartition("/")[2] == program for path in listed), (program, package)
 
 
@@ -174,21 +214,39 @@ def test_what_runs_in_the_images_is_put_there() -> None:
 
 
 def test_every_need_has_a_line_in_the_table() -> None:
-    assert [need for need in needs() | {program for tools in TOOLS.values() for program in tools} if not known(need)] == []
+    assert [
+        need for need in needs() | {program for tools in TOOLS.values() for program in tools} if not known(need)
+    ] == []
 
 
 def test_what_builds_a_format_is_said_once_in_the_same_words() -> None:
     said = yaml.safe_load((ROOT / "roles/fleet/vars/main.yml").read_text(encoding="utf-8"))["__fleet_builds_with"]
-    assert {form: sorted(tools) for form, tools in said.items()} == {form: sorted(tools) for form, tools in TOOLS.items()}
+    assert {form: sorted(tools) for form, tools in said.items()} == {
+        form: sorted(tools) for form, tools in TOOLS.items()
+    }
 
 
 def table(rows: Mapping[str, tuple[str, str, str]] = TABLE) -> str:
     """The guide's table of packages."""
-    lines = [".. list-table::", "   :header-rows: 1", "", "   * - program or library", "     - Debian and Ubuntu", "     - Fedora and RHEL", "     - SUSE"]
+    lines = [
+        ".. list-table::",
+        "   :header-rows: 1",
+        "",
+        "   * - program or library",
+        "     - Debian and Ubuntu",
+        "     - Fedora and RHEL",
+        "     - SUSE",
+    ]
     for thing, row in rows.items():
-        lines.append(f"   * - ``{thing.removeprefix('python:')}``{' for Python' if thing.startswith('python:') else ''}")
+        lines.append(
+            f"   * - ``{thing.removeprefix('python:')}``{' for Python' if thing.startswith('python:') else ''}"
+        )
         for family, package in zip(FAMILIES, row, strict=True):
-            others = [f"{name}: ``{where[thing]}``" for name, where in ELSEWHERE.items() if thing in where and family == "Debian"]
+            others = [
+                f"{name}: ``{where[thing]}``"
+                for name, where in ELSEWHERE.items()
+                if thing in where and family == "Debian"
+            ]
             lines.append("     - " + (", ".join([f"``{package}``", *others]) if package else "none"))
     return "\n".join(lines) + "\n"
 
@@ -197,7 +255,9 @@ def test_the_guide_has_the_table() -> None:
     """Put what table() gives into the guide when this fails. A line that is taken away is missed."""
     guide = (ROOT / "docs/docsite/rst/guide_hosts.rst").read_text(encoding="utf-8")
     assert f"{table()}\n" in guide
-    assert [thing for thing in TABLE if table({each: row for each, row in TABLE.items() if each != thing}) + "\n" in guide] == []
+    assert [
+        thing for thing in TABLE if table({each: row for each, row in TABLE.items() if each != thing}) + "\n" in guide
+    ] == []
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,21 @@ from tests.support.paths import ROOT
 MODULE_UTILS = ROOT / "plugins" / "module_utils"
 #: Modules that are there for nothing else than what a pure file does not do, and the clients of the backends.
 OUTSIDE = {
-    *("asyncio", "ctypes", "fcntl", "glob", "http", "pathlib", "platform", "pwd", "grp", "random", "requests", "select", "shutil"),
+    *(
+        "asyncio",
+        "ctypes",
+        "fcntl",
+        "glob",
+        "http",
+        "pathlib",
+        "platform",
+        "pwd",
+        "grp",
+        "random",
+        "requests",
+        "select",
+        "shutil",
+    ),
     *("signal", "socket", "ssl", "subprocess", "tempfile", "threading", "time", "urllib", "docker", "libvirt"),
     *("client", "reader", "monitor", "command"),
 }
@@ -26,7 +40,11 @@ OF_PATHS = {"basename", "commonpath", "dirname", "isabs", "join", "normpath", "r
 #: Of these modules, the functions that ask the system.
 ASK = {"datetime": {"now", "today", "utcnow"}, "uuid": {"uuid1", "uuid4", "getnode"}}
 #: What is let pass, by file, with its reason.
-EXCEPTIONS = {"backends/docker/container_options.py": [("open()", "a task's arguments are completed from the file env_file before they are understood")]}
+EXCEPTIONS = {
+    "backends/docker/container_options.py": [
+        ("open()", "a task's arguments are completed from the file env_file before they are understood")
+    ]
+}
 #: The rooms that plan, compare and write in every backend: these have to say that they are pure.
 ROOMS = (
     *("plan.py", "target.py", "compare.py", "storage.py", "model.py", "fields.py", "xml.py", "pieces.py"),
@@ -39,7 +57,9 @@ def says_pure(tree: ast.Module) -> bool:
 
 
 def pure() -> list[Path]:
-    return [path for path in sorted(MODULE_UTILS.rglob("*.py")) if says_pure(ast.parse(path.read_text(encoding="utf-8")))]
+    return [
+        path for path in sorted(MODULE_UTILS.rglob("*.py")) if says_pure(ast.parse(path.read_text(encoding="utf-8")))
+    ]
 
 
 def outside(tree: ast.Module) -> Iterator[str]:
@@ -50,9 +70,17 @@ def outside(tree: ast.Module) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             # urllib.parse only computes.
             module = "" if node.module == "urllib.parse" else node.module
-            named = [alias.name for alias in node.names] if module is None else [module.rpartition(".")[2], module.partition(".")[0]]
+            named = (
+                [alias.name for alias in node.names]
+                if module is None
+                else [module.rpartition(".")[2], module.partition(".")[0]]
+            )
             yield from (name for name in sorted(set(named)) if name in OUTSIDE)
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("open", "input", "print"):
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("open", "input", "print")
+        ):
             yield f"{node.func.id}()"
         elif isinstance(node, ast.Attribute):
             text = ast.unparse(node)
@@ -85,6 +113,8 @@ def test_it_would_be_noticed(text: str) -> None:
     assert list(outside(ast.parse(text)))
 
 
-@pytest.mark.parametrize("text", ["import os\nos.path.basename('x')", "import re", "from .xml import parse", "import uuid\nuuid.UUID('x')"])
+@pytest.mark.parametrize(
+    "text", ["import os\nos.path.basename('x')", "import re", "from .xml import parse", "import uuid\nuuid.UUID('x')"]
+)
 def test_what_computes_is_let_pass(text: str) -> None:
     assert list(outside(ast.parse(text))) == []

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is to say of an option stands on its line of the table: no other file asks which option it has before it."""
+"""What there is to say of an option stands on its line of the table: no other file asks which option it has before
+it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from collections.abc import Collection, Iterator
 import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_options import CONTAINERS as DOCKER
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.network import NETWORKS_TABLE as DOCKER_NETWORKS
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.network import (
+    NETWORKS_TABLE as DOCKER_NETWORKS,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.volume import VOLUMES_TABLE as DOCKER_VOLUMES
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network.options import NETWORKS_TABLE
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.pool_options import POOLS_TABLE
@@ -57,7 +61,10 @@ def by_name(tree: ast.AST, names: Collection[str]) -> Iterator[str]:
                 yield ast.unparse(node)
         elif isinstance(node, ast.Dict) and len(node.keys) > 1:
             keys = [each.value if isinstance(each, ast.Constant) else None for each in node.keys]
-            done = [isinstance(each, ast.Lambda) or ast.unparse(each).removeprefix("self.") in functions for each in node.values]
+            done = [
+                isinstance(each, ast.Lambda) or ast.unparse(each).removeprefix("self.") in functions
+                for each in node.values
+            ]
             if all(key in names for key in keys) and any(done):
                 yield f"{{{keys[0]!r}: ...}}"
 
@@ -95,4 +102,8 @@ def test_it_would_be_noticed(text: str, count: int) -> None:
 def test_what_costs_a_live_change_is_changed_live() -> None:
     """A price that nothing stands behind would be a restart that nobody has foretold, and the other way round."""
     assert [option.name for option in OPTIONS if (option.change.label == "live") is not (option.live is not None)] == []
-    assert [option.name for option in NETWORKS_TABLE.options if (option.change.label == "live") is not (getattr(option, "pieces", None) is not None)] == []
+    assert [
+        option.name
+        for option in NETWORKS_TABLE.options
+        if (option.change.label == "live") is not (getattr(option, "pieces", None) is not None)
+    ] == []

@@ -23,7 +23,9 @@ GUIDE = ROOT / "docs" / "docsite" / "rst" / "guide_plans.rst"
 
 @cache
 def trees() -> list[tuple[Path, ast.Module]]:
-    return [(path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8"))) for path in sorted(PLUGINS.rglob("*.py"))]
+    return [
+        (path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8"))) for path in sorted(PLUGINS.rglob("*.py"))
+    ]
 
 
 def told(heading: str) -> list[str]:
@@ -56,7 +58,12 @@ def test_no_step_has_a_word_of_its_own() -> None:
 
 def test_every_action_is_planned_somewhere() -> None:
     """The sources of an image are actions too, which the user names."""
-    used = {node.attr for _path, tree in trees() for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _is_action(node.value)}
+    used = {
+        node.attr
+        for _path, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and _is_action(node.value)
+    }
     sources = {"BUILD", "IMPORT", "LOAD", "TAG"}
     assert {each.name for each in Action} - used <= sources
 
@@ -72,14 +79,24 @@ def test_a_module_names_the_actions_that_there_are() -> None:
         returned = yaml.safe_load(_text(path, "RETURN") or "{}") or {}
         for field in _fields(returned, "action"):
             listed = " ".join([field["description"]] if isinstance(field["description"], str) else field["description"])
-            wrong += [f"{path.name}: {word}" for word in [*re.findall(r"C\((\w+)\)", listed), field["sample"]] if word not in Action.words()]
-        wrong += [f"{path.name}: {step['action']}" for step in _samples(returned) if step["action"] not in Action.words()]
+            wrong += [
+                f"{path.name}: {word}"
+                for word in [*re.findall(r"C\((\w+)\)", listed), field["sample"]]
+                if word not in Action.words()
+            ]
+        wrong += [
+            f"{path.name}: {step['action']}" for step in _samples(returned) if step["action"] not in Action.words()
+        ]
     assert wrong == []
 
 
 def _text(path: Path, name: str) -> str:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    found = [node.value for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == name]
+    found = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == name
+    ]
     return str(ast.literal_eval(found[0])) if found else ""
 
 

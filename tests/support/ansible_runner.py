@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the real `ansible-playbook` and `ansible` and gives back what each task returned.
 
-Each run is forked from an Ansible that is imported already (`warm_ansible`). A play still takes half a second: a test that has several steps gives them to
-`run_play` as one list.
+Each run is forked from an Ansible that is imported already (`warm_ansible`). A play still takes half a second: a test
+that has several steps gives them to `run_play` as one list.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import yaml
 from . import warm_ansible
 from .paths import ROOT, SUPPORT, SYSTEM_PYTHON, program
 
-#: Seconds after which a run is taken to hang, and fails instead of stopping the whole test run: no machine that is only busy comes near.
+#: Seconds after which a run is taken to hang, and fails instead of stopping the whole test run: no machine that is only
+#: busy comes near.
 TIMEOUT = 1800
 
 
@@ -104,13 +105,31 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return env
 
 
-def execute(argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path = ROOT, stdin: str | None = None, timeout: float = TIMEOUT) -> Run:
-    """Run one of Ansible's programs (`ansible-playbook`, `ansible`, `ansible-inventory`, `ansible-doc`) with its arguments."""
+def execute(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path = ROOT,
+    stdin: str | None = None,
+    timeout: float = TIMEOUT,
+) -> Run:
+    """Run one of Ansible's programs (`ansible-playbook`, `ansible`, `ansible-inventory`, `ansible-doc`) with its
+    arguments.
+    """
     with tempfile.TemporaryDirectory(prefix="kt-ansible-") as scratch:
         results = Path(scratch, "results.jsonl")
-        full = environment({"ANSIBLE_HOME": scratch, "ANSIBLE_REMOTE_TEMP": f"{scratch}/remote", "KT_RESULTS_FILE": str(results), **(env or {})})
+        full = environment(
+            {
+                "ANSIBLE_HOME": scratch,
+                "ANSIBLE_REMOTE_TEMP": f"{scratch}/remote",
+                "KT_RESULTS_FILE": str(results),
+                **(env or {}),
+            }
+        )
         done = warm_ansible.run([program(argv[0]), *argv[1:]], full, cwd, Path(scratch), stdin or "", timeout)
-        entries = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()] if results.exists() else []
+        entries = (
+            [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()] if results.exists() else []
+        )
     stats: dict[str, dict[str, int]] = next((entry["stats"] for entry in entries if "stats" in entry), {})
     return Run(done.returncode, done.stdout, done.stderr, list(_results(entries, done)), stats)
 
@@ -179,7 +198,13 @@ def run_playbook(
 
 def local_inventory(interpreter: str = SYSTEM_PYTHON, **variables: Any) -> dict[str, Any]:
     """An inventory of this machine alone."""
-    return {"all": {"hosts": {"localhost": {"ansible_connection": "local", "ansible_python_interpreter": interpreter, **variables}}}}
+    return {
+        "all": {
+            "hosts": {
+                "localhost": {"ansible_connection": "local", "ansible_python_interpreter": interpreter, **variables}
+            }
+        }
+    }
 
 
 def run_tasks(
@@ -198,13 +223,21 @@ def run_tasks(
     verbosity: int = 0,
     timeout: float = TIMEOUT,
 ) -> Run:
-    """Run tasks in one generated play. A task that fails does not keep the next from running unless `keep_going` is off.
+    """Run tasks in one generated play. A task that fails does not keep the next from running unless `keep_going` is
+    off.
 
-    `env` is set for the tasks (and for ansible-playbook itself); a task may carry any keyword (check_mode, no_log, environment, loop, register).
+    `env` is set for the tasks (and for ansible-playbook itself); a task may carry any keyword (check_mode, no_log,
+    environment, loop, register).
     """
     listed = []
     for number, task in enumerate(tasks):
-        listed.append({"name": f"task {number}", **({"ignore_errors": True, "ignore_unreachable": True} if keep_going else {}), **task})
+        listed.append(
+            {
+                "name": f"task {number}",
+                **({"ignore_errors": True, "ignore_unreachable": True} if keep_going else {}),
+                **task,
+            }
+        )
     play: dict[str, Any] = {"name": "test", "hosts": hosts, "gather_facts": gather_facts, "tasks": listed}
     if variables:
         play["vars"] = dict(variables)
@@ -215,11 +248,22 @@ def run_tasks(
     with tempfile.TemporaryDirectory(prefix="kt-play-") as scratch:
         path = Path(scratch, "play.yml")
         path.write_text(yaml.safe_dump([play], sort_keys=False), encoding="utf-8")
-        return run_playbook(path, inventory or local_inventory(interpreter), check=check, diff=diff, verbosity=verbosity, env=env, timeout=timeout)
+        return run_playbook(
+            path,
+            inventory or local_inventory(interpreter),
+            check=check,
+            diff=diff,
+            verbosity=verbosity,
+            env=env,
+            timeout=timeout,
+        )
 
 
 def run_play(tasks: Sequence[Mapping[str, Any]], **options: Any) -> list[Result]:
-    """The results of the tasks, in their order; an error if any of them gave none (a syntax error, say). Options: see `run_tasks`."""
+    """The results of the tasks, in their order; an error if any of them gave none (a syntax error, say).
+
+    Options: see `run_tasks`.
+    """
     run = run_tasks(tasks, **options)
     if len(run.results) != len(tasks):
         raise RuntimeError(f"{len(tasks)} tasks gave {len(run.results)} results\n{run.output}")
@@ -232,7 +276,13 @@ def run_module(name: str, args: Mapping[str, Any] | None = None, **options: Any)
 
 
 def run_adhoc(
-    pattern: str, module: str, args: str | Mapping[str, Any] = "", *, inventory: str | Path, options: Sequence[str] = (), env: Mapping[str, str] | None = None
+    pattern: str,
+    module: str,
+    args: str | Mapping[str, Any] = "",
+    *,
+    inventory: str | Path,
+    options: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
 ) -> Run:
     """`ansible PATTERN -m MODULE -a ARGS`, as later runs reach the guests."""
     text = args if isinstance(args, str) else json.dumps(args)

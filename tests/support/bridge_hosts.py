@@ -92,7 +92,10 @@ CONFIGURATION: Mapping[str, tuple[Mapping[str, tuple[str, int]], str]] = {
     "networkd": ({"/etc/systemd/network/10-lan.network": (NETWORKD, 0o644)}, "systemd-networkd"),
     "ifupdown": ({"/etc/network/interfaces": (IFUPDOWN, 0o644)}, "networking"),
     "networkmanager": (
-        {"/etc/NetworkManager/system-connections/lan.nmconnection": (PROFILE, 0o600), "/etc/NetworkManager/conf.d/kt.conf": (MANAGED, 0o644)},
+        {
+            "/etc/NetworkManager/system-connections/lan.nmconnection": (PROFILE, 0o600),
+            "/etc/NetworkManager/conf.d/kt.conf": (MANAGED, 0o644),
+        },
         "NetworkManager",
     ),
     "netplan": ({"/etc/netplan/10-lan.yaml": (NETPLAN, 0o600)}, "systemd-networkd"),
@@ -156,7 +159,9 @@ class BridgeHost:
         files, unit = CONFIGURATION[self.manager]
         self.lab.copy(self.host, {"/etc/systemd/system/kt-cable.service": CABLE.encode()})
         for path, (text, mode) in files.items():
-            self.lab.copy(self.host, {path: text.format(address=self.host.address, gateway=self.gateway).encode()}, mode)
+            self.lab.copy(
+                self.host, {path: text.format(address=self.host.address, gateway=self.gateway).encode()}, mode
+            )
         managers = sorted({"NetworkManager", "networking", "systemd-networkd"})
         self.run("systemctl", "disable", "--now", *managers)
         # What NetworkManager thought of the link that docker had set up.
@@ -179,7 +184,10 @@ class BridgeHost:
         self.run("ip", "address", "flush", "dev", "eth0")
         self.run("systemctl", "restart", unit)
         base = self.gateway.rpartition(".")[0] + "."
-        self.wait(lambda: any(int(each.removeprefix(base).partition("/")[0]) >= 130 for each in self.net.addresses["eth0"]), 300)
+        self.wait(
+            lambda: any(int(each.removeprefix(base).partition("/")[0]) >= 130 for each in self.net.addresses["eth0"]),
+            300,
+        )
         (leased,) = self.net.addresses["eth0"]
         return leased
 
@@ -194,7 +202,9 @@ class BridgeHost:
         links = self.asked("ip", "-json", "address")
         routes = self.asked("ip", "-json", "route", "show", "default")
         addresses = {
-            link["ifname"]: sorted(f"{each['local']}/{each['prefixlen']}" for each in link["addr_info"] if each.get("scope") == "global")
+            link["ifname"]: sorted(
+                f"{each['local']}/{each['prefixlen']}" for each in link["addr_info"] if each.get("scope") == "global"
+            )
             for link in links
             if link and link["ifname"] != "lo"
         }
@@ -217,7 +227,10 @@ class BridgeHost:
         deadline = time.monotonic() + seconds
         while not done():
             if time.monotonic() > deadline:
-                raise AssertionError(f"{self.name} ({self.manager}): not within {seconds} s; {what() if what else self.net}; {self.change.get('log')}")
+                raise AssertionError(
+                    f"{self.name} ({self.manager}): not within {seconds} s; {what() if what else self.net}; "
+                    f"{self.change.get('log')}"
+                )
             time.sleep(0.3)
 
 
@@ -241,10 +254,25 @@ def dhcp_server(lab: Lab, directory: Path, gateway: str) -> Iterator[None]:
     """Leases in the upper half of the lab's network, by the client's identifier first, as most servers do."""
     base = gateway.rpartition(".")[0]
     link = bridge_of(lab)
-    argv = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", f"--interface={link}", "--bind-interfaces", "--except-interface=lo"]
-    argv += [f"--dhcp-range={base}.130,{base}.199,10m", f"--dhcp-leasefile={directory}/leases", f"--pid-file={directory}/pid"]
+    argv = [
+        "dnsmasq",
+        "--keep-in-foreground",
+        "--conf-file=/dev/null",
+        "--port=0",
+        f"--interface={link}",
+        "--bind-interfaces",
+        "--except-interface=lo",
+    ]
+    argv += [
+        f"--dhcp-range={base}.130,{base}.199,10m",
+        f"--dhcp-leasefile={directory}/leases",
+        f"--pid-file={directory}/pid",
+    ]
     argv += ["--user=root", "--log-facility=-"]
-    with (directory / "dnsmasq.log").open("w", encoding="utf-8") as log, subprocess.Popen(argv, stdout=log, stderr=log) as server:
+    with (
+        (directory / "dnsmasq.log").open("w", encoding="utf-8") as log,
+        subprocess.Popen(argv, stdout=log, stderr=log) as server,
+    ):
         try:
             yield
         finally:

@@ -16,11 +16,17 @@ from .paths import ROOT
 
 #: Where it lies on a host, and where the README says that it comes from.
 PLACE, HOME = "/srv/kraal.virt.git", "https://github.com/kraal-virt/kraal.virt"
-WHO = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "tests"), ("EMAIL", "tests@localhost"))}
+WHO = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "tests"), ("EMAIL", "tests@localhost"))
+}
 
 
 def archive() -> bytes:
-    """A tar file that holds the bare repository at PLACE, and git's word for root that what the README clones is there."""
+    """A tar file that holds the bare repository at PLACE, and git's word for root that what the README clones is
+    there.
+    """
     with tempfile.TemporaryDirectory(prefix="kt-git-") as directory:
         bare, index = Path(directory, "bare"), Path(directory, "index")
         environment = {**os.environ, **WHO, "GIT_INDEX_FILE": str(index)}
@@ -28,7 +34,9 @@ def archive() -> bytes:
         def git(*words: str) -> str:
             # A checkout may belong to somebody else than who runs the tests.
             command = ["git", "-c", "safe.directory=*", *words]
-            return subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+            return subprocess.run(
+                command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True
+            ).stdout.strip()
 
         git("init", "--quiet", "--bare", "--initial-branch=main", str(bare))
         git("read-tree", "HEAD")

@@ -1,10 +1,12 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Docker daemons of the tests' own: with a small disk, with TLS, or whatever else the machine's daemon must not be used for.
+"""Docker daemons of the tests' own: with a small disk, with TLS, or whatever else the machine's daemon must not be used
+for.
 
-A daemon that is started without a bridge removes the bridge `docker0` that it finds, as a remnant of an earlier run: the one of the machine's daemon, with
-every container's network. So these daemons live in a network namespace of their own; their TCP socket is opened outside and handed to them.
+A daemon that is started without a bridge removes the bridge `docker0` that it finds, as a remnant of an earlier run:
+the one of the machine's daemon, with every container's network. So these daemons live in a network namespace of their
+own; their TCP socket is opened outside and handed to them.
 """
 
 from __future__ import annotations
@@ -34,17 +36,21 @@ STOP = 30
 #: A test run that is killed takes its daemons with it.
 DIES_WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")
 
-#: Hands over a listening socket as a service manager does: as descriptor 3, with the number of the process that becomes dockerd.
+#: Hands over a listening socket as a service manager does: as descriptor 3, with the number of the process that becomes
+#: dockerd.
 HAND_OVER = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); os.execvp(sys.argv[2], sys.argv[2:])"
 
 
 class SecondDaemon:
     """A dockerd with its own data, state and socket; without networks, so that it touches nothing of the machine's.
 
-    `size` puts its data on a tmpfs of that size (a full disk in no time). `authority` lets it listen on TCP with TLS and client certificates.
+    `size` puts its data on a tmpfs of that size (a full disk in no time). `authority` lets it listen on TCP with TLS
+    and client certificates.
     """
 
-    def __init__(self, directory: Path, *, size: str | None = "64M", authority: Authority | None = None, args: Sequence[str] = ()) -> None:
+    def __init__(
+        self, directory: Path, *, size: str | None = "64M", authority: Authority | None = None, args: Sequence[str] = ()
+    ) -> None:
         self.directory = directory
         self.data = directory / "data"
         self.socket = directory / "docker.sock"
@@ -80,22 +86,48 @@ class SecondDaemon:
         self.data.mkdir(parents=True)
         try:
             if self._size:
-                subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self._size}", "kt-docker-data", str(self.data)], check=True)
+                subprocess.run(
+                    ["mount", "-t", "tmpfs", "-o", f"size={self._size}", "kt-docker-data", str(self.data)], check=True
+                )
             self._start()
         except BaseException:
             self._stop()
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self._stop()
 
     def _argv(self) -> list[str]:
         run = self.directory / "run"
-        argv = ["dockerd", "--host", self.base_url, "--data-root", str(self.data), "--exec-root", str(run), "--pidfile", str(self.directory / "dockerd.pid")]
-        argv += ["--config-file", str(self.directory / "daemon.json"), "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-masq=false"]
+        argv = [
+            "dockerd",
+            "--host",
+            self.base_url,
+            "--data-root",
+            str(self.data),
+            "--exec-root",
+            str(run),
+            "--pidfile",
+            str(self.directory / "dockerd.pid"),
+        ]
+        argv += [
+            "--config-file",
+            str(self.directory / "daemon.json"),
+            "--bridge=none",
+            "--iptables=false",
+            "--ip6tables=false",
+            "--ip-masq=false",
+        ]
         # A containerd of the system may be shared with the machine's daemon: never its containers.
-        argv += ["--containerd-namespace", f"kt-{self._unique}", "--containerd-plugins-namespace", f"kt-plugins-{self._unique}"]
+        argv += [
+            "--containerd-namespace",
+            f"kt-{self._unique}",
+            "--containerd-plugins-namespace",
+            f"kt-plugins-{self._unique}",
+        ]
         if self.authority is not None:
             pair = self.authority.issue("localhost", ("127.0.0.1",))
             argv += ["--host", "fd://", "--tlsverify", "--tlscacert", str(self.authority.certificate)]
@@ -119,7 +151,12 @@ class SecondDaemon:
                 handed = [listener.fileno()]
                 argv = [sys.executable, "-c", HAND_OVER, str(listener.fileno()), *argv]
             self._process = subprocess.Popen(
-                [*DIES_WITH_US, "unshare", "--net", "--", *argv], stdout=log, stderr=log, start_new_session=True, env=env, pass_fds=handed
+                [*DIES_WITH_US, "unshare", "--net", "--", *argv],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=env,
+                pass_fds=handed,
             )
             _wait_for_ready(self._process, ready, self.log)
         notify.unlink()

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Boots a disk image under emulation, on a greater disk of its own, and asks its guest agent; reached over ssh on loopback."""
+"""Boots a disk image under emulation, on a greater disk of its own, and asks its guest agent; reached over ssh on
+loopback.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,11 @@ MAC = "52:54:00:6b:72:01"
 
 @dataclass
 class DiskGuest:
-    """One guest. `image` is what base_image has returned; `directory` holds what the guest writes, and what it says on its console.
+    """One guest. `image` is what base_image has returned; `directory` holds what the guest writes, and what it says on
+    its console.
 
-    By its BIOS, or with the kernel beside the disk. Of the CDs, the seed is one. `address` is where its ssh is expected: that of DHCP unless given.
+    By its BIOS, or with the kernel beside the disk. Of the CDs, the seed is one. `address` is where its ssh is
+    expected: that of DHCP unless given.
     """
 
     image: Mapping[str, Any]
@@ -53,7 +57,9 @@ class DiskGuest:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self.down()
 
     @property
@@ -64,13 +70,19 @@ class DiskGuest:
     def up(self) -> None:
         """Start it; returns when its agent answers."""
         disk, form = self.directory / "disk.qcow2", Path(self.image["path"]).suffix[1:]
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", self.image["path"], "-F", form, str(disk), self.size], check=True)
+        subprocess.run(
+            ["qemu-img", "create", "-q", "-f", "qcow2", "-b", self.image["path"], "-F", form, str(disk), self.size],
+            check=True,
+        )
         self._agent, agent_end = socket.socketpair()
         monitor, monitor_end = socket.socketpair()
         with agent_end, monitor, monitor_end:
             fds = (agent_end.fileno(), monitor_end.fileno())
             self._process = subprocess.Popen(
-                [*DIES_WITH_US, "qemu-system-x86_64", *self._arguments(disk, *fds)], stdin=subprocess.DEVNULL, pass_fds=fds, start_new_session=True
+                [*DIES_WITH_US, "qemu-system-x86_64", *self._arguments(disk, *fds)],
+                stdin=subprocess.DEVNULL,
+                pass_fds=fds,
+                start_new_session=True,
             )
             agent_end.close()
             monitor_end.close()
@@ -128,15 +140,54 @@ class DiskGuest:
     def _arguments(self, disk: Path, agent: int, monitor: int) -> Sequence[str]:
         how = []
         if self.by_kernel:
-            how = ["-kernel", self.image["kernel"], "-initrd", self.image["initrd"], "-append", self.image["command_line"]]
+            how = [
+                "-kernel",
+                self.image["kernel"],
+                "-initrd",
+                self.image["initrd"],
+                "-append",
+                self.image["command_line"],
+            ]
         if self.seed is not None:
-            how += ["-device", "virtio-scsi-pci", "-drive", f"file={self.seed},if=none,id=seed,format=raw,readonly=on", "-device", "scsi-cd,drive=seed"]
+            how += [
+                "-device",
+                "virtio-scsi-pci",
+                "-drive",
+                f"file={self.seed},if=none,id=seed,format=raw,readonly=on",
+                "-device",
+                "scsi-cd,drive=seed",
+            ]
         return [
-            *("-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", "-accel", "tcg,thread=multi", "-smp", "2", "-m", "512"),
+            *(
+                "-nodefaults",
+                "-no-user-config",
+                "-display",
+                "none",
+                "-machine",
+                "q35",
+                "-accel",
+                "tcg,thread=multi",
+                "-smp",
+                "2",
+                "-m",
+                "512",
+            ),
             *("-drive", f"file={disk},if=virtio,format=qcow2,cache=unsafe", "-device", "virtio-rng-pci"),
-            *("-netdev", f"user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:0-{self.address}:22", "-device", f"virtio-net-pci,netdev=net,romfile=,mac={MAC}"),
+            *(
+                "-netdev",
+                f"user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:0-{self.address}:22",
+                "-device",
+                f"virtio-net-pci,netdev=net,romfile=,mac={MAC}",
+            ),
             *("-chardev", f"file,id=console,path={self.directory / 'console.log'}", "-serial", "chardev:console"),
-            *("-device", "virtio-serial", "-chardev", f"socket,id=agent,fd={agent}", "-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),
+            *(
+                "-device",
+                "virtio-serial",
+                "-chardev",
+                f"socket,id=agent,fd={agent}",
+                "-device",
+                "virtserialport,chardev=agent,name=org.qemu.guest_agent.0",
+            ),
             *("-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control"),
             *how,
         ]

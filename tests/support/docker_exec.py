@@ -14,7 +14,8 @@ from typing import BinaryIO
 
 import docker
 
-#: Both streams tell the command's end, and the first its exit status: docker may not know it yet, and what the command has started keeps its streams open.
+#: Both streams tell the command's end, and the first its exit status: docker may not know it yet, and what the command
+#: has started keeps its streams open.
 TOLD = r'"$@" < /dev/null; printf "\000%d\000" $?; printf "\000" >&2'
 END = re.compile(rb"\0(\d+)\0")
 STDOUT, STDERR = 1, 2
@@ -32,14 +33,20 @@ class Output:
 
 
 def run_inside(
-    client: docker.APIClient, container: str, argv: Sequence[str], *, check: bool = True, environment: Mapping[str, str] | None = None
+    client: docker.APIClient,
+    container: str,
+    argv: Sequence[str],
+    *,
+    check: bool = True,
+    environment: Mapping[str, str] | None = None,
 ) -> Output:
     """Run a command; with `check` one that fails raises RuntimeError."""
     made = client.exec_create(container, ["/bin/sh", "-c", TOLD, "sh", *argv], environment=environment)
     with client.exec_start(made["Id"], socket=True) as raw:
         raw._sock.settimeout(PATIENCE)
         said, end = {STDOUT: b"", STDERR: b""}, None
-        # What came in one piece with the head of the answer is in the buffer of who has read that; docker-py (7.1) gives the socket below, where it is missing.
+        # What came in one piece with the head of the answer is in the buffer of who has read that; docker-py (7.1)
+        # gives the socket below, where it is missing.
         frames = frames_of(raw._response.raw._fp.fp)
         while end is None or b"\0" not in said[STDERR]:
             stream, data = next(frames, (0, b""))
@@ -50,7 +57,10 @@ def run_inside(
     stdout, stderr = said[STDOUT][: end.start()], said[STDERR].partition(b"\0")[0]
     output = Output(int(end[1]), stdout.decode(errors="replace"), stderr.decode(errors="replace"))
     if check and output.rc:
-        raise RuntimeError(f"{shlex.join(argv)} in {container} ended with {output.rc}:\n{output.stdout[-2000:]}\n{output.stderr[-2000:]}")
+        raise RuntimeError(
+            f"{shlex.join(argv)} in {container} ended with {output.rc}:\n{output.stdout[-2000:]}\n"
+            f"{output.stderr[-2000:]}"
+        )
     return output
 
 

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long tests took: written by each run of make, read by the next one to share the tests out, and told at the end.
 
-`python -m tests.support.durations` writes the sums of the files into tests/durations.json, for checkouts that have run nothing yet.
+`python -m tests.support.durations` writes the sums of the files into tests/durations.json, for checkouts that have run
+nothing yet.
 """
 
 from __future__ import annotations
@@ -71,7 +72,9 @@ def merged(old: Mapping[str, Duration], new: Mapping[str, Duration], root: Path 
     """The figures of both, without those of files that are gone; a file that has run keeps no test that did not."""
     ran = {nodeid.partition("::")[0] for nodeid in new}
     files = {name: (root / name).exists() for name in {nodeid.partition("::")[0] for nodeid in old}}
-    kept = {nodeid: entry for nodeid, entry in old.items() if files[file := nodeid.partition("::")[0]] and file not in ran}
+    kept = {
+        nodeid: entry for nodeid, entry in old.items() if files[file := nodeid.partition("::")[0]] and file not in ran
+    }
     return {**kept, **new}
 
 
@@ -98,7 +101,10 @@ def processors() -> tuple[float, float]:
 
 
 def _listed(sums: Mapping[str, float]) -> str:
-    return ", ".join(f"{name.removeprefix('tests/').removeprefix('integration/')} {seconds:.0f}" for name, seconds in list(sums.items())[:10])
+    return ", ".join(
+        f"{name.removeprefix('tests/').removeprefix('integration/')} {seconds:.0f}"
+        for name, seconds in list(sums.items())[:10]
+    )
 
 
 class Recorder:
@@ -111,7 +117,9 @@ class Recorder:
         self._processors = processors()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        one = self._seen.setdefault(report.nodeid, Duration(worker=getattr(report, "worker_id", "main"), start=report.start))
+        one = self._seen.setdefault(
+            report.nodeid, Duration(worker=getattr(report, "worker_id", "main"), start=report.start)
+        )
         setattr(one, report.when, round(report.duration, 3))
         one.end = report.stop
         if report.failed:
@@ -130,7 +138,9 @@ class Recorder:
         # What failed may have ended early, or late.
         good = {nodeid: one for nodeid, one in self._seen.items() if nodeid not in self._failed}
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({nodeid: asdict(one) for nodeid, one in sorted(merged(last(self._path), good).items())}, indent=0)
+        text = json.dumps(
+            {nodeid: asdict(one) for nodeid, one in sorted(merged(last(self._path), good).items())}, indent=0
+        )
         new = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         new.write_text(f"{text}\n", encoding="utf-8")
         new.replace(self._path)
@@ -138,8 +148,14 @@ class Recorder:
 
 def commit(durations: Mapping[str, Duration], path: Path = COMMITTED) -> None:
     """Write tests/durations.json: rounded, so that it changes where a file's time has changed."""
-    sums = {name: float(f"{seconds:.1g}" if seconds < 10 else f"{seconds:.2g}") for name, seconds in by_file(durations).items() if seconds >= NAMED}
-    path.write_text(json.dumps({name: int(seconds) for name, seconds in sorted(sums.items())}, indent=2) + "\n", encoding="utf-8")
+    sums = {
+        name: float(f"{seconds:.1g}" if seconds < 10 else f"{seconds:.2g}")
+        for name, seconds in by_file(durations).items()
+        if seconds >= NAMED
+    }
+    path.write_text(
+        json.dumps({name: int(seconds) for name, seconds in sorted(sums.items())}, indent=2) + "\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

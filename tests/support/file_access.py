@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-#: fanotify(7): FAN_CLASS_CONTENT | FAN_CLOEXEC, FAN_MARK_ADD, FAN_ACCESS_PERM | FAN_EVENT_ON_CHILD, AT_FDCWD, FAN_ALLOW.
+#: fanotify(7): FAN_CLASS_CONTENT | FAN_CLOEXEC, FAN_MARK_ADD, FAN_ACCESS_PERM | FAN_EVENT_ON_CHILD, AT_FDCWD,
+#: FAN_ALLOW.
 INIT, ADD, READS, HERE, ALLOW = 0x4 | 0x1, 0x1, 0x20000 | 0x8000000, -100, 0x1
 #: struct fanotify_event_metadata and struct fanotify_response.
 EVENT, RESPONSE = struct.Struct("=IBBHQii"), struct.Struct("=iI")
@@ -22,7 +23,9 @@ EVENT, RESPONSE = struct.Struct("=IBBHQii"), struct.Struct("=iI")
 
 @contextmanager
 def before_each_read(directory: Path, happens: Callable[[], None]) -> Iterator[None]:
-    """While inside, whoever reads a file in the directory waits until `happens` has returned, which must read none there itself."""
+    """While inside, whoever reads a file in the directory waits until `happens` has returned, which must read none
+    there itself.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     watch = libc.fanotify_init(INIT, os.O_RDONLY | os.O_CLOEXEC)
     if watch < 0 or libc.fanotify_mark(watch, ADD, ctypes.c_uint64(READS), HERE, os.fsencode(directory)) < 0:

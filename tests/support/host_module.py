@@ -1,7 +1,8 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs a module as a process on a lab host, past ssh and ansible-playbook: see module_process. The host has to see what BINDS names.
+"""Runs a module as a process on a lab host, past ssh and ansible-playbook: see module_process. The host has to see what
+BINDS names.
 
 lab.up(HostImage("bookworm"), binds=BINDS)
 """
@@ -31,7 +32,14 @@ PROGRAM = 'cd / && printf %s "$1" | PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$2" "$
 
 
 def run_on(
-    lab: Lab, host: LabHost, name: str, args: Mapping[str, Any], *, check: bool = False, interpreter: str = SYSTEM_PYTHON, user: int = 0
+    lab: Lab,
+    host: LabHost,
+    name: str,
+    args: Mapping[str, Any],
+    *,
+    check: bool = False,
+    interpreter: str = SYSTEM_PYTHON,
+    user: int = 0,
 ) -> Result:
     """What the module returned on that host, run as the user of that number."""
     given = module_input(name, args, "/tmp", check=check, diff=True)

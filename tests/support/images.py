@@ -16,7 +16,8 @@ import docker
 
 BUSYBOX = "/bin/busybox"
 
-#: What a guest of these images runs: it ends at once on SIGTERM (a plain `sleep` as process 1 ignores it and costs every stop its whole timeout).
+#: What a guest of these images runs: it ends at once on SIGTERM (a plain `sleep` as process 1 ignores it and costs
+#: every stop its whole timeout).
 GUEST = """#!/bin/sh
 trap 'exit 0' TERM INT
 if [ -n "$KT_FAIL" ]; then echo "told to fail" >&2; exit 3; fi
@@ -29,7 +30,9 @@ HEALTHCHECK = "HEALTHCHECK --interval=200ms --timeout=2s --retries=2 CMD test -e
 
 
 def root_tar(release: str, files: dict[str, str] | None = None) -> bytes:
-    """A root file system with busybox, its applets, the users root and app (1000), and /etc/kt-release that tells one variation from another."""
+    """A root file system with busybox, its applets, the users root and app (1000), and /etc/kt-release that tells
+    one variation from another.
+    """
     applets = subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, check=True).stdout.split()
     texts = {
         "etc/passwd": "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:app:/home/app:/bin/sh\n",
@@ -74,7 +77,9 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes, mode: int) -> None:
 def import_image(client: docker.APIClient, name: str, release: str, changes: Sequence[str] = ()) -> str:
     """Import a variation under a name with a tag; its id. The standard command is `kt-guest`."""
     repository, dummy, tag = name.rpartition(":")
-    answer = client.import_image_from_data(root_tar(release), repository=repository, tag=tag, changes=['CMD ["/bin/kt-guest"]', "ENV PATH=/bin", *changes])
+    answer = client.import_image_from_data(
+        root_tar(release), repository=repository, tag=tag, changes=['CMD ["/bin/kt-guest"]', "ENV PATH=/bin", *changes]
+    )
     if '"error"' in answer:
         raise RuntimeError(f"the import of {name} failed: {answer}")
     return str(client.inspect_image(name)["Id"])
@@ -92,7 +97,11 @@ class BaseImages:
     @classmethod
     def create(cls, client: docker.APIClient, prefix: str) -> BaseImages:
         one, two, healthy = f"{prefix}busybox:1", f"{prefix}busybox:2", f"{prefix}busybox:health"
-        ids = {one: import_image(client, one, "1"), two: import_image(client, two, "2"), healthy: import_image(client, healthy, "health", [HEALTHCHECK])}
+        ids = {
+            one: import_image(client, one, "1"),
+            two: import_image(client, two, "2"),
+            healthy: import_image(client, healthy, "health", [HEALTHCHECK]),
+        }
         return cls(one, two, healthy, ids)
 
     def remove(self, client: docker.APIClient) -> None:

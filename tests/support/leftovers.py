@@ -30,8 +30,15 @@ class Found:
 
 
 def find(client: docker.APIClient, prefix: str) -> Found:
-    """All objects whose name begins with the prefix (an image: whose repository does, with or without a registry before it)."""
-    containers = [name.removeprefix("/") for item in client.containers(all=True) for name in item.get("Names") or [] if name.count("/") == 1]
+    """All objects whose name begins with the prefix (an image: whose repository does, with or without a registry
+    before it).
+    """
+    containers = [
+        name.removeprefix("/")
+        for item in client.containers(all=True)
+        for name in item.get("Names") or []
+        if name.count("/") == 1
+    ]
     networks = [item["Name"] for item in client.networks()]
     volumes = [item["Name"] for item in client.volumes()["Volumes"] or []]
     images = [tag for item in client.images() for tag in item.get("RepoTags") or []]
@@ -44,7 +51,10 @@ def find(client: docker.APIClient, prefix: str) -> Found:
 
 
 def remove(client: docker.APIClient, prefix: str) -> None:
-    """Remove all objects of that prefix. What a module under test removes at the same moment is gone too: that is fine."""
+    """Remove all objects of that prefix.
+
+    What a module under test removes at the same moment is gone too: that is fine.
+    """
     found = find(client, prefix)
     for name in found.containers:
         _gone(client.remove_container, name, force=True, v=True)
@@ -84,7 +94,9 @@ class Scratch:
 
 
 class Bystanders:
-    """Objects that are not ours to touch, one of each kind and unused, as a user has them: at the end they must be what they were."""
+    """Objects that are not ours to touch, one of each kind and unused, as a user has them: at the end they must be
+    what they were.
+    """
 
     def __init__(self, client: docker.APIClient, run_name: str) -> None:
         self.client = client
@@ -114,7 +126,9 @@ class Bystanders:
             now = self._state()
         except NotFound as error:
             return [f"gone: {error.explanation}"]
-        return [f"{kind}: {before!r} is now {now[kind]!r}" for kind, before in self._before.items() if now[kind] != before]
+        return [
+            f"{kind}: {before!r} is now {now[kind]!r}" for kind, before in self._before.items() if now[kind] != before
+        ]
 
     def remove(self) -> None:
         remove(self.client, self.name)

@@ -15,21 +15,25 @@ from .paths import ROOT
 
 COUNTER = ROOT / "tests" / "support" / "libvirt_counter"
 
-#: All that a plan may call, by class; the names of what the binding has at hand already are among them. Libvirt itself lets these be called over a
-#: connection that only reads (openReadOnly), but for the ones below. Whoever adds one sees to that.
+#: All that a plan may call, by class; the names of what the binding has at hand already are among them. Libvirt itself
+#: lets these be called over a connection that only reads (openReadOnly), but for the ones below. Whoever adds one sees
+#: to that.
 READS = {
     "libvirt": "open",
     "virConnect": (
-        "close getAllDomainStats getCPUModelNames getCapabilities getLibVersion baselineCPU listAllDomains listAllNetworks listAllStoragePools lookupByName"
-        " networkLookupByName setKeepAlive storagePoolLookupByName storageVolLookupByPath"
+        "close getAllDomainStats getCPUModelNames getCapabilities getLibVersion baselineCPU listAllDomains "
+        "listAllNetworks listAllStoragePools lookupByName networkLookupByName setKeepAlive storagePoolLookupByName "
+        "storageVolLookupByPath"
     ),
-    "virDomain": "UUIDString XMLDesc backupGetXMLDesc blockJobInfo connect interfaceAddresses isActive isPersistent listAllSnapshots name",
+    "virDomain": "UUIDString XMLDesc backupGetXMLDesc blockJobInfo connect interfaceAddresses isActive isPersistent "
+    "listAllSnapshots name",
     "virDomainSnapshot": "getName getXMLDesc",
     "virNetwork": "DHCPLeases UUIDString XMLDesc autostart isActive isPersistent name",
     "virStoragePool": "UUIDString XMLDesc autostart isActive isPersistent listAllVolumes name storageVolLookupByName",
     "virStorageVol": "XMLDesc name path storagePoolLookupByVolume",
 }
-#: What libvirt wants the right to write for, though nothing is written: it may start an emulator to hear what that can do, and it talks to a guest's agent.
+#: What libvirt wants the right to write for, though nothing is written: it may start an emulator to hear what that can
+#: do, and it talks to a guest's agent.
 PRIVILEGED = {"virConnect.getDomainCapabilities", "virDomain.interfaceAddresses AGENT"}
 ALLOWED = frozenset(PRIVILEGED | {f"{kind}.{name}" for kind, names in READS.items() for name in names.split()})
 
@@ -74,7 +78,10 @@ class Calls:
         return set(self._lines("asked"))
 
     def assert_only_reads(self, *, connected: bool = True, waits: bool = False) -> None:
-        """Whatever has been called, and something was if it has come as far as libvirt, is a read. `waits`: of a real run that does nothing but wait."""
+        """Whatever has been called, and something was if it has come as far as libvirt, is a read.
+
+        `waits`: of a real run that does nothing but wait.
+        """
         asked = self.asked - (WAITING if waits else set())
         asked = self.asked
         CALLED.update(asked - WAITING if waits else asked)

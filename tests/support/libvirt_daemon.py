@@ -1,12 +1,14 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A libvirtd of the tests' own, in namespaces of its own: nothing of the machine's is touched, and when it ends nothing is left.
+"""A libvirtd of the tests' own, in namespaces of its own: nothing of the machine's is touched, and when it ends nothing
+is left.
 
-It has its own mounts (/dev, /run, /etc/libvirt and libvirt's directories below /var), network and process numbers. Its bridges, firewall rules, guests and
-dnsmasqs live and die in there. Its /dev has no `kvm`, so that the answer is the same on every machine. Its first process buries its dead at once: libvirt waits
-up to 40 seconds for an emulator that it asked what it can do, where the machine's first process leaves it a zombie. What libvirt keeps lies in a directory
-that is seen from outside too, its socket included.
+It has its own mounts (/dev, /run, /etc/libvirt and libvirt's directories below /var), network and process numbers. Its
+bridges, firewall rules, guests and dnsmasqs live and die in there. Its /dev has no `kvm`, so that the answer is the
+same on every machine. Its first process buries its dead at once: libvirt waits up to 40 seconds for an emulator that it
+asked what it can do, where the machine's first process leaves it a zombie. What libvirt keeps lies in a directory that
+is seen from outside too, its socket included.
 """
 
 from __future__ import annotations
@@ -28,7 +30,13 @@ START = 60
 STOP = 90
 
 #: Where libvirt keeps things, and the directory of ours that it finds there.
-PLACES = {"/run": "run", "/etc/libvirt": "etc", "/var/lib/libvirt": "lib", "/var/log/libvirt": "log", "/var/cache/libvirt": "cache"}
+PLACES = {
+    "/run": "run",
+    "/etc/libvirt": "etc",
+    "/var/lib/libvirt": "lib",
+    "/var/log/libvirt": "log",
+    "/var/cache/libvirt": "cache",
+}
 
 LIBVIRTD_CONF = """
 auth_unix_rw = "none"
@@ -37,7 +45,8 @@ unix_sock_rw_perms = "0700"
 unix_sock_ro_perms = "0700"
 """
 
-#: Guests run as root without confinement, write their consoles themselves (no virtlogd), and find the devices of the /dev that is theirs already.
+#: Guests run as root without confinement, write their consoles themselves (no virtlogd), and find the devices of the
+#: /dev that is theirs already.
 QEMU_CONF = """
 user = "root"
 group = "root"
@@ -49,7 +58,8 @@ cgroup_controllers = []
 stdio_handler = "file"
 """
 
-#: The first process in there. It furnishes the namespaces, says so, and then buries the processes that others leave to it.
+#: The first process in there. It furnishes the namespaces, says so, and then buries the processes that others leave to
+#: it.
 INIT = """
 import os, signal, subprocess, sys
 directory, places = sys.argv[1], dict(pair.split("=") for pair in sys.argv[2:])
@@ -86,7 +96,10 @@ while True:
 
 
 class LibvirtDaemon:
-    """One libvirtd; `uri` reaches it from outside. `directory` is short, for a socket's path has at most 107 characters."""
+    """One libvirtd; `uri` reaches it from outside.
+
+    `directory` is short, for a socket's path has at most 107 characters.
+    """
 
     def __init__(self, directory: Path, qemu_conf: str = QEMU_CONF) -> None:
         self.directory = directory
@@ -131,19 +144,26 @@ class LibvirtDaemon:
 
     def virsh(self, *command: str, check: bool = True) -> str:
         """What virsh prints: a second opinion, beside the modules."""
-        done = subprocess.run(["virsh", "-c", self.uri, *command], capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(
+            ["virsh", "-c", self.uri, *command], capture_output=True, text=True, check=False, timeout=120
+        )
         if check and done.returncode:
             raise RuntimeError(f"virsh {command} ended with {done.returncode}: {done.stderr.strip()}")
         return done.stdout
 
     def define(self, kind: str, text: str) -> None:
-        """Define something beside the modules: `kind` is what virsh puts before `define` (net-, pool-, or nothing for a guest)."""
+        """Define something beside the modules: `kind` is what virsh puts before `define` (net-, pool-, or nothing
+        for a guest).
+        """
         file = self.directory / "defined.xml"
         file.write_text(text, encoding="utf-8")
         self.virsh(f"{kind}define", str(file))
 
     def clear(self) -> None:
-        """Take away all that is in it. What is off already, or goes when it is ended, is no reason for virsh to stop."""
+        """Take away all that is in it.
+
+        What is off already, or goes when it is ended, is no reason for virsh to stop.
+        """
         kinds = (
             ("", "--nvram --managed-save --snapshots-metadata"),
             ("net-", ""),
@@ -151,9 +171,17 @@ class LibvirtDaemon:
         )
         listing = "; echo kt-next; ".join(f"{kind}list --all --name" for kind, _flags in kinds)
         found = [names.split() for names in self.virsh(listing).split("kt-next")]
-        commands = [f"{kind}destroy {name}; {kind}undefine {name} {flags}" for (kind, flags), names in zip(kinds, found, strict=True) for name in names]
+        commands = [
+            f"{kind}destroy {name}; {kind}undefine {name} {flags}"
+            for (kind, flags), names in zip(kinds, found, strict=True)
+            for name in names
+        ]
         if commands:
-            left = self.virsh("; ".join([*commands, "echo kt-next", listing]), check=False).partition("kt-next")[2].replace("kt-next", "")
+            left = (
+                self.virsh("; ".join([*commands, "echo kt-next", listing]), check=False)
+                .partition("kt-next")[2]
+                .replace("kt-next", "")
+            )
             if left.split():
                 raise RuntimeError(f"libvirt keeps {left.split()}")
         shutil.rmtree(self.pools, ignore_errors=True)
@@ -173,16 +201,33 @@ class LibvirtDaemon:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self.close()
 
     def _furnish(self) -> None:
-        unshare = ["unshare", "--mount", "--propagation", "private", "--net", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+        unshare = [
+            "unshare",
+            "--mount",
+            "--propagation",
+            "private",
+            "--net",
+            "--uts",
+            "--ipc",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "--",
+        ]
         # unshare --fork takes no notice of TERM; killed, it takes all that is in there along.
         dies_with_us = ["setpriv", "--pdeathsig", "KILL", "--"]
         init = [sys.executable, "-c", INIT, str(self.directory), *(f"{place}={name}" for place, name in PLACES.items())]
         with self.log.open("ab") as log:
-            self._box = subprocess.Popen([*dies_with_us, *unshare, *init], stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
+            self._box = subprocess.Popen(
+                [*dies_with_us, *unshare, *init], stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+            )
         assert self._box.stdout is not None
         if self._box.stdout.readline().strip() != "ready":
             raise RuntimeError(f"the namespaces for libvirtd could not be furnished ({self._box.wait()})")
@@ -194,8 +239,15 @@ class LibvirtDaemon:
         path = self.directory / "notify"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, self.log.open("ab") as log:
             ready.bind(str(path))
-            env = {**os.environ, "NOTIFY_SOCKET": str(path), "LC_ALL": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-            self._daemon = subprocess.Popen(self.command("libvirtd"), stdout=log, stderr=log, start_new_session=True, env=env)
+            env = {
+                **os.environ,
+                "NOTIFY_SOCKET": str(path),
+                "LC_ALL": "C.UTF-8",
+                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            }
+            self._daemon = subprocess.Popen(
+                self.command("libvirtd"), stdout=log, stderr=log, start_new_session=True, env=env
+            )
             try:
                 _wait_for(self._daemon, ready, self.log)
             finally:
@@ -216,9 +268,12 @@ class LibvirtDaemon:
         self.start()
 
     def settle(self) -> None:
-        """After a restart, until the daemon has found its running guests again: it looks at each beside its other work, and writes down what it sees."""
+        """After a restart, until the daemon has found its running guests again: it looks at each beside its other
+        work, and writes down what it sees.
+        """
         for name in self.virsh("list", "--name").split():
-            # Waits for its turn with the guest, which it has when the daemon is done with it. One that has ended meanwhile has no statistics.
+            # Waits for its turn with the guest, which it has when the daemon is done with it. One that has ended
+            # meanwhile has no statistics.
             self.virsh("dommemstat", name, check=False)
 
     def close(self) -> None:

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drives a module of the libvirt backend through what all modules promise, and looks at the daemon beside it.
 
-The module talks to a real libvirtd; a module of libvirt's name on its import path writes down what it changes, and kills it midway (`libvirt_counter`).
+The module talks to a real libvirtd; a module of libvirt's name on its import path writes down what it changes, and
+kills it midway (`libvirt_counter`).
 """
 
 from __future__ import annotations
@@ -29,10 +30,17 @@ from .warm_module import WarmModule
 
 
 class LibvirtModule:
-    """One module, imported and waiting for its runs against one libvirtd: where the daemon is, or on this machine with a `uri` that leads there."""
+    """One module, imported and waiting for its runs against one libvirtd: where the daemon is, or on this machine
+    with a `uri` that leads there.
+    """
 
-    def __init__(self, name: str, daemon: LibvirtDaemon, uri: str | None = None, *, every: bool = False, before: str = "") -> None:
-        """`every`: crashes that leave libvirt the same are tried each. `before` is what Python does once the module is imported."""
+    def __init__(
+        self, name: str, daemon: LibvirtDaemon, uri: str | None = None, *, every: bool = False, before: str = ""
+    ) -> None:
+        """`every`: crashes that leave libvirt the same are tried each.
+
+        `before` is what Python does once the module is imported.
+        """
         self.daemon = daemon
         self.every = every
         self.uri = uri or daemon.uri
@@ -42,12 +50,16 @@ class LibvirtModule:
             os.mkfifo(pipe, 0o600)
         imports = (daemon.import_path if uri is None else None) or [module_environment()["PYTHONPATH"]]
         python = daemon.python if uri is None else [SYSTEM_PYTHON]
-        self._module = WarmModule(name, python, env=self._notes.environment(*imports), scratch=daemon.scratch, before=before)
+        self._module = WarmModule(
+            name, python, env=self._notes.environment(*imports), scratch=daemon.scratch, before=before
+        )
 
     def __enter__(self) -> LibvirtModule:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self._module.close()
         self._notes.close()
 
@@ -59,8 +71,8 @@ class LibvirtModule:
     def run(self, check: bool = False, crash: tuple[int, str] | None = None, **args: Any) -> Result:
         """One run, whatever becomes of it.
 
-        `crash`: so many changing calls succeed, the next one ends the run `before` it is made or `after`; or the daemon crashes and is started again after
-        it (`restart`).
+        `crash`: so many changing calls succeed, the next one ends the run `before` it is made or `after`; or the daemon
+        crashes and is started again after it (`restart`).
         """
         self._notes.forget()
         self._crash.unlink(missing_ok=True)
@@ -100,7 +112,9 @@ class LibvirtModule:
             raise failed[0]
 
     def check(self, **args: Any) -> Result:
-        """A run under --check: nothing is asked that is not a read, and what libvirt keeps is the same before and after it, byte by byte."""
+        """A run under --check: nothing is asked that is not a read, and what libvirt keeps is the same before and
+        after it, byte by byte.
+        """
         before = stored(self.daemon)
         result = self.run(check=True, **args)
         self._notes.assert_only_reads()
@@ -157,14 +171,19 @@ class LibvirtModule:
         """Libvirt keeps the same as before; where it does not, in which lines."""
         after = stored(self.daemon)
         differences = [
-            "\n".join(difflib.unified_diff(before.get(path, "").splitlines(), after.get(path, "").splitlines(), path, path, lineterm=""))
+            "\n".join(
+                difflib.unified_diff(
+                    before.get(path, "").splitlines(), after.get(path, "").splitlines(), path, path, lineterm=""
+                )
+            )
             for path in sorted({*before, *after})
             if before.get(path) != after.get(path)
         ]
         assert not differences, "\n".join(differences)
 
     def crashes(self, prepare: Callable[[], None], **args: Any) -> Iterator[Result]:
-        """Crash after each changing call in turn, and before each; each time a plain second run ends it, which is yielded.
+        """Crash after each changing call in turn, and before each; each time a plain second run ends it, which is
+        yielded.
 
         Before a call libvirt is as it is after the one before it: with `every` alone these are two crashes.
         """
@@ -185,7 +204,10 @@ class LibvirtModule:
                 yield self._crashed(number, "before", **args)[1]
 
     def _crashed(self, steps: int, when: str, **args: Any) -> tuple[list[str], Result]:
-        """A run that dies, and one that ends its work: what the first has called, and what the second says. With no more calls the first is whole."""
+        """A run that dies, and one that ends its work: what the first has called, and what the second says.
+
+        With no more calls the first is whole.
+        """
         crashed, calls = self.run(crash=(steps, when), **args), self.calls
         assert crashed.json or len(calls) == steps + 1, crashed.stderr
         assert not crashed.json or not crashed.failed, crashed.msg
@@ -195,7 +217,9 @@ class LibvirtModule:
         return calls, result
 
     def restarts(self, prepare: Callable[[], None], **args: Any) -> Iterator[Result]:
-        """The daemon crashes after each changing call in turn, and comes back; the run may fail, but says why, and a plain second one ends the work."""
+        """The daemon crashes after each changing call in turn, and comes back; the run may fail, but says why, and a
+        plain second one ends the work.
+        """
         steps = 0
         while True:
             prepare()
@@ -217,14 +241,18 @@ class LibvirtModule:
         name, given = self._module.name, {"uri": self.uri, **args}
         runs = [ModuleProcess(name, given).start() for _number in range(number)]
         results = [run.result() for run in runs]
-        assert [result.failed for result in results] == [False] * number, [result.msg or result.stderr for result in results]
+        assert [result.failed for result in results] == [False] * number, [
+            result.msg or result.stderr for result in results
+        ]
         assert sorted(result.changed for result in results) == [False] * (number - 1) + [True]
         self.again(**args)
         return results
 
 
 def stored(daemon: LibvirtDaemon) -> dict[str, str]:
-    """All that libvirt keeps, its own files and those of pools in `pools`; a file's content, or for a large one its size and times."""
+    """All that libvirt keeps, its own files and those of pools in `pools`; a file's content, or for a large one its
+    size and times.
+    """
     found = {}
     for place in ("etc", "lib", "run/libvirt", "pools"):
         for path in sorted((daemon.directory / place).rglob("*")):

@@ -1,9 +1,11 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The libvirtd of a lab host in the place of the tests' own: another release of libvirt and QEMU, under systemd. The modules run on the host, with its Python.
+"""The libvirtd of a lab host in the place of the tests' own: another release of libvirt and QEMU, under systemd. The
+modules run on the host, with its Python.
 
-Its socket and a directory for pools and files are shared with the host, at the same paths in there and out here, so tests need not know which one they have.
+Its socket and a directory for pools and files are shared with the host, at the same paths in there and out here, so
+tests need not know which one they have.
 """
 
 from __future__ import annotations
@@ -23,8 +25,17 @@ from tests.lab.images import HostImage
 from .libvirt_daemon import LIBVIRTD_CONF, QEMU_CONF, LibvirtDaemon
 from .paths import COLLECTIONS, ROOT, SYSTEM_PYTHON
 
-#: Beside what the role installs: what options of the tests' tables need. Since Debian 13 each kind of pool has a package of its own.
-MORE = ("genisoimage", "libvirt-daemon-driver-storage-rbd", "libvirt-daemon-driver-storage-zfs", "lvm2", "ovmf", "swtpm", "swtpm-tools")
+#: Beside what the role installs: what options of the tests' tables need. Since Debian 13 each kind of pool has a
+#: package of its own.
+MORE = (
+    "genisoimage",
+    "libvirt-daemon-driver-storage-rbd",
+    "libvirt-daemon-driver-storage-zfs",
+    "lvm2",
+    "ovmf",
+    "swtpm",
+    "swtpm-tools",
+)
 KINDS = {"trixie": ("libvirt-daemon-driver-storage-iscsi", "libvirt-daemon-driver-storage-logical", "virtiofsd")}
 
 UNITS = ("libvirtd.service", "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket")
@@ -60,7 +71,11 @@ class LibvirtHost(LibvirtDaemon):
         for name in ("core", "run", "run/libvirt", "scratch"):
             (self.directory / name).mkdir()
         (self.directory / "core" / "ansible").symlink_to(core)
-        binds = [f"{self.directory}:{self.directory}", f"{self.directory}/run/libvirt:/run/libvirt", f"{ROOT}:{ROOT}:ro"]
+        binds = [
+            f"{self.directory}:{self.directory}",
+            f"{self.directory}/run/libvirt:/run/libvirt",
+            f"{ROOT}:{ROOT}:ro",
+        ]
         binds += [] if core.is_relative_to(ROOT) else [f"{core}:{core}:ro"]
         packages = (*kvm_packages(), *MORE, *KINDS.get(self.suite, ()))
         (self.host,) = self.lab.up(HostImage(self.suite, packages), binds=binds)
@@ -68,11 +83,16 @@ class LibvirtHost(LibvirtDaemon):
         for name, place in (("etc", "/etc/libvirt"), ("lib", "/var/lib/libvirt")):
             # Its first process sees its files by these paths, and so does who looks from here.
             (self.directory / name).symlink_to(f"/proc/{self._init}/root{place}")
-        self.lab.copy(self.host, {"/etc/libvirt/libvirtd.conf": LIBVIRTD_CONF.encode(), "/etc/libvirt/qemu.conf": QEMU_CONF.encode()})
+        self.lab.copy(
+            self.host,
+            {"/etc/libvirt/libvirtd.conf": LIBVIRTD_CONF.encode(), "/etc/libvirt/qemu.conf": QEMU_CONF.encode()},
+        )
         self.restart()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self.close()
 
     def start(self) -> None:
@@ -94,5 +114,11 @@ class LibvirtHost(LibvirtDaemon):
 
     def versions(self) -> str:
         """Of libvirt and QEMU."""
-        done = subprocess.run(["virsh", "-c", self.uri, "version", "--daemon"], capture_output=True, text=True, check=True, env={**os.environ, "LC_ALL": "C"})
+        done = subprocess.run(
+            ["virsh", "-c", self.uri, "version", "--daemon"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "LC_ALL": "C"},
+        )
         return done.stdout

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""LXC for the tests: a directory and a bridge of their own, tiny root file systems, and a look at what is there beside the modules."""
+"""LXC for the tests: a directory and a bridge of their own, tiny root file systems, and a look at what is there
+beside the modules.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,22 @@ from .session import LOCKS
 
 #: The files of version 1 in which limits are.
 LIMITS = (
-    *("cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.shares", "cpuset.cpus", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "pids.max"),
-    *("blkio.weight", "blkio.bfq.weight", "blkio.throttle.read_bps_device", "blkio.throttle.write_bps_device", "blkio.throttle.write_iops_device"),
+    *(
+        "cpu.cfs_period_us",
+        "cpu.cfs_quota_us",
+        "cpu.shares",
+        "cpuset.cpus",
+        "memory.limit_in_bytes",
+        "memory.memsw.limit_in_bytes",
+        "pids.max",
+    ),
+    *(
+        "blkio.weight",
+        "blkio.bfq.weight",
+        "blkio.throttle.read_bps_device",
+        "blkio.throttle.write_bps_device",
+        "blkio.throttle.write_iops_device",
+    ),
 )
 
 #: Where the collection notes directories of containers that are not the standard one.
@@ -93,7 +109,11 @@ class LxcLab:
     @classmethod
     def _of(cls, run_name: str) -> LxcLab:
         digest = hashlib.sha256(run_name.encode()).digest()
-        return cls(Path(tempfile.gettempdir(), DIRECTORY + run_name), BRIDGE + digest.hex()[:8], f"10.{200 + digest[0] % 13}.{digest[1]}")
+        return cls(
+            Path(tempfile.gettempdir(), DIRECTORY + run_name),
+            BRIDGE + digest.hex()[:8],
+            f"10.{200 + digest[0] % 13}.{digest[1]}",
+        )
 
     @property
     def path(self) -> Path:
@@ -105,7 +125,9 @@ class LxcLab:
         return self.root / f"base-{release}.tar"
 
     def states(self) -> dict[str, str]:
-        """The state of each container, as lxc-ls says it; one that a killed lxc-freeze has begun to freeze will be frozen."""
+        """The state of each container, as lxc-ls says it; one that a killed lxc-freeze has begun to freeze will be
+        frozen.
+        """
         lines = run("lxc-ls", "-P", str(self.path), "-f", "-F", "NAME,STATE").splitlines()[1:]
         return {words[0]: words[1].replace("FREEZING", "FROZEN") for words in map(str.split, lines)}
 
@@ -118,7 +140,11 @@ class LxcLab:
         words = [word for key in keys for word in ("-c", key)]
         config = self.path / name / "config"
         lines = run("lxc-info", "-P", "/nonexistent", "-n", "kt-none", "--rcfile", str(config), *words).splitlines()
-        return [value for value in (line.split(" = ", 1)[-1].removesuffix(" =").strip() for line in lines) if value and value not in keys]
+        return [
+            value
+            for value in (line.split(" = ", 1)[-1].removesuffix(" =").strip() for line in lines)
+            if value and value not in keys
+        ]
 
     def group(self, name: str, *files: str) -> list[str]:
         """What stands in a running container's control group, by the names of version 1."""
@@ -126,18 +152,28 @@ class LxcLab:
         return [(places[file.partition(".")[0]] / file).read_text(encoding="ascii").strip() for file in files]
 
     def groups(self, name: str) -> dict[str, Path]:
-        """The control groups of a container that runs, by their controllers: below those in which this program is, or not."""
+        """The control groups of a container that runs, by their controllers: below those in which this program is,
+        or not.
+        """
         pid = self.pid(name)
         lines = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines() if pid else []
         found = {}
         for line in lines:
             _number, controllers, path = line.split(":", 2)
-            found.update({controller: Path("/sys/fs/cgroup", controller, path.strip("/")) for controller in controllers.split(",") if controller})
+            found.update(
+                {
+                    controller: Path("/sys/fs/cgroup", controller, path.strip("/"))
+                    for controller in controllers.split(",")
+                    if controller
+                }
+            )
         return found
 
     def inside(self, name: str, *command: str) -> str:
         """What a command in the guest prints."""
-        return run("lxc-attach", "-P", str(self.path), "-n", name, "--clear-env", "-v", "PATH=/bin:/sbin", "--", *command).strip()
+        return run(
+            "lxc-attach", "-P", str(self.path), "-n", name, "--clear-env", "-v", "PATH=/bin:/sbin", "--", *command
+        ).strip()
 
     def clear(self) -> None:
         """Remove all containers."""
@@ -161,7 +197,9 @@ class LxcLab:
 
 
 def known(root: Path) -> list[Path]:
-    """The links by which the discovery knows directories below that one; other runs beside this one have directories of their own."""
+    """The links by which the discovery knows directories below that one; other runs beside this one have directories
+    of their own.
+    """
     found = []
     for link in KNOWN.iterdir() if KNOWN.is_dir() else ():
         with contextlib.suppress(FileNotFoundError):  # another run's, which went while this looked
@@ -194,7 +232,15 @@ def tree(root: Path) -> dict[str, Any]:
                 content = os.readlink(path)
             elif path.is_file() and at.st_size < 1 << 16:
                 content = path.read_bytes()
-            found[str(path.relative_to(root))] = (at.st_mode, at.st_uid, at.st_gid, at.st_size, at.st_mtime_ns, at.st_ctime_ns, content)
+            found[str(path.relative_to(root))] = (
+                at.st_mode,
+                at.st_uid,
+                at.st_gid,
+                at.st_size,
+                at.st_mtime_ns,
+                at.st_ctime_ns,
+                content,
+            )
     return found
 
 

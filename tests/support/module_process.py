@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs a module without ansible-playbook: the module's file, its arguments as JSON, the target's Python.
 
-It is what Ansible does on the host itself and costs a fraction of a play, so a table of hundreds of cases can run against a real daemon. The module sees
-only what a host would see: `ansible.module_utils` of the installed ansible-core, this collection, and the packages of its interpreter.
+It is what Ansible does on the host itself and costs a fraction of a play, so a table of hundreds of cases can run
+against a real daemon. The module sees only what a host would see: `ansible.module_utils` of the installed ansible-core,
+this collection, and the packages of its interpreter.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from .paths import COLLECTIONS, SYSTEM_PYTHON
 def _core() -> tempfile.TemporaryDirectory[str]:
     """A directory that holds ansible-core and nothing else of the environment the tests run in.
 
-    That environment's other packages (a newer docker SDK, say) must not be found before those of the module's interpreter.
+    That environment's other packages (a newer docker SDK, say) must not be found before those of the module's
+    interpreter.
     """
     directory = tempfile.TemporaryDirectory(prefix="kt-core-")
     Path(directory.name, "ansible").symlink_to(Path(ansible.__file__).parent)
@@ -51,7 +53,15 @@ def module_environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
     return environment({"PYTHONPATH": os.pathsep.join([_core().name, str(COLLECTIONS)]), **(env or {})})
 
 
-def module_input(name: str, args: Mapping[str, Any] | None, scratch: str, *, check: bool = False, diff: bool = False, verbosity: int = 0) -> str:
+def module_input(
+    name: str,
+    args: Mapping[str, Any] | None,
+    scratch: str,
+    *,
+    check: bool = False,
+    diff: bool = False,
+    verbosity: int = 0,
+) -> str:
     """What Ansible hands to a module."""
     params = {
         **(args or {}),
@@ -79,7 +89,15 @@ def as_result(rc: int, stdout: str, stderr: str) -> Result:
     """What a module printed, read."""
     start = stdout.find("{")
     data: dict[str, Any] = json.loads(stdout[start:]) if start >= 0 else {}
-    return Result(rc, bool(data.get("changed", False)), bool(data.get("failed", rc != 0)), data, stdout, stderr, skipped=bool(data.get("skipped", False)))
+    return Result(
+        rc,
+        bool(data.get("changed", False)),
+        bool(data.get("failed", rc != 0)),
+        data,
+        stdout,
+        stderr,
+        skipped=bool(data.get("skipped", False)),
+    )
 
 
 class ModuleProcess:
@@ -98,7 +116,8 @@ class ModuleProcess:
     ) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="kt-module-")
         full = module_environment(env)
-        # -m, because a file run by its path puts its own directory first on the import path: a module named like a library would hide it.
+        # -m, because a file run by its path puts its own directory first on the import path: a module named like a
+        # library would hide it.
         self.process = subprocess.Popen(
             [interpreter, "-m", python_name(name)],
             cwd=self._scratch.name,
@@ -142,7 +161,9 @@ class ModuleProcess:
     def __enter__(self) -> ModuleProcess:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         if self.process.poll() is None:
             self.kill()
             self.process.communicate()

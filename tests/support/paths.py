@@ -18,8 +18,12 @@ SYSTEM_PYTHON = "/usr/bin/python3"
 
 
 def program(name: str) -> str:
-    """An entry point of the environment that runs the tests (ansible-playbook and its kin), not whatever PATH finds first."""
+    """An entry point of the environment that runs the tests (ansible-playbook and its kin), not whatever PATH finds
+    first.
+    """
     path = Path(sys.executable).parent / name
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: install tests/requirements.txt into the environment that runs pytest")
+        raise FileNotFoundError(
+            f"{path} is missing: install tests/requirements.txt into the environment that runs pytest"
+        )
     return str(path)

@@ -134,11 +134,14 @@ class RecordingProxy:
         self.requests.clear()
 
     def rewrite(self, route: str, change: Callable[[Any], Any]) -> None:
-        """What the daemon answers to GET on routes that this pattern matches is ``change`` of it from now on: JSON in, and JSON, bytes or a status out."""
+        """What the daemon answers to GET on routes that this pattern matches is ``change`` of it from now on: JSON
+        in, and JSON, bytes or a status out.
+        """
         self._rewrites.append((re.compile(route), change))
 
     def fail_after(self, steps: int, how: Cut = Cut.BEFORE, victim: int | None = None) -> None:
-        """Crash once the daemon has completed that many steps from now on; later steps never reach it. 0 crashes at the first one.
+        """Crash once the daemon has completed that many steps from now on; later steps never reach it. 0 crashes at the
+        first one.
 
         Cut.KILL kills `victim`, or whoever sent the request. Afterwards nobody gets a connection until `heal()`.
         """
@@ -147,7 +150,8 @@ class RecordingProxy:
     def heal(self) -> bool:
         """Accept connections again and crash no more; what was recorded stays. Whether there was a crash.
 
-        Asked in the loop's own thread: whoever is killed by the crash, or heard its last answer, may have ended before the loop goes on.
+        Asked in the loop's own thread: whoever is killed by the crash, or heard its last answer, may have ended before
+        the loop goes on.
         """
         return self._call(self._heal())
 
@@ -156,7 +160,9 @@ class RecordingProxy:
         self._call(self._listen())
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self._call(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -236,7 +242,9 @@ class RecordingProxy:
         return self._limit is not None and request.step == self._limit
 
     async def _wait_for_the_others(self) -> None:
-        """Steps run side by side: the crash comes when all that are within the limit have ended, so that it is after exactly these."""
+        """Steps run side by side: the crash comes when all that are within the limit have ended, so that it is after
+        exactly these.
+        """
         assert self._limit is not None
         if len(self._ended) < self._limit:
             await self._all_ended.wait()
@@ -377,7 +385,9 @@ class _Connection:
             await up_writer.drain()
         await up_writer.drain()
 
-    async def _tunnel(self, up_reader: asyncio.StreamReader, up_writer: asyncio.StreamWriter, held: bytearray | None) -> None:
+    async def _tunnel(
+        self, up_reader: asyncio.StreamReader, up_writer: asyncio.StreamWriter, held: bytearray | None
+    ) -> None:
         """A hijacked connection (attach, exec): raw bytes both ways; each side may close its half first."""
 
         async def inward() -> None:
@@ -399,12 +409,18 @@ def _rewritten(answer: Any) -> bytes:
     """An answer of our own: JSON, bytes that are called so, or a status."""
     status, body = (answer, b'{"message": "rewritten"}') if isinstance(answer, int) else (200, answer)
     body = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return b"HTTP/1.1 %d Rewritten\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
+    return b"HTTP/1.1 %d Rewritten\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
+        status,
+        len(body),
+        body,
+    )
 
 
 def _hijacked(response: Head, framing: Framing) -> bool:
     """Upgraded, or (without an Upgrade in the request) a raw stream that has no other end than the connection's."""
-    return response.status == 101 or (framing is Framing.CLOSE and response.fields.get("content-type", "").startswith("application/vnd.docker."))
+    return response.status == 101 or (
+        framing is Framing.CLOSE and response.fields.get("content-type", "").startswith("application/vnd.docker.")
+    )
 
 
 async def _end(task: asyncio.Future[Any]) -> None:

@@ -1,11 +1,12 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A registry with TLS and a login, as Debian's docker-registry gives one: the only place images can be pulled from without leaving the machine.
+"""A registry with TLS and a login, as Debian's docker-registry gives one: the only place images can be pulled from
+without leaving the machine.
 
-It listens on the gateway address of a network of its own, not on loopback: dockerd counts every registry in 127.0.0.0/8 as insecure, that is, it would
-accept any certificate and fall back to plain HTTP, and a test on 127.0.0.1 would prove nothing about verification. The daemon trusts it through
-/etc/docker/certs.d alone.
+It listens on the gateway address of a network of its own, not on loopback: dockerd counts every registry in 127.0.0.0/8
+as insecure, that is, it would accept any certificate and fall back to plain HTTP, and a test on 127.0.0.1 would prove
+nothing about verification. The daemon trusts it through /etc/docker/certs.d alone.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ class Registry:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self._stop()
 
     @property
@@ -110,7 +113,11 @@ class Registry:
         config = self._directory / "registry.yml"
         config.write_text(yaml.safe_dump(self._config(address)), encoding="utf-8")
         self._process = subprocess.Popen(
-            [*DIES_WITH_US, PROGRAM, "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={"OTEL_TRACES_EXPORTER": "none"}
+            [*DIES_WITH_US, PROGRAM, "serve", str(config)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={"OTEL_TRACES_EXPORTER": "none"},
         )
         listening = threading.Event()
         # The log says when it listens; somebody has to go on reading it, or the registry blocks on a full pipe.
@@ -122,13 +129,19 @@ class Registry:
     def _config(self, address: str) -> dict[str, object]:
         pair = self.authority.issue("registry", (address,))
         passwords = self._directory / "htpasswd"
-        made = subprocess.run(["htpasswd", "-niB", self.username], input=self.password, capture_output=True, text=True, check=True)
+        made = subprocess.run(
+            ["htpasswd", "-niB", self.username], input=self.password, capture_output=True, text=True, check=True
+        )
         passwords.write_text(made.stdout, encoding="utf-8")
         return {
             "version": "0.1",
             "log": {"level": "info"},
             "storage": {"filesystem": {"rootdirectory": str(self._directory / "storage")}, "delete": {"enabled": True}},
-            "http": {"addr": self.endpoint, "secret": secrets.token_hex(16), "tls": {"certificate": str(pair.certificate), "key": str(pair.key)}},
+            "http": {
+                "addr": self.endpoint,
+                "secret": secrets.token_hex(16),
+                "tls": {"certificate": str(pair.certificate), "key": str(pair.key)},
+            },
             "auth": {"htpasswd": {"realm": "kt", "path": str(passwords)}},
         }
 

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Drives one module through what all modules promise: check tells the truth and only reads, a second run does nothing, a crash costs nothing."""
+"""Drives one module through what all modules promise: check tells the truth and only reads, a second run does
+nothing, a crash costs nothing.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +86,8 @@ class ResourceDriver:
         return result
 
     def crashes(self, prepare: Callable[[], None], **args: Any) -> Iterator[Result]:
-        """Crash before the answer to every step in turn, and after it; each time a plain second run ends it, which is yielded.
+        """Crash before the answer to every step in turn, and after it; each time a plain second run ends it, which is
+        yielded.
 
         Heard or not, an answer leaves the daemon the same: with `every` alone these are two crashes.
         """

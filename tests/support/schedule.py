@@ -3,11 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Shares the tests out to the workers of pytest-xdist: in groups, the longest first, by the figures of earlier runs.
 
-A file is one group, so that what it sets up is set up once and its tests keep their order. A file says otherwise itself, with a constant:
+A file is one group, so that what it sets up is set up once and its tests keep their order. A file says otherwise
+itself, with a constant:
 
 - `SPREAD = True`: its tests need nothing of each other, no fixture of the file that is expensive, and no name that
-  all of them use on one engine (a fleet is pruned wherever its guests are); it becomes groups of about `TARGET` seconds.
-- `WAITS = True`: it mostly waits. The last worker runs such files first and one after the other, as they keep no core from the others, and then helps those.
+  all of them use on one engine (a fleet is pruned wherever its guests are); it becomes groups of about `TARGET`
+  seconds.
+- `WAITS = True`: it mostly waits. The last worker runs such files first and one after the other, as they keep no core
+  from the others, and then helps those.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ from xdist.workermanage import WorkerController
 from .durations import NAMED, Duration
 from .paths import ROOT
 
-#: Seconds of a group of a file that is spread: long against what a file's fixtures cost anew, short against the whole run.
+#: Seconds of a group of a file that is spread: long against what a file's fixtures cost anew, short against the whole
+#: run.
 TARGET = 45.0
 
 
@@ -75,14 +79,20 @@ def groups(
             if indexes:
                 label = f"{name} {part}/{number}" if number > 1 else name
                 waits = said(name, "WAITS")
-                made.append(Group(label, sum(seconds[index] for index in indexes), waits, tuple(tests[index] for index in indexes)))
+                made.append(
+                    Group(
+                        label, sum(seconds[index] for index in indexes), waits, tuple(tests[index] for index in indexes)
+                    )
+                )
     return sorted(made, key=lambda group: -group.seconds)
 
 
 class Scheduler(LoadScopeScheduling):
     """The scheduler of pytest-xdist that keeps the tests of a scope together, with our groups as scopes."""
 
-    def __init__(self, config: pytest.Config, log: Producer, last: Mapping[str, Duration], committed: Mapping[str, float]) -> None:
+    def __init__(
+        self, config: pytest.Config, log: Producer, last: Mapping[str, Duration], committed: Mapping[str, float]
+    ) -> None:
         super().__init__(config, log)
         self._figures = last, committed
         self._groups: dict[str, Group] = {}

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-#: Packs its arguments; ends as it is told, or waits with its first words said. Its target stands before the source of packages, if there is one.
-#: For a disk, what is asked of a root file system: a kernel and a boot loader, of nonsense.
+#: Packs its arguments; ends as it is told, or waits with its first words said. Its target stands before the source of
+#: packages, if there is one. For a disk, what is asked of a root file system: a kernel and a boot loader, of nonsense.
 STAND_IN = """#!/usr/bin/python3 -I
 import os, sys, tarfile, time
 target = next(word for word in sys.argv if word.endswith((".tar", "/root")))

@@ -1,10 +1,11 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tables of options, whose rows share a guest where they do not touch each other, and crashes that are one and the same.
+"""Tables of options, whose rows share a guest where they do not touch each other, and crashes that are one and the
+same.
 
-A run of a module costs the same for one option as for thirty. Each row is asserted singly all the same: its key stands in the plan with its before and
-after, and no other row's does. With `--all` each row has a guest of its own.
+A run of a module costs the same for one option as for thirty. Each row is asserted singly all the same: its key stands
+in the plan with its before and after, and no other row's does. With `--all` each row has a guest of its own.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def _together(one: Row, other: Row) -> bool:
         return False
     if other.option in one.apart or one.option in other.apart or one.option in other.extra or other.option in one.extra:
         return False
-    return all(one.extra[key] == other.extra[key] for key in {*one.extra} & {*other.extra}) and one.extra.get("state") == other.extra.get("state")
+    return all(one.extra[key] == other.extra[key] for key in {*one.extra} & {*other.extra}) and one.extra.get(
+        "state"
+    ) == other.extra.get("state")
 
 
 def bundles(rows: Sequence[R], kind: Callable[[R], object] = lambda row: None) -> list[tuple[R, ...]]:
@@ -64,9 +67,15 @@ def bundles(rows: Sequence[R], kind: Callable[[R], object] = lambda row: None) -
 
 
 def parametrize(
-    metafunc: pytest.Metafunc, rows: Sequence[R], kind: Callable[[R], object] = lambda row: None, only_all: Callable[[R], str] = lambda row: ""
+    metafunc: pytest.Metafunc,
+    rows: Sequence[R],
+    kind: Callable[[R], object] = lambda row: None,
+    only_all: Callable[[R], str] = lambda row: "",
 ) -> None:
-    """Give a test its argument `rows`: a bundle of them, or with --all each row alone. `only_all`: why a row is run with --all alone."""
+    """Give a test its argument `rows`: a bundle of them, or with --all each row alone.
+
+    `only_all`: why a row is run with --all alone.
+    """
     every = metafunc.config.getoption("--all")
     given = [(row,) for row in rows] if every else bundles(rows, lambda row: (kind(row), only_all(row)))
     cases = []
@@ -100,7 +109,9 @@ def keyed(plan: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, Any]]:
     """Each key of a plan with its before and after. A key has its place in one step alone."""
     found: dict[str, tuple[Any, Any]] = {}
     for step in plan:
-        before, after = ({step["key"]: value} if step["key"] else value or {} for value in (step["before"], step["after"]))
+        before, after = (
+            {step["key"]: value} if step["key"] else value or {} for value in (step["before"], step["after"])
+        )
         for key in {*before, *after}:
             assert key not in found, f"{key} is in two steps: {plan}"
             found[key] = before.get(key), after.get(key)
@@ -119,7 +130,8 @@ def assert_named(
     *,
     along: Mapping[str, set[str]] | None = None,
 ) -> None:
-    """Each row's option stands in the plan of a change, with the value that it was made with before and another one after; nothing else stands there.
+    """Each row's option stands in the plan of a change, with the value that it was made with before and another one
+    after; nothing else stands there.
 
     `made`: the keys of the plan that made the guest. `along`: what changes with an option.
     """
@@ -145,9 +157,11 @@ def rounds(rows: Sequence[Any]) -> Iterator[dict[str, Any]]:
 
 @dataclass
 class Explored:
-    """The crashes of a run that were tried. Two are one where what was there before and the calls made until then are equal: the host is then the same.
+    """The crashes of a run that were tried. Two are one where what was there before and the calls made until then are
+    equal: the host is then the same.
 
-    `directory` is where the processes of a run tell each other; `covered` has those that another one stands for, each with its name.
+    `directory` is where the processes of a run tell each other; `covered` has those that another one stands for, each
+    with its name.
     """
 
     every: bool = False
@@ -156,7 +170,10 @@ class Explored:
     covered: dict[str, str] = field(default_factory=dict)
 
     def new(self, name: str, key: object) -> bool:
-        """Whether this crash has to be tried; with --all each has. Two keys are equal where they are written the same."""
+        """Whether this crash has to be tried; with --all each has.
+
+        Two keys are equal where they are written the same.
+        """
         if self.every:
             return True
         first = self._first(name, hashlib.sha256(repr(key).encode()).hexdigest())

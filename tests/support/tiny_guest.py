@@ -1,7 +1,8 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A kernel and an initramfs that boot under emulation in a few seconds: busybox, the drivers of virtio, and the QEMU guest agent to ask things of it.
+"""A kernel and an initramfs that boot under emulation in a few seconds: busybox, the drivers of virtio, and the QEMU
+guest agent to ask things of it.
 
 The kernel and the agent are taken out of Debian's packages, which need not be installed, and kept under .cache/kvm.
 """
@@ -70,7 +71,9 @@ def _write(entries: Mapping[str, tuple[int, bytes]]) -> bytes:
     out = bytearray()
     for number, (name, (mode, data)) in enumerate([*entries.items(), ("TRAILER!!!", (0, b""))], 1):
         path = name.encode() + b"\0"
-        head = "070701" + "".join(f"{field:08x}" for field in (number, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(path), 0))
+        head = "070701" + "".join(
+            f"{field:08x}" for field in (number, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(path), 0)
+        )
         out += head.encode() + path
         out += b"\0" * (-len(out) % 4)
         out += data
@@ -101,7 +104,9 @@ class TinyGuest:
 
 def _package(name: str) -> str:
     """The package that a name of a package comes down to, with its version."""
-    shown = subprocess.run(["apt-cache", "show", "--no-all-versions", name], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        ["apt-cache", "show", "--no-all-versions", name], capture_output=True, text=True, check=True
+    ).stdout
     depends = re.search(r"^Depends: .*?(linux-image-[0-9][^ ,]*) \(= ([^)]+)\)", shown, re.MULTILINE)
     if depends:
         return f"{depends[1]}={depends[2]}"
@@ -111,7 +116,12 @@ def _package(name: str) -> str:
 
 
 def _build(scratch: Path, packages: list[str], place: Path) -> None:
-    subprocess.run(["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", *packages], cwd=scratch, check=True, capture_output=True)
+    subprocess.run(
+        ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", *packages],
+        cwd=scratch,
+        check=True,
+        capture_output=True,
+    )
     root = scratch / "root"
     for archive in scratch.glob("*.deb"):
         subprocess.run(["dpkg-deb", "-x", str(archive), str(root)], check=True)
@@ -128,7 +138,8 @@ def _build(scratch: Path, packages: list[str], place: Path) -> None:
     (builtin,) = root.rglob("modules.builtin")
     inside = {Path(line).stem.replace("-", "_") for line in builtin.read_text(encoding="ascii").splitlines()}
     for number, name in enumerate(MODULES):
-        # Debian 13's cloud kernel (6.12) has virtio and its PCI drivers built in; Debian 12's (6.1) has them as modules.
+        # Debian 13's cloud kernel (6.12) has virtio and its PCI drivers built in; Debian 12's (6.1) has them as
+        # modules.
         if name not in inside:
             (module,) = root.rglob(f"{name}.ko*")
             entries[f"modules/{number:02}-{module.name}"] = (file, module.read_bytes())
@@ -136,7 +147,10 @@ def _build(scratch: Path, packages: list[str], place: Path) -> None:
     entries["bin/qemu-ga"] = (executable, agent.read_bytes())
     libraries = subprocess.run(["ldd", str(agent)], capture_output=True, text=True, check=True).stdout
     for path in re.findall(r"(/\S+) \(0x", libraries):
-        entries[f"lib64/{Path(path).name}" if "ld-linux" in path else f"lib/{Path(path).name}"] = (executable, Path(path).read_bytes())
+        entries[f"lib64/{Path(path).name}" if "ld-linux" in path else f"lib/{Path(path).name}"] = (
+            executable,
+            Path(path).read_bytes(),
+        )
     partial = place.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
@@ -155,7 +169,11 @@ def _locked(path: Path) -> Iterator[None]:
 
 def ask(daemon: LibvirtDaemon, name: str, *command: str, seconds: float = 30) -> str:
     """What a command in a guest prints, through its agent."""
-    started = _agent(daemon, name, {"execute": "guest-exec", "arguments": {"path": command[0], "arg": list(command[1:]), "capture-output": True}})
+    started = _agent(
+        daemon,
+        name,
+        {"execute": "guest-exec", "arguments": {"path": command[0], "arg": list(command[1:]), "capture-output": True}},
+    )
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         status = _agent(daemon, name, {"execute": "guest-exec-status", "arguments": {"pid": started["pid"]}})
@@ -167,7 +185,9 @@ def ask(daemon: LibvirtDaemon, name: str, *command: str, seconds: float = 30) ->
 
 
 def _agent(daemon: LibvirtDaemon, name: str, command: Mapping[str, object]) -> dict[str, object]:
-    answer: dict[str, object] = json.loads(daemon.virsh("qemu-agent-command", name, json.dumps(command), "--timeout", "20"))["return"]
+    answer: dict[str, object] = json.loads(
+        daemon.virsh("qemu-agent-command", name, json.dumps(command), "--timeout", "20")
+    )["return"]
     return answer
 
 

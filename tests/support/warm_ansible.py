@@ -36,10 +36,15 @@ class WarmAnsible:
         # -P: Ansible's programs do not find what lies beside this file either.
         argv = [sys.executable, "-P", warm_ansible_server.__file__, str(theirs.fileno())]
         with theirs:
-            self._process = subprocess.Popen(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+            self._process = subprocess.Popen(
+                argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+            )
 
     def run(self, directory: Path, timeout: float) -> int:
-        """The exit code of what run.json in that directory asks for. TimeoutError: it was ended with all that it has started."""
+        """The exit code of what run.json in that directory asks for.
+
+        TimeoutError: it was ended with all that it has started.
+        """
         self._socket.settimeout(None)
         self._socket.send(os.fsencode(directory))
         pid = self._answer()
@@ -71,12 +76,17 @@ def _key(env: Mapping[str, str], cwd: Path) -> object:
 _waiting: list[WarmAnsible] = []
 
 
-def run(argv: Sequence[str], env: Mapping[str, str], cwd: Path, directory: Path, stdin: str, timeout: float) -> subprocess.CompletedProcess[str]:
-    """One of Ansible's programs by its path, with its arguments. What it reads and prints are files in the directory, which is this run's own.
+def run(
+    argv: Sequence[str], env: Mapping[str, str], cwd: Path, directory: Path, stdin: str, timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """One of Ansible's programs by its path, with its arguments. What it reads and prints are files in the directory,
+    which is this run's own.
 
     It is ended with all that it has started when its time is over, or ours.
     """
-    (directory / "run.json").write_text(json.dumps({"argv": list(argv), "env": dict(env), "cwd": str(cwd)}), encoding="utf-8")
+    (directory / "run.json").write_text(
+        json.dumps({"argv": list(argv), "env": dict(env), "cwd": str(cwd)}), encoding="utf-8"
+    )
     (directory / "stdin").write_text(stdin, encoding="utf-8")
     key = _key(env, cwd)
     warm = next((one for one in _waiting if one.key == key), None)
@@ -88,7 +98,9 @@ def run(argv: Sequence[str], env: Mapping[str, str], cwd: Path, directory: Path,
         code = warm.run(directory, timeout)
     except TimeoutError:
         out, err = _printed(directory)
-        raise AssertionError(f"{Path(argv[0]).name} was ended after {timeout:.0f} s\n--- stdout\n{out}\n--- stderr\n{err}") from None
+        raise AssertionError(
+            f"{Path(argv[0]).name} was ended after {timeout:.0f} s\n--- stdout\n{out}\n--- stderr\n{err}"
+        ) from None
     finally:
         _waiting.append(warm)
         while len(_waiting) > KEPT:
@@ -97,7 +109,10 @@ def run(argv: Sequence[str], env: Mapping[str, str], cwd: Path, directory: Path,
 
 
 def _printed(directory: Path) -> tuple[str, str]:
-    out, err = ((directory / name).read_text(encoding="utf-8") if (directory / name).exists() else "" for name in ("stdout", "stderr"))
+    out, err = (
+        (directory / name).read_text(encoding="utf-8") if (directory / name).exists() else ""
+        for name in ("stdout", "stderr")
+    )
     return out, err
 
 
@@ -109,7 +124,10 @@ def kill(pid: int) -> None:
 
 
 def _descent(pid: int) -> Iterator[int]:
-    """A process and all that it has started. Ansible's workers are in sessions of their own, so that no signal for a group reaches them."""
+    """A process and all that it has started.
+
+    Ansible's workers are in sessions of their own, so that no signal for a group reaches them.
+    """
     yield pid
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()

@@ -31,11 +31,19 @@ PROGRAMS = {
 }
 
 #: What every play imports later, beside its plugins.
-LATER = ("ansible.executor.process.worker", "ansible.plugins.inventory", "ansible.plugins.shell.powershell", "ansible.plugins.strategy")
+LATER = (
+    "ansible.executor.process.worker",
+    "ansible.plugins.inventory",
+    "ansible.plugins.shell.powershell",
+    "ansible.plugins.strategy",
+)
 
 
 def serve(channel: socket.socket, home: str) -> Path:
-    """Returns in each process that is to run something, with its directory. The server itself ends with the socket's other side."""
+    """Returns in each process that is to run something, with its directory.
+
+    The server itself ends with the socket's other side.
+    """
     while message := channel.recv(4096):
         child = os.fork()
         if child == 0:
@@ -52,7 +60,10 @@ def serve(channel: socket.socket, home: str) -> Path:
 
 
 def become(directory: Path) -> str:
-    """Take the arguments, environment and files of a run, and work out anew what Ansible has from its home. Gives the module to run."""
+    """Take the arguments, environment and files of a run, and work out anew what Ansible has from its home.
+
+    Gives the module to run.
+    """
     from ansible import constants
 
     run = json.loads((directory / "run.json").read_text(encoding="utf-8"))

@@ -1,9 +1,11 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs one module many times, each run in a process of its own that is forked from one which has already imported everything.
+"""Runs one module many times, each run in a process of its own that is forked from one which has already imported
+everything.
 
-Most of a module's run is Python importing ansible-core and the libraries; a table of a thousand runs pays for that once.
+Most of a module's run is Python importing ansible-core and the libraries; a table of a thousand runs pays for that
+once.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from .ansible_runner import Result
 from .module_process import as_result, module_environment, module_input, python_name
 from .paths import SYSTEM_PYTHON
 
-#: Reads a line with a directory, forks, lets the child run the module with that directory's files as its input, output and further environment, and answers
-#: with its exit code.
+#: Reads a line with a directory, forks, lets the child run the module with that directory's files as its input, output
+#: and further environment, and answers with its exit code.
 SERVER = """
 import importlib, json, os, sys, traceback
 module = importlib.import_module(sys.argv[1])
@@ -94,16 +96,23 @@ class WarmModule:
         verbosity: int = 0,
         env: Mapping[str, str] | None = None,
     ) -> Result:
-        """One run. `env` is what the module reads of its environment itself; Python has started with that of all runs."""
+        """One run.
+
+        `env` is what the module reads of its environment itself; Python has started with that of all runs.
+        """
         assert self._process.stdin is not None
         with tempfile.TemporaryDirectory(prefix="run-", dir=self._scratch.name) as directory:
             path = Path(directory)
-            (path / "in").write_text(module_input(self.name, args, directory, check=check, diff=diff, verbosity=verbosity), encoding="utf-8")
+            (path / "in").write_text(
+                module_input(self.name, args, directory, check=check, diff=diff, verbosity=verbosity), encoding="utf-8"
+            )
             (path / "env").write_text(json.dumps(dict(env or {})), encoding="utf-8")
             self._process.stdin.write(f"{directory}\n")
             self._process.stdin.flush()
             rc = int(self._answer())
-            texts = [(path / name).read_text(encoding="utf-8") if (path / name).exists() else "" for name in ("out", "err")]
+            texts = [
+                (path / name).read_text(encoding="utf-8") if (path / name).exists() else "" for name in ("out", "err")
+            ]
         return as_result(rc, *texts)
 
     def close(self) -> None:
@@ -117,5 +126,7 @@ class WarmModule:
     def __enter__(self) -> WarmModule:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self.close()

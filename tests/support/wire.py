@@ -99,7 +99,8 @@ async def _read_chunks(reader: asyncio.StreamReader) -> AsyncIterator[tuple[byte
             if size == 0:
                 yield line, b""
                 break
-            # A chunk goes on as a whole with its head: a stream of events is written chunk by chunk, and none is held back.
+            # A chunk goes on as a whole with its head: a stream of events is written chunk by chunk, and none is held
+            # back.
             chunk = await reader.readexactly(size + 2)
             yield line + chunk, chunk[:-2]
         while True:

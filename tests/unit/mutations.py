@@ -12,8 +12,36 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 #: Words that no backend says, and that no task may write.
-WORDS = ("hologram", "", " ", "-1", "0x", "99999999999999999999", "1e309", "a b\tc", "\x1b[31m", "\udcff", "fe80::1%eth0", "../..", "ä" * 300)
-VALUES: tuple[Any, ...] = (None, True, -1, 2**70, 1.5, float("inf"), [], {}, [None], [[]], {"x": {"y": 1}}, {"": None}, *WORDS)
+WORDS = (
+    "hologram",
+    "",
+    " ",
+    "-1",
+    "0x",
+    "99999999999999999999",
+    "1e309",
+    "a b\tc",
+    "\x1b[31m",
+    "\udcff",
+    "fe80::1%eth0",
+    "../..",
+    "ä" * 300,
+)
+VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    2**70,
+    1.5,
+    float("inf"),
+    [],
+    {},
+    [None],
+    [[]],
+    {"x": {"y": 1}},
+    {"": None},
+    *WORDS,
+)
 
 
 def _places(data: Any) -> Iterator[tuple[Any, Any]]:
@@ -78,5 +106,14 @@ def of_lines(text: str, count: int, seed: int = 1) -> Iterator[str]:
         for _time in range(chance.choice((1, 1, 2, 5))):
             place, word = chance.randrange(len(lines)), chance.choice(WORDS)
             key, equals, value = lines[place].partition("=")
-            lines[place] = chance.choice((word, f"{key}={word}", f"{word}={value}", f"{key}{word}{equals}{value}", "", f"{lines[place]}\n{lines[place]}"))
+            lines[place] = chance.choice(
+                (
+                    word,
+                    f"{key}={word}",
+                    f"{word}={value}",
+                    f"{key}{word}{equals}{value}",
+                    "",
+                    f"{lines[place]}\n{lines[place]}",
+                )
+            )
         yield "\n".join(lines)

@@ -28,7 +28,12 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import Container
 from ansible_collections.kraal.virt.plugins.module_utils.engine import lock
 from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Action, Disruption
-from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError, KraalError, NotInstalled, Refused
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import (
+    BackendError,
+    KraalError,
+    NotInstalled,
+    Refused,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.engine.identity import GuestId
 from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Step
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Outcome, reconcile
@@ -41,13 +46,23 @@ from tests.unit.engine.boxes import want as box
 DOCKER = {"backend": "docker", "image": "debian:12"}
 
 values = some.recursive(
-    some.one_of(some.integers(), some.text(max_size=3)), lambda inner: some.dictionaries(some.text(max_size=2), inner, max_size=3), max_leaves=8
+    some.one_of(some.integers(), some.text(max_size=3)),
+    lambda inner: some.dictionaries(some.text(max_size=2), inner, max_size=3),
+    max_leaves=8,
 )
 mappings = some.dictionaries(some.text(max_size=2), values, max_size=4)
 
 
 def read(*guests: dict[str, Any], **parameters: Any) -> fleet.Fleet:
-    unset = {"defaults": {}, "name": None, "prune": False, "take_over": [], "places": [], "concurrency": 8, "max_failures": None}
+    unset = {
+        "defaults": {},
+        "name": None,
+        "prune": False,
+        "take_over": [],
+        "places": [],
+        "concurrency": 8,
+        "max_failures": None,
+    }
     return fleet.read_fleet({"guests": list(guests), **unset, **parameters})
 
 
@@ -67,20 +82,35 @@ def names(*guests: dict[str, Any], **parameters: Any) -> list[str]:
 def test_a_guest_wins_over_the_defaults_and_mappings_are_merged_key_by_key() -> None:
     defaults = {"memory": "1GiB", "env": {"A": "1", "B": "2"}, "dns": ["192.0.2.1"]}
     guest = {"name": "web", "memory": "2GiB", "env": {"B": "3"}, "dns": ["192.0.2.2"]}
-    assert fleet.merge(defaults, guest) == {"name": "web", "memory": "2GiB", "env": {"A": "1", "B": "3"}, "dns": ["192.0.2.2"]}
+    assert fleet.merge(defaults, guest) == {
+        "name": "web",
+        "memory": "2GiB",
+        "env": {"A": "1", "B": "3"},
+        "dns": ["192.0.2.2"],
+    }
 
 
 def test_a_null_takes_a_default_away_at_any_depth() -> None:
-    assert fleet.merge({"memory": "1GiB", "env": {"A": "1", "B": "2"}}, {"memory": None, "env": {"A": None}}) == {"env": {"B": "2"}}
+    assert fleet.merge({"memory": "1GiB", "env": {"A": "1", "B": "2"}}, {"memory": None, "env": {"A": None}}) == {
+        "env": {"B": "2"}
+    }
 
 
 def test_defaults_of_one_backend_are_for_its_guests_and_win() -> None:
-    defaults = {"backend": "docker", "memory": "1GiB", "labels": {"a": "1"}, "docker": {"init": True, "labels": {"b": "2"}}, "lxc": {"memory": "2GiB"}}
+    defaults = {
+        "backend": "docker",
+        "memory": "1GiB",
+        "labels": {"a": "1"},
+        "docker": {"init": True, "labels": {"b": "2"}},
+        "lxc": {"memory": "2GiB"},
+    }
     docker = {"backend": "docker", "memory": "1GiB", "labels": {"a": "1", "b": "2"}, "init": True, "name": "web"}
     assert list(fleet.expanded({"name": "web"}, defaults)) == [docker]
     lxc = {"backend": "lxc", "memory": "2GiB", "labels": {"a": "1"}, "name": "db"}
     assert list(fleet.expanded({"name": "db", "backend": "lxc"}, defaults)) == [lxc]
-    assert list(fleet.expanded({"name": "db", "backend": "lxc", "memory": None}, defaults)) == [{"backend": "lxc", "labels": {"a": "1"}, "name": "db"}]
+    assert list(fleet.expanded({"name": "db", "backend": "lxc", "memory": None}, defaults)) == [
+        {"backend": "lxc", "labels": {"a": "1"}, "name": "db"}
+    ]
 
 
 def test_defaults_of_a_backend_that_are_no_mapping() -> None:
@@ -128,11 +158,16 @@ def test_without_a_count_the_name_is_taken_as_it_is() -> None:
 
 @pytest.mark.parametrize("count", [-1, "many", 1.5, True, [2]])
 def test_what_is_no_count(count: object) -> None:
-    assert said({"name": "web-{i}", "count": count}, defaults=DOCKER) == f"web-{{i}}: count: {count!r} is not a number of guests. Write 0 or more."
+    assert (
+        said({"name": "web-{i}", "count": count}, defaults=DOCKER)
+        == f"web-{{i}}: count: {count!r} is not a number of guests. Write 0 or more."
+    )
 
 
 def test_a_count_needs_a_place_in_the_name() -> None:
-    assert said({"name": "web", "count": 2}, defaults=DOCKER).endswith("has no place for the number that count needs. Write it like web-{i}.")
+    assert said({"name": "web", "count": 2}, defaults=DOCKER).endswith(
+        "has no place for the number that count needs. Write it like web-{i}."
+    )
 
 
 # Labels
@@ -185,7 +220,11 @@ def test_a_message_names_guest_option_value_and_remedy(guest: dict[str, Any], pa
 
 def test_all_wrong_guests_are_named_at_once() -> None:
     message = said({"name": "ok"}, {"name": "web", "memory": "much"}, {"name": "db", "cpus": "-1"}, defaults=DOCKER)
-    assert message.startswith("2 entries of guests are wrong, and nothing was touched: ") and "docker web: " in message and "docker db: " in message
+    assert (
+        message.startswith("2 entries of guests are wrong, and nothing was touched: ")
+        and "docker web: " in message
+        and "docker db: " in message
+    )
 
 
 def test_two_guests_of_one_name() -> None:
@@ -202,18 +241,31 @@ def test_one_name_in_two_places_is_two_guests() -> None:
     ):
         guests = [{"name": "web", "backend": backend, option: where} for where in (first, second)]
         assert len({entry.id for entry in read(*guests).entries}) == 2
-        assert f"'web' is the name of two {backend} guests of this task" in said(*guests, {**guests[0], option: spelling})
+        assert f"'web' is the name of two {backend} guests of this task" in said(
+            *guests, {**guests[0], option: spelling}
+        )
 
 
 def test_guests_of_one_name_are_told_apart() -> None:
     change = Step("a", Action.SET, "memory", "1GiB", "2GiB", Disruption.LIVE)
     broken = KraalError("is broken", guest="a", backend="docker")
-    outcomes = [outcome("a", change), outcome("a", error=broken, place="unix:///run/b.sock"), outcome("b", replace(change, guest="b"), place="unix:///run/b.sock")]
+    outcomes = [
+        outcome("a", change),
+        outcome("a", error=broken, place="unix:///run/b.sock"),
+        outcome("b", replace(change, guest="b"), place="unix:///run/b.sock"),
+    ]
     fleet.tell_apart(outcomes)
     answer = fleet.answer_of(outcomes, fleet.failures_of(outcomes))
-    assert [(step["guest"], step["backend"], step["place"]) for step in answer["plan"]] == [("a", "docker", ""), ("b", "docker", "unix:///run/b.sock")]
+    assert [(step["guest"], step["backend"], step["place"]) for step in answer["plan"]] == [
+        ("a", "docker", ""),
+        ("b", "docker", "unix:///run/b.sock"),
+    ]
     assert [each["before_header"] for each in answer["diff"]] == ["docker a", "docker b"]
-    assert [(each["guest"], each["place"]) for each in answer["results"]] == [("a", ""), ("a", "unix:///run/b.sock"), ("b", "unix:///run/b.sock")]
+    assert [(each["guest"], each["place"]) for each in answer["results"]] == [
+        ("a", ""),
+        ("a", "unix:///run/b.sock"),
+        ("b", "unix:///run/b.sock"),
+    ]
     assert answer["failures"] == ["docker a at unix:///run/b.sock: is broken"] == [answer["results"][1]["msg"]]
 
 
@@ -244,7 +296,14 @@ def test_the_answer_keeps_the_order_and_tells_of_each() -> None:
     answer = fleet.answer_of([outcome("a"), outcome("b", change), outcome("c", error=broken)], ["c"])
     assert answer["changed"] is True
     assert [step["guest"] for step in answer["plan"]] == ["b"]
-    assert answer["diff"] == [{"before": {"memory": "1GiB"}, "after": {"memory": "2GiB"}, "before_header": "docker b", "after_header": "docker b"}]
+    assert answer["diff"] == [
+        {
+            "before": {"memory": "1GiB"},
+            "after": {"memory": "2GiB"},
+            "before_header": "docker b",
+            "after_header": "docker b",
+        }
+    ]
     assert [(each["guest"], each["changed"], each["failed"], each["msg"]) for each in answer["results"]] == [
         ("a", False, False, ""),
         ("b", True, False, ""),
@@ -262,15 +321,22 @@ def test_no_failure_needs_no_summary() -> None:
 
 
 def test_the_summary_tells_what_is_shared_once() -> None:
-    failed = [outcome(name, error=KraalError("is broken", remedy="Mend it", guest=name, backend="docker")) for name in "abcdefg"]
-    assert summary(*failed, outcome("h")) == "7 of 8 guests failed: docker a, b, c, d, e and 2 more: is broken. Mend it."
+    failed = [
+        outcome(name, error=KraalError("is broken", remedy="Mend it", guest=name, backend="docker"))
+        for name in "abcdefg"
+    ]
+    assert (
+        summary(*failed, outcome("h")) == "7 of 8 guests failed: docker a, b, c, d, e and 2 more: is broken. Mend it."
+    )
     assert fleet.failures_of([*failed, outcome("h")]) == ["docker a, b, c, d, e and 2 more: is broken. Mend it."]
 
 
 def test_the_summary_does_not_hide_behind_a_page() -> None:
     failed = [outcome(name, error=KraalError(f"is broken at {name}", guest=name)) for name in "abcdefg"]
     told = summary(*failed)
-    assert told.startswith("7 of 7 guests failed: a: is broken at a; b: is broken at b; ") and told.endswith("e: is broken at e; and 2 other errors.")
+    assert told.startswith("7 of 7 guests failed: a: is broken at a; b: is broken at b; ") and told.endswith(
+        "e: is broken at e; and 2 other errors."
+    )
 
 
 def test_a_long_failure_is_one_short_line_that_ends_with_its_remedy() -> None:
@@ -278,7 +344,9 @@ def test_a_long_failure_is_one_short_line_that_ends_with_its_remedy() -> None:
     error = KraalError(log, remedy="Look at the program's path", guest="web", backend="docker")
     (told,) = fleet.failures_of([outcome("web", error=error)])
     assert 290 < len(told) <= 300 and "\n" not in told
-    assert told.startswith("docker web: the engine refused: it begins a line") and told.endswith("no such file. Look at the program's path.")
+    assert told.startswith("docker web: the engine refused: it begins a line") and told.endswith(
+        "no such file. Look at the program's path."
+    )
     assert str(error).startswith("docker web: " + log), "the results have it all"
 
 
@@ -290,22 +358,35 @@ def test_no_failure_is_longer(message: str, remedy: str, guest: str) -> None:
 
 def test_no_half_of_a_secret_is_told() -> None:
     for before in range(240, 300):
-        told = fleet.brief(KraalError("x" * before + "kt-hush-kt-hush" + "y" * 300, guest="web", backend="docker"), ["kt-hush-kt-hush"])
+        told = fleet.brief(
+            KraalError("x" * before + "kt-hush-kt-hush" + "y" * 300, guest="web", backend="docker"), ["kt-hush-kt-hush"]
+        )
         assert "hush" not in told and len(told) <= 300
 
 
 # Where guests are looked for that the list does not name
 
 
-@pytest.mark.parametrize(("error", "warned"), [(NotInstalled, []), (BackendError, ["prune: guests of lxc were not looked for: it is broken"])])
-def test_a_backend_that_is_not_there_has_no_guests_to_prune(monkeypatch: pytest.MonkeyPatch, error: type[KraalError], warned: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("error", "warned"),
+    [(NotInstalled, []), (BackendError, ["prune: guests of lxc were not looked for: it is broken"])],
+)
+def test_a_backend_that_is_not_there_has_no_guests_to_prune(
+    monkeypatch: pytest.MonkeyPatch, error: type[KraalError], warned: list[str]
+) -> None:
     def connect(parameters: Mapping[str, Any]) -> Any:
         raise error("it is broken")
 
-    managed = {name: replace(fleet.backend(name).managed(), connect=connect if name == "lxc" else nothing) for name in fleet.NAMES}
+    managed = {
+        name: replace(fleet.backend(name).managed(), connect=connect if name == "lxc" else nothing)
+        for name in fleet.NAMES
+    }
     monkeypatch.setattr(fleet, "backend", lambda name: SimpleNamespace(managed=lambda: managed[name]))
     warnings: list[str] = []
-    assert [job.needed for job in fleet._other_places(fleet.Fleet(defaults={"backend": "docker"}), warnings)] == [True, False]
+    assert [job.needed for job in fleet._other_places(fleet.Fleet(defaults={"backend": "docker"}), warnings)] == [
+        True,
+        False,
+    ]
     assert warnings == warned
     with pytest.raises(KraalError, match="it is broken"):
         fleet._other_places(fleet.Fleet(defaults={"backend": "lxc"}), warnings)
@@ -328,7 +409,9 @@ def docker_seen(**labels: str) -> tuple[Any, Any]:
 
 def docker_leftover(**labels: str) -> tuple[Any, Any]:
     """A re-creation that died: only the old container is left, under the name that it waits under."""
-    return DockerContainers(nowhere), docker_look(containers={"web.kraal-was-running": inspected("plain", Labels=labels)})
+    return DockerContainers(nowhere), docker_look(
+        containers={"web.kraal-was-running": inspected("plain", Labels=labels)}
+    )
 
 
 def kvm_seen(**labels: str) -> tuple[Any, Any]:
@@ -368,7 +451,9 @@ def test_a_guest_of_another_fleet_is_refused(look: Any, state: str) -> None:
 def test_whose_guests_a_fleet_takes(look: Any) -> None:
     other = look(**{"kraal.fleet": "example"})
     assert judged(other, take_over=["old", "example"]) == "" and "'example'" in judged(other, take_over=["old"])
-    assert [judged(look(**labels)) for labels in ({"kraal.fleet": "shop"}, {"kraal.fleet": ""}, {"role": "web"}, {})] == [""] * 4
+    assert [
+        judged(look(**labels)) for labels in ({"kraal.fleet": "shop"}, {"kraal.fleet": ""}, {"role": "web"}, {})
+    ] == [""] * 4
 
 
 def test_a_guest_that_is_not_there_is_nobodys() -> None:
@@ -379,12 +464,16 @@ def test_a_guest_that_is_not_there_is_nobodys() -> None:
 
 def test_a_fleet_without_a_name_owns_no_fleets_guests() -> None:
     look = docker_seen(**{"kraal.fleet": "example"})
-    assert judged(look, name="").startswith("it is a guest of the fleet 'example', and this task names no fleet. Write name: example where ")
+    assert judged(look, name="").startswith(
+        "it is a guest of the fleet 'example', and this task names no fleet. Write name: example where "
+    )
     assert judged(look, name="", take_over=["example"]) == judged(docker_seen(), name="") == ""
 
 
 def test_one_refused_guest_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same plan and the same errors in check and in real mode; a refused guest counts as a failure for max_failures."""
+    """The same plan and the same errors in check and in real mode; a refused guest counts as a failure for
+    max_failures.
+    """
     monkeypatch.setattr(lock, "DIRECTORIES", (str(tmp_path),))
 
     class Labelled(Boxes):
@@ -392,15 +481,28 @@ def test_one_refused_guest_stops_no_other(tmp_path: Path, monkeypatch: pytest.Mo
             return {"kraal.fleet": seen[name]["fleet"]} if name in seen else {}
 
     def run(check: bool, **options: Any) -> tuple[Labelled, list[Outcome]]:
-        boxes = Labelled({"a": {"state": "running", "memory": 1, "fleet": "example"}, "b": {"state": "running", "memory": 1, "fleet": "shop"}})
+        boxes = Labelled(
+            {
+                "a": {"state": "running", "memory": 1, "fleet": "example"},
+                "b": {"state": "running", "memory": 1, "fleet": "shop"},
+            }
+        )
         wants = [box("a", memory="2KiB"), box("b", memory="2KiB"), box("c")]
         return boxes, reconcile([fleet.FleetJob(boxes, wants, fleet.Fleet(name="shop"))], check=check, **options)
 
     for check in (True, False):
         boxes, outcomes = run(check)
-        assert [str(each.error or "").partition(",")[0] for each in outcomes] == ["boxes a: it is a guest of the fleet 'example'", "", ""]
+        assert [str(each.error or "").partition(",")[0] for each in outcomes] == [
+            "boxes a: it is a guest of the fleet 'example'",
+            "",
+            "",
+        ]
         assert [each.changed for each in outcomes] == [False, True, True] and outcomes[0].steps == []
-        assert outcomes[0].described is not None and boxes.boxes["a"] == {"state": "running", "memory": 1, "fleet": "example"}
+        assert outcomes[0].described is not None and boxes.boxes["a"] == {
+            "state": "running",
+            "memory": 1,
+            "fleet": "example",
+        }
         assert sorted({name for name, _action in boxes.applied}) == ([] if check else ["b", "c"])
     boxes, outcomes = run(False, max_failures=0)
     assert boxes.applied == [] and all(each.error for each in outcomes)

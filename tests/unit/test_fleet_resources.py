@@ -19,9 +19,19 @@ from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import
 from ansible_collections.kraal.virt.plugins.module_utils.fleet_resources import build_wants, file_wants, lacking, placed
 
 ARCHIVE = {"name": "a", "path": "/v/a-1.tar", "checksum": "sha256:1", "kernel": "", "initrd": ""}
-DISK = {"name": "d", "path": "/v/d-2.qcow2", "checksum": "sha256:2", "kernel": "/v/d-2.vmlinuz", "initrd": "/v/d-2.initrd"}
+DISK = {
+    "name": "d",
+    "path": "/v/d-2.qcow2",
+    "checksum": "sha256:2",
+    "kernel": "/v/d-2.vmlinuz",
+    "initrd": "/v/d-2.initrd",
+}
 NOT_BUILT = {"name": "n", "path": "/v/n-3.tar", "checksum": ""}
-IMAGES = [{"name": "a", "image": "kt/a:1", "build": {}}, {"name": "d", "image": None, "build": {}}, {"name": "n", "image": None, "build": {}}]
+IMAGES = [
+    {"name": "a", "image": "kt/a:1", "build": {}},
+    {"name": "d", "image": None, "build": {}},
+    {"name": "n", "image": None, "build": {}},
+]
 PLACED = placed(IMAGES, [ARCHIVE, DISK, NOT_BUILT, {**ARCHIVE, "name": "not asked for"}])
 
 
@@ -58,7 +68,10 @@ def test_which_files_guests_take(backends: list[str], image: str | None, files: 
     ],
 )
 def test_what_has_to_be_brought(steps: dict[str, list[str]], here: list[str], files: list[str]) -> None:
-    outcomes = [Outcome(GuestId("docker", "", name), steps=[Step(name, action) for action in actions]) for name, actions in steps.items()]
+    outcomes = [
+        Outcome(GuestId("docker", "", name), steps=[Step(name, action) for action in actions])
+        for name, actions in steps.items()
+    ]
     assert lacking(PLACED, outcomes, here) == files
 
 
@@ -66,7 +79,14 @@ def build(directory: Path, mode: int = 0o600) -> dict[str, Any]:
     """What a build leaves, and what is returned of it."""
     built = {**DISK, **{key: str(directory / Path(str(DISK[key])).name) for key in ("path", "kernel", "initrd")}}
     beside = {key: {"file": Path(built[key]).name, "size": 2} for key in ("kernel", "initrd")}
-    text = {"name": "d", "file": "d-2.qcow2", "request": {"format": "qcow2"}, "checksum": built["checksum"], "size": 2, "beside": beside}
+    text = {
+        "name": "d",
+        "file": "d-2.qcow2",
+        "request": {"format": "qcow2"},
+        "checksum": built["checksum"],
+        "size": 2,
+        "beside": beside,
+    }
     for key in ("path", "kernel", "initrd"):
         Path(built[key]).write_text("kt", encoding="utf-8")
     (directory / "d-2.json").write_text(json.dumps(text), encoding="utf-8")
@@ -85,7 +105,15 @@ def test_files_are_closed_and_named(tmp_path: Path) -> None:
         assert outcome.error is None
         return [step.key for step in outcome.steps]
 
-    keys = ["mode[d-2.initrd]", "mode[d-2.json]", "mode[d-2.qcow2]", "mode[d-2.vmlinuz]", "links[d.qcow2]", "links[d.vmlinuz]", "links[d.initrd]"]
+    keys = [
+        "mode[d-2.initrd]",
+        "mode[d-2.json]",
+        "mode[d-2.qcow2]",
+        "mode[d-2.vmlinuz]",
+        "links[d.qcow2]",
+        "links[d.vmlinuz]",
+        "links[d.initrd]",
+    ]
     assert run(True) == keys and (tmp_path / "d.qcow2").readlink() == Path("d-1.qcow2")
     assert run(False) == keys and run(False) == []
     assert {ending: str((tmp_path / f"d.{ending}").readlink()) for ending in ("qcow2", "vmlinuz", "initrd")} == {

@@ -62,7 +62,7 @@ def test_each_place_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         where = parameters.get("where", "")
         asked.append((where, parameters.get("told")))
         if where in ("gone", "") and "told" not in parameters:
-            raise NotInstalled("nothing at %r" % where)
+            raise NotInstalled(f"nothing at {where!r}")
         found = Found(place=where.rstrip("/"))
         found.add(Guest("web", "boxes"), lambda: Guest("web", "boxes", id=f"id{where.rstrip('/')}"))
         return found

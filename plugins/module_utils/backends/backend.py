@@ -64,10 +64,10 @@ class Backend:
         Needs no Ansible, and no library that the host may lack. Raises NotInstalled where the host has none of it, and
         BackendError.
         """
-        found: Found = import_module("%s.%s.discover" % (__package__, self.name)).guests(parameters)
+        found: Found = import_module(f"{__package__}.{self.name}.discover").guests(parameters)
         return found
 
     def managed(self) -> Managed:
         """What it takes to manage its guests; needs Ansible, and the backend's own library to connect."""
-        found: Managed = import_module("%s.%s.manage" % (__package__, self.name)).managed()
+        found: Managed = import_module(f"{__package__}.{self.name}.manage").managed()
         return found

@@ -4,8 +4,8 @@
 
 """The words of plans and results, which are public: what a step does, what it costs, and the states of a guest. Pure.
 
-A word that is added here is documented in the guide about plans, and named in the documentation of the modules that return it.
-Those of snapshots will be ``take`` and ``revert``, and ``delete`` for one that goes.
+A word that is added here is documented in the guide about plans, and named in the documentation of the modules that
+return it. Those of snapshots will be ``take`` and ``revert``, and ``delete`` for one that goes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from enum import Enum, IntEnum
 
 
 class Word(str, Enum):
-    """A text out of a closed set. It is that text wherever it is written: in messages, in JSON, as the key of a mapping."""
+    """A text out of a closed set.
+
+    It is that text wherever it is written: in messages, in JSON, as the key of a mapping.
+    """
 
     def __str__(self) -> str:
         return str(self.value)
@@ -91,7 +94,10 @@ STATE_ACTIONS = frozenset((Action.CREATE, Action.START, Action.STOP, Action.PAUS
 
 
 class PowerState(Word):
-    """What a guest is doing, in the words of all backends. A backend's own word stands beside it in the result, as ``raw_state``."""
+    """What a guest is doing, in the words of all backends.
+
+    A backend's own word stands beside it in the result, as ``raw_state``.
+    """
 
     RUNNING = "running"
     STOPPED = "stopped"

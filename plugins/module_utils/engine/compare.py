@@ -15,7 +15,9 @@ from .spec import Option, Spec, Table
 
 
 class Sides(NamedTuple):
-    """What is wanted and what is there of one option, in its canonical form; ``exact``: there may be nothing beyond what is wanted."""
+    """What is wanted and what is there of one option, in its canonical form; ``exact``: there may be nothing beyond
+    what is wanted.
+    """
 
     want: Any
     have: Any
@@ -43,18 +45,22 @@ class Difference:
 def before_after(changes: Iterable[Difference]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The keys of these differences with their values before, and with those after."""
     changes = list(changes)
-    before, after = ({key: value for each in changes for key, value in each.shown(side).items()} for side in ("before", "after"))
+    before, after = (
+        {key: value for each in changes for key, value in each.shown(side).items()} for side in ("before", "after")
+    )
     return before, after
 
 
 def key_of(option: str, entry: str) -> str:
     """The key as a plan names it: memory, or env[PATH]."""
-    return "%s[%s]" % (option, entry) if entry else option
+    return f"{option}[{entry}]" if entry else option
 
 
 def differences(table: Table, want: Spec, have: Any) -> list[Difference]:
     """All options that are set and differ from what was observed of one guest, in the table's order."""
-    return compared(table, want, {option.name: option.read(have) for option in table.options if option.name in want.values})
+    return compared(
+        table, want, {option.name: option.read(have) for option in table.options if option.name in want.values}
+    )
 
 
 def compared(table: Table, want: Spec, have: Mapping[str, Any]) -> list[Difference]:
@@ -75,4 +81,6 @@ def between(option: Option, sides: Sides) -> Difference | None:
 
 def written(table: Table, want: Spec) -> tuple[Difference, ...]:
     """All options that are set, for a thing that is not there yet and starts with nothing of its own."""
-    return tuple(Difference(option, (), want.values[option.name]) for option in table.options if option.name in want.values)
+    return tuple(
+        Difference(option, (), want.values[option.name]) for option in table.options if option.name in want.values
+    )

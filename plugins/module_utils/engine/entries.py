@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An entry of a list that a task has for several things: checked as the arguments of the module for one of them would be."""
+"""An entry of a list that a task has for several things: checked as the arguments of the module for one of them
+would be.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +20,19 @@ from .errors import KraalError
 def checked(spec: Mapping[str, Any], given: Mapping[str, Any], secrets: set[str], options: str) -> dict[str, Any]:
     """The entry's arguments, typed and with their defaults. Raises KraalError.
 
-    ``spec``: Ansible's declaration of the options. ``secrets``: gets those of the entry. ``options``: how an error names what the options belong to.
+    ``spec``: Ansible's declaration of the options. ``secrets``: gets those of the entry. ``options``: how an error
+    names what the options belong to.
     """
     unknown = sorted(str(key) for key in given if key not in spec)
     if unknown:
         near = get_close_matches(unknown[0], spec, 1, 0.7)
-        hint = "Did you mean %s? " % near[0] if near else ""
-        raise KraalError("%s: no such option" % ", ".join(unknown), remedy="%sThe options are those of %s" % (hint, options))
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise KraalError(
+            "{}: no such option".format(", ".join(unknown)), remedy=f"{hint}The options are those of {options}"
+        )
     found = ArgumentSpecValidator(dict(spec)).validate(dict(given))
     secrets.update(filter(None, found._no_log_values))
     if found.error_messages:
-        raise KraalError("; ".join(found.error_messages), remedy="See the options of %s" % options)
+        raise KraalError("; ".join(found.error_messages), remedy=f"See the options of {options}")
     arguments: dict[str, Any] = found.validated_parameters
     return arguments

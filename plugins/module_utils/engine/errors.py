@@ -46,17 +46,21 @@ class KraalError(Exception):
 
     def __str__(self) -> str:
         where = " ".join(part for part in (self.backend, self.guest) if part)
-        text = "%s: %s" % (where, self.message) if where else self.message
+        text = f"{where}: {self.message}" if where else self.message
         # What daemons, tools and guests said stands in there too.
-        return printable("%s. %s." % (text.rstrip("."), self.remedy.rstrip(".")) if self.remedy else text, keep="\n")
+        return printable(
+            "{}. {}.".format(text.rstrip("."), self.remedy.rstrip(".")) if self.remedy else text, keep="\n"
+        )
 
 
 class InvalidOption(KraalError):
-    """An option's value cannot be meant: names the option, the value with its secrets hidden, and what would be right."""
+    """An option's value cannot be meant: names the option, the value with its secrets hidden, and what would be
+    right.
+    """
 
     def __init__(self, option: str, value: object, why: str, *, remedy: str = "", guest: str = "") -> None:
         shown = hidden(value, option)
-        super().__init__("%s: %s %s" % (option, HIDDEN if shown == HIDDEN else repr(shown), why), remedy=remedy, guest=guest)
+        super().__init__(f"{option}: {HIDDEN if shown == HIDDEN else repr(shown)} {why}", remedy=remedy, guest=guest)
         self.option = option
 
 
@@ -93,5 +97,5 @@ def taken_back(undo: Callable[[], object], left: str = "what there is of it coul
         try:
             undo()
         except KraalError as other:
-            error.add("%s: %s" % (left, other.message))
+            error.add(f"{left}: {other.message}")
         raise

@@ -16,8 +16,8 @@ from .errors import InvalidOption
 class GuestId:
     """One guest, or one image, network or volume: guests of one name may live in several places.
 
-    ``place`` is the address of the daemon or the directory that has it, with the user or the path in it, always in the same
-    spelling; empty for the host's own default (see place_of() in each backend's client).
+    ``place`` is the address of the daemon or the directory that has it, with the user or the path in it, always in the
+    same spelling; empty for the host's own default (see place_of() in each backend's client).
     """
 
     backend: str
@@ -26,8 +26,10 @@ class GuestId:
 
     @property
     def called(self) -> str:
-        """What to call it beside others of its backend: its name, and where it is unless that is the host's own default."""
-        return "%s at %s" % (self.name, self.place) if self.place else self.name
+        """What to call it beside others of its backend: its name, and where it is unless that is the host's own
+        default.
+        """
+        return f"{self.name} at {self.place}" if self.place else self.name
 
 
 def check_unique(guests: Iterable[GuestId]) -> None:
@@ -38,8 +40,9 @@ def check_unique(guests: Iterable[GuestId]) -> None:
             raise InvalidOption(
                 "name",
                 guest.name,
-                "is the name of two %s guests of this task%s"
-                % (guest.backend, " at %s" % guest.place if guest.place else ""),
+                "is the name of two {} guests of this task{}".format(
+                    guest.backend, f" at {guest.place}" if guest.place else ""
+                ),
                 remedy="Give each guest a name of its own",
             )
         seen.add(guest)

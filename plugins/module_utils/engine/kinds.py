@@ -37,7 +37,10 @@ class Foreign(str):
 
 
 def as_read(parse: Callable[[Any], Any], value: Any) -> Any:
-    """The canonical form of what a backend shows. It is data and no user's input: where our own grammar does not know it, it stays as it is."""
+    """The canonical form of what a backend shows.
+
+    It is data and no user's input: where our own grammar does not know it, it stays as it is.
+    """
     try:
         return parse(value)
     except (InvalidOption, ValueError, ArithmeticError):
@@ -87,7 +90,9 @@ class Kind:
 class Text(Kind):
     """A text without control characters."""
 
-    def __init__(self, *, choices: tuple[str, ...] = (), pattern: str = "", remedy: str = "", fold: bool = False) -> None:
+    def __init__(
+        self, *, choices: tuple[str, ...] = (), pattern: str = "", remedy: str = "", fold: bool = False
+    ) -> None:
         self.argument = {"type": "str"}
         if choices:
             self.argument["choices"] = list(choices)
@@ -123,7 +128,9 @@ class Integer(Kind):
     def parse(self, value: Any, option: str) -> int:
         number = int(value)
         if not self.least <= number <= self.most:
-            raise InvalidOption(option, value, "is out of bounds", remedy="Write a number from %d to %d" % (self.least, self.most))
+            raise InvalidOption(
+                option, value, "is out of bounds", remedy="Write a number from %d to %d" % (self.least, self.most)
+            )
         return number
 
 
@@ -141,7 +148,7 @@ class Size(Kind):
             return self.unlimited
         size = parse_size(value, option)
         if 0 < size < self.least:
-            raise InvalidOption(option, value, "is too small", remedy="Write %s or more" % format_size(self.least))
+            raise InvalidOption(option, value, "is too small", remedy=f"Write {format_size(self.least)} or more")
         return size
 
     def show(self, value: int) -> str:
@@ -194,7 +201,9 @@ class Words(Kind):
             try:
                 words = shlex.split(value)
             except ValueError as error:
-                raise InvalidOption(option, value, "cannot be split into words: %s" % error, remedy="Write a list of words") from error
+                raise InvalidOption(
+                    option, value, f"cannot be split into words: {error}", remedy="Write a list of words"
+                ) from error
         elif isinstance(value, (list, tuple)):
             words = [str(word) for word in value]
         else:
@@ -281,7 +290,9 @@ class Entries(Kind):
 
     def merge(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> dict[str, Any]:
         have = have or {}
-        merged = {key: self.merge_entry(value, have[key], exact) if key in have else value for key, value in want.items()}
+        merged = {
+            key: self.merge_entry(value, have[key], exact) if key in have else value for key, value in want.items()
+        }
         return merged if exact else {**have, **merged}
 
 
@@ -299,14 +310,18 @@ class Texts(Entries):
         texts = {}
         for key, text in value.items():
             if not self.key_pattern.fullmatch(str(key)):
-                raise InvalidOption(option, str(key), "is not a usable key", remedy="Write it without spaces, = and control characters")
+                raise InvalidOption(
+                    option, str(key), "is not a usable key", remedy="Write it without spaces, = and control characters"
+                )
             shown = HIDDEN if self.guarded else text
             if isinstance(text, (dict, list)):
-                raise InvalidOption("%s[%s]" % (option, key), shown, "is not a text", remedy="Quote it, or write a number or a text")
+                raise InvalidOption(
+                    f"{option}[{key}]", shown, "is not a text", remedy="Quote it, or write a number or a text"
+                )
             # Ansible hands over YAML's yes and no as booleans; what was meant is the text that JSON and YAML write.
             texts[str(key)] = str(text).lower() if isinstance(text, bool) else "" if text is None else str(text)
             if "\0" in texts[str(key)]:
-                raise InvalidOption("%s[%s]" % (option, key), shown, "contains a NUL", remedy="Remove it")
+                raise InvalidOption(f"{option}[{key}]", shown, "contains a NUL", remedy="Remove it")
         return texts
 
     def show_entry(self, key: str, value: Any) -> Any:

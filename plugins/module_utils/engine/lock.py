@@ -7,8 +7,9 @@
 The kernel's record locks (fcntl(2), F_SETLKW) belong to a process and go with it. One file serves all guests of this
 host: each guest's name stands for one byte of it. Two names that share a byte only wait for each other in vain.
 
-What guests have in common is held for single steps, by the threads of one process too: the locks of open files (F_OFD_SETLKW)
-keep these apart. They are in a file of their own: a process that closes a file loses all its record locks on it.
+What guests have in common is held for single steps, by the threads of one process too: the locks of open files
+(F_OFD_SETLKW) keep these apart. They are in a file of their own: a process that closes a file loses all its record
+locks on it.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def _acquire(file: int, keys: Iterable[str], seconds: int) -> None:
     except OSError as error:
         if error.errno != errno.EDEADLK:
             raise
-        raise KraalError("another run waits for this one at %s" % waiting_for, remedy="Run again") from error
+        raise KraalError(f"another run waits for this one at {waiting_for}", remedy="Run again") from error
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, previous)
@@ -103,10 +104,12 @@ def locked(keys: Iterable[str], *, seconds: int = 300) -> Iterator[None]:
 
 @contextlib.contextmanager
 def held(key: str, *, shared: bool = False, looks: bool = False) -> Iterator[None]:
-    """Hold what guests have in common, alone or with others that share it, against the threads and processes of this host; wait as long as it takes.
+    """Hold what guests have in common, alone or with others that share it, against the threads and processes of this
+    host; wait as long as it takes.
 
-    Whoever holds one may ask for another, in an order that is the same everywhere: nobody looks for a circle, so each key stands for a byte of its own.
-    Who only ``looks`` makes no file for it: where there is none, nobody holds anything.
+    Whoever holds one may ask for another, in an order that is the same everywhere: nobody looks for a circle, so each
+    key stands for a byte of its own. Who only ``looks`` makes no file for it: where there is none, nobody holds
+    anything.
     """
     try:
         file = _open(COMMON, make=not looks)
@@ -115,7 +118,9 @@ def held(key: str, *, shared: bool = False, looks: bool = False) -> Iterator[Non
         return
     try:
         offset = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big")
-        fcntl.fcntl(file, fcntl.F_OFD_SETLKW, FLOCK.pack(fcntl.F_RDLCK if shared else fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0))
+        fcntl.fcntl(
+            file, fcntl.F_OFD_SETLKW, FLOCK.pack(fcntl.F_RDLCK if shared else fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
+        )
         yield
     finally:
         os.close(file)

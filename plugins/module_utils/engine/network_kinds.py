@@ -23,7 +23,7 @@ def is_mac(text: str) -> bool:
 
 def mac(example: str) -> Text:
     """MAC addresses, in lower case; ``example``: one that the backend would take."""
-    return Text(pattern=_MAC, remedy="Write it like %s" % example, fold=True)
+    return Text(pattern=_MAC, remedy=f"Write it like {example}", fold=True)
 
 
 def family_of(subnet: str) -> int:

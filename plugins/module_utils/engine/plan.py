@@ -22,7 +22,8 @@ class Step:
     ``before`` and ``after`` are plain data in the user's units; None means that there is none. A step that changes
     several keys at once (create, recreate, remove) has no key of its own, and mappings of keys as before and after.
 
-    ``changes`` and ``subject`` are for the backend that planned the step, and leave the engine nowhere: what the step is performed from.
+    ``changes`` and ``subject`` are for the backend that planned the step, and leave the engine nowhere: what the step
+    is performed from.
     """
 
     guest: str
@@ -31,7 +32,8 @@ class Step:
     before: Any = None
     after: Any = None
     disruption: Disruption = Disruption.NONE
-    #: What the step brings into effect is stored already: it may be left out where it is not allowed, and stays pending.
+    #: What the step brings into effect is stored already: it may be left out where it is not allowed, and stays
+    #: pending.
     deferred: bool = False
     #: The differences that the step makes up for.
     changes: tuple[Difference, ...] = field(default=(), compare=False, repr=False)
@@ -83,7 +85,9 @@ def creation(name: str, shown: Mapping[str, Any], target: str, changes: Sequence
     yield from power(name, stopped, target)
 
 
-def set_step(name: str, before: Mapping[str, Any], after: Mapping[str, Any], disruption: Disruption = Disruption.NONE) -> Step:
+def set_step(
+    name: str, before: Mapping[str, Any], after: Mapping[str, Any], disruption: Disruption = Disruption.NONE
+) -> Step:
     """What changes in one go, one key or many."""
     keys = {**before, **after}
     if len(keys) == 1:
@@ -122,16 +126,18 @@ def keys_of(step: Step) -> list[str]:
 def permitted(steps: Sequence[Step], allow: Disruption) -> list[Step]:
     """The steps that may be done.
 
-    A deferred step that is not allowed is left out. Any other is refused with its keys: left out, it would be a difference that nobody is told of.
+    A deferred step that is not allowed is left out. Any other is refused with its keys: left out, it would be a
+    difference that nobody is told of.
     """
     beyond = [step for step in steps if step.disruption > allow and step.action not in STATE_ACTIONS]
     refused = [step for step in beyond if not step.deferred]
     if refused:
         need = max(step.disruption for step in refused).label
         raise Refused(
-            "%s cannot change without disruption %r, and this task allows %r at most"
-            % (", ".join(sorted({key for step in refused for key in keys_of(step)})), need, allow.label),
-            remedy="Allow it with disruption=%s, or leave these options as they are" % need,
+            "{} cannot change without disruption {!r}, and this task allows {!r} at most".format(
+                ", ".join(sorted({key for step in refused for key in keys_of(step)})), need, allow.label
+            ),
+            remedy=f"Allow it with disruption={need}, or leave these options as they are",
         )
     return [step for step in steps if step not in beyond]
 
@@ -146,7 +152,9 @@ def diff_of(steps: Iterable[Step], title: str = "") -> dict[str, Any]:
             after.clear()
         old, new = ({step.key: value} if step.key else value or {} for value in (step.before, step.after))
         # The first word on a key is what it was before, the last one what it is after.
-        before.update({key: value for key, value in old.items() if value is not None and key not in before and not fresh})
+        before.update(
+            {key: value for key, value in old.items() if value is not None and key not in before and not fresh}
+        )
         after.update({key: value for key, value in new.items() if value is not None})
         # What has a key is made as a part of something that is there.
         fresh = fresh or (step.action == Action.CREATE and not step.key)

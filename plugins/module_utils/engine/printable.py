@@ -8,11 +8,18 @@ from __future__ import annotations
 
 
 def printable(text: object, longest: int = 0, *, keep: str = "") -> str:
-    """The text with all that does not print (escape sequences, line breaks, marks that turn the direction of writing) escaped, as in ``\\x1b``.
+    """The text with all that does not print (escape sequences, line breaks, marks that turn the direction of writing)
+    escaped, as in ``\\x1b``.
 
     ``longest``: so many characters at most, 0 for all of them; ``keep``: characters that stay as they are.
     """
     whole = str(text)
     cut = whole[:longest] if longest else whole
-    shown = cut if cut.isprintable() else "".join(each if each.isprintable() or each in keep else each.encode("unicode_escape").decode() for each in cut)
+    shown = (
+        cut
+        if cut.isprintable()
+        else "".join(
+            each if each.isprintable() or each in keep else each.encode("unicode_escape").decode() for each in cut
+        )
+    )
     return shown + "..." if len(cut) < len(whole) else shown

@@ -4,7 +4,8 @@
 
 """Reads what others have made one by one: where one guest cannot be understood, that is its own fault and no other's.
 
-Whatever a backend says is data. What is not as it should be there ends up here, and nowhere else: as an error about that one guest.
+Whatever a backend says is data. What is not as it should be there ends up here, and nowhere else: as an error about
+that one guest.
 """
 
 from __future__ import annotations
@@ -29,24 +30,30 @@ REMEDY = "Look at it with the tools of %s itself; a task with state=absent remov
 
 @contextmanager
 def reading(backend: str, name: str) -> Iterator[None]:
-    """Inside, what a backend says of one guest is read; what cannot be understood becomes an error about that guest. Raises KraalError only."""
+    """Inside, what a backend says of one guest is read; what cannot be understood becomes an error about that guest.
+
+    Raises KraalError only.
+    """
     try:
         yield
     except KraalError as error:
         error.about(guest=name, backend=backend)
         raise
     except OSError as error:
-        raise Unreadable("it cannot be read: %s" % error, remedy=REMEDY % backend, guest=name, backend=backend) from error
+        raise Unreadable(f"it cannot be read: {error}", remedy=REMEDY % backend, guest=name, backend=backend) from error
     except ODD as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
-        said = "%s: %s, in %s:%s" % (type(error).__name__, error, os.path.basename(place.filename), place.lineno)
-        what = "what %s says of it is not understood (%s)" % (backend, said)
+        said = f"{type(error).__name__}: {error}, in {os.path.basename(place.filename)}:{place.lineno}"
+        what = f"what {backend} says of it is not understood ({said})"
         raise Unreadable(what, remedy=REMEDY % backend, guest=name, backend=backend) from error
 
 
 @contextmanager
 def apart(faults: MutableMapping[str, KraalError], backend: str, name: str) -> Iterator[None]:
-    """The same, with the error kept under the guest's name: the others are read all the same. A backend that stopped answering is nobody's fault."""
+    """The same, with the error kept under the guest's name: the others are read all the same.
+
+    A backend that stopped answering is nobody's fault.
+    """
     try:
         with reading(backend, name):
             yield
@@ -134,7 +141,10 @@ def labels_of(resource: _Labelled, name: str, seen: Any) -> Mapping[str, str]:
 
 
 def plan_unread(want: Spec, unread: Unread) -> list[Step]:
-    """Power and removal need no more than the name, as long as no option is to be set and no storage to be found. Raises the error for all else."""
+    """Power and removal need no more than the name, as long as no option is to be set and no storage to be found.
+
+    Raises the error for all else.
+    """
     now = unread.guest.state
     asked = want.steering.get("remove_storage") if want.state == "absent" else want.values
     if asked or (unread.stuck and want.state not in ("present", now)):
@@ -182,14 +192,24 @@ class Found:
 
 def _check(guest: Guest) -> None:
     """Whether all of it is of the kind that the result form promises. Raises TypeError and ValueError."""
-    texts = (guest.name, guest.id, guest.state, guest.raw_state, guest.image, guest.memory, *guest.pending_restart, *guest.labels, *guest.labels.values())
+    texts = (
+        guest.name,
+        guest.id,
+        guest.state,
+        guest.raw_state,
+        guest.image,
+        guest.memory,
+        *guest.pending_restart,
+        *guest.labels,
+        *guest.labels.values(),
+    )
     texts += tuple(text for each in guest.addresses for text in (each.address, each.family, each.network, each.mac))
     for text in texts:
         if not isinstance(text, str):
-            raise TypeError("%r is no text" % (text,))
+            raise TypeError(f"{text!r} is no text")
     if not guest.id:
         raise ValueError("it has no id")
     if not guest.name or not guest.name.isprintable():
-        raise ValueError("%r is no name" % guest.name)
+        raise ValueError(f"{guest.name!r} is no name")
     for each in guest.addresses:
         ip_address(each.address)

@@ -78,13 +78,18 @@ class _Work:
 
 
 def reconcile(
-    jobs: Sequence[Job[Any]], *, check: bool, concurrency: int = 8, max_failures: int | None = None, lock_seconds: int = 300
+    jobs: Sequence[Job[Any]],
+    *,
+    check: bool,
+    concurrency: int = 8,
+    max_failures: int | None = None,
+    lock_seconds: int = 300,
 ) -> list[Outcome]:
     """Make it so, and say what was done: one outcome for each specification, in their order.
 
     A guest's failure is in its outcome and stops no other guest's work, until more than ``max_failures`` have failed;
-    what had not begun by then is left alone and says so. Raises KraalError for what concerns the whole run: two guests of
-    one name in one place, a lock that another run holds.
+    what had not begun by then is left alone and says so. Raises KraalError for what concerns the whole run: two guests
+    of one name in one place, a lock that another run holds.
     """
     for kind in {job.resource.table.kind for job in jobs}:
         check_unique(guest for job in jobs if job.resource.table.kind == kind for guest in job.ids)
@@ -102,7 +107,7 @@ def _locks(jobs: Sequence[Job[Any]], check: bool, seconds: int) -> Iterator[None
     if check:
         yield
         return
-    keys = ["%s %s %s" % (guest.backend, job.resource.table.kind, guest.called) for job in jobs for guest in job.ids]
+    keys = [f"{guest.backend} {job.resource.table.kind} {guest.called}" for job in jobs for guest in job.ids]
     with locked(keys, seconds=seconds):
         yield
 
@@ -170,7 +175,8 @@ def _perform(works: Sequence[_Work], concurrency: int, max_failures: int | None)
         if max_failures is not None and failures > max_failures:
             outcome.changed = False
             outcome.error = KraalError(
-                "not begun, because %d others had failed" % failures, remedy="Mend those first, or allow more with max_failures"
+                "not begun, because %d others had failed" % failures,
+                remedy="Mend those first, or allow more with max_failures",
             ).about(guest=outcome.name, backend=outcome.backend)
             return
         try:
@@ -187,11 +193,16 @@ def _perform(works: Sequence[_Work], concurrency: int, max_failures: int | None)
     ready = [work for work in works if work.outcome.error is None]
     # A guest that leaves may hold what another needs, a port of the host say.
     for leaves in (True, False):
-        side_by_side(perform, [work for work in ready if (work.want.state in ("absent", "stopped")) is leaves], concurrency)
+        side_by_side(
+            perform, [work for work in ready if (work.want.state in ("absent", "stopped")) is leaves], concurrency
+        )
 
 
 def _verify(works: Sequence[_Work]) -> None:
-    """Observe again what was changed, and plan again: nothing may be left to do. An address that was waited for is looked at too."""
+    """Observe again what was changed, and plan again: nothing may be left to do.
+
+    An address that was waited for is looked at too.
+    """
     touched = [work for work in works if work.outcome.changed or _got_address(work)]
     resources = {id(work.resource): work.resource for work in touched}
     for key, resource in resources.items():
@@ -202,8 +213,13 @@ def _verify(works: Sequence[_Work]) -> None:
         except KraalError as error:
             for work in mine:
                 # What failed before keeps its own reason; whatever was done, nobody saw it.
-                unseen = KraalError("the plan was performed, but what became of it cannot be seen: " + error.message, remedy=error.remedy)
-                work.outcome.error = work.outcome.error or unseen.about(guest=work.want.name, backend=resource.table.backend)
+                unseen = KraalError(
+                    "the plan was performed, but what became of it cannot be seen: " + error.message,
+                    remedy=error.remedy,
+                )
+                work.outcome.error = work.outcome.error or unseen.about(
+                    guest=work.want.name, backend=resource.table.backend
+                )
             continue
         for work in mine:
             work.seen, outcome = seen, work.outcome
@@ -215,9 +231,11 @@ def _verify(works: Sequence[_Work]) -> None:
                     rest = _planned(resource, work.want, seen)[0]
                 if rest:
                     raise NotKept(
-                        "the plan was performed, but %s did not keep: %s"
-                        % (outcome.backend, "; ".join(map(_unkept, rest))),
-                        remedy="Look at what %s has logged, or write these options the way it keeps them" % outcome.backend,
+                        "the plan was performed, but {} did not keep: {}".format(
+                            outcome.backend, "; ".join(map(_unkept, rest))
+                        ),
+                        remedy=f"Look at what {outcome.backend} has logged, or write these options the way it keeps "
+                        "them",
                     )
             except KraalError as error:
                 outcome.error = error.about(guest=outcome.name, backend=outcome.backend)
@@ -226,8 +244,13 @@ def _verify(works: Sequence[_Work]) -> None:
 def _got_address(work: _Work) -> bool:
     """Whether it was given, while it was waited for, the address that it had not."""
     outcome = work.outcome
-    return outcome.error is None and work.want.wait_for == "address" and outcome.described is not None and not outcome.described.get("addresses")
+    return (
+        outcome.error is None
+        and work.want.wait_for == "address"
+        and outcome.described is not None
+        and not outcome.described.get("addresses")
+    )
 
 
 def _unkept(step: Step) -> str:
-    return "%s is %r, wanted %r" % (step.key or step.action, hidden(step.before, step.key), hidden(step.after, step.key))
+    return f"{step.key or step.action} is {hidden(step.before, step.key)!r}, wanted {hidden(step.after, step.key)!r}"

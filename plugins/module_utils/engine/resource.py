@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a backend brings for one kind of thing (a container, a domain, a network), and what is the same for all of them."""
+"""What a backend brings for one kind of thing (a container, a domain, a network), and what is the same for all of
+them.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ class Resource(ABC, Generic[Seen]):
     """The things of one kind in one place.
 
     ``Seen`` is all that was observed in one go: the things themselves and whatever a plan has to know beside them.
-    For each action that it plans, a resource has a method ``do_ACTION(want, step, seen)``: the only code that changes anything.
+    For each action that it plans, a resource has a method ``do_ACTION(want, step, seen)``: the only code that changes
+    anything.
     """
 
     table: Table
@@ -41,9 +44,11 @@ class Resource(ABC, Generic[Seen]):
 
     def apply(self, want: Spec, step: Step, seen: Seen) -> None:
         """Perform one step."""
-        perform = getattr(self, "do_%s" % step.action, None)
+        perform = getattr(self, f"do_{step.action}", None)
         if perform is None:
-            raise NotImplementedError("%s plans the action %r and has no method do_%s" % (type(self).__name__, step.action, step.action))
+            raise NotImplementedError(
+                f"{type(self).__name__} plans the action {step.action!r} and has no method do_{step.action}"
+            )
         perform(want, step, seen)
 
     def wait(self, want: Spec) -> None:
@@ -53,7 +58,9 @@ class Resource(ABC, Generic[Seen]):
         """The result form after these steps, as far as it can be known before them. Pure."""
         if want.state == "absent":
             return None
-        return (None if steps else self.describe(want.name, seen)) or self.describe(want.name, self.ahead(want, steps, seen))
+        return (None if steps else self.describe(want.name, seen)) or self.describe(
+            want.name, self.ahead(want, steps, seen)
+        )
 
     def ahead(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Seen:
         """What would be seen after these steps, as far as a result shows it. Pure."""

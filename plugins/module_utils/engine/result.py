@@ -28,7 +28,8 @@ class Address:
 class Guest:
     """One guest as modules, guests_info, fleet and the inventory show it.
 
-    ``raw_state`` is the backend's own word for the state, empty where nobody can know it. ``memory`` as a size (512MiB), empty: no limit.
+    ``raw_state`` is the backend's own word for the state, empty where nobody can know it. ``memory`` as a size
+    (512MiB), empty: no limit.
     """
 
     name: str
@@ -67,7 +68,9 @@ def foreseen(now: Guest | None, fresh: Guest, shown: Mapping[str, Any], steps: S
     if not steps:
         return guest
     plain = {key: shown[key] for key in ("image", "cpus", "memory", "autostart") if key in shown}
-    labels = {key: text for key, text in guest.labels.items() if not any(_goes("labels[%s]" % key, step) for step in steps)}
+    labels = {
+        key: text for key, text in guest.labels.items() if not any(_goes(f"labels[{key}]", step) for step in steps)
+    }
     labels.update(shown.get("labels", {}))
     states = [step.after for step in steps if step.key == "state"]
     made = any(step.action in (Action.CREATE, Action.RECREATE) for step in steps)
@@ -76,7 +79,9 @@ def foreseen(now: Guest | None, fresh: Guest, shown: Mapping[str, Any], steps: S
 
 
 def in_state(guest: Guest, state: str) -> Guest:
-    """The guest in that power state, whose own word in the backend only the backend can say unless it is in it already."""
+    """The guest in that power state, whose own word in the backend only the backend can say unless it is in it
+    already.
+    """
     return guest if guest.state == state else replace(guest, state=state, raw_state="")
 
 

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which values and which parts of texts are secret, how they are hidden, and in which forms a message may carry them. Pure."""
+"""Which values and which parts of texts are secret, how they are hidden, and in which forms a message may carry them.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,7 @@ HIDDEN = "(hidden)"
 #: A key (of an option, a variable, a label) whose value is a secret.
 SECRET_KEY = re.compile(
     # What libvirt keeps as a secret is known by a UUID and a usage, which are none.
-    r"pass(word|wd|phrase|code)|(^|[_.-])pass([_.-]|$)|[_-]pwd$|secret(?!_(uuid|usage)$)|token|credential|(^|[_.-])psk([_.-]|$)"
-    r"|(api|access|private|auth|encryption|signing|shared)[_-]?key",
+    r"pass(word|wd|phrase|code)|(^|[_.-])pass([_.-]|$)|[_-]pwd$|secret(?!_(uuid|usage)$)|token|credential|(^|[_.-])psk([_.-]|$)|(api|access|private|auth|encryption|signing|shared)[_-]?key",
     re.IGNORECASE,
 )
 #: Too short or too common to be a secret: hiding them everywhere would only garble the output.
@@ -32,12 +34,12 @@ _HINT = re.compile(r"pass|pwd|secret|token|credential|psk|key|://|\$|authorizati
 _NAME = r"[\w.-]*(?:pass(?:word|wd|phrase|code)?|[_-]pwd|secret|token|credentials?|psk|(?:api|access|private|auth|encryption|signing|shared)[_-]?key)"
 _VALUE = r"""(?P<value>"[^"\n]*"|'[^'\n]*'|%s)"""
 #: password=... in a command, among mount options, in the query of an address, among the attributes of XML.
-_ASSIGNED = re.compile(r"""(?<![\w.-])(?P<key>%s)=%s""" % (_NAME, _VALUE % r"[^,;\s]+"), re.IGNORECASE)
+_ASSIGNED = re.compile(r"""(?<![\w.-])(?P<key>{})={}""".format(_NAME, _VALUE % r"[^,;\s]+"), re.IGNORECASE)
 #: --password ... in a command.
-_OPTION = re.compile(r"""(?<![^\s"'])--?%s[ \t]+%s""" % (_NAME, _VALUE % r"[^\s-]\S*"), re.IGNORECASE)
+_OPTION = re.compile(r"""(?<![^\s"'])--?{}[ \t]+{}""".format(_NAME, _VALUE % r"[^\s-]\S*"), re.IGNORECASE)
 _OPTION_WORD = re.compile("--?" + _NAME, re.IGNORECASE)
 #: <password>...</password>
-_ELEMENT = re.compile(r"<(?:[\w.-]+:)?%s(?:\s[^<>]*)?>(?P<value>[^<]+)" % _NAME, re.IGNORECASE)
+_ELEMENT = re.compile(rf"<(?:[\w.-]+:)?{_NAME}(?:\s[^<>]*)?>(?P<value>[^<]+)", re.IGNORECASE)
 #: The password in an address like https://user:password@host/: up to the first @, and to the last one before the path.
 _USERINFO = re.compile(r"://[^/\s:@]*:(?P<value>(?P<short>[^/\s@]+)(?:@(?:[^/\s]*@)?))")
 #: The header of HTTP.
@@ -48,24 +50,32 @@ _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(?P<block>.*?)(?:-----E
 
 #: A key of YAML or JSON with the rest of its line, at the line's beginning or in a mapping on one line.
 _KEY = re.compile(
-    r"""(?:(?P<flow>[{,])\s*|(?<=["'])|^[ \t]*(?:-[ \t]+)*)(?:\\*["'])?(?P<key>[\w.-]+)(?:\\*["'][ \t]*:[ \t]*|[ \t]*:[ \t]+)(?=\S)""", re.MULTILINE
+    r"""(?:(?P<flow>[{,])\s*|(?<=["'])|^[ \t]*(?:-[ \t]+)*)(?:\\*["'])?(?P<key>[\w.-]+)(?:\\*["'][ \t]*:[ \t]*|[ \t]*:[ \t]+)(?=\S)""",
+    re.MULTILINE,
 )
-#: A text on the lines below its key, and the lines below ``chpasswd`` of cloud-init, in both cases with what follows that is indented more.
+#: A text on the lines below its key, and the lines below ``chpasswd`` of cloud-init, in both cases with what follows
+#: that is indented more.
 _BELOW = r"[^\n]*\n(?P<block>(?:(?P=indent)[ \t]+[^\n]*(?:\n|$)|[ \t]*\n)*)"
-_BLOCK = re.compile(r"""^(?P<indent>[ \t]*)(?:-[ \t]+)*["']?(?P<key>[\w.-]+)["']?[ \t]*:[ \t]+[|>]""" + _BELOW, re.MULTILINE)
+_BLOCK = re.compile(
+    r"""^(?P<indent>[ \t]*)(?:-[ \t]+)*["']?(?P<key>[\w.-]+)["']?[ \t]*:[ \t]+[|>]""" + _BELOW, re.MULTILINE
+)
 _CHPASSWD = re.compile(r"""^(?P<indent>[ \t]*)["']?chpasswd["']?[ \t]*:""" + _BELOW, re.MULTILINE)
 _CHPASSWD_FLOW = re.compile(r"""["']?chpasswd["']?[ \t]*:(?P<block>[^\n]+)""")
 #: The program of that name, and what is given to it on the same line.
 _CHPASSWD_PROGRAM = re.compile(r"""^(?P<block>[^\n]*\bchpasswd\b(?!["']?[ \t]*:)[^\n]*)""", re.MULTILINE)
 #: What is in there: ``user:password``, one on a line or several in a list.
-_LOGIN = re.compile(r"""^[ \t]*(?:-[ \t]+)?["']?[\w.-]+:(?P<value>[^\s"'](?:[^\n]*?[^\s"'])?)["']?[ \t]*$""", re.MULTILINE)
+_LOGIN = re.compile(
+    r"""^[ \t]*(?:-[ \t]+)?["']?[\w.-]+:(?P<value>[^\s"'](?:[^\n]*?[^\s"'])?)["']?[ \t]*$""", re.MULTILINE
+)
 _LOGIN_FLOW = re.compile(r"""(?<![\w.-])[\w.-]+:(?P<value>[^\s,\]}"'\\]+)""")
 
 Span = tuple[int, int]
 
 
 def secrets_in(value: Any, key: str = "") -> Iterator[str]:
-    """The texts below keys that speak of a secret, and the secret parts of other texts (of commands, mount options, addresses, user-data)."""
+    """The texts below keys that speak of a secret, and the secret parts of other texts (of commands, mount options,
+    addresses, user-data).
+    """
     if isinstance(value, Mapping):
         for inner, content in value.items():
             if inner == "chpasswd":
@@ -80,7 +90,9 @@ def secrets_in(value: Any, key: str = "") -> Iterator[str]:
 
 
 def secrets_of_steps(steps: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """The secrets in a public plan, those that are to go included: a step has its key beside its values, or keys in them."""
+    """The secrets in a public plan, those that are to go included: a step has its key beside its values, or keys in
+    them.
+    """
     for step in steps:
         for side in ("before", "after"):
             yield from secrets_in(step.get(side), str(step.get("key") or ""))
@@ -91,7 +103,10 @@ def hidden(value: Any, key: str = "") -> Any:
     if isinstance(value, Mapping):
         return {inner: hidden(content, str(inner)) for inner, content in value.items()}
     if isinstance(value, (list, tuple)):
-        return [hidden(content, before if _is_option(before, content) else key) for before, content in zip([None, *value], value)]
+        return [
+            hidden(content, before if _is_option(before, content) else key)
+            for before, content in zip([None, *value], value)
+        ]
     if _speaks(key) and value is not None and not isinstance(value, bool):
         return HIDDEN
     return hide(value) if isinstance(value, str) else value
@@ -126,15 +141,27 @@ def without(text: str, secrets: Iterable[str]) -> str:
 
 
 def forms_of(secret: str) -> Iterator[str]:
-    """A secret as messages may carry it: as it is, without the blanks around it, line by line, and as Python, JSON, XML, addresses and shells write it."""
+    """A secret as messages may carry it: as it is, without the blanks around it, line by line, and as Python, JSON,
+    XML, addresses and shells write it.
+    """
     for text in dict.fromkeys((secret, secret.strip(), *map(str.strip, secret.splitlines()))):
         if len(text) < SHORTEST and text != secret:
             continue
         # In a longer text Python chooses its quotes by what else is in there.
         yield from (text, repr(text)[1:-1], ascii(text)[1:-1], repr(text + "\"'")[1:-4], ascii(text + "\"'")[1:-4])
-        yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], printable(text), printable(text, keep="\n"))
+        yield from (
+            json.dumps(text)[1:-1],
+            json.dumps(text, ensure_ascii=False)[1:-1],
+            printable(text),
+            printable(text, keep="\n"),
+        )
         markup = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        yield from (markup, markup.replace('"', "&quot;"), quote(text, safe="", errors="replace"), text.replace("'", "'\"'\"'"))
+        yield from (
+            markup,
+            markup.replace('"', "&quot;"),
+            quote(text, safe="", errors="replace"),
+            text.replace("'", "'\"'\"'"),
+        )
 
 
 def _speaks(key: str) -> bool:
@@ -145,12 +172,21 @@ def _speaks(key: str) -> bool:
 
 def _is_option(before: Any, content: Any) -> bool:
     """Whether a word of a command is the value of the word before it."""
-    return isinstance(before, str) and isinstance(content, str) and _OPTION_WORD.fullmatch(before) is not None and not content.startswith("-")
+    return (
+        isinstance(before, str)
+        and isinstance(content, str)
+        and _OPTION_WORD.fullmatch(before) is not None
+        and not content.startswith("-")
+    )
 
 
 def _long_enough(found: Iterable[str]) -> Iterator[str]:
     # What is hidden already hides nothing: with it, every other hidden part would be starred out.
-    return (each for each in found if len(each) >= SHORTEST and each.lower() not in _COMMON and not each.startswith(HIDDEN.rstrip(")")))
+    return (
+        each
+        for each in found
+        if len(each) >= SHORTEST and each.lower() not in _COMMON and not each.startswith(HIDDEN.rstrip(")"))
+    )
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -167,7 +203,10 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def _spans(text: str) -> Iterator[Span]:
-    """Where the secrets of a text stand. Some overlap: where a value ends cannot always be told, and then each end is given."""
+    """Where the secrets of a text stand.
+
+    Some overlap: where a value ends cannot always be told, and then each end is given.
+    """
     if not _HINT.search(text):
         return
     yield from _spans_of_words(text)
@@ -181,7 +220,10 @@ def _spans_of_words(text: str) -> Iterator[Span]:
         yield start, stop
         value = text[start:stop]
         # Inside of a quoted command, or of the query of an address, the value ends earlier.
-        for end in (len(value.rstrip("\"')>}]/")), value.find("&") if text[match.start("key") - 1 : match.start("key")] in ("?", "&") else -1):
+        for end in (
+            len(value.rstrip("\"')>}]/")),
+            value.find("&") if text[match.start("key") - 1 : match.start("key")] in ("?", "&") else -1,
+        ):
             if 0 < end < len(value):
                 yield start, start + end
     for match in _OPTION.finditer(text):
@@ -220,7 +262,11 @@ def _spans_of_documents(text: str) -> Iterator[Span]:
 
 
 def _unquoted(text: str, start: int, stop: int) -> Span:
-    return (start + 1, stop - 1) if stop - start > 1 and text[start] in "\"'" and text[start] == text[stop - 1] else (start, stop)
+    return (
+        (start + 1, stop - 1)
+        if stop - start > 1 and text[start] in "\"'" and text[start] == text[stop - 1]
+        else (start, stop)
+    )
 
 
 def _lines(text: str, start: int, stop: int) -> Iterator[Span]:

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the user set, typed and normalised: options, tables of options, and the specification read through them. Pure."""
+"""What the user set, typed and normalised: options, tables of options, and the specification read through them.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +52,8 @@ class Table:
     waits: tuple[str, ...] = ()
     #: Ansible's declaration of the options that steer the task: they describe how, not what.
     steering: Mapping[str, Any] = field(default_factory=dict)
-    #: Completes a task's arguments with what they name on this host (a file to read); runs before they are read. What it read that nobody
-    #: may see stands under READ_SECRETS.
+    #: Completes a task's arguments with what they name on this host (a file to read); runs before they are read. What
+    #: it read that nobody may see stands under READ_SECRETS.
     complete: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda parameters: parameters
     #: Raises InvalidOption for a name that the backend would not take.
     check_name: Callable[[str], None] = lambda name: None
@@ -102,7 +105,9 @@ class Table:
         allow = Disruption.DESTROY if self.allow is None else Disruption.parse(parameters["disruption"])
         timeout = parameters.get("timeout") or 0
         if self.waits and timeout < 1:
-            raise InvalidOption("timeout", timeout, "is not a time to wait", remedy="Write a second or more", guest=name)
+            raise InvalidOption(
+                "timeout", timeout, "is not a time to wait", remedy="Write a second or more", guest=name
+            )
         return Spec(
             name=name,
             state=parameters["state"],
@@ -146,7 +151,9 @@ class Spec:
 
 
 def check_plain_name(name: str) -> None:
-    """Refuse what is dangerous in a path, in an argument vector or on a screen, whatever the backend would say of it."""
+    """Refuse what is dangerous in a path, in an argument vector or on a screen, whatever the backend would say of
+    it.
+    """
     why = ""
     if not name:
         why = "is empty"
@@ -159,7 +166,9 @@ def check_plain_name(name: str) -> None:
     elif not name.isprintable():
         why = "contains a control character"
     if why:
-        raise InvalidOption("name", name, why, remedy="Use letters, digits, and single dots, dashes and underscores between them")
+        raise InvalidOption(
+            "name", name, why, remedy="Use letters, digits, and single dots, dashes and underscores between them"
+        )
 
 
 def name_check(pattern: str, what: str, remedy: str) -> Callable[[str], None]:
@@ -168,6 +177,6 @@ def name_check(pattern: str, what: str, remedy: str) -> Callable[[str], None]:
 
     def check(name: str) -> None:
         if not form.fullmatch(name):
-            raise InvalidOption("name", name, "is no name for %s" % what, remedy=remedy)
+            raise InvalidOption("name", name, f"is no name for {what}", remedy=remedy)
 
     return check

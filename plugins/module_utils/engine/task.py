@@ -21,10 +21,11 @@ from .spec import Table
 
 
 class KraalModule(AnsibleModule):  # type: ignore[misc]
-    """AnsibleModule that also keeps secrets which stand deeper than an argument of their own, in ``env`` or in ``guests``.
+    """AnsibleModule that also keeps secrets which stand deeper than an argument of their own, in ``env`` or in
+    ``guests``.
 
-    All answers leave through here: what is secret by its key or as a part of a text is hidden at its place, old values included, and what is known
-    to be secret is masked wherever else it stands.
+    All answers leave through here: what is secret by its key or as a part of a text is hidden at its place, old values
+    included, and what is known to be secret is masked wherever else it stands.
 
     At -vvv the answer has what was sent to the engines as well.
     """
@@ -64,7 +65,8 @@ class KraalModule(AnsibleModule):  # type: ignore[misc]
         super().fail_json(hide(str(msg)), **self._shown(answer))
 
     def log(self, msg: Any, log_args: Any = None) -> None:
-        # From Python 3.12 on syslog refuses a NUL, and core fails for that before anybody could say which option has it.
+        # From Python 3.12 on syslog refuses a NUL, and core fails for that before anybody could say which option has
+        # it.
         super().log(msg.replace("\0", "\\0") if isinstance(msg, str) else msg, log_args)
 
 
@@ -78,13 +80,21 @@ def answer_of(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {
         "changed": any(outcome.changed for outcome in outcomes),
         "plan": [step for outcome in outcomes for step in plan_of(outcome)],
-        "diff": [diff_of(outcome.steps, "%s %s" % (outcome.backend, outcome.called or outcome.name)) for outcome in outcomes if outcome.steps],
+        "diff": [
+            diff_of(outcome.steps, f"{outcome.backend} {outcome.called or outcome.name}")
+            for outcome in outcomes
+            if outcome.steps
+        ],
         "failures": [str(outcome.error) for outcome in outcomes if outcome.error is not None],
     }
 
 
 def run_resource(
-    table: Table, connect: Callable[[Mapping[str, Any]], Resource[Any]], connection: Mapping[str, Any], result: str, **rules: Any
+    table: Table,
+    connect: Callable[[Mapping[str, Any]], Resource[Any]],
+    connection: Mapping[str, Any],
+    result: str,
+    **rules: Any,
 ) -> None:
     """The whole of a module for one resource: ``connect`` gets the arguments, ``result`` names the returned object."""
     module = KraalModule(argument_spec={**table.argument_spec(), **connection}, supports_check_mode=True, **rules)
@@ -97,7 +107,7 @@ def run_resource(
     answer = {
         "changed": outcome.changed,
         "plan": plan_of(outcome),
-        "diff": diff_of(outcome.steps, "%s %s" % (table.backend, outcome.name)),
+        "diff": diff_of(outcome.steps, f"{table.backend} {outcome.name}"),
     }
     if outcome.seen:
         answer[result] = outcome.described

@@ -4,9 +4,9 @@
 
 """What a task sends to its engines, recorded where the user asks for it with -vvv.
 
-Every backend reports here: Docker its requests, libvirt its calls, and whatever runs a program its argument vector. Nothing
-is recorded, and no call is written out, until start() has been called. One recorder serves the whole process, whatever
-threads it has, because a module is a process with one task.
+Every backend reports here: Docker its requests, libvirt its calls, and whatever runs a program its argument vector.
+Nothing is recorded, and no call is written out, until start() has been called. One recorder serves the whole process,
+whatever threads it has, because a module is a process with one task.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ FIRST, LAST, LONGEST = 100, 100, 4000
 
 
 class Call:
-    """One call while it lasts. Whoever makes it sets ``status``; of an error that is raised inside, its class is taken."""
+    """One call while it lasts.
+
+    Whoever makes it sets ``status``; of an error that is raised inside, its class is taken.
+    """
 
     __slots__ = ("seconds", "started", "status", "words")
 
@@ -43,7 +46,9 @@ class Call:
     def __enter__(self) -> Call:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _where: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _where: TracebackType | None
+    ) -> None:
         self.seconds = time.monotonic() - self.started
         if error is not None:
             self.status = error.status if isinstance(error, KraalError) else type(error).__name__
@@ -76,7 +81,10 @@ class Recorder:
             (self._first if len(self._first) < FIRST else self._last).append(call)
 
     def shown(self, mask: Callable[[str], str]) -> list[dict[str, Any]]:
-        """The public trace. ``mask`` hides the secrets of the task; it gets each call whole, as half a secret would not be found."""
+        """The public trace.
+
+        ``mask`` hides the secrets of the task; it gets each call whole, as half a secret would not be found.
+        """
         with self._guard:
             first, last = list(self._first), list(self._last)
             missing = self._count - len(first) - len(last)
@@ -121,7 +129,10 @@ def stop() -> None:
 
 
 def call(write: Callable[[], str]) -> Call:
-    """Inside this context one call to an engine is made. ``write`` writes it out without its secrets, and runs only if it is recorded."""
+    """Inside this context one call to an engine is made.
+
+    ``write`` writes it out without its secrets, and runs only if it is recorded.
+    """
     if _recorder is None:
         return _OFF
     found = Call(printable(write(), keep="\n"))

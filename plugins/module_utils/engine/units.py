@@ -91,7 +91,7 @@ def format_duration(seconds: Decimal) -> str:
         millis = seconds * 1000
         if millis == millis.to_integral_value():
             return "%dms" % millis
-        return "%sus" % format(seconds * 1000000, "f").rstrip("0").rstrip(".")
+        return "{}us".format(format(seconds * 1000000, "f").rstrip("0").rstrip("."))
     text, rest = "", int(seconds)
     for unit, length in (("h", 3600), ("m", 60), ("s", 1)):
         if rest >= length:

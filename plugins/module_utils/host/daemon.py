@@ -169,11 +169,11 @@ def wait_for_socket(path: str, pid: int | None, seconds: float) -> None:
                     link.connect(path)
                     return
                 except OSError as error:
-                    why = "%s: %s" % (path, error.strerror or error)
+                    why = f"{path}: {error.strerror or error}"
             if pid is not None and (ended is None or not alive(pid)):
-                raise BackendError("it ended by itself (%s)" % why)
+                raise BackendError(f"it ended by itself ({why})")
             if time.monotonic() >= deadline:
-                raise BackendError("it does not answer within %g s (%s)" % (seconds, why))
+                raise BackendError(f"it does not answer within {seconds:g} s ({why})")
             # Nothing tells when a socket begins to listen; the end of the process cuts the wait short.
             select.select([] if ended is None else [ended], [], [], 0.05)
     finally:

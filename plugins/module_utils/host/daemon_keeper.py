@@ -39,7 +39,7 @@ def run(argv: list[str], seconds: float) -> str:
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
-        return "it did not go into the background within %g s" % seconds
+        return f"it did not go into the background within {seconds:g} s"
     if not done.returncode:
         return ""
     return done.stderr.decode("utf-8", "replace").strip() or "it ended with %d" % done.returncode
@@ -70,7 +70,7 @@ def launch(argv: list[str], pidfile: str, log: str, seconds: float) -> str:
             if ended in heard:
                 return "it ended with %d" % daemon.wait()
             if not heard:
-                return "it did not say within %g s that it is ready" % seconds
+                return f"it did not say within {seconds:g} s that it is ready"
 
 
 def is_ready(socket_: socket.socket, pid: int) -> bool:
@@ -93,7 +93,7 @@ def start(daemons: list[dict[str, Any]], seconds: float) -> str:
         except OSError as exc:
             error = str(exc)
         if error:
-            return "%s: %s" % (argv[0], error)
+            return f"{argv[0]}: {error}"
     return ""
 
 

@@ -4,8 +4,8 @@
 
 """Which engines are installed here, and whether they answer.
 
-Each finding: ``installed``, ``program``, ``version`` (the daemon's where it answers, else the program's), ``answers`` (None: this user may not ask)
-and ``error``. An engine without a daemon answers when its program runs.
+Each finding: ``installed``, ``program``, ``version`` (the daemon's where it answers, else the program's), ``answers``
+(None: this user may not ask) and ``error``. An engine without a daemon answers when its program runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from typing import Any
 from .reader import Answer, Host
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)+\S*|\d+")
-_DENIED = re.compile(r"permission denied|access denied|authentication|not authori[sz]ed|operation not permitted|must be root|polkit", re.IGNORECASE)
+_DENIED = re.compile(
+    r"permission denied|access denied|authentication|not authori[sz]ed|operation not permitted|must be root|polkit",
+    re.IGNORECASE,
+)
 
 DOCKER_SOCKETS = ("/var/run/docker.sock",)
 LIBVIRT_SOCKETS = ("/run/libvirt/virtqemud-sock", "/run/libvirt/libvirt-sock")
@@ -26,7 +29,13 @@ INCUS_SOCKETS = ("/run/incus/unix.socket", "/var/lib/incus/unix.socket")
 
 
 def _finding(program: str, version: str = "", answers: bool | None = False, error: str = "") -> dict[str, Any]:
-    return {"installed": bool(program), "program": program, "version": version, "answers": answers if program else False, "error": error}
+    return {
+        "installed": bool(program),
+        "program": program,
+        "version": version,
+        "answers": answers if program else False,
+        "error": error,
+    }
 
 
 def _first(host: Host, *programs: str) -> str:
@@ -47,7 +56,7 @@ def _version(host: Host, program: str, option: str = "--version") -> tuple[str, 
     """What the program says of itself, and what was wrong with asking it."""
     said = host.run([program, option])
     if said is None:
-        return "", "%s is not installed" % program
+        return "", f"{program} is not installed"
     return (version_in(said.out or said.err) if said.rc == 0 else ""), said.error
 
 
@@ -57,7 +66,9 @@ def _refused(host: Host, error: str) -> bool | None:
 
 
 def _sleeper(host: Host, path: str) -> str:
-    """The service that systemd would start if somebody connected to that socket; nothing where it runs, or nobody would be started."""
+    """The service that systemd would start if somebody connected to that socket; nothing where it runs, or nobody
+    would be started.
+    """
     if not host.exists("/run/systemd/system"):
         return ""
     listed = host.run(["systemctl", "list-sockets", "--no-legend", "--no-pager", "--full"])
@@ -72,7 +83,11 @@ def _sleeper(host: Host, path: str) -> str:
 def _ask(host: Host, path: str, request: str) -> Answer:
     """What the daemon on that socket says. One that sleeps is let lie: with it, its guests would start."""
     sleeper = _sleeper(host, path)
-    return Answer(error="%s is stopped, and would be started by the question (%s)" % (sleeper, path)) if sleeper else host.ask(path, request)
+    return (
+        Answer(error=f"{sleeper} is stopped, and would be started by the question ({path})")
+        if sleeper
+        else host.ask(path, request)
+    )
 
 
 def _docker(host: Host) -> dict[str, Any]:
@@ -83,12 +98,23 @@ def _docker(host: Host) -> dict[str, Any]:
     if not program and not socket:
         return {**_finding(""), **client}
     if not socket:
-        return {**_finding(program, _version(host, "dockerd")[0], error="there is no socket %s" % (host.docker_socket or DOCKER_SOCKETS[0])), **client}
+        return {
+            **_finding(
+                program,
+                _version(host, "dockerd")[0],
+                error="there is no socket %s" % (host.docker_socket or DOCKER_SOCKETS[0]),
+            ),
+            **client,
+        }
     answer = _ask(host, socket, "/version")
     if answer.document is None:
         version = _version(host, "dockerd")[0] if program else ""
         return {**_finding(program or socket, version, None if answer.denied else False, answer.error), **client}
-    return {**_finding(program or socket, str(answer.document.get("Version", "")), True), "api": str(answer.document.get("ApiVersion", "")), **client}
+    return {
+        **_finding(program or socket, str(answer.document.get("Version", "")), True),
+        "api": str(answer.document.get("ApiVersion", "")),
+        **client,
+    }
 
 
 def _container_manager(daemon: str, client: str, sockets: tuple[str, ...]) -> Callable[[Host], dict[str, Any]]:
@@ -98,14 +124,19 @@ def _container_manager(daemon: str, client: str, sockets: tuple[str, ...]) -> Ca
         if not program and not socket:
             return _finding("")
         if not socket:
-            return _finding(program, _version(host, daemon)[0], error="there is no socket %s" % sockets[-1])
+            return _finding(program, _version(host, daemon)[0], error=f"there is no socket {sockets[-1]}")
         answer = _ask(host, socket, "/1.0")
         if answer.document is None:
-            return _finding(program or socket, _version(host, client)[0], None if answer.denied else False, answer.error)
+            return _finding(
+                program or socket, _version(host, client)[0], None if answer.denied else False, answer.error
+            )
         environment = (answer.document.get("metadata") or {}).get("environment") or {}
         trusted = (answer.document.get("metadata") or {}).get("auth") == "trusted"
         return _finding(
-            program or socket, str(environment.get("server_version", "")), True if trusted else None, "" if trusted else "%s does not trust this user" % socket
+            program or socket,
+            str(environment.get("server_version", "")),
+            True if trusted else None,
+            "" if trusted else f"{socket} does not trust this user",
         )
 
     return look
@@ -128,7 +159,12 @@ def _libvirt(host: Host) -> dict[str, Any]:
     # One that ends when nobody asks it is its own custom. But the first start since the host's makes its guests start.
     sleepers = [_sleeper(host, path) for path in LIBVIRT_SOCKETS if host.exists(path)]
     if any(sleepers) and all(sleepers) and not host.exists("/run/libvirt/qemu/autostarted"):
-        return _finding(program, version, False, "%s has not run since the host started, and would be started by the question" % sleepers[0])
+        return _finding(
+            program,
+            version,
+            False,
+            f"{sleepers[0]} has not run since the host started, and would be started by the question",
+        )
     said = host.run(["virsh", "--connect", "qemu:///system", "hostname"])
     if said is None:
         return _finding(program, version, None, "virsh is not installed, so nobody could ask it")

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What this host can do, gathered once: findings, and a verdict for each backend. No Ansible import; nothing is changed.
+"""What this host can do, gathered once: findings, and a verdict for each backend. No Ansible import; nothing is
+changed.
 
 facts = gather(Host()); facts["backends"]["kvm"]["reason"]
 """
@@ -34,11 +35,17 @@ NAMES = tuple(VERDICTS)
 
 
 def gather(
-    host: Host, backends: Collection[str] = NAMES, trials: Collection[str] = (), needs: Sequence[str] = (), plans: Mapping[str, Any] | None = None
+    host: Host,
+    backends: Collection[str] = NAMES,
+    trials: Collection[str] = (),
+    needs: Sequence[str] = (),
+    plans: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The findings, and under ``backends`` the verdicts of those asked for. Engines of other backends are not asked. ``trials``: names of TRIALS.
+    """The findings, and under ``backends`` the verdicts of those asked for. Engines of other backends are not asked.
+    ``trials``: names of TRIALS.
 
-    ``needs``: see packages(). AppArmor's own counts only where that is on. ``plans``: see obstacles(), and ``users`` that somebody is going to need.
+    ``needs``: see packages(). AppArmor's own counts only where that is on. ``plans``: see obstacles(), and ``users``
+    that somebody is going to need.
     """
     plans = plans or {}
     wanted = tuple(name for name in NAMES if name in backends)
@@ -55,7 +62,9 @@ def gather(
         "inside": processor.surroundings(host, cpu),
         "memory": kernel.memory(host),
         "disks": kernel.disks(host),
-        "modules": {name: modules.as_dict(name) for name in ("bridge", "overlay", "tun", "veth", "vfio_pci", "vhost_net")},
+        "modules": {
+            name: modules.as_dict(name) for name in ("bridge", "overlay", "tun", "veth", "vfio_pci", "vhost_net")
+        },
         "iommu": kernel.iommu(host),
         "cgroups": kernel.cgroups(host),
         "namespaces": kernel.namespaces(host),
@@ -78,7 +87,14 @@ def _node(host: Host, path: str) -> dict[str, Any]:
     device = host.device(path)
     if device is None:
         return {"present": False, "kind": "", "major": 0, "minor": 0, "opens": False, "error": "no such file"}
-    return {"present": True, "kind": device.kind, "major": device.major, "minor": device.minor, "opens": device.opens, "error": device.error}
+    return {
+        "present": True,
+        "kind": device.kind,
+        "major": device.major,
+        "minor": device.minor,
+        "opens": device.opens,
+        "error": device.error,
+    }
 
 
 def _kvm(host: Host, modules: kernel.Modules, found: dict[str, Any]) -> dict[str, Any]:

@@ -20,15 +20,21 @@ _QUERIES = (
 
 
 def packages(host: Host, needs: Sequence[str]) -> dict[str, Any]:
-    """``needs``: of the TABLE of packages, or package: and a name. Their packages: ``missing``, ``installed``, and the one ``of`` each.
+    """``needs``: of the TABLE of packages, or package: and a name. Their packages: ``missing``, ``installed``, and the
+    one ``of`` each.
 
-    On a system whose packages nobody can ask for, a program that is not found is missing by its own name. Raises KeyError for a need that is not known.
+    On a system whose packages nobody can ask for, a program that is not found is missing by its own name. Raises
+    KeyError for a need that is not known.
     """
     systems = systems_in(host.text("/etc/os-release") or "")
     found = {need: package_of(need, systems) for need in needs}
     query = next((argv for argv in _QUERIES if host.which(argv[0])), None)
     if query is None:
-        return {"missing": sorted(need for need in needs if ":" not in need and not host.which(need)), "installed": [], "of": found}
+        return {
+            "missing": sorted(need for need in needs if ":" not in need and not host.which(need)),
+            "installed": [],
+            "of": found,
+        }
     asked = sorted(set(found.values()) - {""})
     said = host.run([*query, *asked]) if asked else None
     installed = {line.split()[0] for line in (said.out if said else "").splitlines() if line.endswith(" installed")}

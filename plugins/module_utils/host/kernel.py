@@ -37,22 +37,30 @@ class Modules:
         self._files = files
         self._loaded = {line.split()[0] for line in (files.text("/proc/modules") or "").splitlines() if line.strip()}
         # A file system that the kernel lists is there, though a container may see nothing of modules.
-        self._loaded.update(line.split()[-1] for line in (files.text("/proc/filesystems") or "").splitlines() if line.strip())
+        self._loaded.update(
+            line.split()[-1] for line in (files.text("/proc/filesystems") or "").splitlines() if line.strip()
+        )
         self._built_in = _module_names(files.text(below + "/modules.builtin"))
         self._there = _module_names(files.text(below + "/modules.dep"))
         self._listed = files.exists(below + "/modules.dep")
-        texts = (files.unpacked("/proc/config.gz"), files.text("/boot/config-" + self.release), files.text(below + "/config"))
+        texts = (
+            files.unpacked("/proc/config.gz"),
+            files.text("/boot/config-" + self.release),
+            files.text(below + "/config"),
+        )
         self._configuration = next((text for text in texts if text is not None), None)
 
     def configured(self, option: str) -> str | None:
         """y, m or n; None where the kernel's configuration is not to be had."""
         if self._configuration is None:
             return None
-        found = re.search(r"^CONFIG_%s=([ym])$" % re.escape(option), self._configuration, re.MULTILINE)
+        found = re.search(rf"^CONFIG_{re.escape(option)}=([ym])$", self._configuration, re.MULTILINE)
         return found[1] if found else "n"
 
     def state(self, name: str) -> str:
-        """loaded, builtin, loadable (its file is there), absent, or unknown: a container sees neither the files nor the configuration."""
+        """loaded, builtin, loadable (its file is there), absent, or unknown: a container sees neither the files nor
+        the configuration.
+        """
         option = CONFIGURATION.get(name)
         configured = self.configured(option) if option else None
         if name in self._loaded:
@@ -71,7 +79,9 @@ class Modules:
 
 
 def _module_names(text: str | None) -> set[str]:
-    """From the lines of modules.dep and modules.builtin; files are written with a hyphen or an underscore, modules with the latter."""
+    """From the lines of modules.dep and modules.builtin; files are written with a hyphen or an underscore, modules
+    with the latter.
+    """
     found = set()
     for line in (text or "").splitlines():
         name = re.match(r"(?:\S*/)?([^/\s]+?)\.ko(?:\.\w+)?(?::|\s|$)", line)
@@ -83,7 +93,7 @@ def _module_names(text: str | None) -> set[str]:
 def nested(files: Files) -> bool | None:
     """Whether guests may run guests; None where no KVM module that knows the parameter is there."""
     for module in ("kvm_intel", "kvm_amd"):
-        value = files.word("/sys/module/%s/parameters/nested" % module)
+        value = files.word(f"/sys/module/{module}/parameters/nested")
         if value:
             return value in ("Y", "1")
     return None
@@ -106,7 +116,18 @@ def parse_cgroups(mounts: str) -> tuple[str, dict[str, str]]:
             places.setdefault("", fields[1])
         elif fields[2] == "cgroup":
             for option in fields[3].split(","):
-                if option not in ("rw", "ro", "nosuid", "nodev", "noexec", "relatime", "xattr", "clone_children", "noprefix", "none"):
+                if option not in (
+                    "rw",
+                    "ro",
+                    "nosuid",
+                    "nodev",
+                    "noexec",
+                    "relatime",
+                    "xattr",
+                    "clone_children",
+                    "noprefix",
+                    "none",
+                ):
                     places.setdefault(option, fields[1])
     first = any(name and not name.startswith("name=") for name in places)
     return ("hybrid" if "" in places else "1") if first else ("2" if "" in places else ""), places
@@ -133,7 +154,12 @@ def cgroups(files: Files) -> dict[str, Any]:
     if version == "2":
         # Version 2 has these without a controller of their own.
         names.update(("devices", "freezer"))
-    return {"version": version, "controllers": sorted(names), "place": places.get("", ""), "read_only": sorted(read_only_mounts(mounts))}
+    return {
+        "version": version,
+        "controllers": sorted(names),
+        "place": places.get("", ""),
+        "read_only": sorted(read_only_mounts(mounts)),
+    }
 
 
 def apparmor(files: Files) -> bool:
@@ -146,15 +172,19 @@ def init(files: Files) -> dict[str, Any]:
 
 
 def namespaces(files: Files) -> dict[str, Any]:
-    """``unprivileged_users``: whether an ordinary user may make a namespace of users, which containers without root need.
+    """``unprivileged_users``: whether an ordinary user may make a namespace of users, which containers without root
+    need.
 
-    ``sysfs``: whether such a namespace may mount sysfs, as containers do. The kernel lets it have no more than is mounted already: on a host
-    that is a container sysfs is mostly read-only (seen with Linux 6.18: "VFS: Mount too revealing"). None where no mounts can be read.
+    ``sysfs``: whether such a namespace may mount sysfs, as containers do. The kernel lets it have no more than is
+    mounted already: on a host that is a container sysfs is mostly read-only (seen with Linux 6.18: "VFS: Mount too
+    revealing"). None where no mounts can be read.
     """
     kinds = [name for name in NAMESPACES if name in files.names("/proc/self/ns")]
     limit = files.word("/proc/sys/user/max_user_namespaces")
     # Debian's and Ubuntu's kernels have switches of their own; without them only the limit counts.
-    allowed: bool | None = "user" in kinds and limit != "0" and files.word("/proc/sys/kernel/unprivileged_userns_clone") != "0"
+    allowed: bool | None = (
+        "user" in kinds and limit != "0" and files.word("/proc/sys/kernel/unprivileged_userns_clone") != "0"
+    )
     if allowed and files.word("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
         # AppArmor lets those through that have a profile, as distributions ship it for their engines.
         allowed = None
@@ -198,7 +228,16 @@ def disks(host: Host) -> list[dict[str, Any]]:
     """The file systems on which guests usually land, each once. In bytes."""
     found: list[dict[str, Any]] = []
     seen = set()
-    for path in ("/", "/var/lib", "/var/lib/libvirt/images", "/var/lib/docker", "/var/lib/lxc", "/var/lib/lxd", "/var/lib/incus", "/home"):
+    for path in (
+        "/",
+        "/var/lib",
+        "/var/lib/libvirt/images",
+        "/var/lib/docker",
+        "/var/lib/lxc",
+        "/var/lib/lxd",
+        "/var/lib/incus",
+        "/home",
+    ):
         space = host.space(path)
         if space is not None and space.device not in seen:
             seen.add(space.device)
@@ -207,7 +246,10 @@ def disks(host: Host) -> list[dict[str, Any]]:
 
 
 def xen(files: Files) -> dict[str, Any]:
-    """dom0, domU or nothing. The capabilities name dom0; where xenfs is not mounted, bit 11 of the features does (XENFEAT_dom0)."""
+    """dom0, domU or nothing.
+
+    The capabilities name dom0; where xenfs is not mounted, bit 11 of the features does (XENFEAT_dom0).
+    """
     capabilities = files.word("/proc/xen/capabilities").split(",")
     there = files.word("/sys/hypervisor/type") == "xen" or files.exists("/proc/xen/capabilities")
     features = files.word("/sys/hypervisor/properties/features")

@@ -112,7 +112,7 @@ def network_file(text: str, wanted: Mapping[str, str | None]) -> tuple[str, Chan
     for key, value in wanted.items():
         if found.get(key) != value:
             changes[key] = (found.get(key), value)
-            text = edited(text, re.compile(r"\s*%s=" % key), None if value is None else '%s="%s"' % (key, value))
+            text = edited(text, re.compile(rf"\s*{key}="), None if value is None else f'{key}="{value}"')
     return text, changes
 
 
@@ -120,11 +120,11 @@ def default_file(text: str, bridge: str) -> tuple[str, Changes]:
     """The configuration of new containers with the bridge as their network, and what differs."""
     changes = Changes()
     for key, value in {"lxc.net.0.type": "veth", "lxc.net.0.link": bridge, "lxc.net.0.flags": "up"}.items():
-        pattern = re.compile(r"\s*%s\s*=\s*(.*?)\s*$" % re.escape(key))
+        pattern = re.compile(rf"\s*{re.escape(key)}\s*=\s*(.*?)\s*$")
         there = [match[1] for match in map(pattern.match, text.splitlines()) if match]
         if not there or there[-1] != value:
             changes[key] = (there[-1] if there else None, value)
-            text = edited(text, re.compile(r"\s*%s\s*=" % re.escape(key)), "%s = %s" % (key, value))
+            text = edited(text, re.compile(rf"\s*{re.escape(key)}\s*="), f"{key} = {value}")
     return text, changes
 
 
@@ -135,7 +135,7 @@ def usernet_file(text: str, users: Sequence[str], bridge: str) -> tuple[str, Cha
     """
     changes = Changes()
     for user in users:
-        pattern = re.compile(r"\s*%s\s+veth\s+%s\s+(\d+)\s*$" % (re.escape(user), re.escape(bridge)))
+        pattern = re.compile(rf"\s*{re.escape(user)}\s+veth\s+{re.escape(bridge)}\s+(\d+)\s*$")
         there = [int(match[1]) for match in map(pattern.match, text.splitlines()) if match]
         if user != "root" and (not there or there[-1] < GUESTS):
             changes[user] = ("veth %s %d" % (bridge, there[-1]) if there else None, "veth %s %d" % (bridge, GUESTS))
@@ -151,8 +151,8 @@ def _address(value: str) -> ipaddress.IPv4Interface:
         return subnets.host_address(value)
     except ValueError as error:
         raise Unfit(
-            "lxc_host_address is %s: %s. Write the host's address on the bridge with its prefix, like 10.0.3.1/24."
-            % (value, error)
+            f"lxc_host_address is {value}: {error}. Write the host's address on the bridge with its prefix, like "
+            "10.0.3.1/24."
         ) from error
 
 
@@ -168,19 +168,19 @@ def scope(value: str, host: ipaddress.IPv4Interface) -> tuple[str, int]:
             first, last = (ipaddress.IPv4Address(word.strip()) for word in value.split(","))
         except ValueError as error:
             raise Unfit(
-                "lxc_host_dhcp_range is %s: %s. Write the first and the last address, like 10.0.3.100,10.0.3.254."
-                % (value, error)
+                f"lxc_host_dhcp_range is {value}: {error}. Write the first and the last address, like "
+                "10.0.3.100,10.0.3.254."
             ) from error
         if not (first <= last and first in host.network and last in host.network):
             raise Unfit(
-                "lxc_host_dhcp_range is %s, which is no range in %s."
-                " Write its first and last address, or change lxc_host_address." % (value, host.network)
+                f"lxc_host_dhcp_range is {value}, which is no range in {host.network}."
+                " Write its first and last address, or change lxc_host_address."
             )
         if first <= host.ip <= last:
             raise Unfit(
-                "lxc_host_dhcp_range is %s, and the host's own address %s lies in it. Leave that out." % (value, host.ip)
+                f"lxc_host_dhcp_range is {value}, and the host's own address {host.ip} lies in it. Leave that out."
             )
-    return "%s,%s" % (first, last), int(last) - int(first) + 1
+    return f"{first},{last}", int(last) - int(first) + 1
 
 
 def _more(options: Mapping[str, Any]) -> dict[str, str | None]:
@@ -188,15 +188,15 @@ def _more(options: Mapping[str, Any]) -> dict[str, str | None]:
     for key, value in options.items():
         if not _NAME.fullmatch(key):
             raise Unfit(
-                "lxc_host_net_options names %s, which is no variable of lxc-net. They are called LXC_..., and USE_LXC_BRIDGE."
-                % key
+                f"lxc_host_net_options names {key}, which is no variable of lxc-net. They are called LXC_..., and "
+                "USE_LXC_BRIDGE."
             )
         if key in OWN:
-            raise Unfit("lxc_host_net_options names %s. Set %s instead." % (key, OWN[key]))
+            raise Unfit(f"lxc_host_net_options names {key}. Set {OWN[key]} instead.")
         if value is not None and not _PLAIN.fullmatch(str(value)):
             raise Unfit(
-                "lxc_host_net_options gives %s a value with characters that a shell would read: %r. Take them out."
-                % (key, value)
+                f"lxc_host_net_options gives {key} a value with characters that a shell would read: {value!r}. Take "
+                "them out."
             )
     return {
         key: None if value is None else str(value).lower() if isinstance(value, bool) else str(value)
@@ -212,8 +212,8 @@ def wanted_network(wish: Wish, text: str, script: str, routes: str, ipv6: bool) 
     """
     if not _BRIDGE.fullmatch(wish.bridge):
         raise Unfit(
-            "lxc_host_bridge is %r. The name of a bridge has at most 15 letters, digits, dots, hyphens and underscores."
-            % wish.bridge
+            f"lxc_host_bridge is {wish.bridge!r}. The name of a bridge has at most 15 letters, digits, dots, hyphens "
+            "and underscores."
         )
     extra = _more(wish.options or {})
     if wish.network == "existing":
@@ -231,7 +231,7 @@ def wanted_network(wish: Wish, text: str, script: str, routes: str, ipv6: bool) 
     address = wish.address
     if not address and not wish.dhcp_range and "LXC_ADDR" not in found:
         address = _free_address(routes, (wish.bridge, default["LXC_BRIDGE"]), default)
-    host = _address(address or "%s/%s" % (effective["LXC_ADDR"], effective["LXC_NETMASK"]))
+    host = _address(address or "{}/{}".format(effective["LXC_ADDR"], effective["LXC_NETMASK"]))
     if address:
         wanted.update(LXC_ADDR=str(host.ip), LXC_NETMASK=str(host.netmask), LXC_NETWORK=str(host.network))
     if address or wish.dhcp_range:
@@ -252,7 +252,7 @@ def wanted_network(wish: Wish, text: str, script: str, routes: str, ipv6: bool) 
 def _free_address(routes: str, bridges: Sequence[str], default: Mapping[str, str]) -> str:
     """An address for the bridge where the usual one's network is another's; nothing where that is free, or none is."""
     there = [(link, network) for link, network in subnets.networks(routes, direct=True) if link not in bridges]
-    usual = "%s/%s" % (default["LXC_ADDR"], default["LXC_NETMASK"])
+    usual = "{}/{}".format(default["LXC_ADDR"], default["LXC_NETMASK"])
     return "" if subnets.first_free([usual], there) else subnets.first_free(OTHERS, there)
 
 
@@ -277,30 +277,33 @@ def harm(wish: Wish, before: Mapping[str, str], after: Mapping[str, str], links:
     """
     bridge = links.bridges.get(wish.bridge)
     if links.taken and bridge is None:
-        return "lxc_host_bridge is %s, which is an interface of this host and no bridge. Choose another name." % wish.bridge
+        return (
+            f"lxc_host_bridge is {wish.bridge}, which is an interface of this host and no bridge. Choose another name."
+        )
     if wish.network == "existing":
         if bridge is not None:
             return ""
         return (
-            "lxc_host_network is existing, but there is no bridge {0} on this host. Make it first"
-            " (`ip link add {0} type bridge`, or in the host's network configuration), or set lxc_host_network: lxc-net."
-        ).format(wish.bridge)
+            f"lxc_host_network is existing, but there is no bridge {wish.bridge} on this host. Make it first (`ip "
+            f"link add {wish.bridge} type bridge`, or in the host's network configuration), or set lxc_host_network: "
+            "lxc-net."
+        )
     # lxc-net takes the addresses off a bridge that it finds, and a host that is reached through it would be lost.
     if bridge is not None and bridge["mac"] not in (before["LXC_BRIDGE_MAC"], after["LXC_BRIDGE_MAC"]):
         return (
-            "lxc_host_bridge is %s, a bridge that lxc-net has not made and whose addresses it would take away."
-            " Set lxc_host_network: existing to use it as it is, or choose another name." % wish.bridge
+            f"lxc_host_bridge is {wish.bridge}, a bridge that lxc-net has not made and whose addresses it would take "
+            "away. Set lxc_host_network: existing to use it as it is, or choose another name."
         )
     try:
         network = ipaddress.IPv4Network(after["LXC_NETWORK"], strict=False)
     except ValueError as error:
-        return "LXC_NETWORK of lxc-net is %s: %s. Set lxc_host_address." % (after["LXC_NETWORK"], error)
+        return "LXC_NETWORK of lxc-net is {}: {}. Set lxc_host_address.".format(after["LXC_NETWORK"], error)
     own = (wish.bridge, before["LXC_BRIDGE"])
     there = [(link, other) for link, other in subnets.networks(links.routes, direct=True) if link not in own]
     for link, other in subnets.overlapping(network, there)[:1]:
         return (
-            "the guests' network %s overlaps with %s, which this host is in by %s."
-            " Set lxc_host_address to a free one, and the guests' addresses with it." % (network, other, link)
+            f"the guests' network {network} overlaps with {other}, which this host is in by {link}."
+            " Set lxc_host_address to a free one, and the guests' addresses with it."
         )
     return ""
 
@@ -313,12 +316,12 @@ def forwarding(rules: str, bridge: str, filtered: bool) -> str:
     lines = rules.splitlines()
     if "-P FORWARD DROP" not in lines:
         return ""
-    flags = ("-i %s " % bridge, "-o %s " % bridge)
+    flags = (f"-i {bridge} ", f"-o {bridge} ")
     if all(any(flag in line and line.endswith("-j ACCEPT") for line in lines) for flag in flags):
         return ""
     among = ", nor each other (net.bridge.bridge-nf-call-iptables is 1)" if filtered else ""
     return (
-        "This host drops what it forwards (iptables' policy, as docker sets it), so guests on {0} do not reach other"
-        " networks{1}. Remedy: `iptables -I DOCKER-USER -i {0} -j ACCEPT` and `iptables -I DOCKER-USER -o {0} -j ACCEPT`"
-        " (the chain FORWARD where there is no docker)."
-    ).format(bridge, among)
+        f"This host drops what it forwards (iptables' policy, as docker sets it), so guests on {bridge} do not reach "
+        f"other networks{among}. Remedy: `iptables -I DOCKER-USER -i {bridge} -j ACCEPT` and `iptables -I DOCKER-USER "
+        f"-o {bridge} -j ACCEPT` (the chain FORWARD where there is no docker)."
+    )

@@ -38,15 +38,15 @@ class Members:
         if not self.users or self.present is not None or self.comes:
             return []
         return [
-            "%s names %s, but this host has no group %s. Make the group first (groupadd --system %s), or take them off the list."
-            % (self.option, ", ".join(self.users), self.group, self.group)
+            "{} names {}, but this host has no group {}. Make the group first (groupadd --system {}), or take them "
+            "off the list.".format(self.option, ", ".join(self.users), self.group, self.group)
         ]
 
     def plan(self) -> Sequence[Step]:
         """One step for all users."""
         before = sorted(self.present or ())
         after = sorted({*before, *(set(self.users) - set(self.first))})
-        return [Step(HOST, Action.SET, "groups[%s]" % self.group, before, after)] if before != after else []
+        return [Step(HOST, Action.SET, f"groups[{self.group}]", before, after)] if before != after else []
 
     def apply(self, step: Step) -> None:
         """Add who is not in there. Raises BackendError."""
@@ -55,13 +55,18 @@ class Members:
             said = self.host.run(["gpasswd", "--add", user, self.group])
             if said is None or said.rc:
                 raise BackendError(
-                    "%s cannot be put into the group %s: %s" % (user, self.group, said.error if said else "there is no gpasswd"),
-                    remedy="Put them into it by hand, or take them off %s" % self.option,
+                    "{} cannot be put into the group {}: {}".format(
+                        user, self.group, said.error if said else "there is no gpasswd"
+                    ),
+                    remedy=f"Put them into it by hand, or take them off {self.option}",
                 )
 
 
 def members(host: Host, group: str, users: Sequence[str], option: str, comes: bool = False) -> Members:
-    """The part, from what this host knows of the group. Users whom it does not know are left out: see unknown_users()."""
+    """The part, from what this host knows of the group.
+
+    Users whom it does not know are left out: see unknown_users().
+    """
     known = [user for user in users if host.knows(user)]
     try:
         entry = grp.getgrnam(group)

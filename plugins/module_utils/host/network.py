@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The bridges of a host, and the link through which it reaches the rest of the world: what has to be known before either is touched."""
+"""The bridges of a host, and the link through which it reaches the rest of the world: what has to be known before
+either is touched.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,13 @@ def _number(text: str) -> int | None:
 def kind_of(files: Files, name: str) -> str:
     """What a link is, as far as it matters to who wants to move it under a bridge."""
     below = "/sys/class/net/" + name
-    for marker, kind in (("bridge", "bridge"), ("bonding", "bond"), ("wireless", "wlan"), ("phy80211", "wlan"), ("tun_flags", "tun")):
+    for marker, kind in (
+        ("bridge", "bridge"),
+        ("bonding", "bond"),
+        ("wireless", "wlan"),
+        ("phy80211", "wlan"),
+        ("tun_flags", "tun"),
+    ):
         if files.exists(below + "/" + marker):
             return kind
     if files.exists("/proc/net/vlan/" + name):
@@ -92,7 +100,12 @@ def default_routes(host: Host) -> list[dict[str, Any]]:
         for route in _json(host.run(["ip", "-json", option, "route", "show", "default"])):
             hops = [route, *route.get("nexthops", [])]
             routes += [
-                {"interface": hop["dev"], "gateway": hop.get("gateway", ""), "family": family, "metric": int(route.get("metric", 0))}
+                {
+                    "interface": hop["dev"],
+                    "gateway": hop.get("gateway", ""),
+                    "family": family,
+                    "metric": int(route.get("metric", 0)),
+                }
                 for hop in hops
                 if "dev" in hop
             ]
@@ -113,7 +126,8 @@ def _routes_of_the_kernel(files: Files) -> list[dict[str, Any]]:
 def manager_of(host: Host, name: str) -> tuple[str, str]:
     """Who configures the link (NetworkManager, systemd-networkd, netplan, ifupdown or unknown), and what told.
 
-    netplan only writes what the first two then do, so where one of them works by a file of netplan's, netplan is who has to be asked.
+    netplan only writes what the first two then do, so where one of them works by a file of netplan's, netplan is who
+    has to be asked.
     """
     said = host.run(["nmcli", "--terse", "--fields", "DEVICE,STATE,CONNECTION", "device", "status"])
     for line in (said.out if said and said.rc == 0 else "").splitlines():
@@ -121,25 +135,33 @@ def manager_of(host: Host, name: str) -> tuple[str, str]:
         state, dummy, connection = rest.partition(":")
         if device == name and state and state != "unmanaged" and "externally" not in state:
             if connection.startswith("netplan-"):
-                return "netplan", "NetworkManager runs its connection %s" % connection
-            return "NetworkManager", "nmcli: %s is %s by %s" % (name, state, connection or "no connection")
-    index = host.word("/sys/class/net/%s/ifindex" % name)
+                return "netplan", f"NetworkManager runs its connection {connection}"
+            return "NetworkManager", "nmcli: {} is {} by {}".format(name, state, connection or "no connection")
+    index = host.word(f"/sys/class/net/{name}/ifindex")
     link = host.text("/run/systemd/netif/links/" + index) if index else None
     admin = re.search(r"^ADMIN_STATE=(\S+)$", link or "", re.MULTILINE)
     if admin and admin[1] in ("configured", "configuring", "pending", "failed"):
         told = re.search(r"^NETWORK_FILE=(\S+)$", link or "", re.MULTILINE)
         by = told[1] if told else "no file"
         if re.search(r"/\d+-netplan-[^/]*$", by):
-            return "netplan", "systemd-networkd works by its file %s" % by
-        return "systemd-networkd", "systemd-networkd: %s is %s by %s" % (name, admin[1], by)
-    for file in ["/etc/network/interfaces", *("/etc/network/interfaces.d/" + entry for entry in host.names("/etc/network/interfaces.d"))]:
-        if re.search(r"^\s*iface\s+%s\s" % re.escape(name), host.text(file) or "", re.MULTILINE):
-            return "ifupdown", "%s describes it" % file
+            return "netplan", f"systemd-networkd works by its file {by}"
+        return "systemd-networkd", f"systemd-networkd: {name} is {admin[1]} by {by}"
+    for file in [
+        "/etc/network/interfaces",
+        *("/etc/network/interfaces.d/" + entry for entry in host.names("/etc/network/interfaces.d")),
+    ]:
+        if re.search(rf"^\s*iface\s+{re.escape(name)}\s", host.text(file) or "", re.MULTILINE):
+            return "ifupdown", f"{file} describes it"
     for directory in _NETPLAN:
         for entry in host.names(directory):
-            if entry.endswith(".yaml") and re.search(r"^\s+[\"']?%s[\"']?\s*:" % re.escape(name), host.text(directory + "/" + entry) or "", re.MULTILINE):
-                return "netplan", "%s/%s describes it" % (directory, entry)
-    return "unknown", "neither NetworkManager nor systemd-networkd manages it, and no file of ifupdown or netplan names it"
+            if entry.endswith(".yaml") and re.search(
+                rf"^\s+[\"']?{re.escape(name)}[\"']?\s*:", host.text(directory + "/" + entry) or "", re.MULTILINE
+            ):
+                return "netplan", f"{directory}/{entry} describes it"
+    return (
+        "unknown",
+        "neither NetworkManager nor systemd-networkd manages it, and no file of ifupdown or netplan names it",
+    )
 
 
 def addresses_of(host: Host) -> dict[str, list[dict[str, Any]]]:
@@ -154,7 +176,9 @@ def network(host: Host) -> dict[str, Any]:
     return {"bridges": bridges(host, addresses), "uplink": _uplink(host, routes, addresses), "default_routes": routes}
 
 
-def _uplink(host: Host, routes: Sequence[dict[str, Any]], addresses: dict[str, list[dict[str, Any]]]) -> dict[str, Any] | None:
+def _uplink(
+    host: Host, routes: Sequence[dict[str, Any]], addresses: dict[str, list[dict[str, Any]]]
+) -> dict[str, Any] | None:
     if not routes:
         return None
     name = str(routes[0]["interface"])

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What stands in the way of what a host is about to be made: packages that cannot be fetched, ports and addresses that others have, too little space.
+"""What stands in the way of what a host is about to be made: packages that cannot be fetched, ports and addresses that
+others have, too little space.
 
 Each as ``check``, ``found``, ``remedy``, and the last two together as a ``text``.
 """
@@ -26,12 +27,13 @@ _LISTENS = {"tcp": "0A", "udp": "07"}
 
 
 def _obstacle(check: str, found: str, remedy: str) -> Obstacle:
-    return {"check": check, "found": found, "remedy": remedy, "text": "%s. %s." % (found[:1].upper() + found[1:], remedy)}
+    return {"check": check, "found": found, "remedy": remedy, "text": f"{found[:1].upper() + found[1:]}. {remedy}."}
 
 
 def obstacles(host: Host, missing: Sequence[str], plans: Mapping[str, Any]) -> list[Obstacle]:
-    """All of them. ``missing``: packages. ``plans``: ``ports``, ``subnets``, ``space`` and ``downloads`` (both bytes by path); what is not there is not
-    looked at. A download is one unless its path is there. Without anything to fetch, space and mirror are no obstacles.
+    """All of them. ``missing``: packages. ``plans``: ``ports``, ``subnets``, ``space`` and ``downloads`` (both bytes by
+    path); what is not there is not looked at. A download is one unless its path is there. Without anything to fetch,
+    space and mirror are no obstacles.
     """
     found = [*port_holders(host, plans.get("ports") or ()), *subnet_holders(host, plans.get("subnets") or ())]
     fetched = {path: size for path, size in (plans.get("downloads") or {}).items() if not host.exists(path)}
@@ -44,12 +46,16 @@ def obstacles(host: Host, missing: Sequence[str], plans: Mapping[str, Any]) -> l
 
 
 def holders(files: Files, port: int) -> list[str]:
-    """The programs that listen on a port on all addresses, as name (pid); a number of a socket whose program may not be seen is left out."""
+    """The programs that listen on a port on all addresses, as name (pid); a number of a socket whose program may not
+    be seen is left out.
+    """
     sockets = {inode for protocol in _LISTENS for inode in listening(files, protocol, port)}
     found = set()
     for pid in files.names("/proc") if sockets else ():
-        if pid.isdigit() and any(files.target("/proc/%s/fd/%s" % (pid, descriptor)) in sockets for descriptor in files.names("/proc/%s/fd" % pid)):
-            found.add("%s (pid %s)" % (files.word("/proc/%s/comm" % pid), pid))
+        if pid.isdigit() and any(
+            files.target(f"/proc/{pid}/fd/{descriptor}") in sockets for descriptor in files.names(f"/proc/{pid}/fd")
+        ):
+            found.add("{} (pid {})".format(files.word(f"/proc/{pid}/comm"), pid))
     return sorted(found)
 
 
@@ -60,7 +66,7 @@ def listening(files: Files, protocol: str, port: int) -> Iterator[str]:
             fields = line.split()
             address, _colon, number = fields[1].partition(":") if len(fields) > 9 else ("", "", "")
             if number and int(number, 16) == port and not address.strip("0") and fields[3] == _LISTENS[protocol]:
-                yield "socket:[%s]" % fields[9]
+                yield f"socket:[{fields[9]}]"
 
 
 def port_holders(host: Host, ports: Iterable[int]) -> Iterator[Obstacle]:
@@ -71,8 +77,10 @@ def port_holders(host: Host, ports: Iterable[int]) -> Iterator[Obstacle]:
         names = ", ".join(holders(host, port)) or "a program that cannot be seen from here"
         yield _obstacle(
             "port",
-            "port %d is taken on all addresses by %s, and the DNS of the guests' bridge needs it on the bridge's" % (port, names),
-            "Let that program listen on its own interfaces only (dnsmasq: bind-dynamic; BIND: listen-on; unbound: interface), or stop it",
+            "port %d is taken on all addresses by %s, and the DNS of the guests' bridge needs it on the bridge's"
+            % (port, names),
+            "Let that program listen on its own interfaces only (dnsmasq: bind-dynamic; BIND: listen-on; unbound: "
+            "interface), or stop it",
         )
 
 
@@ -80,16 +88,25 @@ def port_holders(host: Host, ports: Iterable[int]) -> Iterator[Obstacle]:
 
 
 def subnet_holders(host: Files, wanted: Iterable[object]) -> Iterator[Obstacle]:
-    """Networks for guests of Docker's that are reached by a link which is not the engine's own. IPv6 and what is no network is not looked at."""
-    there = [(link, other) for link, other in subnets.networks(host.text("/proc/net/route") or "") if not _DOCKERS.fullmatch(link)]
+    """Networks for guests of Docker's that are reached by a link which is not the engine's own.
+
+    IPv6 and what is no network is not looked at.
+    """
+    there = [
+        (link, other)
+        for link, other in subnets.networks(host.text("/proc/net/route") or "")
+        if not _DOCKERS.fullmatch(link)
+    ]
     for given in wanted:
         try:
-            network = ipaddress.IPv4Network(str(given.get("subnet") if isinstance(given, Mapping) else given), strict=False)
+            network = ipaddress.IPv4Network(
+                str(given.get("subnet") if isinstance(given, Mapping) else given), strict=False
+            )
         except ValueError:
             continue
-        taken = ["%s (%s)" % each for each in subnets.overlapping(network, there)]
+        taken = ["{} ({})".format(*each) for each in subnets.overlapping(network, there)]
         if taken:
-            found = "the network %s for guests is in use on this host: %s" % (network, ", ".join(taken))
+            found = "the network {} for guests is in use on this host: {}".format(network, ", ".join(taken))
             yield _obstacle("subnet", found, "Give it a subnet that is free (in fleet_networks)")
 
 
@@ -97,12 +114,16 @@ def subnet_holders(host: Files, wanted: Iterable[object]) -> Iterator[Obstacle]:
 
 
 def too_full(host: Host, needed: Mapping[str, int]) -> Iterator[Obstacle]:
-    """File systems that have less free than is needed below the paths that are on them; bytes by path, which need not be there yet."""
+    """File systems that have less free than is needed below the paths that are on them; bytes by path, which need
+    not be there yet.
+    """
     paths: dict[int, list[str]] = {}
     free: dict[int, int] = {}
     for path in needed:
         parts = path.rstrip("/").split("/")
-        space = next(filter(None, (host.space("/".join(parts[:count]) or "/") for count in range(len(parts), 0, -1))), None)
+        space = next(
+            filter(None, (host.space("/".join(parts[:count]) or "/") for count in range(len(parts), 0, -1))), None
+        )
         if space is not None:
             paths.setdefault(space.device, []).append(path)
             free[space.device] = space.free
@@ -111,7 +132,8 @@ def too_full(host: Host, needed: Mapping[str, int]) -> Iterator[Obstacle]:
         if wanted > free[device]:
             yield _obstacle(
                 "space",
-                "about %d MiB are needed below %s, and %d MiB are free there" % (wanted >> 20, " and ".join(names), free[device] >> 20),
+                "about %d MiB are needed below %s, and %d MiB are free there"
+                % (wanted >> 20, " and ".join(names), free[device] >> 20),
                 "Free space, or mount a larger file system there",
             )
 
@@ -131,12 +153,24 @@ def mirrors(uris: str, settings: str, environment: Mapping[str, str]) -> set[tup
         if parts.scheme not in ("http", "https") or not parts.hostname:
             # A disk, a CD-ROM, or a transport of somebody's own.
             return None
-        if any(configured.get("%s::Proxy%s" % (scheme, kind)) for scheme in (parts.scheme, "http") for kind in ("-Auto-Detect", "AutoDetect")):
+        if any(
+            configured.get(f"{scheme}::Proxy{kind}")
+            for scheme in (parts.scheme, "http")
+            for kind in ("-Auto-Detect", "AutoDetect")
+        ):
             return None
-        own = configured.get("%s::Proxy::%s" % (parts.scheme, parts.hostname))
-        proxy = own if own is not None else configured.get("%s::Proxy" % parts.scheme) or environment.get(parts.scheme + "_proxy", "")
+        own = configured.get(f"{parts.scheme}::Proxy::{parts.hostname}")
+        proxy = (
+            own
+            if own is not None
+            else configured.get(f"{parts.scheme}::Proxy") or environment.get(parts.scheme + "_proxy", "")
+        )
         skipped = [name.strip().lstrip(".") for name in environment.get("no_proxy", "").split(",") if name.strip()]
-        if proxy and proxy != "DIRECT" and not any(parts.hostname == name or parts.hostname.endswith("." + name) for name in skipped):
+        if (
+            proxy
+            and proxy != "DIRECT"
+            and not any(parts.hostname == name or parts.hostname.endswith("." + name) for name in skipped)
+        ):
             parts = urlsplit(proxy if "//" in proxy else "//" + proxy)
         if parts.hostname:
             found.add((parts.hostname, parts.port or {"https": 443}.get(parts.scheme, 80)))
@@ -150,11 +184,11 @@ def unreachable(host: Host, missing: Sequence[str]) -> list[Obstacle]:
     errors = host.reach(sorted(asked)) if asked else []
     if not errors or "" in errors:
         return []
-    what = " (missing here: %s)" % ", ".join(missing) if missing else ""
+    what = " (missing here: {})".format(", ".join(missing)) if missing else ""
     return [
         _obstacle(
             "mirror",
-            "the package mirror cannot be reached: %s%s" % (", ".join(sorted(set(errors))), what),
+            "the package mirror cannot be reached: {}{}".format(", ".join(sorted(set(errors))), what),
             "Connect this host to the network, or set a proxy or another mirror below /etc/apt",
         )
     ]

@@ -2,10 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which program or Python library comes from which package: the one table that roles, messages and the docs are made from.
+"""Which program or Python library comes from which package: the one table that roles, messages and the docs are made
+from.
 
-A system is named as Ansible's facts name it: a family (Debian, RedHat, Suse), a distribution (Ubuntu), or one with its release (Debian 12).
-The names of Debian 12 and 13 were looked up there; the others are their distributions' documented ones.
+A system is named as Ansible's facts name it: a family (Debian, RedHat, Suse), a distribution (Ubuntu), or one with its
+release (Debian 12). The names of Debian 12 and 13 were looked up there; the others are their distributions' documented
+ones.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from pathlib import Path
 
 FAMILIES = ("Debian", "RedHat", "Suse")
 
-#: By what is needed, the packages of FAMILIES; empty where a family has none. A library's name is python: and what is imported.
+#: By what is needed, the packages of FAMILIES; empty where a family has none. A library's name is python: and what is
+#: imported.
 TABLE: dict[str, tuple[str, str, str]] = {
     "apparmor_parser": ("apparmor", "", "apparmor-parser"),
     "brctl": ("bridge-utils", "", "bridge-utils"),
@@ -59,8 +62,8 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "xz": ("xz-utils", "xz", "xz"),
 }
 
-#: What a host of KVM guests needs beside its architecture's qemu-system and the binding. Recommended packages are not installed, so what guests need in
-#: practice is named. The last makes the seed of cloud-init.
+#: What a host of KVM guests needs beside its architecture's qemu-system and the binding. Recommended packages are not
+#: installed, so what guests need in practice is named. The last makes the seed of cloud-init.
 KVM_NEEDS = ("dnsmasq", "ip", "iptables", "libvirtd", "qemu-img", "virsh", "virtnetworkd", "xorrisofs")
 
 #: Where one distribution or release has it elsewhere.
@@ -77,13 +80,19 @@ def known(need: str) -> bool:
 
 
 def package_of(thing: str, systems: Iterable[str]) -> str:
-    """The package that has a program or a library; empty where these systems have none. ``systems``: from special to general. Raises KeyError. Pure."""
+    """The package that has a program or a library; empty where these systems have none.
+
+    ``systems``: from special to general. Raises KeyError. Pure.
+    """
     if thing.startswith("package:"):
         return thing[len("package:") :]
     if thing not in TABLE and thing.startswith("qemu-system-"):
         thing = "qemu-system"
     row = dict(zip(FAMILIES, TABLE[thing]))
-    return next((found for found in (ELSEWHERE.get(system, {}).get(thing) or row.get(system) for system in systems) if found), "")
+    return next(
+        (found for found in (ELSEWHERE.get(system, {}).get(thing) or row.get(system) for system in systems) if found),
+        "",
+    )
 
 
 def packages_of(things: Iterable[str], systems: Sequence[str]) -> list[str]:
@@ -96,10 +105,18 @@ def systems_in(release: str) -> list[str]:
     pairs = (line.partition("=") for line in release.splitlines())
     fields = {key: value.strip("\"'") for key, _equals, value in pairs}
     names = [fields.get("ID", ""), *fields.get("ID_LIKE", "").split()]
-    known = {"debian": "Debian", "ubuntu": "Debian", "fedora": "RedHat", "rhel": "RedHat", "centos": "RedHat", "suse": "Suse", "opensuse": "Suse"}
+    known = {
+        "debian": "Debian",
+        "ubuntu": "Debian",
+        "fedora": "RedHat",
+        "rhel": "RedHat",
+        "centos": "RedHat",
+        "suse": "Suse",
+        "opensuse": "Suse",
+    }
     family = next((known[name] for name in names if name in known), "")
     distribution = fields.get("ID", "").capitalize()
-    return ["%s %s" % (distribution, fields.get("VERSION_ID", "").partition(".")[0]), distribution, family]
+    return ["{} {}".format(distribution, fields.get("VERSION_ID", "").partition(".")[0]), distribution, family]
 
 
 def this_system(release: Path = Path("/etc/os-release")) -> list[str]:
@@ -108,11 +125,13 @@ def this_system(release: Path = Path("/etc/os-release")) -> list[str]:
 
 
 def install(*things: str, systems: Sequence[str] | None = None) -> str:
-    """What to do where these are missing on this host, as a remedy: names the packages, or the things themselves where no package is known."""
+    """What to do where these are missing on this host, as a remedy: names the packages, or the things themselves
+    where no package is known.
+    """
     names = packages_of(things, this_system() if systems is None else systems)
     if not names:
         return "Install " + joined([thing.partition(":")[2] or thing for thing in things])
-    return "Install the package%s %s" % ("s" if len(names) > 1 else "", joined(names))
+    return "Install the package{} {}".format("s" if len(names) > 1 else "", joined(names))
 
 
 def install_there(thing: str) -> str:
@@ -122,8 +141,10 @@ def install_there(thing: str) -> str:
         if package:
             found.setdefault(package, []).append(name)
     if len(found) == 1:
-        return "Install the package %s" % next(iter(found))
-    return "Install the package " + " or ".join("%s (%s)" % (package, ", ".join(names)) for package, names in found.items())
+        return f"Install the package {next(iter(found))}"
+    return "Install the package " + " or ".join(
+        "{} ({})".format(package, ", ".join(names)) for package, names in found.items()
+    )
 
 
 def joined(names: Sequence[str]) -> str:

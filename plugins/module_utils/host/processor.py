@@ -55,7 +55,10 @@ _FIRMWARE_NAMES = (
 
 #: What the kernel says when the firmware has disabled VT-x or SVM; the wording changed over the years.
 #: Other features are "disabled by BIOS" as well, so each pattern says of what.
-_DISABLED = re.compile(r"vmx.*(disabled by bios|not enabled \(by bios\))|kvm(_intel|_amd)?: disabled by bios|svm disabled \(by bios\)", re.IGNORECASE)
+_DISABLED = re.compile(
+    r"vmx.*(disabled by bios|not enabled \(by bios\))|kvm(_intel|_amd)?: disabled by bios|svm disabled \(by bios\)",
+    re.IGNORECASE,
+)
 _NO_HYP = re.compile(r"HYP mode not available", re.IGNORECASE)
 
 
@@ -84,18 +87,27 @@ def processors(files: Files, machine: str) -> dict[str, Any]:
     text = files.text("/proc/cpuinfo") or ""
     fields = parse_cpuinfo(text)
     flags = set((fields.get("flags") or fields.get("features") or "").split())
-    shown = {**{name: name in flags for name in ("vmx", "svm")}, "hypervisor": "hypervisor" in flags} if machine in X86 else {}
+    shown = (
+        {**{name: name in flags for name in ("vmx", "svm")}, "hypervisor": "hypervisor" in flags}
+        if machine in X86
+        else {}
+    )
     extension: str | None = None
     if machine in X86:
         extension = "vmx" if "vmx" in flags else "svm" if "svm" in flags else ""
     elif machine == "s390x":
         extension = "sie" if "sie" in flags else ""
-    paging = "ept" if "ept" in flags or "ept" in fields.get("vmx flags", "").split() else "npt" if "npt" in flags else ""
+    paging = (
+        "ept" if "ept" in flags or "ept" in fields.get("vmx flags", "").split() else "npt" if "npt" in flags else ""
+    )
     implementer = fields.get("cpu implementer", "")
     online = parse_range(files.word("/sys/devices/system/cpu/online"))
     return {
         "vendor": fields.get("vendor_id") or _IMPLEMENTERS.get(implementer, implementer),
-        "model": fields.get("model name") or fields.get("cpu") or fields.get("hardware") or files.word("/proc/device-tree/model"),
+        "model": fields.get("model name")
+        or fields.get("cpu")
+        or fields.get("hardware")
+        or files.word("/proc/device-tree/model"),
         "count": online or len(re.findall(r"^processor\s*:", text, re.MULTILINE)),
         "flags": shown,
         "extension": extension,
@@ -122,15 +134,19 @@ def _hypervisor(host: Host, cpu: Mapping[str, Any]) -> tuple[str, str]:
             value = host.word("/sys/class/dmi/id/" + name)
             for begin, hypervisor in _FIRMWARE_NAMES:
                 if value.startswith(begin):
-                    return hypervisor, "/sys/class/dmi/id/%s: %s" % (name, value)
-        if host.word("/sys/class/dmi/id/product_name") == "Virtual Machine" and "Microsoft" in host.word("/sys/class/dmi/id/sys_vendor"):
+                    return hypervisor, f"/sys/class/dmi/id/{name}: {value}"
+        if host.word("/sys/class/dmi/id/product_name") == "Virtual Machine" and "Microsoft" in host.word(
+            "/sys/class/dmi/id/sys_vendor"
+        ):
             return "hyperv", "/sys/class/dmi/id/product_name: Virtual Machine"
     if not cpu["flags"].get("hypervisor"):
         return "", ""
     said = host.run(["lscpu"])
     vendor = re.search(r"^Hypervisor vendor:\s*(\S.*)$", said.out if said else "", re.MULTILINE)
     if vendor:
-        return {"microsoft": "hyperv"}.get(vendor[1].strip().lower(), vendor[1].strip().lower()), "lscpu: Hypervisor vendor %s" % vendor[1].strip()
+        return {"microsoft": "hyperv"}.get(
+            vendor[1].strip().lower(), vendor[1].strip().lower()
+        ), f"lscpu: Hypervisor vendor {vendor[1].strip()}"
     return "unknown", "the flag hypervisor of the processor"
 
 
@@ -143,7 +159,8 @@ def _container(host: Host) -> tuple[str, str]:
             return variable.partition("=")[2], "the environment of process 1"
     if host.exists("/run/.containerenv"):
         return "podman", "/run/.containerenv"
-    # The kernel's first namespace of processes has a fixed number (PROC_PID_INIT_INO). A machine made from an image may have the marker file too.
+    # The kernel's first namespace of processes has a fixed number (PROC_PID_INIT_INO). A machine made from an image may
+    # have the marker file too.
     if host.target("/proc/self/ns/pid") in ("", "pid:[4026531836]"):
         return "", ""
     if host.exists("/.dockerenv"):
@@ -152,14 +169,25 @@ def _container(host: Host) -> tuple[str, str]:
 
 
 def firmware(host: Host, machine: str, cpu: Mapping[str, Any]) -> dict[str, Any]:
-    """Whether the firmware keeps virtualisation off: ``disabled`` is None where nothing tells. For x86, and ARM as far as the kernel complains."""
+    """Whether the firmware keeps virtualisation off: ``disabled`` is None where nothing tells.
+
+    For x86, and ARM as far as the kernel complains.
+    """
     if machine not in X86:
         log = kernel_log(host)
         if log is not None and _NO_HYP.search(log):
             return {"disabled": True, "source": "kernel log", "found": _line(_NO_HYP, log)}
-        return {"disabled": None, "source": "", "found": "nothing tells" if log is not None else "the kernel log may not be read"}
+        return {
+            "disabled": None,
+            "source": "",
+            "found": "nothing tells" if log is not None else "the kernel log may not be read",
+        }
     if cpu["flags"].get("hypervisor") and not cpu["extension"]:
-        return {"disabled": None, "source": "", "found": "a virtual machine's firmware has no say; the hypervisor above has"}
+        return {
+            "disabled": None,
+            "source": "",
+            "found": "a virtual machine's firmware has no say; the hypervisor above has",
+        }
     known, why = _registers(host, cpu)
     if known is not None:
         return known
@@ -178,14 +206,18 @@ def _registers(host: Host, cpu: Mapping[str, Any]) -> tuple[dict[str, Any] | Non
         value, why = host.msr(VM_CR)
         if value is not None:
             off = bool(value & 1 << 4)
-            found = "VM_CR is 0x%x: SVM is %s" % (value, "disabled" if off else "not disabled")
+            found = "VM_CR is 0x{:x}: SVM is {}".format(value, "disabled" if off else "not disabled")
             return {"disabled": off, "source": "msr", "found": found}, ""
     else:
         value, why = host.msr(FEATURE_CONTROL)
         if value is not None:
             locked, on = bool(value & 1), bool(value & 1 << 2)
-            state = "locked with VT-x %s" % ("on" if on else "off") if locked else "not locked, so the kernel may enable VT-x"
-            found = "IA32_FEATURE_CONTROL is 0x%x: %s" % (value, state)
+            state = (
+                "locked with VT-x %s" % ("on" if on else "off")
+                if locked
+                else "not locked, so the kernel may enable VT-x"
+            )
+            found = f"IA32_FEATURE_CONTROL is 0x{value:x}: {state}"
             return {"disabled": locked and not on, "source": "msr", "found": found}, ""
     return None, why
 

@@ -4,8 +4,8 @@
 
 """What there is to read and to try on a host, and nothing of what it means.
 
-Files holds what is only text: the tree may be another host's, recorded. Host adds what needs a live kernel: devices, ioctls, programs, sockets.
-Nothing here raises for what a host does not have or does not let its user see.
+Files holds what is only text: the tree may be another host's, recorded. Host adds what needs a live kernel: devices,
+ioctls, programs, sockets. Nothing here raises for what a host does not have or does not let its user see.
 """
 
 from __future__ import annotations
@@ -114,7 +114,10 @@ class Files:
         return None if content is None else content.decode("utf-8", "replace")
 
     def word(self, path: str) -> str:
-        """A file of one line without its end; nothing where there is none. The device tree ends its texts with a NUL."""
+        """A file of one line without its end; nothing where there is none.
+
+        The device tree ends its texts with a NUL.
+        """
         return (self.text(path) or "").strip("\0 \t\n")
 
     def names(self, path: str) -> list[str]:
@@ -146,7 +149,11 @@ class Files:
 
 
 class Host(Files):
-    """This host. ``timeout``: seconds that a program or a daemon may take for its answer. ``docker_socket``: where Docker's engine listens, if not as usual."""
+    """This host.
+
+    ``timeout``: seconds that a program or a daemon may take for its answer. ``docker_socket``: where Docker's engine
+    listens, if not as usual.
+    """
 
     def __init__(self, root: str | Path = "/", timeout: float = 10, docker_socket: str = "") -> None:
         super().__init__(root)
@@ -182,7 +189,7 @@ class Host(Files):
                 )
                 call.status = str(done.returncode)
         except subprocess.TimeoutExpired:
-            return Said(-1, "", "%s did not end within %g s" % (argv[0], self.timeout))
+            return Said(-1, "", f"{argv[0]} did not end within {self.timeout:g} s")
         except OSError as error:
             return Said(-1, "", str(error))
         return Said(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
@@ -226,18 +233,20 @@ class Host(Files):
             if self.machine() != "aarch64":
                 raise
             # 0 stands for 40 bits of guest addresses there, which some processors do not have.
-            return fcntl.ioctl(device, _KVM_CREATE_VM, fcntl.ioctl(device, _KVM_CHECK_EXTENSION, _KVM_CAP_ARM_VM_IPA_SIZE))
+            return fcntl.ioctl(
+                device, _KVM_CREATE_VM, fcntl.ioctl(device, _KVM_CHECK_EXTENSION, _KVM_CAP_ARM_VM_IPA_SIZE)
+            )
 
     def msr(self, register: int) -> tuple[int | None, str]:
         """A model-specific register of the first processor, or why it cannot be read. Loads no module for it."""
         try:
             device = os.open(self._at("/dev/cpu/0/msr"), os.O_RDONLY | os.O_CLOEXEC)
         except OSError as exc:
-            return None, "/dev/cpu/0/msr: %s" % exc.strerror
+            return None, f"/dev/cpu/0/msr: {exc.strerror}"
         try:
             return int.from_bytes(os.pread(device, 8, register), "little"), ""
         except OSError as exc:
-            return None, "register 0x%x: %s" % (register, exc.strerror)
+            return None, f"register 0x{register:x}: {exc.strerror}"
         finally:
             os.close(device)
 
@@ -262,7 +271,9 @@ class Host(Files):
         return os.environ
 
     def binds(self, port: int) -> bool:
-        """Whether a server could have the port on an address that no other has, as dnsmasq tries it: on one of loopback's. True where nobody knows."""
+        """Whether a server could have the port on an address that no other has, as dnsmasq tries it: on one of
+        loopback's. True where nobody knows.
+        """
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
             with socket.socket(socket.AF_INET, kind) as trial:
                 trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -274,15 +285,17 @@ class Host(Files):
         return True
 
     def reach(self, places: Sequence[tuple[str, int]], seconds: float = 5) -> list[str]:
-        """For each host and port what went wrong with connecting to it, or nothing; all at once, within so many seconds."""
-        found = {place: "%s does not answer" % place[0] for place in places}
+        """For each host and port what went wrong with connecting to it, or nothing; all at once, within so many
+        seconds.
+        """
+        found = {place: f"{place[0]} does not answer" for place in places}
 
         def connect(place: tuple[str, int]) -> None:
             try:
                 socket.create_connection(place, seconds).close()
                 found[place] = ""
             except OSError as error:
-                found[place] = "%s: %s" % (place[0], error.strerror or error)
+                found[place] = f"{place[0]}: {error.strerror or error}"
 
         # The resolver may take longer than anybody wants to wait, and cannot be told to stop.
         threads = [threading.Thread(target=connect, args=(place,), daemon=True) for place in places]
@@ -303,9 +316,9 @@ class Host(Files):
                 call.status = str(response.status)
             content = json.loads(response.read())
         except PermissionError as exc:
-            return Answer(error="%s: %s" % (path, exc.strerror), denied=True)
+            return Answer(error=f"{path}: {exc.strerror}", denied=True)
         except (OSError, http.client.HTTPException, ValueError) as exc:
-            return Answer(error="%s: %s" % (path, exc))
+            return Answer(error=f"{path}: {exc}")
         finally:
             connection.close()
         if response.status != 200 or not isinstance(content, dict):

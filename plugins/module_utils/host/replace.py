@@ -22,9 +22,9 @@ def replace_file(path: Path, text: str, mode: int = 0o640, *, keep_old: bool = F
     Ansible's own backups have. Text that was read with surrogateescape comes back as the bytes that it was.
     Raises BackendError.
     """
-    fresh = path.with_name(".%s.kraal-new" % path.name)
+    fresh = path.with_name(f".{path.name}.kraal-new")
     try:
-        with trace.call(lambda: "write %s" % path), fresh.open("w", encoding="utf-8", errors="surrogateescape") as file:
+        with trace.call(lambda: f"write {path}"), fresh.open("w", encoding="utf-8", errors="surrogateescape") as file:
             try:
                 found = path.stat()
                 os.fchown(file.fileno(), found.st_uid, found.st_gid)
@@ -42,6 +42,6 @@ def replace_file(path: Path, text: str, mode: int = 0o640, *, keep_old: bool = F
         os.replace(fresh, path)
     except OSError as error:
         raise BackendError(
-            "%s cannot be written: %s" % (path, error.strerror),
+            f"{path} cannot be written: {error.strerror}",
             remedy="Run as root (become), and look for space on its disk",
         ) from error

@@ -36,12 +36,13 @@ def manager_of(wanted: str, init: Mapping[str, Any]) -> str:
 def manager_faults(
     manager: str, init: Mapping[str, Any], what: str, option: str, others: str = "auto, sysvinit or direct"
 ) -> list[str]:
-    """That a manager is asked for which is not at work. ``what`` it would start. ``others``: what the option takes instead. Pure."""
+    """That a manager is asked for which is not at work.
+
+    ``what`` it would start. ``others``: what the option takes instead. Pure.
+    """
     if manager != "systemd" or init["systemd"]:
         return []
-    return [
-        "systemd does not run on this host, so it cannot start %s. Set %s to %s." % (what, option, others)
-    ]
+    return [f"systemd does not run on this host, so it cannot start {what}. Set {option} to {others}."]
 
 
 @dataclass
@@ -64,7 +65,7 @@ class Service:
         if self.manager == "systemd":
             said = self.host.run(["systemctl", "is-enabled", self.name])
             return said is not None and said.out.strip() not in ("disabled", "")
-        found = (_STARTS_AT_BOOT.fullmatch(link) for level in "2345" for link in self.host.names("/etc/rc%s.d" % level))
+        found = (_STARTS_AT_BOOT.fullmatch(link) for level in "2345" for link in self.host.names(f"/etc/rc{level}.d"))
         return any(link is not None and link[1] == self.name for link in found)
 
     def enable(self) -> None:
@@ -103,7 +104,9 @@ class Service:
             self.host.run(["systemctl", "reset-failed", self.name])
 
     def said(self, program: str = "", lines: int = 5) -> str:
-        """The last of it in systemd's journal: what a program told, or all, what systemd says included; nothing without a journal."""
+        """The last of it in systemd's journal: what a program told, or all, what systemd says included; nothing
+        without a journal.
+        """
         if self.manager != "systemd":
             return ""
         about = ["--unit", self.name, *(["--identifier", program] if program else [])]
@@ -119,13 +122,15 @@ class Service:
     def _must(self, done: str, said: Said | None) -> None:
         if said is None:
             raise BackendError(
-                "the service %s cannot be %s: there is no %s" % (self.name, done, self.manager),
+                f"the service {self.name} cannot be {done}: there is no {self.manager}",
                 remedy="Choose another service manager",
             )
         if said.rc:
             # systemctl says what happened first, and then where to look.
             why = said.err.partition("\n")[0] if self.manager == "systemd" else said.error
-            raise BackendError("the service %s cannot be %s: %s" % (self.name, done, (why or said.error).rstrip(".")))
+            raise BackendError(
+                "the service {} cannot be {}: {}".format(self.name, done, (why or said.error).rstrip("."))
+            )
 
 
 def service(name: str, manager: str) -> Service:

@@ -103,11 +103,17 @@ class Setup(Resource[Seen]):
 
     @abstractmethod
     def look(self, facts: Mapping[str, Any]) -> Seen:
-        """Look at what else is of interest, as root. Reads only. Where assumes() says so, missing packages are to come."""
+        """Look at what else is of interest, as root.
+
+        Reads only. Where assumes() says so, missing packages are to come.
+        """
 
     @abstractmethod
     def prove(self, seen: Seen) -> None:
-        """Return when a guest has run, with all that was made for it removed. Raises BackendError with what is wrong."""
+        """Return when a guest has run, with all that was made for it removed.
+
+        Raises BackendError with what is wrong.
+        """
 
     def assumes(self) -> bool:
         """Whether to plan as if the missing packages were installed."""
@@ -131,7 +137,7 @@ class Setup(Resource[Seen]):
         """Hand the step to its part."""
         part = next(part for part in seen.parts if step in part.plan())
         self.changed = True
-        with _errors("%s %s" % (step.action, step.key)):
+        with _errors(f"{step.action} {step.key}"):
             part.apply(step)
 
     def wait(self, want: Spec) -> None:
@@ -156,7 +162,7 @@ def _errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BackendError("%s: %s" % (what, error), remedy="See to it on this host, and run again") from error
+        raise BackendError(f"{what}: {error}", remedy="See to it on this host, and run again") from error
 
 
 # What is in the way, in the same words for all backends. Options are named as the role's variables.
@@ -166,12 +172,13 @@ def faults_of(seen: Seen, backend: str, assumed: bool) -> list[str]:
     """All that is in the way, each once; without root, that alone. Pure."""
     user = seen.facts["user"]
     if user:
-        return ["The role runs as user id %s. Run the play with become: true, or connect as root." % user]
+        return [f"The role runs as user id {user}. Run the play with become: true, or connect as root."]
     found = [*seen.faults, *(fault for part in seen.parts for fault in part.faults())]
     if seen.missing and not assumed:
         found.append(
-            "%s %s not installed. The role kraal.virt.%s_host installs what is missing."
-            % (joined(seen.missing), "is" if len(seen.missing) == 1 else "are", backend)
+            "{} {} not installed. The role kraal.virt.{}_host installs what is missing.".format(
+                joined(seen.missing), "is" if len(seen.missing) == 1 else "are", backend
+            )
         )
     return list(dict.fromkeys(found))
 
@@ -221,7 +228,7 @@ def answer_of(outcome: Outcome, work: Setup) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "changed": outcome.changed,
         "plan": plan_of(outcome),
-        "diff": diff_of(outcome.steps, "%s %s" % (outcome.backend, outcome.name)),
+        "diff": diff_of(outcome.steps, f"{outcome.backend} {outcome.name}"),
         "faults": list(outcome.error.faults) if isinstance(outcome.error, InTheWay) else [],
     }
     if seen is not None:

@@ -13,7 +13,9 @@ _STATES = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}
 
 
 def _address(field: str) -> str:
-    """The address of /proc/net/*: 32-bit words in this machine's (little) byte order; only what is compared is told apart."""
+    """The address of /proc/net/*: 32-bit words in this machine's (little) byte order; only what is compared is told
+    apart.
+    """
     octets = b"".join(bytes.fromhex(field[i : i + 8])[::-1] for i in range(0, len(field), 8))
     if not any(octets):
         return ""
@@ -21,7 +23,7 @@ def _address(field: str) -> str:
         return ".".join(map(str, octets))
     if octets[:12] == b"\0" * 10 + b"\xff\xff":
         return ".".join(map(str, octets[12:]))
-    return ":".join("%x" % int.from_bytes(octets[i : i + 2], "big") for i in range(0, 16, 2))
+    return ":".join("{:x}".format(int.from_bytes(octets[i : i + 2], "big")) for i in range(0, 16, 2))
 
 
 def parse_sockets(text: str, state: str) -> set[tuple[str, int]]:
@@ -36,7 +38,9 @@ def parse_sockets(text: str, state: str) -> set[tuple[str, int]]:
 
 
 def listening_ports(root: Path = Path("/proc/net")) -> set[tuple[str, str, int]]:
-    """(protocol, address, port) of all that listens on this host; without the protocols that this kernel does not have."""
+    """(protocol, address, port) of all that listens on this host; without the protocols that this kernel does not
+    have.
+    """
     found: set[tuple[str, str, int]] = set()
     for name, state in _STATES.items():
         if (root / name).exists():

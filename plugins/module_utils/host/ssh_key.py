@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A key with which guests are reached: made where there is none, its public half written where that is lost, and one that is there used as it is."""
+"""A key with which guests are reached: made where there is none, its public half written where that is lost, and one
+that is there used as it is.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +93,7 @@ def look(path: Path) -> Seen:
             seen.public = _beside(path, ".pub").read_text(encoding="utf-8", errors="replace").strip()
         seen.known_hosts = _beside(path, ".known_hosts").exists()
     except OSError as error:
-        raise BackendError("%s cannot be read: %s" % (path, error.strerror), remedy="Choose another path") from error
+        raise BackendError(f"{path} cannot be read: {error.strerror}", remedy="Choose another path") from error
     if seen.size and shutil.which("ssh-keygen"):
         # A passphrase that is asked for is a passphrase that is wrong: no question, and no hang.
         done = _keygen("-y", "-P", "", "-f", str(path))
@@ -118,7 +120,11 @@ class Keys(Resource[Mapping[str, Seen]]):
         if want.state == "absent":
             # One of somebody's own stays.
             made_here = have.public.endswith(" " + COMMENT)
-            return [Step(name, Action.REMOVE, "", {"public_key": have.public}, None, Disruption.DESTROY)] if made_here else []
+            return (
+                [Step(name, Action.REMOVE, "", {"public_key": have.public}, None, Disruption.DESTROY)]
+                if made_here
+                else []
+            )
         if not have.size:
             # One without content is what a run left that was killed.
             return [Step(name, Action.CREATE, "", None, {"type": "ed25519", "comment": COMMENT})]
@@ -126,7 +132,9 @@ class Keys(Resource[Mapping[str, Seen]]):
             return [] if have.public else [Step(name, Action.SET, "public_key", None, have.told)]
         # A key with a passphrase is read by its owner's agent; then its public half has to be there.
         if have.why and not (have.public and "passphrase" in have.why):
-            raise Refused("it is no key: %s" % have.why, remedy="Move it away, and the next run makes one, or choose another path")
+            raise Refused(
+                f"it is no key: {have.why}", remedy="Move it away, and the next run makes one, or choose another path"
+            )
         return []
 
     def apply(self, want: Spec, step: Step, seen: Mapping[str, Seen]) -> None:
@@ -134,7 +142,9 @@ class Keys(Resource[Mapping[str, Seen]]):
         try:
             super().apply(want, step, seen)
         except OSError as error:
-            raise BackendError("it cannot be written: %s" % error.strerror, remedy="Choose another path, or make the key yourself") from error
+            raise BackendError(
+                f"it cannot be written: {error.strerror}", remedy="Choose another path, or make the key yourself"
+            ) from error
 
     def do_remove(self, want: Spec, _step: Step, _seen: Mapping[str, Seen]) -> None:
         """Remove it, with all that stands beside it."""
@@ -144,20 +154,26 @@ class Keys(Resource[Mapping[str, Seen]]):
     def do_set(self, want: Spec, step: Step, _seen: Mapping[str, Seen]) -> None:
         """Write its public half."""
         public = _beside(Path(want.name), ".pub")
-        public.write_text("%s\n" % step.after, encoding="utf-8")
+        public.write_text(f"{step.after}\n", encoding="utf-8")
         public.chmod(0o644)
 
     def do_create(self, want: Spec, _step: Step, _seen: Mapping[str, Seen]) -> None:
         """Make it."""
         path = Path(want.name)
         if shutil.which("ssh-keygen") is None:
-            raise BackendError("it cannot be made: ssh-keygen is not installed", remedy="%s, or make the key yourself" % install("ssh-keygen"))
+            raise BackendError(
+                "it cannot be made: ssh-keygen is not installed",
+                remedy="{}, or make the key yourself".format(install("ssh-keygen")),
+            )
         # A directory that is there is somebody's: it keeps its permissions.
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         done = _keygen("-q", "-t", "ed25519", "-N", "", "-C", COMMENT, "-f", str(path))
         if done.returncode != 0:
-            raise BackendError("it cannot be made: %s" % (done.stderr or done.stdout).strip(), remedy="Choose another path, or make the key yourself")
+            raise BackendError(
+                f"it cannot be made: {(done.stderr or done.stdout).strip()}",
+                remedy="Choose another path, or make the key yourself",
+            )
 
     def describe(self, name: str, seen: Mapping[str, Seen]) -> Mapping[str, Any] | None:
         """The key's path and public half."""

@@ -39,15 +39,22 @@ def routes(text: str) -> list[Route]:
     for line in text.splitlines()[1:]:
         fields = line.split()
         if len(fields) >= 8:
-            network = ipaddress.IPv4Network("%s/%s" % (_address(fields[1]), _address(fields[7])))
+            network = ipaddress.IPv4Network(f"{_address(fields[1])}/{_address(fields[7])}")
             gateway = "" if int(fields[2], 16) == 0 else str(_address(fields[2]))
             found.append(Route(fields[0], network, gateway, int(fields[6])))
     return found
 
 
 def networks(text: str, *, direct: bool = False) -> list[There]:
-    """The networks of /proc/net/route without the default routes. ``direct``: only those that the host itself has a leg in."""
-    return [(route.link, route.network) for route in routes(text) if route.network.prefixlen and not (direct and route.gateway)]
+    """The networks of /proc/net/route without the default routes.
+
+    ``direct``: only those that the host itself has a leg in.
+    """
+    return [
+        (route.link, route.network)
+        for route in routes(text)
+        if route.network.prefixlen and not (direct and route.gateway)
+    ]
 
 
 def overlapping(network: ipaddress.IPv4Network, there: Iterable[There]) -> list[There]:
@@ -56,15 +63,26 @@ def overlapping(network: ipaddress.IPv4Network, there: Iterable[There]) -> list[
 
 
 def first_free(addresses: Iterable[str], there: Sequence[There]) -> str:
-    """The first of these addresses, each with its prefix, whose network nobody has a part of; empty where there is none."""
-    return next((address for address in addresses if not overlapping(ipaddress.IPv4Interface(address).network, there)), "")
+    """The first of these addresses, each with its prefix, whose network nobody has a part of; empty where there is
+    none.
+    """
+    return next(
+        (address for address in addresses if not overlapping(ipaddress.IPv4Interface(address).network, there)), ""
+    )
 
 
 def host_address(text: str) -> ipaddress.IPv4Interface:
-    """A host's address with its prefix, in a network that has room for guests. Raises ValueError, whose text says what is wrong."""
+    """A host's address with its prefix, in a network that has room for guests.
+
+    Raises ValueError, whose text says what is wrong.
+    """
     found = ipaddress.IPv4Interface(text)
     network = found.network
-    if "/" not in text or not WIDEST <= network.prefixlen <= NARROWEST or found.ip in (network.network_address, network.broadcast_address):
+    if (
+        "/" not in text
+        or not WIDEST <= network.prefixlen <= NARROWEST
+        or found.ip in (network.network_address, network.broadcast_address)
+    ):
         raise ValueError("it is no host's address in a network of /%d to /%d, with its prefix" % (WIDEST, NARROWEST))
     return found
 

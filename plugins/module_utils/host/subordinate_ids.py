@@ -44,7 +44,9 @@ class Grant:
         return "%d-%d" % (self.first, self.last)
 
 
-def grants(given: Mapping[str, Sequence[Mapping[str, Any]]], users: Sequence[tuple[str, int]], count: int) -> list[Grant]:
+def grants(
+    given: Mapping[str, Sequence[Mapping[str, Any]]], users: Sequence[tuple[str, int]], count: int
+) -> list[Grant]:
     """One range for each user who has none that is long enough in either file, behind all that are taken. Pure.
 
     ``given``: see host.kernel.subordinate_ids. ``users``: names and numbers, since the files may say either.
@@ -87,7 +89,7 @@ class SubordinateIds:
     def plan(self) -> Sequence[Step]:
         """A step for each user and file."""
         return [
-            Step(HOST, Action.SET, "%s[%s]" % (KINDS[kind][0], grant.user), None, grant.range)
+            Step(HOST, Action.SET, f"{KINDS[kind][0]}[{grant.user}]", None, grant.range)
             for grant in self.missing
             for kind in grant.kinds
         ]
@@ -99,13 +101,21 @@ class SubordinateIds:
         said = self.host.run(["usermod", option, step.after, "--", user])
         if said is None or said.rc:
             raise BackendError(
-                "%s cannot be given the ids %s in /etc/%s: %s" % (user, step.after, file, said.error if said else "there is no usermod"),
-                remedy="Write the line %s:FIRST:COUNT into it by hand, or take the user off %s" % (user, self.option),
+                "{} cannot be given the ids {} in /etc/{}: {}".format(
+                    user, step.after, file, said.error if said else "there is no usermod"
+                ),
+                remedy=f"Write the line {user}:FIRST:COUNT into it by hand, or take the user off {self.option}",
             )
 
 
 def subordinate_ids(
-    host: Host, given: Mapping[str, Sequence[Mapping[str, Any]]], users: Sequence[str], count: int, *, option: str, count_option: str
+    host: Host,
+    given: Mapping[str, Sequence[Mapping[str, Any]]],
+    users: Sequence[str],
+    count: int,
+    *,
+    option: str,
+    count_option: str,
 ) -> SubordinateIds:
     """The part, from what this host gives away. Users whom it does not know are left out: see setup.unknown_users()."""
     known = [(user, pwd.getpwnam(user).pw_uid) for user in dict.fromkeys(users) if host.knows(user)]

@@ -25,6 +25,8 @@ def module() -> Iterator[WarmModule]:
 
 
 @pytest.fixture
-def driver(proxy: RecordingProxy, docker_api: docker.APIClient, scratch: Scratch, base_images: BaseImages, module: WarmModule) -> Driver:
+def driver(
+    proxy: RecordingProxy, docker_api: docker.APIClient, scratch: Scratch, base_images: BaseImages, module: WarmModule
+) -> Driver:
     """One guest of the test's own."""
     return Driver(proxy, docker_api, scratch, base_images, module)

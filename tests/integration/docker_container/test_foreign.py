@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What others have made and no task could have written, and answers of the engine that nobody can read: none takes another guest with it."""
+"""What others have made and no task could have written, and answers of the engine that nobody can read: none takes
+another guest with it.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def odd(driver: Driver) -> Driver:
 def test_what_others_have_made_is_data(driver: Driver, odd: Driver) -> None:
     odd.again(tmpfs=[])
     done = odd.do(tmpfs=["/run"], disruption="recreate")
-    assert actions(done) == ["recreate"] and odd.inspect()["HostConfig"]["Tmpfs"]["/mnt"].startswith("mode=1777,size=0x100000")
+    assert actions(done) == ["recreate"] and odd.inspect()["HostConfig"]["Tmpfs"]["/mnt"].startswith(
+        "mode=1777,size=0x100000"
+    )
     shown = odd.check(tmpfs=["/mnt:size=2m"], disruption="recreate")
     assert shown["plan"][0]["before"]["tmpfs[/mnt]"] == "/mnt:mode=1777,size=0x100000", shown["plan"]
     odd.do(labels={"c": "3"})
@@ -51,7 +55,17 @@ def test_odd_names_of_images(driver: Driver, proxy: RecordingProxy) -> None:
     """An image that was pulled by another kind of digest is no reason for any other image or container to fail."""
 
     def odd(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [{**images[0], "Id": f"sha256:{'0' * 64}", "RepoTags": None, "RepoDigests": [f"odd@sha512:{'a' * 128}", "UPPER", 7]}, {"Id": None}, "x", *images]
+        return [
+            {
+                **images[0],
+                "Id": f"sha256:{'0' * 64}",
+                "RepoTags": None,
+                "RepoDigests": [f"odd@sha512:{'a' * 128}", "UPPER", 7],
+            },
+            {"Id": None},
+            "x",
+            *images,
+        ]
 
     proxy.rewrite("/images/json", odd)
     driver.do()
@@ -59,7 +73,9 @@ def test_odd_names_of_images(driver: Driver, proxy: RecordingProxy) -> None:
     image = {"name": driver.images.one, "docker_host": proxy.base_url}
     result = module_process("kraal.virt.docker_image", image, check=True)
     assert not result.failed and not result.changed, result.msg
-    tagged = module_process("kraal.virt.docker_image", {**image, "name": f"{driver.scratch('tag')}:1", "tag": driver.images.one})
+    tagged = module_process(
+        "kraal.virt.docker_image", {**image, "name": f"{driver.scratch('tag')}:1", "tag": driver.images.one}
+    )
     assert tagged.changed and not tagged.failed, tagged.msg
     gone = module_process("kraal.virt.docker_image", {**image, "name": f"{driver.scratch('tag')}:1", "state": "absent"})
     assert gone.changed and not gone.failed, gone.msg
@@ -87,8 +103,12 @@ ANSWERS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_a_container_that_cannot_be_read(driver: Driver, proxy: RecordingProxy, scratch: Scratch, tmp_path: Any, answer: str) -> None:
-    """The list of the engine knows what it is called, whether it runs, and its labels: so it can be stopped and removed."""
+def test_a_container_that_cannot_be_read(
+    driver: Driver, proxy: RecordingProxy, scratch: Scratch, tmp_path: Any, answer: str
+) -> None:
+    """The list of the engine knows what it is called, whether it runs, and its labels: so it can be stopped and
+    removed.
+    """
     mine, odd, stray = driver.of("mine"), driver.of("odd"), driver.of("stray")
     label = {"kraal.fleet": scratch("fleet")}
     for each, labels in ((mine, label), (odd, {"tier": "odd"}), (stray, label)):
@@ -98,23 +118,38 @@ def test_a_container_that_cannot_be_read(driver: Driver, proxy: RecordingProxy, 
     refused = odd.refused(odd.name, "docker", env={"A": "1"})
     assert "not understood" in refused or "no JSON" in refused or "refused" in refused
     mine.do(env={"A": "1"}, labels=label)
-    result = fleet(driver, {"name": mine.name, "env": {"A": "2"}}, {"name": odd.name, "env": {"A": "2"}}, name=scratch("fleet"), prune=True)
+    result = fleet(
+        driver,
+        {"name": mine.name, "env": {"A": "2"}},
+        {"name": odd.name, "env": {"A": "2"}},
+        name=scratch("fleet"),
+        prune=True,
+    )
     by_name = {each["guest"]: (each["changed"], each["failed"]) for each in result["results"]}
     assert by_name == {mine.name: (True, False), odd.name: (False, True), stray.name: (True, False)}, result.json
     assert stray.word not in driver.mine() and "odd" in driver.mine()
 
     if answer == "refused":
         source = tmp_path / "guests.yml"
-        source.write_text(f"plugin: kraal.virt.guests\nendpoints:\n  - name: proxied\n    docker_host: {proxy.base_url}\n", encoding="utf-8")
+        source.write_text(
+            f"plugin: kraal.virt.guests\nendpoints:\n  - name: proxied\n    docker_host: {proxy.base_url}\n",
+            encoding="utf-8",
+        )
         listed = run_inventory(source, "--list")
         assert listed.rc == 0 and f'"{mine.name}"' in listed.stdout and f'"{odd.name}"' in listed.stdout, listed.output
-        assert "label_tier_odd" in listed.stdout and " ".join(listed.stderr.split()).count(f"docker {odd.name}: ") == 1, listed.stderr
+        assert (
+            "label_tier_odd" in listed.stdout and " ".join(listed.stderr.split()).count(f"docker {odd.name}: ") == 1
+        ), listed.stderr
     for state, status in (("stopped", "exited"), ("absent", "")):
         done = odd.do(image=..., state=state)
-        assert done.changed and (driver.api.inspect_container(odd.name)["State"]["Status"] if status else "odd" in driver.mine()) == (status or False)
+        assert done.changed and (
+            driver.api.inspect_container(odd.name)["State"]["Status"] if status else "odd" in driver.mine()
+        ) == (status or False)
 
 
-def test_networks_and_volumes_of_others(driver: Driver, scratch: Scratch, docker_api: docker.APIClient, proxy: RecordingProxy) -> None:
+def test_networks_and_volumes_of_others(
+    driver: Driver, scratch: Scratch, docker_api: docker.APIClient, proxy: RecordingProxy
+) -> None:
     """The engine keeps a subnet as it was written, with an address in it; drivers of others keep what they like."""
     pools = docker.types.IPAMConfig(pool_configs=[docker.types.IPAMPool(subnet=f"{NET}.7.9/24")])
     docker_api.create_network(scratch("odd"), ipam=pools)
@@ -125,12 +160,30 @@ def test_networks_and_volumes_of_others(driver: Driver, scratch: Scratch, docker
     assert made.changed and not made.failed, made.msg or made.stderr
     over = module_process("kraal.virt.docker_network", {**network, "subnets": [f"{NET}.7.0/25"]}, check=True)
     assert over.failed and "overlaps" in over.msg
-    same = module_process("kraal.virt.docker_network", {**network, "name": scratch("odd"), "subnets": [f"{NET}.7.0/24"]})
+    same = module_process(
+        "kraal.virt.docker_network", {**network, "name": scratch("odd"), "subnets": [f"{NET}.7.0/24"]}
+    )
     assert not same.failed and not same.changed, same.json
 
-    proxy.rewrite("/networks", lambda listed: ["x", {"Name": None}, {"Name": "weave", "IPAM": {"Config": [{"Subnet": "fabric-7"}, {}, 3]}}, *listed])
+    proxy.rewrite(
+        "/networks",
+        lambda listed: [
+            "x",
+            {"Name": None},
+            {"Name": "weave", "IPAM": {"Config": [{"Subnet": "fabric-7"}, {}, 3]}},
+            *listed,
+        ],
+    )
     proxy.rewrite("/volumes", lambda listed: {"Volumes": [None, {"Name": 3}, {"Labels": []}, *listed["Volumes"]]})
-    proxy.rewrite("/containers/json", lambda listed: [3, {"Names": None, "Id": "x"}, {"Mounts": 3, "Names": ["/kt-x"], "Ports": "80", "Labels": []}, *listed])
+    proxy.rewrite(
+        "/containers/json",
+        lambda listed: [
+            3,
+            {"Names": None, "Id": "x"},
+            {"Mounts": 3, "Names": ["/kt-x"], "Ports": "80", "Labels": []},
+            *listed,
+        ],
+    )
     again = module_process("kraal.virt.docker_network", {**network, "subnets": [f"{NET}.8.0/24"]})
     assert not again.failed and not again.changed, again.msg or again.stderr
     volume = module_process("kraal.virt.docker_volume", {"docker_host": proxy.base_url, "name": scratch("v")})

@@ -47,7 +47,9 @@ def test_no_option_is_without_a_row() -> None:
 
 
 def test_purge_is_tested_for_each_option_that_has_it() -> None:
-    assert {option.name for option in CONTAINERS.options if option.kind.merges} == {row.option for row in ROWS if row.purge}
+    assert {option.name for option in CONTAINERS.options if option.kind.merges} == {
+        row.option for row in ROWS if row.purge
+    }
 
 
 def _look(driver: Driver, row: Row, words: Mapping[str, str], which: int) -> None:
@@ -70,7 +72,10 @@ def test_create_again_change_again(rows: tuple[Row, ...], driver: Driver, words:
 
 def _create_again_change_again(rows: tuple[Row, ...], driver: Driver, words: Mapping[str, str]) -> None:
     extra = {key: value for row in rows for key, value in fill(dict(row.extra), words).items()}
-    first, second = ({**extra, **{row.option: fill(value, words) for row in rows for value in [getattr(row, name)]}} for name in ("first", "second"))
+    first, second = (
+        {**extra, **{row.option: fill(value, words) for row in rows for value in [getattr(row, name)]}}
+        for name in ("first", "second")
+    )
     stopped = extra.get("state") == "present"
 
     if any(row.kernel is not None and _warned_of(driver, row.kernel) for row in rows):
@@ -88,7 +93,9 @@ def _create_again_change_again(rows: tuple[Row, ...], driver: Driver, words: Map
     old = driver.inspect()
     changed = driver.do(**second)
     # Of an image the plan of a change says the id as well.
-    assert_named(rows, changed["plan"], {key: values for key, values in keyed(made["plan"][:1]).items() if key != "image"})
+    assert_named(
+        rows, changed["plan"], {key: values for key, values in keyed(made["plan"][:1]).items() if key != "image"}
+    )
     _check_cost(driver, old, changed, all(row.live for row in rows))
     for row in rows:
         _look(driver, row, words, 1)
@@ -97,7 +104,11 @@ def _create_again_change_again(rows: tuple[Row, ...], driver: Driver, words: Map
 
     purged = tuple(row for row in rows if row.purge)
     if purged:
-        back = {**second, **{row.option: first[row.option] for row in purged}, "purge": sorted(row.option for row in purged)}
+        back = {
+            **second,
+            **{row.option: first[row.option] for row in purged},
+            "purge": sorted(row.option for row in purged),
+        }
         old = driver.inspect()
         done = driver.do(**back)
         assert_named(purged, done["plan"], {})
@@ -110,7 +121,9 @@ def _create_again_change_again(rows: tuple[Row, ...], driver: Driver, words: Map
 
 def _warned_of(driver: Driver, limit: Mapping[str, object]) -> bool:
     """Whether this machine's kernel does not know the limit."""
-    made = driver.api.create_container_from_config({"Image": driver.images.one, "HostConfig": dict(limit)}, driver.scratch("probe"))
+    made = driver.api.create_container_from_config(
+        {"Image": driver.images.one, "HostConfig": dict(limit)}, driver.scratch("probe")
+    )
     driver.api.remove_container(made["Id"])
     return bool(made["Warnings"])
 
@@ -120,7 +133,11 @@ def _check_cost(driver: Driver, old: Mapping, result, live: bool) -> None:
     new = driver.inspect()
     assert {step["disruption"] for step in result["plan"]} == {"live" if live else "recreate"}
     if live:
-        assert (new["Id"], new["State"]["StartedAt"], new["State"]["Pid"]) == (old["Id"], old["State"]["StartedAt"], old["State"]["Pid"])
+        assert (new["Id"], new["State"]["StartedAt"], new["State"]["Pid"]) == (
+            old["Id"],
+            old["State"]["StartedAt"],
+            old["State"]["Pid"],
+        )
     else:
         assert actions(result) == ["recreate"]
         assert new["Id"] != old["Id"] and new["Name"] == old["Name"]

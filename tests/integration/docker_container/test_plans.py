@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every kind of plan: what --check says is what is done; and a run that dies anywhere in it loses nothing that the next one cannot mend."""
+"""Every kind of plan: what --check says is what is done; and a run that dies anywhere in it loses nothing that the
+next one cannot mend.
+"""
 
 from __future__ import annotations
 
@@ -66,10 +68,26 @@ def portrait(driver: Driver) -> Any:
     data = driver.inspect()
     short, ends = data["Id"][:12], data["NetworkSettings"]["Networks"].items()
     config = {key: value for key, value in data["Config"].items() if key != "Hostname"}
-    mounts = sorted((mount["Destination"], mount["Type"], _nameless(mount.get("Name", "")), mount["RW"]) for mount in data["Mounts"])
+    mounts = sorted(
+        (mount["Destination"], mount["Type"], _nameless(mount.get("Name", "")), mount["RW"]) for mount in data["Mounts"]
+    )
     host = {key: value for key, value in data["HostConfig"].items() if key not in ("Mounts", "Binds")}
-    known = {name: ((end["IPAMConfig"] or {}).get("IPv4Address"), sorted(set(end["Aliases"] or ()) - {short}), bool(end["IPAddress"])) for name, end in ends}
-    return {"containers": driver.mine(), "state": data["State"]["Status"], "config": config, "host": host, "mounts": mounts, "networks": known}
+    known = {
+        name: (
+            (end["IPAMConfig"] or {}).get("IPv4Address"),
+            sorted(set(end["Aliases"] or ()) - {short}),
+            bool(end["IPAddress"]),
+        )
+        for name, end in ends
+    }
+    return {
+        "containers": driver.mine(),
+        "state": data["State"]["Status"],
+        "config": config,
+        "host": host,
+        "mounts": mounts,
+        "networks": known,
+    }
 
 
 def _nameless(name: str) -> str:
@@ -78,7 +96,9 @@ def _nameless(name: str) -> str:
 
 def nameless(driver: Driver, text: str) -> str:
     """Without what is another one in each test or process: names and ids."""
-    text = text.replace(driver.scratch.prefix, "<mine>-").replace(driver.images.one.partition(":")[0].removesuffix("busybox"), "<run>-")
+    text = text.replace(driver.scratch.prefix, "<mine>-").replace(
+        driver.images.one.partition(":")[0].removesuffix("busybox"), "<run>-"
+    )
     return re.sub(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{12}\b", "<id>", text)
 
 
@@ -105,7 +125,9 @@ def done_as_planned(plan: Plan, driver: Driver, words: Mapping[str, str]) -> Non
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.id)
-def test_the_plan_is_what_is_done_whatever_crashes(plan: Plan, driver: Driver, words: Mapping[str, str], explored: Explored) -> None:
+def test_the_plan_is_what_is_done_whatever_crashes(
+    plan: Plan, driver: Driver, words: Mapping[str, str], explored: Explored
+) -> None:
     """Without a crash, and with one after each step."""
     wanted = fill(dict(plan.wanted), words)
     set_scene(driver, plan, words)
@@ -139,7 +161,9 @@ def _nothing_is_lost(driver: Driver, plan: Plan, step: str) -> None:
     if not plan.before or plan.wanted.get("state") == "absent":
         return
     found = [driver.api.inspect_container(name) for name in driver.scratch.found().containers]
-    assert any({"/data", "/srv"} <= {mount["Destination"] for mount in data["Mounts"]} for data in found), f"after {step}: {driver.mine()}"
+    assert any({"/data", "/srv"} <= {mount["Destination"] for mount in data["Mounts"]} for data in found), (
+        f"after {step}: {driver.mine()}"
+    )
 
 
 def test_what_a_dead_run_left_is_cleaned_up_by_what_removes_the_guest(driver: Driver, words: Mapping[str, str]) -> None:
@@ -159,7 +183,9 @@ def test_what_a_dead_run_left_is_cleaned_up_by_what_removes_the_guest(driver: Dr
 
 
 def test_another_change_after_a_crash(driver: Driver, words: Mapping[str, str]) -> None:
-    """The wish changes between the run that died and the next one; the data stays, and no trace of the first wish's container."""
+    """The wish changes between the run that died and the next one; the data stays, and no trace of the first wish's
+    container.
+    """
     (plan,) = [plan for plan in PLANS if plan.id == "recreate"]
     set_scene(driver, plan, words)
     driver.proxy.clear()
@@ -176,14 +202,20 @@ def test_another_change_after_a_crash(driver: Driver, words: Mapping[str, str]) 
         assert driver.inside("sh", "-c", "echo $KT_A") == "3"
 
 
-def test_a_removal_with_its_storage_that_died_is_forgotten_by_the_next_wish(driver: Driver, words: Mapping[str, str]) -> None:
+def test_a_removal_with_its_storage_that_died_is_forgotten_by_the_next_wish(
+    driver: Driver, words: Mapping[str, str]
+) -> None:
     """What was to be removed with the guest stays, if the guest is wanted again or its storage is to be kept."""
     (plan,) = [plan for plan in PLANS if plan.id == "remove-storage"]
     wanted = fill(dict(plan.wanted), words)
     set_scene(driver, plan, words)
     driver.proxy.clear()
     driver.make(**wanted)
-    gone = next(number for number, step in enumerate(driver.proxy.steps, start=1) if str(step) == f"DELETE /containers/{driver.name}")
+    gone = next(
+        number
+        for number, step in enumerate(driver.proxy.steps, start=1)
+        if str(step) == f"DELETE /containers/{driver.name}"
+    )
     for wish in ({"mounts": ["<vol>:/srv"]}, {"state": "absent"}):
         set_scene(driver, plan, words)
         driver.proxy.fail_after(gone, Cut.KILL)

@@ -32,27 +32,55 @@ WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
     ("negative", {"memory": "-64MiB"}, ("memory", "-64MiB", "like 512MiB")),
     ("cpus", {"cpus": -1}, ("cpus", "-1", "Write a number like 2 or 0.5")),
     ("cpuset", {"cpuset_cpus": "3-1"}, ("cpuset_cpus", "3-1", "Write a list like 0-2,4")),
-    ("duration", {"healthcheck": {"test": "true", "interval": "5 parsecs"}}, ("healthcheck.interval", "5 parsecs", "Write seconds")),
+    (
+        "duration",
+        {"healthcheck": {"test": "true", "interval": "5 parsecs"}},
+        ("healthcheck.interval", "5 parsecs", "Write seconds"),
+    ),
     ("retries", {"pids_limit": -5}, ("pids_limit", "-5", "Write a number from")),
     ("image-name", {"image": "Not An Image"}, ("image", "Not An Image", "Write an image like")),
     ("image-dash", {"image": "-x"}, ("image", "-x", "Write an image like")),
-    ("image-never", {"image": "kt-no-such-image:1", "pull": "never"}, ("image", "kt-no-such-image:1", "does not exist", "Import or build it")),
+    (
+        "image-never",
+        {"image": "kt-no-such-image:1", "pull": "never"},
+        ("image", "kt-no-such-image:1", "does not exist", "Import or build it"),
+    ),
     ("image-id", {"image": "sha256:" + "0" * 64}, ("image", "sha256:000", "does not exist", "docker_image")),
     ("image-none", {"image": ...}, ("image", "is needed", "Name an image")),
-    ("image-registry", {"image": "127.0.0.1:1/kt-no-such:1"}, ("image", "127.0.0.1:1/kt-no-such:1", "does not exist", "cannot be pulled")),
+    (
+        "image-registry",
+        {"image": "127.0.0.1:1/kt-no-such:1"},
+        ("image", "127.0.0.1:1/kt-no-such:1", "does not exist", "cannot be pulled"),
+    ),
     ("port", {"ports": ["80:99999"]}, ("ports", "80:99999", "Write 8080:80")),
     ("port-range", {"ports": ["8000-8002:80-81"]}, ("ports", "8000-8002:80-81", "different lengths")),
     ("port-address", {"ports": ["300.1.1.1:80:80"]}, ("ports", "300.1.1.1:80:80", "host address")),
     ("port-protocol", {"ports": ["80:80/icmp"]}, ("ports", "80:80/icmp", "Write 8080:80")),
     ("mount", {"mounts": ["relative/path:/data"]}, ("mounts", "relative/path:/data", "Write name:/target")),
     ("mount-target", {"mounts": ["vol:data"]}, ("mounts", "vol:data", "absolute target")),
-    ("mount-field", {"mounts": [{"source": "/x", "target": "/y", "readonly": True}]}, ("mounts", "readonly", "read_only")),
+    (
+        "mount-field",
+        {"mounts": [{"source": "/x", "target": "/y", "readonly": True}]},
+        ("mounts", "readonly", "read_only"),
+    ),
     ("mount-flag", {"mounts": ["vol:/data:zz"]}, ("mounts", "vol:/data:zz", "Write name:/target")),
     ("tmpfs", {"tmpfs": ["run"]}, ("tmpfs", "run", "absolute target")),
     ("tmpfs-size", {"tmpfs": ["/run:size=64x"]}, ("tmpfs", "64x", "like 512MiB")),
-    ("network", {"networks": ["kt-no-such-network"]}, ("networks[kt-no-such-network]", "does not exist", "docker_network")),
-    ("network-address", {"networks": [{"name": "bridge", "ipv4_address": "::1"}]}, ("networks[bridge].ipv4_address", "::1", "Write a network's name")),
-    ("network-twice", {"networks": ["bridge", {"name": "bridge", "aliases": ["x"]}]}, ("networks", "bridge", "given twice", "Keep one")),
+    (
+        "network",
+        {"networks": ["kt-no-such-network"]},
+        ("networks[kt-no-such-network]", "does not exist", "docker_network"),
+    ),
+    (
+        "network-address",
+        {"networks": [{"name": "bridge", "ipv4_address": "::1"}]},
+        ("networks[bridge].ipv4_address", "::1", "Write a network's name"),
+    ),
+    (
+        "network-twice",
+        {"networks": ["bridge", {"name": "bridge", "aliases": ["x"]}]},
+        ("networks", "bridge", "given twice", "Keep one"),
+    ),
     ("network-mode", {"networks": ["bridge"], "network_mode": "host"}, ("network_mode", "host", "Set either")),
     ("env-key", {"env": {"A=B": "1"}}, ("env", "A=B", "is not a usable key", "Write it without")),
     ("env-value", {"env": {"A": {"b": 1}}}, ("env[A]", "is not a text", "Quote it")),
@@ -62,7 +90,11 @@ WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
     ("cpuset-mems", {"cpuset_mems": "x y"}, ("cpuset_mems", "x y", "Write a list like 0-2,4")),
     ("cap-add", {"cap_add": ["NET_RAW\n"]}, ("cap_add", "control character", "on one line")),
     ("cap-drop", {"cap_drop": ["NET_RAW\n"]}, ("cap_drop", "control character", "on one line")),
-    ("cgroup-rules", {"device_cgroup_rules": ["c 1:3 r\n"]}, ("device_cgroup_rules", "control character", "on one line")),
+    (
+        "cgroup-rules",
+        {"device_cgroup_rules": ["c 1:3 r\n"]},
+        ("device_cgroup_rules", "control character", "on one line"),
+    ),
     ("dns", {"dns": ["192.0.2.1\n"]}, ("dns", "control character", "on one line")),
     ("dns-options", {"dns_options": ["ndots:2\n"]}, ("dns_options", "control character", "on one line")),
     ("dns-search", {"dns_search": ["example.org\n"]}, ("dns_search", "control character", "on one line")),
@@ -86,7 +118,11 @@ WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
     ("device", {"devices": ["fuse"]}, ("devices", "fuse", "Write /dev/fuse")),
     ("ulimit", {"ulimits": ["nofile:5"]}, ("ulimits", "nofile:5", "Write nofile=1024")),
     ("host", {"extra_hosts": ["db"]}, ("extra_hosts", "db", "Write db:192.0.2.5")),
-    ("seccomp", {"security_opt": ["seccomp=/no/such/profile"]}, ("security_opt", "/no/such/profile", "cannot be read", "Name a text file")),
+    (
+        "seccomp",
+        {"security_opt": ["seccomp=/no/such/profile"]},
+        ("security_opt", "/no/such/profile", "cannot be read", "Name a text file"),
+    ),
     ("seccomp-text", {"security_opt": ["seccomp=profile"]}, ("security_opt", "seccomp=profile", "no seccomp profile")),
     ("env-file", {"env_file": ["/no/such/file"]}, ("env_file", "/no/such/file", "cannot be read", "Name a text file")),
     ("health", {"healthcheck": {}}, ("healthcheck", "says nothing", "Give a test")),
@@ -94,7 +130,11 @@ WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
     ("purge", {"purge": ["memory"]}, ("purge", "memory", "env")),
     ("swap", {"memory": "64MiB", "memory_swap": "32MiB"}, ("memory_swap", "32MiB", "memory")),
     ("swap-alone", {"memory_swap": "32MiB"}, ("memory_swap", "32MiB", "Set memory too")),
-    ("reservation", {"memory": "64MiB", "memory_reservation": "65MiB"}, ("memory_reservation", "65MiB", "64MiB", "Reserve less")),
+    (
+        "reservation",
+        {"memory": "64MiB", "memory_reservation": "65MiB"},
+        ("memory_reservation", "65MiB", "64MiB", "Reserve less"),
+    ),
     ("name-slash", {"name": "kt/x"}, ("name", "kt/x", "slash", "Use letters")),
     ("name-dots", {"name": "kt..x"}, ("name", "kt..x", "two dots", "Use letters")),
     ("name-newline", {"name": "kt-x\n"}, ("name", "kt-x\\n", "control character", "Use letters")),
@@ -108,7 +148,9 @@ WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
 )
 
 
-@pytest.mark.parametrize(("args", "words"), [(args, words) for _id, args, words in WRONG], ids=[name for name, _args, _words in WRONG])
+@pytest.mark.parametrize(
+    ("args", "words"), [(args, words) for _id, args, words in WRONG], ids=[name for name, _args, _words in WRONG]
+)
 def test_a_wrong_value(driver: Driver, args: Mapping[str, Any], words: tuple[str, ...]) -> None:
     driver.refused(*words, **args)
     assert driver.mine() == []
@@ -144,16 +186,23 @@ def test_an_env_file_is_read_and_env_wins(driver: Driver, tmp_path: Path) -> Non
     path.write_text("# comment\n\nKT_A=file\n  KT_B=a = 'b'\nKT_C=\n", encoding="utf-8")
     driver.do(env_file=[str(path)], env={"KT_A": "task"})
     driver.again(env_file=[str(path)], env={"KT_A": "task"})
-    assert [line for line in driver.inspect()["Config"]["Env"] if line.startswith("KT_")] == ["KT_A=task", "KT_B=a = 'b'", "KT_C="]
+    assert [line for line in driver.inspect()["Config"]["Env"] if line.startswith("KT_")] == [
+        "KT_A=task",
+        "KT_B=a = 'b'",
+        "KT_C=",
+    ]
 
 
-# Ports -----------------------------------------------------------------------------------------------------------------
+# Ports
+# -----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_port_that_another_guest_has(driver: Driver) -> None:
     other = driver.of("other")
     other.make(ports=["127.0.0.1:23991:80"])
-    driver.refused("ports", "23991/tcp", f"the guest {other.name}", "Choose another host port", ports=["127.0.0.1:23991:80"])
+    driver.refused(
+        "ports", "23991/tcp", f"the guest {other.name}", "Choose another host port", ports=["127.0.0.1:23991:80"]
+    )
     driver.refused("ports", "23991/tcp", f"the guest {other.name}", "Choose another host port", ports=["23991:80"])
     driver.do(ports=["127.0.0.2:23991:80", "127.0.0.1:23991:80/udp"])
     driver.refused("23991/tcp", ports=["127.0.0.1:23991:80"])
@@ -163,7 +212,9 @@ def test_a_port_that_another_guest_has(driver: Driver) -> None:
     other.refused("23991/tcp", driver.name, ports=["127.0.0.1:23991:80"])
 
 
-@pytest.mark.parametrize(("address", "kind"), [("127.0.0.1", "tcp"), ("0.0.0.0", "tcp"), ("127.0.0.1", "udp"), ("::", "tcp")])
+@pytest.mark.parametrize(
+    ("address", "kind"), [("127.0.0.1", "tcp"), ("0.0.0.0", "tcp"), ("127.0.0.1", "udp"), ("::", "tcp")]
+)
 def test_a_port_that_a_program_has(driver: Driver, address: str, kind: str) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM) as program:
@@ -171,7 +222,9 @@ def test_a_port_that_a_program_has(driver: Driver, address: str, kind: str) -> N
         if kind == "tcp":
             program.listen()
         port = program.getsockname()[1]
-        driver.refused("ports", f"{port}/{kind}", "a program on this host", "Choose another host port", ports=[f"{port}:80/{kind}"])
+        driver.refused(
+            "ports", f"{port}/{kind}", "a program on this host", "Choose another host port", ports=[f"{port}:80/{kind}"]
+        )
 
 
 def test_ports_of_guests_that_do_not_run_are_not_needed(driver: Driver) -> None:
@@ -182,7 +235,8 @@ def test_ports_of_guests_that_do_not_run_are_not_needed(driver: Driver) -> None:
     driver.do(ports=[f"127.0.0.1:{port}:80"])
 
 
-# Disruption ------------------------------------------------------------------------------------------------------------
+# Disruption
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_change_that_disturbs_more_than_is_allowed(driver: Driver) -> None:
@@ -204,13 +258,17 @@ def test_a_state_that_was_asked_for_needs_no_permission(driver: Driver) -> None:
     driver.do(disruption="none", state="absent")
 
 
-# The engine ------------------------------------------------------------------------------------------------------------
+# The engine
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("unix:///no/such/docker.sock", ("no Docker engine answers", "unix:///no/such/docker.sock", "kraal.virt.docker_host")),
+        (
+            "unix:///no/such/docker.sock",
+            ("no Docker engine answers", "unix:///no/such/docker.sock", "kraal.virt.docker_host"),
+        ),
         ("tcp://127.0.0.1:1", ("no Docker engine answers", "tcp://127.0.0.1:1", "docker_host")),
         ("gopher://x", ("docker_host", "gopher://x")),
     ],
@@ -226,7 +284,9 @@ def test_a_socket_that_nobody_serves(driver: Driver, short_tmp: Path) -> None:
 
 
 def test_certificates_that_are_not_there(driver: Driver) -> None:
-    driver.refused("tls_ca", "/no/such/ca.pem", "Name a file", docker_host="tcp://127.0.0.1:1", tls_ca="/no/such/ca.pem")
+    driver.refused(
+        "tls_ca", "/no/such/ca.pem", "Name a file", docker_host="tcp://127.0.0.1:1", tls_ca="/no/such/ca.pem"
+    )
 
 
 def test_no_permission(driver: Driver) -> None:
@@ -244,13 +304,17 @@ def test_no_permission(driver: Driver) -> None:
     )
     said = json.loads(result.stdout)
     assert said["failed"] and f"no permission on {driver.proxy.base_url}" in said["msg"], result.stdout + result.stderr
-    assert "become" in said["msg"] and "group docker" in said["msg"] and "Traceback" not in result.stdout + result.stderr
+    assert (
+        "become" in said["msg"] and "group docker" in said["msg"] and "Traceback" not in result.stdout + result.stderr
+    )
 
 
 def test_a_missing_sdk(driver: Driver, tmp_path: Path) -> None:
     """An interpreter that has everything but the library."""
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['docker'] = None\n", encoding="utf-8")
-    probe = subprocess.run([SYSTEM_PYTHON, "-c", "import sys; print(sys.executable)"], capture_output=True, text=True, check=True)
+    probe = subprocess.run(
+        [SYSTEM_PYTHON, "-c", "import sys; print(sys.executable)"], capture_output=True, text=True, check=True
+    )
     path = f"{tmp_path}:{module_environment()['PYTHONPATH']}"
     result = module_process(MODULE, driver.arguments(), env={"PYTHONPATH": path})
     assert result.failed and "docker" in result.msg and probe.stdout.strip() in result.msg

@@ -42,7 +42,8 @@ def patient() -> Iterator[WarmModule]:
         yield warm
 
 
-# What does not come up -------------------------------------------------------------------------------------------------
+# What does not come up
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("state", ["running", "paused", "stopped"])
@@ -51,7 +52,9 @@ def test_a_failed_start_puts_the_old_container_back(driver: Driver, patient: War
     driver.make(env={"KT_A": "1"}, state=state)
     old = driver.inspect()
     result = replace(driver, module=patient).run(command=FAILING)
-    assert result.failed and "the old container was put back" in result.msg and "exit code 3: no such luck" in result.msg
+    assert (
+        result.failed and "the old container was put back" in result.msg and "exit code 3: no such luck" in result.msg
+    )
     new = driver.inspect()
     assert (new["Id"], new["State"]["Status"]) == (old["Id"], old["State"]["Status"])
     assert driver.mine() == [driver.word]
@@ -84,7 +87,9 @@ def test_a_creation_that_the_engine_refuses_leaves_the_old_one_alone(driver: Dri
     result = driver.run(workdir="/etc/passwd/x")
     assert result.failed and "not a directory" in result.msg and "put back" not in result.msg
     new = driver.inspect()
-    assert (new["Id"], new["State"]["StartedAt"]) == (old["Id"], old["State"]["StartedAt"]) and driver.mine() == [driver.word]
+    assert (new["Id"], new["State"]["StartedAt"]) == (old["Id"], old["State"]["StartedAt"]) and driver.mine() == [
+        driver.word
+    ]
 
 
 def test_a_failed_creation_leaves_nothing(driver: Driver, network: str) -> None:
@@ -105,7 +110,8 @@ def test_a_failed_creation_leaves_nothing(driver: Driver, network: str) -> None:
     assert driver.mine() == [] and volumes() == []
 
 
-# What it keeps ---------------------------------------------------------------------------------------------------------
+# What it keeps
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_settings_that_the_task_does_not_name_survive(driver: Driver, network: str, tmp_path) -> None:
@@ -148,7 +154,9 @@ def test_settings_that_the_task_does_not_name_survive(driver: Driver, network: s
             "ReadonlyPaths": [],
             "MaskedPaths": [],
         },
-        NetworkingConfig={"EndpointsConfig": {network: {"IPAMConfig": {"IPv4Address": "10.214.0.77"}, "Aliases": ["hand"]}}},
+        NetworkingConfig={
+            "EndpointsConfig": {network: {"IPAMConfig": {"IPv4Address": "10.214.0.77"}, "Aliases": ["hand"]}}
+        },
     )
     driver.api.connect_container_to_network(driver.name, "bridge")
     old = driver.inspect()
@@ -161,7 +169,11 @@ def test_settings_that_the_task_does_not_name_survive(driver: Driver, network: s
     assert _plain(new["HostConfig"]) == _plain(old["HostConfig"])
     assert _plain(new["Mounts"]) == _plain(old["Mounts"])
     ends = new["NetworkSettings"]["Networks"]
-    assert sorted(ends) == sorted(["bridge", network]) and ends[network]["IPAddress"] == "10.214.0.77" and "hand" in ends[network]["Aliases"]
+    assert (
+        sorted(ends) == sorted(["bridge", network])
+        and ends[network]["IPAddress"] == "10.214.0.77"
+        and "hand" in ends[network]["Aliases"]
+    )
     driver.again(image=..., env={"KT_A": "2"})
 
 
@@ -176,9 +188,22 @@ def _plain(value: Any) -> Any:
 def images(driver: Driver) -> Iterator[tuple[str, str]]:
     """Two images that bring much of their own, and not the same."""
     names = tuple(f"{driver.scratch(name)}:1" for name in ("brings", "other"))
-    for name, text, user, directory, port, end in zip(names, ("one", "two"), ("app", "root"), ("/tmp", "/data"), (80, 81), ("SIGINT", "SIGTERM"), strict=True):
-        changes = [f"ENV KT_IMAGE={text}", f"ENV KT_{text.upper()}=1", f"LABEL kt.image={text} kt.{text}=1", f"VOLUME /{text}", f"EXPOSE {port}"]
-        changes += ['ENTRYPOINT ["/bin/sh", "-c"]', f'CMD ["exec kt-guest {text}"]', f"USER {user}", f"WORKDIR {directory}"]
+    for name, text, user, directory, port, end in zip(
+        names, ("one", "two"), ("app", "root"), ("/tmp", "/data"), (80, 81), ("SIGINT", "SIGTERM"), strict=True
+    ):
+        changes = [
+            f"ENV KT_IMAGE={text}",
+            f"ENV KT_{text.upper()}=1",
+            f"LABEL kt.image={text} kt.{text}=1",
+            f"VOLUME /{text}",
+            f"EXPOSE {port}",
+        ]
+        changes += [
+            'ENTRYPOINT ["/bin/sh", "-c"]',
+            f'CMD ["exec kt-guest {text}"]',
+            f"USER {user}",
+            f"WORKDIR {directory}",
+        ]
         import_image(driver.api, name, text, [*changes, f"HEALTHCHECK --interval=1h CMD {text}"])
         # An import takes no STOPSIGNAL.
         list(driver.api.build(fileobj=io.BytesIO(f"FROM {name}\nSTOPSIGNAL {end}\n".encode()), tag=name, rm=True))
@@ -195,9 +220,18 @@ def test_what_an_image_brings_goes_with_it(driver: Driver, images: tuple[str, st
     driver.again(image=two)
     config = driver.inspect()["Config"]
     assert sorted(line for line in config["Env"] if line.startswith("KT_")) == ["KT_IMAGE=two", "KT_MINE=1", "KT_TWO=1"]
-    assert {key: value for key, value in config["Labels"].items() if key.startswith("kt.")} == {"kt.image": "two", "kt.mine": "1", "kt.two": "1"}
+    assert {key: value for key, value in config["Labels"].items() if key.startswith("kt.")} == {
+        "kt.image": "two",
+        "kt.mine": "1",
+        "kt.two": "1",
+    }
     assert (config["Cmd"], config["Entrypoint"]) == (["exec kt-guest two"], ["/bin/sh", "-c"])
-    assert (config["User"], config["WorkingDir"], config["StopSignal"], config["Healthcheck"]["Test"]) == ("root", "/data", "SIGTERM", ["CMD-SHELL", "two"])
+    assert (config["User"], config["WorkingDir"], config["StopSignal"], config["Healthcheck"]["Test"]) == (
+        "root",
+        "/data",
+        "SIGTERM",
+        ["CMD-SHELL", "two"],
+    )
     assert sorted(config["ExposedPorts"]) == ["81/tcp"]
     mounts = {mount["Destination"]: mount["Name"] for mount in driver.inspect()["Mounts"]}
     assert mounts["/one"] == volume and sorted(mounts) == ["/one", "/two"], "data of the old image's volume is kept"
@@ -205,7 +239,13 @@ def test_what_an_image_brings_goes_with_it(driver: Driver, images: tuple[str, st
 
 def test_purge_leaves_what_the_image_brings(driver: Driver, images: tuple[str, str]) -> None:
     one, _two = images
-    given = {"image": one, "env": {"KT_A": "1"}, "labels": {"kt.a": "1"}, "purge": ["env", "labels", "mounts"], "mounts": []}
+    given = {
+        "image": one,
+        "env": {"KT_A": "1"},
+        "labels": {"kt.a": "1"},
+        "purge": ["env", "labels", "mounts"],
+        "mounts": [],
+    }
     driver.make(image=one, env={"KT_B": "1"}, labels={"kt.b": "1"}, mounts=[{"target": "/srv"}])
     volume = next(mount["Name"] for mount in driver.inspect()["Mounts"] if mount["Destination"] == "/srv")
     driver.do(**given)
@@ -217,11 +257,14 @@ def test_purge_leaves_what_the_image_brings(driver: Driver, images: tuple[str, s
     driver.api.remove_volume(volume)
 
 
-# What other tools make -------------------------------------------------------------------------------------------------
+# What other tools make
+# -------------------------------------------------------------------------------------------------
 
 
 def test_an_image_whose_name_has_moved_on_is_kept(driver: Driver) -> None:
-    """A task that does not name an image does not change it, even where a pull or a build gave the name to another one."""
+    """A task that does not name an image does not change it, even where a pull or a build gave the name to another
+    one.
+    """
     name = driver.scratch("moving") + ":1"
     first = import_image(driver.api, name, "first")
     driver.make(image=name)
@@ -243,7 +286,12 @@ def test_an_image_that_was_deleted(driver: Driver) -> None:
     driver.do(image=..., memory="64MiB", state="stopped")
     old = driver.inspect()["Id"]
     result = driver.run(image=..., env={"KT_A": "1"}, state="stopped")
-    assert result.failed and "no such image" in result.msg.lower() and driver.inspect()["Id"] == old and driver.mine() == [driver.word]
+    assert (
+        result.failed
+        and "no such image" in result.msg.lower()
+        and driver.inspect()["Id"] == old
+        and driver.mine() == [driver.word]
+    )
     driver.do(state="stopped")
     driver.again(state="stopped")
 

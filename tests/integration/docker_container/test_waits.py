@@ -71,7 +71,9 @@ def test_an_address_that_never_comes(driver: Driver) -> None:
 
 
 def test_a_crash_loop_ends_the_wait_for_an_address(driver: Driver) -> None:
-    result = driver.run(network_mode="none", wait_for="address", timeout=2, restart_policy="always", command=["/bin/false"])
+    result = driver.run(
+        network_mode="none", wait_for="address", timeout=2, restart_policy="always", command=["/bin/false"]
+    )
     assert result.failed
 
 

@@ -1,7 +1,10 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fixtures for what guests of libvirt stand on. The daemon is the tests' own, so a name need only be one of its test's."""
+"""Fixtures for what guests of libvirt stand on.
+
+The daemon is the tests' own, so a name need only be one of its test's.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ SPREAD = True
 
 NAME = "kt-net"
 BASE = {"name": NAME, "subnets": ["198.18.1.1/24"]}
-#: For whatever is not about forwarding. Of any other network libvirt writes the rules of a firewall, which takes four fifths of its start and of its end.
+#: For whatever is not about forwarding. Of any other network libvirt writes the rules of a firewall, which takes four
+#: fifths of its start and of its end.
 OPEN = {**BASE, "forward": "open"}
 MAC1, MAC2 = "52:54:00:00:00:01", "52:54:00:00:00:02"
 GUEST = """<domain type='qemu'><name>kt-guest</name><memory unit='MiB'>32</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='pc'>hvm</type></os>
@@ -29,7 +30,9 @@ GUEST = """<domain type='qemu'><name>kt-guest</name><memory unit='MiB'>32</memor
 
 @dataclass(frozen=True)
 class Row:
-    """One option's way from its first value to its second; `look` reads what virsh shows, `seen` is what it reads after each."""
+    """One option's way from its first value to its second; `look` reads what virsh shows, `seen` is what it reads
+    after each.
+    """
 
     option: str
     first: Any
@@ -64,7 +67,10 @@ def every(path: str, *names: str) -> Callable[[ET.Element], Any]:
 
 
 def dns(tree: ET.Element) -> Any:
-    return {host.get("ip"): sorted(name.text or "" for name in host.findall("hostname")) for host in tree.findall("dns/host")}
+    return {
+        host.get("ip"): sorted(name.text or "" for name in host.findall("hostname"))
+        for host in tree.findall("dns/host")
+    }
 
 
 ISOLATED = {"forward_dev": "an isolated network has none"}
@@ -167,7 +173,11 @@ def _option(network: LibvirtModule, clean: LibvirtDaemon, rows: tuple[Row, ...])
     assert network.change(name=NAME, state="absent")["network"] is None
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.id in ("forward", "subnets", "dhcp_hosts", "dns_txt purge", "mtu")], ids=lambda row: row.id)
+@pytest.mark.parametrize(
+    "row",
+    [row for row in ROWS if row.id in ("forward", "subnets", "dhcp_hosts", "dns_txt purge", "mtu")],
+    ids=lambda row: row.id,
+)
 def test_option_of_an_inactive_network(network: LibvirtModule, clean: LibvirtDaemon, row: Row) -> None:
     """What is not active is defined anew, and nothing is disturbed."""
     base = {**BASE, **row.extra, "state": "inactive", "disruption": "none"}
@@ -204,11 +214,22 @@ def test_autostart(network: LibvirtModule, clean: LibvirtDaemon) -> None:
 
 
 def test_what_check_foresees_is_what_there_is(network: LibvirtModule, clean: LibvirtDaemon) -> None:
-    first = {**BASE, "dhcp_ranges": ["198.18.1.10-198.18.1.20"], "domain": "a.example.org", "bridge": "ktbr1", "mtu": 1400}
+    first = {
+        **BASE,
+        "dhcp_ranges": ["198.18.1.10-198.18.1.20"],
+        "domain": "a.example.org",
+        "bridge": "ktbr1",
+        "mtu": 1400,
+    }
     foreseen, made = network.check(**first)["network"], network.run(**first)["network"]
     assert {**made, "id": ""} == foreseen
     assert made["forward"] == "nat"
-    second = {"name": NAME, "domain": "b.example.org", "dhcp_hosts": [{"mac": MAC1, "address": "198.18.1.5", "name": "x"}], "dns_txt": {"a": "b"}}
+    second = {
+        "name": NAME,
+        "domain": "b.example.org",
+        "dhcp_hosts": [{"mac": MAC1, "address": "198.18.1.5", "name": "x"}],
+        "dns_txt": {"a": "b"},
+    }
     foreseen, made = network.check(**second)["network"], network.run(**second)["network"]
     assert foreseen == made
     assert made["pending_restart"] == ["domain"]
@@ -236,7 +257,13 @@ def test_what_has_no_option_stays(network: LibvirtModule, clean: LibvirtDaemon) 
     <host name='only' ip='198.18.1.9'/><bootp file='pxe'/></dhcp></ip></network>""")  # fmt: skip
     clean.virsh("net-start", NAME)
     before = shown(clean, inactive=True)
-    network.change(name=NAME, dhcp_hosts=[{"mac": MAC1, "address": "198.18.1.5"}], dns_txt={"a": "b"}, domain="d.example.org", disruption="restart")
+    network.change(
+        name=NAME,
+        dhcp_hosts=[{"mac": MAC1, "address": "198.18.1.5"}],
+        dns_txt={"a": "b"},
+        domain="d.example.org",
+        disruption="restart",
+    )
     after = shown(clean, inactive=True)
     for path, name in (("forward/nat/port", "end"), ("bridge", "delay"), ("dns/srv", "target"), ("ip/dhcp/range/lease", "expiry"),
                        ("ip/dhcp/bootp", "file"), ("mac", "address"), ("uuid", "")):  # fmt: skip
@@ -259,7 +286,12 @@ def test_sides_that_differ_are_brought_together(network: LibvirtModule, clean: L
 
 def test_a_subnet_that_goes_takes_its_ranges_along(network: LibvirtModule, clean: LibvirtDaemon) -> None:
     network.change(**OPEN, dhcp_ranges=["198.18.1.10-198.18.1.20"], dhcp_hosts=[{"mac": MAC1, "address": "198.18.1.5"}])
-    new = {"name": NAME, "subnets": ["198.18.2.1/24"], "dhcp_ranges": ["198.18.2.10-198.18.2.20"], "dhcp_hosts": [{"mac": MAC2, "address": "198.18.2.5"}]}
+    new = {
+        "name": NAME,
+        "subnets": ["198.18.2.1/24"],
+        "dhcp_ranges": ["198.18.2.10-198.18.2.20"],
+        "dhcp_hosts": [{"mac": MAC2, "address": "198.18.2.5"}],
+    }
     network.change(**new)
     network.change(**new, disruption="restart")
     assert every("ip/dhcp/range", "start")(shown(clean)) == ["198.18.2.10"]
@@ -280,7 +312,11 @@ def test_a_bridge_of_the_host(network: LibvirtModule, clean: LibvirtDaemon) -> N
     clean.inside("ip", "link", "add", "ktbr9", "type", "bridge")
     try:
         made = network.change(name=NAME, forward="bridge", bridge="ktbr9")
-        assert (made["network"]["forward"], made["network"]["bridge"], made["network"]["subnets"]) == ("bridge", "ktbr9", [])
+        assert (made["network"]["forward"], made["network"]["bridge"], made["network"]["subnets"]) == (
+            "bridge",
+            "ktbr9",
+            [],
+        )
         network.change(name=NAME, state="absent")
         assert "ktbr9" in clean.inside("ip", "link")
         # A network of libvirt's own becomes one of the host's bridge.
@@ -326,7 +362,9 @@ def test_nothing_is_left_of_a_network_that_cannot_start(network: LibvirtModule, 
         clean.inside("ip", "link", "del", "ktdev1")
 
 
-def test_entries_that_libvirt_cannot_tell_apart_wait_for_a_restart(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+def test_entries_that_libvirt_cannot_tell_apart_wait_for_a_restart(
+    network: LibvirtModule, clean: LibvirtDaemon
+) -> None:
     """One name in both families can be added while the network is active, but neither of the two deleted."""
     both = {**OPEN, "subnets": [*BASE["subnets"], "fd00:0:0:1::1/64"], "purge": ["dns_hosts"]}
     four, six = ({"address": address, "names": ["db"]} for address in ("198.18.1.7", "fd00:0:0:1::7"))
@@ -338,9 +376,13 @@ def test_entries_that_libvirt_cannot_tell_apart_wait_for_a_restart(network: Libv
     assert [host.get("ip") for host in shown(clean).findall("dns/host")] == [six["address"]]
 
 
-def test_dhcp_hosts_that_libvirt_cannot_tell_apart_wait_for_a_restart(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+def test_dhcp_hosts_that_libvirt_cannot_tell_apart_wait_for_a_restart(
+    network: LibvirtModule, clean: LibvirtDaemon
+) -> None:
     """A machine with two interfaces under one name."""
-    hosts = [{"mac": mac, "name": "db", "address": address} for mac, address in ((MAC1, "198.18.1.7"), (MAC2, "198.18.1.8"))]
+    hosts = [
+        {"mac": mac, "name": "db", "address": address} for mac, address in ((MAC1, "198.18.1.7"), (MAC2, "198.18.1.8"))
+    ]
     network.change(**OPEN, dhcp_hosts=hosts[:1])
     assert network.change(**OPEN, dhcp_hosts=hosts)["network"]["pending_restart"] == ["dhcp_hosts"]
     network.again(**OPEN, dhcp_hosts=hosts)
@@ -349,7 +391,12 @@ def test_dhcp_hosts_that_libvirt_cannot_tell_apart_wait_for_a_restart(network: L
 
 
 def test_crash_after_each_call(network: LibvirtModule, clean: LibvirtDaemon) -> None:
-    args = {**OPEN, "dhcp_ranges": ["198.18.1.10-198.18.1.20"], "dhcp_hosts": [{"mac": MAC1, "address": "198.18.1.5"}], "autostart": True}
+    args = {
+        **OPEN,
+        "dhcp_ranges": ["198.18.1.10-198.18.1.20"],
+        "dhcp_hosts": [{"mac": MAC1, "address": "198.18.1.5"}],
+        "autostart": True,
+    }
     change = {
         "name": NAME, "mtu": 1400, "dns_txt": {"a": "1"}, "dns_hosts": [{"address": "198.18.1.7", "names": ["w"]}], "autostart": False,
         "dhcp_hosts": [{"mac": MAC2, "address": "198.18.1.5"}], "purge": ["dhcp_hosts"], "disruption": "restart",
@@ -374,7 +421,13 @@ def test_crash_after_each_call(network: LibvirtModule, clean: LibvirtDaemon) -> 
 
 def test_the_daemon_is_restarted_after_each_call(network: LibvirtModule, clean: LibvirtDaemon) -> None:
     args = {**OPEN, "dhcp_hosts": [{"mac": MAC1, "address": "198.18.1.5"}], "autostart": True}
-    change = {"name": NAME, "mtu": 1400, "dhcp_hosts": [{"mac": MAC2, "address": "198.18.1.5"}], "purge": ["dhcp_hosts"], "disruption": "restart"}
+    change = {
+        "name": NAME,
+        "mtu": 1400,
+        "dhcp_hosts": [{"mac": MAC2, "address": "198.18.1.5"}],
+        "purge": ["dhcp_hosts"],
+        "disruption": "restart",
+    }
 
     def nothing() -> None:
         assert not network.run(name=NAME, state="absent").failed
@@ -420,7 +473,10 @@ def test_runs_at_once(network: LibvirtModule, clean: LibvirtDaemon) -> None:
         (["dhcp_ranges", "lower"], {"dhcp_ranges": ["198.18.1.20-198.18.1.10"]}),
         (["dhcp_hosts", "MAC"], {"dhcp_hosts": [{"mac": "x", "name": "a"}]}),
         (["dhcp_hosts", "none of the network's subnets"], {"dhcp_hosts": [{"mac": MAC1, "address": "198.18.2.1"}]}),
-        (["dhcp_hosts", "two hosts"], {"dhcp_hosts": [{"mac": MAC1, "address": "198.18.1.5"}, {"mac": MAC2, "address": "198.18.1.5"}]}),
+        (
+            ["dhcp_hosts", "two hosts"],
+            {"dhcp_hosts": [{"mac": MAC1, "address": "198.18.1.5"}, {"mac": MAC2, "address": "198.18.1.5"}]},
+        ),
         (["dhcp_hosts.name", "host's name"], {"dhcp_hosts": [{"mac": MAC1, "name": "<x/>"}]}),
         (["dhcp_hosts", "has no address"], {"dhcp_hosts": [{"mac": MAC1, "name": "a"}]}),
         (["dns_hosts", "names"], {"dns_hosts": [{"address": "198.18.1.5"}]}),

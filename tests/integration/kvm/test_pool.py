@@ -1,7 +1,10 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""kvm_pool against a real libvirtd. Directories are used; what stands on devices or other machines is tested as a definition."""
+"""kvm_pool against a real libvirtd.
+
+Directories are used; what stands on devices or other machines is tested as a definition.
+"""
 
 from __future__ import annotations
 

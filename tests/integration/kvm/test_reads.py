@@ -1,7 +1,11 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A plan only reads. What the plans of all other tests call is seen by `LibvirtModule.check`; that the allowed calls are reads, libvirt itself says here."""
+"""A plan only reads.
+
+What the plans of all other tests call is seen by `LibvirtModule.check`; that the allowed calls are reads, libvirt
+itself says here.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,9 @@ def agree(module: LibvirtModule, **args: Any) -> None:
     assert foreseen["plan"] == module.change(**args)["plan"] != []
 
 
-def test_over_a_connection_that_only_reads(network: LibvirtModule, pool: LibvirtModule, volume: LibvirtModule, clean: LibvirtDaemon) -> None:
+def test_over_a_connection_that_only_reads(
+    network: LibvirtModule, pool: LibvirtModule, volume: LibvirtModule, clean: LibvirtDaemon
+) -> None:
     net = {"name": "kt-net", "subnets": ["10.77.1.1/24"]}
     agree(network, **net, state="active")
     agree(network, **net, state="active", dhcp_ranges=["10.77.1.10-10.77.1.20"], autostart=True)
@@ -39,8 +45,12 @@ def test_over_a_connection_that_only_reads(network: LibvirtModule, pool: Libvirt
     agree(pool, name="kt-pool", state="absent")
 
 
-def test_what_turns_out_to_stand_on_a_volume_keeps_it(pool: LibvirtModule, volume: LibvirtModule, clean: LibvirtDaemon) -> None:
-    """Where its files cannot be read by a plan, as on another host, libvirt looks before anything is deleted or wiped."""
+def test_what_turns_out_to_stand_on_a_volume_keeps_it(
+    pool: LibvirtModule, volume: LibvirtModule, clean: LibvirtDaemon
+) -> None:
+    """Where its files cannot be read by a plan, as on another host, libvirt looks before anything is deleted or
+    wiped.
+    """
     pool.change(name="kt-pool", type="dir", path=str(clean.pools / "kt-pool"), state="active")
     base = {"name": "base.qcow2", "pool": "kt-pool", "uri": volume.uri.replace("///", "//kt-elsewhere/")}
     volume.change(**base, capacity="1MiB", format="qcow2")

@@ -30,7 +30,9 @@ def test_empty_and_grown(volume: LibvirtModule, images: Path, form: str) -> None
     volume.again(**args())
     if form != "vmdk":
         grown = volume.change(**args(capacity="20M"))
-        assert [(step["action"], step["before"], step["after"]) for step in grown["plan"]] == [("resize", "10MiB", "20MiB")]
+        assert [(step["action"], step["before"], step["after"]) for step in grown["plan"]] == [
+            ("resize", "10MiB", "20MiB")
+        ]
         assert info(images / NAME)["virtual-size"] == 20 * MIB
     volume.refused("capacity", "shrink", "10MiB" if form == "vmdk" else "20MiB", **args(capacity="5MiB"))
     volume.refused("format", "clone", **args(format="qed"))
@@ -58,7 +60,10 @@ def test_import(volume: LibvirtModule, images: Path, raw: Path, tmp_path: Path, 
     if source == "qcow2":
         file = tmp_path / "image.qcow2"
         subprocess.run(["qemu-img", "convert", "-O", "qcow2", "-c", str(raw), str(file)], check=True)
-    given = args(**{"import": {"path": str(file), "checksum": "SHA256:" + digest(file).upper()}}, **({"format": form} if form else {}))
+    given = args(
+        **{"import": {"path": str(file), "checksum": "SHA256:" + digest(file).upper()}},
+        **({"format": form} if form else {}),
+    )
     volume.change(**given)
     assert info(images / NAME)["format"] == (form or source)
     assert content(images / NAME, tmp_path) == digest(raw)
@@ -82,7 +87,13 @@ def test_clone(volume: LibvirtModule, clean: LibvirtDaemon, images: Path, raw: P
     volume.run(**args(**{"import": {"path": str(raw)}}))
     volume.change(**{**args(clone=NAME), "name": "kt-same"})
     assert info(images / "kt-same")["format"] == "raw"
-    given = {"name": "kt-copy", "pool": "kt-other", "clone": {"volume": NAME, "pool": POOL}, "format": "qcow2", "capacity": "8MiB"}
+    given = {
+        "name": "kt-copy",
+        "pool": "kt-other",
+        "clone": {"volume": NAME, "pool": POOL},
+        "format": "qcow2",
+        "capacity": "8MiB",
+    }
     volume.change(**given)
     assert (info(other / "kt-copy")["format"], info(other / "kt-copy")["virtual-size"]) == ("qcow2", 8 * MIB)
     assert "backing-filename" not in info(other / "kt-copy")
@@ -114,7 +125,12 @@ def test_backing(volume: LibvirtModule, images: Path, raw: Path, tmp_path: Path)
 
 def test_what_check_foresees_is_what_there_is(volume: LibvirtModule, images: Path, raw: Path) -> None:
     volume.run(**args(**{"import": {"path": str(raw)}}))
-    for more in ({"capacity": "5MiB"}, {"clone": NAME, "format": "qcow2", "capacity": "8MiB"}, {"backing": NAME}, {"import": {"path": str(raw)}}):
+    for more in (
+        {"capacity": "5MiB"},
+        {"clone": NAME, "format": "qcow2", "capacity": "8MiB"},
+        {"backing": NAME},
+        {"import": {"path": str(raw)}},
+    ):
         given = {**args(**more), "name": "kt-next"}
         foreseen, made = volume.check(**given)["volume"], volume.run(**given)["volume"]
         assert {**made, "path": "", "allocation": None} == foreseen
@@ -140,7 +156,13 @@ def test_wipe(volume: LibvirtModule, images: Path, raw: Path) -> None:
         ("disk", "", disk),
         ("shared", "", lambda images: disk(images, more="<shareable/>")),
         ("cdrom", "", lambda images: disk(images, target="hda", device="cdrom", more="<readonly/>")),
-        ("volume", "", lambda _images: f"<disk type='volume' device='disk'><source pool='{POOL}' volume='{NAME}'/><target dev='vda'/></disk>"),
+        (
+            "volume",
+            "",
+            lambda _images: (
+                f"<disk type='volume' device='disk'><source pool='{POOL}' volume='{NAME}'/><target dev='vda'/></disk>"
+            ),
+        ),
         ("block", "", lambda images: disk(images).replace("type='file'", "type='block'", 1).replace("file=", "dev=")),
         ("kernel", "<kernel>{path}</kernel>", lambda _images: ""),
         ("link", "", lambda images: disk(images).replace(str(images), str(images.parent / "link"))),
@@ -162,7 +184,10 @@ def test_what_a_guest_uses_stays(
 def test_below_a_disk_of_a_guest(volume: LibvirtModule, clean: LibvirtDaemon, images: Path) -> None:
     """A snapshot's image lies in no pool that libvirt has looked at since, and stands on ours."""
     volume.run(**args(capacity="1MiB"))
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(images / NAME), str(images / "snap")], check=True)
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(images / NAME), str(images / "snap")],
+        check=True,
+    )
     volume.refused("snap", **args(state="absent"))
     clean.define("", GUEST.format(boot="", disk=disk(images, form="qcow2", name="snap")))
     volume.refused("snap", **args(state="absent"))
@@ -171,14 +196,16 @@ def test_below_a_disk_of_a_guest(volume: LibvirtModule, clean: LibvirtDaemon, im
 
 
 @pytest.mark.parametrize("how", ["straight", "through another", "json", "by link"])
-def test_below_a_disk_that_no_pool_knows(volume: LibvirtModule, clean: LibvirtDaemon, images: Path, tmp_path: Path, how: str) -> None:
+def test_below_a_disk_that_no_pool_knows(
+    volume: LibvirtModule, clean: LibvirtDaemon, images: Path, tmp_path: Path, how: str
+) -> None:
     """What a guest that is off stands on, libvirt does not say: the headers of its images do."""
     volume.run(**args(capacity="1MiB", format="qcow2"))
     base = str(images / NAME)
     below = {
         "straight": base,
         "through another": "middle",
-        "json": 'json:{"driver": "qcow2", "file": {"driver": "file", "filename": "%s"}}' % base,
+        "json": f'json:{{"driver": "qcow2", "file": {{"driver": "file", "filename": "{base}"}}}}',
         "by link": str(tmp_path / "link"),
     }[how]
     (tmp_path / "link").symlink_to(images / NAME)
@@ -192,7 +219,12 @@ def test_below_a_disk_that_no_pool_knows(volume: LibvirtModule, clean: LibvirtDa
     (tmp_path / "middle").unlink()
     # Its disk may lie on a file system that is not mounted now.
     volume.refused("cannot be seen", "kt-guest", str(tmp_path / "top"), "mount", **args(state="absent"))
-    clean.define("", GUEST.format(boot="", disk=disk(tmp_path, form="raw", name="top")).replace("<name>", f"<uuid>{uuid_of(clean)}</uuid><name>"))
+    clean.define(
+        "",
+        GUEST.format(boot="", disk=disk(tmp_path, form="raw", name="top")).replace(
+            "<name>", f"<uuid>{uuid_of(clean)}</uuid><name>"
+        ),
+    )
     volume.change(**args(state="absent"))
 
 
@@ -205,7 +237,10 @@ def test_below_a_disk_in_a_pool_that_is_not_active(volume: LibvirtModule, clean:
     other.mkdir()
     clean.virsh("pool-define-as", "kt-other", "dir", "--target", str(other))
     volume.run(**args(capacity="1MiB"))
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(images / NAME), str(other / "top")], check=True)
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(images / NAME), str(other / "top")],
+        check=True,
+    )
     by_volume = "<disk type='volume'><driver name='qemu' type='qcow2'/><source pool='kt-other' volume='top'/><target dev='vda'/></disk>"
     clean.define("", GUEST.format(boot="", disk=by_volume))
     volume.refused("cannot be seen", "kt-guest", "kt-other/top", "kvm_pool", **args(state="absent"))
@@ -221,15 +256,35 @@ def test_below_a_disk_in_a_directory_within_a_pool(volume: LibvirtModule, clean:
     """The pool knows the directory, and not what is in there."""
     (images / "inner").mkdir()
     volume.run(**args(capacity="1MiB"))
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(images / NAME), str(images / "inner" / "top")], check=True)
+    subprocess.run(
+        [
+            "qemu-img",
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-F",
+            "raw",
+            "-b",
+            str(images / NAME),
+            str(images / "inner" / "top"),
+        ],
+        check=True,
+    )
     clean.define("", GUEST.format(boot="", disk=disk(images / "inner", form="qcow2", name="top")))
     volume.refused("in use", "kt-guest", **args(state="absent"))
 
 
 def test_below_a_volume_through_a_file_in_no_pool(volume: LibvirtModule, images: Path, tmp_path: Path) -> None:
     volume.run(**args(capacity="1MiB"))
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(images / NAME), str(tmp_path / "middle")], check=True)
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(tmp_path / "middle"), str(images / "top")], check=True)
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(images / NAME), str(tmp_path / "middle")],
+        check=True,
+    )
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(tmp_path / "middle"), str(images / "top")],
+        check=True,
+    )
     volume.refused("top", "stand on it", **args(state="absent"))
 
 
@@ -260,7 +315,10 @@ def test_imports_that_are_refused(volume: LibvirtModule, images: Path, raw: Path
     whole = tmp_path / "whole.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(whole), "1M"], check=True)
     apart = tmp_path / "apart.qcow2"
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-o", f"data_file={secret},data_file_raw=on", str(apart), "1M"], check=True)
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-o", f"data_file={secret},data_file_raw=on", str(apart), "1M"],
+        check=True,
+    )
     vmdk = tmp_path / "x.vmdk"
     subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", str(vmdk), "1M"], check=True)
     empty = tmp_path / "empty"

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""kvm_volume where a run, libvirt or the room ends in the middle: a volume is whole or made again, and nothing is left."""
+"""kvm_volume where a run, libvirt or the room ends in the middle: a volume is whole or made again, and nothing is
+left.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from tests.support.libvirt_driver import LibvirtModule
 from .volumes import GUEST, MIB, NAME, POOL, args, content, digest, disk
 
 
-def test_crash_after_each_call(volume: LibvirtModule, clean: LibvirtDaemon, images: Path, raw: Path, tmp_path: Path) -> None:
+def test_crash_after_each_call(
+    volume: LibvirtModule, clean: LibvirtDaemon, images: Path, raw: Path, tmp_path: Path
+) -> None:
     def nothing() -> None:
         assert not volume.run(**args(state="absent")).failed
         # Cleared away too, if the run before had left it.
@@ -42,7 +46,9 @@ def test_crash_after_each_call(volume: LibvirtModule, clean: LibvirtDaemon, imag
         assert result["volume"] is None
 
 
-def test_the_daemon_is_restarted_after_each_call(volume: LibvirtModule, clean: LibvirtDaemon, images: Path, raw: Path, tmp_path: Path) -> None:
+def test_the_daemon_is_restarted_after_each_call(
+    volume: LibvirtModule, clean: LibvirtDaemon, images: Path, raw: Path, tmp_path: Path
+) -> None:
     def nothing() -> None:
         assert not volume.run(**args(state="absent")).failed
         assert list(images.iterdir()) == []
@@ -98,7 +104,9 @@ def test_an_empty_volume_is_whole_or_made_again(volume: LibvirtModule, images: P
 
 
 def half(volume: LibvirtModule, daemon: LibvirtDaemon, source: Path, copy: Path, **given: Any) -> None:
-    """A run in which the daemon is killed as it copies: some of the source is in the copy by then, and the rest is not."""
+    """A run in which the daemon is killed as it copies: some of the source is in the copy by then, and the rest is
+    not.
+    """
     reads: list[int] = []
 
     def kill() -> None:
@@ -126,13 +134,17 @@ def test_the_daemon_is_killed_in_the_middle_of_the_copy(
     half(volume, clean, source, images / NAME, **given)
     volume.refused("clone", NAME, "incomplete", **{**args(clone=NAME), "name": "kt-next"})
     volume.refused("backing", NAME, "incomplete", **{**args(backing=NAME), "name": "kt-next"})
-    volume.refused("import.path", NAME, "incomplete", **{**args(**{"import": {"path": str(images / NAME)}}), "name": "kt-next"})
+    volume.refused(
+        "import.path", NAME, "incomplete", **{**args(**{"import": {"path": str(images / NAME)}}), "name": "kt-next"}
+    )
     assert [step["action"] for step in volume.change(**given)["plan"]] == ["clear", "create"]
     assert [path.name for path in images.iterdir()] == [NAME]
     assert content(images / NAME, tmp_path) == digest(raw)
 
 
-def test_an_incomplete_volume_that_somebody_uses(volume: LibvirtModule, clean: LibvirtDaemon, images: Path, origin: Path, raw: Path) -> None:
+def test_an_incomplete_volume_that_somebody_uses(
+    volume: LibvirtModule, clean: LibvirtDaemon, images: Path, origin: Path, raw: Path
+) -> None:
     given = args(clone={"volume": origin.name, "pool": "kt-origin"})
     half(volume, clean, origin, images / NAME, **given)
     clean.define("", GUEST.format(boot="", disk=disk(images)))
@@ -144,7 +156,9 @@ def test_an_incomplete_volume_that_somebody_uses(volume: LibvirtModule, clean: L
     assert list(images.iterdir()) == []
 
 
-def test_a_volume_of_somebody_else_beside_an_import_that_was_cut_off(volume: LibvirtModule, clean: LibvirtDaemon, images: Path, raw: Path) -> None:
+def test_a_volume_of_somebody_else_beside_an_import_that_was_cut_off(
+    volume: LibvirtModule, clean: LibvirtDaemon, images: Path, raw: Path
+) -> None:
     """Nothing had been copied to its name yet: what is there now is that person's, and stays."""
     given = args(**{"import": {"path": str(raw)}})
     volume.run(crash=(1, "after"), **given)
@@ -155,7 +169,9 @@ def test_a_volume_of_somebody_else_beside_an_import_that_was_cut_off(volume: Lib
     assert [path.name for path in images.iterdir()] == [NAME]
 
 
-def test_a_volume_of_somebody_else_that_came_while_the_file_was_sent(volume: LibvirtModule, clean: LibvirtDaemon, images: Path, raw: Path) -> None:
+def test_a_volume_of_somebody_else_that_came_while_the_file_was_sent(
+    volume: LibvirtModule, clean: LibvirtDaemon, images: Path, raw: Path
+) -> None:
     def another() -> None:
         if not (images / NAME).exists():
             clean.virsh("vol-create-as", POOL, NAME, "4096")
@@ -169,14 +185,20 @@ def test_a_volume_of_somebody_else_that_came_while_the_file_was_sent(volume: Lib
 
 
 @pytest.mark.parametrize("way", ["sent", "copied", "clone"])
-def test_no_room_leaves_nothing(volume: LibvirtModule, clean: LibvirtDaemon, images: Path, origin: Path, raw: Path, way: str) -> None:
+def test_no_room_leaves_nothing(
+    volume: LibvirtModule, clean: LibvirtDaemon, images: Path, origin: Path, raw: Path, way: str
+) -> None:
     """What was begun goes before the error goes out, or the disk stays full."""
     small = clean.pools / "small"
     small.mkdir()
     clean.inside("mount", "-t", "tmpfs", "-o", f"size={512 if way == 'sent' else 1536}k", "kt-small", str(small))
     try:
         clean.virsh("pool-create-as", "kt-small", "dir", "--target", str(small))
-        given = {"clone": {"volume": origin.name, "pool": "kt-origin"}} if way == "clone" else {"import": {"path": str(raw)}}
+        given = (
+            {"clone": {"volume": origin.name, "pool": "kt-origin"}}
+            if way == "clone"
+            else {"import": {"path": str(raw)}}
+        )
         if way == "clone":
             clean.inside("fallocate", "-l", "1M", str(small / "kt-there"))
         for _again in range(2):
@@ -188,7 +210,9 @@ def test_no_room_leaves_nothing(volume: LibvirtModule, clean: LibvirtDaemon, ima
         clean.inside("umount", str(small))
 
 
-def test_a_crash_in_the_middle_of_an_import_is_cleared_away_by_a_removal(volume: LibvirtModule, images: Path, raw: Path) -> None:
+def test_a_crash_in_the_middle_of_an_import_is_cleared_away_by_a_removal(
+    volume: LibvirtModule, images: Path, raw: Path
+) -> None:
     given = args(**{"import": {"path": str(raw)}})
     volume.run(crash=(1, "after"), **given)
     assert [path.name for path in images.iterdir()] == [f"{NAME}.kraal-part"]

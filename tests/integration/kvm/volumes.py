@@ -21,7 +21,9 @@ DISK = "<disk type='file' device='{device}'><driver name='qemu' type='{form}'/><
 
 def info(path: Path) -> dict[str, Any]:
     """What qemu-img sees."""
-    done = subprocess.run(["qemu-img", "info", "-U", "--output=json", str(path)], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        ["qemu-img", "info", "-U", "--output=json", str(path)], check=True, capture_output=True, text=True
+    )
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -41,5 +43,7 @@ def args(**more: Any) -> dict[str, Any]:
     return {"name": NAME, "pool": POOL, **more}
 
 
-def disk(images: Path, form: str = "raw", target: str = "vda", device: str = "disk", name: str = NAME, more: str = "") -> str:
+def disk(
+    images: Path, form: str = "raw", target: str = "vda", device: str = "disk", name: str = NAME, more: str = ""
+) -> str:
     return DISK.format(device=device, form=form, path=images / name, target=target, more=more)

@@ -65,7 +65,14 @@ def words(host: LibvirtDaemon, tmp_path: Path) -> Mapping[str, str]:
         path = tmp_path / f"kt-{name}"
         path.write_bytes(name.encode() * 65536)
         files[name] = str(path)
-    return {**files, "net1": "kt-net1", "net2": "kt-net2", "pool": "kt-pool", "pooldir": str(host.pools / "kt-pool"), "default": str(host.pools / "default")}
+    return {
+        **files,
+        "net1": "kt-net1",
+        "net2": "kt-net2",
+        "pool": "kt-pool",
+        "pooldir": str(host.pools / "kt-pool"),
+        "default": str(host.pools / "default"),
+    }
 
 
 @pytest.fixture

@@ -50,7 +50,11 @@ class Driver:
         return replace(self, name=name)
 
     def arguments(self, **args: Any) -> dict[str, Any]:
-        return {key: value for key, value in {"name": self.name, **self.defaults, **FORCE, **args}.items() if value is not ...}
+        return {
+            key: value
+            for key, value in {"name": self.name, **self.defaults, **FORCE, **args}.items()
+            if value is not ...
+        }
 
     def run(self, check: bool = False, **args: Any) -> Result:
         return self.module.run(check=check, **self.arguments(**args))
@@ -75,7 +79,9 @@ class Driver:
 
     def xml(self, live: bool = False) -> ET.Element:
         """What libvirt keeps, or what runs."""
-        return ET.fromstring(self.host.virsh("dumpxml", self.name, "--security-info", *(() if live else ("--inactive",))))
+        return ET.fromstring(
+            self.host.virsh("dumpxml", self.name, "--security-info", *(() if live else ("--inactive",)))
+        )
 
     def names(self) -> list[str]:
         return sorted(self.host.virsh("list", "--all", "--name").split())
@@ -92,7 +98,9 @@ class Driver:
         forget = "--nvram --managed-save --snapshots-metadata --checkpoints-metadata --tpm"
         commands = [f"destroy {name}; undefine {name} {forget}" for name in self.names()]
         if commands:
-            left = self.host.virsh("; ".join([*commands, "echo kt-left", "list --all --name"]), check=False).partition("kt-left")[2]
+            left = self.host.virsh("; ".join([*commands, "echo kt-left", "list --all --name"]), check=False).partition(
+                "kt-left"
+            )[2]
             assert left.split() == []
         files = [path for pool in ("default", "kt-pool") for path in (self.host.pools / pool).iterdir()]
         for path in files:

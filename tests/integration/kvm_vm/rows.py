@@ -94,7 +94,9 @@ def watchdogs(root: ET.Element) -> list[str | None]:
 
 
 def labels(root: ET.Element) -> dict[str, str]:
-    return {each.get("name", ""): each.get("value", "") for each in root.iterfind(f"metadata/{KRAAL}guest/{KRAAL}label")}
+    return {
+        each.get("name", ""): each.get("value", "") for each in root.iterfind(f"metadata/{KRAAL}guest/{KRAAL}label")
+    }
 
 
 def label_elsewhere(root: ET.Element) -> tuple[Any, ...]:
@@ -116,7 +118,14 @@ SCREEN = {"video": "with the first screen comes a card"}
 BOOT = dict.fromkeys(("disks", "networks"), "a device's own order and the order of kinds exclude each other")
 
 ROWS = (
-    Row("description", "first", 'a <second> & "more"', text("description"), ("first", 'a <second> & "more"'), running="none"),
+    Row(
+        "description",
+        "first",
+        'a <second> & "more"',
+        text("description"),
+        ("first", 'a <second> & "more"'),
+        running="none",
+    ),
     Row(
         "machine",
         "pc",
@@ -148,11 +157,49 @@ ROWS = (
         about="topology",
     ),
     Row("cpu", {"mode": "host-model"}, {"mode": "maximum"}, text("cpu@mode"), ("host-model", "maximum"), about="mode"),
-    Row("cpu", {"model": "qemu64"}, {"mode": "maximum"}, text("cpu@mode"), ("custom", "maximum"), about="mode-of-a-model"),
-    Row("memory", "64MiB", "128MiB", kib("currentMemory"), (64 * MIB, 128 * MIB), same=("134217728", "131072k", "0.125GiB"), about="maximum"),
-    Row("memory", "64MiB", "100MB", kib("currentMemory"), (64 * MIB, 96 * MIB), same=("96MiB", "99999kB"), about="decimal"),
-    Row("memory_max", "128MiB", "256MiB", kib("memory"), (128 * MIB, 256 * MIB), same=("0.25GiB",), apart={"memory": "more of it raises it"}),
-    Row("firmware", "bios", "uefi", texts("os@firmware"), ((None,), ("efi",)), apart={"secure_boot": "it is a firmware's", "xml": FEATURES}),
+    Row(
+        "cpu",
+        {"model": "qemu64"},
+        {"mode": "maximum"},
+        text("cpu@mode"),
+        ("custom", "maximum"),
+        about="mode-of-a-model",
+    ),
+    Row(
+        "memory",
+        "64MiB",
+        "128MiB",
+        kib("currentMemory"),
+        (64 * MIB, 128 * MIB),
+        same=("134217728", "131072k", "0.125GiB"),
+        about="maximum",
+    ),
+    Row(
+        "memory",
+        "64MiB",
+        "100MB",
+        kib("currentMemory"),
+        (64 * MIB, 96 * MIB),
+        same=("96MiB", "99999kB"),
+        about="decimal",
+    ),
+    Row(
+        "memory_max",
+        "128MiB",
+        "256MiB",
+        kib("memory"),
+        (128 * MIB, 256 * MIB),
+        same=("0.25GiB",),
+        apart={"memory": "more of it raises it"},
+    ),
+    Row(
+        "firmware",
+        "bios",
+        "uefi",
+        texts("os@firmware"),
+        ((None,), ("efi",)),
+        apart={"secure_boot": "it is a firmware's", "xml": FEATURES},
+    ),
     Row(
         "secure_boot",
         False,
@@ -163,8 +210,24 @@ ROWS = (
         apart={"xml": FEATURES},
     ),
     Row("kernel", "<file1>", "<file2>", text("os/kernel"), ("<file1>", "<file2>"), running=""),
-    Row("initrd", "<file1>", "<file2>", text("os/initrd"), ("<file1>", "<file2>"), extra={"kernel": "<file1>"}, running=""),
-    Row("cmdline", "quiet", 'quiet a="b c" <&>', text("os/cmdline"), ("quiet", 'quiet a="b c" <&>'), extra={"kernel": "<file1>"}, running=""),
+    Row(
+        "initrd",
+        "<file1>",
+        "<file2>",
+        text("os/initrd"),
+        ("<file1>", "<file2>"),
+        extra={"kernel": "<file1>"},
+        running="",
+    ),
+    Row(
+        "cmdline",
+        "quiet",
+        'quiet a="b c" <&>',
+        text("os/cmdline"),
+        ("quiet", 'quiet a="b c" <&>'),
+        extra={"kernel": "<file1>"},
+        running="",
+    ),
     Row(
         "disks",
         [VDA],
@@ -201,8 +264,23 @@ ROWS = (
         ((("1",), ("2",), None), (("2",), ("1",), None)),
         about="boot",
     ),
-    Row("disks", [{**VDA, "read_only": False}], [{**VDA, "read_only": True}], disk("vda", "readonly"), ((None,), ("",)), about="read_only"),
-    Row("disks", [{**VDA, "bus": "virtio"}], [{**VDA, "bus": "sata"}], disk("vda", "target@bus"), (("virtio",), ("sata",)), about="bus", running=""),
+    Row(
+        "disks",
+        [{**VDA, "read_only": False}],
+        [{**VDA, "read_only": True}],
+        disk("vda", "readonly"),
+        ((None,), ("",)),
+        about="read_only",
+    ),
+    Row(
+        "disks",
+        [{**VDA, "bus": "virtio"}],
+        [{**VDA, "bus": "sata"}],
+        disk("vda", "target@bus"),
+        (("virtio",), ("sata",)),
+        about="bus",
+        running="",
+    ),
     Row(
         "disks",
         [{"target": "vda", "pool": "<pool>", "volume": "kt-one.raw", "size": "1MiB"}],
@@ -317,7 +395,16 @@ ROWS = (
         ([("vnc", "-1", None, None)], [("vnc", "5977", "127.0.0.1", "kt-hush")]),
         apart=SCREEN,
     ),
-    Row("graphics", [], ["vnc"], every("devices/graphics", "@type"), ([], [("vnc",)]), purge=True, about="add", apart=SCREEN),
+    Row(
+        "graphics",
+        [],
+        ["vnc"],
+        every("devices/graphics", "@type"),
+        ([], [("vnc",)]),
+        purge=True,
+        about="add",
+        apart=SCREEN,
+    ),
     Row(
         "video",
         {"model": "virtio"},
@@ -356,7 +443,10 @@ ROWS = (
     Row(
         "filesystems",
         [{"source": "/srv", "target": "srv", "driver": "9p"}],
-        [{"source": "/srv", "target": "srv", "driver": "9p", "read_only": True, "access_mode": "mapped"}, {"source": "/opt", "target": "opt", "driver": "9p"}],
+        [
+            {"source": "/srv", "target": "srv", "driver": "9p", "read_only": True, "access_mode": "mapped"},
+            {"source": "/opt", "target": "opt", "driver": "9p"},
+        ],
         every("devices/filesystem", "source@dir", "@accessmode", "readonly"),
         ([("/srv", "passthrough", None)], [("/opt", "passthrough", None), ("/srv", "mapped", "")]),
         purge=False,
@@ -397,7 +487,9 @@ ROWS = (
         texts("devices/rng/backend", "devices/rng/rate@bytes"),
         (("/dev/random", None), ("/dev/urandom", "1024")),
     ),
-    Row("rng", {"model": "virtio"}, {"model": "none"}, texts("devices/rng@model"), (("virtio",), (None,)), about="none"),
+    Row(
+        "rng", {"model": "virtio"}, {"model": "none"}, texts("devices/rng@model"), (("virtio",), (None,)), about="none"
+    ),
     Row(
         "memballoon",
         {"model": "virtio"},
@@ -405,9 +497,24 @@ ROWS = (
         texts("devices/memballoon@model", "devices/memballoon@autodeflate", "devices/memballoon/stats@period"),
         (("virtio", None, None), ("virtio", "on", "10")),
     ),
-    Row("memballoon", {"model": "virtio"}, {"model": "none"}, texts("devices/memballoon@model"), (("virtio",), ("none",)), about="none"),
+    Row(
+        "memballoon",
+        {"model": "virtio"},
+        {"model": "none"},
+        texts("devices/memballoon@model"),
+        (("virtio",), ("none",)),
+        about="none",
+    ),
     Row("autostart", True, False, lambda root: None, (None, None), running="none"),
-    Row("labels", {"a": "1"}, {"a": "2", "b": '<x&">'}, labels, ({"a": "1"}, {"a": "2", "b": '<x&">'}), purge=True, running="none"),
+    Row(
+        "labels",
+        {"a": "1"},
+        {"a": "2", "b": '<x&">'},
+        labels,
+        ({"a": "1"}, {"a": "2", "b": '<x&">'}),
+        purge=True,
+        running="none",
+    ),
     Row(
         "cloud_init",
         {"user_data": {"hostname": "one"}},
@@ -420,8 +527,8 @@ ROWS = (
     Row(
         "xml",
         "<domain><iothreads>1</iothreads><features><pae/></features><clock offset='localtime'/></domain>",
-        "<domain><clock offset='utc'><timer name='hpet' present='no'/></clock><devices><input type='tablet' bus='usb'/></devices>"
-        "<iothreads>2</iothreads></domain>",
+        "<domain><clock offset='utc'><timer name='hpet' present='no'/></clock><devices><input type='tablet' "
+        "bus='usb'/></devices><iothreads>2</iothreads></domain>",
         lambda root: (
             root.find("features/pae") is not None,
             text("clock@offset")(root),

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Guests that are made side by side and have storage in common: nobody takes another's away, and nobody stands in another's way."""
+"""Guests that are made side by side and have storage in common: nobody takes another's away, and nobody stands in
+another's way.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ def test_two_guests_share_a_new_volume(driver: Driver) -> None:
         driver.clear()
 
 
-@pytest.mark.parametrize("second", [{}, {"size": "2MiB", "shareable": True}, {"format": "qcow2"}], ids=["own", "larger", "other"])
+@pytest.mark.parametrize(
+    "second", [{}, {"size": "2MiB", "shareable": True}, {"format": "qcow2"}], ids=["own", "larger", "other"]
+)
 def test_two_guests_want_a_volume_that_they_cannot_share(driver: Driver, second: dict[str, Any]) -> None:
     """The second says so, and leaves the first one's alone."""
     disk = {"volume": "same", "size": "1MiB", "format": "raw"}
@@ -109,7 +113,9 @@ def web(directory: Path, wait: Callable[[], None] = lambda: None) -> Iterator[tu
             wait()
             super().do_GET()
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(directory))) as server:
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=str(directory))
+    ) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}", asked
         server.shutdown()
@@ -128,7 +134,9 @@ def test_an_image_from_the_web_is_fetched_once_for_all(driver: Driver, tmp_path:
         source = {"image": f"{address}/base.raw", "checksum": f"sha256:{digest}", "clone": "linked"}
         guests = [{"name": f"kt-{number}", "disks": [{"size": "64MiB"}], "source": source} for number in range(4)]
         runs = [
-            ModuleProcess("kraal.virt.kvm_vm", {**COMMON, **guest, "uri": driver.host.uri, "name": f"kt-alone-{number}"}).start()
+            ModuleProcess(
+                "kraal.virt.kvm_vm", {**COMMON, **guest, "uri": driver.host.uri, "name": f"kt-alone-{number}"}
+            ).start()
             for number, guest in enumerate(guests[:2])
         ]
         done = fleet(driver.host, guests)
@@ -138,12 +146,19 @@ def test_an_image_from_the_web_is_fetched_once_for_all(driver: Driver, tmp_path:
     base = f"kraal-base-{digest[:32]}"
     assert [name for name in driver.volumes() if name.startswith("kraal")] == [base]
     assert hashlib.sha256(Path(vol(driver, base)).read_bytes()).hexdigest() == digest
-    assert {info(vol(driver, name))["backing-filename"] for name in driver.volumes() if name != base} == {vol(driver, base)}
+    assert {info(vol(driver, name))["backing-filename"] for name in driver.volumes() if name != base} == {
+        vol(driver, base)
+    }
 
 
 @pytest.mark.parametrize(("copied", "where"), [(False, ""), (True, ""), (True, ".elsewhere")])
-def test_what_a_run_that_died_had_fetched_is_fetched_anew(driver: Driver, tmp_path: Path, copied: bool, where: str) -> None:
-    """Its copy under the final name, too: libvirt may have died in the middle of it, whichever host's run asked for it. Another host's part is that host's."""
+def test_what_a_run_that_died_had_fetched_is_fetched_anew(
+    driver: Driver, tmp_path: Path, copied: bool, where: str
+) -> None:
+    """Its copy under the final name, too: libvirt may have died in the middle of it, whichever host's run asked for it.
+
+    Another host's part is that host's.
+    """
     digest = random_image(tmp_path / "base.raw", 2)
     base = f"kraal-base-{digest[:32]}"
     part = f"{base}{where}.kraal-part"
@@ -151,7 +166,11 @@ def test_what_a_run_that_died_had_fetched_is_fetched_anew(driver: Driver, tmp_pa
         Path(vol(driver, name)).write_bytes(b"half of it" * 512)
     driver.volumes()
     with web(tmp_path) as (address, _asked):
-        driver.make(state="present", disks=[{"size": "8MiB"}], source={"image": f"{address}/base.raw", "checksum": f"sha256:{digest}"})
+        driver.make(
+            state="present",
+            disks=[{"size": "8MiB"}],
+            source={"image": f"{address}/base.raw", "checksum": f"sha256:{digest}"},
+        )
     assert driver.volumes() == [base, *([part] if where else []), "kt-guest-vda.qcow2"]
     assert hashlib.sha256(Path(vol(driver, base)).read_bytes()).hexdigest() == digest
 
@@ -165,7 +184,11 @@ def test_what_guests_stand_on_is_not_fetched_anew(driver: Driver, tmp_path: Path
     driver.volumes()
     before = base.stat().st_ino
     with web(tmp_path) as (address, asked):
-        driver.make(state="present", disks=[{"size": "8MiB"}], source={"image": f"{address}/base.raw", "checksum": f"sha256:{digest}"})
+        driver.make(
+            state="present",
+            disks=[{"size": "8MiB"}],
+            source={"image": f"{address}/base.raw", "checksum": f"sha256:{digest}"},
+        )
     assert asked == [] and base.stat().st_ino == before
     assert driver.volumes() == [base.name, "kt-guest-vda.qcow2", "over.qcow2"]
 
@@ -176,7 +199,12 @@ def test_many_full_copies_with_seeds_in_one_pool(driver: Driver) -> None:
     driver.volumes()
     source = {"volume": "base.raw", "clone": "full"}
     guests = [
-        {"name": f"kt-{number}", "disks": [{"size": "128MiB"}], "source": source, "cloud_init": {"user_data": f"#cloud-config\nhostname: kt-{number}\n"}}
+        {
+            "name": f"kt-{number}",
+            "disks": [{"size": "128MiB"}],
+            "source": source,
+            "cloud_init": {"user_data": f"#cloud-config\nhostname: kt-{number}\n"},
+        }
         for number in range(5)
     ]
     one = ModuleProcess("kraal.virt.kvm_vm", {**COMMON, **guests.pop(), "uri": driver.host.uri}).start()
@@ -191,7 +219,10 @@ def test_an_image_that_cannot_be_fetched_leaves_nothing(driver: Driver, kind: st
     """Whatever goes wrong with the web, it is one guest's failure."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        answers = {"short": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nabc", "nonsense": b"hello\r\n\r\n"}
+        answers = {
+            "short": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nabc",
+            "nonsense": b"hello\r\n\r\n",
+        }
 
         def serve() -> None:
             try:
@@ -208,5 +239,10 @@ def test_an_image_that_cannot_be_fetched_leaves_nothing(driver: Driver, kind: st
         url = f"http://127.0.0.1:{port}/a{' ' if kind == 'space' else '-'}b.qcow2"
         source = {"image": url, "checksum": "sha256:" + "1" * 64}
         done = fleet(driver.host, [{"name": "kt-1", "disks": [{"size": "8MiB"}], "source": source}, {"name": "kt-2"}])
-    assert done.failed and "source.image" in done.msg and "cannot be fetched" in done.msg and "Traceback" not in done.stdout + done.stderr, done.stderr
+    assert (
+        done.failed
+        and "source.image" in done.msg
+        and "cannot be fetched" in done.msg
+        and "Traceback" not in done.stdout + done.stderr
+    ), done.stderr
     assert driver.names() == ["kt-2"] and driver.volumes() == []

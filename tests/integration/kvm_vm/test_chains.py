@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Snapshots, linked clones, mirrors and backups, made beside the module: the same task again never puts a guest back on an older image."""
+"""Snapshots, linked clones, mirrors and backups, made beside the module: the same task again never puts a guest back
+on an older image.
+"""
 
 from __future__ import annotations
 
@@ -43,14 +45,22 @@ class Scene:
         self.driver.host.virsh(command, self.driver.name, *words)
 
     def snapshot(self, name: str) -> None:
-        self.virsh("snapshot-create-as", name, "--disk-only", "--no-metadata", "--diskspec", f"vda,snapshot=external,file={self.pool}/g.{name}")
+        self.virsh(
+            "snapshot-create-as",
+            name,
+            "--disk-only",
+            "--no-metadata",
+            "--diskspec",
+            f"vda,snapshot=external,file={self.pool}/g.{name}",
+        )
 
     def backup(self) -> None:
         """One that another program fetches, and so goes on until it is told to end."""
         order = self.scratch / "backup.xml"
         order.write_text(
-            f"<domainbackup mode='pull'><server transport='unix' socket='{self.scratch}/nbd'/>"
-            f"<disks><disk name='vda' backup='yes' type='file'><scratch file='{self.scratch}/scratch'/></disk></disks></domainbackup>",
+            f"<domainbackup mode='pull'><server transport='unix' socket='{self.scratch}/nbd'/><disks><disk "
+            "name='vda' backup='yes' type='file'><scratch "
+            f"file='{self.scratch}/scratch'/></disk></disks></domainbackup>",
             encoding="utf-8",
         )
         self.virsh("backup-begin", str(order))
@@ -73,8 +83,13 @@ class Scene:
 
     def in_use(self) -> dict[str, str]:
         """The images of the disk, by libvirt's word: as it runs, and as it is stored."""
-        sides = {"live": (), "stored": ("--inactive",)} if self.driver.state() == "running" else {"stored": ("--inactive",)}
-        return {side: self.driver.host.virsh("domblklist", self.driver.name, *flag).split()[-1] for side, flag in sides.items()}
+        sides = (
+            {"live": (), "stored": ("--inactive",)} if self.driver.state() == "running" else {"stored": ("--inactive",)}
+        )
+        return {
+            side: self.driver.host.virsh("domblklist", self.driver.name, *flag).split()[-1]
+            for side, flag in sides.items()
+        }
 
     def unmoved(self, **task: Any) -> None:
         """The task does nothing, under check and for real, and the disk has the image that it had."""
@@ -118,7 +133,12 @@ def made(scene: Scene, form: str, kind: str = "qcow2", **more: Any) -> dict[str,
     scene.driver.volumes()
     link = scene.scratch / "link"
     link.symlink_to(path)
-    disk: dict[str, dict[str, Any]] = {"volume": {"volume": name}, "path": {"path": str(path)}, "link": {"path": str(link)}, "size": {}}
+    disk: dict[str, dict[str, Any]] = {
+        "volume": {"volume": name},
+        "path": {"path": str(path)},
+        "link": {"path": str(link)},
+        "size": {},
+    }
     return {"state": "running", "disks": [{"target": "vda", "size": "4MiB", "format": kind, **disk[form]}], **more}
 
 
@@ -137,7 +157,9 @@ RUNNING = (
 
 
 @pytest.mark.parametrize(("beside", "form", "kind"), RUNNING, ids=lambda each: getattr(each, "__name__", each))
-def test_a_running_guest_stays_on_its_image(scene: Scene, beside: Callable[[Scene], None], form: str, kind: str) -> None:
+def test_a_running_guest_stays_on_its_image(
+    scene: Scene, beside: Callable[[Scene], None], form: str, kind: str
+) -> None:
     task = made(scene, form, kind)
     scene.driver.make(**task)
     beside(scene)
@@ -168,10 +190,16 @@ def test_a_guest_that_is_off_stays_on_its_image(scene: Scene, times: Callable[[S
 
 @pytest.mark.parametrize("state", ["running", "stopped"])
 def test_a_linked_clone_is_its_own_disk_whatever_it_is_called(scene: Scene, state: str) -> None:
-    """A task that names the base for the disk of a linked clone, and one that names it as ever, before and after a snapshot."""
+    """A task that names the base for the disk of a linked clone, and one that names it as ever, before and after a
+    snapshot.
+    """
     driver, base = scene.driver, image(scene.pool / "base.raw", "4M", "raw")
     driver.volumes()
-    task = {"state": state, "disks": [{"target": "vda", "size": "8MiB"}], "source": {"volume": "base.raw", "clone": "linked"}}
+    task = {
+        "state": state,
+        "disks": [{"target": "vda", "size": "8MiB"}],
+        "source": {"volume": "base.raw", "clone": "linked"},
+    }
     named = {**task, "disks": [{"target": "vda", "path": str(base), "format": "raw"}]}
     driver.make(**task)
     for each in (task, named):
@@ -186,7 +214,8 @@ def test_a_disk_of_a_pool_in_the_words_of_other_programs(scene: Scene) -> None:
     driver.make(state="present")
     add_disk(
         driver,
-        "<disk type='volume' device='disk'><driver name='qemu' type='qcow2'/><source pool='default' volume='g.qcow2'/><target dev='vda' bus='virtio'/></disk>",
+        "<disk type='volume' device='disk'><driver name='qemu' type='qcow2'/><source pool='default' "
+        "volume='g.qcow2'/><target dev='vda' bus='virtio'/></disk>",
     )
     scene.driver.make(state="running")
     scene.snapshot("one")
@@ -203,7 +232,9 @@ def test_a_disk_of_a_pool_in_the_words_of_other_programs(scene: Scene) -> None:
     ],
     ids=lambda each: getattr(each, "__name__", ""),
 )
-def test_a_disk_is_not_changed_during_a_job(scene: Scene, beside: Callable[[Scene], None], words: tuple[str, ...]) -> None:
+def test_a_disk_is_not_changed_during_a_job(
+    scene: Scene, beside: Callable[[Scene], None], words: tuple[str, ...]
+) -> None:
     driver, task = scene.driver, made(scene, "volume")
     driver.make(**task)
     beside(scene)
@@ -213,7 +244,10 @@ def test_a_disk_is_not_changed_during_a_job(scene: Scene, beside: Callable[[Scen
         {"disks": [{"target": "vda", "size": "8MiB"}]},
         {"disks": [{"target": "vda", "path": str(other)}]},
         {"disks": [], "purge": ["disks"]},
-        {"disks": ..., "xml": f"<domain><devices><disk><source file='{other}'/><target dev='vda'/></disk></devices></domain>"},
+        {
+            "disks": ...,
+            "xml": f"<domain><devices><disk><source file='{other}'/><target dev='vda'/></disk></devices></domain>",
+        },
         {"state": "absent", "remove_storage": True, "disks": ...},
     ):
         driver.refused("disks[vda]", *words, **{**task, **change})
@@ -246,19 +280,26 @@ def test_a_medium_has_no_chain(driver: Driver, scene: Scene) -> None:
     drive = {"target": "sda", "device": "cdrom", "path": str(above)}
     driver.make(**{**task, "disks": [*task["disks"], drive]})
     scene.copy()
-    assert actions(driver.change(**{**task, "disks": [*task["disks"], {**drive, "path": str(below)}]})) == ["set disks[sda]"]
+    assert actions(driver.change(**{**task, "disks": [*task["disks"], {**drive, "path": str(below)}]})) == [
+        "set disks[sda]"
+    ]
 
 
 def test_what_is_a_backing_image_no_more_is_known_by_the_snapshot(scene: Scene) -> None:
-    """After a pull the overlay stands alone: only the record of the snapshot tells that the disk had the other image."""
+    """After a pull the overlay stands alone: only the record of the snapshot tells that the disk had the other
+    image.
+    """
     driver, task = scene.driver, made(scene, "volume")
     driver.make(state="present")
     add_disk(
         driver,
-        f"<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{scene.pool}/g.qcow2'/><target dev='vda' bus='virtio'/></disk>",
+        "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source "
+        f"file='{scene.pool}/g.qcow2'/><target dev='vda' bus='virtio'/></disk>",
     )
     driver.make(**task)
-    scene.virsh("snapshot-create-as", "kt-old", "--disk-only", "--diskspec", f"vda,snapshot=external,file={scene.pool}/g.one")
+    scene.virsh(
+        "snapshot-create-as", "kt-old", "--disk-only", "--diskspec", f"vda,snapshot=external,file={scene.pool}/g.one"
+    )
     scene.virsh("blockpull", "vda", "--wait")
     driver.refused("disks[vda].path", "g.qcow2", "snapshot kt-old", "g.one", **task)
     scene.virsh("destroy")
@@ -275,7 +316,13 @@ def test_a_disk_that_another_program_has_moved_stays_there(scene: Scene, move: C
     move(scene)
     driver.refused("disks[vda].path", "g.qcow2", "another program has moved it", scene.in_use()["live"], **task)
     scene.virsh("destroy")
-    driver.refused("disks[vda].path", "g.qcow2", "another program has moved it", scene.in_use()["stored"], **{**task, "state": "stopped"})
+    driver.refused(
+        "disks[vda].path",
+        "g.qcow2",
+        "another program has moved it",
+        scene.in_use()["stored"],
+        **{**task, "state": "stopped"},
+    )
     task["disks"] = [{"target": "vda", "path": scene.in_use()["stored"]}]
     scene.unmoved(**{**task, "state": "stopped"})
     other = image(scene.pool / "other.qcow2", "4M")
@@ -321,7 +368,11 @@ def test_a_guest_made_again_is_not_put_on_the_image_below(scene: Scene) -> None:
     # One of no pool as well.
     base = image(scene.scratch / "base", "4M", "raw")
     image(scene.scratch / "over", "", "qcow2", "-b", str(base), "-F", "raw")
-    driver.refused("disks[vda].path", f"{base} is there, and backs {scene.scratch}/over", **{**task, "disks": [{"target": "vda", "path": str(base)}]})
+    driver.refused(
+        "disks[vda].path",
+        f"{base} is there, and backs {scene.scratch}/over",
+        **{**task, "disks": [{"target": "vda", "path": str(base)}]},
+    )
     driver.change(**{**task, "state": "stopped", "disks": [{"target": "vda", "path": str(base), "read_only": True}]})
     driver.make(**{**task, "state": "absent"})
     driver.change(**{**task, "disks": [{"target": "vda", "path": str(scene.pool / "g.one")}]})
@@ -331,7 +382,12 @@ def test_a_disk_that_gets_another_name_is_not_put_on_the_image_below(scene: Scen
     driver, task = scene.driver, made(scene, "volume", state="stopped")
     driver.make(**task)
     scene.snapshot("one")
-    driver.refused("disks[sda].path", "g.qcow2 is there, and backs", "g.one", **{**task, "disks": [{**task["disks"][0], "target": "sda"}], "purge": ["disks"]})
+    driver.refused(
+        "disks[sda].path",
+        "g.qcow2 is there, and backs",
+        "g.one",
+        **{**task, "disks": [{**task["disks"][0], "target": "sda"}], "purge": ["disks"]},
+    )
     named = {"target": "sda", "path": str(scene.pool / "g.one")}
     driver.change(**{**task, "disks": [named], "purge": ["disks"]})
 
@@ -342,17 +398,28 @@ def test_a_disk_in_xml_stays_on_its_image(scene: Scene, source: str, state: str)
     driver, task = scene.driver, made(scene, "volume", state=state)
     kind = "file" if source.startswith("file") else "volume"
     disk = f"<driver name='qemu' type='qcow2' detect_zeroes='on'/><source {source.format(pool=scene.pool)}/><target dev='vda' bus='virtio'/>"
-    task = {**task, "disks": ..., "xml": f"<domain><devices><disk type='{kind}' device='disk'>{disk}</disk></devices></domain>"}
+    task = {
+        **task,
+        "disks": ...,
+        "xml": f"<domain><devices><disk type='{kind}' device='disk'>{disk}</disk></devices></domain>",
+    }
     driver.make(**task)
     scene.unmoved(**task)
     scene.snapshot("one")
     scene.unmoved(**task)
-    assert "xml" in actions(driver.change(**{**task, "xml": task["xml"].replace("detect_zeroes='on'", "detect_zeroes='unmap'")}))[0]
+    assert (
+        "xml"
+        in actions(
+            driver.change(**{**task, "xml": task["xml"].replace("detect_zeroes='on'", "detect_zeroes='unmap'")})
+        )[0]
+    )
     assert scene.in_use()["stored"].endswith("g.one")
 
 
 def test_a_volume_in_a_chain_and_one_with_a_job(scene: Scene, volumes: LibvirtModule) -> None:
-    """It does not grow below a guest that runs, nor during a job, and is not removed while a backup is written to it."""
+    """It does not grow below a guest that runs, nor during a job, and is not removed while a backup is written to
+    it.
+    """
     driver, task = scene.driver, made(scene, "volume", "raw")
     image(scene.pool / "copy", "4M")
     driver.make(**task)
@@ -360,10 +427,22 @@ def test_a_volume_in_a_chain_and_one_with_a_job(scene: Scene, volumes: LibvirtMo
     scene.scratch = scene.pool
     scene.backup()
     driver.volumes()
-    volumes.refused("capacity", "the disk vda of kt-guest", "(backup) is in progress", "virsh domjobabort kt-guest", **grown)
+    volumes.refused(
+        "capacity", "the disk vda of kt-guest", "(backup) is in progress", "virsh domjobabort kt-guest", **grown
+    )
     volumes.refused("in use by: kt-guest", pool="default", name="scratch", state="absent")
     scene.virsh("domjobabort")
-    scene.virsh("blockcopy", "vda", "--dest", str(scene.pool / "copy"), "--reuse-external", "--format", "qcow2", "--transient-job", "--wait")
+    scene.virsh(
+        "blockcopy",
+        "vda",
+        "--dest",
+        str(scene.pool / "copy"),
+        "--reuse-external",
+        "--format",
+        "qcow2",
+        "--transient-job",
+        "--wait",
+    )
     volumes.refused("capacity", "the disk vda of kt-guest", "(block copy to ", **grown)
     volumes.refused("in use by: kt-guest", pool="default", name="copy", state="absent")
     scene.virsh("blockjob", "vda", "--abort")

@@ -1,7 +1,8 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The per-option tables on a Debian 13 lab host: its libvirt and QEMU, its Python and binding. And that libvirt reached over ssh, by modules that run here.
+"""The per-option tables on a Debian 13 lab host: its libvirt and QEMU, its Python and binding. And that libvirt reached
+over ssh, by modules that run here.
 
 It is one file for one host, for that has to be booted. What the tables are is in the files that they are imported from.
 """
@@ -28,13 +29,26 @@ pytestmark = pytest.mark.on_debian_13
 MIB = 1024**2
 GUEST = {"name": "kt-far", "type": "qemu", "force_stop": True, "stop_timeout": 0}
 
-clean, kvm_modules, network, pool, volume = stands_on.clean, stands_on.kvm_modules, stands_on.network, stands_on.pool, stands_on.volume
+clean, kvm_modules, network, pool, volume = (
+    stands_on.clean,
+    stands_on.kvm_modules,
+    stands_on.network,
+    stands_on.pool,
+    stands_on.volume,
+)
 images, raw = stands_on.images, stands_on.raw
 
 # These first: they clear the daemon, in which the guests' tests then set up their networks and pools once.
-test_network_option, test_option_of_an_inactive_network = networks.test_option, networks.test_option_of_an_inactive_network
+test_network_option, test_option_of_an_inactive_network = (
+    networks.test_option,
+    networks.test_option_of_an_inactive_network,
+)
 test_pool_option, test_pool_states = pools.test_option, pools.test_states
-test_volume_empty_and_grown, test_volume_import, test_volume_clone = volumes.test_empty_and_grown, volumes.test_import, volumes.test_clone
+test_volume_empty_and_grown, test_volume_import, test_volume_clone = (
+    volumes.test_empty_and_grown,
+    volumes.test_import,
+    volumes.test_clone,
+)
 
 
 @pytest.fixture
@@ -51,7 +65,9 @@ def far(clean: LibvirtHost) -> Iterator[Callable[[str], LibvirtModule]]:
         each.__exit__(None, None, None)
 
 
-def test_a_guest_with_all_that_it_stands_on(far: Callable[[str], LibvirtModule], clean: LibvirtHost, tmp_path: Path) -> None:
+def test_a_guest_with_all_that_it_stands_on(
+    far: Callable[[str], LibvirtModule], clean: LibvirtHost, tmp_path: Path
+) -> None:
     net, pool, volume, guest = (far(name) for name in ("kvm_network", "kvm_pool", "kvm_volume", "kvm_vm"))
     assert net.uri.startswith("qemu+ssh://root@")
     net.change(name="kt-net", subnets=["198.18.1.1/24"], dhcp_ranges=["198.18.1.10-198.18.1.20"])
@@ -78,7 +94,10 @@ def test_a_guest_with_all_that_it_stands_on(far: Callable[[str], LibvirtModule],
     pool.change(name="kt-pool", state="absent")
 
 
-test_create_again_change_again, test_change_as_it_runs = guests.test_create_again_change_again, guests.test_change_as_it_runs
+test_create_again_change_again, test_change_as_it_runs = (
+    guests.test_create_again_change_again,
+    guests.test_change_as_it_runs,
+)
 
 #: What is left to --all, and where the same promise is shown in every run.
 RUNS = "as it runs the guest is created, changed and run again too, and with Debian 12's libvirt also while it is off"

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The examples of the documentation, run as they stand but for their image, which is empty here; and what Ansible shows of them."""
+"""The examples of the documentation, run as they stand but for their image, which is empty here; and what Ansible
+shows of them.
+"""
 
 from __future__ import annotations
 
@@ -44,9 +46,18 @@ def test_the_examples_run(driver: Driver, tmp_path: Path) -> None:
 
 def test_no_secret_is_printed(driver: Driver) -> None:
     given = {"uri": driver.host.uri, "name": driver.name, "type": "qemu", "memory": "64MiB", "state": "present"}
-    first = {**given, "graphics": [{"type": "vnc", "password": "{{ hush }}1"}], "cloud_init": {"user_data": {"password": "{{ hush }}-seed"}}}
+    first = {
+        **given,
+        "graphics": [{"type": "vnc", "password": "{{ hush }}1"}],
+        "cloud_init": {"user_data": {"password": "{{ hush }}-seed"}},
+    }
     second = {**given, "graphics": [{"type": "vnc", "password": "{{ hush }}2"}]}
-    run = run_tasks([{MODULE: first}, {MODULE: second, "check_mode": True}, {MODULE: second}], variables={"hush": "kt-hush"}, diff=True, verbosity=3)
+    run = run_tasks(
+        [{MODULE: first}, {MODULE: second, "check_mode": True}, {MODULE: second}],
+        variables={"hush": "kt-hush"},
+        diff=True,
+        verbosity=3,
+    )
     assert [(result.changed, result.failed) for result in run.results] == [(True, False)] * 3, run.output
     assert driver.xml().find("devices/graphics").get("passwd") == "kt-hush2"
     assert "kt-hush" not in run.output

@@ -1,7 +1,10 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Guests of other tools: with words that no task could write, and one of which libvirt says what nobody can read. None takes another one with it."""
+"""Guests of other tools: with words that no task could write, and one of which libvirt says what nobody can read.
+
+None takes another one with it.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,10 @@ def half(host: LibvirtDaemon, tmp_path: Path) -> Mapping[str, str]:
     directory = tmp_path / "half"
     directory.mkdir()
     (directory / "libvirt.py").write_text(HALF, encoding="ascii")
-    return {"LIBVIRT_DEFAULT_URI": host.uri, "PYTHONPATH": os.pathsep.join([str(directory), module_environment()["PYTHONPATH"]])}
+    return {
+        "LIBVIRT_DEFAULT_URI": host.uri,
+        "PYTHONPATH": os.pathsep.join([str(directory), module_environment()["PYTHONPATH"]]),
+    }
 
 
 def found(env: Mapping[str, str]) -> Result:
@@ -106,14 +112,24 @@ def test_all_are_listed(running: Driver) -> None:
     result = found({"LIBVIRT_DEFAULT_URI": running.host.uri})
     guests = {guest["name"]: guest for guest in result["guests"]}
     assert set(guests) == {"kt-guest", "kt-odd"} and result.json.get("warnings", []) == []
-    assert (guests["kt-odd"]["state"], guests["kt-odd"]["memory"], guests["kt-odd"]["pending_restart"]) == ("running", "64MiB", [])
+    assert (guests["kt-odd"]["state"], guests["kt-odd"]["memory"], guests["kt-odd"]["pending_restart"]) == (
+        "running",
+        "64MiB",
+        [],
+    )
     assert guests["kt-guest"]["labels"] == {"kt": "ours"}
 
 
 def test_one_that_runs_is_managed(running: Driver) -> None:
     before = foreign(running)
     options: dict[str, Any] = {"memory": ...}
-    for change in ({"labels": {"a": "b"}}, {"autostart": True}, {"cpus": 2}, {"memory": "96MiB"}, {"description": "one line"}):
+    for change in (
+        {"labels": {"a": "b"}},
+        {"autostart": True},
+        {"cpus": 2},
+        {"memory": "96MiB"},
+        {"description": "one line"},
+    ):
         options = {**options, **change}
         running.change(**options)
     assert running.host.virsh("domstate", running.name).strip() == "running"
@@ -147,7 +163,10 @@ def test_what_cannot_be_read_is_its_own_fault(driver: Driver, odd: Driver, half:
     odd.make()
     result = found(half)
     guests = {guest["name"]: guest for guest in result["guests"]}
-    assert (guests["kt-odd"]["state"], guests["kt-odd"]["id"]) == ("running", odd.host.virsh("domuuid", odd.name).strip())
+    assert (guests["kt-odd"]["state"], guests["kt-odd"]["id"]) == (
+        "running",
+        odd.host.virsh("domuuid", odd.name).strip(),
+    )
     assert guests["kt-guest"]["labels"]["kt"] == "ours"
     (warning,) = result["warnings"]
     assert "kvm kt-odd: what libvirt wrote is no XML" in str(warning)
@@ -157,16 +176,27 @@ def test_what_cannot_be_read_is_its_own_fault(driver: Driver, odd: Driver, half:
     done = module_process("kraal.virt.fleet", {**fleet, "guests": [mine], "prune": True}, env=half)
     assert not done.failed and [step["key"] for step in done["plan"]] == ["memory"], done.msg or done["plan"]
     assert ["prune: it was left alone: kvm kt-odd" in str(warning) for warning in done["warnings"]] == [True]
-    both = module_process("kraal.virt.fleet", {**fleet, "guests": [{**mine, "memory": "64MiB"}, {"name": "kt-odd", "memory": "96MiB"}]}, env=half)
-    assert [(each["guest"], each["changed"], each["failed"]) for each in both["results"]] == [("kt-guest", True, False), ("kt-odd", False, True)], both.json
+    both = module_process(
+        "kraal.virt.fleet",
+        {**fleet, "guests": [{**mine, "memory": "64MiB"}, {"name": "kt-odd", "memory": "96MiB"}]},
+        env=half,
+    )
+    assert [(each["guest"], each["changed"], each["failed"]) for each in both["results"]] == [
+        ("kt-guest", True, False),
+        ("kt-odd", False, True),
+    ], both.json
     assert "kt-odd" in both.msg and "virsh" in both.msg
 
     for more in ({"labels": {"a": "b"}}, {"state": "absent", "remove_storage": True}):
-        refused = module_process("kraal.virt.kvm_vm", {"name": "kt-odd", "uri": odd.host.uri, **FORCE, **more}, env=half)
+        refused = module_process(
+            "kraal.virt.kvm_vm", {"name": "kt-odd", "uri": odd.host.uri, **FORCE, **more}, env=half
+        )
         assert refused.failed and "kvm kt-odd: what libvirt wrote is no XML" in refused.msg, refused.json
         assert refused["guest"]["state"] == "running"
     for state, last in (("paused", "paused"), ("running", "running"), ("stopped", "shut off"), ("absent", "")):
-        changed = module_process("kraal.virt.kvm_vm", {"name": "kt-odd", "uri": odd.host.uri, "state": state, **FORCE}, env=half)
+        changed = module_process(
+            "kraal.virt.kvm_vm", {"name": "kt-odd", "uri": odd.host.uri, "state": state, **FORCE}, env=half
+        )
         assert changed.changed and not changed.failed, changed.msg or changed.stderr
         assert (odd.state() if last else "kt-odd" in odd.names()) == (last or False)
 
@@ -174,10 +204,22 @@ def test_what_cannot_be_read_is_its_own_fault(driver: Driver, odd: Driver, half:
 def test_storage_is_spared_while_a_guest_cannot_be_read(driver: Driver, odd: Driver, half: Mapping[str, str]) -> None:
     """It may be on that very volume, and that very network."""
     odd.make(state="stopped", disks=[{"size": "1MiB"}], networks=["kt-net1"])
-    for module, where in (("volume", {"pool": "default", "name": "kt-odd-vda.qcow2"}), ("network", {"name": "kt-net1"}), ("pool", {"name": "default"})):
-        refused = module_process(f"kraal.virt.kvm_{module}", {**where, "uri": odd.host.uri, "state": "absent"}, env=half, check=True)
+    for module, where in (
+        ("volume", {"pool": "default", "name": "kt-odd-vda.qcow2"}),
+        ("network", {"name": "kt-net1"}),
+        ("pool", {"name": "default"}),
+    ):
+        refused = module_process(
+            f"kraal.virt.kvm_{module}", {**where, "uri": odd.host.uri, "state": "absent"}, env=half, check=True
+        )
         assert refused.failed and " guests use" in refused.msg and ": kt-odd. Look" in refused.msg, refused.json
-    made = module_process("kraal.virt.kvm_volume", {"uri": odd.host.uri, "pool": "default", "name": "kt-new", "capacity": "1MiB"}, env=half)
+    made = module_process(
+        "kraal.virt.kvm_volume",
+        {"uri": odd.host.uri, "pool": "default", "name": "kt-new", "capacity": "1MiB"},
+        env=half,
+    )
     assert made.changed and not made.failed, made.msg
-    same = module_process("kraal.virt.kvm_network", {"uri": odd.host.uri, "name": "kt-net2", "dhcp_hosts": []}, env=half, check=True)
+    same = module_process(
+        "kraal.virt.kvm_network", {"uri": odd.host.uri, "name": "kt-net2", "dhcp_hosts": []}, env=half, check=True
+    )
     assert not same.failed, same.msg

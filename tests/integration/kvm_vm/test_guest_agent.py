@@ -1,7 +1,8 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A virtual machine without an address, entered through its guest agent: commands, files, the inventory, and what is said when there is no way.
+"""A virtual machine without an address, entered through its guest agent: commands, files, the inventory, and what is
+said when there is no way.
 
 The guest has a busybox and no Python; most tests use the connection itself, and some whole runs of `ansible`.
 """
@@ -39,7 +40,9 @@ NAME = "kt-agent"
 
 @pytest.fixture(scope="module")
 def guest(host: LibvirtDaemon, module: LibvirtModule) -> Iterator[Driver]:
-    """A guest without a network, and beside it one that is off and two without an operating system, of which one has a channel for an agent."""
+    """A guest without a network, and beside it one that is off and two without an operating system, of which one has
+    a channel for an agent.
+    """
     tiny = TinyGuest.build()
     driver = Driver(host, module, NAME, {"type": "qemu"})
     boot = {"kernel": str(tiny.kernel), "initrd": str(tiny.initrd), "cmdline": "console=ttyS0 quiet"}
@@ -56,7 +59,9 @@ def until_agent(guest: Driver, seconds: float = 120, *, lets: bool = True) -> No
     """The agent answers and lets guest-exec be used, or lets it not."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        said = guest.host.virsh("qemu-agent-command", guest.name, '{"execute": "guest-info"}', "--timeout", "5", check=False).strip()
+        said = guest.host.virsh(
+            "qemu-agent-command", guest.name, '{"execute": "guest-info"}', "--timeout", "5", check=False
+        ).strip()
         commands = json.loads(said)["return"]["supported_commands"] if said else []
         if any(command["name"] == "guest-exec" and command["enabled"] is lets for command in commands):
             return
@@ -91,7 +96,11 @@ def connect(guest: Driver) -> Iterator[Callable[..., Any]]:
 
 
 def inventory(guest: Driver, *names: str) -> dict[str, Any]:
-    variables = {"ansible_connection": "kraal.virt.guest", "ansible_guest_backend": "kvm", "ansible_guest_libvirt_uri": guest.host.uri}
+    variables = {
+        "ansible_connection": "kraal.virt.guest",
+        "ansible_guest_backend": "kvm",
+        "ansible_guest_libvirt_uri": guest.host.uri,
+    }
     return {"all": {"hosts": {name: {} for name in names or (NAME,)}, "vars": variables}}
 
 
@@ -105,7 +114,9 @@ def left(guest: Driver) -> list[str]:
 
 
 def settings(guest: Driver) -> list[str]:
-    """What libvirt has noted for the running guest of its agent: the time limit, whether its own commands were passed on (it is tainted then)."""
+    """What libvirt has noted for the running guest of its agent: the time limit, whether its own commands were
+    passed on (it is tainted then).
+    """
     status = guest.host.directory / "run" / "libvirt" / "qemu" / f"{guest.name}.xml"
     return [line.strip() for line in status.read_text().splitlines() if "<agentTimeout" in line or "<taint" in line]
 
@@ -113,8 +124,15 @@ def settings(guest: Driver) -> list[str]:
 def looked(guest: Driver, calls: Calls) -> list[Any]:
     """The addresses that only the agent knows, as all see them who look."""
     env = {**calls.environment(module_environment()["PYTHONPATH"]), "LIBVIRT_DEFAULT_URI": guest.host.uri}
-    listed = module_process("kraal.virt.guests_info", {"backends": ["kvm"], "names": [NAME], "address_sources": ["agent"]}, env=env, timeout=60)
-    checked = module_process("kraal.virt.kvm_vm", guest.arguments(memory=..., address_sources=["agent"]), check=True, env=env, timeout=60)
+    listed = module_process(
+        "kraal.virt.guests_info",
+        {"backends": ["kvm"], "names": [NAME], "address_sources": ["agent"]},
+        env=env,
+        timeout=60,
+    )
+    checked = module_process(
+        "kraal.virt.kvm_vm", guest.arguments(memory=..., address_sources=["agent"]), check=True, env=env, timeout=60
+    )
     assert not listed.failed and not checked.failed, (listed.msg, checked.msg)
     assert "virDomain.interfaceAddresses AGENT" in calls.asked
     calls.assert_only_reads()
@@ -124,7 +142,10 @@ def looked(guest: Driver, calls: Calls) -> list[Any]:
 
 
 def test_who_looks_sets_nothing(guest: Driver, calls: Calls) -> None:
-    """The first in this file: nobody has passed a command of his own on to the agent yet. An administrator's time limit stays."""
+    """The first in this file: nobody has passed a command of his own on to the agent yet.
+
+    An administrator's time limit stays.
+    """
     before = settings(guest)
     looked(guest, calls)
     assert settings(guest) == before
@@ -165,12 +186,19 @@ def test_an_address_of_an_interface_that_the_domain_does_not_have_is_none(guest:
 
 def test_a_commands_own_code_and_words(connect: Callable[..., Any]) -> None:
     for code in (1, 126, 255):
-        assert connect().exec_command(f"echo out; echo 'Domain not found' >&2; exit {code}") == (code, b"out\n", b"Domain not found\n")
+        assert connect().exec_command(f"echo out; echo 'Domain not found' >&2; exit {code}") == (
+            code,
+            b"out\n",
+            b"Domain not found\n",
+        )
 
 
 def test_quoting_bytes_environment_and_place(connect: Callable[..., Any]) -> None:
     connection = connect()
-    assert connection.exec_command("""printf '%s|' "a b" 'c"d' "$(echo e)" '$HOME' '&;' 'ü'""")[1].decode() == 'a b|c"d|e|$HOME|&;|ü|'
+    assert (
+        connection.exec_command("""printf '%s|' "a b" 'c"d' "$(echo e)" '$HOME' '&;' 'ü'""")[1].decode()
+        == 'a b|c"d|e|$HOME|&;|ü|'
+    )
     assert connection.exec_command(r"printf 'a\nb\r\n\033[0m\377\000z'")[1] == b"a\nb\r\n\x1b[0m\xff\x00z"
     assert connection.exec_command("echo a > /proc/self/fd/2; echo b > /proc/self/fd/2")[2] == b"a\nb\n"
     words = connection.exec_command("env; pwd")[1].decode().split()
@@ -186,10 +214,14 @@ def test_a_command_that_a_signal_ends(connect: Callable[..., Any], guest: Driver
 
 
 @pytest.mark.parametrize(("size", "user"), [(1, None), (100_000, "app"), (2_500_000, None)])
-def test_standard_input_and_output_of_any_size(connect: Callable[..., Any], guest: Driver, size: int, user: str | None) -> None:
+def test_standard_input_and_output_of_any_size(
+    connect: Callable[..., Any], guest: Driver, size: int, user: str | None
+) -> None:
     """Also beyond what libvirt and the agent would carry in one message."""
     data = os.urandom(size)
-    code, out, err = connect(remote_user=user).exec_command("cat > /tmp/$$ && cat /tmp/$$ && cat /tmp/$$ >&2 && rm /tmp/$$", in_data=data)
+    code, out, err = connect(remote_user=user).exec_command(
+        "cat > /tmp/$$ && cat /tmp/$$ && cat /tmp/$$ >&2 && rm /tmp/$$", in_data=data
+    )
     assert (code, out == data, err == data) == (0, True, True)
     assert left(guest) == []
 
@@ -199,7 +231,9 @@ def test_no_standard_input_is_an_empty_one(connect: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 7, 2_500_000])
-def test_files_there_and_back(connect: Callable[..., Any], guest: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+def test_files_there_and_back(
+    connect: Callable[..., Any], guest: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
     """In more than one of the pieces that the plugin moves."""
     path = "/root/kt 'quoted' & \"doubly\"; *?ü"
     (tmp_path / "sent").write_bytes(os.urandom(size))
@@ -221,7 +255,9 @@ def test_files_that_cannot_be_moved(connect: Callable[..., Any], tmp_path: Path)
 
 
 def test_what_passes_through_is_for_root_alone(connect: Callable[..., Any], guest: Driver) -> None:
-    code, out, _err = connect(remote_user="app").exec_command("cat > /dev/null; ls -ld /tmp/kraal-*; ls /tmp/kraal-* 2>&1", in_data=b"x" * 200_000)
+    code, out, _err = connect(remote_user="app").exec_command(
+        "cat > /dev/null; ls -ld /tmp/kraal-*; ls /tmp/kraal-* 2>&1", in_data=b"x" * 200_000
+    )
     assert out.startswith(b"drwx------") and b"ermission denied" in out and code != 0, out
 
 
@@ -248,8 +284,16 @@ NOWHERE = "qemu+unix:///system?socket=/nowhere/libvirt-sock"
 NO_WAY: list[tuple[str, dict[str, Any], str]] = [
     ("kt-off", {}, "kt-off on .*: it is shut off. Start it"),
     ("kt-nobody", {}, "kt-nobody on .*: Domain not found: .* See that the guest exists"),
-    ("kt-mute", {}, "kt-mute on .*: it has no channel to a guest agent. Give the machine the channel org.qemu.guest_agent.0"),
-    ("kt-dead", {}, "kt-dead on .*: its guest agent is not to be spoken to: .*not connected. Install and start qemu-guest-agent"),
+    (
+        "kt-mute",
+        {},
+        "kt-mute on .*: it has no channel to a guest agent. Give the machine the channel org.qemu.guest_agent.0",
+    ),
+    (
+        "kt-dead",
+        {},
+        "kt-dead on .*: its guest agent is not to be spoken to: .*not connected. Install and start qemu-guest-agent",
+    ),
     (NAME, {"libvirt_uri": NOWHERE}, "on qemu.*/nowhere/.*: libvirt at .* cannot be used: .* See that it runs there"),
     (NAME, {"host_python": "/nowhere/python3"}, "/nowhere/python3.* See that the host has python3-libvirt"),
     (NAME, {"host_python": sys.executable}, "on the host has no libvirt .* Install python3-libvirt there"),
@@ -283,7 +327,9 @@ def test_a_libvirt_that_does_not_answer(connect: Callable[..., Any], short_tmp: 
         silent.bind(str(short_tmp / "sock"))
         silent.listen()
         connection = connect(libvirt_uri=f"qemu+unix:///system?socket={short_tmp / 'sock'}", agent_timeout=2)
-        with pytest.raises(AnsibleConnectionFailure, match="libvirt did not answer within 2 seconds. See what its daemon"):
+        with pytest.raises(
+            AnsibleConnectionFailure, match="libvirt did not answer within 2 seconds. See what its daemon"
+        ):
             connection.exec_command("true")
 
 
@@ -291,11 +337,17 @@ def test_a_libvirt_that_does_not_answer(connect: Callable[..., Any], short_tmp: 
 
 
 def found(guest: Driver, tmp_path: Path, **options: Any) -> dict[str, dict[str, Any]]:
-    (tmp_path / "guests.yml").write_text(yaml.safe_dump({"plugin": "kraal.virt.guests", "hosts": [{"name": "localhost"}], "backends": ["kvm"], **options}))
+    (tmp_path / "guests.yml").write_text(
+        yaml.safe_dump(
+            {"plugin": "kraal.virt.guests", "hosts": [{"name": "localhost"}], "backends": ["kvm"], **options}
+        )
+    )
     run = run_inventory(tmp_path / "guests.yml", "--list", env={"LIBVIRT_DEFAULT_URI": guest.host.uri})
     assert run.rc == 0, run.output
     # Core 2.19 and later print a string that is never evaluated in a wrapping of its own.
-    variables: dict[str, dict[str, Any]] = json.loads(run.stdout, object_hook=lambda value: value.get("__ansible_unsafe", value))["_meta"]["hostvars"]
+    variables: dict[str, dict[str, Any]] = json.loads(
+        run.stdout, object_hook=lambda value: value.get("__ansible_unsafe", value)
+    )["_meta"]["hostvars"]
     return variables
 
 
@@ -306,11 +358,18 @@ def addresses(variables: dict[str, Any]) -> list[str]:
 def test_by_the_agent_without_an_address_and_by_ssh_with_one(guest: Driver, tmp_path: Path) -> None:
     """In between it gets a network. The sources of addresses are asked in the order that is wished for."""
     without = found(guest, tmp_path)[NAME]
-    assert (without["ansible_connection"], without["ansible_guest_backend"], addresses(without)) == ("kraal.virt.guest", "kvm", [])
+    assert (without["ansible_connection"], without["ansible_guest_backend"], addresses(without)) == (
+        "kraal.virt.guest",
+        "kvm",
+        [],
+    )
     env = {"LIBVIRT_DEFAULT_URI": guest.host.uri}
 
     def reached() -> None:
-        run = execute(["ansible", "-i", str(tmp_path / "guests.yml"), NAME, "-m", "ansible.builtin.raw", "-a", "uname -r"], env=env)
+        run = execute(
+            ["ansible", "-i", str(tmp_path / "guests.yml"), NAME, "-m", "ansible.builtin.raw", "-a", "uname -r"],
+            env=env,
+        )
         assert run.rc == 0 and re.search(r"^\d\S+-cloud-amd64$", run.stdout, re.MULTILINE), run.output
 
     reached()
@@ -324,7 +383,9 @@ def test_by_the_agent_without_an_address_and_by_ssh_with_one(guest: Driver, tmp_
     ask(guest.host, NAME, "/bin/busybox", "ifconfig", "eth0:1", own, "netmask", "255.255.255.0")
     for sources, wanted in ((["lease", "agent"], leased), (["agent", "lease"], [*leased, own]), (["arp"], None)):
         variables = found(guest, tmp_path, address_sources=sources)[NAME]
-        listed = module_process("kraal.virt.guests_info", {"backends": ["kvm"], "names": [NAME], "address_sources": sources}, env=env)["guests"][0]
+        listed = module_process(
+            "kraal.virt.guests_info", {"backends": ["kvm"], "names": [NAME], "address_sources": sources}, env=env
+        )["guests"][0]
         assert listed["addresses"] == variables["kraal_guest"]["addresses"]
         if wanted is not None:
             assert addresses(variables) == wanted
@@ -342,12 +403,16 @@ def test_an_agent_that_hangs(spoiled: Driver, connect: Callable[..., Any], calls
     # Late enough for the connection to hear that it was begun.
     connect().exec_command("(sleep 5; killall -STOP qemu-ga) > /dev/null 2>&1 &")
     deadline = time.monotonic() + 60
-    while spoiled.host.virsh("qemu-agent-command", NAME, '{"execute": "guest-ping"}', "--timeout", "2", check=False).strip():
+    while spoiled.host.virsh(
+        "qemu-agent-command", NAME, '{"execute": "guest-ping"}', "--timeout", "2", check=False
+    ).strip():
         assert time.monotonic() < deadline, "the agent goes on answering"
         time.sleep(0.5)
     connection = connect(agent_timeout=4)
     started = time.monotonic()
-    with pytest.raises(AnsibleConnectionFailure, match="its guest agent did not answer within [0-9]+ seconds. Restart qemu-guest-agent"):
+    with pytest.raises(
+        AnsibleConnectionFailure, match="its guest agent did not answer within [0-9]+ seconds. Restart qemu-guest-agent"
+    ):
         connection.exec_command("true")
     assert time.monotonic() - started < 60
     before = settings(spoiled)
@@ -359,15 +424,23 @@ def test_an_agent_that_is_not_let(spoiled: Driver, connect: Callable[..., Any]) 
     blocked = "guest-exec,guest-exec-status,guest-file-open"
     connection = connect()
     # The key's name changed in QEMU 7.
-    connection.exec_command(f"mkdir -p /etc/qemu; printf '[general]\\nblacklist={blocked}\\nblock-rpcs={blocked}\\n' > /etc/qemu/qemu-ga.conf")
+    connection.exec_command(
+        f"mkdir -p /etc/qemu; printf '[general]\\nblacklist={blocked}\\nblock-rpcs={blocked}\\n' > "
+        "/etc/qemu/qemu-ga.conf"
+    )
     connection.exec_command("(sleep 5; killall qemu-ga) > /dev/null 2>&1 &")
     until_agent(spoiled, lets=False)
-    with pytest.raises(AnsibleConnectionFailure, match="does not let guest-exec, guest-exec-status, guest-file-open be used.*sysconfig/qemu-ga"):
+    with pytest.raises(
+        AnsibleConnectionFailure,
+        match="does not let guest-exec, guest-exec-status, guest-file-open be used.*sysconfig/qemu-ga",
+    ):
         connection.exec_command("true")
 
 
 def test_a_guest_that_goes_down_under_a_command(spoiled: Driver) -> None:
-    (first,) = run_tasks([raw("poweroff -f; sleep 60", ignore_unreachable=True)], inventory=inventory(spoiled), hosts="all").results
+    (first,) = run_tasks(
+        [raw("poweroff -f; sleep 60", ignore_unreachable=True)], inventory=inventory(spoiled), hosts="all"
+    ).results
     assert first.failed or first.unreachable
     deadline = time.monotonic() + 60
     while spoiled.state() != "shut off" and time.monotonic() < deadline:

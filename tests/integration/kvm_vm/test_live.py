@@ -25,14 +25,28 @@ def tiny() -> TinyGuest:
 
 
 def options(tiny: TinyGuest) -> dict:
-    return {"kernel": str(tiny.kernel), "initrd": str(tiny.initrd), "cmdline": "console=ttyS0 quiet", "channels": [AGENT], "memory": "256MiB"}
+    return {
+        "kernel": str(tiny.kernel),
+        "initrd": str(tiny.initrd),
+        "cmdline": "console=ttyS0 quiet",
+        "channels": [AGENT],
+        "memory": "256MiB",
+    }
 
 
 @pytest.fixture(scope="module")
 def guest(host: LibvirtDaemon, module: LibvirtModule, tiny: TinyGuest) -> Iterator[Driver]:
     """One guest for the tests of this file, booted once."""
     driver = Driver(host, module, "kt-live", {"type": "qemu"})
-    made = driver.make(**options(tiny), cpus=1, cpus_max=3, networks=["kt-net1"], disks=[{"size": "8MiB"}], wait_for="agent", timeout=120)
+    made = driver.make(
+        **options(tiny),
+        cpus=1,
+        cpus_max=3,
+        networks=["kt-net1"],
+        disks=[{"size": "8MiB"}],
+        wait_for="agent",
+        timeout=120,
+    )
     assert made["guest"]["state"] == "running"
     yield driver
     driver.clear()
@@ -135,7 +149,11 @@ def test_networks_come_change_and_go(guest: Driver, same_boot: None) -> None:
     assert actions(done) == ["attach networks[kt-net2]"]
 
     def cards() -> list[str]:
-        return sorted(inside(guest, "cat", f"/sys/class/net/{name}/address") for name in inside(guest, "ls", "/sys/class/net").split() if name != "lo")
+        return sorted(
+            inside(guest, "cat", f"/sys/class/net/{name}/address")
+            for name in inside(guest, "ls", "/sys/class/net").split()
+            if name != "lo"
+        )
 
     eventually(lambda: mac in cards(), True)
     down = guest.change(networks=[{"network": "kt-net2", "link": "down"}])
@@ -176,7 +194,9 @@ def test_memory_beyond_the_maximum_waits_for_a_restart(guest: Driver) -> None:
     assert done["guest"]["pending_restart"] == ["memory", "memory_max"] and done["guest"]["memory"] == "256MiB"
     assert {step["disruption"] for step in done["plan"]} == {"none"}
     assert boot_id(guest.host, guest.name) == before
-    restarted = guest.change(memory="320MiB", disruption="restart", stop_timeout=60, force_stop=False, wait_for="agent", timeout=120)
+    restarted = guest.change(
+        memory="320MiB", disruption="restart", stop_timeout=60, force_stop=False, wait_for="agent", timeout=120
+    )
     assert actions(restarted) == ["restart pending_restart"] and restarted["guest"]["pending_restart"] == []
     assert restarted["guest"]["memory"] == "320MiB"
     assert boot_id(guest.host, guest.name) != before
@@ -200,7 +220,12 @@ def test_stop_by_its_agent(guest: Driver) -> None:
 @pytest.mark.parametrize("listens", [True, False])
 def test_stop_by_the_power_button_and_by_force(driver: Driver, tiny: TinyGuest, listens: bool) -> None:
     """Without an agent: a system that hears the button ends, one that does not is stopped only if the task says so."""
-    given = {**options(tiny), "channels": [], "cmdline": "console=ttyS0 quiet" + ("" if listens else " kt.deaf"), "networks": ["kt-net1"]}
+    given = {
+        **options(tiny),
+        "channels": [],
+        "cmdline": "console=ttyS0 quiet" + ("" if listens else " kt.deaf"),
+        "networks": ["kt-net1"],
+    }
     driver.make(**given, wait_for="address", timeout=120, address_sources=["lease"])
     result = driver.run(state="stopped", force_stop=False, stop_timeout=30 if listens else 3)
     assert result.failed is not listens, result.msg
@@ -215,4 +240,7 @@ def test_what_does_not_come_is_said(driver: Driver) -> None:
     driver.make(channels=[AGENT])
     for what, word in (("agent", "guest agent"), ("address", "given an address")):
         result = driver.run(wait_for=what, timeout=1)
-        assert result.failed and f"{word} within 1 seconds: it is emulated, and still booting. It goes on booting" in result.msg, result.msg
+        assert (
+            result.failed
+            and f"{word} within 1 seconds: it is emulated, and still booting. It goes on booting" in result.msg
+        ), result.msg

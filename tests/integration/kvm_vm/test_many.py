@@ -19,7 +19,8 @@ from tests.support.paths import SYSTEM_PYTHON
 from .driver import FORCE, Driver
 
 COUNT = 50
-#: Observes and plans as a task does, and counts what is asked of libvirt; takes the URI, how many guests, and whether to look at all there are.
+#: Observes and plans as a task does, and counts what is asked of libvirt; takes the URI, how many guests, and whether
+#: to look at all there are.
 COUNTING = """
 import json, sys
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import client
@@ -64,11 +65,19 @@ def many(host: LibvirtDaemon, module: Any) -> Iterator[LibvirtDaemon]:
 
 
 def fleet(host: LibvirtDaemon, guests: list[dict[str, Any]], **options: Any) -> Any:
-    return module_process("kraal.virt.fleet", {"guests": guests, "defaults": {"backend": "kvm", "uri": host.uri}, **options})
+    return module_process(
+        "kraal.virt.fleet", {"guests": guests, "defaults": {"backend": "kvm", "uri": host.uri}, **options}
+    )
 
 
 def counted(host: LibvirtDaemon, *arguments: str) -> Any:
-    done = subprocess.run([SYSTEM_PYTHON, "-c", COUNTING, host.uri, *arguments], env=module_environment(), capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [SYSTEM_PYTHON, "-c", COUNTING, host.uri, *arguments],
+        env=module_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return json.loads(done.stdout)
 
 
@@ -87,13 +96,21 @@ def test_discovery_takes_no_more(many: LibvirtDaemon) -> None:
 def test_a_fleet_again(many: LibvirtDaemon) -> None:
     again = fleet(many, [{"name": f"kt-{number}", **OPTIONS} for number in range(COUNT)])
     assert not again.failed and not again.changed and again["plan"] == []
-    one = fleet(many, [{"name": f"kt-{number}", **OPTIONS, **({"memory": "96MiB"} if number == 7 else {})} for number in range(COUNT)])
+    one = fleet(
+        many,
+        [
+            {"name": f"kt-{number}", **OPTIONS, **({"memory": "96MiB"} if number == 7 else {})}
+            for number in range(COUNT)
+        ],
+    )
     assert [(step["guest"], step["key"]) for step in one["plan"]] == [("kt-7", "memory")], one["plan"]
     fleet(many, [{"name": "kt-7", **OPTIONS}])
 
 
 def test_guests_info_and_inventory_form(many: LibvirtDaemon) -> None:
-    found = module_process("kraal.virt.guests_info", {"backends": ["kvm"], "names": ["kt-3"]}, env={"LIBVIRT_DEFAULT_URI": many.uri})
+    found = module_process(
+        "kraal.virt.guests_info", {"backends": ["kvm"], "names": ["kt-3"]}, env={"LIBVIRT_DEFAULT_URI": many.uri}
+    )
     assert not found.failed, found.msg
     (guest,) = found["guests"]
     assert {key: guest[key] for key in ("name", "backend", "state", "cpus", "memory", "labels", "autostart", "pending_restart")} == {
@@ -102,10 +119,16 @@ def test_guests_info_and_inventory_form(many: LibvirtDaemon) -> None:
 
 
 def test_a_fleet_loses_its_strays(many: LibvirtDaemon) -> None:
-    two = [{"name": f"kt-stray-{number}", "state": "present", "type": "qemu", "memory": "64MiB", **FORCE} for number in (1, 2)]
+    two = [
+        {"name": f"kt-stray-{number}", "state": "present", "type": "qemu", "memory": "64MiB", **FORCE}
+        for number in (1, 2)
+    ]
     assert not fleet(many, two, name="kt-fleet").failed
     theirs = fleet(many, [{**guest, "state": "absent", "remove_storage": True} for guest in two], name="kt-others")
-    assert [each["failed"] for each in theirs["results"]] == [True, True] and "it is a guest of the fleet 'kt-fleet'" in theirs.msg, theirs.msg
+    assert [each["failed"] for each in theirs["results"]] == [
+        True,
+        True,
+    ] and "it is a guest of the fleet 'kt-fleet'" in theirs.msg, theirs.msg
     done = fleet(many, two[:1], name="kt-fleet", prune=True)
     assert [(step["guest"], step["action"]) for step in done["plan"]] == [("kt-stray-2", "remove")]
     assert not fleet(many, [], name="kt-fleet", prune=True).failed

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every option of kvm_vm keeps the four promises on a real libvirtd: create, again, change, again; off, and as the guest runs."""
+"""Every option of kvm_vm keeps the four promises on a real libvirtd: create, again, change, again; off, and as the
+guest runs.
+"""
 
 from __future__ import annotations
 
@@ -43,11 +45,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def values(rows: tuple[Row, ...], words: Mapping[str, str]) -> tuple[dict, dict, dict]:
     extra = {key: value for row in rows for key, value in fill(dict(row.extra), words).items()}
-    first, second = ({**extra, **{row.option: fill(getattr(row, name), words) for row in rows}} for name in ("first", "second"))
+    first, second = (
+        {**extra, **{row.option: fill(getattr(row, name), words) for row in rows}} for name in ("first", "second")
+    )
     return extra, first, second
 
 
-def look(rows: tuple[Row, ...], driver: Driver, words: Mapping[str, str], which: int, purged: tuple[Row, ...] = ()) -> None:
+def look(
+    rows: tuple[Row, ...], driver: Driver, words: Mapping[str, str], which: int, purged: tuple[Row, ...] = ()
+) -> None:
     tree = driver.xml()
     for row in rows:
         assert row.look(tree) == fill(row.seen[0 if row in purged else which], words), row.id
@@ -86,7 +92,11 @@ def _create_again_change_again(rows: tuple[Row, ...], driver: Driver, words: Map
         assert mac.get("address") in [each.get("address") for each in driver.xml().iterfind("devices/interface/mac")]
     purged = tuple(row for row in rows if row.purge)
     if purged:
-        back = {**second, **{row.option: first[row.option] for row in purged}, "purge": sorted(row.option for row in purged)}
+        back = {
+            **second,
+            **{row.option: first[row.option] for row in purged},
+            "purge": sorted(row.option for row in purged),
+        }
         assert_named(purged, driver.do(state="present", **back)["plan"], {}, along=along(driver))
         look(rows, driver, words, 1, purged)
         driver.again(state="present", **back)
@@ -94,7 +104,10 @@ def _create_again_change_again(rows: tuple[Row, ...], driver: Driver, words: Map
 
 
 def test_change_as_it_runs(rows: tuple[Row, ...], driver: Driver, words: Mapping[str, str]) -> None:
-    """Live, or written down and pending until a restart is allowed. A guest without a system: nothing here needs its help."""
+    """Live, or written down and pending until a restart is allowed.
+
+    A guest without a system: nothing here needs its help.
+    """
     ride(rows, lambda some: _change_as_it_runs(some, driver, words), driver.clear)
 
 

@@ -18,7 +18,13 @@ from .driver import Driver, actions
 
 SPREAD = True
 
-FULL = {"disks": [{"size": "1MiB"}, {"size": "1MiB"}], "networks": ["kt-net1"], "autostart": True, "labels": {"a": "1"}, "cloud_init": {"user_data": "one"}}
+FULL = {
+    "disks": [{"size": "1MiB"}, {"size": "1MiB"}],
+    "networks": ["kt-net1"],
+    "autostart": True,
+    "labels": {"a": "1"},
+    "cloud_init": {"user_data": "one"},
+}
 CD = {"target": "sda", "device": "cdrom", "bus": "scsi"}
 
 
@@ -67,12 +73,18 @@ def end(driver: Driver, plan: Plan, result: Result) -> tuple[Any, ...]:
         assert driver.names() == []
         assert bool(driver.volumes()) is not bool(plan.wanted.get("remove_storage"))
         return ()
-    return sorted(driver.volumes()), driver.state(), result["guest"]["labels"], len(driver.xml().findall("devices/disk"))
+    return (
+        sorted(driver.volumes()),
+        driver.state(),
+        result["guest"]["labels"],
+        len(driver.xml().findall("devices/disk")),
+    )
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.id)
 def test_check_is_what_is_done_whatever_crashes(driver: Driver, plan: Plan, explored: Explored) -> None:
-    """Without a crash, and with one after each call that changes something, before its answer is heard. To die before the next one leaves libvirt the same.
+    """Without a crash, and with one after each call that changes something, before its answer is heard. To die before
+    the next one leaves libvirt the same.
 
     Plans that differ in the state alone begin with the same calls: these are tried once.
     """
@@ -106,12 +118,21 @@ def test_a_guest_that_was_not_finished_can_be_removed(driver: Driver) -> None:
     assert driver.names() == [] and driver.volumes() == []
 
 
-@pytest.mark.parametrize("plan", [plan for plan in PLANS if plan.id in ("create-running", "live")], ids=lambda plan: plan.id)
+@pytest.mark.parametrize(
+    "plan", [plan for plan in PLANS if plan.id in ("create-running", "live")], ids=lambda plan: plan.id
+)
 def test_the_daemon_is_restarted_after_each_call(driver: Driver, plan: Plan) -> None:
     """The run that meets it may fail; the next one ends the work, and no disk is lost."""
     ends = []
     for result in driver.module.restarts(lambda: scene(driver, plan), **driver.arguments(**plan.wanted)):
-        ends.append((sorted(driver.volumes()), driver.state(), result["guest"]["labels"], len(driver.xml().findall("devices/disk"))))
+        ends.append(
+            (
+                sorted(driver.volumes()),
+                driver.state(),
+                result["guest"]["labels"],
+                len(driver.xml().findall("devices/disk")),
+            )
+        )
     assert all(end == ends[0] for end in ends), ends
 
 
@@ -124,7 +145,9 @@ def test_a_new_guest_has_no_more_memory_than_it_may(driver: Driver) -> None:
 
 
 def test_secrets_are_told_nobody(driver: Driver) -> None:
-    """Neither in what a plan shows, nor in the arguments that Ansible repeats, of which the host's journal has the same text."""
+    """Neither in what a plan shows, nor in the arguments that Ansible repeats, of which the host's journal has the
+    same text.
+    """
     vnc = "<domain><devices><graphics type='vnc' passwd='kt-%s'/></devices></domain>"
     given = {"state": "present", "graphics": ["vnc"]}
     for number, word in enumerate(("old1", "new2")):

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Guests that run as a user of their own, as distributions have it: base images, which only root may read, are given to them all the same."""
+"""Guests that run as a user of their own, as distributions have it: base images, which only root may read, are given
+to them all the same.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,11 @@ import pytest
 from tests.support.libvirt_daemon import QEMU_CONF, LibvirtDaemon
 from tests.support.module_process import module_process
 
-USER = QEMU_CONF.replace('"root"', '"libvirt-qemu"', 1).replace('"root"', '"kvm"').replace("dynamic_ownership = 0", "dynamic_ownership = 1")
+USER = (
+    QEMU_CONF.replace('"root"', '"libvirt-qemu"', 1)
+    .replace('"root"', '"kvm"')
+    .replace("dynamic_ownership = 0", "dynamic_ownership = 1")
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +46,17 @@ def test_a_base_image_that_only_root_may_read(host: LibvirtDaemon, directory: in
             path.chmod(0o600)
         Path(images).chmod(directory)
         common = {"uri": host.uri, "type": "qemu", "memory": "64MiB", "force_stop": True, "stop_timeout": 0}
-        linked = {"name": f"kt-{directory:o}", "disks": [{"size": "1MiB"}], "source": {"image": str(image), "clone": "linked"}, **common}
+        linked = {
+            "name": f"kt-{directory:o}",
+            "disks": [{"size": "1MiB"}],
+            "source": {"image": str(image), "clone": "linked"},
+            **common,
+        }
         result = module_process("kraal.virt.kvm_vm", linked)
         assert result.failed is not reached, result.msg
-        booted = module_process("kraal.virt.kvm_vm", {"name": f"kt-{directory:o}-kernel", "kernel": str(kernel), **common})
+        booted = module_process(
+            "kraal.virt.kvm_vm", {"name": f"kt-{directory:o}-kernel", "kernel": str(kernel), **common}
+        )
         assert booted.failed is not reached, booted.msg
         assert image.stat().st_mode & 0o777 == 0o600
         for name in (linked["name"], f"kt-{directory:o}-kernel"):

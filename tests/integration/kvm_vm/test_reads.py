@@ -1,7 +1,8 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A plan only reads: it makes no device, runs no script, lets no pool be looked at anew, and objects to nothing that the task does not touch.
+"""A plan only reads: it makes no device, runs no script, lets no pool be looked at anew, and objects to nothing that
+the task does not touch.
 
 What the plans of the tables call is seen by their own tests (`LibvirtModule.check`).
 """
@@ -29,10 +30,14 @@ GUEST = """<domain type='qemu'><name>kt-guest</name><memory>65536</memory><os><t
 OTHERS: Mapping[str, Mapping[str, str]] = {
     "ethernet": {"devices": "<interface type='ethernet'><script path='{directory}/script'/></interface>"},
     "pci": {
-        "devices": "<hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0' bus='0x7f' slot='0x1f' function='2'/></source></hostdev>"
+        "devices": "<hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0' bus='0x7f' "
+        "slot='0x1f' function='2'/></source></hostdev>"
     },
     "hugepages": {"more": "<memoryBacking><hugepages/></memoryBacking>"},
-    "relative": {"devices": "<disk type='file' device='disk'><source file='images/a.img'/><target dev='vda' bus='virtio'/></disk>"},
+    "relative": {
+        "devices": "<disk type='file' device='disk'><source file='images/a.img'/><target dev='vda' "
+        "bus='virtio'/></disk>"
+    },
     "loader": {"os": "<loader type='pflash'>CODE.fd</loader>", "more": "<features><acpi/></features>"},
 }
 
@@ -52,7 +57,10 @@ def test_a_label_for_any_guest(driver: Driver, tmp_path: Path, kind: str) -> Non
     script, told = tmp_path / "script", tmp_path / "told"
     script.write_text(f"#!/bin/sh\necho ran >> {told}\n")
     script.chmod(0o755)
-    parts = {name: text.format(directory=tmp_path) for name, text in {"os": "", "more": "", "devices": "", **OTHERS[kind]}.items()}
+    parts = {
+        name: text.format(directory=tmp_path)
+        for name, text in {"os": "", "more": "", "devices": "", **OTHERS[kind]}.items()
+    }
     driver.host.define("", GUEST.format(**parts))
     number = links(driver)
     plain = {"type": ..., "memory": ..., "state": "present"}
@@ -63,7 +71,9 @@ def test_a_label_for_any_guest(driver: Driver, tmp_path: Path, kind: str) -> Non
     assert links(driver) == number + 1 and not told.exists()
     if kind not in ("relative", "loader"):
         # What is wrong in the task is so still.
-        result = driver.run(**plain, xml="<domain><memoryBacking><hugepages><page size='x'/></hugepages></memoryBacking></domain>")
+        result = driver.run(
+            **plain, xml="<domain><memoryBacking><hugepages><page size='x'/></hugepages></memoryBacking></domain>"
+        )
         assert result.failed and "schema" in result.msg
 
 
@@ -79,20 +89,41 @@ def environment(driver: Driver, calls: Calls) -> dict[str, str]:
 
 def test_who_looks_at_all_guests_only_reads(driver: Driver, calls: Calls) -> None:
     """guests_info, the inventory's discovery, and a fleet's check."""
-    driver.make(networks=["kt-net1"], disks=[{"size": "1MiB"}], channels=["org.qemu.guest_agent.0"], labels={"kraal.fleet": "kt"})
+    driver.make(
+        networks=["kt-net1"],
+        disks=[{"size": "1MiB"}],
+        channels=["org.qemu.guest_agent.0"],
+        labels={"kraal.fleet": "kt"},
+    )
     driver.of("kt-off").make(state="present")
     env = environment(driver, calls)
     listed = module_process("kraal.virt.guests_info", {"backends": ["kvm"]}, env=env)
     assert [each["name"] for each in listed["guests"]] == ["kt-guest", "kt-off"]
     calls.assert_only_reads()
     calls.forget()
-    done = subprocess.run([SYSTEM_PYTHON, "-"], input=payload(["kvm"]), env=module_environment(env), capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [SYSTEM_PYTHON, "-"],
+        input=payload(["kvm"]),
+        env=module_environment(env),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert json.loads(done.stdout.removeprefix(MARK))["guests"] == listed["guests"]
     calls.assert_only_reads()
     calls.forget()
-    fleet = {"name": "kt", "prune": True, "guests": [{"name": "kt-new", "backend": "kvm", "type": "qemu", "disks": [{"size": "1MiB"}]}]}
+    fleet = {
+        "name": "kt",
+        "prune": True,
+        "guests": [{"name": "kt-new", "backend": "kvm", "type": "qemu", "disks": [{"size": "1MiB"}]}],
+    }
     checked = module_process("kraal.virt.fleet", fleet, check=True, env=env)
-    assert not checked.failed and [step["action"] for step in checked["plan"]] == ["create", "start", "stop", "remove"], checked.json
+    assert not checked.failed and [step["action"] for step in checked["plan"]] == [
+        "create",
+        "start",
+        "stop",
+        "remove",
+    ], checked.json
     calls.assert_only_reads()
 
 
@@ -118,16 +149,24 @@ def test_a_file_that_libvirt_does_not_know_yet(driver: Driver) -> None:
     assert driver.volumes() == []
     # Of the kinds that are not looked into, libvirt itself has to say what it is.
     image(driver.host.pools / "default" / "theirs.vmdk", "4M", "vmdk")
-    driver.refused("theirs.vmdk", "virsh pool-refresh default", state="present", disks=[{"target": "vda", "volume": "theirs.vmdk"}])
+    driver.refused(
+        "theirs.vmdk", "virsh pool-refresh default", state="present", disks=[{"target": "vda", "volume": "theirs.vmdk"}]
+    )
 
 
 @pytest.mark.parametrize("near", [True, False], ids=["this-host", "another-host"])
 def test_an_image_that_stands_on_a_disk_and_is_new_to_libvirt(driver: Driver, near: bool) -> None:
-    """Nothing is deleted that it needs: a plan sees it where its files are; elsewhere the run does, when libvirt has looked, before it stops or deletes."""
+    """Nothing is deleted that it needs: a plan sees it where its files are; elsewhere the run does, when libvirt has
+    looked, before it stops or deletes.
+    """
     driver.make(disks=[{"size": "1MiB"}, {"size": "1MiB"}])
     base, other = vol(driver, "kt-guest-vda.qcow2"), vol(driver, "kt-guest-vdb.qcow2")
     image(Path(vol(driver, "top")), "1M", "qcow2", "-u", "-b", base, "-F", "qcow2")
-    given = {"state": "absent", "remove_storage": True, "uri": driver.host.uri if near else driver.host.uri.replace("///", "//kt-elsewhere/")}
+    given = {
+        "state": "absent",
+        "remove_storage": True,
+        "uri": driver.host.uri if near else driver.host.uri.replace("///", "//kt-elsewhere/"),
+    }
     if not near:
         foreseen = driver.module.check(**driver.arguments(**given))
         assert foreseen["plan"][-1]["before"]["volumes"] == [base, other]

@@ -55,11 +55,23 @@ WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
     ("disk-missing", {"disks": [{"pool": "default", "volume": "nothing.raw"}]}, ("disks[vda]", "does not exist")),
     ("disk-volume", {"disks": [{"volume": "../../etc/passwd"}]}, ("disks[vda].volume",)),
     ("disk-pool", {"disks": [{"pool": "nothing", "size": "1MiB"}]}, ("disks[vda].pool", "nothing", "default")),
-    ("disk-twice", {"disks": [{"target": "vda", "size": "1MiB"}, {"target": "vda", "size": "2MiB"}]}, ("disks", "vda", "twice")),
+    (
+        "disk-twice",
+        {"disks": [{"target": "vda", "size": "1MiB"}, {"target": "vda", "size": "2MiB"}]},
+        ("disks", "vda", "twice"),
+    ),
     ("network-nowhere", {"networks": [{"model": "virtio"}]}, ("networks", "connected to")),
     ("network-mac", {"networks": [{"network": "kt-net1", "mac": "52:54:00:00:00"}]}, ("networks[kt-net1].mac",)),
-    ("network-multicast", {"networks": [{"network": "kt-net1", "mac": "01:54:00:00:00:01"}]}, ("networks[kt-net1].mac", "multicast")),
-    ("network-same-mac", {"networks": [{"network": n, "mac": "52:54:00:00:00:01"} for n in ("kt-net1", "kt-net2")]}, ("networks", "two interfaces")),
+    (
+        "network-multicast",
+        {"networks": [{"network": "kt-net1", "mac": "01:54:00:00:00:01"}]},
+        ("networks[kt-net1].mac", "multicast"),
+    ),
+    (
+        "network-same-mac",
+        {"networks": [{"network": n, "mac": "52:54:00:00:00:01"} for n in ("kt-net1", "kt-net2")]},
+        ("networks", "two interfaces"),
+    ),
     ("network-xml", {"networks": ["<x/>"]}, ("networks", "<x/>")),
     ("graphics", {"graphics": ["hologram"]}, ("graphics", "hologram")),
     ("host-device", {"host_devices": ["the blue one"]}, ("host_devices", "the blue one")),
@@ -82,10 +94,22 @@ WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
 
 #: What only libvirt itself can say, to who defines the guest.
 LATE: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
-    ("schema", {"xml": "<domain><memoryBacking><hugepages><page size='x'/></hugepages></memoryBacking></domain>"}, ("libvirt refuses", "schema")),
-    ("bus", {"disks": [{"target": "hda", "bus": "ide", "size": "1MiB"}]}, ("libvirt refuses", "IDE controllers are unsupported")),
+    (
+        "schema",
+        {"xml": "<domain><memoryBacking><hugepages><page size='x'/></hugepages></memoryBacking></domain>"},
+        ("libvirt refuses", "schema"),
+    ),
+    (
+        "bus",
+        {"disks": [{"target": "hda", "bus": "ide", "size": "1MiB"}]},
+        ("libvirt refuses", "IDE controllers are unsupported"),
+    ),
     ("watchdog", {"watchdog": {"model": "diag288"}}, ("libvirt refuses", "diag288")),
-    ("boot", {"networks": [{"network": n, "boot_order": 1} for n in ("kt-net1", "kt-net2")]}, ("libvirt refuses", "boot order '1'")),
+    (
+        "boot",
+        {"networks": [{"network": n, "boot_order": 1} for n in ("kt-net1", "kt-net2")]},
+        ("libvirt refuses", "boot order '1'"),
+    ),
 )
 
 
@@ -115,11 +139,25 @@ def late(driver: Driver, words: tuple[str, ...], **args: Any) -> None:
 
 
 @pytest.mark.parametrize(("args", "words"), [entry[1:] for entry in LATE], ids=[entry[0] for entry in LATE])
-def test_what_libvirt_refuses_is_refused_before_anything_is_made(driver: Driver, tmp_path: Path, args: Mapping[str, Any], words: tuple[str, ...]) -> None:
+def test_what_libvirt_refuses_is_refused_before_anything_is_made(
+    driver: Driver, tmp_path: Path, args: Mapping[str, Any], words: tuple[str, ...]
+) -> None:
     (tmp_path / "image").write_bytes(b"x" * 1024**2)
     disks = [{"target": "vda", "size": "2MiB", "format": "raw"}, *args.get("disks", ())]
-    late(driver, words, **{**args, "disks": disks}, source={"image": str(tmp_path / "image")}, cloud_init={"user_data": "x"}, autostart=True)
-    assert not set(driver.module.calls) & {"virStoragePool.createXML", "virStorageVol.upload", "virDomain.setAutostart", "virDomain.create"}
+    late(
+        driver,
+        words,
+        **{**args, "disks": disks},
+        source={"image": str(tmp_path / "image")},
+        cloud_init={"user_data": "x"},
+        autostart=True,
+    )
+    assert not set(driver.module.calls) & {
+        "virStoragePool.createXML",
+        "virStorageVol.upload",
+        "virDomain.setAutostart",
+        "virDomain.create",
+    }
     assert driver.names() == [] and driver.volumes() == []
 
 
@@ -152,7 +190,14 @@ def test_a_network_that_does_not_run_is_none(driver: Driver) -> None:
     try:
         for name in ("kt-nothing", "kt-off"):
             for state in ("running", "paused"):
-                driver.refused(f"networks[{name}]", "is no active network", "kvm_network", "kt-net1", state=state, networks=[{"network": name}])
+                driver.refused(
+                    f"networks[{name}]",
+                    "is no active network",
+                    "kvm_network",
+                    "kt-net1",
+                    state=state,
+                    networks=[{"network": name}],
+                )
             driver.make(networks=["kt-net1"])
             driver.refused(f"networks[{name}]", "is no active network", networks=["kt-net1", name])
             driver.refused(f"networks[{name}]", "is no active network", networks=["kt-net1", name], state="present")

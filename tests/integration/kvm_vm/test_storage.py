@@ -32,7 +32,9 @@ def image(path: Path, size: str = "4M", kind: str = "qcow2", *options: str) -> P
 
 
 def info(path: str | Path) -> dict:
-    return json.loads(subprocess.run(["qemu-img", "info", "--output=json", str(path)], capture_output=True, check=True).stdout)
+    return json.loads(
+        subprocess.run(["qemu-img", "info", "--output=json", str(path)], capture_output=True, check=True).stdout
+    )
 
 
 def vol(driver: Driver, name: str, pool: str = "default") -> str:
@@ -41,17 +43,25 @@ def vol(driver: Driver, name: str, pool: str = "default") -> str:
 
 @pytest.mark.parametrize("remove", [False, True])
 def test_a_guest_and_its_own_disks(driver: Driver, remove: bool) -> None:
-    driver.make(state="present", disks=[{"size": "4MiB"}, {"size": "4MiB", "format": "raw"}], cloud_init={"user_data": "#cloud-config\n{}\n"})
+    driver.make(
+        state="present",
+        disks=[{"size": "4MiB"}, {"size": "4MiB", "format": "raw"}],
+        cloud_init={"user_data": "#cloud-config\n{}\n"},
+    )
     before = driver.volumes()
     assert len(before) == 3 and {"kt-guest-vda.qcow2", "kt-guest-vdb.raw"} < set(before)
     done = driver.change(state="absent", remove_storage=remove)
     assert actions(done) == ["remove"] and done["guest"] is None
     assert driver.volumes() == ([] if remove else before)
-    assert [os.path.basename(path) for path in done["plan"][-1]["before"].get("volumes", [])] == (before if remove else [])
+    assert [os.path.basename(path) for path in done["plan"][-1]["before"].get("volumes", [])] == (
+        before if remove else []
+    )
 
 
 def test_what_is_never_removed(driver: Driver, words: Mapping[str, str], tmp_path: Path) -> None:
-    """A CD, a shared and a read-only disk, another guest's volume, a backing file, a file outside of pools, a block device."""
+    """A CD, a shared and a read-only disk, another guest's volume, a backing file, a file outside of pools, a block
+    device.
+    """
     pool = driver.host.pools / "default"
     for name in ("iso.iso", "shared.raw", "readonly.raw", "theirs.raw"):
         image(pool / name, "1M", "raw")
@@ -110,7 +120,9 @@ def test_a_guest_with_all_that_libvirt_keeps_for_it(driver: Driver) -> None:
     assert driver.run(state="present")["guest"]["state"] == "stopped"
     driver.change(state="absent", remove_storage=True, memory=...)
     assert driver.names() == [] and driver.volumes() == []
-    driver.make(state="present", disks=[{"size": "4MiB"}], tpm={"model": "tpm-crb", "version": "2.0", "type": "emulator"})
+    driver.make(
+        state="present", disks=[{"size": "4MiB"}], tpm={"model": "tpm-crb", "version": "2.0", "type": "emulator"}
+    )
     driver.host.virsh("snapshot-create-as", driver.name, "kt-snapshot")
     driver.change(state="absent", remove_storage=True)
     assert driver.names() == [] and driver.volumes() == []
@@ -124,7 +136,11 @@ def test_made_from_an_image(driver: Driver, tmp_path: Path, clone: str, where: s
     subprocess.run(["qemu-io", "-c", "write -P 0x4b 0 64k", str(path)], check=True, capture_output=True)
     driver.volumes("kt-pool")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    source = {"volume": "base.qcow2", "pool": "kt-pool"} if where == "volume" else {"image": str(path), "checksum": f"sha256:{digest}"}
+    source = (
+        {"volume": "base.qcow2", "pool": "kt-pool"}
+        if where == "volume"
+        else {"image": str(path), "checksum": f"sha256:{digest}"}
+    )
     given = {"state": "present", "disks": [{"size": "8MiB"}, {"size": "1MiB"}], "source": {**source, "clone": clone}}
     made = driver.change(**given)
     assert made["guest"]["image"] == ("kt-pool/base.qcow2" if where == "volume" else str(path))
@@ -158,12 +174,23 @@ def test_made_from_an_image_on_the_web(driver: Driver, tmp_path: Path) -> None:
             asked.append(self.path)
             super().do_GET()
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(tmp_path))) as server:
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=str(tmp_path))
+    ) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/base.qcow2"
         for name, clone in (("kt-one", "full"), ("kt-two", "linked")):
-            driver.of(name).change(state="present", disks=[{"size": "8MiB"}], source={"image": url, "checksum": f"sha256:{digest}", "clone": clone})
-        driver.run(name="kt-three", state="present", disks=[{"size": "8MiB"}], source={"image": url + "x", "checksum": f"sha256:{'1' * 64}"})
+            driver.of(name).change(
+                state="present",
+                disks=[{"size": "8MiB"}],
+                source={"image": url, "checksum": f"sha256:{digest}", "clone": clone},
+            )
+        driver.run(
+            name="kt-three",
+            state="present",
+            disks=[{"size": "8MiB"}],
+            source={"image": url + "x", "checksum": f"sha256:{'1' * 64}"},
+        )
         server.shutdown()
     assert asked == ["/base.qcow2", "/base.qcow2x"]
     assert driver.volumes() == [f"kraal-base-{digest[:32]}", "kt-one-vda.qcow2", "kt-two-vda.qcow2"]
@@ -173,12 +200,38 @@ def test_made_from_an_image_on_the_web(driver: Driver, tmp_path: Path) -> None:
 
 def test_the_wrong_image_is_refused(driver: Driver, tmp_path: Path) -> None:
     path = image(tmp_path / "base.qcow2")
-    driver.refused("source.checksum", state="present", disks=[{"size": "8MiB"}], source={"image": str(path), "checksum": "sha256:" + "0" * 64})
-    driver.refused("source.checksum", "missing", state="present", disks=[{"size": "8MiB"}], source={"image": "http://127.0.0.1:9/x.qcow2"})
-    driver.refused("source.volume", "does not exist", state="present", disks=[{"size": "8MiB"}], source={"volume": "nothing"})
-    driver.refused("source.image", "cannot be read", state="present", disks=[{"size": "8MiB"}], source={"image": str(tmp_path / "nothing")})
+    driver.refused(
+        "source.checksum",
+        state="present",
+        disks=[{"size": "8MiB"}],
+        source={"image": str(path), "checksum": "sha256:" + "0" * 64},
+    )
+    driver.refused(
+        "source.checksum",
+        "missing",
+        state="present",
+        disks=[{"size": "8MiB"}],
+        source={"image": "http://127.0.0.1:9/x.qcow2"},
+    )
+    driver.refused(
+        "source.volume", "does not exist", state="present", disks=[{"size": "8MiB"}], source={"volume": "nothing"}
+    )
+    driver.refused(
+        "source.image",
+        "cannot be read",
+        state="present",
+        disks=[{"size": "8MiB"}],
+        source={"image": str(tmp_path / "nothing")},
+    )
     driver.refused("source", "no disk", state="present", source={"image": str(path)})
-    driver.refused("is qcow2", "to be raw", "convert", state="present", disks=[{"size": "8MiB", "format": "raw"}], source={"image": str(path)})
+    driver.refused(
+        "is qcow2",
+        "to be raw",
+        "convert",
+        state="present",
+        disks=[{"size": "8MiB", "format": "raw"}],
+        source={"image": str(path)},
+    )
 
 
 def test_what_is_incomplete_is_no_source_and_no_disk(driver: Driver) -> None:
@@ -208,7 +261,10 @@ def test_libvirt_copies_a_volume_into_another_format(driver: Driver) -> None:
 def test_an_installation(driver: Driver, words: Mapping[str, str]) -> None:
     given = {"state": "present", "disks": [{"size": "8MiB"}], "source": {"iso": words["iso"]}}
     driver.change(**given)
-    disks = [(each.find("target").get("dev"), each.get("device"), each.find("boot").get("order")) for each in driver.xml().iterfind("devices/disk")]
+    disks = [
+        (each.find("target").get("dev"), each.get("device"), each.find("boot").get("order"))
+        for each in driver.xml().iterfind("devices/disk")
+    ]
     assert sorted(disks) == [("sda", "cdrom", "2"), ("vda", "disk", "1")]
 
 
@@ -256,14 +312,23 @@ def test_a_disk_that_is_named_by_its_volume(driver: Driver, state: str) -> None:
     driver.make(state="present")
     add_disk(
         driver,
-        "<disk type='volume' device='disk'><driver name='qemu' type='qcow2'/><source pool='default' volume='a.qcow2'/><target dev='vda' bus='virtio'/></disk>",
+        "<disk type='volume' device='disk'><driver name='qemu' type='qcow2'/><source pool='default' "
+        "volume='a.qcow2'/><target dev='vda' bus='virtio'/></disk>",
     )
     driver.make(state=state)
     disk = {"target": "vda", "volume": "a.qcow2"}
-    for same in (disk, {"target": "vda", "path": vol(driver, "a.qcow2")}, {"target": "vda", "size": "4MiB"}, {**disk, "size": "4MiB", "format": "qcow2"}):
+    for same in (
+        disk,
+        {"target": "vda", "path": vol(driver, "a.qcow2")},
+        {"target": "vda", "size": "4MiB"},
+        {**disk, "size": "4MiB", "format": "qcow2"},
+    ):
         driver.again(state=state, disks=[same])
     assert actions(driver.change(state=state, disks=[{**disk, "size": "8MiB"}])) == ["resize disks[vda]"]
-    assert actions(driver.change(state="stopped", disks=[{**disk, "size": "16MiB", "cache": "none"}]))[:2] == ["resize disks[vda]", "set disks[vda]"]
+    assert actions(driver.change(state="stopped", disks=[{**disk, "size": "16MiB", "cache": "none"}]))[:2] == [
+        "resize disks[vda]",
+        "set disks[vda]",
+    ]
     source = driver.xml().find("devices/disk/source")
     assert (source.get("pool"), source.get("volume")) == ("default", "a.qcow2")
     done = driver.change(state="absent", remove_storage=True)
@@ -275,9 +340,15 @@ def test_a_disk_that_may_be_missing_is_kept(driver: Driver) -> None:
     path = image(driver.host.pools / "default" / "a.raw", "1M", "raw")
     driver.volumes()
     driver.make(state="present", disks=[{"size": "1MiB"}])
-    add_disk(driver, f"<disk type='file' device='disk'><source file='{path}' startupPolicy='optional'/><target dev='vdb' bus='virtio'/></disk>")
+    add_disk(
+        driver,
+        f"<disk type='file' device='disk'><source file='{path}' startupPolicy='optional'/><target dev='vdb' "
+        "bus='virtio'/></disk>",
+    )
     done = driver.change(state="absent", remove_storage=True)
-    assert done["plan"][-1]["before"]["volumes"] == [vol(driver, "kt-guest-vda.qcow2")] and driver.volumes() == ["a.raw"]
+    assert done["plan"][-1]["before"]["volumes"] == [vol(driver, "kt-guest-vda.qcow2")] and driver.volumes() == [
+        "a.raw"
+    ]
 
 
 LUN = "/dev/disk/by-path/ip-192.0.2.1:3260-iscsi-iqn.2026-01.org.example:one-lun-1"
@@ -318,7 +389,11 @@ def test_a_volume_is_where_its_pool_says(tmp_path: Path) -> None:
     done = subprocess.run(command, env=module_environment(), capture_output=True, text=True, check=True)
     found = done.stdout.splitlines()
     assert found[:2] == [str([LUN, "raw"]) + " []"] * 2
-    assert "disks[vda].volume" in found[2] and "'unit:0:0:2' is not in the pool san" in found[2] and "virsh vol-list san" in found[2]
+    assert (
+        "disks[vda].volume" in found[2]
+        and "'unit:0:0:2' is not in the pool san" in found[2]
+        and "virsh vol-list san" in found[2]
+    )
     assert "disks[vda].volume" in found[3] and "'kt-guest-vda' is not in the pool san" in found[3]
     for line in found[4:]:
         assert "disks[vda].pool: 'ceph' is a pool of the type rbd" in line and "option xml" in line
@@ -333,13 +408,27 @@ def formats(driver: Driver, target: str = "vda") -> tuple[str | None, str]:
 def test_a_disk_is_never_taken_for_what_it_is_not(driver: Driver) -> None:
     """A guest that sees a qcow2 file as raw writes over its header."""
     driver.make(state="present", disks=[{"size": "4MiB"}])
-    driver.refused("disks[vda].format", "qcow2", "qemu-img convert", state="present", disks=[{"target": "vda", "format": "raw"}])
+    driver.refused(
+        "disks[vda].format", "qcow2", "qemu-img convert", state="present", disks=[{"target": "vda", "format": "raw"}]
+    )
     driver.again(state="present", disks=[{"target": "vda", "format": "qcow2"}])
     driver.change(state="absent")
-    driver.refused("disks[vda].format", "is qcow2", state="present", disks=[{"volume": "kt-guest-vda.qcow2", "format": "raw"}])
-    driver.refused("disks[sda].format", "is qcow2", state="present", disks=[{"device": "cdrom", "path": vol(driver, "kt-guest-vda.qcow2"), "format": "raw"}])
+    driver.refused(
+        "disks[vda].format", "is qcow2", state="present", disks=[{"volume": "kt-guest-vda.qcow2", "format": "raw"}]
+    )
+    driver.refused(
+        "disks[sda].format",
+        "is qcow2",
+        state="present",
+        disks=[{"device": "cdrom", "path": vol(driver, "kt-guest-vda.qcow2"), "format": "raw"}],
+    )
     driver.make(state="present", disks=[{"size": "4MiB", "format": "raw"}])
-    driver.refused("disks[vdb].format", "is qcow2", state="present", disks=[{"target": "vdb", "volume": "kt-guest-vda.qcow2", "format": "raw"}])
+    driver.refused(
+        "disks[vdb].format",
+        "is qcow2",
+        state="present",
+        disks=[{"target": "vdb", "volume": "kt-guest-vda.qcow2", "format": "raw"}],
+    )
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -350,7 +439,12 @@ def test_another_image_brings_its_own_format(driver: Driver, there: bool) -> Non
         driver.volumes()
     driver.change(state="present", disks=[{"target": "vda", "volume": "other.qcow2", "size": "4MiB"}])
     assert formats(driver) == ("qcow2", "qcow2")
-    driver.refused("disks[vda].format", "is raw", state="present", disks=[{"target": "vda", "volume": "kt-guest-vda.raw", "format": "qcow2"}])
+    driver.refused(
+        "disks[vda].format",
+        "is raw",
+        state="present",
+        disks=[{"target": "vda", "volume": "kt-guest-vda.raw", "format": "qcow2"}],
+    )
     driver.change(state="present", disks=[{"target": "vda", "volume": "kt-guest-vda.raw"}])
     assert formats(driver) == ("raw", "raw")
 
@@ -359,16 +453,26 @@ def test_another_image_brings_its_own_format(driver: Driver, there: bool) -> Non
 def test_what_stands_on_an_image_is_qcow2_whatever_it_is_called(driver: Driver, way: str) -> None:
     base = image(driver.host.pools / "kt-pool" / "base.qcow2", "4M")
     driver.volumes("kt-pool")
-    disk = {"volume": "web.img", "size": "8MiB", **({"backing": str(base), "backing_format": "qcow2"} if way == "backing" else {})}
+    disk = {
+        "volume": "web.img",
+        "size": "8MiB",
+        **({"backing": str(base), "backing_format": "qcow2"} if way == "backing" else {}),
+    }
     source = {"image": str(base), "clone": "linked"} if way == "source" else ...
-    driver.refused("disks[vda].format", "'raw'", "Leave", state="present", disks=[{**disk, "format": "raw"}], source=source)
+    driver.refused(
+        "disks[vda].format", "'raw'", "Leave", state="present", disks=[{**disk, "format": "raw"}], source=source
+    )
     driver.change(state="present", disks=[disk], source=source)
     assert formats(driver) == ("qcow2", "qcow2")
     assert info(vol(driver, "web.img"))["backing-filename"] == str(base)
 
 
 def test_the_seed_is_what_was_asked_for_and_made_only_when_that_changes(driver: Driver, tmp_path: Path) -> None:
-    first = {"user_data": "#cloud-config\nhostname: kt\n", "meta_data": {"instance-id": "kt-1"}, "network_config": {"version": 2}}
+    first = {
+        "user_data": "#cloud-config\nhostname: kt\n",
+        "meta_data": {"instance-id": "kt-1"},
+        "network_config": {"version": 2},
+    }
     driver.change(state="present", cloud_init=first)
     (name,) = driver.volumes()
     path, state = vol(driver, name), os.stat(vol(driver, name))
@@ -377,10 +481,16 @@ def test_the_seed_is_what_was_asked_for_and_made_only_when_that_changes(driver: 
     listing = subprocess.run(["isoinfo", "-d", "-i", path], capture_output=True, text=True, check=True).stdout
     assert "Volume id: cidata" in listing
     content = {
-        file: subprocess.run(["isoinfo", "-R", "-x", f"/{file}", "-i", path], capture_output=True, text=True, check=True).stdout
+        file: subprocess.run(
+            ["isoinfo", "-R", "-x", f"/{file}", "-i", path], capture_output=True, text=True, check=True
+        ).stdout
         for file in ("user-data", "meta-data", "network-config")
     }
-    assert content["user-data"] == first["user_data"] and '"instance-id": "kt-1"' in content["meta-data"] and '"version": 2' in content["network-config"]
+    assert (
+        content["user-data"] == first["user_data"]
+        and '"instance-id": "kt-1"' in content["meta-data"]
+        and '"version": 2' in content["network-config"]
+    )
     changed = driver.change(state="present", cloud_init={**first, "user_data": {"password": "kt-hush"}})
     assert "kt-hush" not in str(changed.json["plan"]) + str(changed.json["diff"])
     (other,) = driver.volumes()

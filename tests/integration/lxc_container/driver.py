@@ -38,7 +38,9 @@ def fill(value: Any, words: Mapping[str, str]) -> Any:
 
 
 def needs_unprivileged() -> None:
-    """Skip the test where host_info says that no unprivileged container can run, as on a host that is a container itself."""
+    """Skip the test where host_info says that no unprivileged container can run, as on a host that is a container
+    itself.
+    """
     verdict = gather(Host(), ["lxc"])["backends"]["lxc"]["unprivileged"]
     if verdict["usable"] is False:
         pytest.skip(f"no unprivileged container runs here: {verdict['reason']}")
@@ -66,14 +68,23 @@ class Driver:
     @property
     def words(self) -> dict[str, str]:
         one, two = (str(self.lab.image(release)) for release in "12")
-        return {"one": one, "two": two, "bridge": self.lab.bridge, "net": self.lab.network, "dir": str(self.directory), "name": self.name}
+        return {
+            "one": one,
+            "two": two,
+            "bridge": self.lab.bridge,
+            "net": self.lab.network,
+            "dir": str(self.directory),
+            "name": self.name,
+        }
 
     @property
     def config(self) -> Path:
         return self.lab.path / self.name / "config"
 
     def arguments(self, **args: Any) -> dict[str, Any]:
-        """A task's arguments: the guest's name and directory, the tiny image, no network, a stop of a second; and what the test says."""
+        """A task's arguments: the guest's name and directory, the tiny image, no network, a stop of a second; and
+        what the test says.
+        """
         standard = {"name": self.name, "lxc_path": str(self.lab.path), "image": "<one>", "stop_timeout": 1}
         if args.get("template") or args.get("clone") or args.get("state") == "absent":
             del standard["image"]
@@ -92,7 +103,9 @@ class Driver:
     def unchanged(self, before: dict[str, Any]) -> None:
         """The host is what it was."""
         after = self.host()
-        changed = {key: (before.get(key), after.get(key)) for key in {*before, *after} if before.get(key) != after.get(key)}
+        changed = {
+            key: (before.get(key), after.get(key)) for key in {*before, *after} if before.get(key) != after.get(key)
+        }
         assert not changed, str(changed)
 
     def check(self, **args: Any) -> Result:
@@ -112,7 +125,11 @@ class Driver:
         states.unlink(missing_ok=True)
         checked = self.check(**args)
         done, moments = self.moments(states=str(states), **args)
-        return self._as_checked(checked, done), moments, states.read_text(encoding="utf-8").splitlines() if moments else []
+        return (
+            self._as_checked(checked, done),
+            moments,
+            states.read_text(encoding="utf-8").splitlines() if moments else [],
+        )
 
     def _as_checked(self, checked: Result, done: Result) -> Result:
         assert not checked.failed, checked.msg
@@ -159,7 +176,9 @@ class Driver:
         log.unlink(missing_ok=True)
         before = crash.read_text(encoding="utf-8")
         roots = [str(self.lab.path), "/sys/fs/cgroup", str(KNOWN)]
-        crash.write_text(json.dumps({"roots": roots, "log": str(log), "at": at, "how": how, "states": states}), encoding="utf-8")
+        crash.write_text(
+            json.dumps({"roots": roots, "log": str(log), "at": at, "how": how, "states": states}), encoding="utf-8"
+        )
         try:
             result = self.run(**args)
         finally:

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The configuration file is edited, not written anew; and what is in effect is what was asked for, whatever stands around it."""
+"""The configuration file is edited, not written anew; and what is in effect is what was asked for, whatever stands
+around it.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ lxc.include = <more>
 
 
 def lines(driver: Driver, key: str) -> list[str]:
-    return [line.strip() for line in driver.config.read_text(encoding="utf-8").splitlines() if line.strip().startswith(key)]
+    return [
+        line.strip() for line in driver.config.read_text(encoding="utf-8").splitlines() if line.strip().startswith(key)
+    ]
 
 
 @pytest.fixture
@@ -105,14 +109,19 @@ def test_the_file_is_replaced_in_one_step(driver: Driver) -> None:
         driver.do(state="stopped", hostname="kt-new", description="x")
         assert "kt-new" not in old.read()
     found = driver.config.stat()
-    assert (found.st_mode & 0o777, sorted(path.name for path in driver.config.parent.iterdir())) == (0o600, ["config", "kraal.json", "rootfs"])
+    assert (found.st_mode & 0o777, sorted(path.name for path in driver.config.parent.iterdir())) == (
+        0o600,
+        ["config", "kraal.json", "rootfs"],
+    )
 
 
 def test_limits_are_written_for_the_groups_of_this_host(driver: Driver) -> None:
     version = 2 if Path("/sys/fs/cgroup/cgroup.controllers").exists() else 1
     driver.make(state="stopped", memory="64MiB", cpus=0.5)
     text = driver.config.read_text(encoding="utf-8")
-    assert ("lxc.cgroup2.memory.max" in text) is (version == 2) and ("lxc.cgroup.memory.limit_in_bytes" in text) is (version == 1)
+    assert ("lxc.cgroup2.memory.max" in text) is (version == 2) and ("lxc.cgroup.memory.limit_in_bytes" in text) is (
+        version == 1
+    )
 
 
 def test_an_old_secret_is_not_shown(driver: Driver) -> None:

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Containers with a configuration or a note that nobody can read: none takes another one with it, and each is managed as far as liblxc can."""
+"""Containers with a configuration or a note that nobody can read: none takes another one with it, and each is
+managed as far as liblxc can.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,11 @@ def found() -> Result:
 def listed(driver: Driver) -> tuple[dict[str, Any], list[str]]:
     """What is said of one guest, and the warnings that name it."""
     result = found()
-    (guest,) = [guest for guest in result["guests"] if guest["name"] == driver.name and guest["id"].startswith(str(driver.lab.path))]
+    (guest,) = [
+        guest
+        for guest in result["guests"]
+        if guest["name"] == driver.name and guest["id"].startswith(str(driver.lab.path))
+    ]
     return guest, [str(warning) for warning in result.json.get("warnings", []) if driver.name in str(warning)]
 
 
@@ -71,7 +77,10 @@ def test_a_configuration_that_cannot_be_read(driver: Driver, ours: Driver, break
 
 
 def test_words_that_liblxc_does_not_know(driver: Driver, ours: Driver) -> None:
-    """It takes none of that configuration any more, and says of the container not even that it runs. Its monitor does."""
+    """It takes none of that configuration any more, and says of the container not even that it runs.
+
+    Its monitor does.
+    """
     driver.make(labels={"a": "b"})
     whole = driver.config.read_bytes()
     driver.config.write_bytes(whole + b"lxc.nonsense = 1\nno key at all\n\xff\xfe = 1\nlxc.net.0.type = hologram\n")

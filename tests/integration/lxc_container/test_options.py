@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every option of the table: created, unchanged, changed, unchanged; under --check first, and nothing touched; and what the change costs."""
+"""Every option of the table: created, unchanged, changed, unchanged; under --check first, and nothing touched; and
+what the change costs.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,11 @@ def disk() -> str:
     number = os.stat("/").st_dev
     if os.major(number):
         return f"{os.major(number)}:{os.minor(number)}"
-    found = [path for path in sorted(Path("/sys/block").iterdir()) if not path.name.startswith(("loop", "ram")) and Path("/dev", path.name).exists()]
+    found = [
+        path
+        for path in sorted(Path("/sys/block").iterdir())
+        if not path.name.startswith(("loop", "ram")) and Path("/dev", path.name).exists()
+    ]
     if not found:
         pytest.skip("this machine shows no block device whose throughput could be limited")
     return (found[0] / "dev").read_text(encoding="ascii").strip()
@@ -36,7 +42,11 @@ def disk() -> str:
 def words(driver: Driver, disk: str) -> Mapping[str, str]:
     blkio = Path("/sys/fs/cgroup/blkio")
     weight = next((name for name in ("blkio.weight", "blkio.bfq.weight") if any(blkio.glob(f"*/{name}"))), "")
-    path = os.path.realpath(f"/dev/block/{disk}") if Path(f"/dev/block/{disk}").exists() else f"/dev/{Path(f'/sys/dev/block/{disk}').resolve().name}"
+    path = (
+        os.path.realpath(f"/dev/block/{disk}")
+        if Path(f"/dev/block/{disk}").exists()
+        else f"/dev/{Path(f'/sys/dev/block/{disk}').resolve().name}"
+    )
     return {**driver.words, "disk": path, "number": disk, "weight": weight}
 
 
@@ -63,12 +73,16 @@ def check_inside(driver: Driver, rows: tuple[Row, ...], words: Mapping[str, str]
     """What commands in the guest print."""
     for row in rows:
         if row.inside:
-            assert driver.lab.inside(driver.name, *fill(row.inside[0], words)) == fill(row.inside[1 + number], words), row.id
+            assert driver.lab.inside(driver.name, *fill(row.inside[0], words)) == fill(row.inside[1 + number], words), (
+                row.id
+            )
 
 
 def _an_option(rows: tuple[Row, ...], driver: Driver, words: Mapping[str, str]) -> None:
     extra: dict[str, Any] = fill({key: value for row in rows for key, value in row.extra.items()}, words)
-    first, second = ({**extra, **fill({row.option: getattr(row, name) for row in rows}, words)} for name in ("first", "second"))
+    first, second = (
+        {**extra, **fill({row.option: getattr(row, name) for row in rows}, words)} for name in ("first", "second")
+    )
     (cost,) = {row.cost for row in rows}
 
     created = driver.do(**first)
@@ -104,7 +118,11 @@ def _an_option(rows: tuple[Row, ...], driver: Driver, words: Mapping[str, str]) 
 
     purged = [row for row in rows if row.purge is not None]
     if purged:
-        back = {**second, **{row.option: first[row.option] for row in purged}, "purge": sorted(row.option for row in purged)}
+        back = {
+            **second,
+            **{row.option: first[row.option] for row in purged},
+            "purge": sorted(row.option for row in purged),
+        }
         done = driver.do(**back)
         assert len(done["plan"]) == 1
         assert_named(purged, done["plan"], {})

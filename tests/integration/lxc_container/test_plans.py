@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every kind of plan: what --check says is what is done; and a run that dies anywhere in it leaves nothing that the next one cannot mend."""
+"""Every kind of plan: what --check says is what is done; and a run that dies anywhere in it leaves nothing that the
+next one cannot mend.
+"""
 
 from __future__ import annotations
 
@@ -40,26 +42,35 @@ def set_scene(driver: Driver, plan: Plan, words: Mapping[str, str]) -> None:
 
 
 def portrait(driver: Driver, plan: Plan) -> Any:
-    """All that a user would notice: the files with their owners and contents, but for what is new each time, the limits, and the state."""
+    """All that a user would notice: the files with their owners and contents, but for what is new each time, the
+    limits, and the state.
+    """
     files = {}
     for name, (mode, uid, gid, size, _modified, _changed, content) in tree(driver.lab.path).items():
         if name.endswith(".log"):
             continue
         if name.endswith("/config") and isinstance(content, bytes):
             # liblxc chooses the MAC of a clone.
-            content = [line for line in content.decode().splitlines() if "hwaddr" not in line and not line.startswith("#")]
+            content = [
+                line for line in content.decode().splitlines() if "hwaddr" not in line and not line.startswith("#")
+            ]
             size = 0
         files[name] = (mode, uid, gid, size if content is not None else 0, content)
     return files, limits(driver.lab, [driver.name]), driver.lab.states()
 
 
 def done_as_planned(plan: Plan, driver: Driver, wanted: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """What --check says is what is done, and it is this. What was done, moment by moment, and what was there before each."""
+    """What --check says is what is done, and it is this.
+
+    What was done, moment by moment, and what was there before each.
+    """
     pid = driver.lab.pid(driver.name)
     done, moments, states = driver.do_noting(**wanted)
     assert tuple(actions(done)) == plan.actions
     assert max((step["disruption"] for step in done["plan"]), key=ORDER.index) == plan.disruption
-    if plan.before and not any(action.split()[0] in ("start", "stop", "restart", "recreate", "remove") for action in plan.actions):
+    if plan.before and not any(
+        action.split()[0] in ("start", "stop", "restart", "recreate", "remove") for action in plan.actions
+    ):
         assert driver.lab.pid(driver.name) == pid
     words = {"running": "RUNNING", "paused": "FROZEN", "stopped": "STOPPED", "absent": ""}
     before = plan.before[-1]["state"] if plan.before else "stopped"
@@ -71,8 +82,13 @@ def done_as_planned(plan: Plan, driver: Driver, wanted: Mapping[str, Any]) -> tu
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.id)
-def test_the_plan_is_what_is_done_whatever_crashes(plan: Plan, driver: Driver, words: Mapping[str, str], explored: Explored) -> None:
-    """Without a crash, and with one at each moment. Two are one where the same files were there and the same was done to all but files until then."""
+def test_the_plan_is_what_is_done_whatever_crashes(
+    plan: Plan, driver: Driver, words: Mapping[str, str], explored: Explored
+) -> None:
+    """Without a crash, and with one at each moment.
+
+    Two are one where the same files were there and the same was done to all but files until then.
+    """
     wanted = fill(dict(plan.wanted), words)
     set_scene(driver, plan, words)
     scene = str(portrait(driver, plan)[1:]).replace(driver.name, "<name>")
@@ -92,7 +108,9 @@ def test_the_plan_is_what_is_done_whatever_crashes(plan: Plan, driver: Driver, w
             elsewhere.append(moment.replace(driver.name, "<name>"))
 
 
-def _crash(plan: Plan, driver: Driver, words: Mapping[str, str], number: int, how: str, moment: str, intended: Any) -> None:
+def _crash(
+    plan: Plan, driver: Driver, words: Mapping[str, str], number: int, how: str, moment: str, intended: Any
+) -> None:
     """One crash, and the run that ends the work."""
     wanted = fill(dict(plan.wanted), words)
     set_scene(driver, plan, words)

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bad input ends in a message that names option, value and remedy, before anything is touched; and adversarial names and values stay what they are."""
+"""Bad input ends in a message that names option, value and remedy, before anything is touched; and adversarial names
+and values stay what they are.
+"""
 
 from __future__ import annotations
 
@@ -31,21 +33,45 @@ WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
     ("key-unknown", {"config": {"lxc.no.such": "x"}}, ("config", "liblxc refuses", "lxc.no.such = x")),
     ("key-value", {"config": {"lxc.signal.halt": "SIGNO"}}, ("config", "liblxc refuses", "lxc.signal.halt = SIGNO")),
     ("key-reserved", {"config": {"lxc.rootfs.path": "dir:/"}}, ("config[lxc.rootfs.path]", "storage")),
-    ("key-twice", {"config": {"lxc.uts.name": "a"}, "hostname": "b"}, ("config[lxc.uts.name]", "hostname", "Set one of the two")),
+    (
+        "key-twice",
+        {"config": {"lxc.uts.name": "a"}, "hostname": "b"},
+        ("config[lxc.uts.name]", "hostname", "Set one of the two"),
+    ),
     ("key-list", {"config": {"lxc.tty.max": ["1", "2"]}}, ("config[lxc.tty.max]", "takes one value")),
     ("key-empty", {"config": {"lxc.tty.max": " "}}, ("config[lxc.tty.max]", "Write null")),
-    ("value-newline", {"config": {"lxc.environment": "A=1\nlxc.hook.start = /bin/sh"}}, ("config[lxc.environment]", "control character")),
+    (
+        "value-newline",
+        {"config": {"lxc.environment": "A=1\nlxc.hook.start = /bin/sh"}},
+        ("config[lxc.environment]", "control character"),
+    ),
     ("mount-newline", {"mounts": ["/tmp:/x\nlxc.hook.start = /bin/sh"]}, ("mounts", "not plain")),
-    ("mount-entry-newline", {"config": {"lxc.mount.entry": "/tmp x none bind 0 0\nlxc.cap.drop ="}}, ("config[lxc.mount.entry]", "control character")),
+    (
+        "mount-entry-newline",
+        {"config": {"lxc.mount.entry": "/tmp x none bind 0 0\nlxc.cap.drop ="}},
+        ("config[lxc.mount.entry]", "control character"),
+    ),
     ("mount-out", {"mounts": ["/tmp:/../x"]}, ("mounts", "/../x", "Write /host/path:/target")),
     ("mount-root", {"mounts": ["/tmp:/"]}, ("mounts", "the guest's root")),
     ("mount-relative", {"mounts": ["tmp:/x"]}, ("mounts", "tmp:/x", "absolute")),
-    ("mount-option", {"mounts": [{"source": "/tmp", "target": "/x", "options": ["ro 0 0"]}]}, ("mounts", "not understood")),
+    (
+        "mount-option",
+        {"mounts": [{"source": "/tmp", "target": "/x", "options": ["ro 0 0"]}]},
+        ("mounts", "not understood"),
+    ),
     ("network-field", {"networks": [{"bridge": "br0"}]}, ("networks", "bridge", "Write a mapping with type")),
     ("network-name", {"networks": [{"link": "br0 x"}]}, ("networks[eth0].link", "br0 x")),
-    ("network-address", {"networks": [{"link": "br0", "ipv4_address": "192.0.2.1"}]}, ("networks[eth0].ipv4_address", "192.0.2.5/24")),
+    (
+        "network-address",
+        {"networks": [{"link": "br0", "ipv4_address": "192.0.2.1"}]},
+        ("networks[eth0].ipv4_address", "192.0.2.5/24"),
+    ),
     ("network-mac", {"networks": [{"link": "br0", "mac_address": "zz"}]}, ("networks[eth0].mac_address", "zz")),
-    ("network-twice", {"networks": [{"link": "br0", "name": "a0"}, {"link": "br0", "name": "a0"}]}, ("networks", "a0", "twice")),
+    (
+        "network-twice",
+        {"networks": [{"link": "br0", "name": "a0"}, {"link": "br0", "name": "a0"}]},
+        ("networks", "a0", "twice"),
+    ),
     ("network-none", {"networks": [{"type": "none", "link": "br0"}]}, ("networks[eth0]", "goes with nothing else")),
     ("macvlan", {"networks": [{"type": "macvlan"}]}, ("networks[eth0].link", "Name the host's device")),
     ("idmap", {"idmap": ["u 0 100000"]}, ("idmap", "u 0 100000", "b 0 100000 65536")),
@@ -53,12 +79,20 @@ WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
     ("capability", {"cap_drop": ["SYS TIME"]}, ("cap_drop", "SYS TIME", "like sys_time")),
     ("capability-unknown", {"cap_drop": ["sys_nonsense"]}, ("cap_drop", "liblxc refuses", "sys_nonsense")),
     ("device", {"io_limits": [{"device": "/etc/passwd", "read_bps": 1}]}, ("io_limits", "/etc/passwd", "is no device")),
-    ("device-missing", {"io_limits": [{"device": "/dev/no-such", "read_bps": 1}]}, ("io_limits", "/dev/no-such", "block device")),
+    (
+        "device-missing",
+        {"io_limits": [{"device": "/dev/no-such", "read_bps": 1}]},
+        ("io_limits", "/dev/no-such", "block device"),
+    ),
     ("hostname", {"hostname": "a b"}, ("hostname", "a b")),
     ("image", {"image": "/no/such.tar"}, ("image.path", "/no/such.tar", "base_image")),
     ("image-relative", {"image": "x.tar"}, ("image.path", "x.tar", "absolute")),
     ("image-checksum", {"image": {"path": "/x.tar", "checksum": "md5:1"}}, ("image.checksum", "md5:1", "sha256:")),
-    ("image-gone", {"image": {"path": "/no/such.tar", "checksum": NOT_HERE}}, ("image.path", "/no/such.tar", "does not exist")),
+    (
+        "image-gone",
+        {"image": {"path": "/no/such.tar", "checksum": NOT_HERE}},
+        ("image.path", "/no/such.tar", "does not exist"),
+    ),
     ("two-ways", {"template": "busybox", "image": "<one>"}, ("template", "image", "one of these ways")),
     ("no-way", {"image": ...}, ("image", "is needed to create")),
     ("template", {"template": "../x", "image": ...}, ("template", "../x")),

@@ -21,7 +21,9 @@ IDMAP = ["b 0 100000 65536"]
 
 
 def root_of(driver: Driver) -> str:
-    (line,) = [line for line in driver.config.read_text(encoding="utf-8").splitlines() if line.startswith("lxc.rootfs.path")]
+    (line,) = [
+        line for line in driver.config.read_text(encoding="utf-8").splitlines() if line.startswith("lxc.rootfs.path")
+    ]
     return line.partition("=")[2].strip()
 
 
@@ -72,7 +74,14 @@ def test_clones(driver: Driver) -> None:
     snapshot.do(clone={"name": source.name, "snapshot": True}, storage="overlay")
     assert str(source.config.parent) in root_of(snapshot)
     source.refused("root file systems of", snapshot.name, "Remove those first", state="absent")
-    source.refused("root file systems of", snapshot.name, "Remove those first", state="stopped", image="<two>", disruption="recreate")
+    source.refused(
+        "root file systems of",
+        snapshot.name,
+        "Remove those first",
+        state="stopped",
+        image="<two>",
+        disruption="recreate",
+    )
     # Whoever stands on it may not lose it either where liblxc has not written it down.
     (source.config.parent / "lxc_snapshots").unlink()
     source.refused("root file systems of", snapshot.name, state="absent")
@@ -133,10 +142,19 @@ def test_waits(driver: Driver) -> None:
     address = {"networks": [{"link": "<bridge>", "ipv4_address": "<net>.40/24"}]}
     done = driver.make(**address, wait_for="address", timeout=20)
     (found,) = done["guest"]["addresses"]
-    assert (found["address"], found["family"], found["network"]) == (f"{driver.lab.network}.40", "ipv4", driver.lab.bridge)
-    # What the guest has made itself comes last, and an address that is the host's own, like that of its docker0, does not lead to the guest.
+    assert (found["address"], found["family"], found["network"]) == (
+        f"{driver.lab.network}.40",
+        "ipv4",
+        driver.lab.bridge,
+    )
+    # What the guest has made itself comes last, and an address that is the host's own, like that of its docker0, does
+    # not lead to the guest.
     inside = ["nsenter", "-t", str(driver.lab.pid(driver.name)), "-n", "ip"]
-    for words in ("link add a0 type bridge", f"address add {driver.lab.network}.1/24 dev a0", "address add 198.51.100.7/32 dev a0"):
+    for words in (
+        "link add a0 type bridge",
+        f"address add {driver.lab.network}.1/24 dev a0",
+        "address add 198.51.100.7/32 dev a0",
+    ):
         run(*inside, *words.split())
     found, own = driver.again(**address)["guest"]["addresses"]
     assert (found["address"], own["address"], own["network"]) == (f"{driver.lab.network}.40", "198.51.100.7", "a0")

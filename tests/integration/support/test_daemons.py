@@ -23,7 +23,9 @@ def test_second_daemon_runs_containers_beside_the_first(second_daemon, docker_ap
     with second_daemon.client() as client:
         assert client.info()["DockerRootDir"] != docker_api.info()["DockerRootDir"]
         import_image(client, "kt-own:1", "own")
-        made = client.create_container("kt-own:1", command=["cat", "/etc/kt-release"], host_config=client.create_host_config(network_mode="none"))
+        made = client.create_container(
+            "kt-own:1", command=["cat", "/etc/kt-release"], host_config=client.create_host_config(network_mode="none")
+        )
         client.start(made)
         assert client.wait(made, timeout=20)["StatusCode"] == 0
         assert client.logs(made) == b"own\n"
@@ -50,7 +52,10 @@ def test_second_daemon_leaves_nothing(short_tmp) -> None:
 
 
 def test_a_daemon_that_does_not_start_says_why(short_tmp) -> None:
-    with pytest.raises(RuntimeError, match="no-such-driver"), SecondDaemon(short_tmp, args=["--storage-driver", "no-such-driver"]):
+    with (
+        pytest.raises(RuntimeError, match="no-such-driver"),
+        SecondDaemon(short_tmp, args=["--storage-driver", "no-such-driver"]),
+    ):
         pass
 
 
@@ -59,11 +64,16 @@ def test_tls_daemon_demands_certificates(tls_daemon, monkeypatch) -> None:
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     pair = tls_daemon.client_pair()
-    good = docker.tls.TLSConfig(client_cert=(str(pair.certificate), str(pair.key)), ca_cert=str(tls_daemon.authority.certificate), verify=True)
+    good = docker.tls.TLSConfig(
+        client_cert=(str(pair.certificate), str(pair.key)), ca_cert=str(tls_daemon.authority.certificate), verify=True
+    )
     with docker.APIClient(base_url=tls_daemon.tls_url, tls=good, version="auto") as client:
         assert client.ping()
     anonymous = docker.tls.TLSConfig(ca_cert=str(tls_daemon.authority.certificate), verify=True)
-    with pytest.raises(DockerException), docker.APIClient(base_url=tls_daemon.tls_url, tls=anonymous, version="auto") as client:
+    with (
+        pytest.raises(DockerException),
+        docker.APIClient(base_url=tls_daemon.tls_url, tls=anonymous, version="auto") as client,
+    ):
         client.ping()
 
 
@@ -91,7 +101,12 @@ def test_leftovers_and_bystanders_are_told(docker_api, base_image, scratch) -> N
     docker_api.create_volume(scratch("v"))
     docker_api.tag(base_image, scratch("i"), "1")
     found = scratch.found()
-    assert (found.containers, found.networks, found.volumes, found.images) == ([scratch("a")], [scratch("n")], [scratch("v")], [scratch("i") + ":1"])
+    assert (found.containers, found.networks, found.volumes, found.images) == (
+        [scratch("a")],
+        [scratch("n")],
+        [scratch("v")],
+        [scratch("i") + ":1"],
+    )
     scratch.clean()
     assert not scratch.found()
     other = Bystanders(docker_api, scratch.prefix + "other")

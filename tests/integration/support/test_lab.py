@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lab hosts are what they claim to be: Debian 12 and 13 under systemd, reached over ssh, installing packages, cut off and back."""
+"""Lab hosts are what they claim to be: Debian 12 and 13 under systemd, reached over ssh, installing packages, cut
+off and back.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,14 @@ def test_systemd_runs_without_a_failed_unit(lab: Lab, lab_hosts: list[LabHost]) 
 
 
 def test_ansible_reaches_all_hosts(lab: Lab, lab_hosts: list[LabHost]) -> None:
-    run = run_tasks([{"ansible.builtin.setup": {"gather_subset": ["!all", "distribution_release"]}}], inventory=lab.inventory(), hosts="virt_hosts")
-    assert {r.host: r["ansible_facts"]["ansible_distribution_release"] for r in run.results} == {host.name: host.suite for host in lab_hosts}, run.output
+    run = run_tasks(
+        [{"ansible.builtin.setup": {"gather_subset": ["!all", "distribution_release"]}}],
+        inventory=lab.inventory(),
+        hosts="virt_hosts",
+    )
+    assert {r.host: r["ansible_facts"]["ansible_distribution_release"] for r in run.results} == {
+        host.name: host.suite for host in lab_hosts
+    }, run.output
 
 
 def test_hosts_have_keys_of_their_own(lab_hosts: list[LabHost]) -> None:
@@ -45,7 +53,14 @@ def test_apt_works_inside(lab: Lab, lab_hosts: list[LabHost]) -> None:
 
 def test_an_ssh_that_knows_the_hosts_by_name(lab: Lab, lab_hosts: list[LabHost]) -> None:
     path = f"{lab.ssh_program()}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(["ssh", lab_hosts[1].name, "hostname"], env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        ["ssh", lab_hosts[1].name, "hostname"],
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
     assert done.stdout.strip() == lab_hosts[1].name, done.stderr
 
 

@@ -26,7 +26,12 @@ def of_the_machine() -> tuple[int, bool, list[str]]:
     """Its mounts and its network, as this process sees them, and what libvirt would keep there."""
     places = ("/etc/libvirt/qemu", "/run/libvirt/network", "/var/lib/libvirt/dnsmasq")
     # Not what another test makes in this machine's libvirt.
-    kept = [str(path) for place in places for path in sorted(Path(place).rglob("kt-*")) if path.stem in ("kt-net", "kt-guest")]
+    kept = [
+        str(path)
+        for place in places
+        for path in sorted(Path(place).rglob("kt-*"))
+        if path.stem in ("kt-net", "kt-guest")
+    ]
     links = subprocess.run(["ip", "-o", "link"], check=True, capture_output=True, text=True).stdout
     return Path("/proc/self/mountinfo").read_text(encoding="utf-8").count("kt-dev"), "ktbr5" in links, kept
 
@@ -58,7 +63,11 @@ def test_it_stays_within_its_walls() -> None:
                 daemon.restart(number)
                 assert "kt-guest" in daemon.virsh("list", "--name")
             daemon.clear()
-            assert daemon.virsh("list", "--all", "--name").split() == daemon.virsh("net-list", "--all", "--name").split() == []
+            assert (
+                daemon.virsh("list", "--all", "--name").split()
+                == daemon.virsh("net-list", "--all", "--name").split()
+                == []
+            )
             assert processes(directory)
         assert processes(directory) == []
         assert of_the_machine() == before
@@ -104,7 +113,9 @@ def test_a_daemon_that_does_not_answer(short_tmp: Path, libvirt_daemon: LibvirtD
     with socket.socket(socket.AF_UNIX) as deaf, LibvirtModule("kraal.virt.kvm_network", libvirt_daemon) as module:
         deaf.bind(str(short_tmp / "sock"))
         deaf.listen()
-        result = module.run(name="kt-x", uri=f"qemu+unix:///system?socket={short_tmp}/sock", connect_timeout=1, state="absent")
+        result = module.run(
+            name="kt-x", uri=f"qemu+unix:///system?socket={short_tmp}/sock", connect_timeout=1, state="absent"
+        )
     assert result.failed
     assert "did not answer within 1 seconds" in result.msg
 
@@ -112,6 +123,10 @@ def test_a_daemon_that_does_not_answer(short_tmp: Path, libvirt_daemon: LibvirtD
 def test_a_missing_binding_is_named(libvirt_daemon: LibvirtDaemon, tmp_path: Path) -> None:
     (tmp_path / "libvirt.py").write_text("raise ImportError('No module named libvirt')", encoding="utf-8")
     path = os.pathsep.join([str(tmp_path), module_environment()["PYTHONPATH"]])
-    result = module_process("kraal.virt.kvm_network", {"name": "kt-x", "state": "absent", "uri": libvirt_daemon.uri}, env={"PYTHONPATH": path})
+    result = module_process(
+        "kraal.virt.kvm_network",
+        {"name": "kt-x", "state": "absent", "uri": libvirt_daemon.uri},
+        env={"PYTHONPATH": path},
+    )
     assert result.failed
     assert "python3-libvirt" in result.msg

@@ -44,7 +44,12 @@ def test_reads_are_recorded_and_no_step(proxy, api, base_image) -> None:
 def test_body_query_and_keep_alive(proxy, api, base_image, scratch) -> None:
     api.create_container(base_image, name=scratch("a"), environment={"A": "ä"})
     step = proxy.steps[-1]
-    assert (str(step), step.query["name"], step.json()["Env"], step.status) == ("POST /containers/create", [scratch("a")], ["A=ä"], 201)
+    assert (str(step), step.query["name"], step.json()["Env"], step.status) == (
+        "POST /containers/create",
+        [scratch("a")],
+        ["A=ä"],
+        201,
+    )
     assert names(api, scratch) == ["a"]
 
 
@@ -61,7 +66,12 @@ def test_chunked_upload_of_a_large_import(proxy, api, docker_api, scratch) -> No
         for start in range(0, len(data), 70_001):
             yield data[start : start + 70_001]
 
-    response = api.post(api._url("/images/create"), data=pieces(), params={"fromSrc": "-", "repo": scratch("big"), "tag": "1"}, timeout=60)
+    response = api.post(
+        api._url("/images/create"),
+        data=pieces(),
+        params={"fromSrc": "-", "repo": scratch("big"), "tag": "1"},
+        timeout=60,
+    )
     assert response.status_code == 200, response.text
     assert proxy.steps[-1].headers["transfer-encoding"] == "chunked" and proxy.steps[-1].body_size == len(data)
     assert docker_api.inspect_image(scratch("big") + ":1")["Size"] > 20_000_000
@@ -86,7 +96,8 @@ def test_expect_continue(proxy, scratch) -> None:
         client.settimeout(10)
         client.connect(proxy.path)
         client.sendall(
-            b"POST /networks/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body)
+            b"POST /networks/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(body)
         )
         assert client.recv(1000).startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
         client.sendall(body)
@@ -209,7 +220,9 @@ def test_no_crash_while_the_steps_are_fewer(proxy, base_image, scratch) -> None:
 def test_crash_kills_the_process_that_asked(proxy, docker_api, base_image, scratch) -> None:
     proxy.fail_after(2, Cut.KILL)
     code = "import sys; from tests.integration.support.test_proxy import create_three; create_three(*sys.argv[1:])"
-    done = subprocess.run([sys.executable, "-c", code, proxy.base_url, base_image, scratch.prefix], timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, proxy.base_url, base_image, scratch.prefix], timeout=300, check=False
+    )
     assert done.returncode == -9
     assert proxy.crashed.wait(5)
     assert names(docker_api, scratch) == ["a", "b"]
@@ -237,6 +250,9 @@ def test_crash_among_parallel_steps(proxy, docker_api, base_image, scratch, how)
 
 def test_streamed_answer_is_withheld_as_a_whole(proxy, docker_api, scratch) -> None:
     proxy.fail_after(1)
-    with docker.APIClient(base_url=proxy.base_url, version="1.41", timeout=20) as client, pytest.raises(requests.exceptions.ConnectionError):
+    with (
+        docker.APIClient(base_url=proxy.base_url, version="1.41", timeout=20) as client,
+        pytest.raises(requests.exceptions.ConnectionError),
+    ):
         client.import_image_from_data(root_tar("x"), repository=scratch("img"), tag="1")
     assert scratch.found().images == [scratch("img") + ":1"]

@@ -61,7 +61,10 @@ def _read(path: Path) -> bytes:
 
 def test_playbook_stats(tmp_path) -> None:
     play = tmp_path / "play.yml"
-    play.write_text("- hosts: all\n  gather_facts: false\n  tasks:\n    - name: Say\n      ansible.builtin.debug:\n        msg: '{{ word }}'\n")
+    play.write_text(
+        "- hosts: all\n  gather_facts: false\n  tasks:\n    - name: Say\n      ansible.builtin.debug:\n        msg: "
+        "'{{ word }}'\n"
+    )
     run = run_playbook(play, local_inventory(), {"word": "said"})
     assert run.stats["localhost"]["ok"] == 1 and run.changed == 0
     assert [r.msg for r in run.of("Say")] == ["said"]
@@ -69,7 +72,10 @@ def test_playbook_stats(tmp_path) -> None:
 
 def test_adhoc(tmp_path) -> None:
     inventory = tmp_path / "hosts.yml"
-    inventory.write_text("all:\n  hosts:\n    localhost:\n      ansible_connection: local\n      ansible_python_interpreter: /usr/bin/python3\n")
+    inventory.write_text(
+        "all:\n  hosts:\n    localhost:\n      ansible_connection: local\n      ansible_python_interpreter: "
+        "/usr/bin/python3\n"
+    )
     run = run_adhoc("all", "ansible.builtin.ping", inventory=inventory)
     assert run.rc == 0 and [r["ping"] for r in run.results] == ["pong"]
 
@@ -85,7 +91,9 @@ def test_module_process_is_the_module() -> None:
 
 def test_module_process_takes_the_packages_of_its_interpreter() -> None:
     """The SDK of the distribution, not that of the environment the tests run in."""
-    result = module_process("ansible.builtin.command", {"argv": ["/usr/bin/python3", "-c", "import docker; print(docker.__file__)"]})
+    result = module_process(
+        "ansible.builtin.command", {"argv": ["/usr/bin/python3", "-c", "import docker; print(docker.__file__)"]}
+    )
     assert result["stdout"].startswith("/usr/lib/python3/"), result.json
 
 

@@ -26,8 +26,9 @@ def test_a_living_run_is_not_abandoned() -> None:
 
 def test_a_killed_run_is_given_out_once(tmp_path) -> None:
     code = (
-        "import os, pathlib, signal, sys; from tests.support import session; session.LOCKS = pathlib.Path(sys.argv[1]); "
-        "claim = session.claimed('two'); claim.__enter__(); os.kill(os.getpid(), signal.SIGKILL)"
+        "import os, pathlib, signal, sys; from tests.support import session; session.LOCKS = "
+        "pathlib.Path(sys.argv[1]); claim = session.claimed('two'); claim.__enter__(); os.kill(os.getpid(), "
+        "signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -9
     assert session.abandoned() == ["two"]

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes every task result of a run as one JSON line, and the run's statistics as the last one, so that tests need not parse what is printed for people."""
+"""Writes every task result of a run as one JSON line, and the run's statistics as the last one, so that tests need
+not parse what is printed for people.
+"""
 
 from __future__ import annotations
 

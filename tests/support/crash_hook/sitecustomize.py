@@ -1,11 +1,13 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kills a module at a chosen moment. Python loads it by itself, under this name, in a process that a test has put its directory on the path of.
+"""Kills a module at a chosen moment. Python loads it by itself, under this name, in a process that a test has put its
+directory on the path of.
 
-What is counted are the things that the module does to the host: a file that it writes, renames or removes below the test's directories, a program that it
-starts, unless that only reads. $KT_CRASH names a file with JSON: the directories, the number of the moment, and how to end; and `states`, where there is
-one: a file that gets a line with what the first directory is like before each moment.
+What is counted are the things that the module does to the host: a file that it writes, renames or removes below the
+test's directories, a program that it starts, unless that only reads. $KT_CRASH names a file with JSON: the directories,
+the number of the moment, and how to end; and `states`, where there is one: a file that gets a line with what the first
+directory is like before each moment.
 """
 
 from __future__ import annotations
@@ -19,7 +21,17 @@ import threading
 from typing import Any
 
 READING = {"lxc-ls", "lxc-info", "lxc-config", "lxc-wait", "ip"}
-FILES = {"os.rename": 2, "os.mkdir": 1, "os.remove": 1, "os.rmdir": 1, "os.symlink": 2, "os.link": 2, "os.chown": 1, "os.chmod": 1, "os.truncate": 1}
+FILES = {
+    "os.rename": 2,
+    "os.mkdir": 1,
+    "os.remove": 1,
+    "os.rmdir": 1,
+    "os.symlink": 2,
+    "os.link": 2,
+    "os.chown": 1,
+    "os.chmod": 1,
+    "os.truncate": 1,
+}
 count = 0
 quiet = False
 

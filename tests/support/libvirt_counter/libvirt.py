@@ -1,15 +1,17 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stands before libvirt's own binding on a module's import path: writes down every call, and crashes after the one that it is told to.
+"""Stands before libvirt's own binding on a module's import path: writes down every call, and crashes after the one that
+it is told to.
 
-$KT_LIBVIRT names a directory. Its file `asked` gets a line for each call of libvirt's, its file `calls` for each that changes something; its file `crash`, if
-there is one, holds how many of these succeed before the process is killed, and `before` or `after`: whether the next one is not made, or made and not answered.
-With `restart` instead it is answered, then the pipe `ask` is told and the pipe `answer` waited for: the daemon is restarted meanwhile.
+$KT_LIBVIRT names a directory. Its file `asked` gets a line for each call of libvirt's, its file `calls` for each that
+changes something; its file `crash`, if there is one, holds how many of these succeed before the process is killed, and
+`before` or `after`: whether the next one is not made, or made and not answered. With `restart` instead it is answered,
+then the pipe `ask` is told and the pipe `answer` waited for: the daemon is restarted meanwhile.
 
-Where there is a file `readonly`, the connection is one that libvirt lets read only. What it refuses there though nothing is written goes another way: secrets
-are not asked for, and an emulator's capabilities over a connection of their own. A URI with the host kt-elsewhere leads to this host, whose files the module
-takes for another's.
+Where there is a file `readonly`, the connection is one that libvirt lets read only. What it refuses there though
+nothing is written goes another way: secrets are not asked for, and an emulator's capabilities over a connection of
+their own. A URI with the host kt-elsewhere leads to this host, whose files the module takes for another's.
 """
 
 from __future__ import annotations
@@ -28,19 +30,21 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 #: Everything of libvirt-python that changes what libvirt keeps or runs, by class.
 CHANGING = {
     "virConnect": (
-        "networkDefineXML networkDefineXMLFlags networkCreateXML networkCreateXMLFlags storagePoolDefineXML storagePoolCreateXML defineXML defineXMLFlags"
-        " createXML createXMLWithFiles nwfilterDefineXML secretDefineXML interfaceDefineXML"
+        "networkDefineXML networkDefineXMLFlags networkCreateXML networkCreateXMLFlags storagePoolDefineXML "
+        "storagePoolCreateXML defineXML defineXMLFlags createXML createXMLWithFiles nwfilterDefineXML secretDefineXML "
+        "interfaceDefineXML"
     ),
     "virNetwork": "create destroy undefine update setAutostart",
     "virStoragePool": "create destroy undefine delete build setAutostart createXML createXMLFrom",
     "virStorageVol": "delete resize wipe wipePattern upload",
     "virStream": "finish",
     "virDomain": (
-        "create createWithFlags createWithFiles destroy destroyFlags shutdown shutdownFlags reboot reset suspend resume undefine undefineFlags setAutostart"
-        " setMetadata setVcpus setVcpusFlags setMemory setMemoryFlags setMaxMemory attachDevice attachDeviceFlags detachDevice detachDeviceFlags"
-        " detachDeviceAlias updateDeviceFlags blockResize managedSave managedSaveRemove save rename snapshotCreateXML revertToSnapshot setMemoryStatsPeriod"
-        " setUserPassword setBlockIoTune setSchedulerParameters setSchedulerParametersFlags setMemoryParameters setNumaParameters"
-        " blockCommit blockPull blockCopy"
+        "create createWithFlags createWithFiles destroy destroyFlags shutdown shutdownFlags reboot reset suspend "
+        "resume undefine undefineFlags setAutostart setMetadata setVcpus setVcpusFlags setMemory setMemoryFlags "
+        "setMaxMemory attachDevice attachDeviceFlags detachDevice detachDeviceFlags detachDeviceAlias "
+        "updateDeviceFlags blockResize managedSave managedSaveRemove save rename snapshotCreateXML revertToSnapshot "
+        "setMemoryStatsPeriod setUserPassword setBlockIoTune setSchedulerParameters setSchedulerParametersFlags "
+        "setMemoryParameters setNumaParameters blockCommit blockPull blockCopy"
     ),
     "virDomainSnapshot": "delete",
     "virSecret": "setValue undefine",
@@ -113,11 +117,17 @@ del sys.modules["libvirt"]
 real = importlib.import_module("libvirt")
 connect, readonly = real.open, real.openReadOnly
 qemu = importlib.import_module("libvirt_qemu")
-owners: list[Any] = [real, qemu, *(each for name, each in vars(real).items() if inspect.isclass(each) and name.startswith("vir"))]
+owners: list[Any] = [
+    real,
+    qemu,
+    *(each for name, each in vars(real).items() if inspect.isclass(each) and name.startswith("vir")),
+]
 for owner in owners:
     for name, each in list(vars(owner).items()):
         # Event loops, numbers of versions and classes of errors ask no daemon.
-        if inspect.isfunction(each) and not name.startswith(("_", "virEvent", "virGetLastError", "registerErrorHandler")):
+        if inspect.isfunction(each) and not name.startswith(
+            ("_", "virEvent", "virGetLastError", "registerErrorHandler")
+        ):
             setattr(owner, name, noted(f"{owner.__name__}.{name}", each))
 for kind, names in CHANGING.items():
     for name in names.split():

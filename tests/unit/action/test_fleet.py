@@ -24,7 +24,14 @@ from tests.support.paths import SYSTEM_PYTHON
     [
         ({"guests": [{"name": "a", "backend": "kvm"}]}, ["kvm"]),
         ({"guests": [{"name": "a"}, {"name": "b"}], "defaults": {"backend": "lxc"}}, ["lxc"]),
-        ({"guests": [{"name": "a"}, {"name": "b", "backend": "kvm"}], "defaults": {"backend": "docker", "kvm": {}}, "prune": False}, ["docker", "kvm"]),
+        (
+            {
+                "guests": [{"name": "a"}, {"name": "b", "backend": "kvm"}],
+                "defaults": {"backend": "docker", "kvm": {}},
+                "prune": False,
+            },
+            ["docker", "kvm"],
+        ),
         ({"guests": [{"name": "a", "backend": None}], "defaults": {"backend": "lxc"}}, ["lxc"]),
         ({"guests": [{"name": "a", "backend": "kvm"}], "prune": True}, None),
         ({"guests": [{"name": "a", "backend": "kvm"}], "prune": "yes"}, None),
@@ -50,11 +57,18 @@ def sent(scratch: Path, task: Mapping[str, Any]) -> set[str]:
     assert "podman" in result.msg or not result.failed, result.msg
     (program,) = remote.glob("*/AnsiballZ_*.py")
     subprocess.run([SYSTEM_PYTHON, program, "explode"], capture_output=True, check=True)
-    return {path.parent.name for path in program.parent.glob("debug_dir/ansible_collections/kraal/virt/plugins/module_utils/backends/*/manage.py")}
+    return {
+        path.parent.name
+        for path in program.parent.glob(
+            "debug_dir/ansible_collections/kraal/virt/plugins/module_utils/backends/*/manage.py"
+        )
+    }
 
 
 @pytest.mark.parametrize(
-    ("wrong", "backends"), [({"connect_timeout": "podman", "backend": "kvm"}, {"kvm"}), ({"backend": "podman"}, set(NAMES))], ids=["one", "any"]
+    ("wrong", "backends"),
+    [({"connect_timeout": "podman", "backend": "kvm"}, {"kvm"}), ({"backend": "podman"}, set(NAMES))],
+    ids=["one", "any"],
 )
 def test_what_is_sent(wrong: dict[str, Any], backends: set[str], tmp_path: Path) -> None:
     assert sent(tmp_path, {"kraal.virt.fleet": {"guests": [{"name": "kt-a", **wrong}]}}) == backends

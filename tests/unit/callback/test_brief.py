@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is shown of a run: what changed, what failed, what the plays say, and every warning; and with -v what Ansible's own callback shows."""
+"""What is shown of a run: what changed, what failed, what the plays say, and every warning; and with -v what
+Ansible's own callback shows.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def task(name: str, action: str = "ansible.builtin.command", **more: Any) -> Any
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    def show(event: str, of: Any, answer: dict[str, Any], *, verbosity: int = 0, kind: type = CallbackModule, **given: Any) -> list[str]:
+    def show(
+        event: str, of: Any, answer: dict[str, Any], *, verbosity: int = 0, kind: type = CallbackModule, **given: Any
+    ) -> list[str]:
         screen = Screen(verbosity)
         default: Any = callback_loader.get("ansible.builtin.default")
         callback = default
@@ -54,7 +58,12 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
         callback._play = SimpleNamespace(strategy="linear")
         for name in ("_handle_warnings_and_exception", "_handle_warnings"):
             if hasattr(callback, name):
-                monkeypatch.setattr(callback, name, lambda said: screen.lines.extend(f"[WARNING]: {text}" for text in warnings_of(said)), raising=False)
+                monkeypatch.setattr(
+                    callback,
+                    name,
+                    lambda said: screen.lines.extend(f"[WARNING]: {text}" for text in warnings_of(said)),
+                    raising=False,
+                )
         host = SimpleNamespace(get_name=lambda: "h", name="h")
         result = SimpleNamespace(task=of, _task=of, result=answer, _result=answer, host=host, _host=host, task_name="t")
         callback.v2_playbook_on_task_start(of, False)
@@ -72,12 +81,16 @@ def warnings_of(said: Any) -> list[str]:
 Show = Callable[..., list[str]]
 
 
-@pytest.mark.parametrize("event", ["v2_runner_on_ok", "v2_runner_item_on_ok", "v2_runner_on_skipped", "v2_runner_item_on_skipped"])
+@pytest.mark.parametrize(
+    "event", ["v2_runner_on_ok", "v2_runner_item_on_ok", "v2_runner_on_skipped", "v2_runner_item_on_skipped"]
+)
 def test_what_there_was_nothing_to_do_for_is_silent(shown: Show, event: str) -> None:
     assert shown(event, task("quiet"), {"changed": False}) == []
 
 
-@pytest.mark.parametrize("event", ["v2_runner_on_ok", "v2_runner_item_on_ok", "v2_runner_on_skipped", "v2_runner_item_on_skipped"])
+@pytest.mark.parametrize(
+    "event", ["v2_runner_on_ok", "v2_runner_item_on_ok", "v2_runner_on_skipped", "v2_runner_item_on_skipped"]
+)
 def test_a_warning_is_never_lost(shown: Show, event: str) -> None:
     assert shown(event, task("warns"), {"changed": False, "warnings": ["odd"]}) == ["TASK [warns]", "[WARNING]: odd"]
 
@@ -112,9 +125,18 @@ def test_what_the_plays_say_is_shown_as_it_stands(shown: Show, event: str, messa
 
 def test_other_values_and_changes_are_said_too(shown: Show) -> None:
     assert "5" in "".join(shown("v2_runner_on_ok", task("says", "debug"), {"msg": 5, "changed": False}))
-    assert shown("v2_runner_on_ok", task("says", "debug"), {"msg": "would", "changed": True}) == ["changed: [h] => would"]
+    assert shown("v2_runner_on_ok", task("says", "debug"), {"msg": "would", "changed": True}) == [
+        "changed: [h] => would"
+    ]
     # Each turn of a loop was said by itself.
-    assert shown("v2_runner_on_ok", task("says", "debug", loop=["x"]), {"msg": "All items completed", "results": [], "changed": False}) == []
+    assert (
+        shown(
+            "v2_runner_on_ok",
+            task("says", "debug", loop=["x"]),
+            {"msg": "All items completed", "results": [], "changed": False},
+        )
+        == []
+    )
 
 
 def test_what_is_included_is_silent(shown: Show) -> None:

@@ -1,7 +1,10 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A backend that lives in memory: boxes with a size, a set of tags and a lid. What the engine does with it is what it does with every backend."""
+"""A backend that lives in memory: boxes with a size, a set of tags and a lid.
+
+What the engine does with it is what it does with every backend.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,10 @@ def want(name: str, **values: Any) -> Spec:
 
 @dataclass
 class Boxes(Guests[dict[str, Box]]):
-    """The backend. ``refuses`` names boxes whose steps fail with ``words``, ``forgets`` options that it does not keep."""
+    """The backend.
+
+    ``refuses`` names boxes whose steps fail with ``words``, ``forgets`` options that it does not keep.
+    """
 
     boxes: dict[str, dict[str, Any]] = field(default_factory=dict)
     refuses: Collection[str] = ()
@@ -79,7 +85,16 @@ class Boxes(Guests[dict[str, Box]]):
         if box is None:
             return list(creation(want.name, self.table.shown(want), "running", written(self.table, want)))
         return [
-            Step(want.name, Action.SET, key, each.shown("before").get(key), each.shown("after")[key], each.option.change, key in self.defers, (each,))
+            Step(
+                want.name,
+                Action.SET,
+                key,
+                each.shown("before").get(key),
+                each.shown("after")[key],
+                each.option.change,
+                key in self.defers,
+                (each,),
+            )
             for each in differences(self.table, want, box)
             for key in [each.option.name]
         ]
@@ -102,7 +117,9 @@ class Boxes(Guests[dict[str, Box]]):
         self.boxes[spec.name]["state"] = "running"
 
     def do_set(self, spec: Spec, step: Step, _seen: dict[str, Box]) -> None:
-        self.boxes[spec.name].update({each.option.name: each.value for each in step.changes if each.option.name not in self.forgets})
+        self.boxes[spec.name].update(
+            {each.option.name: each.value for each in step.changes if each.option.name not in self.forgets}
+        )
 
     def labels(self, name: str, seen: dict[str, Box]) -> Mapping[str, str]:
         return {}
@@ -116,7 +133,11 @@ class Boxes(Guests[dict[str, Box]]):
 
     def describe(self, name: str, seen: dict[str, Box]) -> dict[str, Any] | None:
         box = seen.get(name)
-        return None if box is None else Guest(name, "boxes", state=box["state"], memory=str(box.get("memory", ""))).as_dict()
+        return (
+            None
+            if box is None
+            else Guest(name, "boxes", state=box["state"], memory=str(box.get("memory", ""))).as_dict()
+        )
 
     def foresee(self, want: Spec, steps: Sequence[Step], seen: dict[str, Box]) -> dict[str, Any] | None:
         box = seen.get(want.name)

@@ -11,7 +11,13 @@ from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Ac
 
 
 def test_a_word_is_written_bare() -> None:
-    assert [str(Action.SET), "%s" % Action.SET, f"{Action.SET}", f"{Action.SET:>4}", repr(Action.SET)] == ["set", "set", "set", " set", "'set'"]
+    assert [str(Action.SET), f"{Action.SET}", f"{Action.SET}", f"{Action.SET:>4}", repr(Action.SET)] == [
+        "set",
+        "set",
+        "set",
+        " set",
+        "'set'",
+    ]
     assert json.dumps({"action": Action.SET, "state": PowerState.RUNNING}) == '{"action": "set", "state": "running"}'
 
 

@@ -12,7 +12,13 @@ from ansible_collections.kraal.virt.plugins.module_utils.engine.addresses import
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("192.0.2.1", "192.0.2.1"), ("10.0.3.11", "10.0.3.11"), ("2001:DB8::0:1", "2001:db8::1"), ("fd00::1", "fd00::1"), ("::ffff:192.0.2.1", "192.0.2.1")],
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("10.0.3.11", "10.0.3.11"),
+        ("2001:DB8::0:1", "2001:db8::1"),
+        ("fd00::1", "fd00::1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+    ],
 )
 def test_what_leads_to_a_guest(text: str, found: str) -> None:
     assert str(reachable(text)) == found
@@ -33,7 +39,22 @@ def test_what_leads_nowhere_or_to_the_caller(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "-oX=y", "host", "192.0.2", "192.0.2.1 ", "192.0.2.1\n", "fe80::1%eth0", "2001:db8::1% -oX=y", "192.0.2.1/24", None, 5, b"a", []]
+    "text",
+    [
+        "",
+        "-oX=y",
+        "host",
+        "192.0.2",
+        "192.0.2.1 ",
+        "192.0.2.1\n",
+        "fe80::1%eth0",
+        "2001:db8::1% -oX=y",
+        "192.0.2.1/24",
+        None,
+        5,
+        b"a",
+        [],
+    ],
 )
 def test_what_is_no_address(text: object) -> None:
     assert address_of(text) is None and reachable(text) is None

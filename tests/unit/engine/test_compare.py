@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.compare import compared, differences, key_of
-from ansible_collections.kraal.virt.plugins.module_utils.engine.kinds import Entries, Kind, Members, Sequence, Text, Texts
+from ansible_collections.kraal.virt.plugins.module_utils.engine.kinds import (
+    Entries,
+    Kind,
+    Members,
+    Sequence,
+    Text,
+    Texts,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Option, Spec, Table
 from tests.unit.engine.boxes import TABLE, want
 
@@ -29,7 +36,11 @@ KINDS: dict[str, tuple[Kind, st.SearchStrategy[Any]]] = {
     "texts": (Texts(), DICTS),
     "entries": (Entries(), NESTED),
 }
-ALL = Table("boxes", "box", tuple(Option(name, kind, lambda have: have, Disruption.LIVE) for name, (kind, _values) in KINDS.items()))
+ALL = Table(
+    "boxes",
+    "box",
+    tuple(Option(name, kind, lambda have: have, Disruption.LIVE) for name, (kind, _values) in KINDS.items()),
+)
 SOME = st.fixed_dictionaries({}, optional={name: values for name, (_kind, values) in KINDS.items()})
 MERGING = sorted(name for name, (kind, _values) in KINDS.items() if kind.merges)
 
@@ -63,11 +74,15 @@ def test_keys_name_the_entry() -> None:
 
 
 @given(SOME, SOME, st.frozensets(st.sampled_from(MERGING)))
-def test_what_was_brought_about_is_no_difference(values: dict[str, Any], have: dict[str, Any], purge: frozenset[str]) -> None:
+def test_what_was_brought_about_is_no_difference(
+    values: dict[str, Any], have: dict[str, Any], purge: frozenset[str]
+) -> None:
     spec = Spec("a", "running", values, purge)
     after = {**have, **{each.option.name: each.value for each in compared(ALL, spec, have)}}
     assert compared(ALL, spec, after) == []
-    assert {key: value for key, value in after.items() if key not in values} == {key: value for key, value in have.items() if key not in values}
+    assert {key: value for key, value in after.items() if key not in values} == {
+        key: value for key, value in have.items() if key not in values
+    }
 
 
 @given(SOME, SOME)
@@ -78,7 +93,9 @@ def test_merging_loses_nothing(values: dict[str, Any], have: dict[str, Any]) -> 
 
 
 @given(SOME, SOME, st.frozensets(st.sampled_from(MERGING)))
-def test_every_difference_shows_something_that_differs(values: dict[str, Any], have: dict[str, Any], purge: frozenset[str]) -> None:
+def test_every_difference_shows_something_that_differs(
+    values: dict[str, Any], have: dict[str, Any], purge: frozenset[str]
+) -> None:
     for each in compared(ALL, Spec("a", "running", values, purge), have):
         assert each.parts
         assert all(part.before != part.after for part in each.parts)

@@ -153,7 +153,9 @@ def test_merged_entries_leave_nothing_to_do(want: dict[str, Any], have: dict[str
 
 
 @given(ENTRIES, ENTRIES, st.booleans())
-def test_entries_differ_when_and_only_when_merging_changes_them(want: dict[str, Any], have: dict[str, Any], exact: bool) -> None:
+def test_entries_differ_when_and_only_when_merging_changes_them(
+    want: dict[str, Any], have: dict[str, Any], exact: bool
+) -> None:
     kind = Entries()
     assert bool(kind.parts(want, have, exact)) == (kind.merge(want, have, exact) != have)
 
@@ -173,12 +175,16 @@ def test_entries_are_compared_field_by_field() -> None:
     assert kind.parts({}, have, False) == []
 
 
-@pytest.mark.parametrize(("value", "text"), [(True, "true"), (False, "false"), (None, ""), (5, "5"), (1.5, "1.5"), ("x", "x")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(True, "true"), (False, "false"), (None, ""), (5, "5"), (1.5, "1.5"), ("x", "x")]
+)
 def test_texts_are_what_yaml_meant(value: object, text: str) -> None:
     assert Texts().parse({"KEY": value}, "env") == {"KEY": text}
 
 
-@pytest.mark.parametrize("value", [{"": "x"}, {"A=B": "x"}, {"A B\n": "x"}, {" A": "x"}, {"A": {"b": "c"}}, {"A": ["b"]}, {"A": "b\0"}])
+@pytest.mark.parametrize(
+    "value", [{"": "x"}, {"A=B": "x"}, {"A B\n": "x"}, {" A": "x"}, {"A": {"b": "c"}}, {"A": ["b"]}, {"A": "b\0"}]
+)
 def test_texts_that_are_refused(value: dict[str, Any]) -> None:
     with pytest.raises(InvalidOption, match="env"):
         Texts().parse(value, "env")
@@ -186,8 +192,29 @@ def test_texts_that_are_refused(value: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["PASSWORD", "db_password", "MYSQL_ROOT_PASSWORD", "PGPASSWD", "passphrase", "PASS", "DB_PASS", "smtp_pwd", "SECRET_KEY_BASE", "API_TOKEN", "splunk-token"]
-    + ["AWS_SECRET_ACCESS_KEY", "API_KEY", "apikey", "PRIVATE_KEY", "AUTH_KEY", "aws_access_key", "CREDENTIALS", "encryption_key"],
+    [
+        "PASSWORD",
+        "db_password",
+        "MYSQL_ROOT_PASSWORD",
+        "PGPASSWD",
+        "passphrase",
+        "PASS",
+        "DB_PASS",
+        "smtp_pwd",
+        "SECRET_KEY_BASE",
+        "API_TOKEN",
+        "splunk-token",
+    ]
+    + [
+        "AWS_SECRET_ACCESS_KEY",
+        "API_KEY",
+        "apikey",
+        "PRIVATE_KEY",
+        "AUTH_KEY",
+        "aws_access_key",
+        "CREDENTIALS",
+        "encryption_key",
+    ],
 )
 def test_keys_that_speak_of_a_secret(key: str) -> None:
     kind = Texts(guarded=True)
@@ -198,7 +225,9 @@ def test_keys_that_speak_of_a_secret(key: str) -> None:
     assert kind.parts({}, {key: "old"}, True) == [Part(key, HIDDEN, None)]
 
 
-@pytest.mark.parametrize("key", ["PATH", "COMPASS", "BYPASS", "PWD", "OLDPWD", "KEY", "KEYBOARD", "MONKEY", "PASSENGER", "HOME"])
+@pytest.mark.parametrize(
+    "key", ["PATH", "COMPASS", "BYPASS", "PWD", "OLDPWD", "KEY", "KEYBOARD", "MONKEY", "PASSENGER", "HOME"]
+)
 def test_keys_that_do_not(key: str) -> None:
     assert Texts(guarded=True).show({key: "value"}) == {key: "value"}
 
@@ -223,7 +252,11 @@ def test_records_are_shown_in_one_order() -> None:
     assert RECORDS.show(RECORDS.parse(["b=1", "a=2"], "limits")) == ["a=2", "b=1"]
 
 
-@pytest.mark.parametrize("kind", [Text(), Flag(), Integer(), Size(), Words(), Sequence(), Members(), Texts(), RECORDS], ids=lambda kind: type(kind).__name__)
+@pytest.mark.parametrize(
+    "kind",
+    [Text(), Flag(), Integer(), Size(), Words(), Sequence(), Members(), Texts(), RECORDS],
+    ids=lambda kind: type(kind).__name__,
+)
 def test_nothing_is_shown_as_nothing(kind: Kind) -> None:
     assert kind.shown(None) is None
     assert kind.argument["type"] in ("str", "bool", "int", "raw", "list", "dict")

@@ -1,7 +1,10 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two runs on one guest wait for each other; one that died holds nothing. So it is with what guests have in common. With real processes."""
+"""Two runs on one guest wait for each other; one that died holds nothing.
+
+So it is with what guests have in common. With real processes.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +89,11 @@ def test_a_second_run_waits_until_the_first_has_ended(directory: Path, holder: H
     while f" {second.process.pid} " not in Path("/proc/locks").read_text(encoding="utf-8"):
         assert time.monotonic() < deadline and second.process.poll() is None
         time.sleep(0.02)
-    waiting = [line for line in Path("/proc/locks").read_text(encoding="utf-8").splitlines() if f" {second.process.pid} " in line]
+    waiting = [
+        line
+        for line in Path("/proc/locks").read_text(encoding="utf-8").splitlines()
+        if f" {second.process.pid} " in line
+    ]
     assert any("->" in line for line in waiting), "it waits, and holds nothing yet"
     holder.end()
     second.wait()
@@ -104,7 +111,8 @@ def test_too_long_a_wait_names_the_process_and_the_guest(directory: Path, holder
     with pytest.raises(KraalError) as caught, lock.locked(["boxes box b", "boxes box a"], seconds=1):
         pytest.fail("the lock was free")
     assert str(caught.value) == (
-        f"another run (process {holder.process.pid}) has held boxes box a for 1 seconds. Wait for it or end it, then run again."
+        f"another run (process {holder.process.pid}) has held boxes box a for 1 seconds. Wait for it or end it, then "
+        "run again."
     )
 
 
@@ -145,7 +153,9 @@ def test_one_file_serves_every_user_and_is_left_closed(directory: Path) -> None:
     assert file.stat().st_size == 0
 
 
-def test_a_link_in_the_place_of_the_file_is_not_followed(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_link_in_the_place_of_the_file_is_not_followed(
+    directory: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     target = tmp_path_factory.mktemp("elsewhere") / "target"
     (directory / "kraal.virt.lock").symlink_to(target)
     with pytest.raises(OSError), lock.locked(["boxes box a"]):

@@ -34,7 +34,14 @@ def test_disruptions_are_ordered_words() -> None:
 
 
 def test_a_step_is_public_as_plain_data() -> None:
-    assert SET.as_dict() == {"guest": "a", "action": "set", "key": "memory", "before": "1MiB", "after": "2MiB", "disruption": "live"}
+    assert SET.as_dict() == {
+        "guest": "a",
+        "action": "set",
+        "key": "memory",
+        "before": "1MiB",
+        "after": "2MiB",
+        "disruption": "live",
+    }
 
 
 def test_the_keys_of_a_step() -> None:
@@ -63,7 +70,9 @@ def test_a_restart_that_is_not_allowed_is_left_pending() -> None:
 
 
 def test_a_restart_of_what_cannot_be_stored_is_refused_with_its_keys() -> None:
-    with pytest.raises(Refused, match="^vram cannot change without disruption 'restart', and this task allows 'live' at most"):
+    with pytest.raises(
+        Refused, match="^vram cannot change without disruption 'restart', and this task allows 'live' at most"
+    ):
         permitted([SET, LOCKED, REBOOT], LIVE)
     assert permitted([SET, LOCKED, REBOOT], RESTART) == [SET, LOCKED, REBOOT]
 

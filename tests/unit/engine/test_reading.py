@@ -13,8 +13,20 @@ from typing import Any
 import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.engine import lock
-from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError, KraalError, Unreachable, Unreadable
-from ansible_collections.kraal.virt.plugins.module_utils.engine.kinds import Cpuset, Foreign, Integer, Members, Text, as_read
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import (
+    BackendError,
+    KraalError,
+    Unreachable,
+    Unreadable,
+)
+from ansible_collections.kraal.virt.plugins.module_utils.engine.kinds import (
+    Cpuset,
+    Foreign,
+    Integer,
+    Members,
+    Text,
+    as_read,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.engine.kinds import Sequence as Ordered
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reading import Found, Unread, apart, reading
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Job, Outcome, reconcile
@@ -63,7 +75,10 @@ def test_a_word_that_is_not_ours() -> None:
         (part,) = kind.parts(kind.parse(right, "x"), found, False)
         assert part.before == text
     assert as_read(lambda value: Integer(1, 5).parse(value, "x"), "3") == 3
-    for many, value in ((Members(Text(pattern="a|b")), frozenset(("a", Foreign("c")))), (Ordered(Text(pattern="a|b")), ("a", Foreign("c")))):
+    for many, value in (
+        (Members(Text(pattern="a|b")), frozenset(("a", Foreign("c")))),
+        (Ordered(Text(pattern="a|b")), ("a", Foreign("c"))),
+    ):
         assert many.show(value) == ["a", "c"]
 
 
@@ -109,7 +124,9 @@ class Odd(Boxes):
         seen.update(super().observe(wants))
         if "shut" in seen:
             box = seen.pop("shut")
-            seen.unread["shut"] = Unread(Guest("shut", "boxes", "7", box["state"]), Unreadable("it is shut"), self.stuck)
+            seen.unread["shut"] = Unread(
+                Guest("shut", "boxes", "7", box["state"]), Unreadable("it is shut"), self.stuck
+            )
         return seen
 
     def apply(self, spec: Spec, step: Any, seen: Any) -> None:
@@ -130,7 +147,9 @@ def scene(**options: Any) -> Odd:
 def test_the_others_of_a_run_are_managed() -> None:
     for check in (True, False):
         boxes = scene()
-        a, odd, shut = run(boxes, want("a", memory="1KiB"), want("odd", memory="1KiB"), want("shut", memory="1KiB"), check=check)
+        a, odd, shut = run(
+            boxes, want("a", memory="1KiB"), want("odd", memory="1KiB"), want("shut", memory="1KiB"), check=check
+        )
         assert (a.error, a.changed, boxes.applied) == (None, True, [] if check else [("a", "set")])
         assert "boxes odd: what boxes says of it is not understood" in str(odd.error) and odd.described is None
         assert str(shut.error) == "boxes shut: it is shut" and shut.described and shut.described["id"] == "7"

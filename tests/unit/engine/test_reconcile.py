@@ -23,7 +23,11 @@ WANTS = st.dictionaries(
     st.sampled_from(NAMES),
     st.fixed_dictionaries(
         {"state": st.sampled_from(["running", "absent"])},
-        optional={"memory": st.sampled_from(["1KiB", "2KiB"]), "tags": st.lists(st.sampled_from("xyz")), "purge": st.just(["tags"])},
+        optional={
+            "memory": st.sampled_from(["1KiB", "2KiB"]),
+            "tags": st.lists(st.sampled_from("xyz")),
+            "purge": st.just(["tags"]),
+        },
     ),
 )
 
@@ -66,7 +70,9 @@ def test_a_second_run_changes_nothing(before: dict[str, Any], after: dict[str, A
         specs = [want(name, **options) for name, options in wanted.items()]
         assert all(outcome.error is None for outcome in run(boxes, *specs))
         again = run(boxes, *specs)
-        assert [(outcome.changed, outcome.steps, outcome.error) for outcome in again] == [(False, [], None)] * len(specs)
+        assert [(outcome.changed, outcome.steps, outcome.error) for outcome in again] == [(False, [], None)] * len(
+            specs
+        )
 
 
 def test_what_the_backend_does_not_keep_is_an_error() -> None:
@@ -82,7 +88,11 @@ def test_what_the_backend_does_not_keep_is_an_error() -> None:
 def test_one_failure_stops_nobody_else_and_hides_nothing() -> None:
     boxes = Boxes(refuses=["b"])
     outcomes = run(boxes, want("a"), want("b"), want("c"))
-    assert [str(outcome.error) if outcome.error else None for outcome in outcomes] == [None, "boxes b: the box is nailed shut", None]
+    assert [str(outcome.error) if outcome.error else None for outcome in outcomes] == [
+        None,
+        "boxes b: the box is nailed shut",
+        None,
+    ]
     assert sorted(boxes.boxes) == ["a", "c"]
     assert outcomes[1].changed, "a step that failed half-way may have changed something"
 
@@ -181,7 +191,11 @@ def test_an_address_that_was_waited_for_is_told() -> None:
 
     boxes = Leases({"a": {"state": "running"}})
     (first,) = run(boxes, replace(want("a"), wait_for="address"))
-    assert (first.changed, first.described and first.described["addresses"], boxes.observed) == (False, [{"address": "192.0.2.1"}], 2)
+    assert (first.changed, first.described and first.described["addresses"], boxes.observed) == (
+        False,
+        [{"address": "192.0.2.1"}],
+        2,
+    )
     (again,) = run(boxes, replace(want("a"), wait_for="address"))
     assert (again.changed, again.described, boxes.observed) == (False, first.described, 3)
     boxes = Leases({"a": {"state": "running"}})

@@ -13,7 +13,16 @@ from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Step
 from ansible_collections.kraal.virt.plugins.module_utils.engine.result import Address, Guest, foreseen
 
 FRESH = Guest("a", "boxes")
-NOW = Guest("a", "boxes", id="1f", state="running", image="old", memory="1GiB", addresses=(Address("192.0.2.5", "ipv4", "front"),), labels={"role": "web"})
+NOW = Guest(
+    "a",
+    "boxes",
+    id="1f",
+    state="running",
+    image="old",
+    memory="1GiB",
+    addresses=(Address("192.0.2.5", "ipv4", "front"),),
+    labels={"role": "web"},
+)
 SET = Step("a", Action.SET, "memory", "1GiB", "2GiB", Disruption.LIVE)
 
 
@@ -37,13 +46,19 @@ def test_what_is_set_is_foreseen_and_the_rest_stays() -> None:
 
 
 def test_a_guest_that_is_created_starts_from_nothing() -> None:
-    steps = [Step("a", Action.CREATE, "", None, {"image": "new"}), Step("a", Action.START, "state", "stopped", "running")]
+    steps = [
+        Step("a", Action.CREATE, "", None, {"image": "new"}),
+        Step("a", Action.START, "state", "stopped", "running"),
+    ]
     guest = foreseen(None, FRESH, {"image": "new"}, steps)
     assert guest == Guest("a", "boxes", state="running", image="new")
 
 
 def test_the_last_word_on_the_state_counts() -> None:
-    steps = [Step("a", Action.START, "state", "stopped", "running"), Step("a", Action.PAUSE, "state", "running", "paused")]
+    steps = [
+        Step("a", Action.START, "state", "stopped", "running"),
+        Step("a", Action.PAUSE, "state", "running", "paused"),
+    ]
     guest = foreseen(NOW, FRESH, {}, steps)
     assert guest is not None and guest.state == "paused"
 
@@ -61,7 +76,9 @@ def test_what_is_removed_is_no_guest() -> None:
 
 
 def test_a_label_that_is_purged_is_not_foreseen() -> None:
-    both = Step("a", Action.RECREATE, "", {"labels[role]": "web", "memory": "1GiB"}, {"labels[tier]": "1", "memory": "2GiB"})
+    both = Step(
+        "a", Action.RECREATE, "", {"labels[role]": "web", "memory": "1GiB"}, {"labels[tier]": "1", "memory": "2GiB"}
+    )
     single = Step("a", Action.SET, "labels[role]", "web", None)
     for step in (both, single):
         guest = foreseen(NOW, FRESH, {"labels": {"tier": "1"}}, [step])

@@ -21,7 +21,11 @@ from tests.unit.engine.boxes import TABLE, arguments, want
 def test_the_argument_spec_comes_from_the_table() -> None:
     assert TABLE.argument_spec() == {
         "name": {"type": "str", "required": True},
-        "state": {"type": "str", "choices": ["running", "stopped", "paused", "present", "absent"], "default": "running"},
+        "state": {
+            "type": "str",
+            "choices": ["running", "stopped", "paused", "present", "absent"],
+            "default": "running",
+        },
         "memory": {"type": "str"},
         "tags": {"type": "list", "elements": "str"},
         "lid": {"type": "str"},
@@ -34,7 +38,14 @@ def test_the_argument_spec_comes_from_the_table() -> None:
 
 
 def test_a_table_offers_no_option_that_would_do_nothing() -> None:
-    table = Table("boxes", "lid", (Option("size", Size(), lambda lid: lid, Disruption.RECREATE),), states=("present", "absent"), state="present", allow=None)
+    table = Table(
+        "boxes",
+        "lid",
+        (Option("size", Size(), lambda lid: lid, Disruption.RECREATE),),
+        states=("present", "absent"),
+        state="present",
+        allow=None,
+    )
     assert sorted(table.argument_spec()) == ["name", "size", "state"]
     spec = table.read({"name": "a", "state": "present", "size": None})
     assert (spec.allow, spec.wait_for, spec.purge) == (Disruption.DESTROY, "none", frozenset())
@@ -46,7 +57,16 @@ def test_options_are_found_by_name() -> None:
 
 
 def test_only_what_is_set_is_in_the_specification() -> None:
-    spec = want("a", memory="1KiB", tags=[], purge=["tags"], disruption="recreate", wait_for="running", timeout=5, state="stopped")
+    spec = want(
+        "a",
+        memory="1KiB",
+        tags=[],
+        purge=["tags"],
+        disruption="recreate",
+        wait_for="running",
+        timeout=5,
+        state="stopped",
+    )
     assert spec.values == {"memory": 1024, "tags": frozenset()}
     assert (spec.name, spec.state, spec.purge, spec.allow) == ("a", "stopped", frozenset(["tags"]), Disruption.RECREATE)
     assert (spec.wait_for, spec.timeout) == ("running", 5)
@@ -73,12 +93,20 @@ def test_what_steers_is_kept_apart_and_what_completes_runs_first() -> None:
     def complete(parameters: Any) -> Any:
         return {**parameters, "size": parameters["file"]}
 
-    table = Table("boxes", "lid", (Option("size", Size(), lambda lid: lid, Disruption.LIVE),), steering={"file": {"type": "str"}}, complete=complete)
+    table = Table(
+        "boxes",
+        "lid",
+        (Option("size", Size(), lambda lid: lid, Disruption.LIVE),),
+        steering={"file": {"type": "str"}},
+        complete=complete,
+    )
     spec = table.read({"name": "a", "state": "present", "size": None, "file": "2KiB", "disruption": "live"})
     assert (spec.values, spec.steering) == ({"size": 2048}, {"file": "2KiB"})
 
 
-@pytest.mark.parametrize("name", ["", "-v", "--help", "a/b", "/", "..", "a..b", "a\nb", "a\0b", "a\tb", "\u202eb", "a\x1b[0m"])
+@pytest.mark.parametrize(
+    "name", ["", "-v", "--help", "a/b", "/", "..", "a..b", "a\nb", "a\0b", "a\tb", "\u202eb", "a\x1b[0m"]
+)
 def test_dangerous_names_are_refused(name: str) -> None:
     with pytest.raises(InvalidOption) as caught:
         check_plain_name(name)

@@ -21,7 +21,9 @@ from .boxes import TABLE, Boxes
 
 def test_the_plan_is_plain_data() -> None:
     outcome = Outcome(GuestId("boxes", "", "a"), [Step("a", Action.SET, "memory", "1MiB", "2MiB", Disruption.LIVE)])
-    assert plan_of(outcome) == [{"guest": "a", "action": "set", "key": "memory", "before": "1MiB", "after": "2MiB", "disruption": "live"}]
+    assert plan_of(outcome) == [
+        {"guest": "a", "action": "set", "key": "memory", "before": "1MiB", "after": "2MiB", "disruption": "live"}
+    ]
 
 
 @pytest.mark.parametrize("unreachable", [False, True])
@@ -35,8 +37,16 @@ def test_nothing_is_said_of_what_could_not_be_looked_at(capsys: pytest.CaptureFi
 
 def test_no_secret_leaves_the_module(capsys: pytest.CaptureFixture[str]) -> None:
     """Neither an old one that the task never knew, nor a new one in the form in which a message quotes it."""
-    boxes = Boxes({"a": {"lid": "run --password=kt-hush-old", "shelf": "postgres://kt:kt-hush-url@db", "state": "running"}})
-    given = {"name": "a", "lid": "run --password=kt-hush-new", "shelf": "top", "disruption": "recreate", "_ansible_diff": True}
+    boxes = Boxes(
+        {"a": {"lid": "run --password=kt-hush-old", "shelf": "postgres://kt:kt-hush-url@db", "state": "running"}}
+    )
+    given = {
+        "name": "a",
+        "lid": "run --password=kt-hush-new",
+        "shelf": "top",
+        "disruption": "recreate",
+        "_ansible_diff": True,
+    }
     with patch_module_args({**given, "_ansible_check_mode": True}), pytest.raises(SystemExit):
         run_resource(TABLE, lambda _arguments: boxes, {}, "box")
     out = capsys.readouterr().out

@@ -55,7 +55,29 @@ def test_sizes_that_are_understood(text: object, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "-1", "-1MiB", "1.5", "1.5b", "0.3KiB", "MiB", "1 MiB x", "1,5GiB", "1MBit", "1Mb/s", "0x10", "1e3", "8EiB", "٣", True, 1.5, None, []]
+    "text",
+    [
+        "",
+        " ",
+        "-1",
+        "-1MiB",
+        "1.5",
+        "1.5b",
+        "0.3KiB",
+        "MiB",
+        "1 MiB x",
+        "1,5GiB",
+        "1MBit",
+        "1Mb/s",
+        "0x10",
+        "1e3",
+        "8EiB",
+        "٣",
+        True,
+        1.5,
+        None,
+        [],
+    ],
 )
 def test_sizes_that_are_refused(text: object) -> None:
     with pytest.raises(InvalidOption) as caught:
@@ -66,7 +88,17 @@ def test_sizes_that_are_refused(text: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "text"), [(0, "0B"), (1, "1B"), (1000, "1000B"), (KIB, "1KiB"), (1536, "1536B"), (512 * MIB, "512MiB"), (GIB, "1GiB"), (1536 * MIB, "1536MiB")]
+    ("size", "text"),
+    [
+        (0, "0B"),
+        (1, "1B"),
+        (1000, "1000B"),
+        (KIB, "1KiB"),
+        (1536, "1536B"),
+        (512 * MIB, "512MiB"),
+        (GIB, "1GiB"),
+        (1536 * MIB, "1536MiB"),
+    ],
 )
 def test_sizes_are_written_short_and_exact(size: int, text: str) -> None:
     assert format_size(size) == text
@@ -83,7 +115,10 @@ def test_writing_a_size_anew_does_not_change_it(number: int, unit: str) -> None:
     assert parse_size(format_size(size)) == size
 
 
-@pytest.mark.parametrize(("text", "cpus"), [(2, "2"), ("2", "2"), (0.5, "0.5"), ("0.50", "0.5"), (0, "0"), ("1.250", "1.25"), (0.000000001, "0.000000001")])
+@pytest.mark.parametrize(
+    ("text", "cpus"),
+    [(2, "2"), ("2", "2"), (0.5, "0.5"), ("0.50", "0.5"), (0, "0"), ("1.250", "1.25"), (0.000000001, "0.000000001")],
+)
 def test_processors_that_are_understood(text: object, cpus: str) -> None:
     assert parse_cpus(text) == Decimal(cpus)
 
@@ -135,7 +170,16 @@ def test_durations_that_are_refused(text: object) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [("0", "0s"), ("30", "30s"), ("90", "1m30s"), ("3600", "1h"), ("0.5", "500ms"), ("1.25", "1250ms"), ("0.00025", "250us"), ("90000", "25h")],
+    [
+        ("0", "0s"),
+        ("30", "30s"),
+        ("90", "1m30s"),
+        ("3600", "1h"),
+        ("0.5", "500ms"),
+        ("1.25", "1250ms"),
+        ("0.00025", "250us"),
+        ("90000", "25h"),
+    ],
 )
 def test_durations_are_written_short(seconds: str, text: str) -> None:
     assert format_duration(Decimal(seconds)) == text
@@ -148,7 +192,17 @@ def test_a_duration_that_is_written_is_read_back(nanoseconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "numbers"), [("", ()), ("0", (0,)), (3, (3,)), ("0-2,4", (0, 1, 2, 4)), ("4, 0-2", (0, 1, 2, 4)), ("1,1,0-1", (0, 1)), ("0,", (0,)), ("7-7", (7,))]
+    ("text", "numbers"),
+    [
+        ("", ()),
+        ("0", (0,)),
+        (3, (3,)),
+        ("0-2,4", (0, 1, 2, 4)),
+        ("4, 0-2", (0, 1, 2, 4)),
+        ("1,1,0-1", (0, 1)),
+        ("0,", (0,)),
+        ("7-7", (7,)),
+    ],
 )
 def test_cpusets_that_are_understood(text: object, numbers: tuple[int, ...]) -> None:
     assert parse_cpuset(text) == numbers

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host on paper: its texts as a tree, and what its devices, programs and sockets answered (see fixtures/README.md)."""
+"""A host on paper: its texts as a tree, and what its devices, programs and sockets answered (see
+fixtures/README.md).
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ class Recorded(Host):
         return KvmTrial(**self.host["kvm"])
 
     def msr(self, register: int) -> tuple[int | None, str]:
-        value, why = self.host.get("msr", {}).get(f"0x{register:x}", [None, "/dev/cpu/0/msr: No such file or directory"])
+        value, why = self.host.get("msr", {}).get(
+            f"0x{register:x}", [None, "/dev/cpu/0/msr: No such file or directory"]
+        )
         return value, why
 
     def space(self, path: str) -> Space | None:

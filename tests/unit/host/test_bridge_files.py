@@ -20,7 +20,11 @@ from ansible_collections.kraal.virt.plugins.module_utils.host.bridge.shape impor
 from ansible_collections.kraal.virt.plugins.module_utils.host.reader import Files
 
 MAC = "52:54:00:12:34:56"
-STATIC: dict[str, Any] = {"addresses": ("192.0.2.20/24", "192.0.2.21/24", "2001:db8::20/64"), "gateway": ("192.0.2.1", "2001:db8::1"), "dns": ("192.0.2.53",)}
+STATIC: dict[str, Any] = {
+    "addresses": ("192.0.2.20/24", "192.0.2.21/24", "2001:db8::20/64"),
+    "gateway": ("192.0.2.1", "2001:db8::1"),
+    "dns": ("192.0.2.53",),
+}
 LAN = "[Match]\nName=eth0\n\n[Link]\nMTUBytes=9000\n\n[Network]\nDHCP=ipv4\nVLAN=eth0.7\n\n"
 LAN += "[Address]\nAddress=192.0.2.10/24\n\n[Address]\nAddress=192.0.2.11/24\n"
 
@@ -63,7 +67,11 @@ def test_ports_and_macs() -> None:
     assert (shape(link).port, shape(link).hardware, shape(link).takes_over) == ("eth0", MAC, True)
     assert (shape(link, vlan=5).port, shape(link, vlan=5).takes_over) == ("eth0.5", False)
     assert shape(link, vlan=5, addresses_from="uplink").takes_over is True
-    assert (shape().port, shape().hardware, shape(link, mac="02:00:00:00:00:01").hardware) == ("", "", "02:00:00:00:00:01")
+    assert (shape().port, shape().hardware, shape(link, mac="02:00:00:00:00:01").hardware) == (
+        "",
+        "",
+        "02:00:00:00:00:01",
+    )
     with pytest.raises(AttributeError):
         shape().nonsense  # noqa: B018
 
@@ -148,7 +156,11 @@ def test_networkd_takes_over_what_the_uplink_says(tmp_path: Path) -> None:
         ("Bridge", [("STP", "no"), ("ForwardDelaySec", "0")]),
     ]
     port = dict(parse(made["00-kraal-br0-uplink.network"]))
-    assert ("Bridge", "br0") in port["Network"] and ("VLAN", "eth0.7") in port["Network"] and port["Match"] == [("Name", "eth0")]
+    assert (
+        ("Bridge", "br0") in port["Network"]
+        and ("VLAN", "eth0.7") in port["Network"]
+        and port["Match"] == [("Name", "eth0")]
+    )
     # The first file that matches a link wins.
     assert min("10-lan.network", *made) in made
 
@@ -169,7 +181,9 @@ def test_networkd_static_and_vlan(tmp_path: Path) -> None:
     ]
     assert ("ForwardDelaySec", "15") in dict(parse(made["00-kraal-br0.netdev"]))["Bridge"]
     moved = network(files, vlan=5, addresses_from="uplink")
-    assert ("VLAN", "eth0.5") in dict(parse(moved["00-kraal-br0-uplink.network"]))["Network"] and "kraal-br0.conf" not in moved
+    assert ("VLAN", "eth0.5") in dict(parse(moved["00-kraal-br0-uplink.network"]))[
+        "Network"
+    ] and "kraal-br0.conf" not in moved
 
 
 def test_the_iaid_of_a_lease() -> None:
@@ -186,15 +200,37 @@ def test_networkmanager(tmp_path: Path) -> None:
     link = Uplink("eth0", MAC, profile="/etc/NetworkManager/system-connections/lan.nmconnection", identity="u")
     made = networkmanager.NetworkManager().render(shape(link), files)
     assert all(state and state.mode == 0o600 for state in made.values())
-    bridge, port = (read_keyfile(texts(made)[name]) for name in ("kraal-br0.nmconnection", "kraal-br0-port.nmconnection"))
-    assert bridge["ipv4"]["address1"] == "192.0.2.10/24,192.0.2.1" and bridge["ipv6"]["method"] == "auto" and bridge["ethernet"]["mtu"] == "1400"
-    assert (bridge["bridge"]["mac-address"], bridge["bridge"]["stp"], bridge["bridge"]["forward-delay"]) == (MAC, "false", "0")
-    assert (port["connection"]["master"], port["connection"]["type"], port["connection"]["autoconnect-priority"]) == ("br0", "ethernet", "999")
+    bridge, port = (
+        read_keyfile(texts(made)[name]) for name in ("kraal-br0.nmconnection", "kraal-br0-port.nmconnection")
+    )
+    assert (
+        bridge["ipv4"]["address1"] == "192.0.2.10/24,192.0.2.1"
+        and bridge["ipv6"]["method"] == "auto"
+        and bridge["ethernet"]["mtu"] == "1400"
+    )
+    assert (bridge["bridge"]["mac-address"], bridge["bridge"]["stp"], bridge["bridge"]["forward-delay"]) == (
+        MAC,
+        "false",
+        "0",
+    )
+    assert (port["connection"]["master"], port["connection"]["type"], port["connection"]["autoconnect-priority"]) == (
+        "br0",
+        "ethernet",
+        "999",
+    )
     assert bridge["connection"]["uuid"] != port["connection"]["uuid"] == networkmanager.identity("br0", "port")
     made = networkmanager.NetworkManager().render(shape(link, vlan=5, **STATIC), files)
-    bridge, port = (read_keyfile(texts(made)[name]) for name in ("kraal-br0.nmconnection", "kraal-br0-port.nmconnection"))
+    bridge, port = (
+        read_keyfile(texts(made)[name]) for name in ("kraal-br0.nmconnection", "kraal-br0-port.nmconnection")
+    )
     assert (port["vlan"]["id"], port["vlan"]["parent"], port["connection"]["interface-name"]) == ("5", "eth0", "eth0.5")
-    assert bridge["ipv4"] == {"method": "manual", "address1": "192.0.2.20/24", "address2": "192.0.2.21/24", "gateway": "192.0.2.1", "dns": "192.0.2.53;"}
+    assert bridge["ipv4"] == {
+        "method": "manual",
+        "address1": "192.0.2.20/24",
+        "address2": "192.0.2.21/24",
+        "gateway": "192.0.2.1",
+        "dns": "192.0.2.53;",
+    }
     assert bridge["ipv6"] == {"method": "auto", "address1": "2001:db8::20/64", "gateway": "2001:db8::1"}
     nothing = read_keyfile(texts(networkmanager.NetworkManager().render(shape(), files))["kraal-br0.nmconnection"])
     assert nothing["ipv4"] == nothing["ipv6"] == {"method": "disabled"}
@@ -203,12 +239,18 @@ def test_networkmanager(tmp_path: Path) -> None:
 def read_keyfile(text: str) -> dict[str, dict[str, str]]:
     parser = configparser.ConfigParser(interpolation=None, comment_prefixes=("#",))
     parser.read_string(text)
-    return {name: {key: value.lower() if key == "mac-address" else value for key, value in parser[name].items()} for name in parser.sections()}
+    return {
+        name: {key: value.lower() if key == "mac-address" else value for key, value in parser[name].items()}
+        for name in parser.sections()
+    }
 
 
 def test_the_active_connection() -> None:
     said = "uuid-1:eth1:/a\nuuid-2:eth0:/etc/NetworkManager/system-connections/Wired\\: 1.nmconnection\n"
-    assert networkmanager.active(said, "eth0") == ("uuid-2", "/etc/NetworkManager/system-connections/Wired: 1.nmconnection")
+    assert networkmanager.active(said, "eth0") == (
+        "uuid-2",
+        "/etc/NetworkManager/system-connections/Wired: 1.nmconnection",
+    )
     assert networkmanager.active(said, "eth2") == ("", "")
 
 
@@ -247,9 +289,16 @@ def test_netplan(tmp_path: Path) -> None:
     made = netplan.Netplan().render(shape(Uplink("eth0", MAC), vlan=5, **STATIC), files)
     assert sorted(made) == ["/etc/netplan/90-kraal-br0.yaml"]
     network = yaml.safe_load(texts(made)["90-kraal-br0.yaml"])["network"]
-    assert (network["vlans"]["eth0.5"]["id"], network["vlans"]["eth0.5"]["link"], network["bridges"]["br0"]["interfaces"]) == (5, "eth0", ["eth0.5"])
+    assert (
+        network["vlans"]["eth0.5"]["id"],
+        network["vlans"]["eth0.5"]["link"],
+        network["bridges"]["br0"]["interfaces"],
+    ) == (5, "eth0", ["eth0.5"])
     assert network["bridges"]["br0"]["addresses"] == list(STATIC["addresses"])
-    assert network["bridges"]["br0"]["routes"] == [{"to": "0.0.0.0/0", "via": "192.0.2.1"}, {"to": "::/0", "via": "2001:db8::1"}]
+    assert network["bridges"]["br0"]["routes"] == [
+        {"to": "0.0.0.0/0", "via": "192.0.2.1"},
+        {"to": "::/0", "via": "2001:db8::1"},
+    ]
 
 
 def test_netplan_finds_a_link_by_what_its_entry_matches(tmp_path: Path) -> None:
@@ -257,7 +306,10 @@ def test_netplan_finds_a_link_by_what_its_entry_matches(tmp_path: Path) -> None:
     found = netplan.definition(files, "eth9", "52:54:00:00:00:99")
     assert found is not None and found[:3] == ("/etc/netplan/10-lan.yaml", "ethernets", "other")
     assert netplan.definition(files, "eth5", "") is None
-    assert netplan.renderer(files, {}) == "networkd" and netplan.renderer(files, {"renderer": "NetworkManager"}) == "NetworkManager"
+    assert (
+        netplan.renderer(files, {}) == "networkd"
+        and netplan.renderer(files, {"renderer": "NetworkManager"}) == "NetworkManager"
+    )
 
 
 # ifupdown
@@ -309,7 +361,9 @@ def test_ifupdown_moves_stanzas_and_gives_them_back(tmp_path: Path) -> None:
         "iface br0 inet6 auto",
     ]
     back = manager.without(FileState(text.replace("iface eth1 inet dhcp", "iface eth1 inet manual").encode()), "br0")
-    assert back is not None and back.content.decode() == INTERFACES.replace("iface eth1 inet dhcp", "iface eth1 inet manual")
+    assert back is not None and back.content.decode() == INTERFACES.replace(
+        "iface eth1 inet dhcp", "iface eth1 inet manual"
+    )
 
 
 def test_two_bridges_of_ifupdown_share_a_file_and_keep_out_of_each_others_way(tmp_path: Path) -> None:
@@ -317,7 +371,9 @@ def test_two_bridges_of_ifupdown_share_a_file_and_keep_out_of_each_others_way(tm
     manager = ifupdown.Ifupdown()
 
     def rendered(number: int, text: str, bridge: Any) -> str:
-        (made,) = texts(manager.render(bridge, tree(tmp_path / str(number), **{"/etc/network/interfaces": text}))).values()
+        (made,) = texts(
+            manager.render(bridge, tree(tmp_path / str(number), **{"/etc/network/interfaces": text}))
+        ).values()
         return made
 
     def without(text: str, name: str) -> str:
@@ -347,7 +403,11 @@ def test_ifupdown_reads_what_is_sourced(tmp_path: Path) -> None:
             "/etc/network/more/b.old": "",
         },
     )
-    assert ifupdown.files_of(files) == ["/etc/network/interfaces", "/etc/network/interfaces.d/lan.cfg", "/etc/network/more/b"]
+    assert ifupdown.files_of(files) == [
+        "/etc/network/interfaces",
+        "/etc/network/interfaces.d/lan.cfg",
+        "/etc/network/more/b",
+    ]
     made = ifupdown.Ifupdown().render(shape(Uplink("eth0", MAC)), files)
     assert sorted(made) == ["/etc/network/interfaces.d/lan.cfg"]
     assert "iface br0 inet dhcp\n    bridge_ports eth0\n" in texts(made)["lan.cfg"]
@@ -358,7 +418,9 @@ def test_ifupdown_static_and_vlan(tmp_path: Path) -> None:
     made = ifupdown.Ifupdown().render(shape(Uplink("eth0", MAC), vlan=5, **STATIC), files)
     (text,) = texts(made).values()
     assert text.startswith(INTERFACES) and "bridge_ports eth0.5\n" in text and "type vlan id 5\n" in text
-    assert [line for line in text.splitlines() if line.startswith("iface br0")] == ["iface br0 inet static"] * 2 + ["iface br0 inet6 static"]
+    assert [line for line in text.splitlines() if line.startswith("iface br0")] == ["iface br0 inet static"] * 2 + [
+        "iface br0 inet6 static"
+    ]
     assert text.count("gateway 192.0.2.1\n") == 2 and text.count("gateway 2001:db8::1\n") == 1
 
 

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The diff of host_bridge shows whole files of network managers: all forms in which a secret stands in them are hidden, and nothing else."""
+"""The diff of host_bridge shows whole files of network managers: all forms in which a secret stands in them are
+hidden, and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -108,12 +110,32 @@ url=http://192.0.2.1:8080/a@b
 
 
 LEAF = st.one_of(
-    st.sampled_from(["kt-hush", "kt-hush, b} c: kt-hush", "'kt-hush\"kt-hush", "kt-hush\nkt-hush\n", "\n\nkt-hush", "kt-hush # kt-hush", "{kt-hush"]),
-    st.builds(lambda sign, count: sign + "kt-hush " * count, st.sampled_from(["", " ", "\t", "- ", "*", "&", "!", "|", "\\", "é", "? "]), st.integers(1, 30)),
+    st.sampled_from(
+        [
+            "kt-hush",
+            "kt-hush, b} c: kt-hush",
+            "'kt-hush\"kt-hush",
+            "kt-hush\nkt-hush\n",
+            "\n\nkt-hush",
+            "kt-hush # kt-hush",
+            "{kt-hush",
+        ]
+    ),
+    st.builds(
+        lambda sign, count: sign + "kt-hush " * count,
+        st.sampled_from(["", " ", "\t", "- ", "*", "&", "!", "|", "\\", "é", "? "]),
+        st.integers(1, 30),
+    ),
 )
 TREE: Any = st.recursive(
-    st.dictionaries(st.sampled_from(["password", "client-key-password", "key", "private", "shared", "pin"]), LEAF, max_size=2),
-    lambda inner: st.dictionaries(st.sampled_from(["wlan0", "auth", "a b", "mtu"]), st.one_of(inner, st.lists(inner, max_size=2), st.integers()), max_size=3),
+    st.dictionaries(
+        st.sampled_from(["password", "client-key-password", "key", "private", "shared", "pin"]), LEAF, max_size=2
+    ),
+    lambda inner: st.dictionaries(
+        st.sampled_from(["wlan0", "auth", "a b", "mtu"]),
+        st.one_of(inner, st.lists(inner, max_size=2), st.integers()),
+        max_size=3,
+    ),
     max_leaves=6,
 )
 
@@ -127,6 +149,10 @@ TREE: Any = st.recursive(
     indent=st.sampled_from([2, 4]),
     plain=st.booleans(),
 )
-def test_no_way_to_write_yaml_shows_a_secret(tree: Any, flow: bool | None, style: str | None, width: int, indent: int, plain: bool) -> None:
-    text = yaml.dump({"network": tree}, default_flow_style=flow, default_style=style, width=width, indent=indent, allow_unicode=plain)
+def test_no_way_to_write_yaml_shows_a_secret(
+    tree: Any, flow: bool | None, style: str | None, width: int, indent: int, plain: bool
+) -> None:
+    text = yaml.dump(
+        {"network": tree}, default_flow_style=flow, default_style=style, width=width, indent=indent, allow_unicode=plain
+    )
     assert "hush" not in masked(text)

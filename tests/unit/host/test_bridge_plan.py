@@ -37,7 +37,12 @@ ADDRESS = {"family": "inet", "local": "192.0.2.10", "prefixlen": 24, "scope": "g
 class Paper(Host):
     """A host of files below a directory, whose programs say nothing, and say it well."""
 
-    def __init__(self, root: Path, programs: Sequence[str] = ("ip", "networkctl", "systemd-run", "ifup"), said: dict[str, Said] | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        programs: Sequence[str] = ("ip", "networkctl", "systemd-run", "ifup"),
+        said: dict[str, Said] | None = None,
+    ) -> None:
         super().__init__(root)
         self.programs, self.said = programs, said or {}
 
@@ -94,7 +99,10 @@ def made(host: Paper, options: dict[str, Any]) -> tuple[Plan, Seen]:
         host._at(path).chmod(after.mode if after else 0o644)
     assert first.record is not None
     record = Record.of(json.loads(json.dumps(first.record.as_dict())))
-    links = [LinkState("br0", "bridge", MAC, 1500, addresses=[ADDRESS]), LinkState("eth0", mac=MAC, mtu=1500, master="br0")]
+    links = [
+        LinkState("br0", "bridge", MAC, 1500, addresses=[ADDRESS]),
+        LinkState("eth0", mac=MAC, mtu=1500, master="br0"),
+    ]
     return first, seen(host, links, [record])
 
 
@@ -103,7 +111,9 @@ def test_create_again_change_again_remove(kind: Any, tmp_path: Path) -> None:
     host = kind(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     first, after = made(host, {"uplink": "auto"})
-    assert [(step.action, step.after["uplink"], step.after["addresses_from"]) for step in first.steps] == [("create", "eth0", "uplink")]
+    assert [(step.action, step.after["uplink"], step.after["addresses_from"]) for step in first.steps] == [
+        ("create", "eth0", "uplink")
+    ]
     assert first.record is not None and first.record.uplink is not None and first.record.uplink.mac == MAC
     assert plan(want(uplink="auto"), after).steps == plan(want(), after).steps == []
     change = plan(want(mtu=1400), after)
@@ -126,11 +136,19 @@ def test_what_drifted_is_mended(tmp_path: Path) -> None:
     after.links["br0"] = LinkState("br0", "bridge", "02:00:00:00:00:01", 1500, stp=True)
     after.links["eth0"] = LinkState("eth0", mac=MAC)
     steps = {step.key: (step.before, step.after) for step in plan(want(), after).steps}
-    assert steps == {"ports": ([], ["eth0"]), "stp": (True, False), "mac": ("02:00:00:00:00:01", MAC), "addresses": ([], "by uplink")}
+    assert steps == {
+        "ports": ([], ["eth0"]),
+        "stp": (True, False),
+        "mac": ("02:00:00:00:00:01", MAC),
+        "addresses": ([], "by uplink"),
+    }
     del after.links["br0"]
     assert [step.key for step in plan(want(), after).steps] == ["link"]
     host._at("/etc/systemd/network/00-kraal-br0.netdev").unlink()
-    assert {step.key for step in plan(want(), after).steps} == {"link", "files[/etc/systemd/network/00-kraal-br0.netdev]"}
+    assert {step.key for step in plan(want(), after).steps} == {
+        "link",
+        "files[/etc/systemd/network/00-kraal-br0.netdev]",
+    }
 
 
 def test_somebody_elses_edits_stay(tmp_path: Path) -> None:
@@ -140,13 +158,21 @@ def test_somebody_elses_edits_stay(tmp_path: Path) -> None:
     kept = plan(want(), after)
     assert all(b"eth5" in state.content for dummy, state in kept.files.values() if state)
     (state,) = (state for dummy, state in plan(want(state="absent"), after).files.values())
-    assert state is not None and state.content.decode() == "auto eth0\niface eth0 inet static\n\taddress 192.0.2.10/24\n\nauto eth5\niface eth5 inet dhcp\n"
+    assert (
+        state is not None
+        and state.content.decode()
+        == "auto eth0\niface eth0 inet static\n\taddress 192.0.2.10/24\n\nauto eth5\niface eth5 inet dhcp\n"
+    )
 
 
 def test_what_cannot_change(tmp_path: Path) -> None:
     host = networkd(tmp_path)
     dummy, after = made(host, {"uplink": "auto"})
-    for options, words in (({"uplink": "eth1"}, "does not move"), ({"vlan": 5}, "does not move"), ({"manager": "ifupdown"}, "was made with systemd-networkd")):
+    for options, words in (
+        ({"uplink": "eth1"}, "does not move"),
+        ({"vlan": 5}, "does not move"),
+        ({"manager": "ifupdown"}, "was made with systemd-networkd"),
+    ):
         with pytest.raises(Refused, match=words):
             plan(want(**options), after)
     after.links["tap0"] = LinkState("tap0", master="br0")
@@ -161,8 +187,19 @@ def test_uplinks_that_cannot_be_moved(tmp_path: Path) -> None:
     for path in ("wlan0/wireless", "tun0/tun_flags", "br9/bridge"):
         host.put(f"/sys/class/net/{path}")
     links = [LinkState(name) for name in ("lo", "wlan0", "tun0", "br9")]
-    links += [LinkState("bond0", "bond"), LinkState("eth1", master="bond0"), LinkState("br8", "bridge"), LinkState("eth2", master="br8")]
-    cases = {"lo": "loopback", "wlan0": "wireless", "tun0": "tunnel", "br9": "bridge itself", "eth9": "there is no link"}
+    links += [
+        LinkState("bond0", "bond"),
+        LinkState("eth1", master="bond0"),
+        LinkState("br8", "bridge"),
+        LinkState("eth2", master="br8"),
+    ]
+    cases = {
+        "lo": "loopback",
+        "wlan0": "wireless",
+        "tun0": "tunnel",
+        "br9": "bridge itself",
+        "eth9": "there is no link",
+    }
     for name, words in {**cases, "eth1": "port of the bond bond0", "eth2": "port of the bridge br8"}.items():
         with pytest.raises(Refused, match=words) as caught:
             check_uplink(name, seen(host, links))
@@ -205,7 +242,10 @@ def test_not_root_and_no_systemd(tmp_path: Path) -> None:
 
 def test_another_change(tmp_path: Path) -> None:
     states = "systemctl is-active kraal-bridge-rollback-1f.timer kraal-bridge-rollback-1f.service"
-    running, gone = Paper(tmp_path, said={states: Said(3, "active\ninactive\n")}), Paper(tmp_path, said={states: Said(3, "inactive\ninactive\n")})
+    running, gone = (
+        Paper(tmp_path, said={states: Said(3, "active\ninactive\n")}),
+        Paper(tmp_path, said={states: Said(3, "inactive\ninactive\n")}),
+    )
     change = {"id": "1f", "bridge": "br0", "armed": 0.0, "timeout": 90, "python": "/usr/bin/python3"}
     assert changes.pending(None, running) == changes.pending({**change, "status": "rolled_back"}, running) == ""
     with pytest.raises(Refused, match="waits to be confirmed"):
@@ -226,7 +266,9 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     programs.mkdir()
     for name, code in (("systemctl", 0), ("ip", 0), ("works", 0), ("fails", 1)):
         words = "$*" if name == "ip" else ""
-        (programs / name).write_text(f"#!/bin/sh\necho {name} {words} >> {tmp_path}/calls\nexit {code}\n", encoding="utf-8")
+        (programs / name).write_text(
+            f"#!/bin/sh\necho {name} {words} >> {tmp_path}/calls\nexit {code}\n", encoding="utf-8"
+        )
         (programs / name).chmod(0o755)
     monkeypatch.setattr(runner, "ENVIRONMENT", {"PATH": f"{programs}:/usr/bin:/bin"})
     monkeypatch.setattr(runner, "DIRECTORY", tmp_path / "state")
@@ -253,14 +295,25 @@ def armed(stage: Path, **more: Any) -> dict[str, Any]:
         {"path": str(stage / "goes"), "before": state(b"x", 0o644), "after": None},
     ]
     nothing: dict[str, Any] = {"before": [], "after": [{"argv": ["works"], "must": True}]}
-    change = {"id": "1", "status": "armed", "boot_id": runner.boot_id(), "files": files, "apply": nothing, "rollback": nothing, "log": [], "boot": []}
+    change = {
+        "id": "1",
+        "status": "armed",
+        "boot_id": runner.boot_id(),
+        "files": files,
+        "apply": nothing,
+        "rollback": nothing,
+        "log": [],
+        "boot": [],
+    }
     with runner.locked():
         runner.save({**change, "addresses": [], "routes": [], "masters": {}, **more})
     return change
 
 
 def assert_restored(stage: Path) -> None:
-    assert (stage / "edited").read_bytes() == b"before\n\xff" and stat.S_IMODE((stage / "edited").stat().st_mode) == 0o640
+    assert (stage / "edited").read_bytes() == b"before\n\xff" and stat.S_IMODE(
+        (stage / "edited").stat().st_mode
+    ) == 0o640
     assert (stage / "goes").read_bytes() == b"x" and not (stage / "new.d").exists()
     change = runner.load()
     assert change is not None and change["status"] == "rolled_back" and "rolled back" in change["log"][-1]
@@ -269,7 +322,11 @@ def assert_restored(stage: Path) -> None:
 def test_the_runner_makes_a_change_and_takes_it_back(stage: Path) -> None:
     armed(stage)
     runner.apply()
-    assert ((stage / "edited").read_bytes(), (stage / "new.d" / "new.conf").read_bytes(), (stage / "goes").exists()) == (b"after", b"new", False)
+    assert (
+        (stage / "edited").read_bytes(),
+        (stage / "new.d" / "new.conf").read_bytes(),
+        (stage / "goes").exists(),
+    ) == (b"after", b"new", False)
     change = runner.load()
     assert change is not None and change["status"] == "applied"
     runner.rollback("of the test")
@@ -338,8 +395,14 @@ def test_a_full_disk_stops_no_rollback(stage: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_network_is_put_back_though_a_file_cannot_be(stage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that was removed, and for which there is no room; it comes back when there is, and only then is the change settled."""
-    armed(stage, addresses=[{"link": "eth0", "local": "192.0.2.10", "prefixlen": 24, "broadcast": ""}], masters={"eth0": ""})
+    """One that was removed, and for which there is no room; it comes back when there is, and only then is the change
+    settled.
+    """
+    armed(
+        stage,
+        addresses=[{"link": "eth0", "local": "192.0.2.10", "prefixlen": 24, "broadcast": ""}],
+        masters={"eth0": ""},
+    )
     runner.apply()
     # A directory in its place stands for a file system that takes no file.
     (stage / "goes").mkdir()
@@ -355,7 +418,11 @@ def test_the_network_is_put_back_though_a_file_cannot_be(stage: Path, monkeypatc
         assert (stage / "edited").read_bytes() == b"before\n\xff" and not (stage / "new.d").exists()
         assert "ip address add 192.0.2.10/24 dev eth0" in said
         change = runner.load()
-        assert change is not None and change["status"] == "applied" and any("goes is not restored" in line for line in change["log"])
+        assert (
+            change is not None
+            and change["status"] == "applied"
+            and any("goes is not restored" in line for line in change["log"])
+        )
         if len(asked) == 2:
             (stage / "goes").rmdir()
         return None
@@ -387,7 +454,9 @@ def test_what_cannot_be_written_is_not_made(stage: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("when", range(6))
 def test_a_rollback_that_is_killed_begins_anew(stage: Path, when: int) -> None:
-    """Its process ends before or after any of its commands, in the middle of a file too: the next one ends the work, and nothing of the first is left."""
+    """Its process ends before or after any of its commands, in the middle of a file too: the next one ends the work,
+    and nothing of the first is left.
+    """
     armed(stage, rollback={"before": [{"argv": ["works"]}, {"argv": ["works"]}], "after": [{"argv": ["works"]}]})
     runner.apply()
     (stage / "calls").unlink(missing_ok=True)
@@ -395,9 +464,10 @@ def test_a_rollback_that_is_killed_begins_anew(stage: Path, when: int) -> None:
     for name in ("works", "systemctl"):
         (stage / "bin" / name).write_text(script, encoding="utf-8")
     program = (
-        "import runpy, sys; from pathlib import Path; names = runpy.run_path(sys.argv[1]); take = names['rollback'].__globals__; "
-        "take.update(DIRECTORY=Path(sys.argv[2], 'state'), UNITS=Path(sys.argv[2], 'units'), WANTED=Path(sys.argv[2], 'units', 'wanted'), "
-        "ENVIRONMENT={'PATH': sys.argv[2] + '/bin:/usr/bin:/bin'}, SETTLE=0.1); take['rollback']('of the test')"
+        "import runpy, sys; from pathlib import Path; names = runpy.run_path(sys.argv[1]); take = "
+        "names['rollback'].__globals__; take.update(DIRECTORY=Path(sys.argv[2], 'state'), UNITS=Path(sys.argv[2], "
+        "'units'), WANTED=Path(sys.argv[2], 'units', 'wanted'), ENVIRONMENT={'PATH': sys.argv[2] + "
+        "'/bin:/usr/bin:/bin'}, SETTLE=0.1); take['rollback']('of the test')"
     )
     argv = [sys.executable, "-c", program, str(runner.__file__), str(stage)]
     assert subprocess.run(argv, capture_output=True, timeout=60, check=False).returncode == -9
@@ -411,7 +481,9 @@ def test_a_rollback_that_is_killed_begins_anew(stage: Path, when: int) -> None:
 
 
 def test_the_unit_of_a_rollback_starts_again(tmp_path: Path, stage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What arms a change asks systemd for that; where something of it cannot be written, nothing is armed, and the reason is told."""
+    """What arms a change asks systemd for that; where something of it cannot be written, nothing is armed, and the
+    reason is told.
+    """
     asked: list[Sequence[str]] = []
     monkeypatch.setattr(Paper, "run", lambda _host, argv: asked.append(argv) or Said(0))
     monkeypatch.setattr(changes, "RUNNER", stage / "state" / "runner.py")

@@ -36,15 +36,42 @@ def host_with(tmp_path: Path, mounts: list[str], controllers: str = "") -> Recor
         ([V2.format("ro")], "cpu memory pids", False, False, True, "/sys/fs/cgroup is mounted read-only"),
         (["cgroup2 /mnt cgroup2 rw 0 0"], "", False, False, None, "it lacks devices"),
         ([V1.format(name, "rw") for name in ALL], "", True, True, True, ""),
-        ([V1.format(name, "ro") for name in ALL], "", False, False, True, "/sys/fs/cgroup/devices is mounted read-only"),
+        (
+            [V1.format(name, "ro") for name in ALL],
+            "",
+            False,
+            False,
+            True,
+            "/sys/fs/cgroup/devices is mounted read-only",
+        ),
         ([V1.format("devices", "rw")], "", True, False, None, "it lacks freezer"),
         ([V1.format("memory", "rw"), BESIDE], "", False, False, None, "it lacks devices"),
-        (["cgroup /sys/fs/cgroup/systemd cgroup rw,name=systemd 0 0", BESIDE], "", False, False, None, "it lacks devices"),
+        (
+            ["cgroup /sys/fs/cgroup/systemd cgroup rw,name=systemd 0 0", BESIDE],
+            "",
+            False,
+            False,
+            None,
+            "it lacks devices",
+        ),
         (["proc /proc proc rw 0 0"], "", False, False, None, "it lacks devices"),
     ],
-    ids=["v2", "v2 without memory", "v2 read-only", "v2 elsewhere", "v1", "v1 read-only", "v1 for docker alone", "hybrid", "systemd's alone", "none"],
+    ids=[
+        "v2",
+        "v2 without memory",
+        "v2 read-only",
+        "v2 elsewhere",
+        "v1",
+        "v1 read-only",
+        "v1 for docker alone",
+        "hybrid",
+        "systemd's alone",
+        "none",
+    ],
 )
-def test_control_groups(tmp_path: Path, mounts: list[str], controllers: str, docker: bool, lxc: bool, limits: bool | None, words: str) -> None:
+def test_control_groups(
+    tmp_path: Path, mounts: list[str], controllers: str, docker: bool, lxc: bool, limits: bool | None, words: str
+) -> None:
     verdicts = gather(host_with(tmp_path, mounts, controllers), ["docker", "lxc"])["backends"]
     assert (verdicts["docker"]["capable"], verdicts["lxc"]["capable"]) == (docker, lxc)
     assert {check["check"]: check["ok"] for check in verdicts["lxc"]["checks"]}["limits"] is limits
@@ -62,7 +89,9 @@ def test_a_kernel_without_namespaces_of_a_kind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("filesystems", "state"), [(["nodev\toverlay", "\text4"], "loaded"), (["\text4"], "unknown")], ids=["listed", "not listed"]
+    ("filesystems", "state"),
+    [(["nodev\toverlay", "\text4"], "loaded"), (["\text4"], "unknown")],
+    ids=["listed", "not listed"],
 )
 def test_a_file_system_that_the_kernel_lists_is_there(tmp_path: Path, filesystems: list[str], state: str) -> None:
     host = Recorded({"machine": "x86_64", "user": 0, "files": {"/proc/filesystems": filesystems}}, tmp_path)
@@ -82,21 +111,35 @@ def trying(tmp_path: Path, bridge: dict[str, Any], **other: Any) -> Recorded:
 
 
 def test_a_trial_that_fails_decides_the_verdict_with_what_the_tool_said(tmp_path: Path) -> None:
-    facts = gather(trying(tmp_path, {"rc": 2, "out": [], "err": ["RTNETLINK answers: Operation not supported"]}), ["docker"], ["links"])
+    facts = gather(
+        trying(tmp_path, {"rc": 2, "out": [], "err": ["RTNETLINK answers: Operation not supported"]}),
+        ["docker"],
+        ["links"],
+    )
     verdict = facts["backends"]["docker"]
     assert (verdict["capable"], verdict["usable"], verdict["code"]) == (False, False, "trial_failed")
     assert f"`{BRIDGE}` said: RTNETLINK answers: Operation not supported" in verdict["reason"]
     assert verdict["remedy"] == "modprobe bridge, or use a kernel with CONFIG_BRIDGE"
-    assert [(finding["check"], finding["ok"]) for finding in facts["trials"]] == [("making a veth", True), ("making a bridge", False)]
+    assert [(finding["check"], finding["ok"]) for finding in facts["trials"]] == [
+        ("making a veth", True),
+        ("making a bridge", False),
+    ]
 
 
 def test_a_trial_that_works_changes_no_verdict(tmp_path: Path) -> None:
     verdict = gather(trying(tmp_path, WELL), ["docker"], ["links"])["backends"]["docker"]
-    assert verdict["capable"] is True and {"check": "making a bridge", "ok": True, "found": "works"} in verdict["checks"]
+    assert (
+        verdict["capable"] is True and {"check": "making a bridge", "ok": True, "found": "works"} in verdict["checks"]
+    )
 
 
-@pytest.mark.parametrize(("configuration", "ok"), [(["CONFIG_X=y"], False), (["CONFIG_NF_NAT=m", "CONFIG_NF_CONNTRACK=m", "CONFIG_NETFILTER_XTABLES=m"], None)])
-def test_a_missing_tool_proves_nothing_unless_the_kernel_does(tmp_path: Path, configuration: list[str], ok: bool | None) -> None:
+@pytest.mark.parametrize(
+    ("configuration", "ok"),
+    [(["CONFIG_X=y"], False), (["CONFIG_NF_NAT=m", "CONFIG_NF_CONNTRACK=m", "CONFIG_NETFILTER_XTABLES=m"], None)],
+)
+def test_a_missing_tool_proves_nothing_unless_the_kernel_does(
+    tmp_path: Path, configuration: list[str], ok: bool | None
+) -> None:
     files = {"/proc/sys/kernel/osrelease": ["1.0"], "/boot/config-1.0": configuration}
     host = Recorded({"machine": "x86_64", "user": 0, "files": files}, tmp_path)
     findings = tried(host, Modules(host), ["docker_rules"])

@@ -20,7 +20,9 @@ THERE = HEAD + "eth0\t0003000A\t00000000\t0001\t0\t0\t0\t00FFFFFF\neth1\t0004000
 ROUTED = HEAD + "tun0\t0000000A\t010200C0\t0003\t0\t0\t0\t000000FF\n"
 
 
-def wanted(wish: Wish, text: str = "", *, script: str = "", routes: str = HEAD, ipv6: bool = True) -> dict[str, str | None]:
+def wanted(
+    wish: Wish, text: str = "", *, script: str = "", routes: str = HEAD, ipv6: bool = True
+) -> dict[str, str | None]:
     return lxc_network.wanted_network(wish, text, script, routes, ipv6)
 
 
@@ -46,8 +48,8 @@ def test_the_defaults_of_guests_are_edited_not_written() -> None:
         "lxc.net.0.flags": (None, "up"),
     }
     assert after == (
-        "# mine\nlxc.net.0.type = veth\nlxc.net.0.link = lxcbr0\nlxc.net.0.hwaddr = 00:16:3e:xx:xx:xx\nlxc.mount.entry = /a a none bind 0 0\n"
-        "lxc.net.0.flags = up\n"
+        "# mine\nlxc.net.0.type = veth\nlxc.net.0.link = lxcbr0\nlxc.net.0.hwaddr = 00:16:3e:xx:xx:xx\n"
+        "lxc.mount.entry = /a a none bind 0 0\nlxc.net.0.flags = up\n"
     )
     assert lxc_network.default_file(after, "lxcbr0") == (after, {})
 
@@ -75,7 +77,13 @@ def test_what_is_not_asked_for_stays_as_it_is() -> None:
 
 
 def test_an_address_brings_its_network_and_its_range() -> None:
-    assert wanted(Wish(address="10.77.1.1/24", dhcp_range="10.77.1.100, 10.77.1.199", options={"LXC_DHCP_PING": False, "LXC_DOMAIN": None})) == {
+    assert wanted(
+        Wish(
+            address="10.77.1.1/24",
+            dhcp_range="10.77.1.100, 10.77.1.199",
+            options={"LXC_DHCP_PING": False, "LXC_DOMAIN": None},
+        )
+    ) == {
         "USE_LXC_BRIDGE": "true",
         "LXC_ADDR": "10.77.1.1",
         "LXC_NETMASK": "255.255.255.0",
@@ -121,7 +129,10 @@ def test_a_host_without_ipv6() -> None:
 WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"address": "10.77.1.1"}, ["lxc_host_address is 10.77.1.1", "with its prefix"]),
     ({"address": "10.77.1.0/24"}, ["lxc_host_address is 10.77.1.0/24", "no host's address"]),
-    ({"address": "10.77.1.1/24", "dhcp_range": "10.77.2.1,10.77.2.9"}, ["lxc_host_dhcp_range is 10.77.2.1,10.77.2.9", "no range in 10.77.1.0/24"]),
+    (
+        {"address": "10.77.1.1/24", "dhcp_range": "10.77.2.1,10.77.2.9"},
+        ["lxc_host_dhcp_range is 10.77.2.1,10.77.2.9", "no range in 10.77.1.0/24"],
+    ),
     ({"address": "10.77.1.1/24", "dhcp_range": "10.77.1.1,10.77.1.9"}, ["the host's own address 10.77.1.1 lies in it"]),
     ({"dhcp_range": "10.77.1.9"}, ["lxc_host_dhcp_range is 10.77.1.9: ", "Write the first and the last address"]),
     ({"options": {"PATH": "/tmp"}}, ["lxc_host_net_options names PATH"]),
@@ -151,11 +162,26 @@ OWN, ANOTHERS = {"name": "lxcbr0", "mac": DEFAULTS["LXC_BRIDGE_MAC"]}, {"name": 
         (Wish(), Links({"lxcbr0": OWN}, True, HEAD), []),
         (Wish(), Links({}, False, ROUTED), []),
         (Wish(), Links({}, False, THERE.replace("eth0", "lxcbr0")), []),
-        (Wish(), Links({}, False, THERE), ["the guests' network 10.0.3.0/24 overlaps with 10.0.3.0/24, which this host is in by eth0", "lxc_host_address"]),
+        (
+            Wish(),
+            Links({}, False, THERE),
+            [
+                "the guests' network 10.0.3.0/24 overlaps with 10.0.3.0/24, which this host is in by eth0",
+                "lxc_host_address",
+            ],
+        ),
         (Wish(bridge="eth0"), Links({}, True, HEAD), ["lxc_host_bridge is eth0", "no bridge"]),
-        (Wish(bridge="kt-br"), Links({"kt-br": ANOTHERS}, True, HEAD), ["lxc-net has not made", "lxc_host_network: existing"]),
+        (
+            Wish(bridge="kt-br"),
+            Links({"kt-br": ANOTHERS}, True, HEAD),
+            ["lxc-net has not made", "lxc_host_network: existing"],
+        ),
         (Wish("existing", "kt-br"), Links({"kt-br": ANOTHERS}, True, THERE), []),
-        (Wish("existing", "kt-none"), Links({}, False, HEAD), ["there is no bridge kt-none", "lxc_host_network: lxc-net"]),
+        (
+            Wish("existing", "kt-none"),
+            Links({}, False, HEAD),
+            ["there is no bridge kt-none", "lxc_host_network: lxc-net"],
+        ),
     ],
 )
 def test_what_would_harm_the_host(wish: Wish, links: Links, words: list[str]) -> None:

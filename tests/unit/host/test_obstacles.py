@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What stands in the way, on hosts on paper: who has a port, a network, a file system; whom apt asks; which packages are missing; who sleeps."""
+"""What stands in the way, on hosts on paper: who has a port, a network, a file system; whom apt asks; which packages
+are missing; who sleeps.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,26 @@ from ansible_collections.kraal.virt.plugins.module_utils.host.reader import Host
 from .recorded import Recorded
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
-#: named on all addresses by TCP; systemd-resolved on one of its own by UDP; a connection of TCP from port 53, which is none that listens.
+#: named on all addresses by TCP; systemd-resolved on one of its own by UDP; a connection of TCP from port 53, which is
+#: none that listens.
 TCP = [
     HEAD,
-    "   0: 00000000:0035 00000000:0000 0A 00000000:00000000 00:00000000 00000000   101        0 4711 1 0000000000000000 100 0 0 10 0",
-    "   1: 00000000:0035 0100007F:1234 01 00000000:00000000 00:00000000 00000000   101        0 4712 1 0000000000000000 100 0 0 10 0",
+    (
+        "   0: 00000000:0035 00000000:0000 0A 00000000:00000000 00:00000000 00000000   101        0 4711 1 "
+        "0000000000000000 100 0 0 10 0"
+    ),
+    (
+        "   1: 00000000:0035 0100007F:1234 01 00000000:00000000 00:00000000 00000000   101        0 4712 1 "
+        "0000000000000000 100 0 0 10 0"
+    ),
 ]
-UDP = [HEAD, "   0: 3500007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000   101        0 4713 2 0000000000000000 0"]
+UDP = [
+    HEAD,
+    (
+        "   0: 3500007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000   101        0 4713 2 "
+        "0000000000000000 0"
+    ),
+]
 ROUTES = [
     "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT",
     "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0",
@@ -54,7 +69,12 @@ class Paper(Recorded):
 
 def test_who_has_a_port_is_named(tmp_path: Path) -> None:
     links = {"/proc/812/fd/20": "socket:[4711]", "/proc/813/fd/3": "socket:[4713]", "/proc/814/fd/3": "socket:[4712]"}
-    files = {"/proc/net/tcp": TCP, "/proc/net/udp": UDP, "/proc/812/comm": ["named"], "/proc/813/comm": ["systemd-resolve"]}
+    files = {
+        "/proc/net/tcp": TCP,
+        "/proc/net/udp": UDP,
+        "/proc/812/comm": ["named"],
+        "/proc/813/comm": ["systemd-resolve"],
+    }
     host = Paper(tmp_path, files=files, links=links, bound=[53])
     (obstacle,) = obstacles.obstacles(host, [], {"ports": [53, 67]})
     assert obstacle["check"] == "port"
@@ -96,23 +116,46 @@ def test_what_is_there_needs_no_space_and_no_mirror(tmp_path: Path) -> None:
     host = Paper(tmp_path, space={"/": [1 << 30, 0, 1]})
     assert obstacles.obstacles(host, [], {"space": {"/usr": 1 << 30}}) == []
     assert [each["check"] for each in obstacles.obstacles(host, ["lxc"], {"space": {"/usr": 1 << 30}})] == ["space"]
-    assert [each["check"] for each in obstacles.obstacles(host, [], {"space": {"/usr": 1 << 30}, "downloads": {"/none": 0}})] == ["space"]
+    assert [
+        each["check"] for each in obstacles.obstacles(host, [], {"space": {"/usr": 1 << 30}, "downloads": {"/none": 0}})
+    ] == ["space"]
 
 
-URIS = "'http://deb.debian.org/debian/dists/trixie/InRelease' x 0 \n'https://mirror.example.org:8443/x/InRelease' y 0 \n"
+URIS = (
+    "'http://deb.debian.org/debian/dists/trixie/InRelease' x 0 \n'https://mirror.example.org:8443/x/InRelease' y 0 \n"
+)
 
 
 @pytest.mark.parametrize(
     ("settings", "environment", "asked"),
     [
         ("", {}, {("deb.debian.org", 80), ("mirror.example.org", 8443)}),
-        ('Acquire::http::Proxy "http://cache.example.org:3142/";', {}, {("cache.example.org", 3142), ("mirror.example.org", 8443)}),
+        (
+            'Acquire::http::Proxy "http://cache.example.org:3142/";',
+            {},
+            {("cache.example.org", 3142), ("mirror.example.org", 8443)},
+        ),
         ("", {"http_proxy": "cache:3128", "https_proxy": "http://cache:3128"}, {("cache", 3128)}),
-        ("", {"http_proxy": "cache:3128", "no_proxy": "localhost, .debian.org"}, {("deb.debian.org", 80), ("mirror.example.org", 8443)}),
-        ('Acquire::http::Proxy "http://cache:1";\nAcquire::http::Proxy::deb.debian.org "DIRECT";', {}, {("deb.debian.org", 80), ("mirror.example.org", 8443)}),
+        (
+            "",
+            {"http_proxy": "cache:3128", "no_proxy": "localhost, .debian.org"},
+            {("deb.debian.org", 80), ("mirror.example.org", 8443)},
+        ),
+        (
+            'Acquire::http::Proxy "http://cache:1";\nAcquire::http::Proxy::deb.debian.org "DIRECT";',
+            {},
+            {("deb.debian.org", 80), ("mirror.example.org", 8443)},
+        ),
         ('Acquire::http::Proxy-Auto-Detect "/usr/bin/auto-apt-proxy";', {}, None),
     ],
-    ids=["direct", "a proxy", "a proxy of the environment", "not for these", "not for this", "a proxy that is looked for"],
+    ids=[
+        "direct",
+        "a proxy",
+        "a proxy of the environment",
+        "not for these",
+        "not for this",
+        "a proxy that is looked for",
+    ],
 )
 def test_whom_apt_asks(settings: str, environment: dict[str, str], asked: set[tuple[str, int]] | None) -> None:
     assert obstacles.mirrors(URIS, settings, environment) == asked
@@ -122,14 +165,22 @@ def test_packages_from_a_disk_need_no_mirror() -> None:
     assert obstacles.mirrors("'file:/srv/debian/dists/trixie/InRelease' x 0 \n", "", {}) is None
 
 
-@pytest.mark.parametrize(("reached", "count"), [(["a: Network is unreachable", "b does not answer"], 1), (["", "b does not answer"], 0)])
+@pytest.mark.parametrize(
+    ("reached", "count"), [(["a: Network is unreachable", "b does not answer"], 1), (["", "b does not answer"], 0)]
+)
 def test_one_mirror_is_enough(tmp_path: Path, reached: list[str], count: int) -> None:
     programs = {"apt-get": "/usr/bin/apt-get", "apt-config": "/usr/bin/apt-config"}
-    commands = {"apt-get update --print-uris": {"rc": 0, "out": URIS.splitlines(), "err": []}, "apt-config dump": {"rc": 0, "out": [], "err": []}}
+    commands = {
+        "apt-get update --print-uris": {"rc": 0, "out": URIS.splitlines(), "err": []},
+        "apt-config dump": {"rc": 0, "out": [], "err": []},
+    }
     host = Paper(tmp_path, reached=reached, programs=programs, commands=commands)
     found = obstacles.unreachable(host, ["fdisk", "lxc"])
     assert len(host.asked) == 2 and len(found) == count
-    assert all("cannot be reached: a: Network is unreachable, b does not answer (missing here: fdisk, lxc)" in each["found"] for each in found)
+    assert all(
+        "cannot be reached: a: Network is unreachable, b does not answer (missing here: fdisk, lxc)" in each["found"]
+        for each in found
+    )
 
 
 # Packages
@@ -146,7 +197,13 @@ def test_missing_packages(tmp_path: Path) -> None:
     )
     found = packages(host, ["docker", "mke2fs", "debugfs", "sfdisk", "package:tree"])
     assert found["missing"] == ["docker-cli", "fdisk"] and found["installed"] == ["e2fsprogs", "tree"]
-    assert found["of"] == {"docker": "docker-cli", "mke2fs": "e2fsprogs", "debugfs": "e2fsprogs", "sfdisk": "fdisk", "package:tree": "tree"}
+    assert found["of"] == {
+        "docker": "docker-cli",
+        "mke2fs": "e2fsprogs",
+        "debugfs": "e2fsprogs",
+        "sfdisk": "fdisk",
+        "package:tree": "tree",
+    }
 
 
 def test_a_system_whose_packages_nobody_can_ask_for(tmp_path: Path) -> None:
@@ -160,7 +217,10 @@ def test_a_system_whose_packages_nobody_can_ask_for(tmp_path: Path) -> None:
         ('ID=debian\nVERSION_ID="12"\n', ["Debian 12", "Debian", "Debian"]),
         ("ID=ubuntu\nID_LIKE=debian\nVERSION_ID='22.04'\n", ["Ubuntu 22", "Ubuntu", "Debian"]),
         ('ID="almalinux"\nID_LIKE="rhel centos fedora"\nVERSION_ID="9.4"\n', ["Almalinux 9", "Almalinux", "RedHat"]),
-        ('ID="opensuse-leap"\nID_LIKE="suse opensuse"\nVERSION_ID="16.0"\n', ["Opensuse-leap 16", "Opensuse-leap", "Suse"]),
+        (
+            'ID="opensuse-leap"\nID_LIKE="suse opensuse"\nVERSION_ID="16.0"\n',
+            ["Opensuse-leap 16", "Opensuse-leap", "Suse"],
+        ),
         ("", [" ", "", ""]),
     ],
 )
@@ -173,7 +233,10 @@ def test_remedies_name_packages() -> None:
     assert install("mke2fs", "sfdisk", "debugfs", systems=debian) == "Install the packages e2fsprogs and fdisk"
     assert install("python:libvirt", systems=suse) == "Install the package python3-libvirt-python"
     assert install("python:libvirt", "mmdebstrap", systems=["", "", ""]) == "Install libvirt and mmdebstrap"
-    assert install_there("iptables") == "Install the package iptables (Debian and Ubuntu, SUSE) or iptables-nft (Fedora and RHEL)"
+    assert (
+        install_there("iptables")
+        == "Install the package iptables (Debian and Ubuntu, SUSE) or iptables-nft (Fedora and RHEL)"
+    )
 
 
 # Who sleeps
@@ -187,7 +250,12 @@ def systemd(*sockets: str, state: str = "inactive") -> dict[str, Any]:
         "libvirtd --version": {"rc": 0, "out": ["libvirtd (libvirt) 11.3.0"], "err": []},
         "virsh --connect qemu:///system hostname": {"rc": 0, "out": ["host"], "err": []},
     }
-    programs = {"systemctl": "/bin/systemctl", "dockerd": "/sbin/dockerd", "libvirtd": "/sbin/libvirtd", "virsh": "/bin/virsh"}
+    programs = {
+        "systemctl": "/bin/systemctl",
+        "dockerd": "/sbin/dockerd",
+        "libvirtd": "/sbin/libvirtd",
+        "virsh": "/bin/virsh",
+    }
     return {"directories": ["/run/systemd/system"], "commands": commands, "programs": programs}
 
 
@@ -215,14 +283,22 @@ def test_a_stopped_engine_is_not_asked(tmp_path: Path, state: str) -> None:
 
 def test_an_engine_that_systemd_did_not_start_is_asked(tmp_path: Path) -> None:
     sockets = {"/var/run/docker.sock": {"document": {"Version": "26.1.5"}}}
-    host = Paper(tmp_path, files={"/var/run/docker.sock": []}, sockets=sockets, **systemd("/run/other.sock other.socket other.service"))
+    host = Paper(
+        tmp_path,
+        files={"/var/run/docker.sock": []},
+        sockets=sockets,
+        **systemd("/run/other.sock other.socket other.service"),
+    )
     assert docker(host)["answers"] is True
 
 
 @pytest.mark.parametrize("ran", [True, False])
 def test_libvirt_is_asked_once_it_has_run(tmp_path: Path, ran: bool) -> None:
     """It ends when nobody asks it, and its first start since the host's starts its guests."""
-    files: dict[str, list[str]] = {"/run/libvirt/libvirt-sock": [], **({"/run/libvirt/qemu/autostarted": []} if ran else {})}
+    files: dict[str, list[str]] = {
+        "/run/libvirt/libvirt-sock": [],
+        **({"/run/libvirt/qemu/autostarted": []} if ran else {}),
+    }
     host = Paper(tmp_path, files=files, **systemd("/run/libvirt/libvirt-sock libvirtd.socket libvirtd.service"))
     found = engines(host, ("kvm",))["libvirt"]
     assert found["answers"] is ran

@@ -37,7 +37,10 @@ def test_the_first_processor_speaks_for_all() -> None:
     [
         ("cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0", "2", {""}),
         (
-            "cgroup /sys/fs/cgroup/cpu,cpuacct cgroup rw,cpu,cpuacct 0 0\ncgroup /sys/fs/cgroup/systemd cgroup rw,xattr,name=systemd 0 0",
+            (
+                "cgroup /sys/fs/cgroup/cpu,cpuacct cgroup rw,cpu,cpuacct 0 0\ncgroup /sys/fs/cgroup/systemd cgroup "
+                "rw,xattr,name=systemd 0 0"
+            ),
             "1",
             {"cpu", "cpuacct", "name=systemd"},
         ),
@@ -58,13 +61,25 @@ def test_cgroups(mounts: str, version: str, controllers: set[str]) -> None:
         ({"/proc/modules": ["kvm_intel 1 0 - Live 0x0"]}, "loaded"),
         ({"/lib/modules/1.0/modules.builtin": ["kernel/arch/x86/kvm/kvm-intel.ko"]}, "builtin"),
         ({"/boot/config-1.0": ["CONFIG_KVM_INTEL=y"]}, "builtin"),
-        ({"/lib/modules/1.0/modules.dep": ["kernel/arch/x86/kvm/kvm-intel.ko.zst: kernel/arch/x86/kvm/kvm.ko.zst"]}, "loadable"),
+        (
+            {"/lib/modules/1.0/modules.dep": ["kernel/arch/x86/kvm/kvm-intel.ko.zst: kernel/arch/x86/kvm/kvm.ko.zst"]},
+            "loadable",
+        ),
         ({"/lib/modules/1.0/modules.dep": ["kernel/x/kvm-amd.ko: kernel/x/kvm-intel-no.ko"]}, "absent"),
         ({"/boot/config-1.0": ["# CONFIG_KVM_INTEL is not set"]}, "absent"),
         ({"/boot/config-1.0": ["CONFIG_KVM_INTEL=m"]}, "unknown"),
         ({}, "unknown"),
     ],
-    ids=["loaded", "listed as built in", "configured in", "there", "not there", "not configured", "built elsewhere", "nothing tells"],
+    ids=[
+        "loaded",
+        "listed as built in",
+        "configured in",
+        "there",
+        "not there",
+        "not configured",
+        "built elsewhere",
+        "nothing tells",
+    ],
 )
 def test_modules(tmp_path: Path, files: dict[str, list[str]], state: str) -> None:
     host = host_of(tmp_path, files={"/proc/sys/kernel/osrelease": ["1.0"], **files})
@@ -86,15 +101,26 @@ def test_versions(text: str, version: str) -> None:
 
 
 def test_link_local_addresses_say_nothing() -> None:
-    links = [{"ifname": "eth0", "addr_info": [{"family": "inet6", "local": "fe80::1", "prefixlen": 64, "scope": "link"}]}]
+    links = [
+        {"ifname": "eth0", "addr_info": [{"family": "inet6", "local": "fe80::1", "prefixlen": 64, "scope": "link"}]}
+    ]
     assert parse_addresses(links) == {}
 
 
 def test_routes_without_iproute2(tmp_path: Path) -> None:
-    table = ["Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU", "eth1\t00000000\t0102A8C0\t0003\t0\t0\t100\t00000000\t0"]
-    table += ["eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0", "eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0"]
+    table = [
+        "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU",
+        "eth1\t00000000\t0102A8C0\t0003\t0\t0\t100\t00000000\t0",
+    ]
+    table += [
+        "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0",
+        "eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0",
+    ]
     routes = default_routes(host_of(tmp_path, files={"/proc/net/route": table}))
-    assert [(route["interface"], route["gateway"]) for route in routes] == [("eth0", "192.0.2.1"), ("eth1", "192.168.2.1")]
+    assert [(route["interface"], route["gateway"]) for route in routes] == [
+        ("eth0", "192.0.2.1"),
+        ("eth1", "192.168.2.1"),
+    ]
 
 
 def nmcli(line: str) -> dict[str, object]:
@@ -111,8 +137,14 @@ def nmcli(line: str) -> dict[str, object]:
         (nmcli("eth0:unmanaged:"), "unknown"),
         (nmcli("eth0:connected (externally):eth0"), "unknown"),
         (nmcli("eth01:connected:Wired"), "unknown"),
-        ({"files": {"/sys/class/net/eth0/ifindex": ["7"], "/run/systemd/netif/links/7": ["ADMIN_STATE=configured"]}}, "systemd-networkd"),
-        ({"files": {"/sys/class/net/eth0/ifindex": ["7"], "/run/systemd/netif/links/7": ["ADMIN_STATE=unmanaged"]}}, "unknown"),
+        (
+            {"files": {"/sys/class/net/eth0/ifindex": ["7"], "/run/systemd/netif/links/7": ["ADMIN_STATE=configured"]}},
+            "systemd-networkd",
+        ),
+        (
+            {"files": {"/sys/class/net/eth0/ifindex": ["7"], "/run/systemd/netif/links/7": ["ADMIN_STATE=unmanaged"]}},
+            "unknown",
+        ),
         ({"files": {"/etc/network/interfaces.d/eth0": ["  iface eth0 inet dhcp"]}}, "ifupdown"),
         ({"files": {"/etc/network/interfaces": ["iface eth00 inet dhcp"]}}, "unknown"),
         ({"files": {"/etc/netplan/a.yaml": ["network:", "  ethernets:", "    eth0:", "      dhcp4: true"]}}, "netplan"),
@@ -163,7 +195,9 @@ _TRIE = """Main:
 def test_the_addresses_of_a_host(tmp_path: Path) -> None:
     assert own_addresses(tmp_path) == frozenset()
     (tmp_path / "fib_trie").write_text(_TRIE)
-    (tmp_path / "if_inet6").write_text("20010db8000000000000000000000002 04 40 00 82     eth0\n00000000000000000000000000000001 01 80 10 80       lo\n")
+    (tmp_path / "if_inet6").write_text(
+        "20010db8000000000000000000000002 04 40 00 82     eth0\n00000000000000000000000000000001 01 80 10 80       lo\n"
+    )
     assert own_addresses(tmp_path) == {"10.0.3.1", "192.0.2.7", "2001:db8::2", "::1"}
 
 

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What all setups have in common: faults and plans of parts, the proof, services and the users of a group, with programs on paper."""
+"""What all setups have in common: faults and plans of parts, the proof, services and the users of a group, with
+programs on paper.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,14 @@ from ansible_collections.kraal.virt.plugins.module_utils.host.reader import Host
 from ansible_collections.kraal.virt.plugins.module_utils.host.service import Service, manager_faults, manager_of
 
 FACTS = {"user": 0, "unknown_users": [], "obstacles": []}
-OPTIONS = {"packages": [], "users": [], "service_manager": "auto", "verify": True, "assume_packages": False, "faults": "refuse"}
+OPTIONS = {
+    "packages": [],
+    "users": [],
+    "service_manager": "auto",
+    "verify": True,
+    "assume_packages": False,
+    "faults": "refuse",
+}
 
 
 class Programs(Host):
@@ -47,7 +56,11 @@ class Switch:
         return [self.fault] if self.fault else []
 
     def plan(self) -> list[Step]:
-        return [] if self.state.get(self.name) else [Step(setup.HOST, Action.SET, self.name, False, True, Disruption.RESTART)]
+        return (
+            []
+            if self.state.get(self.name)
+            else [Step(setup.HOST, Action.SET, self.name, False, True, Disruption.RESTART)]
+        )
 
     def apply(self, step: Step) -> None:
         if self.name == "broken":
@@ -59,7 +72,14 @@ class Switch:
 class Switches(setup.Setup):
     backend: ClassVar[str] = "docker"
 
-    def __init__(self, *names: str, fault: str = "", missing: Sequence[str] = (), facts: Mapping[str, Any] = FACTS, **options: Any) -> None:
+    def __init__(
+        self,
+        *names: str,
+        fault: str = "",
+        missing: Sequence[str] = (),
+        facts: Mapping[str, Any] = FACTS,
+        **options: Any,
+    ) -> None:
         super().__init__({**OPTIONS, **options})
         self.names_, self.fault, self.missing, self.facts = names, fault, missing, facts
         self.state: dict[str, bool] = {}
@@ -87,7 +107,10 @@ def test_the_parts_are_set_up_in_their_order_and_a_guest_proves_it() -> None:
     assert outcome.error is None and work.state == {"one": True, "two": True} and work.proofs == 1
     assert [step["key"] for step in answer["plan"]] == ["one", "two"] and answer["changed"] and answer["proven"]
     assert answer["ansible_facts"] == {"kraal": FACTS} and answer["manager"] == "direct"
-    assert answer["diff"]["before"] == {"one": False, "two": False} and answer["diff"]["after"] == {"one": True, "two": True}
+    assert answer["diff"]["before"] == {"one": False, "two": False} and answer["diff"]["after"] == {
+        "one": True,
+        "two": True,
+    }
     assert not run(work)[1]["changed"]
 
 
@@ -100,9 +123,16 @@ def test_a_check_plans_the_same_and_changes_and_proves_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("runs", "done", "verify", "proofs", "proven"),
-    [(True, True, True, 0, True), (False, True, True, 1, True), (True, False, True, 1, True), (False, False, False, 0, False)],
+    [
+        (True, True, True, 0, True),
+        (False, True, True, 1, True),
+        (True, False, True, 1, True),
+        (False, False, False, 0, False),
+    ],
 )
-def test_a_guest_that_runs_is_proof_enough_where_nothing_was_changed(runs: bool, done: bool, verify: bool, proofs: int, proven: bool) -> None:
+def test_a_guest_that_runs_is_proof_enough_where_nothing_was_changed(
+    runs: bool, done: bool, verify: bool, proofs: int, proven: bool
+) -> None:
     work = Switches("one", verify=verify)
     work.runs, work.state = runs, {"one": done}
     assert run(work)[1]["proven"] is proven
@@ -112,7 +142,9 @@ def test_a_guest_that_runs_is_proof_enough_where_nothing_was_changed(runs: bool,
 def test_all_that_is_in_the_way_is_told_once_and_nothing_is_touched() -> None:
     work = Switches("one", "two", fault="It is off.", missing=["docker.io", "python3-docker"])
     outcome, answer = run(work)
-    installs = "docker.io and python3-docker are not installed. The role kraal.virt.docker_host installs what is missing."
+    installs = (
+        "docker.io and python3-docker are not installed. The role kraal.virt.docker_host installs what is missing."
+    )
     assert answer["faults"] == ["a fault.", "It is off.", installs]
     assert isinstance(outcome.error, setup.InTheWay) and not answer["changed"] and work.state == {}
     assert answer["missing_packages"] == ["docker.io", "python3-docker"]
@@ -141,7 +173,10 @@ def test_what_is_not_kept_is_told() -> None:
 def test_users_that_nobody_knows_are_named() -> None:
     assert setup.unknown_users(FACTS, "lxc") == []
     (fault,) = setup.unknown_users({"unknown_users": ["kt-nobody"]}, "lxc")
-    assert fault == "lxc_host_users names kt-nobody, whom this host does not know. Create them first, or take them off the list."
+    assert (
+        fault
+        == "lxc_host_users names kt-nobody, whom this host does not know. Create them first, or take them off the list."
+    )
 
 
 # Services
@@ -161,15 +196,21 @@ def test_the_service_manager(wanted: str, init: dict[str, Any], manager: str) ->
 
 
 def test_systemd_that_does_not_run_is_in_the_way() -> None:
-    (fault,) = manager_faults("systemd", {"name": "init", "systemd": False}, "the engine", "docker_host_service_manager")
-    assert fault == "systemd does not run on this host, so it cannot start the engine. Set docker_host_service_manager to auto, sysvinit or direct."
+    (fault,) = manager_faults(
+        "systemd", {"name": "init", "systemd": False}, "the engine", "docker_host_service_manager"
+    )
+    assert (
+        fault == "systemd does not run on this host, so it cannot start the engine. Set docker_host_service_manager to "
+        "auto, sysvinit or direct."
+    )
     assert not manager_faults("sysvinit", {"name": "init", "systemd": False}, "the engine", "x")
     (fault,) = manager_faults(
         "systemd", {"name": "init", "systemd": False}, "libvirt", "kvm_host_service_manager", "auto or direct"
     )
     assert (
         fault
-        == "systemd does not run on this host, so it cannot start libvirt. Set kvm_host_service_manager to auto or direct."
+        == "systemd does not run on this host, so it cannot start libvirt. Set kvm_host_service_manager to auto or "
+        "direct."
     )
 
 

@@ -14,7 +14,11 @@ from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Ac
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError
 from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Step
 from ansible_collections.kraal.virt.plugins.module_utils.host.kernel import subordinate_ids as read
-from ansible_collections.kraal.virt.plugins.module_utils.host.subordinate_ids import SubordinateIds, grants, subordinate_ids
+from ansible_collections.kraal.virt.plugins.module_utils.host.subordinate_ids import (
+    SubordinateIds,
+    grants,
+    subordinate_ids,
+)
 
 from .recorded import Recorded
 
@@ -26,7 +30,9 @@ def host(tmp_path: Path, users: list[str], groups: list[str], **more: Any) -> Re
     return Recorded({"files": {"/etc/subuid": users, "/etc/subgid": groups}, **more}, tmp_path)
 
 
-def granted(tmp_path: Path, users: list[str], groups: list[str], *who: tuple[str, int]) -> list[tuple[str, str, list[str]]]:
+def granted(
+    tmp_path: Path, users: list[str], groups: list[str], *who: tuple[str, int]
+) -> list[tuple[str, str, list[str]]]:
     found = grants(read(host(tmp_path, users, groups)), who, 65536)
     return [(grant.user, grant.range, list(grant.kinds)) for grant in found]
 
@@ -48,7 +54,9 @@ def test_ranges_do_not_overlap(tmp_path: Path) -> None:
 def test_there_are_not_enough(tmp_path: Path) -> None:
     last = host(tmp_path, ["a:4294900000:60000"], [])
     (fault,) = subordinate_ids(last, read(last), ["root"], 65536, **PLACE).faults()
-    assert fault.startswith("lxc_host_subordinate_count is 65536, and so many ids are not left for every user of lxc_host_users")
+    assert fault.startswith(
+        "lxc_host_subordinate_count is 65536, and so many ids are not left for every user of lxc_host_users"
+    )
     for count in (0, 2**32):
         (fault,) = subordinate_ids(last, read(last), ["root"], count, **PLACE).faults()
         assert fault.startswith(f"lxc_host_subordinate_count is {count}")
@@ -58,10 +66,16 @@ def test_there_are_not_enough(tmp_path: Path) -> None:
 def test_a_step_for_each_file(tmp_path: Path) -> None:
     given = [{"rc": 0, "out": [], "err": []}, {"rc": 1, "out": [], "err": ["usermod: user 'c' does not exist"]}]
     asked = ["usermod --add-subuids 100000-165535 -- c", "usermod --add-subgids 100000-165535 -- c"]
-    machine = host(tmp_path, [], [], programs={"usermod": "/sbin/usermod"}, commands=dict(zip(asked, given, strict=True)))
+    machine = host(
+        tmp_path, [], [], programs={"usermod": "/sbin/usermod"}, commands=dict(zip(asked, given, strict=True))
+    )
     part = SubordinateIds(machine, grants(read(machine), [("c", 1002)], 65536), 65536, *PLACE.values())
     uids, gids = part.plan()
-    assert [uids, gids] == [Step("host", Action.SET, f"{file}[c]", None, "100000-165535") for file in ("subuid", "subgid")]
+    assert [uids, gids] == [
+        Step("host", Action.SET, f"{file}[c]", None, "100000-165535") for file in ("subuid", "subgid")
+    ]
     part.apply(uids)
-    with pytest.raises(BackendError, match=r"c cannot be given the ids 100000-165535 in /etc/subgid: usermod: user 'c' does not exist"):
+    with pytest.raises(
+        BackendError, match=r"c cannot be given the ids 100000-165535 in /etc/subgid: usermod: user 'c' does not exist"
+    ):
         part.apply(gids)

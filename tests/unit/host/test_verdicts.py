@@ -92,8 +92,16 @@ def test_a_verdict_that_is_not_good_has_a_reason_and_a_remedy(look: Any, name: s
 @pytest.mark.parametrize(
     ("name", "reason", "remedy"),
     [
-        ("firmware_intel", "VT-x is locked off in the firmware (IA32_FEATURE_CONTROL is 0x1: locked with VT-x off)", "BIOS setup"),
-        ("firmware_amd", "AMD-V (SVM) is locked off in the firmware (SVM disabled (by BIOS) in MSR_VM_CR)", "BIOS setup"),
+        (
+            "firmware_intel",
+            "VT-x is locked off in the firmware (IA32_FEATURE_CONTROL is 0x1: locked with VT-x off)",
+            "BIOS setup",
+        ),
+        (
+            "firmware_amd",
+            "AMD-V (SVM) is locked off in the firmware (SVM disabled (by BIOS) in MSR_VM_CR)",
+            "BIOS setup",
+        ),
         ("firmware_unknown", "no vmx or svm", "the kernel log may not be read"),
         ("arm_guest", "kvm [1]: HYP mode not available", "EL2"),
         ("nested_off", "this is a virtual machine (vmware)", "nested virtualisation on there"),
@@ -113,10 +121,18 @@ def test_words_of_kvm(look: Any, name: str, reason: str, remedy: str) -> None:
 
 
 def test_the_trap_says_what_each_test_found(look: Any) -> None:
-    """A device that opens, answers and creates a virtual machine, under a processor that cannot: every test is told, and none decides alone."""
+    """A device that opens, answers and creates a virtual machine, under a processor that cannot: every test is told,
+    and none decides alone.
+    """
     verdict = look("pvm")["backends"]["kvm"]
     checks = {check["check"]: check["ok"] for check in verdict["checks"]}
-    assert (checks["processor"], checks["device"], checks["api"], checks["virtual machine"], checks["firmware"]) == (False, True, True, True, None)
+    assert (checks["processor"], checks["device"], checks["api"], checks["virtual machine"], checks["firmware"]) == (
+        False,
+        True,
+        True,
+        True,
+        None,
+    )
     assert verdict["usable"] is None
 
 
@@ -174,7 +190,12 @@ def test_findings_of_the_intel_server(look: Any) -> None:
     assert found["disks"] == [{"path": "/", "total": 500000000000, "free": 300000000000}]
     assert found["memory"]["total"] == 131900000 * 1024
     (bridge,) = found["network"]["bridges"]
-    assert (bridge["name"], bridge["ports"], bridge["addresses"][0]["address"], bridge["stp"]) == ("br0", ["eno1"], "192.0.2.10", False)
+    assert (bridge["name"], bridge["ports"], bridge["addresses"][0]["address"], bridge["stp"]) == (
+        "br0",
+        ["eno1"],
+        "192.0.2.10",
+        False,
+    )
     assert found["engines"]["virtualbox"]["version"] == "7.0.20r163906"
     assert found["backends"]["lxc"]["unprivileged"]["usable"] is True
 
@@ -188,11 +209,17 @@ def test_apparmor_may_stand_in_the_way_of_unprivileged_containers(look: Any) -> 
 
 def test_in_a_container_with_a_read_only_sysfs_no_container_is_unprivileged(look: Any) -> None:
     host = load("intel")
-    host["files"]["/proc/self/mounts"] = [line.replace(" sysfs rw", " sysfs ro") for line in host["files"]["/proc/self/mounts"]]
+    host["files"]["/proc/self/mounts"] = [
+        line.replace(" sysfs rw", " sysfs ro") for line in host["files"]["/proc/self/mounts"]
+    ]
     found = look("intel", files=host["files"])["backends"]
     for backend in ("lxc", "lxd"):
         verdict = found[backend]["unprivileged"]
-        assert verdict["usable"] is False and "sysfs is mounted read-only" in verdict["reason"] and "privileged containers" in verdict["remedy"]
+        assert (
+            verdict["usable"] is False
+            and "sysfs is mounted read-only" in verdict["reason"]
+            and "privileged containers" in verdict["remedy"]
+        )
 
 
 def test_dom0_knows_what_its_hypervisor_can(look: Any) -> None:
@@ -245,7 +272,11 @@ def test_a_file_in_the_place_of_the_device(look: Any) -> None:
 def test_a_kernel_without_kvm(look: Any) -> None:
     host = load("not_loaded")
     release = host["files"]["/proc/sys/kernel/osrelease"][0]
-    files = {**host["files"], f"/lib/modules/{release}/modules.dep": ["kernel/net/bridge/bridge.ko:"], f"/boot/config-{release}": ["# CONFIG_KVM is not set"]}
+    files = {
+        **host["files"],
+        f"/lib/modules/{release}/modules.dep": ["kernel/net/bridge/bridge.ko:"],
+        f"/boot/config-{release}": ["# CONFIG_KVM is not set"],
+    }
     verdict = look("not_loaded", files=files)["backends"]["kvm"]
     assert (verdict["capable"], verdict["code"]) == (False, "no_module")
 

@@ -20,9 +20,26 @@ EVIL = "{{ lookup('ansible.builtin.pipe', 'touch %s') }}"
 
 
 def guest(name: str, *, host: str = "h1", backend: str = "docker", **fields: Any) -> dict[str, Any]:
-    form = {"name": name, "backend": backend, "id": f"id-{host}-{backend}-{name}", "state": "running", "image": "i:1", "cpus": None, "memory": ""}
+    form = {
+        "name": name,
+        "backend": backend,
+        "id": f"id-{host}-{backend}-{name}",
+        "state": "running",
+        "image": "i:1",
+        "cpus": None,
+        "memory": "",
+    }
     return {
-        "guest": {**form, "raw_state": "", "addresses": [], "labels": {}, "autostart": False, "pending_restart": [], "place": "", **fields},
+        "guest": {
+            **form,
+            "raw_state": "",
+            "addresses": [],
+            "labels": {},
+            "autostart": False,
+            "pending_restart": [],
+            "place": "",
+            **fields,
+        },
         "host": host,
         "way": {"ansible_guest_host_connection": "local"},
     }
@@ -31,7 +48,9 @@ def guest(name: str, *, host: str = "h1", backend: str = "docker", **fields: Any
 class Filled:
     """An inventory of these guests, with the warnings of its making."""
 
-    def __init__(self, path: Path, *guests: dict[str, Any], before: str = "", asked: bool = False, **config: Any) -> None:
+    def __init__(
+        self, path: Path, *guests: dict[str, Any], before: str = "", asked: bool = False, **config: Any
+    ) -> None:
         self.warnings: list[str] = []
         sources = []
         if before:
@@ -65,7 +84,13 @@ class Filled:
 
 def test_names_of_files(tmp_path: Path) -> None:
     plugin = inventory_loader.get("kraal.virt.guests")
-    for name, taken in {"guests.yml": True, "20-guests.yaml": True, "prod.guests.yml": True, "hosts.yml": False, "guests.json": False}.items():
+    for name, taken in {
+        "guests.yml": True,
+        "20-guests.yaml": True,
+        "prod.guests.yml": True,
+        "hosts.yml": False,
+        "guests.json": False,
+    }.items():
         (tmp_path / name).write_text("plugin: kraal.virt.guests\n")
         assert plugin.verify_file(str(tmp_path / name)) is taken
     assert not plugin.verify_file(str(tmp_path / "missing-guests.yml"))
@@ -73,14 +98,37 @@ def test_names_of_files(tmp_path: Path) -> None:
 
 def test_a_virtual_machine_is_reached_by_its_own_sshd(tmp_path: Path) -> None:
     address = {"address": "192.0.2.7", "family": "ipv4", "network": "default", "mac": "52:54:00:00:00:01"}
-    filled = Filled(tmp_path, guest("vm", backend="kvm", addresses=[address]), guest("mute", backend="kvm"), guest("box", addresses=[address]))
-    assert [filled.variables("vm")[key] for key in ("ansible_connection", "ansible_host")] == ["ansible.builtin.ssh", "192.0.2.7"]
+    filled = Filled(
+        tmp_path,
+        guest("vm", backend="kvm", addresses=[address]),
+        guest("mute", backend="kvm"),
+        guest("box", addresses=[address]),
+    )
+    assert [filled.variables("vm")[key] for key in ("ansible_connection", "ansible_host")] == [
+        "ansible.builtin.ssh",
+        "192.0.2.7",
+    ]
     assert filled.variables("mute")["ansible_guest_backend"] == "kvm"
     for name in ("mute", "box"):
-        assert [filled.variables(name)[key] for key in ("ansible_connection", "ansible_host")] == ["kraal.virt.guest", name]
+        assert [filled.variables(name)[key] for key in ("ansible_connection", "ansible_host")] == [
+            "kraal.virt.guest",
+            name,
+        ]
 
 
-@pytest.mark.parametrize("bad", ["127.0.0.1", "::ffff:127.0.0.1", "0.0.0.0", "169.254.1.1", "224.0.0.1", "255.255.255.255", "fe80::1", "64:ff9b::7f00:1"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "127.0.0.1",
+        "::ffff:127.0.0.1",
+        "0.0.0.0",
+        "169.254.1.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "fe80::1",
+        "64:ff9b::7f00:1",
+    ],
+)
 def test_ssh_reaches_no_address_that_leads_back_or_to_many(tmp_path: Path, bad: str) -> None:
     good = {"address": "192.0.2.7", "family": "ipv4", "network": "default", "mac": ""}
     both = guest("both", backend="kvm", addresses=[{**good, "address": bad}, good])
@@ -93,14 +141,24 @@ def test_an_answer_that_is_none_is_that_hosts_problem(tmp_path: Path, monkeypatc
     """And a guest that is none is left out alone."""
     uuid = "6f1d5e0a-3c0b-4f0e-9a3d-1b2c3d4e5f60"
     vm = guest("vm", backend="kvm", id=uuid)["guest"]
-    strange = [{}, {**vm, "backend": "bosses"}, {**vm, "id": "x -o SendEnv=HARMLESS"}, {**vm, "addresses": [{"address": "-oSendEnv=HARMLESS"}]}]
+    strange = [
+        {},
+        {**vm, "backend": "bosses"},
+        {**vm, "id": "x -o SendEnv=HARMLESS"},
+        {**vm, "addresses": [{"address": "-oSendEnv=HARMLESS"}]},
+    ]
     answers: dict[str, Any] = {
         "mad": {"guests": [{}]},
         "liar": {"guests": [*strange, vm], "warnings": ["\x1b[31mred"]},
         "honest": {"guests": [{**vm, "name": "mine"}], "warnings": []},
     }
-    monkeypatch.setattr("ansible_collections.kraal.virt.plugins.plugin_utils.hosts.ask", lambda host, _program, **_more: answers[host["name"]])
-    filled = Filled(tmp_path, before="bosses: {hosts: {real: {}}}\n", asked=True, hosts=[{"name": name} for name in answers])
+    monkeypatch.setattr(
+        "ansible_collections.kraal.virt.plugins.plugin_utils.hosts.ask",
+        lambda host, _program, **_more: answers[host["name"]],
+    )
+    filled = Filled(
+        tmp_path, before="bosses: {hosts: {real: {}}}\n", asked=True, hosts=[{"name": name} for name in answers]
+    )
     assert filled.names == ["mine", "real", "vm"]
     assert [host.name for host in filled.inventory.groups["bosses"].get_hosts()] == ["real"]
     assert any(text.startswith("mad: its answer is none") for text in filled.warnings), filled.warnings
@@ -119,7 +177,10 @@ def test_a_guest_and_its_groups(tmp_path: Path) -> None:
 
 
 def test_groups_can_be_chosen(tmp_path: Path) -> None:
-    assert Filled(tmp_path, guest("web", labels={"role": "web"}), group_by=["host"]).groups("web") == {"kraal_guests", "host_h1"}
+    assert Filled(tmp_path, guest("web", labels={"role": "web"}), group_by=["host"]).groups("web") == {
+        "kraal_guests",
+        "host_h1",
+    }
 
 
 def test_names_of_groups_are_safe(tmp_path: Path) -> None:
@@ -147,7 +208,9 @@ def test_two_backends_of_one_host(tmp_path: Path) -> None:
     assert filled.names == ["web.h1.docker", "web.h1.h1", "web.h1.lxc"]
 
 
-@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "all", "kraal_guests", "docker", "state_running", "real", "ungrouped", "bosses"])
+@pytest.mark.parametrize(
+    "name", ["localhost", "127.0.0.1", "all", "kraal_guests", "docker", "state_running", "real", "ungrouped", "bosses"]
+)
 def test_a_guest_takes_nobodys_name(tmp_path: Path, name: str) -> None:
     """It would receive what is meant for that host, or for all of that group."""
     filled = Filled(tmp_path, guest(name), before="bosses: {hosts: {real: {ansible_host: 192.0.2.1}}}\n")
@@ -170,7 +233,10 @@ def test_hostname_is_a_template_over_the_guest(tmp_path: Path) -> None:
 
 def test_two_guests_of_one_name_in_two_places_of_one_host(tmp_path: Path) -> None:
     """Their places tell them apart, and where these read alike or there is none, their ids."""
-    two = [guest("web", backend="lxc", id=f"{path}/web", place=place) for path, place in (("/var/lib/lxc", ""), ("/srv/lxc", "/srv/lxc"))]
+    two = [
+        guest("web", backend="lxc", id=f"{path}/web", place=place)
+        for path, place in (("/var/lib/lxc", ""), ("/srv/lxc", "/srv/lxc"))
+    ]
     for guests in (two, two[::-1]):
         filled = Filled(tmp_path, *guests)
         assert filled.names == ["web.h1.lxc", "web.h1.lxc.srv_lxc"]
@@ -201,7 +267,11 @@ def test_a_hostname_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_query(tmp_path: Path) -> None:
-    guests = guest("web", labels={"role": "web"}, memory="1GiB"), guest("db", labels={"role": "db"}, host="h2"), guest("other")
+    guests = (
+        guest("web", labels={"role": "web"}, memory="1GiB"),
+        guest("db", labels={"role": "db"}, host="h2"),
+        guest("other"),
+    )
     assert Filled(tmp_path, *guests, query="[?labels.role == 'web']").names == ["web"]
     assert Filled(tmp_path, *guests, query="[?host == 'h2' || memory == '1GiB']").names == ["db", "web"]
     assert Filled(tmp_path, *guests, query="[[0], [0], [1]][]").names == ["db", "web"]
@@ -210,7 +280,11 @@ def test_query(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("query", "why"),
-    [("[?", "is no JMESPath expression"), ("[].name", "does not give a list of guests"), ("length(@)", "does not give a list of guests")],
+    [
+        ("[?", "is no JMESPath expression"),
+        ("[].name", "does not give a list of guests"),
+        ("length(@)", "does not give a list of guests"),
+    ],
 )
 def test_bad_queries(tmp_path: Path, query: str, why: str) -> None:
     with pytest.raises(AnsibleParserError, match=why):
@@ -220,7 +294,11 @@ def test_bad_queries(tmp_path: Path, query: str, why: str) -> None:
 def test_composed(tmp_path: Path) -> None:
     filled = Filled(
         tmp_path,
-        guest("web", memory="1GiB", addresses=[{"address": "172.17.0.2", "family": "ipv4", "network": "bridge", "mac": ""}]),
+        guest(
+            "web",
+            memory="1GiB",
+            addresses=[{"address": "172.17.0.2", "family": "ipv4", "network": "bridge", "mac": ""}],
+        ),
         compose={"ansible_host": "kraal_guest.addresses[0].address"},
         groups={"big": "kraal_guest.memory == '1GiB'"},
         keyed_groups=[{"key": "kraal_guest.image", "prefix": "image"}],

@@ -12,9 +12,27 @@ from typing import Any
 
 import pytest
 
-from tests.lint.promises import CHANGE, CHECK, CRASH, REFUSED, Resource, Shown, missing, module_of, options_in, read, shown
+from tests.lint.promises import (
+    CHANGE,
+    CHECK,
+    CRASH,
+    REFUSED,
+    Resource,
+    Shown,
+    missing,
+    module_of,
+    options_in,
+    read,
+    shown,
+)
 
-BOX = Resource("box", {"lid": "live", "size": "recreate", "tied": "live"}, ("here", "present", "absent"), "here", frozenset({"tied"}))
+BOX = Resource(
+    "box",
+    {"lid": "live", "size": "recreate", "tied": "live"},
+    ("here", "present", "absent"),
+    "here",
+    frozenset({"tied"}),
+)
 COMPLETE = [
     Shown("a", "box", frozenset({CHANGE, CHECK}), frozenset({"lid", "size", "tied", "state=absent", "state=present"})),
     Shown("b", "box", frozenset({CRASH}), frozenset({"size", "state=absent"})),
@@ -31,9 +49,17 @@ def test_nothing_is_missing() -> None:
 @pytest.mark.parametrize(
     ("taken", "left", "named"),
     [
-        ("a", {"options": frozenset({"lid", "size", "state=absent", "state=present"})}, f"box, tied: no test shows that {CHANGE}"),
+        (
+            "a",
+            {"options": frozenset({"lid", "size", "state=absent", "state=present"})},
+            f"box, tied: no test shows that {CHANGE}",
+        ),
         ("a", {"promises": frozenset({CHANGE})}, f"box, lid: no test shows that {CHECK}"),
-        ("a", {"options": frozenset({"lid", "size", "tied", "state=present"})}, f"box, state=absent: no test shows that {CHANGE}"),
+        (
+            "a",
+            {"options": frozenset({"lid", "size", "tied", "state=present"})},
+            f"box, state=absent: no test shows that {CHANGE}",
+        ),
         ("b", {"options": frozenset({"lid"})}, f"box, size: no test shows that {CRASH}"),
         ("c", {"promises": frozenset()}, f"box, tied: no test shows that {CRASH}"),
         ("d", {"options": frozenset({"lid"})}, f"box, size: no test shows that {REFUSED}"),
@@ -52,7 +78,9 @@ def test_what_is_taken_away_is_named(taken: str, left: dict[str, Any], named: st
 
 
 def test_an_exemption_that_is_none_is_named() -> None:
-    assert missing([BOX], COMPLETE, {("box", "lid", CHANGE): "was needed once"}) == [f"box, lid: is exempt from '{CHANGE}' for nothing"]
+    assert missing([BOX], COMPLETE, {("box", "lid", CHANGE): "was needed once"}) == [
+        f"box, lid: is exempt from '{CHANGE}' for nothing"
+    ]
 
 
 MORE = {"size": 1}

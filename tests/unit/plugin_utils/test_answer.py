@@ -42,16 +42,35 @@ def test_every_field_of_a_guest_is_read() -> None:
     "changed",
     [
         {},
-        {"cpus": 0.5, "memory": "128MiB", "image": "debian:12", "autostart": True, "pending_restart": ["networks[eth0]"], "place": "unix:///run/b.sock"},
-        {"labels": {"a b": "{{ x }}\nsecond line", "": ""}, "addresses": [], "name": "-x", "state": "paused", "raw_state": "pmsuspended", "cpus": 0},
-        {"addresses": [{**ADDRESS, "address": "fe80::1", "family": "ipv6", "mac": ""}, {**ADDRESS, "mac": ":".join(["0a"] * 20)}]},
+        {
+            "cpus": 0.5,
+            "memory": "128MiB",
+            "image": "debian:12",
+            "autostart": True,
+            "pending_restart": ["networks[eth0]"],
+            "place": "unix:///run/b.sock",
+        },
+        {
+            "labels": {"a b": "{{ x }}\nsecond line", "": ""},
+            "addresses": [],
+            "name": "-x",
+            "state": "paused",
+            "raw_state": "pmsuspended",
+            "cpus": 0,
+        },
+        {
+            "addresses": [
+                {**ADDRESS, "address": "fe80::1", "family": "ipv6", "mac": ""},
+                {**ADDRESS, "mac": ":".join(["0a"] * 20)},
+            ]
+        },
     ],
 )
 def test_what_a_backend_gives_comes_through_as_it_is(changed: dict[str, Any]) -> None:
     for backend in ALL:
         whole = guest(backend, **changed)
         if backend == "lxc":
-            whole["id"] = "/srv/lxc ü/%s" % whole["name"]
+            whole["id"] = "/srv/lxc ü/{}".format(whole["name"])
         assert read(whole) == ([whole], [])
 
 
@@ -62,20 +81,59 @@ def test_what_a_backend_gives_comes_through_as_it_is(changed: dict[str, Any]) ->
         *({"state": bad} for bad in ("dead", None, ["running"], 5)),
         *({"raw_state": bad} for bad in (None, 5, ["running"], ESCAPE, "shut\noff", "x" * 300)),
         *({"name": bad} for bad in ("", None, 5, "a\nb", ESCAPE, "a/b", "..", "x" * 256, "\ud800")),
-        *({"id": bad} for bad in ("", None, "x -o SendEnv=HARMLESS", UUID + "\n", UUID.upper(), "{%s}" % UUID, "a" * 64, UUID + " -oX=y", "-" * 36)),
+        *(
+            {"id": bad}
+            for bad in (
+                "",
+                None,
+                "x -o SendEnv=HARMLESS",
+                UUID + "\n",
+                UUID.upper(),
+                f"{{{UUID}}}",
+                "a" * 64,
+                UUID + " -oX=y",
+                "-" * 36,
+            )
+        ),
         *({"cpus": bad} for bad in ("2", True, -1, float("inf"), float("nan"), 1e300, [])),
         *({"memory": bad} for bad in ("much", 5, None, "1GiB\n", "{{ 1 }}", "1" * 30 + "B")),
         *({"image": bad} for bad in (None, 5, [], "x" * 5000, "\udcff")),
         *({"autostart": bad} for bad in ("yes", None, 1)),
-        *({"labels": bad} for bad in (None, [], "a", {"a": 1}, {"a": None}, {"a": ["b"]}, {"a": {"b": "c"}}, {"a": "x" * 70000}, {"\ud800": ""})),
+        *(
+            {"labels": bad}
+            for bad in (
+                None,
+                [],
+                "a",
+                {"a": 1},
+                {"a": None},
+                {"a": ["b"]},
+                {"a": {"b": "c"}},
+                {"a": "x" * 70000},
+                {"\ud800": ""},
+            )
+        ),
         *({"pending_restart": bad} for bad in (None, "memory", [1], [ESCAPE], [""])),
         *({"place": bad} for bad in (None, 5, ESCAPE, "a\nb", "x" * 5000)),
         *({"addresses": bad} for bad in (None, "192.0.2.7", {}, [5], ["192.0.2.7"], [{}])),
         *(
             {"addresses": [{**ADDRESS, "address": bad}]}
-            for bad in ("-oSendEnv=HARMLESS", "", None, 5, "192.0.2.7\n", "host.example", "fe80::1%eth0", "::1%a -oProxyCommand=x", "192.0.2.7/24")
+            for bad in (
+                "-oSendEnv=HARMLESS",
+                "",
+                None,
+                5,
+                "192.0.2.7\n",
+                "host.example",
+                "fe80::1%eth0",
+                "::1%a -oProxyCommand=x",
+                "192.0.2.7/24",
+            )
         ),
-        *({"addresses": [{**ADDRESS, "mac": bad}]} for bad in (None, 5, "52", "52:54:00:00:00:01\n", "-o", "0A:00:00:00:00:01")),
+        *(
+            {"addresses": [{**ADDRESS, "mac": bad}]}
+            for bad in (None, 5, "52", "52:54:00:00:00:01\n", "-o", "0A:00:00:00:00:01")
+        ),
         *({"addresses": [{**ADDRESS, "network": bad}]} for bad in (None, 5, "x" * 300)),
     ],
     ids=lambda changed: repr(changed)[:60],
@@ -87,7 +145,9 @@ def test_a_guest_of_another_form_is_left_out_alone(changed: dict[str, Any]) -> N
     assert len(warnings) == 1 and "left out" in warnings[0] and warnings[0].isprintable() and len(warnings[0]) < 300
 
 
-@pytest.mark.parametrize("identity", ["web", "lxc/web", "/web/", "/srv/../etc/web", "/srv//web", "/srv/other", "/srv/we\nb", "-P/web"])
+@pytest.mark.parametrize(
+    "identity", ["web", "lxc/web", "/web/", "/srv/../etc/web", "/srv//web", "/srv/other", "/srv/we\nb", "-P/web"]
+)
 def test_an_lxc_guests_id_is_its_directory(identity: str) -> None:
     assert read(guest("lxc", id=identity))[0] == []
 
@@ -110,8 +170,13 @@ def test_one_guest_is_there_once() -> None:
 
 
 def test_an_address_is_read_in_its_one_form() -> None:
-    found, _warnings = read(guest(addresses=[{**ADDRESS, "address": text} for text in ("::ffff:192.0.2.7", "2001:DB8:0::7")]))
-    assert [(each["address"], each["family"]) for each in found[0]["addresses"]] == [("192.0.2.7", "ipv4"), ("2001:db8::7", "ipv6")]
+    found, _warnings = read(
+        guest(addresses=[{**ADDRESS, "address": text} for text in ("::ffff:192.0.2.7", "2001:DB8:0::7")])
+    )
+    assert [(each["address"], each["family"]) for each in found[0]["addresses"]] == [
+        ("192.0.2.7", "ipv4"),
+        ("2001:db8::7", "ipv6"),
+    ]
 
 
 def test_warnings_are_fit_to_be_shown() -> None:
@@ -123,7 +188,17 @@ def test_warnings_are_fit_to_be_shown() -> None:
 
 @pytest.mark.parametrize(
     "document",
-    [None, 5, "guests", [], {}, {"guests": [{}]}, {"guests": {}, "warnings": []}, {"guests": [], "warnings": ""}, {"guests": None, "warnings": None}],
+    [
+        None,
+        5,
+        "guests",
+        [],
+        {},
+        {"guests": [{}]},
+        {"guests": {}, "warnings": []},
+        {"guests": [], "warnings": ""},
+        {"guests": None, "warnings": None},
+    ],
 )
 def test_no_answer_at_all(document: Any) -> None:
     with pytest.raises(KraalError, match="its answer is none"):

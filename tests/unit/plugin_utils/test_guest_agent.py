@@ -31,7 +31,9 @@ def test_a_message_fits_into_the_buffer_of_a_socket() -> None:
 
 
 def ran(name: str, place: str, *command: str, data: bytes = b"") -> bytes:
-    return subprocess.run(["/bin/sh", "-c", guest_agent._RUN, "sh", name, place, *command], input=data, capture_output=True, check=True).stdout
+    return subprocess.run(
+        ["/bin/sh", "-c", guest_agent._RUN, "sh", name, place, *command], input=data, capture_output=True, check=True
+    ).stdout
 
 
 @pytest.fixture
@@ -39,26 +41,34 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The only place in which a directory is made."""
     (tmp_path / "places").mkdir()
     for script in ("_RUN", "_PREPARE"):
-        monkeypatch.setattr(guest_agent, script, getattr(guest_agent, script).replace("/dev/shm /run /tmp", str(tmp_path / "places")))
+        monkeypatch.setattr(
+            guest_agent, script, getattr(guest_agent, script).replace("/dev/shm /run /tmp", str(tmp_path / "places"))
+        )
     return tmp_path / "places"
 
 
 def test_short_output_comes_back_at_once(places: Path) -> None:
-    said = ran("kraal-kt", "", "/bin/sh", "-c", 'cat; echo "$0" "$1"; echo no >&2; kill -9 $$', "a b", "*", data=b"in\0\n")
+    said = ran(
+        "kraal-kt", "", "/bin/sh", "-c", 'cat; echo "$0" "$1"; echo no >&2; kill -9 $$', "a b", "*", data=b"in\0\n"
+    )
     code, out, err, _place, rest = guest_agent.measured(said)
     assert (code, rest[:out], rest[out : out + err]) == (137, b"in\0\na b *\n", b"no\n")
     assert list(places.iterdir()) == []
 
 
 def test_long_output_stays_to_be_read(places: Path) -> None:
-    code, out, err, place, rest = guest_agent.measured(ran("kraal-kt", "", "/bin/sh", "-c", "head -c 1048577 /dev/zero; exit 4"))
+    code, out, err, place, rest = guest_agent.measured(
+        ran("kraal-kt", "", "/bin/sh", "-c", "head -c 1048577 /dev/zero; exit 4")
+    )
     assert (code, out, err, rest) == (4, 1048577, 0, b"")
     assert Path(place) == places / "kraal-kt" and Path(place).stat().st_mode & 0o777 == 0o700
     assert (Path(place) / "out").stat().st_size == out
 
 
 def test_an_input_that_waits(places: Path) -> None:
-    place = subprocess.run(["/bin/sh", "-c", guest_agent._PREPARE, "sh", "kraal-kt"], capture_output=True, text=True, check=True).stdout.strip()
+    place = subprocess.run(
+        ["/bin/sh", "-c", guest_agent._PREPARE, "sh", "kraal-kt"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     (Path(place) / "in").write_bytes(b"waiting")
     code, out, _err, _place, rest = guest_agent.measured(ran("kraal-kt", place, "cat", data=b"not this"))
     assert (code, rest[:out]) == (0, b"waiting")
@@ -67,5 +77,7 @@ def test_an_input_that_waits(places: Path) -> None:
 
 def test_no_place_at_all(places: Path) -> None:
     places.rmdir()
-    done = subprocess.run(["/bin/sh", "-c", guest_agent._RUN, "sh", "kraal-kt", "", "true"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["/bin/sh", "-c", guest_agent._RUN, "sh", "kraal-kt", "", "true"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1 and "no directory can be made" in done.stderr

@@ -70,7 +70,10 @@ def test_hosts_of_the_inventory(variables: dict[str, object], expected: dict[str
     assert hosts.from_variables("h", variables) == {"name": "h", **expected}
 
 
-@pytest.mark.parametrize("variables", [{"ansible_connection": "community.docker.docker"}, {"ansible_become": True, "ansible_become_method": "su"}])
+@pytest.mark.parametrize(
+    "variables",
+    [{"ansible_connection": "community.docker.docker"}, {"ansible_become": True, "ansible_become_method": "su"}],
+)
 def test_hosts_that_cannot_be_asked(variables: dict[str, object]) -> None:
     with pytest.raises(KraalError, match="Only (local and ssh|sudo) can be used"):
         hosts.from_variables("h", variables)
@@ -85,7 +88,14 @@ def test_what_is_local() -> None:
 
 
 def test_ssh_command_ends_with_the_address_and_puts_the_users_options_first() -> None:
-    host = entry(name="h", address="192.0.2.1", user="admin", port=2222, private_key_file="/k", ssh_args="-o 'ProxyCommand=nc %h' -o ConnectTimeout=1")
+    host = entry(
+        name="h",
+        address="192.0.2.1",
+        user="admin",
+        port=2222,
+        private_key_file="/k",
+        ssh_args="-o 'ProxyCommand=nc %h' -o ConnectTimeout=1",
+    )
     command = hosts.ssh_command(host, 7, host_key_checking=False)
     assert command[-2:] == ["--", "192.0.2.1"]
     assert command[1:5] == ["-o", "ProxyCommand=nc %h", "-o", "ConnectTimeout=1"]
@@ -95,13 +105,19 @@ def test_ssh_command_ends_with_the_address_and_puts_the_users_options_first() ->
 
 
 def test_way_to_a_guest() -> None:
-    assert hosts.way_to(entry(name="localhost", become=True)) == {"ansible_guest_host_connection": "local", "ansible_guest_host_become": True}
+    assert hosts.way_to(entry(name="localhost", become=True)) == {
+        "ansible_guest_host_connection": "local",
+        "ansible_guest_host_become": True,
+    }
     assert hosts.way_to(entry(name="h", port=22)) == {
         "ansible_guest_host_connection": "ssh",
         "ansible_guest_host_address": "h",
         "ansible_guest_host_port": 22,
     }
-    assert hosts.way_to(entry(name="localhost", python="/usr/bin/python3.11"))["ansible_guest_host_python"] == "/usr/bin/python3.11"
+    assert (
+        hosts.way_to(entry(name="localhost", python="/usr/bin/python3.11"))["ansible_guest_host_python"]
+        == "/usr/bin/python3.11"
+    )
     engine = {"name": "e", "backend": "docker", "docker_host": "tcp://192.0.2.1:2376", "tls_ca": "/ca"}
     assert hosts.way_to(engine) == {
         "ansible_guest_host_connection": "local",
@@ -110,7 +126,9 @@ def test_way_to_a_guest() -> None:
     }
 
 
-def test_the_discovery_runs_without_ansible_and_without_the_collection(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_discovery_runs_without_ansible_and_without_the_collection(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With no backend asked for it finds nothing, and has found its way through its own imports."""
     monkeypatch.chdir(tmp_path)
     # What stands in the directory that it happens to run in is not imported.
@@ -130,7 +148,9 @@ def test_the_discovery_has_all_that_its_parts_import() -> None:
                 wanted = [module] if module in sent else [f"{module}.{each.name}" for each in node.names]
                 missing.update(each for each in wanted if each not in sent)
     assert len(sent) > 20 and missing == set()
-    assert not [name for name in sent if ".mmdebstrap." in name or ".host.verdicts" in name], "what nothing of it imports stays here"
+    assert not [name for name in sent if ".mmdebstrap." in name or ".host.verdicts" in name], (
+        "what nothing of it imports stays here"
+    )
 
 
 #: What a host may lack: a module that needs it is imported where it is used.
@@ -150,7 +170,14 @@ for name in sources:
 @pytest.mark.parametrize("name", NAMES)
 def test_each_backends_discovery_runs_isolated(name: str) -> None:
     """Without Ansible, without a library that is not Python's own (but for libvirt's binding), and in one document."""
-    done = subprocess.run([SYSTEM_PYTHON, "-I", "-"], input=LACKING + payload([name]) + ALL, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [SYSTEM_PYTHON, "-I", "-"],
+        input=LACKING + payload([name]) + ALL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     assert {guest["backend"] for guest in json.loads(line.removeprefix(MARK))["guests"]} <= {name}
@@ -182,7 +209,10 @@ def test_a_host_that_does_not_stop_speaking(monkeypatch: pytest.MonkeyPatch) -> 
         with pytest.raises(KraalError, match="says more than 4 MiB"):
             ask(entry(name="localhost"), f"import sys\nwhile True:\n    sys.{stream}.write('x' * 65536)\n", timeout=60)
     text = "y" * (1 << 20)
-    assert ask(entry(name="localhost"), f"print('kraal.virt discovery: ' + repr('{text}').replace(chr(39), chr(34)))") == text
+    assert (
+        ask(entry(name="localhost"), f"print('kraal.virt discovery: ' + repr('{text}').replace(chr(39), chr(34)))")
+        == text
+    )
 
 
 def test_what_a_host_says_reaches_no_terminal_as_it_is() -> None:
@@ -192,5 +222,7 @@ def test_what_a_host_says_reaches_no_terminal_as_it_is() -> None:
 
 
 def test_a_local_host_without_the_usual_python_takes_ours() -> None:
-    program = "import json, sys\nprint('kraal.virt discovery: ' + json.dumps({'guests': [], 'warnings': [sys.executable]}))"
+    program = (
+        "import json, sys\nprint('kraal.virt discovery: ' + json.dumps({'guests': [], 'warnings': [sys.executable]}))"
+    )
     assert ask(entry(name="localhost", python="/nowhere/python3"), program)["warnings"] == [sys.executable]

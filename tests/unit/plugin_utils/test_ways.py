@@ -16,7 +16,13 @@ USERS = (None, "root", "app")
 
 
 def way(backend: str, **options: Any) -> Way:
-    every = {"guest": "web", "host_python": "/usr/bin/python3", "agent_timeout": 30, "docker_command": "docker", **options}
+    every = {
+        "guest": "web",
+        "host_python": "/usr/bin/python3",
+        "agent_timeout": 30,
+        "docker_command": "docker",
+        **options,
+    }
     return WAYS[backend](every.get)
 
 
@@ -55,7 +61,11 @@ def test_lxc_and_kvm_give_the_same_command_to_the_guest(user: str | None) -> Non
         ("kvm", (0, "running", ""), ""),
         ("kvm", (0, "shut off", ""), "it is shut off. Start it"),
         ("kvm", (3, "", "it has no channel. Give it one."), "it has no channel. Give it one."),
-        ("kvm", (127, "", "/usr/bin/python3: not found"), "/usr/bin/python3: not found. See that the host has python3-libvirt"),
+        (
+            "kvm",
+            (127, "", "/usr/bin/python3: not found"),
+            "/usr/bin/python3: not found. See that the host has python3-libvirt",
+        ),
     ],
 )
 def test_why_a_guest_cannot_be_entered(backend: str, said: tuple[int, str, str], why: str) -> None:

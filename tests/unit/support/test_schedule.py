@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tests are shared out by what they took: nothing is lost, the longest comes first, and a file is torn apart only where it says so."""
+"""Tests are shared out by what they took: nothing is lost, the longest comes first, and a file is torn apart only
+where it says so.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def test_a_file_is_spread_where_it_says_so_and_keeps_its_order() -> None:
     pieces = [group for part in parts for group in made if group.name == part]
     assert [test for group in pieces for test in group.tests] == [test for test in TESTS if test.startswith("table")]
     assert all(TARGET / 2 <= group.seconds <= TARGET * 1.5 for group in pieces)
-    assert [group.tests for group in made if group.name == "days.py"] == [tuple(test for test in TESTS if test.startswith("days"))]
+    assert [group.tests for group in made if group.name == "days.py"] == [
+        tuple(test for test in TESTS if test.startswith("days"))
+    ]
 
 
 def test_last_figures_go_before_committed_ones() -> None:
@@ -73,7 +77,12 @@ class Worker:
 def test_every_test_is_run_once(monkeypatch: pytest.MonkeyPatch, number: int, said: dict[str, str]) -> None:
     """By any number of workers, and the last of several runs what waits, before anything else."""
     monkeypatch.setattr("tests.support.schedule.groups", lambda *args: groups(*args, saying(**said)))
-    config: Any = SimpleNamespace(option=SimpleNamespace(loadscopereorder=True), getvalue=lambda name: [f"{number}*popen"], hook=None, rootpath=None)
+    config: Any = SimpleNamespace(
+        option=SimpleNamespace(loadscopereorder=True),
+        getvalue=lambda name: [f"{number}*popen"],
+        hook=None,
+        rootpath=None,
+    )
     scheduler = Scheduler(config, Producer("test", enabled=False), {}, COMMITTED)
     workers: list[Any] = [Worker(f"gw{each}") for each in range(number)]
     for worker in workers:

@@ -41,12 +41,17 @@ except ImportError as import_error:
 
 T = TypeVar("T")
 
-#: How many requests run at a time: the daemon answers an inspection in about a millisecond, Python needs more for asking.
+#: How many requests run at a time: the daemon answers an inspection in about a millisecond, Python needs more for
+#: asking.
 WIDTH = 8
 
 #: Ansible's declaration of how a module reaches the engine.
 CONNECTION: dict[str, Any] = {
-    "docker_host": {"type": "str", "default": "unix:///var/run/docker.sock", "fallback": (env_fallback, ["DOCKER_HOST"])},
+    "docker_host": {
+        "type": "str",
+        "default": "unix:///var/run/docker.sock",
+        "fallback": (env_fallback, ["DOCKER_HOST"]),
+    },
     "tls_ca": {"type": "path"},
     "tls_cert": {"type": "path"},
     "tls_key": {"type": "path"},
@@ -66,21 +71,33 @@ class Engine:
         self.url = url
         #: See place_of().
         self.place = place
-        self.base = "%s/v%s" % (client.base_url, client.api_version)
+        self.base = f"{client.base_url}/v{client.api_version}"
         #: Whether the engine runs on this host, so that this host's ports and paths are the engine's.
         self.local = url.startswith("unix://")
 
     def call(
-        self, method: str, path: str, *, body: Any = None, query: Mapping[str, Any] | None = None, timeout: float | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
     ) -> Any:
         """One request; the decoded answer, or None where there is none. Raises NotThere and BackendError."""
         try:
             answer = self.client.request(
-                method, self.base + path, json=body, params=query, timeout=self.client.timeout if timeout is None else timeout
+                method,
+                self.base + path,
+                json=body,
+                params=query,
+                timeout=self.client.timeout if timeout is None else timeout,
             )
         except requests.exceptions.RequestException as error:
             kind = Late if isinstance(error, requests.exceptions.Timeout) else Unreachable
-            raise kind("the engine at %s did not answer: %s" % (self.url, error), remedy="Look at its log, and run again") from error
+            raise kind(
+                f"the engine at {self.url} did not answer: {error}", remedy="Look at its log, and run again"
+            ) from error
         if answer.status_code >= 400:
             raise refusal(answer.status_code, message_of(answer))
         if not answer.content or not answer.headers.get("Content-Type", "").startswith("application/json"):
@@ -88,7 +105,7 @@ class Engine:
         try:
             return answer.json()
         except (ValueError, RecursionError) as error:
-            raise Unreadable("the engine's answer to %s is no JSON (%s)" % (path, error), remedy="Look at its log") from error
+            raise Unreadable(f"the engine's answer to {path} is no JSON ({error})", remedy="Look at its log") from error
 
     def get(self, path: str, **query: Any) -> Any:
         """Ask for one object or list."""
@@ -115,7 +132,13 @@ class Engine:
         """Send a file; the engine's progress is read for the error that it may end with."""
         with self._translated():
             answer = self.client.request(
-                "POST", self.base + path, data=file, params=query, headers={"Content-Type": "application/x-tar"}, timeout=None, stream=True
+                "POST",
+                self.base + path,
+                data=file,
+                params=query,
+                headers={"Content-Type": "application/x-tar"},
+                timeout=None,
+                stream=True,
             )
             if answer.status_code >= 400:
                 raise refusal(answer.status_code, message_of(answer))
@@ -132,12 +155,16 @@ class Engine:
 
         def inspect(name: str) -> Any:
             try:
-                return self.get("/%s/%s/json" % (kind, name) if kind != "networks" else "/networks/%s" % name)
+                return self.get(f"/{kind}/{name}/json" if kind != "networks" else f"/networks/{name}")
             except NotThere:
                 return None
 
         wanted = list(names)
-        return {name: found for name, found in zip(wanted, side_by_side(one_of_many(inspect), wanted, WIDTH)) if found is not None}
+        return {
+            name: found
+            for name, found in zip(wanted, side_by_side(one_of_many(inspect), wanted, WIDTH))
+            if found is not None
+        }
 
     def ask(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """One of the SDK's own calls, with its errors turned into ours."""
@@ -159,14 +186,16 @@ class Engine:
         except docker.errors.APIError as error:
             raise refusal(error.status_code or 500, error.explanation or str(error)) from error
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
-            raise BackendError("the engine at %s broke off: %s" % (self.url, error), remedy="Look at its log, and run again") from error
+            raise BackendError(
+                f"the engine at {self.url} broke off: {error}", remedy="Look at its log, and run again"
+            ) from error
 
 
 def parse_time(text: str) -> float:
     """Seconds since the epoch of a time as the engine writes it: 2026-01-31T23:59:59.123456789+01:00."""
     match = re.fullmatch(r"(.{19})(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})", text, re.ASCII)
     if match is None:
-        raise BackendError("the engine's time %r is not understood" % text)
+        raise BackendError(f"the engine's time {text!r} is not understood")
     return datetime.strptime(match[1] + match[3], "%Y-%m-%dT%H:%M:%S%z").timestamp() + float(match[2] or 0)
 
 
@@ -196,7 +225,7 @@ def refusal(status: int, message: str) -> BackendError:
         remedy = "Give registry_username and registry_password, or log in to the registry on this host"
     elif "certificate signed by unknown authority" in lower:
         remedy = "Put the registry's CA certificate into /etc/docker/certs.d/REGISTRY/ca.crt on the engine's host"
-    return (NotThere if status == 404 else BackendError)("the engine refused: %s" % message, remedy=remedy)
+    return (NotThere if status == 404 else BackendError)(f"the engine refused: {message}", remedy=remedy)
 
 
 def _unreachable(url: str, error: Exception) -> BackendError:
@@ -204,34 +233,47 @@ def _unreachable(url: str, error: Exception) -> BackendError:
     text = str(error)
     if "Permission denied" in text or "PermissionError" in text:
         return BackendError(
-            "no permission on %s" % url, remedy="Run the task with become, or put the user into the group docker and log in again"
+            f"no permission on {url}",
+            remedy="Run the task with become, or put the user into the group docker and log in again",
         )
-    if "FileNotFoundError" in text or "No such file" in text or "Connection refused" in text or "ConnectionRefused" in text:
+    if (
+        "FileNotFoundError" in text
+        or "No such file" in text
+        or "Connection refused" in text
+        or "ConnectionRefused" in text
+    ):
         absent = url.startswith("unix://") and not os.path.exists(url.partition("://")[2])
         return (NotInstalled if absent else BackendError)(
-            "no Docker engine answers at %s" % url,
+            f"no Docker engine answers at {url}",
             remedy="Install and start it (the role kraal.virt.docker_host does), or name the right docker_host",
         )
     if "paramiko" in text:
         # The SDK wants it for ssh:// even where, as here, the system's own ssh makes the connection.
         remedy = install("python:paramiko") + ", or paramiko with pip, for that Python"
-        return BackendError("the docker SDK lacks paramiko, which %s needs" % url, remedy=remedy)
+        return BackendError(f"the docker SDK lacks paramiko, which {url} needs", remedy=remedy)
     if "http+docker" in text:
         return BackendError(
-            "the docker SDK %s does not work with requests %s" % (docker.__version__, requests.__dict__["__version__"]),
+            "the docker SDK {} does not work with requests {}".format(
+                docker.__version__, requests.__dict__["__version__"]
+            ),
             remedy="Install the docker SDK 7.1.0 or later, or requests older than 2.32",
         )
-    return BackendError("the Docker engine at %s cannot be used: %s" % (url, text), remedy="Check docker_host and the tls options")
+    return BackendError(
+        f"the Docker engine at {url} cannot be used: {text}", remedy="Check docker_host and the tls options"
+    )
 
 
 def _client_class(place: str) -> Any:
     """The SDK's client, deaf to the environment.
 
-    requests prefers REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE to the authority that the task names, and a proxy to the engine's own address.
+    requests prefers REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE to the authority that the task names, and a proxy to the
+    engine's own address.
     """
 
     class Client(docker.APIClient):  # type: ignore[misc, unused-ignore]
-        """requests' constructor would set it, and the SDK's asks the engine for its version before anybody could set it back."""
+        """requests' constructor would set it, and the SDK's asks the engine for its version before anybody could set
+        it back.
+        """
 
         trust_env = property(lambda self: False, lambda self, value: None)
 
@@ -248,7 +290,7 @@ def _client_class(place: str) -> Any:
 def sdk_missing(error: ImportError) -> KraalError:
     """What to do about a missing SDK."""
     return KraalError(
-        missing_required_lib("docker", reason="to talk to the Docker engine") + " (%s)" % error,
+        missing_required_lib("docker", reason="to talk to the Docker engine") + f" ({error})",
         remedy=install("python:docker") + ", or docker with pip for that Python, or set ansible_python_interpreter",
     )
 
@@ -262,7 +304,9 @@ def connect(parameters: Mapping[str, Any]) -> Engine:
     files = {key: parameters.get(key) for key in ("tls_ca", "tls_cert", "tls_key")}
     for key, path in files.items():
         if path and not os.access(path, os.R_OK):
-            raise BackendError("%s: %r cannot be read" % (key, path), remedy="Name a file that exists on the host where the task runs")
+            raise BackendError(
+                f"{key}: {path!r} cannot be read", remedy="Name a file that exists on the host where the task runs"
+            )
     if bool(files["tls_cert"]) != bool(files["tls_key"]):
         raise BackendError("tls_cert and tls_key go together, and only one is given", remedy="Give both, or neither")
     try:
@@ -273,7 +317,12 @@ def connect(parameters: Mapping[str, Any]) -> Engine:
         elif url.startswith("https://"):
             tls = docker.tls.TLSConfig(verify=True)
         client = _client_class(place)(
-            base_url=url, version="auto", timeout=parameters["api_timeout"], tls=tls, use_ssh_client=url.startswith("ssh://"), num_pools=WIDTH
+            base_url=url,
+            version="auto",
+            timeout=parameters["api_timeout"],
+            tls=tls,
+            use_ssh_client=url.startswith("ssh://"),
+            num_pools=WIDTH,
         )
     except (docker.errors.DockerException, requests.exceptions.RequestException, ValueError, OSError) as error:
         raise _unreachable(url, error) from error

@@ -48,7 +48,9 @@ class Containers(Guests[Seen]):
         """The labels of all that goes by this name."""
         aside = seen.replaced(name)
         found = [aside[1] if aside else None, seen.containers.get(name + NEW), seen.containers.get(name)]
-        return {key: value for each in found if each for key, value in as_texts(each.data["Config"].get("Labels")).items()}
+        return {
+            key: value for each in found if each for key, value in as_texts(each.data["Config"].get("Labels")).items()
+        }
 
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
         """See container_plan."""
@@ -88,7 +90,7 @@ class Containers(Guests[Seen]):
             if made.get("Warnings"):
                 self._check_kept(want, made["Id"], made["Warnings"])
             for network, endpoint in others.items():
-                self.engine.post("/networks/%s/connect" % network, {"Container": made["Id"], "EndpointConfig": endpoint})
+                self.engine.post(f"/networks/{network}/connect", {"Container": made["Id"], "EndpointConfig": endpoint})
         except BackendError:
             self._discard(made["Id"])
             raise
@@ -96,15 +98,16 @@ class Containers(Guests[Seen]):
 
     def _check_kept(self, want: Spec, key: str, warnings: Sequence[str]) -> None:
         """The engine only warns of limits that this kernel does not know, and leaves them out."""
-        lost = not_kept(want, self.engine.get("/containers/%s/json" % key))
+        lost = not_kept(want, self.engine.get(f"/containers/{key}/json"))
         if lost:
             raise BackendError(
-                "the engine does not keep %s (%s)" % (", ".join(lost), " ".join(warnings)), remedy="Leave it out on this host, or boot a kernel that knows it"
+                "the engine does not keep {} ({})".format(", ".join(lost), " ".join(warnings)),
+                remedy="Leave it out on this host, or boot a kernel that knows it",
             )
 
     def _discard(self, name: str) -> None:
         """Remove a container that has come to nothing, with the volumes that were made for it alone."""
-        self.engine.delete("/containers/%s" % name, force="1", v="1")
+        self.engine.delete(f"/containers/{name}", force="1", v="1")
 
     def do_recreate(self, want: Spec, step: Step, seen: Seen) -> None:
         """The old container keeps its place until its successor is made, and is kept aside until that one runs."""
@@ -113,15 +116,15 @@ class Containers(Guests[Seen]):
         target = want.target(before)
         successor = self._make(want, name + NEW, container_body.replacement(want, have, step.changes))
         try:
-            self.engine.post("/containers/%s/rename" % have.id, name="%s.kraal-was-%s" % (name, before))
+            self.engine.post(f"/containers/{have.id}/rename", name=f"{name}.kraal-was-{before}")
             if now != "stopped":
                 self._halt(have.id, now, have)
-            self.engine.post("/containers/%s/rename" % successor, name=name)
+            self.engine.post(f"/containers/{successor}/rename", name=name)
             if target != "stopped":
-                self.engine.post("/containers/%s/start" % successor)
+                self.engine.post(f"/containers/{successor}/start")
                 self._settle(want, successor)
             if target == "paused":
-                self.engine.post("/containers/%s/pause" % successor)
+                self.engine.post(f"/containers/{successor}/pause")
         except BackendError as error:
             error.add(self._put_back(name, have, now))
             raise
@@ -136,31 +139,34 @@ class Containers(Guests[Seen]):
             self._wait(key, want.wait_for, want.timeout)
 
     def _put_back(self, name: str, have: Container, state: str) -> str:
-        """Undo a re-creation: the successor goes, the old container gets its name and its power state back. What was done, in words."""
+        """Undo a re-creation: the successor goes, the old container gets its name and its power state back.
+
+        What was done, in words.
+        """
         try:
-            kept = self.engine.get("/containers/%s/json" % have.id)
+            kept = self.engine.get(f"/containers/{have.id}/json")
         except NotThere:
             # Made with docker run --rm, it went when it was stopped: what there is of the successor is all there is.
             return "the old container was made to remove itself when it stops, and could not be put back"
         for other in (name + NEW, name):
             try:
-                found = self.engine.get("/containers/%s/json" % other)
+                found = self.engine.get(f"/containers/{other}/json")
             except NotThere:
                 continue
             if found["Id"] != kept["Id"]:
                 self._discard(found["Id"])
         if kept["Name"] != "/" + name:
-            self.engine.post("/containers/%s/rename" % have.id, name=name)
+            self.engine.post(f"/containers/{have.id}/rename", name=name)
         if state != "stopped" and state_of(kept) == "stopped":
-            self.engine.post("/containers/%s/start" % have.id)
+            self.engine.post(f"/containers/{have.id}/start")
             if state == "paused":
-                self.engine.post("/containers/%s/pause" % have.id)
+                self.engine.post(f"/containers/{have.id}/pause")
         return "the old container was put back"
 
     def do_set(self, want: Spec, step: Step, seen: Seen) -> None:
         """Change limits, in one request."""
         have = self._subject(want, step, seen)
-        answer = self.engine.post("/containers/%s/update" % have.id, container_body.update(want, have, step.changes))
+        answer = self.engine.post(f"/containers/{have.id}/update", container_body.update(want, have, step.changes))
         if answer.get("Warnings"):
             self._check_kept(want, have.id, answer["Warnings"])
 
@@ -174,12 +180,12 @@ class Containers(Guests[Seen]):
         (part,) = change.parts
         attach = option_of(change).attach
         endpoint = attach(change.value[part.key]) if attach else {}
-        self.engine.post("/networks/%s/connect" % part.key, {"Container": want.name, "EndpointConfig": endpoint})
+        self.engine.post(f"/networks/{part.key}/connect", {"Container": want.name, "EndpointConfig": endpoint})
 
     def do_detach(self, want: Spec, step: Step, _seen: Seen) -> None:
         """Disconnect it from one."""
         (part,) = step.changes[0].parts
-        self.engine.post("/networks/%s/disconnect" % part.key, {"Container": want.name, "Force": False})
+        self.engine.post(f"/networks/{part.key}/disconnect", {"Container": want.name, "Force": False})
 
     def do_reattach(self, want: Spec, step: Step, seen: Seen) -> None:
         # The engine has no call that changes an endpoint.
@@ -191,7 +197,7 @@ class Containers(Guests[Seen]):
         have, aside = step.subject, seen.replaced(want.name)
         try:
             try:
-                self.engine.post("/containers/%s/start" % want.name)
+                self.engine.post(f"/containers/{want.name}/start")
             except BackendError:
                 if have is None:
                     # Made a moment ago by this very plan: nothing is left of what cannot be started.
@@ -205,16 +211,18 @@ class Containers(Guests[Seen]):
             raise
 
     def _check_runs(self, name: str) -> None:
-        data = self.engine.get("/containers/%s/json" % name)
+        data = self.engine.get(f"/containers/{name}/json")
         if state_of(data) == "stopped" or data["State"].get("Restarting"):
             raise self._ended(name)
 
     def _ended(self, name: str) -> BackendError:
         """The error for a container that does not go on running."""
-        state = self.engine.get("/containers/%s/json" % name)["State"]
-        why = " (%s)" % state["Error"] if state.get("Error") else ""
+        state = self.engine.get(f"/containers/{name}/json")["State"]
+        why = " ({})".format(state["Error"]) if state.get("Error") else ""
         return BackendError(
-            "it ended right after its start with exit code %s%s%s" % (state.get("ExitCode"), why, self._last_words(name)),
+            "it ended right after its start with exit code {}{}{}".format(
+                state.get("ExitCode"), why, self._last_words(name)
+            ),
             remedy="Correct its command, or use state=present for a guest that ends by itself",
         )
 
@@ -222,7 +230,7 @@ class Containers(Guests[Seen]):
         """What the guest wrote last, where its log driver can be read."""
         try:
             text = self.engine.ask(self.engine.client.logs, name, tail=3).decode(errors="replace").strip()
-            config = self.engine.get("/containers/%s/json" % name)["Config"]
+            config = self.engine.get(f"/containers/{name}/json")["Config"]
         except BackendError:
             return ""
         # Its own secrets, which this task may not have set.
@@ -236,32 +244,34 @@ class Containers(Guests[Seen]):
     def _halt(self, name: str, now: str, have: Container) -> None:
         if now == "paused":
             # A frozen process cannot follow a signal.
-            self.engine.post("/containers/%s/unpause" % name)
+            self.engine.post(f"/containers/{name}/unpause")
         patience = have.data["Config"].get("StopTimeout")
         # The engine answers when the container has stopped, after its own timeout (10 seconds unless it has another).
-        self.engine.post("/containers/%s/stop" % name, timeout=(10 if patience is None else patience) + self.engine.client.timeout)
+        self.engine.post(
+            f"/containers/{name}/stop", timeout=(10 if patience is None else patience) + self.engine.client.timeout
+        )
 
     def do_pause(self, want: Spec, _step: Step, _seen: Seen) -> None:
-        self.engine.post("/containers/%s/pause" % want.name)
+        self.engine.post(f"/containers/{want.name}/pause")
 
     def do_resume(self, want: Spec, _step: Step, _seen: Seen) -> None:
-        self.engine.post("/containers/%s/unpause" % want.name)
+        self.engine.post(f"/containers/{want.name}/unpause")
 
     def do_remove(self, want: Spec, step: Step, seen: Seen) -> None:
         volumes, mark = list(step.before.get("volumes", ())), want.name + STORAGE
         if volumes and seen.doomed.get(want.name) != volumes:
             # The engine lets a volume go only after its container, and then nobody else knows that it was this guest's.
-            self.engine.delete("/volumes/%s" % mark)
+            self.engine.delete(f"/volumes/{mark}")
             self.engine.post("/volumes/create", {"Name": mark, "Labels": {REMOVES: json.dumps(volumes)}})
         self._delete(want.name)
         for volume in volumes:
-            self.engine.delete("/volumes/%s" % volume)
+            self.engine.delete(f"/volumes/{volume}")
         if volumes:
-            self.engine.delete("/volumes/%s" % mark)
+            self.engine.delete(f"/volumes/{mark}")
 
     def _delete(self, name: str, **query: str) -> None:
         try:
-            self.engine.delete("/containers/%s" % name, **query)
+            self.engine.delete(f"/containers/{name}", **query)
         except BackendError as error:
             if "is already in progress" not in error.message:
                 raise
@@ -270,20 +280,20 @@ class Containers(Guests[Seen]):
     def _wait_until_removed(self, name: str) -> None:
         """A container that was made to remove itself when it stops is on its way."""
         try:
-            self.engine.post("/containers/%s/wait" % name, condition="removed")
+            self.engine.post(f"/containers/{name}/wait", condition="removed")
         except NotThere:
             return
 
     def do_clean(self, want: Spec, step: Step, _seen: Seen) -> None:
         if str(step.before).endswith(STORAGE):
-            self.engine.delete("/volumes/%s" % step.before)
+            self.engine.delete(f"/volumes/{step.before}")
         elif str(step.before).endswith(NEW) or step.before == want.name:
             self._discard(str(step.before))
         else:
             self._delete(str(step.before), force="1")
 
     def do_rename(self, want: Spec, step: Step, _seen: Seen) -> None:
-        self.engine.post("/containers/%s/rename" % step.before, name=want.name)
+        self.engine.post(f"/containers/{step.before}/rename", name=want.name)
 
     # Waiting: on the engine's events, which it ends at the deadline by itself.
 
@@ -291,19 +301,25 @@ class Containers(Guests[Seen]):
         """The events of one container, from a moment ago: by its id, since names are matched by how they begin."""
         now = self.engine.time()
         filters = {"type": ["container"], "container": [key], "event": list(kinds)}
-        return self.engine.stream(self.engine.client.events, since="%.3f" % (now - 1), until="%.3f" % (now + seconds), decode=True, filters=filters)
+        return self.engine.stream(
+            self.engine.client.events,
+            since="%.3f" % (now - 1),
+            until="%.3f" % (now + seconds),
+            decode=True,
+            filters=filters,
+        )
 
     def _wait(self, name: str, condition: str, seconds: int) -> None:
-        data = self.engine.get("/containers/%s/json" % name)
+        data = self.engine.get(f"/containers/{name}/json")
         if fulfils(data, condition):
             return
         for event in self._events(data["Id"], seconds, ["start", "die", "health_status", "unpause"]):
-            data = self.engine.get("/containers/%s/json" % name)
+            data = self.engine.get(f"/containers/{name}/json")
             if fulfils(data, condition):
                 return
             if event.get("Action") == "die" and state_of(data) == "stopped":
                 raise self._ended(name)
-        if not fulfils(self.engine.get("/containers/%s/json" % name), condition):
+        if not fulfils(self.engine.get(f"/containers/{name}/json"), condition):
             raise BackendError(
                 "it was not %s within %d seconds%s" % (CONDITIONS[condition], seconds, self._last_words(name)),
                 remedy="Allow a longer timeout, or look at what the guest does",
@@ -320,7 +336,10 @@ def fulfils(data: Mapping[str, Any], condition: str) -> bool:
         health = data["State"].get("Health")
         if not health or health.get("Status") == "none":
             name = str(data["Name"])[1:]
-            raise BackendError("wait_for: %s cannot become healthy, it has no health check" % name, remedy="Give it a healthcheck, or wait_for=running")
+            raise BackendError(
+                f"wait_for: {name} cannot become healthy, it has no health check",
+                remedy="Give it a healthcheck, or wait_for=running",
+            )
         return bool(health["Status"] == "healthy")
     if condition == "address":
         return bool(guest_of(Container(data, {}, state_of(data))).addresses)

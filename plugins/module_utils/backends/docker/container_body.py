@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The bodies that the engine is given: for a new container, for one that takes another's place, for a live update. Pure."""
+"""The bodies that the engine is given: for a new container, for one that takes another's place, for a live update.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,20 @@ from .container_observe import Container
 from .container_options import OPTIONS, option_of
 from .container_write import Body, Heir, bind_target
 
-#: What a container has of its own, beside what is kept in HostConfig; the rest of Config comes from its image or the engine.
-_OWN = ("User", "WorkingDir", "StopSignal", "StopTimeout", "Healthcheck", "Domainname", "Tty", "OpenStdin", "StdinOnce", "Shell")
+#: What a container has of its own, beside what is kept in HostConfig; the rest of Config comes from its image or the
+#: engine.
+_OWN = (
+    "User",
+    "WorkingDir",
+    "StopSignal",
+    "StopTimeout",
+    "Healthcheck",
+    "Domainname",
+    "Tty",
+    "OpenStdin",
+    "StdinOnce",
+    "Shell",
+)
 
 
 def _chosen(want: Spec) -> frozenset[str]:
@@ -27,7 +42,9 @@ def _chosen(want: Spec) -> frozenset[str]:
 
 
 def creation(want: Spec) -> dict[str, Any]:
-    """The body for a container that is not there yet: Config's fields beside HostConfig, as POST /containers/create takes them."""
+    """The body for a container that is not there yet: Config's fields beside HostConfig, as POST /containers/create
+    takes them.
+    """
     body = Body(chosen=_chosen(want))
     for option in OPTIONS:
         if option.name in want.values:
@@ -88,7 +105,9 @@ def _flat(body: Body) -> dict[str, Any]:
     return {
         **body.config,
         "HostConfig": body.host,
-        "NetworkingConfig": {"EndpointsConfig": {name: encode_endpoint(record) for name, record in body.networks.items()}},
+        "NetworkingConfig": {
+            "EndpointsConfig": {name: encode_endpoint(record) for name, record in body.networks.items()}
+        },
     }
 
 
@@ -109,7 +128,11 @@ def _carried_config(have: Container) -> dict[str, Any]:
     kept["Env"] = [line for line in config.get("Env") or () if line not in (image.get("Env") or ())]
     for key in ("Labels", "ExposedPorts"):
         inherited = image.get(key) or {}
-        kept[key] = {name: value for name, value in (config.get(key) or {}).items() if inherited.get(name) != value or name not in inherited}
+        kept[key] = {
+            name: value
+            for name, value in (config.get(key) or {}).items()
+            if inherited.get(name) != value or name not in inherited
+        }
     if (config.get("Entrypoint") or []) != (image.get("Entrypoint") or []):
         # An entrypoint that was taken away is written as one empty word.
         kept["Entrypoint"] = config.get("Entrypoint") or [""]
@@ -145,4 +168,6 @@ def _carried_mounts(host: Mapping[str, Any], have: Container) -> tuple[list[dict
             mount["Source"] = real[mount["Target"]]["source"]
     binds: list[str] = list(host.get("Binds") or ())
     targets = {mount["Target"] for mount in declared} | {bind_target(bind) for bind in binds}
-    return declared + encode_mounts({target: record for target, record in real.items() if target not in targets}), binds or None
+    return declared + encode_mounts(
+        {target: record for target, record in real.items() if target not in targets}
+    ), binds or None

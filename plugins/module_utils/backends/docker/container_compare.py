@@ -58,7 +58,7 @@ def _image_name(have: Container) -> Reference:
     """How a plan shows the image that a container has, when it is not the wanted one."""
     name = str(have.data["Config"].get("Image") or "")
     key = str(have.data["Image"])[:19]
-    return Reference(id=key if name.startswith("sha256:") or not name else "%s (%s)" % (name, key))
+    return Reference(id=key if name.startswith("sha256:") or not name else f"{name} ({key})")
 
 
 def env(sides: Sides, case: Case) -> Sides:
@@ -76,7 +76,11 @@ def mounts(sides: Sides, case: Case) -> Sides:
     """Mounts that are complete are so beside the volumes that the image asks for."""
     if not sides.exact:
         return sides
-    kept = {target: record for target, record in read_mounts(case.have.data).items() if target in (case.image.get("Volumes") or {})}
+    kept = {
+        target: record
+        for target, record in read_mounts(case.have.data).items()
+        if target in (case.image.get("Volumes") or {})
+    }
     return sides._replace(want={**kept, **sides.want})
 
 
@@ -97,7 +101,9 @@ def command(sides: Sides, case: Case) -> Sides:
         return sides
     chosen = case.want.values.get("entrypoint")
     now = tuple(case.have.data["Config"].get("Entrypoint") or ()) if chosen is None else _entrypoint(chosen, case)
-    return sides._replace(want=tuple(case.image.get("Cmd") or ()) if now == tuple(case.image.get("Entrypoint") or ()) else ())
+    return sides._replace(
+        want=tuple(case.image.get("Cmd") or ()) if now == tuple(case.image.get("Entrypoint") or ()) else ()
+    )
 
 
 def memory_swap(sides: Sides, case: Case) -> Sides:
@@ -107,7 +113,9 @@ def memory_swap(sides: Sides, case: Case) -> Sides:
 
 
 def joined(sides: Sides, case: Case) -> Sides:
-    """Where a namespace is shared, the engine writes the id of the other container; a task may write its name, or how its id begins."""
+    """Where a namespace is shared, the engine writes the id of the other container; a task may write its name, or
+    how its id begins.
+    """
     kind, _colon, name = str(sides.want).partition(":")
     other, _colon, key = str(sides.have).partition(":")
     same = kind == other == "container" and bool(name) and (case.ids.get(name) == key or key.startswith(name))

@@ -36,7 +36,10 @@ def _span(text: str, option: str, value: object) -> range:
 
 
 class Ports(Entries):
-    """Published ports: from 80/tcp to the sorted pairs of host address and host port. An empty host port: any free one."""
+    """Published ports: from 80/tcp to the sorted pairs of host address and host port.
+
+    An empty host port: any free one.
+    """
 
     argument = {"type": "list", "elements": "str"}
 
@@ -64,7 +67,10 @@ class Ports(Entries):
         return {key: tuple(sorted(bindings)) for key, bindings in found.items()}
 
     def show_entry(self, key: str, value: Any) -> list[str]:
-        return [":".join(([("[%s]" % ip) if ":" in ip else ip] if ip else []) + ([port] if port or ip else []) + [key]) for ip, port in value]
+        return [
+            ":".join(([(f"[{ip}]") if ":" in ip else ip] if ip else []) + ([port] if port or ip else []) + [key])
+            for ip, port in value
+        ]
 
     def show(self, value: Mapping[str, Any]) -> list[str]:
         return [text for key in sorted(value) for text in self.show_entry(key, value[key])]
@@ -105,7 +111,10 @@ def _read_mount(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
         if len(parts) not in (2, 3) or not parts[0] or flags - {"ro", "rw"}:
             raise InvalidOption(option, entry, "is not a mount", remedy=MOUNT_REMEDY)
         fields: dict[str, Any] = {
-            "type": "bind" if parts[0].startswith("/") else "volume", "source": parts[0], "target": parts[1], "read_only": "ro" in flags
+            "type": "bind" if parts[0].startswith("/") else "volume",
+            "source": parts[0],
+            "target": parts[1],
+            "read_only": "ro" in flags,
         }
     elif isinstance(entry, Mapping) and not set(entry) - _MOUNT_FIELDS:
         fields = dict(entry)
@@ -132,7 +141,9 @@ def _read_mount(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
         try:
             record["mode"] = int(str(fields["mode"]), 8)
         except ValueError as error:
-            raise InvalidOption(option, entry, "has a mode that is not octal", remedy='Write it quoted, like "1777"') from error
+            raise InvalidOption(
+                option, entry, "has a mode that is not octal", remedy='Write it quoted, like "1777"'
+            ) from error
     yield target, record
 
 
@@ -141,7 +152,7 @@ def _write_mount(target: str, record: Mapping[str, Any]) -> dict[str, Any]:
     if "size" in record:
         shown["size"] = format_size(record["size"])
     if "mode" in record:
-        shown["mode"] = "%04o" % record["mode"]
+        shown["mode"] = "{:04o}".format(record["mode"])
     return shown
 
 
@@ -179,7 +190,9 @@ def read_mounts(inspect: Mapping[str, Any]) -> dict[str, Any]:
         if mount.get("Type") == "tmpfs" and target not in found:
             options = mount.get("TmpfsOptions") or {}
             record = {"type": "tmpfs", "read_only": bool(mount.get("ReadOnly", False))}
-            record.update({name: options[key] for name, key in (("size", "SizeBytes"), ("mode", "Mode")) if options.get(key)})
+            record.update(
+                {name: options[key] for name, key in (("size", "SizeBytes"), ("mode", "Mode")) if options.get(key)}
+            )
             found[str(target)] = record
     return found
 
@@ -194,13 +207,18 @@ def encode_mounts(value: Mapping[str, Any]) -> list[dict[str, Any]]:
         if record["type"] == "bind" and "propagation" in record:
             mount["BindOptions"] = {"Propagation": record["propagation"]}
         if record["type"] == "tmpfs" and ("size" in record or "mode" in record):
-            mount["TmpfsOptions"] = {key: record[name] for name, key in (("size", "SizeBytes"), ("mode", "Mode")) if name in record}
+            mount["TmpfsOptions"] = {
+                key: record[name] for name, key in (("size", "SizeBytes"), ("mode", "Mode")) if name in record
+            }
         mounts.append(mount)
     return mounts
 
 
 class Tmpfs(Entries):
-    """Memory file systems: from a target path to its sorted mount options. Written /run:size=64m,noexec or just /run."""
+    """Memory file systems: from a target path to its sorted mount options.
+
+    Written /run:size=64m,noexec or just /run.
+    """
 
     argument = {"type": "list", "elements": "str"}
 
@@ -224,13 +242,16 @@ def tmpfs_options(text: str, read: Callable[[str], object] = lambda size: parse_
     for word in filter(None, text.split(",")):
         key, _equals, value = word.partition("=")
         percent = value.endswith("%")
-        words.append("size=%s" % read(value) if key == "size" and not percent else word)
+        words.append(f"size={read(value)}" if key == "size" and not percent else word)
     return tuple(sorted(words))
 
 
 def read_tmpfs(value: Mapping[str, str] | None) -> dict[str, tuple[str, ...]]:
     """HostConfig.Tmpfs. The kernel knows more ways to write a size than a task."""
-    return {key.rstrip("/") or "/": tmpfs_options(text, lambda size: as_read(parse_size, size)) for key, text in (value or {}).items()}
+    return {
+        key.rstrip("/") or "/": tmpfs_options(text, lambda size: as_read(parse_size, size))
+        for key, text in (value or {}).items()
+    }
 
 
 # Networks ----------------------------------------------------------------------------------------------------------
@@ -241,7 +262,11 @@ _NETWORK_FIELDS = {"name", "ipv4_address", "ipv6_address", "aliases"}
 
 def _read_network(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     fields = {"name": entry} if isinstance(entry, str) else entry
-    if not isinstance(fields, Mapping) or set(fields) - _NETWORK_FIELDS or not re.fullmatch(r"[^\s/-][^\s/]*", str(fields.get("name") or "")):
+    if (
+        not isinstance(fields, Mapping)
+        or set(fields) - _NETWORK_FIELDS
+        or not re.fullmatch(r"[^\s/-][^\s/]*", str(fields.get("name") or ""))
+    ):
         raise InvalidOption(option, entry, "is not a network", remedy=NETWORK_REMEDY)
     record: dict[str, Any] = {}
     for key, version in (("ipv4_address", 4), ("ipv6_address", 6)):
@@ -251,12 +276,22 @@ def _read_network(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
             except ValueError:
                 address = None
             if address is None or address.version != version:
-                raise InvalidOption("%s[%s].%s" % (option, fields["name"], key), fields[key], "is not such an address", remedy=NETWORK_REMEDY)
+                raise InvalidOption(
+                    "{}[{}].{}".format(option, fields["name"], key),
+                    fields[key],
+                    "is not such an address",
+                    remedy=NETWORK_REMEDY,
+                )
             record[key] = str(address)
     if fields.get("aliases") is not None:
         aliases = fields["aliases"]
         if not isinstance(aliases, list) or not all(re.fullmatch(r"[A-Za-z0-9_.-]+", str(alias)) for alias in aliases):
-            raise InvalidOption("%s[%s].aliases" % (option, fields["name"]), aliases, "is not a list of names", remedy=NETWORK_REMEDY)
+            raise InvalidOption(
+                "{}[{}].aliases".format(option, fields["name"]),
+                aliases,
+                "is not a list of names",
+                remedy=NETWORK_REMEDY,
+            )
         record["aliases"] = tuple(sorted(map(str, aliases)))
     yield str(fields["name"]), record
 
@@ -277,7 +312,8 @@ class _Networks(Records):
 
 
 NETWORKS = _Networks(
-    _read_network, lambda name, record: {"name": name, **{k: list(v) if isinstance(v, tuple) else v for k, v in record.items()}}
+    _read_network,
+    lambda name, record: {"name": name, **{k: list(v) if isinstance(v, tuple) else v for k, v in record.items()}},
 )
 
 
@@ -305,7 +341,11 @@ def read_networks(inspect: Mapping[str, Any]) -> dict[str, Any]:
 
 def encode_endpoint(record: Mapping[str, Any]) -> dict[str, Any]:
     """The body of an endpoint, for a creation or a connection."""
-    addresses = {key: record[name] for name, key in (("ipv4_address", "IPv4Address"), ("ipv6_address", "IPv6Address")) if name in record}
+    addresses = {
+        key: record[name]
+        for name, key in (("ipv4_address", "IPv4Address"), ("ipv6_address", "IPv6Address"))
+        if name in record
+    }
     endpoint: dict[str, Any] = {"IPAMConfig": addresses} if addresses else {}
     if record.get("aliases"):
         endpoint["Aliases"] = list(record["aliases"])
@@ -330,7 +370,8 @@ class RestartPolicy(Text):
 
     def __init__(self) -> None:
         super().__init__(
-            pattern=r"no|always|unless-stopped|on-failure(:[0-9]+)?", remedy="Write no, always, unless-stopped, on-failure or on-failure:5"
+            pattern=r"no|always|unless-stopped|on-failure(:[0-9]+)?",
+            remedy="Write no, always, unless-stopped, on-failure or on-failure:5",
         )
 
     def parse(self, value: Any, option: str) -> str:
@@ -354,14 +395,22 @@ def encode_restart(value: str) -> dict[str, Any]:
 
 def _read_device(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     parts = str(entry).split(":")
-    if not 1 <= len(parts) <= 3 or not all(part.startswith("/") for part in parts[:2]) or not re.fullmatch(r"[rwm]{1,3}", (parts + ["rwm"] * 3)[2]):
-        raise InvalidOption(option, entry, "is not a device", remedy="Write /dev/fuse, /dev/sda:/dev/xvda or /dev/sda:/dev/xvda:r")
+    if (
+        not 1 <= len(parts) <= 3
+        or not all(part.startswith("/") for part in parts[:2])
+        or not re.fullmatch(r"[rwm]{1,3}", (parts + ["rwm"] * 3)[2])
+    ):
+        raise InvalidOption(
+            option, entry, "is not a device", remedy="Write /dev/fuse, /dev/sda:/dev/xvda or /dev/sda:/dev/xvda:r"
+        )
     inside = parts[1] if len(parts) > 1 else parts[0]
     yield inside, {"host": parts[0], "permissions": "".join(sorted(parts[2] if len(parts) > 2 else "rwm"))}
 
 
 DEVICES = Records(
-    _read_device, lambda inside, record: "%s:%s:%s" % (record["host"], inside, record["permissions"]), {"elements": "str"}
+    _read_device,
+    lambda inside, record: "{}:{}:{}".format(record["host"], inside, record["permissions"]),
+    {"elements": "str"},
 )
 
 
@@ -372,17 +421,21 @@ def _read_ulimit(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     yield match[1], {"soft": int(match[2]), "hard": int(match[3] or match[2])}
 
 
-ULIMITS = Records(_read_ulimit, lambda name, record: "%s=%d:%d" % (name, record["soft"], record["hard"]), {"elements": "str"})
+ULIMITS = Records(
+    _read_ulimit, lambda name, record: "%s=%d:%d" % (name, record["soft"], record["hard"]), {"elements": "str"}
+)
 
 
 def _colon_pair(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     name, _colon, address = str(entry).partition(":")
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name) or not address or re.search(r"\s", address):
-        raise InvalidOption(option, entry, "is not a host and its address", remedy="Write db:192.0.2.5 or gateway:host-gateway")
+        raise InvalidOption(
+            option, entry, "is not a host and its address", remedy="Write db:192.0.2.5 or gateway:host-gateway"
+        )
     yield name, address
 
 
-EXTRA_HOSTS = Records(_colon_pair, lambda name, address: "%s:%s" % (name, address), {"elements": "str"})
+EXTRA_HOSTS = Records(_colon_pair, lambda name, address: f"{name}:{address}", {"elements": "str"})
 
 
 class Healthcheck(Kind):
@@ -410,11 +463,13 @@ class Healthcheck(Kind):
             body["Test"] = words if words[:1] in (["CMD"], ["CMD-SHELL"], ["NONE"]) else ["CMD", *words]
         for field, key in self._FIELDS.items():
             if value.get(field) is not None:
-                body[key] = int(parse_duration(value[field], "%s.%s" % (option, field)) * 10**9)
+                body[key] = int(parse_duration(value[field], f"{option}.{field}") * 10**9)
         if value.get("retries") is not None:
             body["Retries"] = int(value["retries"])
         if not body:
-            raise InvalidOption(option, value, "says nothing", remedy="Give a test, like: test: curl -f http://localhost/ || exit 1")
+            raise InvalidOption(
+                option, value, "says nothing", remedy="Give a test, like: test: curl -f http://localhost/ || exit 1"
+            )
         return body
 
     def parts(self, want: Any, have: Any, exact: bool) -> list[Any]:
@@ -429,7 +484,9 @@ class Healthcheck(Kind):
         shown: dict[str, Any] = {}
         test = value.get("Test")
         if test:
-            shown["test"] = test[1] if test[0] == "CMD-SHELL" and len(test) == 2 and test[1].upper() != "NONE" else list(test)
+            shown["test"] = (
+                test[1] if test[0] == "CMD-SHELL" and len(test) == 2 and test[1].upper() != "NONE" else list(test)
+            )
         for field, key in self._FIELDS.items():
             if key in value:
                 shown[field] = format_duration(Decimal(value[key]) / 10**9)

@@ -25,14 +25,20 @@ def check_memory(want: Spec, host: Mapping[str, Any]) -> None:
     if "memory_swap" not in want.values and not default_swap(host):
         swap = host["MemorySwap"]
     if swap > 0 and not memory:
-        raise InvalidOption("memory_swap", format_size(swap), "says nothing without a limit of memory", remedy="Set memory too")
+        raise InvalidOption(
+            "memory_swap", format_size(swap), "says nothing without a limit of memory", remedy="Set memory too"
+        )
     if 0 < swap < memory:
         remedy = "Set memory_swap to all of memory and swap together, or to unlimited"
-        raise InvalidOption("memory_swap", format_size(swap), "is less than memory (%s)" % format_size(memory), remedy=remedy)
+        raise InvalidOption(
+            "memory_swap", format_size(swap), f"is less than memory ({format_size(memory)})", remedy=remedy
+        )
     reserved = want.values.get("memory_reservation", host.get("MemoryReservation") or 0)
     if memory and reserved > memory:
-        why = "is more than memory (%s)" % format_size(memory)
-        raise InvalidOption("memory_reservation", format_size(reserved), why, remedy="Reserve less, or allow more memory")
+        why = f"is more than memory ({format_size(memory)})"
+        raise InvalidOption(
+            "memory_reservation", format_size(reserved), why, remedy="Reserve less, or allow more memory"
+        )
 
 
 def not_kept(want: Spec, data: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is there: containers, and what a plan for them has to know of images, networks, ports and volumes. Reads only."""
+"""What is there: containers, and what a plan for them has to know of images, networks, ports and volumes.
+
+Reads only.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,8 @@ if TYPE_CHECKING:
 
 #: The names of a container on its way to replace another, and of the replaced one, which remembers how it was.
 NEW = ".kraal-new"
-#: A volume that holds nothing: until a guest's storage is gone, its label names the rest, which no container names any more.
+#: A volume that holds nothing: until a guest's storage is gone, its label names the rest, which no container names any
+#: more.
 STORAGE = ".kraal-storage"
 REMOVES = "kraal.virt.removes"
 OLD = re.compile(r"(?P<name>.+)\.kraal-was-(?P<state>running|stopped|paused)")
@@ -68,7 +72,11 @@ class Claim:
         """Whether both cannot be had at once."""
         same = (self.protocol, self.port) == (other.protocol, other.port)
         wild = ("", "0.0.0.0", "::")  # the two wildcards of the sockets API
-        return same and self.holder != other.holder and (self.address in wild or other.address in wild or self.address == other.address)
+        return (
+            same
+            and self.holder != other.holder
+            and (self.address in wild or other.address in wild or self.address == other.address)
+        )
 
 
 @dataclass
@@ -98,7 +106,7 @@ class Seen:
 
     def replaced(self, name: str) -> tuple[str, Container] | None:
         """The container that a re-creation of this name put aside and did not get to remove, with its name."""
-        keys = ["%s.kraal-was-%s" % (name, state) for state in ("running", "stopped", "paused")]
+        keys = [f"{name}.kraal-was-{state}" for state in ("running", "stopped", "paused")]
         return next(((key, self.containers[key]) for key in keys if key in self.containers), None)
 
 
@@ -106,7 +114,8 @@ class Seen:
 _STATES = {
     **dict.fromkeys(("running", "restarting"), PowerState.RUNNING),
     "paused": PowerState.PAUSED,
-    # A dead one is what a removal left that failed; a task removes it or makes it anew like any other that does not run.
+    # A dead one is what a removal left that failed; a task removes it or makes it anew like any other that does not
+    # run.
     **dict.fromkeys(("created", "removing", "exited", "dead"), PowerState.STOPPED),
 }
 
@@ -163,7 +172,8 @@ def _summary(listed: Any) -> Summary:
     """Of what is listed, what is as it should be."""
     data = as_mapping(listed)
     ports = [
-        (as_text(port.get("Type")), as_text(port.get("IP")), as_number(port.get("PublicPort"))) for port in map(as_mapping, as_list(data.get("Ports")))
+        (as_text(port.get("Type")), as_text(port.get("IP")), as_number(port.get("PublicPort")))
+        for port in map(as_mapping, as_list(data.get("Ports")))
     ]
     return Summary(
         # The other names are links (/web/db).
@@ -174,13 +184,17 @@ def _summary(listed: Any) -> Summary:
         image_id=as_text(data.get("ImageID")),
         labels=as_texts(data.get("Labels")),
         ports=tuple(port for port in ports if port[0] and port[2]),
-        mounts=tuple(mount for mount in map(as_mapping, as_list(data.get("Mounts"))) if as_text(mount.get("Destination"))),
+        mounts=tuple(
+            mount for mount in map(as_mapping, as_list(data.get("Mounts"))) if as_text(mount.get("Destination"))
+        ),
         networks=tuple(map(str, as_mapping(as_mapping(data.get("NetworkSettings")).get("Networks")))),
     )
 
 
 def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
-    """Look at the containers that are spoken of (None: all) and their surroundings, in a fixed few requests and one for each."""
+    """Look at the containers that are spoken of (None: all) and their surroundings, in a fixed few requests and one
+    for each.
+    """
     listed = as_list(engine.get("/containers/json", all="1"))
     summaries = {each.name: each for each in map(_summary, listed) if each.name and each.id}
     if wants is None:
@@ -221,7 +235,10 @@ def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
 
 
 def _look(seen: Seen, summary: Summary, data: Any) -> None:
-    """One container as it was inspected. Whatever of it is not as it should be, the list knows what it is called, whether it runs, and its labels."""
+    """One container as it was inspected.
+
+    Whatever of it is not as it should be, the list knows what it is called, whether it runs, and its labels.
+    """
     there = summary.container
     unread: dict[str, Unread] = {}
     with each_apart(unread, known_of(summary.name, there)):
@@ -243,11 +260,18 @@ def _look(seen: Seen, summary: Summary, data: Any) -> None:
 def _doomed(engine: Engine | Reader, names: set[str]) -> dict[str, list[str]]:
     """What removals that died have left to do, for these guests; a volume that is gone by now is left out."""
     marks = volumes_of(engine, filters=json.dumps({"label": [REMOVES]}))
-    mine = {name[: -len(STORAGE)]: mark for name, mark in marks.items() if name.endswith(STORAGE) and name[: -len(STORAGE)] in names}
+    mine = {
+        name[: -len(STORAGE)]: mark
+        for name, mark in marks.items()
+        if name.endswith(STORAGE) and name[: -len(STORAGE)] in names
+    }
     if not mine:
         return {}
     there = volumes_of(engine)
-    return {name: [volume for volume in _named(as_texts(mark.get("Labels")).get(REMOVES, "")) if volume in there] for name, mark in mine.items()}
+    return {
+        name: [volume for volume in _named(as_texts(mark.get("Labels")).get(REMOVES, "")) if volume in there]
+        for name, mark in mine.items()
+    }
 
 
 def volumes_of(engine: Engine | Reader, **filters: str) -> dict[str, Mapping[str, Any]]:
@@ -289,7 +313,9 @@ def _ask_registry(engine: Any, want: Spec, seen: Seen) -> None:
         seen.remote[str(reference)] = remote_digest(engine, reference, Login.of(want.steering))
 
 
-def _claims(engine: Engine | Reader, living: Sequence[Spec], seen: Seen, summaries: Mapping[str, Summary]) -> Iterator[Claim]:
+def _claims(
+    engine: Engine | Reader, living: Sequence[Spec], seen: Seen, summaries: Mapping[str, Summary]
+) -> Iterator[Claim]:
     """Every port that is held, or will be by a guest of this task."""
     published = set()
     mine = {want.name: want for want in living}
@@ -323,7 +349,9 @@ def known_of(name: str, container: Container) -> Guest:
     config = as_mapping(container.data.get("Config"))
     labels = as_texts(config.get("Labels"))
     state, word = container.state, as_text(as_mapping(container.data.get("State")).get("Status"))
-    return Guest(name, "docker", as_text(container.data.get("Id")), state, word, as_text(config.get("Image")), labels=labels)
+    return Guest(
+        name, "docker", as_text(container.data.get("Id")), state, word, as_text(config.get("Image")), labels=labels
+    )
 
 
 def guest_of(container: Container, name: str = "") -> Guest:

@@ -49,21 +49,25 @@ from .references import Reference, parse_reference
 
 RECREATE, LIVE = Disruption.RECREATE, Disruption.LIVE
 Inspect = Mapping[str, Any]
-_check = name_check(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", "a container", "Use two or more letters, digits, dots, dashes and underscores")
+_check = name_check(
+    r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", "a container", "Use two or more letters, digits, dots, dashes and underscores"
+)
 
 
 @dataclass(frozen=True)
 class ContainerOption(Option):
     """An option with its place in the body of a creation: (section, key), where section is Config or HostConfig.
 
-    What is LIVE changes in one update of the container, with all else that does, or entry by entry where there is ``attach``.
+    What is LIVE changes in one update of the container, with all else that does, or entry by entry where there is
+    ``attach``.
     """
 
     place: tuple[str, str] = ("", "")
     encode: Callable[[Any], Any] = lambda value: value
     #: What counts of a value in a container that is there: see container_compare.
     sides: Callable[[Sides, Case], Sides] = lambda sides, case: sides
-    #: How it is written into a new container, where that is more than its place, and how into a successor: see container_write.
+    #: How it is written into a new container, where that is more than its place, and how into a successor: see
+    #: container_write.
     write: Callable[[Body, Any], None] | None = None
     succeed: Callable[[Body, Heir], Any] = lambda body, heir: heir.change
     #: What the body of an update needs beside it.
@@ -118,7 +122,9 @@ def _option(
     **more: Any,
 ) -> ContainerOption:
     """An option that stands at one place, the same in an inspection and in the body of a creation."""
-    return ContainerOption(name, kind, lambda data: decode(data[section].get(key)), change, (section, key), encode, **more)
+    return ContainerOption(
+        name, kind, lambda data: decode(data[section].get(key)), change, (section, key), encode, **more
+    )
 
 
 def _config(name: str, kind: Kind, key: str, *coding: Callable[[Any], Any], **more: Any) -> ContainerOption:
@@ -141,7 +147,7 @@ def pairs(lines: list[str] | None, separator: str = "=") -> dict[str, str]:
 
 
 def _lines(values: Mapping[str, str]) -> list[str]:
-    return ["%s=%s" % pair for pair in sorted(values.items())]
+    return ["{}={}".format(*pair) for pair in sorted(values.items())]
 
 
 def _text(value: Any) -> str:
@@ -170,7 +176,10 @@ def _members(value: Any) -> frozenset[str]:
 
 def _devices(value: Any) -> dict[str, Any]:
     return {
-        entry["PathInContainer"]: {"host": entry["PathOnHost"], "permissions": "".join(sorted(entry.get("CgroupPermissions") or "rwm"))}
+        entry["PathInContainer"]: {
+            "host": entry["PathOnHost"],
+            "permissions": "".join(sorted(entry.get("CgroupPermissions") or "rwm")),
+        }
         for entry in value or ()
     }
 
@@ -213,7 +222,9 @@ def _nanocpus(value: Any) -> Decimal:
 def _mac(data: Inspect) -> str:
     """The engine shows a chosen MAC in Config (before API 1.44), or at its endpoint."""
     endpoints = (data.get("NetworkSettings", {}).get("Networks") or {}).values()
-    found = data["Config"].get("MacAddress") or next((end["MacAddress"] for end in endpoints if end.get("MacAddress")), "")
+    found = data["Config"].get("MacAddress") or next(
+        (end["MacAddress"] for end in endpoints if end.get("MacAddress")), ""
+    )
     return str(found).lower()
 
 
@@ -232,14 +243,37 @@ def _unless_empty(key: str) -> Callable[[Body, Any], None]:
 
 
 OPTIONS: tuple[ContainerOption, ...] = (
-    ContainerOption("image", ImageName(), lambda data: Reference(id=data["Image"]), RECREATE, ("Config", "Image"), str,
-                    sides=compare.image, succeed=write.wanted),
-    _config("command", Words(), "Cmd", _words, sides=compare.command, write=_unless_empty("Cmd"), succeed=write.own("Cmd")),
-    _config("entrypoint", Words(), "Entrypoint", _words, sides=compare.entrypoint, write=_unless_empty("Entrypoint"), succeed=write.own("Entrypoint")),
+    ContainerOption(
+        "image",
+        ImageName(),
+        lambda data: Reference(id=data["Image"]),
+        RECREATE,
+        ("Config", "Image"),
+        str,
+        sides=compare.image,
+        succeed=write.wanted,
+    ),
+    _config(
+        "command", Words(), "Cmd", _words, sides=compare.command, write=_unless_empty("Cmd"), succeed=write.own("Cmd")
+    ),
+    _config(
+        "entrypoint",
+        Words(),
+        "Entrypoint",
+        _words,
+        sides=compare.entrypoint,
+        write=_unless_empty("Entrypoint"),
+        succeed=write.own("Entrypoint"),
+    ),
     _config("env", Texts(guarded=True), "Env", pairs, _lines, sides=compare.env, succeed=write.env),
     _config("user", Text(), "User", _text),
     _config("workdir", Text(pattern=r"/.*", remedy="Write an absolute path"), "WorkingDir", _text),
-    _config("hostname", Text(pattern=r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", remedy="Write letters, digits, dots and dashes"), "Hostname", _text),
+    _config(
+        "hostname",
+        Text(pattern=r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", remedy="Write letters, digits, dots and dashes"),
+        "Hostname",
+        _text,
+    ),
     _config("domainname", Text(), "Domainname", _text),
     _config("labels", Texts(), "Labels", lambda value: value or {}, sides=compare.labels, succeed=write.labels),
     _config("tty", Flag(), "Tty", bool),
@@ -249,36 +283,99 @@ OPTIONS: tuple[ContainerOption, ...] = (
     _config("healthcheck", Healthcheck(), "Healthcheck"),
     ContainerOption("mac_address", mac("02:42:ac:11:00:02"), _mac, RECREATE, ("Config", "MacAddress")),
     _host("ports", Ports(), "PortBindings", decode=read_ports, write=write.ports),
-    ContainerOption("mounts", MOUNTS, read_mounts, RECREATE, ("HostConfig", "Mounts"), encode_mounts, sides=compare.mounts, succeed=write.mounts),
-    _host("tmpfs", Tmpfs(), "Tmpfs", decode=read_tmpfs,
-          encode=lambda value: {key: ",".join(words) for key, words in value.items()}),
+    ContainerOption(
+        "mounts",
+        MOUNTS,
+        read_mounts,
+        RECREATE,
+        ("HostConfig", "Mounts"),
+        encode_mounts,
+        sides=compare.mounts,
+        succeed=write.mounts,
+    ),
+    _host(
+        "tmpfs",
+        Tmpfs(),
+        "Tmpfs",
+        decode=read_tmpfs,
+        encode=lambda value: {key: ",".join(words) for key, words in value.items()},
+    ),
     _host("network_mode", _NetworkMode(), "NetworkMode", decode=_network_mode, sides=compare.joined),
-    ContainerOption("networks", NETWORKS, read_networks, LIVE, sides=compare.networks, write=write.networks,
-                    attach=encode_endpoint, dear=lambda value, have: compare.alone(have)),
+    ContainerOption(
+        "networks",
+        NETWORKS,
+        read_networks,
+        LIVE,
+        sides=compare.networks,
+        write=write.networks,
+        attach=encode_endpoint,
+        dear=lambda value, have: compare.alone(have),
+    ),
     _host("cpus", Cpus(), "NanoCpus", LIVE, _nanocpus, lambda value: int(value * 10**9), dear=_emptied),
     _host("cpu_shares", Integer(2, 262144), "CpuShares", LIVE, _number),
-    _host("cpuset_cpus", Cpuset(), "CpusetCpus", LIVE, lambda value: as_read(parse_cpuset, value or ""), Cpuset().show, dear=_emptied),
-    _host("cpuset_mems", Cpuset(), "CpusetMems", LIVE, lambda value: as_read(parse_cpuset, value or ""), Cpuset().show, dear=_emptied),
+    _host(
+        "cpuset_cpus",
+        Cpuset(),
+        "CpusetCpus",
+        LIVE,
+        lambda value: as_read(parse_cpuset, value or ""),
+        Cpuset().show,
+        dear=_emptied,
+    ),
+    _host(
+        "cpuset_mems",
+        Cpuset(),
+        "CpusetMems",
+        LIVE,
+        lambda value: as_read(parse_cpuset, value or ""),
+        Cpuset().show,
+        dear=_emptied,
+    ),
     _host("memory", SIZE, "Memory", LIVE, _number, dear=_emptied, succeed=write.memory, beside=write.swap_beside),
     _host("memory_reservation", SIZE, "MemoryReservation", LIVE, _number, dear=_emptied),
-    _host("memory_swap", Size(unlimited=-1, least=SIX_MEBIBYTES), "MemorySwap", LIVE, _number, sides=compare.memory_swap, dear=_emptied),
+    _host(
+        "memory_swap",
+        Size(unlimited=-1, least=SIX_MEBIBYTES),
+        "MemorySwap",
+        LIVE,
+        _number,
+        sides=compare.memory_swap,
+        dear=_emptied,
+    ),
     _host("pids_limit", _Limit(-1), "PidsLimit", LIVE, lambda value: value if value and value > 0 else -1),
     _host("blkio_weight", Integer(10, 1000), "BlkioWeight", LIVE, _number),
     _host("restart_policy", RestartPolicy(), "RestartPolicy", LIVE, read_restart, encode_restart),
     _host("dns", Sequence(), "Dns", decode=_words, encode=_list),
     _host("dns_search", Sequence(), "DnsSearch", decode=_words, encode=_list),
     _host("dns_options", Sequence(), "DnsOptions", decode=_words, encode=_list),
-    _host("extra_hosts", EXTRA_HOSTS, "ExtraHosts", decode=lambda value: pairs(value, ":"),
-          encode=lambda value: ["%s:%s" % pair for pair in sorted(value.items())]),
+    _host(
+        "extra_hosts",
+        EXTRA_HOSTS,
+        "ExtraHosts",
+        decode=lambda value: pairs(value, ":"),
+        encode=lambda value: ["{}:{}".format(*pair) for pair in sorted(value.items())],
+    ),
     _host("cap_add", Members(Capability()), "CapAdd", decode=read_capabilities, encode=_sorted),
     _host("cap_drop", Members(Capability()), "CapDrop", decode=read_capabilities, encode=_sorted),
     _host("devices", DEVICES, "Devices", decode=_devices, encode=_encode_devices),
     _host("device_cgroup_rules", Members(), "DeviceCgroupRules", decode=_members, encode=_sorted),
     _host("sysctls", Texts(), "Sysctls", decode=lambda value: value or {}),
     _host("ulimits", ULIMITS, "Ulimits", decode=_ulimits, encode=_encode_ulimits),
-    _host("log_driver", Text(pattern=r"[A-Za-z0-9][A-Za-z0-9_./:-]*"), "LogConfig", decode=lambda value: value.get("Type", ""), write=write.log_driver),
-    _host("log_options", Texts(guarded=True), "LogConfig", decode=lambda value: value.get("Config") or {},
-          sides=compare.log_options, write=write.log_options),
+    _host(
+        "log_driver",
+        Text(pattern=r"[A-Za-z0-9][A-Za-z0-9_./:-]*"),
+        "LogConfig",
+        decode=lambda value: value.get("Type", ""),
+        write=write.log_driver,
+    ),
+    _host(
+        "log_options",
+        Texts(guarded=True),
+        "LogConfig",
+        decode=lambda value: value.get("Config") or {},
+        sides=compare.log_options,
+        write=write.log_options,
+    ),
     _host("init", Flag(), "Init", decode=bool),
     _host("privileged", Flag(), "Privileged", decode=bool, succeed=write.privileged),
     _host("read_only", Flag(), "ReadonlyRootfs", decode=bool),
@@ -304,7 +401,9 @@ def check_name(name: str) -> None:
     """What the engine takes for a container's name, and the names that a re-creation uses on its way."""
     _check(name)
     if re.search(r"\.kraal-(new|was-[a-z]+)$", name):
-        raise InvalidOption("name", name, "is kept for a container that is being replaced", remedy="Choose another name")
+        raise InvalidOption(
+            "name", name, "is kept for a container that is being replaced", remedy="Choose another name"
+        )
 
 
 def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -325,7 +424,7 @@ def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
 def _profile(word: str) -> str:
     """The engine wants a seccomp profile's text where the command line takes its path."""
     key, _separator, path = word.replace(":", "=", 1).partition("=")
-    return "seccomp=%s" % _read_file("security_opt", path) if key == "seccomp" and path.startswith("/") else word
+    return "seccomp={}".format(_read_file("security_opt", path)) if key == "seccomp" and path.startswith("/") else word
 
 
 def _read_file(option: str, path: str) -> str:
@@ -333,7 +432,12 @@ def _read_file(option: str, path: str) -> str:
         with open(path, encoding="utf-8") as file:
             return file.read()
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidOption(option, path, "cannot be read: %s" % error, remedy="Name a text file that exists on the host where the task runs") from error
+        raise InvalidOption(
+            option,
+            path,
+            f"cannot be read: {error}",
+            remedy="Name a text file that exists on the host where the task runs",
+        ) from error
 
 
 def parse_env_file(text: str, path: str) -> dict[str, str]:

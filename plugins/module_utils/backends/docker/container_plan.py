@@ -60,12 +60,18 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
         return [*steps, *changes]
     # A run died before it had removed the old one, which is kept until the new one is as it should be.
     clean = Step(want.name, Action.CLEAN, "leftover", replaced[0])
-    return [*steps, clean, *changes] if any(step.action == Action.RECREATE for step in changes) else [*steps, *changes, clean]
+    return (
+        [*steps, clean, *changes]
+        if any(step.action == Action.RECREATE for step in changes)
+        else [*steps, *changes, clean]
+    )
 
 
 def _begun_anew(have: Container, found: Sequence[Difference]) -> bool:
     """Whether this container has never run and will not do as it is."""
-    return have.data["State"]["StartedAt"].startswith("0001-") and any(_cost(each, have) == Disruption.RECREATE for each in found)
+    return have.data["State"]["StartedAt"].startswith("0001-") and any(
+        _cost(each, have) == Disruption.RECREATE for each in found
+    )
 
 
 def _pull(want: Spec, seen: Seen) -> Iterator[Step]:
@@ -75,7 +81,11 @@ def _pull(want: Spec, seen: Seen) -> Iterator[Step]:
     here = seen.images.find(reference)
     if reference.id or want.steering.get("pull") == "never":
         if not here:
-            remedy = "Import, build or pull it first (docker_image)" if reference.id else "Import or build it (docker_image), or let it be pulled: pull=missing"
+            remedy = (
+                "Import, build or pull it first (docker_image)"
+                if reference.id
+                else "Import or build it (docker_image), or let it be pulled: pull=missing"
+            )
             raise InvalidOption("image", str(reference), "does not exist on this host", remedy=remedy)
         return
     if str(reference) not in seen.remote:
@@ -85,11 +95,13 @@ def _pull(want: Spec, seen: Seen) -> Iterator[Step]:
         raise InvalidOption(
             "image",
             str(reference),
-            "cannot be pulled (%s)" % digest.message if here else "does not exist on this host and cannot be pulled (%s)" % digest.message,
+            f"cannot be pulled ({digest.message})"
+            if here
+            else f"does not exist on this host and cannot be pulled ({digest.message})",
             remedy=digest.remedy or "Import or build it (docker_image), check its name, or reach its registry",
         ) from digest
     if to_pull(want, seen):
-        yield Step(want.name, Action.PULL, "image", None, "%s (%s)" % (reference, digest[:19]))
+        yield Step(want.name, Action.PULL, "image", None, f"{reference} ({digest[:19]})")
 
 
 def differences(want: Spec, seen: Seen, have: Container) -> list[Difference]:
@@ -105,7 +117,9 @@ def differences(want: Spec, seen: Seen, have: Container) -> list[Difference]:
 
 def _creation(want: Spec, seen: Seen) -> Iterator[Step]:
     if not want.values.get("image"):
-        raise InvalidOption("image", None, "is needed to create a container that is not there yet", remedy="Name an image")
+        raise InvalidOption(
+            "image", None, "is needed to create a container that is not there yet", remedy="Name an image"
+        )
     _check_networks(want, seen)
     check_memory(want, {})
     target = want.target("stopped")
@@ -142,7 +156,15 @@ def _connections(name: str, change: Difference) -> Iterator[Step]:
     """One call for each entry; the engine has none that changes one."""
     for part in change.parts:
         action = Action.ATTACH if part.before is None else Action.DETACH if part.after is None else Action.REATTACH
-        yield Step(name, action, key_of(change.option.name, part.key), part.before, part.after, Disruption.LIVE, changes=(change.of(part),))
+        yield Step(
+            name,
+            action,
+            key_of(change.option.name, part.key),
+            part.before,
+            part.after,
+            Disruption.LIVE,
+            changes=(change.of(part),),
+        )
 
 
 def _cost(difference: Difference, have: Container) -> Disruption:
@@ -178,7 +200,11 @@ def _removal(want: Spec, seen: Seen) -> Iterator[Step]:
 
 def own_volumes(name: str, seen: Seen, have: Container) -> list[str]:
     """The volumes that no other guest uses."""
-    volumes = {str(record["source"]) for record in read_mounts(have.data).values() if record["type"] == "volume" and record.get("source")}
+    volumes = {
+        str(record["source"])
+        for record in read_mounts(have.data).values()
+        if record["type"] == "volume" and record.get("source")
+    }
     return sorted(volume for volume in volumes if _used_by(name, seen, volume))
 
 
@@ -190,9 +216,19 @@ def _used_by(name: str, seen: Seen, volume: str) -> bool:
 def _check_networks(want: Spec, seen: Seen) -> None:
     for network in want.values.get("networks") or {}:
         if seen.networks is not None and network not in seen.networks:
-            raise InvalidOption("networks[%s]" % network, network, "does not exist", remedy="Make it with docker_network first, or name another")
+            raise InvalidOption(
+                f"networks[{network}]",
+                network,
+                "does not exist",
+                remedy="Make it with docker_network first, or name another",
+            )
     if want.values.get("networks") and lone(str(want.values.get("network_mode"))):
-        raise InvalidOption("network_mode", want.values["network_mode"], "goes with no networks", remedy="Set either networks or network_mode")
+        raise InvalidOption(
+            "network_mode",
+            want.values["network_mode"],
+            "goes with no networks",
+            remedy="Set either networks or network_mode",
+        )
 
 
 def _check_ports(want: Spec, seen: Seen, ports: Mapping[str, Any]) -> None:
@@ -203,5 +239,10 @@ def _check_ports(want: Spec, seen: Seen, ports: Mapping[str, Any]) -> None:
 
 
 def _in_the_way(mine: Claim, other: Claim) -> str:
-    holder = "the guest %s" % other.holder if other.holder else "a program on this host"
-    return "ports: host port %d/%s%s is in use by %s" % (mine.port, mine.protocol, " on " + mine.address if mine.address else "", holder)
+    holder = f"the guest {other.holder}" if other.holder else "a program on this host"
+    return "ports: host port %d/%s%s is in use by %s" % (
+        mine.port,
+        mine.protocol,
+        " on " + mine.address if mine.address else "",
+        holder,
+    )

@@ -46,13 +46,18 @@ class _SecurityOption(Text):
         word = _canonical(str(value))
         key, _equals, text = word.partition("=")
         if key == "seccomp" and text not in ("unconfined", "builtin") and not _is_profile(text):
-            raise InvalidOption(option, word[:80], "is no seccomp profile", remedy="Name a file with a profile in JSON by its absolute path, or unconfined")
+            raise InvalidOption(
+                option,
+                word[:80],
+                "is no seccomp profile",
+                remedy="Name a file with a profile in JSON by its absolute path, or unconfined",
+            )
         return super().parse(word, option)
 
     def show(self, value: str) -> str:
         if not value.startswith("seccomp={"):
             return value
-        return "seccomp=(profile %s)" % hashlib.sha256(value.encode()).hexdigest()[:12]
+        return f"seccomp=(profile {hashlib.sha256(value.encode()).hexdigest()[:12]})"
 
 
 class SecurityOptions(Members):
@@ -82,7 +87,7 @@ def _canonical(word: str) -> str:
     if key == "no-new-privileges" and text in ("", "true"):
         return key
     if key == "seccomp" and _is_profile(text):
-        return "seccomp=%s" % json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
+        return "seccomp={}".format(json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")))
     return word
 
 

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How the values of options go into the bodies that the engine is given, where that is more than their place there. Pure.
+"""How the values of options go into the bodies that the engine is given, where that is more than their place there.
+Pure.
 
 The options name these functions on their lines.
 """
@@ -21,7 +22,9 @@ from .container_security import write_security
 
 @dataclass
 class Body:
-    """A container that is to be made: what the engine calls its Config and HostConfig, and the networks that it is connected to."""
+    """A container that is to be made: what the engine calls its Config and HostConfig, and the networks that it is
+    connected to.
+    """
 
     config: dict[str, Any] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
@@ -127,7 +130,9 @@ def mounts(body: Body, heir: Heir) -> Any:
     declared = [mount for mount in declared if mount["Target"] in unchanged] + encode_mounts(heir.change)
     known = {mount["Target"] for mount in declared}
     body.host["Mounts"] = declared
-    body.host["Binds"] = [bind for bind in binds if bind_target(bind) in unchanged and bind_target(bind) not in known] or None
+    body.host["Binds"] = [
+        bind for bind in binds if bind_target(bind) in unchanged and bind_target(bind) not in known
+    ] or None
     return None
 
 
@@ -140,6 +145,8 @@ def bind_target(bind: str) -> str:
 
 
 def swap_beside(body: dict[str, Any], have: Container, chosen: frozenset[str]) -> None:
-    """Memory may not grow beyond memory and swap together; what was not asked for stays the engine's default, twice the memory."""
+    """Memory may not grow beyond memory and swap together; what was not asked for stays the engine's default, twice
+    the memory.
+    """
     if "MemorySwap" not in chosen and default_swap(have.data["HostConfig"]):
         body["MemorySwap"] = 2 * body["Memory"]

@@ -4,8 +4,9 @@
 
 """The rules of .dockerignore, as Docker's own client reads them. Pure, but for files_of().
 
-The SDK has rules of its own (docker-py 7.2.0, docker.utils.build): its patterns match whatever the case, ``[^a]`` means an ``a`` or a ``^`` there,
-and ``[!a]`` anything but an ``a``. Compared with `docker build` of 20.10.24, without BuildKit.
+The SDK has rules of its own (docker-py 7.2.0, docker.utils.build): its patterns match whatever the case, ``[^a]`` means
+an ``a`` or a ``^`` there, and ``[!a]`` anything but an ``a``. Compared with `docker build` of 20.10.24, without
+BuildKit.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ def patterns(text: str) -> list[Pattern]:
 
 
 def left_out(path: str, ignored: Sequence[Pattern]) -> bool:
-    """Whether a path, relative to the directory, is left out: the last pattern that matches it, or a directory above it, decides."""
+    """Whether a path, relative to the directory, is left out: the last pattern that matches it, or a directory above
+    it, decides.
+    """
     parts = path.split("/")
     paths = ["/".join(parts[: count + 1]) for count in range(len(parts))]
     for pattern in reversed(ignored):
@@ -61,7 +64,8 @@ def left_out(path: str, ignored: Sequence[Pattern]) -> bool:
 def files_of(root: Path, dockerfile: str) -> list[str]:
     """What belongs to a build in this directory, relative to it, directories included, sorted.
 
-    The Dockerfile and the .dockerignore always do: the engine reads them, and leaves out itself what they say of themselves.
+    The Dockerfile and the .dockerignore always do: the engine reads them, and leaves out itself what they say of
+    themselves.
     """
     ignore = root / NAME
     always = [dockerfile, *([NAME] if ignore.is_file() else [])]
@@ -121,10 +125,10 @@ def _characters(pattern: str, begin: int, line: str) -> tuple[str, int]:
             high, at = _character(pattern, at + 1, line)
         if high < low:
             raise _wrong(line, "has a range that ends before it begins")
-        members.append("%s-%s" % (re.escape(low), re.escape(high)))
+        members.append(f"{re.escape(low)}-{re.escape(high)}")
     if at >= len(pattern) or not members:
         raise _wrong(line, "has brackets that do not end, or have nothing in them")
-    return "[%s%s]" % ("^" if negated else "", "".join(members)), at + 1
+    return "[{}{}]".format("^" if negated else "", "".join(members)), at + 1
 
 
 def _character(pattern: str, at: int, line: str) -> tuple[str, int]:
@@ -135,4 +139,4 @@ def _character(pattern: str, at: int, line: str) -> tuple[str, int]:
 
 
 def _wrong(line: str, why: str) -> InvalidOption:
-    return InvalidOption("build.path", line.strip(), "in %s %s" % (NAME, why), remedy="Mend that line, or take it away")
+    return InvalidOption("build.path", line.strip(), f"in {NAME} {why}", remedy="Mend that line, or take it away")

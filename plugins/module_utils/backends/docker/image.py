@@ -81,7 +81,9 @@ class ImageTable(Table):
         """A digest names what a registry has, and nothing that is made here."""
         want = super().read(parameters)
         if _source(want) and parse_reference(want.name, "name").digest:
-            raise InvalidOption("name", want.name, "names no image that could be made", remedy="Write a name with a tag, like app:1.2")
+            raise InvalidOption(
+                "name", want.name, "names no image that could be made", remedy="Write a name with a tag, like app:1.2"
+            )
         return want
 
     def argument_spec(self) -> dict[str, Any]:
@@ -170,7 +172,10 @@ class Images(Resource[Seen]):
             if seen.base:
                 alike = [key for key in seen.images.summaries if seen.label(key) == want.values["content"]]
                 found = self.engine.inspect_all("images", [seen.base, *alike])
-                seen.layers = {key: tuple(as_list(as_mapping(as_mapping(data).get("RootFS")).get("Layers"))) for key, data in found.items()}
+                seen.layers = {
+                    key: tuple(as_list(as_mapping(as_mapping(data).get("RootFS")).get("Layers")))
+                    for key, data in found.items()
+                }
 
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
         """Pure."""
@@ -183,7 +188,9 @@ class Images(Resource[Seen]):
         if source == "tag":
             other = seen.images.find(parse_reference(want.steering["tag"], "tag"))
             if not other:
-                raise InvalidOption("tag", want.steering["tag"], "does not exist on this host", remedy="Pull, build or import it first")
+                raise InvalidOption(
+                    "tag", want.steering["tag"], "does not exist on this host", remedy="Pull, build or import it first"
+                )
             return [] if other == here else [Step(want.name, Action.TAG, "content", here[:19] or None, other[:19])]
         content = str(want.values["content"])
         alike = seen.made_from(content)
@@ -195,7 +202,7 @@ class Images(Resource[Seen]):
             return [Step(want.name, Action.TAG, "content", before, content)]
         self._check_room(want, seen, source)
         if before == content:
-            before = "%s, not on %s" % (content, seen.base[:19])
+            before = f"{content}, not on {seen.base[:19]}"
         return [Step(want.name, Action(source), "content", before, content)]
 
     def _pull(self, want: Spec, seen: Seen, here: str) -> list[Step]:
@@ -204,7 +211,10 @@ class Images(Resource[Seen]):
         if not isinstance(seen.remote, str):
             error = seen.remote or BackendError("the registry was not asked")
             raise InvalidOption(
-                "name", want.name, "cannot be pulled (%s)" % error.message, remedy=error.remedy or "Check the name, reach the registry, or name a source"
+                "name",
+                want.name,
+                f"cannot be pulled ({error.message})",
+                remedy=error.remedy or "Check the name, reach the registry, or name a source",
             )
         if here and seen.remote in seen.images.digests(here):
             return []
@@ -213,8 +223,9 @@ class Images(Resource[Seen]):
     def _check_room(self, want: Spec, seen: Seen, source: str) -> None:
         if seen.free is not None and seen.size is not None and seen.size > seen.free:
             raise Refused(
-                "%s: %r has %s, and the disk of the engine's data root only %s left"
-                % (source, want.steering[source]["path"], format_size(seen.size), format_size(seen.free)),
+                "{}: {!r} has {}, and the disk of the engine's data root only {} left".format(
+                    source, want.steering[source]["path"], format_size(seen.size), format_size(seen.free)
+                ),
                 remedy="Free space there, or move the data root",
             )
 
@@ -225,8 +236,13 @@ class Images(Resource[Seen]):
             return [Step(want.name, Action.UNTAG, "content", here[:19], None)]
         users = sorted(seen.users.get(here, []))
         if users and not want.steering["force"]:
-            raise Refused("it is in use by: %s" % ", ".join(users), remedy="Remove these containers first, or set force=true to take the name away")
-        return [Step(want.name, Action.REMOVE, "", {"content": seen.label(here) or here[:19]}, None, Disruption.DESTROY)]
+            raise Refused(
+                "it is in use by: {}".format(", ".join(users)),
+                remedy="Remove these containers first, or set force=true to take the name away",
+            )
+        return [
+            Step(want.name, Action.REMOVE, "", {"content": seen.label(here) or here[:19]}, None, Disruption.DESTROY)
+        ]
 
     def do_pull(self, want: Spec, _step: Step, _seen: Seen) -> None:
         """Get it from its registry."""
@@ -234,28 +250,37 @@ class Images(Resource[Seen]):
 
     def do_remove(self, want: Spec, _step: Step, _seen: Seen) -> None:
         """Take the name away; the image goes with its last one."""
-        self.engine.delete("/images/%s" % parse_reference(want.name, "name"), force="1" if want.steering["force"] else "0")
+        self.engine.delete(
+            "/images/{}".format(parse_reference(want.name, "name")), force="1" if want.steering["force"] else "0"
+        )
 
     do_untag = do_remove
 
     def do_tag(self, want: Spec, _step: Step, seen: Seen) -> None:
         """Give the name to an image that is there."""
         content = want.values.get("content")
-        self._tag(seen.made_from(content)[0] if content else seen.images.find(parse_reference(want.steering["tag"], "tag")), want)
+        self._tag(
+            seen.made_from(content)[0] if content else seen.images.find(parse_reference(want.steering["tag"], "tag")),
+            want,
+        )
 
     def _tag(self, key: str, want: Spec) -> None:
         reference = parse_reference(want.name, "name")
-        self.engine.post("/images/%s/tag" % key, repo=reference.repository, tag=reference.tag)
+        self.engine.post(f"/images/{key}/tag", repo=reference.repository, tag=reference.tag)
 
     def do_import(self, want: Spec, _step: Step, _seen: Seen) -> None:
         """Make it of an archive of files."""
         reference, options = parse_reference(want.name, "name"), want.steering["import"]
         path, checksum = options["path"], str(options.get("checksum") or "").lower()
         if checksum and file_digest(path, "import.path") != checksum.rpartition(":")[2]:
-            raise InvalidOption("import.path", path, "does not have this checksum", remedy="Bring the right file to the host")
-        changes = [*changes_of(options), 'LABEL "%s"="%s"' % (LABEL, want.values["content"])]
+            raise InvalidOption(
+                "import.path", path, "does not have this checksum", remedy="Bring the right file to the host"
+            )
+        changes = [*changes_of(options), 'LABEL "{}"="{}"'.format(LABEL, want.values["content"])]
         with open(path, "rb") as file:
-            self.engine.upload("/images/create", file, fromSrc="-", repo=reference.repository, tag=reference.tag, changes=changes)
+            self.engine.upload(
+                "/images/create", file, fromSrc="-", repo=reference.repository, tag=reference.tag, changes=changes
+            )
 
     def do_load(self, want: Spec, _step: Step, _seen: Seen) -> None:
         """Bring back one that was saved, under the name that is wanted."""
@@ -296,11 +321,11 @@ class Images(Resource[Seen]):
                     said.extend(str(line.get("stream") or "").splitlines())
         except BackendError as error:
             words = [word for word in (_ESCAPE.sub("", line).strip() for line in said) if word]
-            error.add("the build said last: %s" % " / ".join(words) if words else "")
+            error.add("the build said last: {}".format(" / ".join(words)) if words else "")
             raise
         except OSError as error:
             remedy = "Free space in the temporary directory, and make all files readable"
-            raise BackendError("the build's files cannot be packed: %s" % error, remedy=remedy) from error
+            raise BackendError(f"the build's files cannot be packed: {error}", remedy=remedy) from error
 
     def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
         """The image as it was seen."""
@@ -327,11 +352,20 @@ class Images(Resource[Seen]):
         now = self.describe(want.name, seen)
         if now is not None and not steps:
             return now
-        fresh: dict[str, Any] = {"name": want.name, "backend": "docker", "id": "", "tags": [str(parse_reference(want.name, "name"))]}
+        fresh: dict[str, Any] = {
+            "name": want.name,
+            "backend": "docker",
+            "id": "",
+            "tags": [str(parse_reference(want.name, "name"))],
+        }
         fresh.update(digests=[], size="", labels={}, containers=[])
         if steps[-1].action == Action.TAG:
             content = want.values.get("content")
-            key = seen.made_from(content)[0] if content else seen.images.find(parse_reference(want.steering["tag"], "tag"))
+            key = (
+                seen.made_from(content)[0]
+                if content
+                else seen.images.find(parse_reference(want.steering["tag"], "tag"))
+            )
             fresh = {**self._described(want.name, key, seen)}
             fresh["tags"] = sorted({*fresh["tags"], str(parse_reference(want.name, "name"))})
         elif "content" in want.values:
@@ -340,7 +374,10 @@ class Images(Resource[Seen]):
 
 
 def left_of(tags: Sequence[str], names: Sequence[str], reference: Reference) -> list[str]:
-    """The names that an image keeps when it loses one: with the last tag of a repository go the repository's digests. Pure."""
+    """The names that an image keeps when it loses one: with the last tag of a repository go the repository's digests.
+
+    Pure.
+    """
     left = [name for name in names if name != str(reference)]
     same = [tag for tag in tags if tag in left and repository_of(tag) == reference.repository]
     return [name for name in left if same or "@" not in name or repository_of(name) != reference.repository]

@@ -12,11 +12,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-_VARIABLE = re.compile(r"\$(?:(?P<bare>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<sign>[-+])(?P<word>[^}]*))?\})")
+_VARIABLE = re.compile(
+    r"\$(?:(?P<bare>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<sign>[-+])(?P<word>[^}]*))?\})"
+)
 
 
 def base_of(text: str, arguments: Mapping[str, str], target: str = "") -> str:
-    """The name of the image below the wanted stage (the last one unless named); nothing where that is scratch or cannot be told."""
+    """The name of the image below the wanted stage (the last one unless named); nothing where that is scratch or
+    cannot be told.
+    """
     known: dict[str, str] = {}
     bases: list[str] = []
     names: dict[str, int] = {}

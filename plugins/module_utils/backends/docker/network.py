@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Networks as a resource. The engine cannot change one: a change is a re-creation, and a network in use is not torn down."""
+"""Networks as a resource.
+
+The engine cannot change one: a change is a re-creation, and a network in use is not torn down.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,11 @@ _KEYS = {"gateway": "Gateway", "ip_range": "IPRange", "aux_addresses": "Auxiliar
 
 def _read_subnet(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     fields: Any = {"subnet": entry} if isinstance(entry, str) else entry
-    if not isinstance(fields, Mapping) or set(fields) - {"subnet", *_KEYS} or not isinstance(fields.get("aux_addresses") or {}, Mapping):
+    if (
+        not isinstance(fields, Mapping)
+        or set(fields) - {"subnet", *_KEYS}
+        or not isinstance(fields.get("aux_addresses") or {}, Mapping)
+    ):
         raise InvalidOption(option, entry, "is not a subnet", remedy=_REMEDY)
     try:
         subnet = ipaddress.ip_network(str(fields.get("subnet")))
@@ -42,13 +49,19 @@ def _read_subnet(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
         if fields.get("ip_range"):
             record["ip_range"] = str(ipaddress.ip_network(str(fields["ip_range"])))
         if fields.get("aux_addresses"):
-            record["aux_addresses"] = {str(name): str(ipaddress.ip_address(str(text))) for name, text in fields["aux_addresses"].items()}
+            record["aux_addresses"] = {
+                str(name): str(ipaddress.ip_address(str(text))) for name, text in fields["aux_addresses"].items()
+            }
     except ValueError as error:
-        raise InvalidOption(option, entry, "is not a subnet (%s)" % error, remedy=_REMEDY) from error
-    inside = [record.get("gateway"), (record.get("ip_range") or "").partition("/")[0], *record.get("aux_addresses", {}).values()]
+        raise InvalidOption(option, entry, f"is not a subnet ({error})", remedy=_REMEDY) from error
+    inside = [
+        record.get("gateway"),
+        (record.get("ip_range") or "").partition("/")[0],
+        *record.get("aux_addresses", {}).values(),
+    ]
     for address in filter(None, inside):
         if ipaddress.ip_address(address) not in subnet:
-            raise InvalidOption(option, entry, "does not contain %s" % address, remedy=_REMEDY)
+            raise InvalidOption(option, entry, f"does not contain {address}", remedy=_REMEDY)
     yield str(subnet), record
 
 
@@ -59,9 +72,12 @@ def read_subnets(network: Mapping[str, Any]) -> dict[str, Any]:
         record = {name: config[key] for name, key in _KEYS.items() if config.get(key)}
         if "gateway" in record:
             # The engine writes the gateway of an IPv6 subnet with a prefix length.
-            record["gateway"] = as_read(lambda text: str(ipaddress.ip_address(text)), as_text(record["gateway"]).partition("/")[0])
+            record["gateway"] = as_read(
+                lambda text: str(ipaddress.ip_address(text)), as_text(record["gateway"]).partition("/")[0]
+            )
         if as_text(config.get("Subnet")):
-            # The engine keeps the address that a subnet was written with (10.1.2.3/24), and drivers of others keep what they like.
+            # The engine keeps the address that a subnet was written with (10.1.2.3/24), and drivers of others keep what
+            # they like.
             found[as_read(lambda text: str(ipaddress.ip_network(text, strict=False)), config["Subnet"])] = record
     return found
 
@@ -84,7 +100,9 @@ NETWORK_OPTIONS: tuple[Option, ...] = (
 )
 
 
-_check_pattern = name_check(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "a network", "Use letters, digits, dots, dashes and underscores")
+_check_pattern = name_check(
+    r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "a network", "Use letters, digits, dots, dashes and underscores"
+)
 
 
 def _check_name(name: str) -> None:
@@ -139,7 +157,10 @@ class Networks(Resource[Seen]):
         """Pure."""
         found = seen.networks.get(want.name, [])
         if len(found) > 1:
-            raise Refused("there are %d networks of this name" % len(found), remedy="Remove all but one by their ids (docker network rm ID)")
+            raise Refused(
+                "there are %d networks of this name" % len(found),
+                remedy="Remove all but one by their ids (docker network rm ID)",
+            )
         have = found[0] if found else None
         if want.state == "absent":
             return self._removal(want, have, sorted(seen.users.get(want.name, [])))
@@ -152,8 +173,9 @@ class Networks(Resource[Seen]):
         users = sorted(seen.users.get(want.name, []))
         if users and want.allow >= RECREATE:
             raise Refused(
-                "%s can only change in a network that nothing is connected to; these containers are: %s"
-                % (", ".join(each.option.name for each in changes), ", ".join(users)),
+                "{} can only change in a network that nothing is connected to; these containers are: {}".format(
+                    ", ".join(each.option.name for each in changes), ", ".join(users)
+                ),
                 remedy="Disconnect or remove them first, or make a second network and move them",
             )
         before, after = before_after(changes)
@@ -163,26 +185,31 @@ class Networks(Resource[Seen]):
         if have is None:
             return []
         if users and not want.steering.get("force"):
-            raise Refused("it is in use by: %s" % ", ".join(users), remedy="Disconnect or remove these containers first, or set force=true to disconnect them")
-        steps = [Step(want.name, Action.DETACH, "containers[%s]" % user, user, None, Disruption.LIVE) for user in users]
+            raise Refused(
+                "it is in use by: {}".format(", ".join(users)),
+                remedy="Disconnect or remove these containers first, or set force=true to disconnect them",
+            )
+        steps = [Step(want.name, Action.DETACH, f"containers[{user}]", user, None, Disruption.LIVE) for user in users]
         return [*steps, Step(want.name, Action.REMOVE, "", {"driver": have.get("Driver")}, None, Disruption.DESTROY)]
 
     def do_detach(self, want: Spec, step: Step, _seen: Seen) -> None:
         """Disconnect a container, whether it runs or not."""
-        self.engine.post("/networks/%s/disconnect" % want.name, {"Container": step.before, "Force": True})
+        self.engine.post(f"/networks/{want.name}/disconnect", {"Container": step.before, "Force": True})
 
     def do_remove(self, want: Spec, _step: Step, _seen: Seen) -> None:
         """Remove it; nothing is connected to it any more."""
-        self.engine.delete("/networks/%s" % want.name)
+        self.engine.delete(f"/networks/{want.name}")
 
     def do_create(self, want: Spec, step: Step, _seen: Seen) -> None:
         """Make it."""
         self.engine.post("/networks/create", _body(want.name, step.changes, {}))
 
     def do_recreate(self, want: Spec, step: Step, seen: Seen) -> None:
-        """The engine keeps no two networks with one subnet, so the old one goes first; if the new one cannot be made, it comes back."""
+        """The engine keeps no two networks with one subnet, so the old one goes first; if the new one cannot be
+        made, it comes back.
+        """
         have = seen.networks[want.name][0]
-        self.engine.delete("/networks/%s" % have["Id"])
+        self.engine.delete("/networks/{}".format(have["Id"]))
         try:
             self.engine.post("/networks/create", _body(want.name, step.changes, have))
         except BackendError as error:
@@ -221,7 +248,9 @@ def _check(want: Spec, seen: Seen, have: Mapping[str, Any] | None) -> None:
     """Raises InvalidOption for what the engine would refuse, before anything is touched."""
     driver = want.values.get("driver")
     if seen.drivers is not None and driver not in (None, *seen.drivers):
-        raise InvalidOption("driver", driver, "is no network driver of this engine", remedy="It has: %s" % ", ".join(seen.drivers))
+        raise InvalidOption(
+            "driver", driver, "is no network driver of this engine", remedy="It has: {}".format(", ".join(seen.drivers))
+        )
     six = [subnet for subnet in want.values.get("subnets") or {} if family_of(subnet) == 6]
     if six and not want.values.get("enable_ipv6", bool(have and have.get("EnableIPv6"))):
         raise InvalidOption("subnets", six[0], "needs IPv6", remedy="Set enable_ipv6=true")
@@ -230,16 +259,22 @@ def _check(want: Spec, seen: Seen, have: Mapping[str, Any] | None) -> None:
             for subnet in () if isinstance(taken, Foreign) else want.values.get("subnets") or {}:
                 if ipaddress.ip_network(subnet).overlaps(ipaddress.ip_network(taken)):
                     raise InvalidOption(
-                        "subnets", subnet, "overlaps with %s of the network %s" % (taken, other["Name"]), remedy="Choose a subnet that is free"
+                        "subnets",
+                        subnet,
+                        "overlaps with {} of the network {}".format(taken, other["Name"]),
+                        remedy="Choose a subnet that is free",
                     )
 
 
 def _body(name: str, changes: Iterable[Difference], have: Mapping[str, Any]) -> dict[str, Any]:
     """The body of a creation: what changes over what was there."""
-    values: dict[str, Any] = {option.name: option.read(have) for option in NETWORK_OPTIONS} if have else {"driver": "bridge"}
+    values: dict[str, Any] = (
+        {option.name: option.read(have) for option in NETWORK_OPTIONS} if have else {"driver": "bridge"}
+    )
     values.update((change.option.name, change.value) for change in changes)
     config = [
-        {"Subnet": subnet, **{_KEYS[name]: value for name, value in record.items()}} for subnet, record in (values.get("subnets") or {}).items()
+        {"Subnet": subnet, **{_KEYS[name]: value for name, value in record.items()}}
+        for subnet, record in (values.get("subnets") or {}).items()
     ]
     return {
         "Name": name,
@@ -250,5 +285,9 @@ def _body(name: str, changes: Iterable[Difference], have: Mapping[str, Any]) -> 
         "EnableIPv6": values.get("enable_ipv6", False),
         "Options": values.get("options") or {},
         "Labels": values.get("labels") or {},
-        "IPAM": {"Driver": values.get("ipam_driver") or "default", "Options": values.get("ipam_options") or {}, "Config": config},
+        "IPAM": {
+            "Driver": values.get("ipam_driver") or "default",
+            "Options": values.get("ipam_options") or {},
+            "Config": config,
+        },
     }

@@ -4,8 +4,8 @@
 
 """Keeps setuptools out of the SDK's import, which it more than doubles.
 
-The SDK before 6.0 takes one function from distutils. Where setuptools is installed, that name leads to a copy of its own,
-and the import of that copy loads all of setuptools. Python's distutils, where there is one, has the function too.
+The SDK before 6.0 takes one function from distutils. Where setuptools is installed, that name leads to a copy of its
+own, and the import of that copy loads all of setuptools. Python's distutils, where there is one, has the function too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ def _has_distutils() -> bool:
     if sys.version_info >= (3, 12):
         return False
     found = PathFinder.find_spec("distutils")
-    return found is not None and any(os.path.exists(os.path.join(path, "spawn.py")) for path in found.submodule_search_locations or ())
+    return found is not None and any(
+        os.path.exists(os.path.join(path, "spawn.py")) for path in found.submodule_search_locations or ()
+    )
 
 
 @contextmanager

@@ -4,7 +4,8 @@
 
 """Reads from an engine with the standard library alone.
 
-For the discovery, which is sent to hosts that may lack the docker SDK, and which would spend most of its time on loading it.
+For the discovery, which is sent to hosts that may lack the docker SDK, and which would spend most of its time on
+loading it.
 """
 
 from __future__ import annotations
@@ -92,8 +93,8 @@ def place_of(parameters: Mapping[str, Any]) -> str:
     secure = target.scheme == "https" or any(parameters.get(key) for key in ("tls_ca", "tls_cert", "tls_key"))
     scheme = "tcp" if target.scheme in ("http", "https") else target.scheme
     host = target.hostname or ""
-    where = "[%s]" % host if ":" in host else host
-    user = "%s@" % target.username if target.username else ""
+    where = f"[{host}]" if ":" in host else host
+    user = f"{target.username}@" if target.username else ""
     port = port or PORTS["https" if secure else scheme if scheme in PORTS else "tcp"]
     return "%s://%s%s:%d%s" % (scheme, user, where, port, target.path.rstrip("/"))
 
@@ -103,7 +104,8 @@ class Late(Unreachable):
 
 
 def one_of_many(ask: Callable[[str], Answer]) -> Callable[[str], Answer | BackendError]:
-    """The question about one object of many: what the engine cannot say of it stands in for the answer, and is no fault of the others.
+    """The question about one object of many: what the engine cannot say of it stands in for the answer, and is no fault
+    of the others.
 
     One of them may be stuck in the engine, and its question wait in vain. Where several do, it is the engine.
     """
@@ -134,7 +136,9 @@ class Reader:
         self.seconds = float(given.get("connect_timeout") or CONNECT_SECONDS)
         self._target = urlsplit(self.url)
         if self._target.scheme not in ("unix", "tcp", "http", "https", "ssh"):
-            raise InvalidOption("docker_host", self.url, "is no address of an engine", remedy="Write unix://..., tcp://... or ssh://...")
+            raise InvalidOption(
+                "docker_host", self.url, "is no address of an engine", remedy="Write unix://..., tcp://... or ssh://..."
+            )
         self.local = self._target.scheme == "unix"
         self.place = place_of(given)
         self._tls = self._trust({key: given.get(key) for key in ("tls_ca", "tls_cert", "tls_key")})
@@ -146,13 +150,18 @@ class Reader:
             return None
         for key, path in files.items():
             if path and not os.access(path, os.R_OK):
-                raise BackendError("%s: %r cannot be read" % (key, path), remedy="Name a file that exists on the machine that asks")
+                raise BackendError(
+                    f"{key}: {path!r} cannot be read", remedy="Name a file that exists on the machine that asks"
+                )
         try:
             context = ssl.create_default_context(cafile=files["tls_ca"])
             if files["tls_cert"]:
                 context.load_cert_chain(files["tls_cert"], files["tls_key"])
         except OSError as error:  # an ssl.SSLError is one
-            raise BackendError("tls_ca, tls_cert, tls_key: %s" % error, remedy="Give certificates and the key that belongs to them, in PEM form") from error
+            raise BackendError(
+                f"tls_ca, tls_cert, tls_key: {error}",
+                remedy="Give certificates and the key that belongs to them, in PEM form",
+            ) from error
         return context
 
     def _connection(self) -> http.client.HTTPConnection:
@@ -190,18 +199,22 @@ class Reader:
         """Ask for one object or list; None for one that is not there. Raises NotInstalled and BackendError."""
         with self._explained(), trace.call(lambda: write_request("GET", path, query, place=self.place)) as call:
             connection = self._connection()
-            connection.request("GET", "%s?%s" % (path, urlencode(query)) if query else path)
+            connection.request("GET", f"{path}?{urlencode(query)}" if query else path)
             answer = connection.getresponse()
             content = answer.read()
             call.status = str(answer.status)
         if answer.status == 404:
             return None
         if answer.status >= 400:
-            raise BackendError("the engine at %s refused: %d %s" % (self.url, answer.status, content.decode(errors="replace").strip()))
+            raise BackendError(
+                "the engine at %s refused: %d %s" % (self.url, answer.status, content.decode(errors="replace").strip())
+            )
         try:
             return json.loads(content)
         except (ValueError, RecursionError) as error:
-            raise Unreadable("the engine's answer to %s is no JSON (%s)" % (path, error), remedy="Look at the engine's log") from error
+            raise Unreadable(
+                f"the engine's answer to {path} is no JSON ({error})", remedy="Look at the engine's log"
+            ) from error
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -210,13 +223,17 @@ class Reader:
             yield
         except FileNotFoundError as error:
             if not self.local:
-                raise BackendError("there is no ssh command to reach %s with" % self.url, remedy=install("ssh")) from error
-            raise NotInstalled("no Docker engine runs on this host (%s is missing)" % self._target.path) from error
+                raise BackendError(
+                    f"there is no ssh command to reach {self.url} with", remedy=install("ssh")
+                ) from error
+            raise NotInstalled(f"no Docker engine runs on this host ({self._target.path} is missing)") from error
         except PermissionError as error:
             remedy = "Ask as a user of the group docker, or with become"
-            raise BackendError("no permission on %s" % self._target.path, remedy=remedy) from error
+            raise BackendError(f"no permission on {self._target.path}", remedy=remedy) from error
         except ssl.SSLError as error:
-            raise BackendError("%s is not trusted, or does not trust: %s" % (self.url, error), remedy="Check the tls options") from error
+            raise BackendError(
+                f"{self.url} is not trusted, or does not trust: {error}", remedy="Check the tls options"
+            ) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             connection = getattr(self._own, "connection", None)
             said = connection.last_words() if isinstance(connection, _SshConnection) else ""
@@ -224,10 +241,14 @@ class Reader:
                 # What is left of this answer belongs to no other question.
                 connection.close()
             kind = Late if isinstance(error, TimeoutError) else Unreachable
-            raise kind("the engine at %s did not answer: %s" % (self.url, said or error), remedy="Start it, or look at its log") from error
+            raise kind(
+                f"the engine at {self.url} did not answer: {said or error}", remedy="Start it, or look at its log"
+            ) from error
 
     def inspect_all(self, kind: str, names: Iterable[str]) -> dict[str, Any]:
-        """Inspect many objects; those that are gone meanwhile are left out, and a BackendError stands for one of which the engine cannot tell."""
+        """Inspect many objects; those that are gone meanwhile are left out, and a BackendError stands for one of
+        which the engine cannot tell.
+        """
         listed = list(names)
         # Over ssh every connection is a login: one is enough.
         width = 1 if self._target.scheme == "ssh" else WIDTH
@@ -235,4 +256,4 @@ class Reader:
         return {name: data for name, data in zip(listed, found) if data is not None}
 
     def _inspect(self, kind: str, name: str) -> Any:
-        return self.get("/%s/%s/json" % (kind, quote(name, safe="")))
+        return self.get("/{}/{}/json".format(kind, quote(name, safe="")))

@@ -17,7 +17,9 @@ from ...engine.reading import as_list, as_mapping, as_text
 
 _DOMAIN = re.compile(r"localhost|.*[.:].*|.*[A-Z].*")
 _PATH = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*", re.ASCII)
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?|\[[0-9a-fA-F:]+\](?::[0-9]{1,5})?", re.ASCII)
+_HOST = re.compile(
+    r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?|\[[0-9a-fA-F:]+\](?::[0-9]{1,5})?", re.ASCII
+)
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _ID = re.compile(r"sha256:[0-9a-f]{12,64}|[0-9a-f]{64}", re.ASCII)
@@ -37,7 +39,7 @@ class Reference:
     def __str__(self) -> str:
         if self.id:
             return self.id
-        return "%s@%s" % (self.repository, self.digest) if self.digest else "%s:%s" % (self.repository, self.tag)
+        return f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag}"
 
 
 def parse_reference(text: str, option: str = "image") -> Reference:
@@ -57,12 +59,14 @@ def parse_reference(text: str, option: str = "image") -> Reference:
     if domain in ("docker.io", "index.docker.io"):
         # The daemon lists images of its default registry without its name, official ones without library/ too.
         domain, path = "", path[len("library/") :] if path.startswith("library/") else path
-    repository = "%s/%s" % (domain, path) if domain else path
+    repository = f"{domain}/{path}" if domain else path
     return Reference(repository, "" if digest else tag or "latest", digest)
 
 
 def short_name(name: str) -> str:
-    """A name as the daemon lists it, in the form of a Reference; one that no user could write (with another kind of digest) as it is."""
+    """A name as the daemon lists it, in the form of a Reference; one that no user could write (with another kind of
+    digest) as it is.
+    """
     return str(as_read(parse_reference, name))
 
 
@@ -76,7 +80,9 @@ class ImageIndex:
     """The images that the daemon has, found by any of their names."""
 
     def __init__(self, summaries: Iterable[Any]) -> None:
-        self.summaries = {summary["Id"]: summary for summary in map(as_mapping, summaries) if as_text(summary.get("Id"))}
+        self.summaries = {
+            summary["Id"]: summary for summary in map(as_mapping, summaries) if as_text(summary.get("Id"))
+        }
         self._names: dict[str, str] = {}
         for key in self.summaries:
             for name in self.names(key):

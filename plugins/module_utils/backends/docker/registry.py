@@ -34,11 +34,14 @@ class Login:
         return {"username": self.username, "password": self.password} if self.username else None
 
     def __repr__(self) -> str:
-        return "Login(%r)" % self.username
+        return f"Login({self.username!r})"
 
 
 def remote_digest(engine: Engine, reference: Reference, login: Login) -> str | BackendError:
-    """The digest that the image's registry has for it now: only asks, pulls nothing. An error is returned, not raised."""
+    """The digest that the image's registry has for it now: only asks, pulls nothing.
+
+    An error is returned, not raised.
+    """
     try:
         found = engine.ask(engine.client.inspect_distribution, str(reference), auth_config=login.as_auth())
     except BackendError as error:

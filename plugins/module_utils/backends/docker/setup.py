@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Makes a host ready for Docker's containers: what is needed there, what is in the way, and the engine and its users as parts."""
+"""Makes a host ready for Docker's containers: what is needed there, what is in the way, and the engine and its users
+as parts.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,10 @@ class DockerSetup(Setup):
         """See Setup."""
         options, engine = self.options, facts["engines"]["docker"]
         source = options["source"]
-        rivals = packages(self.host, ["package:" + name for name in ENGINES if name != ("docker-ce" if source == "docker" else "docker.io")])["installed"]
+        rivals = packages(
+            self.host,
+            ["package:" + name for name in ENGINES if name != ("docker-ce" if source == "docker" else "docker.io")],
+        )["installed"]
         foreign = is_foreign(facts, source)
         missing = [name for name in facts["packages"]["missing"] if not foreign or name in self.added]
         manager = manager_of(options["service_manager"], facts["init"])
@@ -100,7 +105,11 @@ class DockerSetup(Setup):
         # One that is stopped may be started by the question.
         answers = facts["engines"]["docker"]["answers"] is True
         service = Service(host, "docker", manager)
-        shown = host.run(["systemctl", "show", "--property", "ExecStart", "--value", "docker.service"]) if "hosts" in config.differs else None
+        shown = (
+            host.run(["systemctl", "show", "--property", "ExecStart", "--value", "docker.service"])
+            if "hosts" in config.differs
+            else None
+        )
         return Engine(
             host,
             config,
@@ -125,7 +134,10 @@ class DockerSetup(Setup):
         try:
             prove(self.options["socket"])
         except Unproven as error:
-            raise BackendError(error.message, remedy="See its log (%s)" % ("journalctl --unit docker" if seen.manager == "systemd" else LOG)) from error
+            raise BackendError(
+                error.message,
+                remedy="See its log (%s)" % ("journalctl --unit docker" if seen.manager == "systemd" else LOG),
+            ) from error
 
 
 # What is in the way. Pure, but for library_faults().
@@ -134,18 +146,24 @@ class DockerSetup(Setup):
 def is_foreign(facts: Mapping[str, Any], source: str) -> bool:
     """Whether an engine answers that is not of the package that would be installed: it is used as it is."""
     found = facts["packages"]
-    return source == "distribution" and facts["engines"]["docker"]["answers"] is True and found["of"]["dockerd"] not in found["installed"]
+    return (
+        source == "distribution"
+        and facts["engines"]["docker"]["answers"] is True
+        and found["of"]["dockerd"] not in found["installed"]
+    )
 
 
 def faults_of(facts: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:
     """That this host cannot run an engine. One that answers proves more than any trial."""
     found, verdict = [], facts["backends"]["docker"]
     if facts["engines"]["docker"]["answers"] is not True and not verdict["capable"]:
-        found.append("This host cannot run a Docker engine: %s. Remedy: %s." % (verdict["reason"], verdict["remedy"]))
+        found.append(
+            "This host cannot run a Docker engine: {}. Remedy: {}.".format(verdict["reason"], verdict["remedy"])
+        )
     if facts["modules"]["overlay"]["state"] == "absent" and "storage-driver" not in options["daemon_options"]:
         found.append(
-            "This host cannot run a Docker engine: its kernel has no overlay. Remedy: use a kernel that has CONFIG_OVERLAY_FS, "
-            "or name another storage-driver in docker_host_daemon_options."
+            "This host cannot run a Docker engine: its kernel has no overlay. Remedy: use a kernel that has "
+            "CONFIG_OVERLAY_FS, or name another storage-driver in docker_host_daemon_options."
         )
     return found
 
@@ -157,10 +175,12 @@ def rival_faults(rivals: Sequence[str], source: str, error: str) -> list[str]:
     names = ", ".join(rivals)
     why, instead = "", "distribution"
     if source == "distribution":
-        why, instead = " and does not answer: %s" % error, "docker, or start that engine, which is then used as it is"
+        why, instead = f" and does not answer: {error}", "docker, or start that engine, which is then used as it is"
     return [
-        "docker_host_source is %s, but %s is installed%s. Set docker_host_source to %s, "
-        "or remove that package first (its containers stop; what is in /var/lib/docker stays)." % (source, names, why, instead)
+        (
+            f"docker_host_source is {source}, but {names} is installed{why}. Set docker_host_source to {instead}, "
+            "or remove that package first (its containers stop; what is in /var/lib/docker stays)."
+        )
     ]
 
 
@@ -169,8 +189,10 @@ def old_faults(socket: str, api: str) -> list[str]:
     if _version(api) >= _version(API):
         return []
     return [
-        "The Docker engine that answers at %s is too old: it has version %s of the API, and %s is needed. "
-        "Update it, or remove it and let the role install one." % (socket, api, API)
+        (
+            f"The Docker engine that answers at {socket} is too old: it has version {api} of the API, and {API} is needed. "
+            "Update it, or remove it and let the role install one."
+        )
     ]
 
 
@@ -181,10 +203,9 @@ def _version(text: str) -> list[int]:
 def library_fault(package: str, why: str) -> str:
     """That the interpreter of this module has not the library that the other modules need."""
     return (
-        "Ansible uses %s on this host, which cannot import docker (%s). "
-        "%s serves the distribution's own Python: set ansible_python_interpreter: /usr/bin/python3 for this host, "
-        "or install the package docker for that interpreter and set docker_host_python_package to an empty string."
-        % (sys.executable, why, package)
+        f"Ansible uses {sys.executable} on this host, which cannot import docker ({why}). {package} serves the "
+        "distribution's own Python: set ansible_python_interpreter: /usr/bin/python3 for this host, or install the "
+        "package docker for that interpreter and set docker_host_python_package to an empty string."
     )
 
 

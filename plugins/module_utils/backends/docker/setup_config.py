@@ -57,7 +57,9 @@ class Config:
     @property
     def differs(self) -> list[str]:
         """The keys that are new, or have another value."""
-        return sorted(key for key, value in self.after.items() if key not in self.before or not _same(self.before[key], value))
+        return sorted(
+            key for key, value in self.after.items() if key not in self.before or not _same(self.before[key], value)
+        )
 
     @property
     def changed(self) -> list[str]:
@@ -101,7 +103,7 @@ def configured(path: str, text: str | None, options: Mapping[str, Any]) -> Confi
     except ValueError:
         before = None
     if not isinstance(before, dict):
-        fault = "%s is not valid JSON, so nothing can be merged into it. Repair the file, or move it away." % path
+        fault = f"{path} is not valid JSON, so nothing can be merged into it. Repair the file, or move it away."
         return Config(path, text, {}, {}, fault)
     after = {key: value for key, value in merged(before, options).items() if value is not None or key not in options}
     return Config(path, text, before, after)

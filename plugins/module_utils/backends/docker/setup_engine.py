@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The engine as a part of a setup: its configuration, that it starts at boot, and that it runs with what its file says."""
+"""The engine as a part of a setup: its configuration, that it starts at boot, and that it runs with what its file
+says.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,8 @@ PIDFILES = (
 )
 #: Seconds within which an engine tells that it has read its configuration again.
 RELOAD = 10
-#: Seconds that the engine gives its containers, unless shutdown-timeout says otherwise, and those that it may take itself.
+#: Seconds that the engine gives its containers, unless shutdown-timeout says otherwise, and those that it may take
+#: itself.
 SHUTDOWN, STOP = 15, 60
 
 
@@ -94,13 +97,16 @@ class Engine:
             )
         if "hosts" in config.differs and " -H " in self.command:
             found.append(
-                "The unit docker.service starts the engine with -H, and then the engine refuses the option hosts in %s. "
-                "Override the unit first: `systemctl edit docker.service`, with an empty ExecStart= and one without -H." % config.path
+                "The unit docker.service starts the engine with -H, and then the engine refuses the option hosts in "
+                f"{config.path}. Override the unit first: `systemctl edit docker.service`, with an empty ExecStart= "
+                "and one without -H."
             )
         if self.refusal:
             found.append(
-                "The engine does not take %s in %s, which is as it was before: %s. "
-                "Correct docker_host_daemon_options." % (", ".join(config.changed), config.path, self.refusal.rstrip("."))
+                "The engine does not take {} in {}, which is as it was before: {}. "
+                "Correct docker_host_daemon_options.".format(
+                    ", ".join(config.changed), config.path, self.refusal.rstrip(".")
+                )
             )
         return found
 
@@ -110,8 +116,8 @@ class Engine:
         if not self.autostart:
             steps.append(Step(HOST, Action.SET, "autostart", False, True))
         keys = config.changed
-        before = {"daemon.json[%s]" % key: config.before.get(key) for key in keys}
-        after = {"daemon.json[%s]" % key: config.after.get(key) for key in keys}
+        before = {f"daemon.json[{key}]": config.before.get(key) for key in keys}
+        after = {f"daemon.json[{key}]": config.after.get(key) for key in keys}
         if keys:
             steps.append(set_step(HOST, before, after))
         if self.takes == Action.START:
@@ -146,12 +152,16 @@ class Engine:
             path.unlink()
         else:
             replace_file(path, config.text)
-        what = "the engine did not take %s in %s, which is again as it was before: %s" % (", ".join(config.changed), path, error.message)
+        what = "the engine did not take {} in {}, which is again as it was before: {}".format(
+            ", ".join(config.changed), path, error.message
+        )
         if not self._answers():
             try:
                 self._start()
             except KraalError as again:
-                raise BackendError("%s. Nor does it start with that: %s" % (what, again.message), remedy="See its log") from again
+                raise BackendError(
+                    f"{what}. Nor does it start with that: {again.message}", remedy="See its log"
+                ) from again
         raise BackendError(what, remedy="Correct docker_host_daemon_options") from error
 
     # The engine
@@ -172,7 +182,9 @@ class Engine:
             Path(path).unlink()
         if self.manager == "direct":
             # What it is started with ends with its process, and so does a wait for it.
-            self._watched(lambda: daemon.start([daemon.Daemon((self.program,), pidfile=START_PIDFILE, log=LOG)], self.timeout))
+            self._watched(
+                lambda: daemon.start([daemon.Daemon((self.program,), pidfile=START_PIDFILE, log=LOG)], self.timeout)
+            )
         elif self.manager == "systemd":
             # Its socket is not tried again either, once the service has failed too often.
             Service(self.host, "docker.socket", "systemd").forget_failures()
@@ -186,7 +198,7 @@ class Engine:
             self._service().start()
         except BackendError as error:
             raise BackendError(
-                "the init script of the engine failed: %s" % error.message,
+                f"the init script of the engine failed: {error.message}",
                 remedy="It needs the right to raise limits (CAP_SYS_RESOURCE) and to mount control groups. "
                 "Where it has not, set docker_host_service_manager: direct",
             ) from error
@@ -197,7 +209,7 @@ class Engine:
         self._watched(lambda: daemon.wait_for_socket(self.socket, pid, self.timeout))
         answer = Host(timeout=self.timeout).ask(self.socket, "/version")
         if answer.document is None:
-            raise BackendError("the engine was started, but it does not answer: %s%s" % (answer.error, self._log()))
+            raise BackendError(f"the engine was started, but it does not answer: {answer.error}{self._log()}")
 
     def _restart(self) -> None:
         if self.manager == "systemd":
@@ -225,18 +237,22 @@ class Engine:
                 call.status = str(answer.status)
             told = answer.readline()
         except (OSError, http.client.HTTPException) as error:
-            raise BackendError("it was told to read its configuration again, and does not say that it did (%s)%s" % (error, self._log())) from error
+            raise BackendError(
+                f"it was told to read its configuration again, and does not say that it did ({error}){self._log()}"
+            ) from error
         finally:
             connection.close()
         if not told:
-            raise BackendError("it was told to read its configuration again, and stopped%s" % self._log())
+            raise BackendError(f"it was told to read its configuration again, and stopped{self._log()}")
 
     def _process(self) -> int:
         """That of the engine which runs."""
         pidfile = str(self.config.before.get("pidfile") or PIDFILE)
         found = daemon.pid_in(pidfile, ("dockerd",))
         if found is None:
-            raise BackendError("the engine answers, but %s does not name its process" % pidfile, remedy="Restart it by hand, once")
+            raise BackendError(
+                f"the engine answers, but {pidfile} does not name its process", remedy="Restart it by hand, once"
+            )
         return found
 
     def _watched(self, action: Any) -> None:
@@ -244,7 +260,9 @@ class Engine:
         try:
             action()
         except KraalError as error:
-            raise BackendError("the engine was started, but %s%s" % (error.message, self._log()), remedy=error.remedy) from error
+            raise BackendError(
+                f"the engine was started, but {error.message}{self._log()}", remedy=error.remedy
+            ) from error
 
     def _log(self) -> str:
         if self.manager == "systemd":
@@ -252,11 +270,14 @@ class Engine:
         else:
             tail = self.host.run(["tail", "--lines", "5", LOG])
             said = tail.out.strip() if tail else ""
-        return ". Its log ends with: %s" % said if said else ""
+        return f". Its log ends with: {said}" if said else ""
 
 
 def refusal(host: Host, program: str, config: Config) -> str:
-    """What the engine of that program says against a configuration; nothing where it takes it, or cannot be asked. Raises OSError."""
+    """What the engine of that program says against a configuration; nothing where it takes it, or cannot be asked.
+
+    Raises OSError.
+    """
     told = host.run([program, "--help"]) if config.changed else None
     if told is None or "--validate" not in told.out:
         return ""

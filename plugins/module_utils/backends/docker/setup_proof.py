@@ -2,9 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The proof that an engine runs a container: of an image made of one static program of this host, on the default network; both are removed.
+"""The proof that an engine runs a container: of an image made of one static program of this host, on the default
+network; both are removed.
 
-Needs neither a registry nor Docker's client nor its library: the engine is asked over its socket (Engine API 1.41 and later).
+Needs neither a registry nor Docker's client nor its library: the engine is asked over its socket (Engine API 1.41 and
+later).
 """
 
 from __future__ import annotations
@@ -42,14 +44,16 @@ class Unproven(BackendError):
 
 def prove(path: str) -> None:
     """Run a container on the engine of that socket. Raises Unproven."""
-    name = "kraal-verify-%s" % uuid.uuid4().hex[:12]
+    name = f"kraal-verify-{uuid.uuid4().hex[:12]}"
     program, argument = find_program()
     importing = urlencode({"fromSrc": "-", "repo": name, "tag": "1"})
-    _call("import an image", path, "POST", "/images/create?" + importing, root_file_system(program), "application/x-tar")
+    _call(
+        "import an image", path, "POST", "/images/create?" + importing, root_file_system(program), "application/x-tar"
+    )
     try:
         _run_container(path, name, argument)
     finally:
-        _call("remove the image", path, "DELETE", "/images/%s:1?force=1" % name)
+        _call("remove the image", path, "DELETE", f"/images/{name}:1?force=1")
 
 
 def _run_container(path: str, name: str, argument: str) -> None:
@@ -57,20 +61,25 @@ def _run_container(path: str, name: str, argument: str) -> None:
     body = json.dumps({"Image": name + ":1", "Cmd": [PROGRAM, argument]}).encode()
     _call(step, path, "POST", "/containers/create?name=" + name, body)
     try:
-        _call(step, path, "POST", "/containers/%s/start" % name)
-        ended = _call(step, path, "POST", "/containers/%s/wait" % name)[-1]
+        _call(step, path, "POST", f"/containers/{name}/start")
+        ended = _call(step, path, "POST", f"/containers/{name}/wait")[-1]
         if ended["StatusCode"]:
-            raise _unproven(step, "its program ended with %s" % ended["StatusCode"])
+            raise _unproven(step, "its program ended with {}".format(ended["StatusCode"]))
     finally:
-        _call("remove the container", path, "DELETE", "/containers/%s?force=1&v=1" % name)
+        _call("remove the container", path, "DELETE", f"/containers/{name}?force=1&v=1")
 
 
 def _unproven(step: str, said: str) -> Unproven:
-    return Unproven("the engine answers, but it cannot %s: %s" % (step, said))
+    return Unproven(f"the engine answers, but it cannot {step}: {said}")
 
 
-def _call(step: str, path: str, method: str, request: str, body: bytes = b"", kind: str = "application/json") -> list[Any]:
-    """One request; the documents of the answer, of which the engine sends several where it tells of its progress. Raises Unproven."""
+def _call(
+    step: str, path: str, method: str, request: str, body: bytes = b"", kind: str = "application/json"
+) -> list[Any]:
+    """One request; the documents of the answer, of which the engine sends several where it tells of its progress.
+
+    Raises Unproven.
+    """
     connection = UnixConnection(path, SECONDS)
     try:
         with trace.call(lambda: write_request(method, request, data=body or None)) as call:
@@ -101,7 +110,10 @@ def find_program() -> tuple[bytes, str]:
 
 
 def is_static(program: bytes) -> bool:
-    """An ELF file that names no dynamic loader, so that it runs in an image that holds nothing else; see elf(5). Pure."""
+    """An ELF file that names no dynamic loader, so that it runs in an image that holds nothing else; see elf(5).
+
+    Pure.
+    """
     if program[:4] != b"\x7fELF":
         return False
     order = "<" if program[5] == 1 else ">"

@@ -36,11 +36,19 @@ class DriverOptions(Texts):
 
     def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
         # Two different secrets look the same when hidden; the plan has to show that something changes.
-        return [part._replace(after="%s (new)" % part.after) if part.before == part.after else part for part in super().parts(want, have, exact)]
+        return [
+            part._replace(after=f"{part.after} (new)") if part.before == part.after else part
+            for part in super().parts(want, have, exact)
+        ]
 
 
 VOLUME_OPTIONS: tuple[Option, ...] = (
-    Option("driver", Text(pattern=r"[a-z0-9][a-z0-9_./:-]*", remedy="Write local, or another driver's name"), lambda data: data["Driver"], DESTROY),
+    Option(
+        "driver",
+        Text(pattern=r"[a-z0-9][a-z0-9_./:-]*", remedy="Write local, or another driver's name"),
+        lambda data: data["Driver"],
+        DESTROY,
+    ),
     Option("driver_options", DriverOptions(), lambda data: data.get("Options") or {}, DESTROY),
     Option("labels", Texts(), lambda data: data.get("Labels") or {}, DESTROY),
 )
@@ -53,7 +61,9 @@ VOLUMES_TABLE = Table(
     states=("present", "absent"),
     state="present",
     allow=Disruption.LIVE,
-    check_name=name_check(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", "a volume", "Use two or more letters, digits, dots, dashes and underscores"),
+    check_name=name_check(
+        r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", "a volume", "Use two or more letters, digits, dots, dashes and underscores"
+    ),
 )
 
 
@@ -91,11 +101,16 @@ class Volumes(Resource[Seen]):
         users = sorted(seen.users.get(want.name, []))
         if want.state == "absent":
             if have is not None and users:
-                raise Refused("it is in use by: %s" % ", ".join(users), remedy="Remove these containers first")
+                raise Refused("it is in use by: {}".format(", ".join(users)), remedy="Remove these containers first")
             return [Step(want.name, Action.REMOVE, "", {"driver": have.get("Driver")}, None, DESTROY)] if have else []
         driver = want.values.get("driver")
         if seen.drivers is not None and driver not in (None, *seen.drivers):
-            raise InvalidOption("driver", driver, "is no volume driver of this engine", remedy="It has: %s" % ", ".join(seen.drivers))
+            raise InvalidOption(
+                "driver",
+                driver,
+                "is no volume driver of this engine",
+                remedy="It has: {}".format(", ".join(seen.drivers)),
+            )
         if have is None:
             return [Step(want.name, Action.CREATE, "", None, self.table.shown(want), changes=written(self.table, want))]
         changes = differences(self.table, want, have)
@@ -103,7 +118,9 @@ class Volumes(Resource[Seen]):
             return []
         if users and want.allow >= DESTROY:
             raise Refused(
-                "%s can only change by destroying its data, and it is in use by: %s" % (", ".join(each.option.name for each in changes), ", ".join(users)),
+                "{} can only change by destroying its data, and it is in use by: {}".format(
+                    ", ".join(each.option.name for each in changes), ", ".join(users)
+                ),
                 remedy="Remove these containers first, or make another volume",
             )
         before, after = before_after(changes)
@@ -115,7 +132,7 @@ class Volumes(Resource[Seen]):
 
     def do_remove(self, want: Spec, _step: Step, _seen: Seen) -> None:
         """Remove it, with its data."""
-        self.engine.delete("/volumes/%s" % want.name)
+        self.engine.delete(f"/volumes/{want.name}")
 
     def do_recreate(self, want: Spec, step: Step, seen: Seen) -> None:
         """Another one in its place, which is empty."""
@@ -141,11 +158,20 @@ class Volumes(Resource[Seen]):
         """With the volume as it will be."""
         have = seen.volumes.get(want.name, {})
         body = _body(want.name, steps[-1].changes, have)
-        return Seen({want.name: {**body, "Options": body["DriverOpts"], "Mountpoint": have.get("Mountpoint", "")}}, seen.users)
+        return Seen(
+            {want.name: {**body, "Options": body["DriverOpts"], "Mountpoint": have.get("Mountpoint", "")}}, seen.users
+        )
 
 
 def _body(name: str, changes: Iterable[Difference], have: Mapping[str, Any]) -> dict[str, Any]:
     """The body of a creation: what changes over what was there."""
-    values: dict[str, Any] = {option.name: option.read(have) for option in VOLUME_OPTIONS} if have else {"driver": "local"}
+    values: dict[str, Any] = (
+        {option.name: option.read(have) for option in VOLUME_OPTIONS} if have else {"driver": "local"}
+    )
     values.update((change.option.name, change.value) for change in changes)
-    return {"Name": name, "Driver": values["driver"], "DriverOpts": values.get("driver_options") or {}, "Labels": values.get("labels") or {}}
+    return {
+        "Name": name,
+        "Driver": values["driver"],
+        "DriverOpts": values.get("driver_options") or {},
+        "Labels": values.get("labels") or {},
+    }

@@ -21,7 +21,8 @@ _VERSION = re.compile(r"^/v[0-9]+\.[0-9]+(?=/)")
 def write_request(
     method: str, url: str, params: Any = None, json: Any = None, data: Any = None, place: str = "", **_rest: Any
 ) -> str:
-    """One request: ``POST /containers/create?name=web {"Image": ...}``. The arguments are those of requests; its headers are left out.
+    """One request: ``POST /containers/create?name=web {"Image": ...}``. The arguments are those of requests; its
+    headers are left out.
 
     ``place``: that of the engine; what is not the host's own is named at the end, as a task may have several.
     """
@@ -29,7 +30,9 @@ def write_request(
     path = _VERSION.sub("", parts.path) or "/"
     query = params if isinstance(params, Mapping) else {}
     asked = urlencode({key: _shown(key, value) for key, value in query.items() if value is not None}, doseq=True)
-    words = "%s %s" % (method, "?".join(filter(None, (unquote(path), hide(parts.query), unquote(asked.replace("+", " "))))))
+    words = "{} {}".format(
+        method, "?".join(filter(None, (unquote(path), hide(parts.query), unquote(asked.replace("+", " ")))))
+    )
     content = _body(json if json is not None else data)
     return " ".join(filter(None, (words, content, place and "at " + place)))
 
@@ -53,9 +56,11 @@ def _parsed(data: Any) -> Any:
 
 
 def _shown(key: str, value: Any) -> Any:
-    """Plain data without what is secret in it, all values of environment variables and of a build's arguments included."""
+    """Plain data without what is secret in it, all values of environment variables and of a build's arguments
+    included.
+    """
     if key == "Env" and isinstance(value, list):
-        return ["%s=%s" % (str(each).partition("=")[0], HIDDEN) for each in value]
+        return ["{}={}".format(str(each).partition("=")[0], HIDDEN) for each in value]
     if key in ("buildargs", "BuildArgs", "auth"):
         return HIDDEN
     if isinstance(value, Mapping):

@@ -4,8 +4,8 @@
 
 """Talks to libvirt: connects, asks, and turns its refusals into errors that can be read.
 
-Needs libvirt-python (9.0 to 12.x) and no Ansible. One connection serves several threads: libvirt sends their calls side by side,
-keeps each thread's error apart, and the binding lets go of Python's lock while it waits.
+Needs libvirt-python (9.0 to 12.x) and no Ansible. One connection serves several threads: libvirt sends their calls side
+by side, keeps each thread's error apart, and the binding lets go of Python's lock while it waits.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ KEEPALIVE_SECONDS, KEEPALIVE_COUNT = 5, 6
 
 #: How long an agent may take to answer: one that hangs shall not hold up the rest.
 AGENT_SECONDS = 3
-#: So many may hang at once before no other is asked: libvirt (max_client_requests) answers five questions of one connection at a time.
+#: So many may hang at once before no other is asked: libvirt (max_client_requests) answers five questions of one
+#: connection at a time.
 OPEN_QUESTIONS = 3
 
 #: Ansible's declaration of how a module reaches libvirt.
@@ -64,7 +65,11 @@ class LibvirtError(BackendError):
     def status(self) -> str:
         """Libvirt's own name for it, such as VIR_ERR_NO_DOMAIN."""
         # Two names of a lower level have numbers of this one.
-        names = (each for each in dir(libvirt) if each.startswith("VIR_ERR_") and each not in ("VIR_ERR_WARNING", "VIR_ERR_ERROR"))
+        names = (
+            each
+            for each in dir(libvirt)
+            if each.startswith("VIR_ERR_") and each not in ("VIR_ERR_WARNING", "VIR_ERR_ERROR")
+        )
         return next((each for each in names if getattr(libvirt, each) == self.code), "VIR_ERR %d" % self.code)
 
 
@@ -94,7 +99,10 @@ class Host:
         self._guard = threading.Lock()
 
     def ask(self, function: Callable[..., T], *arguments: Any) -> T:
-        """One of libvirt's own calls (a bound method), with its errors turned into ours. Raises NotThere and LibvirtError."""
+        """One of libvirt's own calls (a bound method), with its errors turned into ours.
+
+        Raises NotThere and LibvirtError.
+        """
         with trace.call(lambda: write_call(function, arguments)), self.translated():
             return function(*arguments)
 
@@ -114,11 +122,13 @@ class Host:
             raise refusal(error, self.uri) from error
 
     def ask_guest(self, domain: Any, function: Callable[..., T], *arguments: Any) -> T:
-        """A question that is for a guest's agent to answer, and for which libvirt waits without end. Raises LibvirtError where there is no answer in time.
+        """A question that is for a guest's agent to answer, and for which libvirt waits without end. Raises
+        LibvirtError where there is no answer in time.
 
-        Libvirt's limit for that (agentSetResponseTimeout) is everybody's, and cannot be read to be put back. So a thread waits here. For an agent that says
-        nothing at all, libvirt gives up after 5 seconds; one that begins to answer and stops keeps libvirt waiting as long as the guest runs, so such
-        questions are few, and none is for a guest that has one already.
+        Libvirt's limit for that (agentSetResponseTimeout) is everybody's, and cannot be read to be put back. So a
+        thread waits here. For an agent that says nothing at all, libvirt gives up after 5 seconds; one that begins to
+        answer and stops keeps libvirt waiting as long as the guest runs, so such questions are few, and none is for a
+        guest that has one already.
         """
         answer: list[T | LibvirtError] = []
 
@@ -137,7 +147,9 @@ class Host:
             thread.start()
         thread.join(AGENT_SECONDS)
         if not answer:
-            raise LibvirtError("the guest agent did not answer within %d seconds" % AGENT_SECONDS, code=code("AGENT_UNRESPONSIVE"))
+            raise LibvirtError(
+                "the guest agent did not answer within %d seconds" % AGENT_SECONDS, code=code("AGENT_UNRESPONSIVE")
+            )
         if isinstance(answer[0], LibvirtError):
             raise answer[0]
         return answer[0]
@@ -149,47 +161,72 @@ class Host:
 
 
 def code(name: str) -> int:
-    """The number of libvirt's error of that name (without VIR_ERR_); one that this libvirt does not have matches none."""
-    return int(getattr(libvirt, "VIR_ERR_%s" % name, -2))
+    """The number of libvirt's error of that name (without VIR_ERR_); one that this libvirt does not have matches
+    none.
+    """
+    return int(getattr(libvirt, f"VIR_ERR_{name}", -2))
 
 
 def refusal(error: Any, uri: str = "") -> LibvirtError:
     """The error for what libvirt refused, with a remedy where one is known."""
     number, message = error.get_error_code(), " ".join((error.get_error_message() or str(error)).split())
     if number in [code(name) for name in _NOT_THERE]:
-        return NotThere("libvirt knows of no such thing: %s" % message, code=number)
+        return NotThere(f"libvirt knows of no such thing: {message}", code=number)
     if number == code("OPERATION_TIMEOUT") and "lock" in message:
         remedy = "Another operation on it takes long: wait for its end, and run again"
     elif number in (code("INTERNAL_ERROR"), code("RPC"), code("SYSTEM_ERROR")) and _broken(message):
         return ConnectionLost(
-            "the connection to %s broke off: %s" % (uri or "libvirt", message), code=number, remedy="Look at the log of libvirtd there, and run again"
+            "the connection to {} broke off: {}".format(uri or "libvirt", message),
+            code=number,
+            remedy="Look at the log of libvirtd there, and run again",
         )
     else:
         remedy = next((remedy for part, remedy in _REMEDIES if part in message), "")
-    return LibvirtError("libvirt refused: %s" % message, remedy=remedy, code=number)
+    return LibvirtError(f"libvirt refused: {message}", remedy=remedy, code=number)
 
 
 def _broken(message: str) -> bool:
     return any(part in message for part in _BREAKS)
 
 
-_BREAKS = ("client socket is closed", "connection closed", "keepalive timeout", "End of file while reading data", "Broken pipe")
+_BREAKS = (
+    "client socket is closed",
+    "connection closed",
+    "keepalive timeout",
+    "End of file while reading data",
+    "Broken pipe",
+)
 
 _REMEDIES = (
     ("No space left on device", "Free space there, or name a pool or a path with more"),
-    ("does not support changing of volume capacity", "Make it larger by the means of its kind (lvextend, zfs set volsize), and run again"),
+    (
+        "does not support changing of volume capacity",
+        "Make it larger by the means of its kind (lvextend, zfs set volsize), and run again",
+    ),
     ("is still being allocated", "Another run makes that volume: wait for its end, and run again"),
-    ("has asynchronous jobs running", "Another program is making a volume in that pool: wait for its end, and run again"),
+    (
+        "has asynchronous jobs running",
+        "Another program is making a volume in that pool: wait for its end, and run again",
+    ),
     ("Address already in use", "Choose another address or port, or end what listens there"),
     ("is already in use by interface", "Choose a subnet that is free on that host, or another bridge"),
     ("already exists with uuid", "Remove or rename the other one first"),
     ("failed to initialize kvm", "See what host_info says of KVM on that host, or write type: qemu"),
-    ("Permission denied", "Let the user that the guests run as (libvirt-qemu, qemu) into that path, or choose a place below /var/lib/libvirt"),
+    (
+        "Permission denied",
+        (
+            "Let the user that the guests run as (libvirt-qemu, qemu) into that path, or choose a place below "
+            "/var/lib/libvirt"
+        ),
+    ),
     ("Unable to find 'dnsmasq' binary", install_there("dnsmasq") + " on that host"),
     ("Unable to find 'iptables' binary", install_there("iptables") + " on that host"),
     ("cannot execute binary", "Install the program that it names on that host"),
     ("satisfying virtiofsd", install_there("virtiofsd") + " on that host"),
-    ("missing backend for pool type", "Install libvirt's driver for that kind of pool on that host (libvirt-daemon-driver-storage-...)"),
+    (
+        "missing backend for pool type",
+        "Install libvirt's driver for that kind of pool on that host (libvirt-daemon-driver-storage-...)",
+    ),
     ("failed to validate against schema", "Write it the way libvirt documents its XML"),
 )
 
@@ -197,16 +234,27 @@ _REMEDIES = (
 def _unreachable(uri: str, error: Any) -> BackendError:
     """Why libvirt could not be reached."""
     message, number = (error.get_error_message() or str(error)).strip(), error.get_error_code()
-    what = "libvirt at %s cannot be used: %s" % (uri, message)
-    nobody = "no libvirt daemon answers at %s: %s" % (uri, message)
-    if number in (code("AUTH_FAILED"), code("AUTH_UNAVAILABLE"), code("AUTH_CANCELLED")) or "Permission denied" in message:
+    what = f"libvirt at {uri} cannot be used: {message}"
+    nobody = f"no libvirt daemon answers at {uri}: {message}"
+    if (
+        number in (code("AUTH_FAILED"), code("AUTH_UNAVAILABLE"), code("AUTH_CANCELLED"))
+        or "Permission denied" in message
+    ):
         if "+ssh" in uri or "+libssh" in uri:
-            return BackendError(what, remedy="Give a key with keyfile= in uri that this user may log in with there, and accept the host's key once")
+            return BackendError(
+                what,
+                remedy="Give a key with keyfile= in uri that this user may log in with there, and accept the host's "
+                "key once",
+            )
         return BackendError(
-            "no permission on %s: %s" % (uri, message), remedy="Run the task with become, or put the user into the group libvirt and log in again"
+            f"no permission on {uri}: {message}",
+            remedy="Run the task with become, or put the user into the group libvirt and log in again",
         )
     if "certificate" in message.lower() or "TLS" in message:
-        return BackendError(what, remedy="Put the certificates where libvirt looks for them, or name their directory with pkipath= in uri")
+        return BackendError(
+            what,
+            remedy="Put the certificates where libvirt looks for them, or name their directory with pkipath= in uri",
+        )
     if "No such file or directory" in message and "Failed to connect socket" in message:
         return NotInstalled(nobody, remedy=install_there("libvirtd") + " and start it, or name the right uri")
     if "Connection refused" in message:
@@ -214,7 +262,11 @@ def _unreachable(uri: str, error: Any) -> BackendError:
     if "Host key verification failed" in message or "known_hosts" in message:
         return BackendError(what, remedy="Log in to that host once with ssh, so that its key is known")
     if number in (code("NO_CONNECT"), code("INVALID_ARG"), code("NO_SUPPORT"), code("CONFIG_UNSUPPORTED")):
-        return BackendError(what, remedy="Write uri like qemu:///system, qemu+ssh://root@192.0.2.10/system or qemu+tls://kvm1.example.org/system")
+        return BackendError(
+            what,
+            remedy="Write uri like qemu:///system, qemu+ssh://root@192.0.2.10/system or "
+            "qemu+tls://kvm1.example.org/system",
+        )
     return BackendError(what, remedy="Check uri, and that the daemon runs there")
 
 
@@ -238,21 +290,22 @@ def place_of(uri: str) -> str:
     driver, dummy, way = parts.scheme.partition("+")
     way = {"unix": "" if not parts.hostname else "unix", "libssh": "ssh", "libssh2": "ssh"}.get(way, way)
     way = way or ("tls" if parts.hostname else "")
-    scheme = "%s+%s" % (driver, way) if way else driver
+    scheme = f"{driver}+{way}" if way else driver
     host = parts.hostname or ""
-    where = ("%s@" % parts.username if parts.username else "") + ("[%s]" % host if ":" in host else host)
+    where = (f"{parts.username}@" if parts.username else "") + (f"[{host}]" if ":" in host else host)
     where += ":%d" % port if port and port != PORTS.get(way) else ""
     sockets = [text for key, text in parse_qsl(parts.query) if key == "socket"]
     query = "?socket=%s" % (sockets[0] if host else os.path.realpath(sockets[0])) if sockets else ""
-    place = "%s://%s%s%s" % (scheme, where, parts.path.rstrip("/") or "/", query)
+    place = "{}://{}{}{}".format(scheme, where, parts.path.rstrip("/") or "/", query)
     return "" if place == DEFAULT_URI else place
 
 
 def library_missing(error: ImportError) -> NotInstalled:
     """What to do about a missing binding."""
     return NotInstalled(
-        "the Python that the module runs with has no libvirt (%s)" % error,
-        remedy=install("python:libvirt") + ", and set ansible_python_interpreter to the distribution's own Python, /usr/bin/python3",
+        f"the Python that the module runs with has no libvirt ({error})",
+        remedy=install("python:libvirt")
+        + ", and set ansible_python_interpreter to the distribution's own Python, /usr/bin/python3",
     )
 
 
@@ -264,7 +317,12 @@ def full_uri(uri: str) -> str:
         # An address whose brackets are not in pairs.
         parts = None
     if parts is None or not parts.scheme or any(not letter.isprintable() or letter.isspace() for letter in uri):
-        raise InvalidOption("uri", uri, "is no URI of libvirt", remedy="Write one like qemu:///system or qemu+ssh://root@192.0.2.10/system")
+        raise InvalidOption(
+            "uri",
+            uri,
+            "is no URI of libvirt",
+            remedy="Write one like qemu:///system or qemu+ssh://root@192.0.2.10/system",
+        )
     if not parts.scheme.endswith("+ssh") or "no_tty" in dict(parse_qsl(parts.query, keep_blank_values=True)):
         return uri
     # The rest as it was written: libvirt knows no + for a blank.
@@ -276,7 +334,10 @@ _running = False
 
 
 def _run_loop() -> None:
-    """Libvirt's event loop, in a thread of its own: signs of life and events pass through it. Once in a process, before the first connection."""
+    """Libvirt's event loop, in a thread of its own: signs of life and events pass through it.
+
+    Once in a process, before the first connection.
+    """
     global _running  # libvirt has one loop a process too
     with _LOOP:
         if _running:
@@ -293,12 +354,14 @@ def _run_loop() -> None:
 
 
 def _open(uri: str, seconds: int) -> Any:
-    """Libvirt knows no time limit for a connection, so a thread waits for it; one that waits in vain ends with the process."""
+    """Libvirt knows no time limit for a connection, so a thread waits for it; one that waits in vain ends with the
+    process.
+    """
     answer: list[Any] = []
 
     def opening() -> None:
         try:
-            with trace.call(lambda: "libvirt.open(%s)" % hide(uri)):
+            with trace.call(lambda: f"libvirt.open({hide(uri)})"):
                 answer.append(libvirt.open(uri))
         except libvirt.libvirtError as error:
             answer.append(error)
@@ -317,7 +380,10 @@ def _open(uri: str, seconds: int) -> Any:
 
 
 def connect(parameters: Mapping[str, Any]) -> Host:
-    """The libvirt that the task's connection options name. Raises InvalidOption, NotInstalled and BackendError with the remedy."""
+    """The libvirt that the task's connection options name.
+
+    Raises InvalidOption, NotInstalled and BackendError with the remedy.
+    """
     if LIBVIRT_IMPORT_ERROR is not None:
         raise library_missing(LIBVIRT_IMPORT_ERROR) from LIBVIRT_IMPORT_ERROR
     uri = full_uri(uri_of(parameters))

@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What libvirt keeps as a stored definition, and has in effect while it is active: networks and pools, as far as they are alike."""
+"""What libvirt keeps as a stored definition, and has in effect while it is active: networks and pools, as far as
+they are alike.
+"""
 
 from __future__ import annotations
 
@@ -95,8 +97,9 @@ class Seen:
         """Raise Refused where a guest may use it, because what that one uses cannot be read."""
         if self.unread:
             raise Refused(
-                "%s, because it cannot be seen whether these guests use it: %s"
-                % (what, ", ".join(sorted(self.unread))),
+                "{}, because it cannot be seen whether these guests use it: {}".format(
+                    what, ", ".join(sorted(self.unread))
+                ),
                 remedy=remedy,
             )
 
@@ -139,7 +142,9 @@ def see_users(host: Host, seen: Seen, used: Callable[[Element], Iterable[str]]) 
 
 
 def written(want: Spec, have: Definition, changes: Sequence[Difference]) -> list[Step]:
-    """The steps that change what is stored: that it is stored at all, its definition, which is one call whatever it changes, and its autostart."""
+    """The steps that change what is stored: that it is stored at all, its definition, which is one call whatever it
+    changes, and its autostart.
+    """
     steps = [] if have.persistent else [Step(want.name, Action.SET, "persistent", False, True)]
     mine = tuple(each for each in changes if teller(each) is None)
     before, after = before_after(mine)
@@ -178,7 +183,9 @@ class Definitions(Resource[Seen]):
 
     @abstractmethod
     def _changes(self, want: Spec, have: Definition, seen: Seen, ends: bool) -> list[Step]:
-        """What changes in one that is there; ``ends``: it is stopped anyway, so nothing of it has to change while it is active."""
+        """What changes in one that is there; ``ends``: it is stopped anyway, so nothing of it has to change while it
+        is active.
+        """
 
     @abstractmethod
     def _merged(self, want: Spec, have: Definition | None) -> Element:

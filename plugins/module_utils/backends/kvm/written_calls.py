@@ -22,8 +22,8 @@ def write_call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
     """One call: ``virDomain(web).setMemoryFlags(524288, 1)``."""
     owner = getattr(function, "__self__", None)
     name = str(getattr(function, "__name__", function))
-    called = "%s.%s" % (_written(owner), name) if owner is not None else name
-    return "%s(%s)" % (called, ", ".join(map(_written, arguments)))
+    called = f"{_written(owner)}.{name}" if owner is not None else name
+    return "{}({})".format(called, ", ".join(map(_written, arguments)))
 
 
 def _written(value: Any) -> str:
@@ -33,11 +33,13 @@ def _written(value: Any) -> str:
         return hide_xml(value) if value.lstrip().startswith("<") else hide(value)
     kind = type(value).__name__
     # What a volume holds, and functions that read it, are no part of a trace.
-    return "%s(%s)" % (kind, value.name()) if kind in _NAMED else kind
+    return f"{kind}({value.name()})" if kind in _NAMED else kind
 
 
 def hide_xml(text: str) -> str:
-    """XML with its secrets hidden: those that show themselves by their names, and all that a guest is handed at its start."""
+    """XML with its secrets hidden: those that show themselves by their names, and all that a guest is handed at its
+    start.
+    """
     try:
         root = ET.fromstring(text)
     except ET.ParseError:

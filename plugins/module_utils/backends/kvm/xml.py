@@ -43,16 +43,24 @@ def parse(text: str) -> Element:
     try:
         return ET.fromstring(text)
     except ET.ParseError as error:
-        raise Unreadable("what libvirt wrote is no XML (%s)" % error, remedy="Look at it with virsh") from error
+        raise Unreadable(f"what libvirt wrote is no XML ({error})", remedy="Look at it with virsh") from error
 
 
 def parse_foreign(text: str, option: str) -> Element:
-    """The tree of what a user wrote. Raises InvalidOption for what is no XML, and for declarations, which could read files or grow without end."""
+    """The tree of what a user wrote.
+
+    Raises InvalidOption for what is no XML, and for declarations, which could read files or grow without end.
+    """
 
     shown = hide(text)[:60]
 
     def refuse(*_declaration: Any) -> None:
-        raise InvalidOption(option, shown, "declares a document type or an entity", remedy="Write the elements only, without <!DOCTYPE> and <!ENTITY>")
+        raise InvalidOption(
+            option,
+            shown,
+            "declares a document type or an entity",
+            remedy="Write the elements only, without <!DOCTYPE> and <!ENTITY>",
+        )
 
     scan = expat.ParserCreate()
     scan.StartDoctypeDeclHandler = refuse
@@ -61,7 +69,7 @@ def parse_foreign(text: str, option: str) -> Element:
         scan.Parse(text, True)
         return ET.fromstring(text)
     except (expat.ExpatError, ET.ParseError, ValueError) as error:
-        raise InvalidOption(option, shown, "is no XML (%s)" % error, remedy="Write one well-formed element") from error
+        raise InvalidOption(option, shown, f"is no XML ({error})", remedy="Write one well-formed element") from error
 
 
 def serialize(element: Element) -> str:
@@ -69,7 +77,9 @@ def serialize(element: Element) -> str:
     for each in element.iter():
         for value in (each.text, each.tail, *each.attrib.values()):
             if value and _UNFIT.search(value):
-                raise KraalError("a value in <%s> has a character that XML cannot carry" % each.tag, remedy="Remove control characters")
+                raise KraalError(
+                    f"a value in <{each.tag}> has a character that XML cannot carry", remedy="Remove control characters"
+                )
     return ET.tostring(element, encoding="unicode")
 
 
@@ -121,7 +131,9 @@ def replace(parent: Element, path: str, *fresh: Element | None) -> None:
 
 
 def size_of(element: Element | None, default_unit: str = "bytes") -> int | None:
-    """Bytes of an element like <memory unit='KiB'>; without a unit in it, its default counts (KiB for a domain's memory, bytes for storage)."""
+    """Bytes of an element like <memory unit='KiB'>; without a unit in it, its default counts (KiB for a domain's
+    memory, bytes for storage).
+    """
     if element is None or not (element.text or "").strip():
         return None
     return int((element.text or "").strip()) * _UNITS[element.get("unit", default_unit).lower()]
@@ -138,7 +150,9 @@ def yes(value: bool) -> str:
 
 
 def canonical(element: Element, ignore: Iterable[str] = ()) -> tuple[Any, ...]:
-    """A value in which two trees that mean the same are equal: attributes in any order, no blanks, no comments, some children left out."""
+    """A value in which two trees that mean the same are equal: attributes in any order, no blanks, no comments, some
+    children left out.
+    """
     skip = set(ignore)
     inner = [canonical(each) for each in element if isinstance(each.tag, str) and each.tag not in skip]
     return (element.tag, tuple(sorted(element.attrib.items())), (element.text or "").strip(), tuple(inner))

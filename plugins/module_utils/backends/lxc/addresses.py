@@ -109,7 +109,10 @@ def _dump(link: socket.socket) -> tuple[Found, ...]:
         if kind == _NEWLINK:
             attributes = _attributes(body[16:])
             name = attributes.get(_IFLA_IFNAME, b"").rstrip(b"\0").decode(errors="replace")
-            names[struct.unpack_from("=BxHi", body)[2]] = (name, ":".join("%02x" % byte for byte in attributes.get(_IFLA_ADDRESS, b"")))
+            names[struct.unpack_from("=BxHi", body)[2]] = (
+                name,
+                ":".join(f"{byte:02x}" for byte in attributes.get(_IFLA_ADDRESS, b"")),
+            )
     found = []
     for kind, body in _messages(link, _GETADDR):
         if kind != _NEWADDR:
@@ -124,9 +127,11 @@ def _dump(link: socket.socket) -> tuple[Found, ...]:
 
 
 def addresses_of(pids: Iterable[int]) -> dict[int, tuple[Found, ...]]:
-    """The addresses in the namespaces of these processes under which others can reach them. None for what cannot be entered.
+    """The addresses in the namespaces of these processes under which others can reach them. None for what cannot be
+    entered.
 
-    One that this host has too is none: a bridge that the guest has made for itself, like docker0, may have the address of this host's own.
+    One that this host has too is none: a bridge that the guest has made for itself, like docker0, may have the address
+    of this host's own.
     """
     own = own_addresses()
 
@@ -146,7 +151,10 @@ def addresses_of(pids: Iterable[int]) -> dict[int, tuple[Found, ...]]:
 
 
 def wait_for_address(pid: int, seconds: float) -> bool:
-    """Whether the namespace of that process has an address within that time, and the process still lives. Woken by the kernel."""
+    """Whether the namespace of that process has an address within that time, and the process still lives.
+
+    Woken by the kernel.
+    """
     deadline = time.monotonic() + seconds
 
     def wait() -> bool:
@@ -159,7 +167,8 @@ def wait_for_address(pid: int, seconds: float) -> bool:
                     with _connect() as link:
                         if _dump(link):
                             return True
-                    # A new IPv6 address counts when it is known to be nobody else's, which the kernel does not tell of each.
+                    # A new IPv6 address counts when it is known to be nobody else's, which the kernel does not tell of
+                    # each.
                     left = min(deadline - time.monotonic(), 1)
                     if left <= 0:
                         return False

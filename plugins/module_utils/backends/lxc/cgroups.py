@@ -32,7 +32,9 @@ def look(root: Path = ROOT) -> Groups:
 
 
 def _version_1(root: Path) -> Groups:
-    found = frozenset(name for name in ("cpu", "cpuset", "memory", "pids", "blkio") if (root / name / "cgroup.procs").exists())
+    found = frozenset(
+        name for name in ("cpu", "cpuset", "memory", "pids", "blkio") if (root / name / "cgroup.procs").exists()
+    )
     return Groups(1, _weight(root / "blkio", 1), found, _processors(root / "cpuset" / "cpuset.cpus"))
 
 
@@ -52,7 +54,9 @@ def _processors(path: Path) -> tuple[int, ...]:
 
 
 def directories(pid: int, own: str = "") -> dict[str, Path]:
-    """The group of a container by its first process: for each controller its directory; version 2 has one, under the empty name."""
+    """The group of a container by its first process: for each controller its directory; version 2 has one, under the
+    empty name.
+    """
     try:
         lines = Path("/proc/%d/cgroup" % pid).read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -62,7 +66,11 @@ def directories(pid: int, own: str = "") -> dict[str, Path]:
         _number, controllers, path = line.split(":", 2)
         parts = path.strip("/").split("/")
         # An init system moves itself into a group below the container's own.
-        ends = [place for place, part in enumerate(parts, start=1) if _OWN.fullmatch(part) or (own and "/".join(parts[:place]) == own.strip("/"))]
+        ends = [
+            place
+            for place, part in enumerate(parts, start=1)
+            if _OWN.fullmatch(part) or (own and "/".join(parts[:place]) == own.strip("/"))
+        ]
         parts = parts[: ends[-1]] if ends else [part for part in parts if part != "init.scope"]
         for controller in controllers.split(","):
             found[controller] = ROOT.joinpath(controller.partition("=")[2] or controller, *parts)
@@ -101,7 +109,7 @@ def read(groups: Groups, places: Mapping[str, Path], files: Iterable[str]) -> di
 
 
 def _write_line(path: Path, line: str) -> None:
-    with trace.call(lambda: "write %s %s" % (path, line)), path.open("w", encoding="ascii") as file:
+    with trace.call(lambda: f"write {path} {line}"), path.open("w", encoding="ascii") as file:
         file.write(line + "\n")
 
 
@@ -119,7 +127,8 @@ def write(groups: Groups, places: Mapping[str, Path], values: Mapping[str, Seque
             except OSError as error:
                 if last or error.errno not in (errno.EINVAL, errno.EBUSY):
                     raise BackendError(
-                        "the kernel refuses %s=%s: %s" % (name, line, error.strerror), remedy="Write another value, or restart the container with it"
+                        f"the kernel refuses {name}={line}: {error.strerror}",
+                        remedy="Write another value, or restart the container with it",
                     ) from error
                 # Memory with swap cannot be less than memory: after the other one it may be.
                 refused.append((name, line))

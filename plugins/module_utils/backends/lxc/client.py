@@ -36,7 +36,11 @@ SECONDS = 60
 
 
 def run(
-    argv: Sequence[str], *, seconds: float | None = SECONDS, config: str | None = None, standard_input: int = subprocess.DEVNULL
+    argv: Sequence[str],
+    *,
+    seconds: float | None = SECONDS,
+    config: str | None = None,
+    standard_input: int = subprocess.DEVNULL,
 ) -> subprocess.CompletedProcess[str]:
     """Run one of LXC's tools; whatever it answers. ``config``: a text that it finds at the path in the argument CONFIG.
 
@@ -44,7 +48,7 @@ def run(
     """
     program = shutil.which(argv[0])
     if program is None:
-        raise NotInstalled("%s is not on this host" % argv[0], remedy=install("lxc-start"))
+        raise NotInstalled(f"{argv[0]} is not on this host", remedy=install("lxc-start"))
     words, files = [program, *argv[1:]], []
     try:
         if config is not None:
@@ -67,7 +71,10 @@ def run(
             call.status = str(done.returncode)
         return done
     except subprocess.TimeoutExpired as error:
-        raise BackendError("%s did not end within %d seconds" % (argv[0], error.timeout), remedy="Look at what it waits for, and run again") from error
+        raise BackendError(
+            "%s did not end within %d seconds" % (argv[0], error.timeout),
+            remedy="Look at what it waits for, and run again",
+        ) from error
     finally:
         for file in files:
             os.close(file)
@@ -103,7 +110,9 @@ class Lxc:
 
     def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
         given = (parameters or {}).get("lxc_path")
-        if given is not None and (not str(given).startswith("/") or not str(given).isprintable() or "/../" in "%s/" % given):
+        if given is not None and (
+            not str(given).startswith("/") or not str(given).isprintable() or "/../" in f"{given}/"
+        ):
             raise InvalidOption("lxc_path", given, "is no absolute path", remedy="Write one like /var/lib/lxc")
         self.standard = self.setting("lxc.lxcpath") or STANDARD
         self.path = os.path.normpath(str(given or self.standard))
@@ -119,28 +128,47 @@ class Lxc:
         done = run(["lxc-" + name, "-P", self.path, "-n", guest, *args], seconds=seconds)
         if done.returncode:
             why = told(done.stderr) or told(done.stdout) or "exit code %d" % done.returncode
-            raise BackendError("lxc-%s failed: %s" % (name, why), remedy="Look at the container's configuration and log")
+            raise BackendError(f"lxc-{name} failed: {why}", remedy="Look at the container's configuration and log")
         return done.stdout
 
     def listed(self, pattern: str) -> str:
         """What lxc-ls says of the containers whose names match: NAME, STATE and PID. Raises BackendError."""
         done = run(["lxc-ls", "-P", self.path, "-f", "-F", "NAME,STATE,PID", pattern])
         if done.returncode:
-            raise BackendError("lxc-ls failed: %s" % done.stderr.strip(), remedy="Look at the containers in %s" % self.path)
+            raise BackendError(f"lxc-ls failed: {done.stderr.strip()}", remedy=f"Look at the containers in {self.path}")
         return done.stdout
 
     def objection(self, config: str) -> str:
         """Why liblxc refuses this configuration; empty where it takes it. Nothing is written."""
         # The name of no container, so that none is asked.
-        done = run(["lxc-info", "-P", "/nonexistent", "-n", "kraal.none", "--rcfile", "CONFIG", "-c", "lxc.uts.name", "-o", "/dev/stderr", "-l", "ERROR"],
-                   config=config)
+        done = run(
+            [
+                "lxc-info",
+                "-P",
+                "/nonexistent",
+                "-n",
+                "kraal.none",
+                "--rcfile",
+                "CONFIG",
+                "-c",
+                "lxc.uts.name",
+                "-o",
+                "/dev/stderr",
+                "-l",
+                "ERROR",
+            ],
+            config=config,
+        )
         if not done.returncode:
             return ""
         said = list(dict.fromkeys(told(done.stderr).split("; ")))
         # Each level of liblxc says again that it failed; the first one says why, and one of them at which line.
         line = next((match[1] for match in (re.search(r'at line "(.*)"$', each) for each in said) if match), "")
-        why = next((each for each in said if "Failed to parse" not in each and not each.startswith("Failed to load")), "it does not understand it")
-        return "%s, at the line %r" % (why, hide(line)) if line else why
+        why = next(
+            (each for each in said if "Failed to parse" not in each and not each.startswith("Failed to load")),
+            "it does not understand it",
+        )
+        return f"{why}, at the line {hide(line)!r}" if line else why
 
     def _link(self) -> Path:
         return KNOWN_PATHS / hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
@@ -157,7 +185,7 @@ class Lxc:
         except FileExistsError:
             return
         except OSError as error:
-            raise BackendError("%s cannot be written: %s" % (link, error.strerror), remedy="Run as root (become)") from error
+            raise BackendError(f"{link} cannot be written: {error.strerror}", remedy="Run as root (become)") from error
 
     def forget(self) -> None:
         """The reverse, when the last container of this directory is gone.
@@ -192,11 +220,14 @@ class Directories:
 def all_paths(standard: str) -> Directories:
     """The directories that exist of those in which there may be containers.
 
-    Any user may let a directory look like one of a container that runs. So one that nobody has named counts only where a container's monitor runs as root or as
-    who runs this, on this system, and where nobody else can change what is there.
+    Any user may let a directory look like one of a container that runs. So one that nobody has named counts only where
+    a container's monitor runs as root or as who runs this, on this system, and where nobody else can change what is
+    there.
     """
     named = [path for path in dict.fromkeys([standard, *known_paths()]) if os.path.isdir(path)]
-    sockets = {address: inode for address, inode in listening().items() if address.startswith("/") and address.count("/") > 2}
+    sockets = {
+        address: inode for address, inode in listening().items() if address.startswith("/") and address.count("/") > 2
+    }
     others = {address: inode for address, inode in sockets.items() if address.rsplit("/", 2)[0] not in named}
     here, ours = of_this_system(others.values()) if os.geteuid() == 0 else set(others.values()), {0, os.geteuid()}
     found, passed_over = set(), {}
@@ -211,7 +242,9 @@ def all_paths(standard: str) -> Directories:
             passed_over[path] = why
         else:
             found.add(path)
-    return Directories(named, sorted(found), {path: why for path, why in sorted(passed_over.items()) if path not in found})
+    return Directories(
+        named, sorted(found), {path: why for path, why in sorted(passed_over.items()) if path not in found}
+    )
 
 
 def _objection_to(path: str) -> str | None:
@@ -222,4 +255,4 @@ def _objection_to(path: str) -> str | None:
         place = changeable(path)
     except OSError:
         return None
-    return "others can change %s" % printable(place) if place else "" if os.path.isdir(path) else None
+    return f"others can change {printable(place)}" if place else "" if os.path.isdir(path) else None

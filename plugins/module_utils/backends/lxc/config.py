@@ -2,9 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A container's configuration file: what it says together with what it includes, and the edits that leave the rest as it is. Pure.
+"""A container's configuration file: what it says together with what it includes, and the edits that leave the rest as
+it is. Pure.
 
-liblxc reads it line by line: a later value replaces an earlier one, a list's values add up, and an empty value forgets all before it.
+liblxc reads it line by line: a later value replaces an earlier one, a list's values add up, and an empty value forgets
+all before it.
 """
 
 from __future__ import annotations
@@ -16,9 +18,7 @@ from functools import cached_property
 
 #: Keys whose values add up, line by line.
 _LISTS = re.compile(
-    r"lxc\.(idmap|cap\.(drop|keep)|mount\.(entry|auto)|group|environment(\.\w+)?|hook\.(?!version)[a-z-]+|include|apparmor\.raw"
-    r"|cgroup2?\.(devices\.(allow|deny)|blkio\.throttle\.\w+_device|blkio\.weight_device|io\.(max|weight|latency))"
-    r"|net\.\d+\.(ipv[46]\.address|veth\.ipv[46]\.route|veth\.vlan\.tagged\.id))"
+    r"lxc\.(idmap|cap\.(drop|keep)|mount\.(entry|auto)|group|environment(\.\w+)?|hook\.(?!version)[a-z-]+|include|apparmor\.raw|cgroup2?\.(devices\.(allow|deny)|blkio\.throttle\.\w+_device|blkio\.weight_device|io\.(max|weight|latency))|net\.\d+\.(ipv[46]\.address|veth\.ipv[46]\.route|veth\.vlan\.tagged\.id))"
 )
 #: Lists whose lines hold several words each.
 _WORDS = re.compile(r"lxc\.(cap\.(drop|keep)|mount\.auto|group)")
@@ -63,7 +63,7 @@ def parse_line(line: str) -> tuple[str, str] | None:
 def write_line(key: str, value: str) -> str:
     """The line that liblxc reads this value from; quoted where it would strip something."""
     bare = value == value.strip() and not (len(value) > 1 and value[0] == value[-1] and value[0] in "'\"")
-    return ("%s = %s" % (key, value if bare else '"%s"' % value)).rstrip()
+    return ("{} = {}".format(key, value if bare else f'"{value}"')).rstrip()
 
 
 def read_entries(text: str, includes: Includes, depth: int = 0) -> Iterator[Entry]:
@@ -121,7 +121,9 @@ class Config:
         return self.values.get(key, (default,))[-1]
 
     def assigned(self, changes: Mapping[str, Sequence[str]]) -> Config:
-        """The file with these keys set to exactly these values (none: without the key), and every other line as it was."""
+        """The file with these keys set to exactly these values (none: without the key), and every other line as it
+        was.
+        """
         config = self
         for key, values in changes.items():
             config = config._assign(key, tuple(values))
@@ -139,7 +141,9 @@ class Config:
         return candidate
 
     def _ways(self, key: str, values: tuple[str, ...]) -> Iterator[list[str]]:
-        """The lines to try: the values; those that the included files do not give already; all of them, and nothing of before."""
+        """The lines to try: the values; those that the included files do not give already; all of them, and nothing
+        of before.
+        """
         lines = [" ".join(values)] if values and _WORDS.fullmatch(key) else list(values)
         yield lines
         inherited = effective(entry for entry in self.entries if entry.line < 0).get(key, ())
@@ -189,8 +193,19 @@ def unescape_field(text: str) -> str:
 
 
 def write_mount(source: str, target: str, kind: str, options: Iterable[str]) -> str:
-    """The value of lxc.mount.entry; the target is absolute in the guest, and written without its slash as liblxc wants it."""
-    return " ".join((escape_field(source), escape_field(target.lstrip("/")), kind, escape_field(",".join(options)) or "defaults", "0", "0"))
+    """The value of lxc.mount.entry; the target is absolute in the guest, and written without its slash as liblxc
+    wants it.
+    """
+    return " ".join(
+        (
+            escape_field(source),
+            escape_field(target.lstrip("/")),
+            kind,
+            escape_field(",".join(options)) or "defaults",
+            "0",
+            "0",
+        )
+    )
 
 
 def read_mount(value: str) -> tuple[str, str, str, tuple[str, ...]]:

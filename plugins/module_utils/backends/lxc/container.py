@@ -70,14 +70,26 @@ class Containers(Guests[Seen]):
         if have is None or have.unfinished:
             have = replace(seen.blank[want.name], note={"made_from": made_from(want)})
         found = [change for step in steps for change in step.changes]
-        image: Image | None = want.values.get("image") if any(step.action in (Action.CREATE, Action.RECREATE) for step in steps) else None
+        image: Image | None = (
+            want.values.get("image") if any(step.action in (Action.CREATE, Action.RECREATE) for step in steps) else None
+        )
         noted: dict[str, Any] = note_after(found, have)
         if image is not None:
             noted["image"] = {"path": image.path, "checksum": image.checksum}
         # As if it were stopped: its limits are then those that are written down.
-        guest = guest_of(replace(have, config=config_after(found, have), note=noted, state="stopped", addresses=(), pending=()))
-        anew = {step.action for step in steps} & {Action.RESTART, Action.STOP, Action.START, Action.RECREATE, Action.CREATE}
-        guest = in_state(replace(guest, state=have.state, raw_state="" if image else have.raw_state), want.target(have.state))
+        guest = guest_of(
+            replace(have, config=config_after(found, have), note=noted, state="stopped", addresses=(), pending=())
+        )
+        anew = {step.action for step in steps} & {
+            Action.RESTART,
+            Action.STOP,
+            Action.START,
+            Action.RECREATE,
+            Action.CREATE,
+        }
+        guest = in_state(
+            replace(guest, state=have.state, raw_state="" if image else have.raw_state), want.target(have.state)
+        )
         return replace(
             guest,
             addresses=() if anew else guest_of(have).addresses,
@@ -89,19 +101,27 @@ class Containers(Guests[Seen]):
         try:
             super().apply(want, step, seen)
         except OSError as error:
-            raise BackendError("%s failed: %s" % (step.action, error), remedy="Run again; what was begun is cleared up first") from error
+            raise BackendError(
+                f"{step.action} failed: {error}", remedy="Run again; what was begun is cleared up first"
+            ) from error
 
     def wait_for(self, want: Spec) -> None:
         """Return when the guest runs, or has an address."""
         deadline = time.monotonic() + want.timeout
-        done = run(["lxc-wait", "-P", self.lxc.path, "-n", want.name, "-s", "RUNNING", "-t", str(want.timeout)], seconds=want.timeout + 10)
+        done = run(
+            ["lxc-wait", "-P", self.lxc.path, "-n", want.name, "-s", "RUNNING", "-t", str(want.timeout)],
+            seconds=want.timeout + 10,
+        )
         if done.returncode:
-            raise BackendError("it was not running within %d seconds" % want.timeout, remedy="Start it, or allow a longer timeout")
+            raise BackendError(
+                "it was not running within %d seconds" % want.timeout, remedy="Start it, or allow a longer timeout"
+            )
         if want.wait_for == "address":
             pid = self.lxc.tool("info", want.name, "-pH").strip()
             if not pid.isdigit() or not wait_for_address(int(pid), max(deadline - time.monotonic(), 0.1)):
                 raise BackendError(
-                    "it was not given an address within %d seconds" % want.timeout, remedy="Look at its networks and their DHCP, or allow a longer timeout"
+                    "it was not given an address within %d seconds" % want.timeout,
+                    remedy="Look at its networks and their DHCP, or allow a longer timeout",
                 )
 
     # One step each.
@@ -135,7 +155,10 @@ class Containers(Guests[Seen]):
         # What stays as it is, liblxc need not take: a label has nothing to do with it.
         objection = self.lxc.objection(config.text) if fresh else ""
         if objection:
-            raise BackendError("liblxc refuses the configuration: %s" % objection, remedy="Correct the options; the old configuration is kept")
+            raise BackendError(
+                f"liblxc refuses the configuration: {objection}",
+                remedy="Correct the options; the old configuration is kept",
+            )
         if not (place / NOTE).exists() or note != have.note:
             write_note(place, note)
         if fresh:
@@ -166,15 +189,19 @@ class Containers(Guests[Seen]):
         self._tool("unfreeze", want.name)
 
     def _start(self, name: str) -> None:
-        log = self._place(name) / ("%s.log" % name)
+        log = self._place(name) / (f"{name}.log")
         before = log.stat().st_size if log.exists() else 0
         done = run(["lxc-start", "-P", self.lxc.path, "-n", name, "-d", "-o", str(log), "-l", "ERROR"], seconds=300)
         if done.returncode:
             with log.open(encoding="utf-8", errors="replace") as file:
                 file.seek(before)
-                lines = [line for line in file.read().splitlines() if "lxc_start.c" not in line and "lxccontainer.c" not in line]
+                lines = [
+                    line
+                    for line in file.read().splitlines()
+                    if "lxc_start.c" not in line and "lxccontainer.c" not in line
+                ]
             why = told("\n".join(lines)) or told(done.stderr)
-            raise BackendError("it does not start: %s" % why, remedy="Correct its options; its log is %s" % log)
+            raise BackendError(f"it does not start: {why}", remedy=f"Correct its options; its log is {log}")
 
     def _stop(self, want: Spec, now: str) -> None:
         if now == "paused":
@@ -238,7 +265,9 @@ class Containers(Guests[Seen]):
             self._tool("freeze", want.name)
 
     def _put_back(self, have: Container) -> None:
-        """Clear up after a re-creation that died: the old root file system comes back, unless the new one was there for good."""
+        """Clear up after a re-creation that died: the old root file system comes back, unless the new one was there
+        for good.
+        """
         place = self._place(have.name)
         note = read_note(place / NOTE)[0]
         if (place / OLD).exists():

@@ -58,14 +58,16 @@ def complete_image(given: Any) -> dict[str, str]:
     if not path.startswith("/"):
         raise InvalidOption("image.path", path, "is not absolute", remedy=IMAGE_REMEDY)
     if checksum and not re.fullmatch(r"sha256:[0-9a-f]{64}", checksum):
-        raise InvalidOption("image.checksum", checksum, "is not a checksum", remedy="Write sha256: and 64 hexadecimal digits")
+        raise InvalidOption(
+            "image.checksum", checksum, "is not a checksum", remedy="Write sha256: and 64 hexadecimal digits"
+        )
     if not checksum and ("checksum" not in fields or os.path.exists(path)):
         # base_image gives an empty one under check mode, for what it would build.
         try:
             checksum = _described(path) or checksum_of(path)
         except OSError as error:
             remedy = "Build it with base_image, or copy it to the host first"
-            raise InvalidOption("image.path", path, "cannot be read: %s" % error.strerror, remedy=remedy) from error
+            raise InvalidOption("image.path", path, f"cannot be read: {error.strerror}", remedy=remedy) from error
     return {"path": path, "checksum": checksum}
 
 
@@ -77,7 +79,9 @@ def device(entry: Any) -> Any:
     try:
         number = os.stat(path).st_rdev
     except (OSError, ValueError) as error:
-        raise InvalidOption("io_limits", path, "cannot be looked at: %s" % error, remedy="Name a block device of the host") from error
+        raise InvalidOption(
+            "io_limits", path, f"cannot be looked at: {error}", remedy="Name a block device of the host"
+        ) from error
     if not number:
         raise InvalidOption("io_limits", path, "is no device", remedy="Name a block device of the host")
     return {**entry, "device": "%d:%d" % (os.major(number), os.minor(number))}

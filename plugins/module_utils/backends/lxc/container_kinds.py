@@ -45,7 +45,7 @@ class Image:
         return 0
 
     def __str__(self) -> str:
-        return "%s (%s)" % (self.path, self.checksum[:19]) if self.checksum else self.path
+        return f"{self.path} ({self.checksum[:19]})" if self.checksum else self.path
 
 
 class ImageKind(Kind):
@@ -82,7 +82,9 @@ _MODES = {"macvlan": ("private", "vepa", "bridge", "passthru"), "ipvlan": ("l2",
 
 
 class Networks(Records):
-    """Network devices by their names in the guest, in the order in which they are given: one without a name is eth0, eth1, ..."""
+    """Network devices by their names in the guest, in the order in which they are given: one without a name is eth0,
+    eth1, ...
+    """
 
     def __init__(self) -> None:
         super().__init__(lambda entry, option: (), lambda key, record: {"name": key, **record})
@@ -100,7 +102,11 @@ class Networks(Records):
         return found
 
     def _record(self, name: str, fields: Mapping[str, Any], option: str) -> dict[str, str]:
-        record = {key: str(fields[key]).lower() if key == "mac_address" else str(fields[key]) for key in NET_KEYS if fields.get(key) is not None}
+        record = {
+            key: str(fields[key]).lower() if key == "mac_address" else str(fields[key])
+            for key in NET_KEYS
+            if fields.get(key) is not None
+        }
         kind = record.setdefault("type", "veth")
         checks = {
             "name": _INTERFACE.fullmatch(name),
@@ -114,14 +120,18 @@ class Networks(Records):
         for field, good in checks.items():
             if not good:
                 value = name if field == "name" else record.get(field)
-                raise InvalidOption("%s[%s].%s" % (option, name, field), value, "is not understood", remedy=NETWORK_REMEDY)
+                raise InvalidOption(f"{option}[{name}].{field}", value, "is not understood", remedy=NETWORK_REMEDY)
         if kind in ("none", "empty") and set(record) != {"type"}:
-            raise InvalidOption("%s[%s]" % (option, name), kind, "goes with nothing else", remedy="Give such a network its type only")
+            raise InvalidOption(
+                f"{option}[{name}]", kind, "goes with nothing else", remedy="Give such a network its type only"
+            )
         if kind in ("macvlan", "ipvlan", "phys") and "link" not in record:
-            raise InvalidOption("%s[%s].link" % (option, name), None, "is needed for type %s" % kind, remedy="Name the host's device")
+            raise InvalidOption(
+                f"{option}[{name}].link", None, f"is needed for type {kind}", remedy="Name the host's device"
+            )
         for field, version in (("ipv4_address", 4), ("ipv4_gateway", 4), ("ipv6_address", 6), ("ipv6_gateway", 6)):
             if field in record and not (field.endswith("gateway") and record[field] in ("auto", "dev")):
-                record[field] = _address(record[field], version, field.endswith("gateway"), "%s[%s].%s" % (option, name, field))
+                record[field] = _address(record[field], version, field.endswith("gateway"), f"{option}[{name}].{field}")
         return record
 
     def merge_entry(self, want: Any, have: Any, exact: bool) -> Any:
@@ -133,7 +143,9 @@ class Networks(Records):
 
 
 def _address(text: str, version: int, bare: bool, option: str) -> str:
-    remedy = "Write an address" if bare else "Write an address and the length of its network's prefix, like 192.0.2.5/24"
+    remedy = (
+        "Write an address" if bare else "Write an address and the length of its network's prefix, like 192.0.2.5/24"
+    )
     try:
         if bare:
             address = ipaddress.ip_address(text)
@@ -150,7 +162,9 @@ def _address(text: str, version: int, bare: bool, option: str) -> str:
 
 def net_names(config: Config) -> dict[str, int]:
     """The names of the network devices in the guest, with their numbers in the configuration."""
-    return {config.get("lxc.net.%d.name" % number) or "eth%d" % place: number for place, number in enumerate(config.nets())}
+    return {
+        config.get("lxc.net.%d.name" % number) or "eth%d" % place: number for place, number in enumerate(config.nets())
+    }
 
 
 def read_networks(config: Config) -> dict[str, Any]:
@@ -182,7 +196,11 @@ def write_networks(value: Mapping[str, Any], config: Config) -> dict[str, tuple[
         number = numbers[name]
         prefix = "lxc.net.%d." % number
         mode = "ipvlan.mode" if record["type"] == "ipvlan" else "macvlan.mode"
-        lines = {prefix + (mode if field == "mode" else rest): (record[field],) for field, rest in NET_KEYS.items() if field in record}
+        lines = {
+            prefix + (mode if field == "mode" else rest): (record[field],)
+            for field, rest in NET_KEYS.items()
+            if field in record
+        }
         if record["type"] not in ("none", "empty"):
             lines[prefix + "flags"] = ("up",)
             # A device without a name is called after its place, which a removal before it would move.
@@ -230,9 +248,16 @@ def _read_mount(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     options = fields.get("options") or []
     words = [options] if isinstance(options, str) else [str(word) for word in options]
     plain = re.compile(r"[A-Za-z0-9_.=:@/%+-]+", re.ASCII)
-    good = re.fullmatch(r"[a-z0-9_.-]+", kind) and create in ("dir", "file", "no") and source and not _CONTROL.search(source)
+    good = (
+        re.fullmatch(r"[a-z0-9_.-]+", kind)
+        and create in ("dir", "file", "no")
+        and source
+        and not _CONTROL.search(source)
+    )
     if not good or not all(map(plain.fullmatch, words)):
-        raise InvalidOption(option, entry, "has a type, source, option or create that is not understood", remedy=MOUNT_REMEDY)
+        raise InvalidOption(
+            option, entry, "has a type, source, option or create that is not understood", remedy=MOUNT_REMEDY
+        )
     words += ["bind"] if kind == "bind" and not {"bind", "rbind"} & set(words) else []
     words += ["ro"] if fields.get("read_only") else []
     words += ["create=" + create] if create in ("dir", "file") else []
@@ -241,7 +266,12 @@ def _read_mount(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
 
 
 def _write_mount(target: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    return {"source": record["source"], "target": target, "type": "bind" if record["type"] == "none" else record["type"], "options": list(record["options"])}
+    return {
+        "source": record["source"],
+        "target": target,
+        "type": "bind" if record["type"] == "none" else record["type"],
+        "options": list(record["options"]),
+    }
 
 
 class Mounts(Records):
@@ -270,8 +300,14 @@ def write_mounts(value: Mapping[str, Any], config: Config) -> dict[str, tuple[st
         target = read_mount(line)[1]
         if target in left:
             record = left.pop(target)
-            lines.append(line if record == have[target] else write_mount(record["source"], target, record["type"], record["options"]))
-    lines += [write_mount(record["source"], target, record["type"], record["options"]) for target, record in left.items()]
+            lines.append(
+                line
+                if record == have[target]
+                else write_mount(record["source"], target, record["type"], record["options"])
+            )
+    lines += [
+        write_mount(record["source"], target, record["type"], record["options"]) for target, record in left.items()
+    ]
     inherited = config.values.get("lxc.mount.entry", ())
     own = config.own.get("lxc.mount.entry", ())
     return {"lxc.mount.entry": (*inherited[: len(inherited) - len(own)], *lines)}
@@ -292,7 +328,9 @@ class Capability(Text):
 
 
 class Idmap(Kind):
-    """How the guest's users and groups are mapped to the host's: lines like u 0 100000 65536, in order; b stands for both."""
+    """How the guest's users and groups are mapped to the host's: lines like u 0 100000 65536, in order; b stands for
+    both.
+    """
 
     argument = {"type": "list", "elements": "str"}
 
@@ -301,7 +339,12 @@ class Idmap(Kind):
         for entry in value:
             match = re.fullmatch(r"\s*([ugb])\s+(\d+)\s+(\d+)\s+([1-9]\d*)\s*", str(entry), re.ASCII)
             if match is None:
-                raise InvalidOption(option, entry, "is not a mapping of ids", remedy="Write it like u 0 100000 65536, g 0 100000 65536 or b 0 100000 65536")
+                raise InvalidOption(
+                    option,
+                    entry,
+                    "is not a mapping of ids",
+                    remedy="Write it like u 0 100000 65536, g 0 100000 65536 or b 0 100000 65536",
+                )
             for kind in ("u", "g") if match[1] == "b" else (match[1],):
                 line = "%s %d %d %d" % (kind, int(match[2]), int(match[3]), int(match[4]))
                 if line not in lines:
@@ -323,20 +366,32 @@ _KEY = re.compile(r"lxc(\.[A-Za-z0-9_*-]+)+", re.ASCII)
 
 
 class ConfigKeys(Entries):
-    """Keys of lxc.container.conf(5), each with its whole list of values; the empty list stands for a key that is not set."""
+    """Keys of lxc.container.conf(5), each with its whole list of values; the empty list stands for a key that is not
+    set.
+    """
 
     merges = False
 
     def parse(self, value: Any, option: str) -> dict[str, tuple[str, ...]]:
         found = {}
         for key, given in value.items():
-            where = "%s[%s]" % (option, key)
+            where = f"{option}[{key}]"
             if not _KEY.fullmatch(str(key)):
-                raise InvalidOption(where, key, "is not a configuration key", remedy="Write one of lxc.container.conf(5), like lxc.environment")
+                raise InvalidOption(
+                    where,
+                    key,
+                    "is not a configuration key",
+                    remedy="Write one of lxc.container.conf(5), like lxc.environment",
+                )
             if key in RESERVED:
                 raise InvalidOption(where, given, "is not to be set so", remedy=RESERVED[key])
             if isinstance(given, Mapping):
-                raise InvalidOption(where, given, "is not a text or a list", remedy="Write a text, a list of texts, or null to remove the key")
+                raise InvalidOption(
+                    where,
+                    given,
+                    "is not a text or a list",
+                    remedy="Write a text, a list of texts, or null to remove the key",
+                )
             values = [] if given is None else list(given) if isinstance(given, (list, tuple)) else [given]
             texts = [check_text(int(each) if isinstance(each, bool) else each, where) for each in values]
             if any(not text.strip() for text in texts):
@@ -344,7 +399,11 @@ class ConfigKeys(Entries):
             if len(texts) > 1 and not is_list(key):
                 raise InvalidOption(where, given, "takes one value", remedy="Write one value")
             words = words_of(key, texts)
-            found[str(key)] = tuple(dict.fromkeys(words)) if key in ("lxc.cap.drop", "lxc.cap.keep", "lxc.idmap", "lxc.group") else words
+            found[str(key)] = (
+                tuple(dict.fromkeys(words))
+                if key in ("lxc.cap.drop", "lxc.cap.keep", "lxc.idmap", "lxc.group")
+                else words
+            )
         return found
 
     def show_entry(self, key: str, value: Any) -> Any:
@@ -355,7 +414,9 @@ class ConfigKeys(Entries):
     def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
         seen = have or {}
         return [
-            Part(key, self.show_entry(key, seen.get(key, ())), self.show_entry(key, want[key])) for key in sorted(want) if want[key] != seen.get(key, ())
+            Part(key, self.show_entry(key, seen.get(key, ())), self.show_entry(key, want[key]))
+            for key in sorted(want)
+            if want[key] != seen.get(key, ())
         ]
 
     def merge(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> dict[str, Any]:

@@ -4,8 +4,8 @@
 
 """The limits that change while a container runs: what stands for each in its control group, version 1 and 2. Pure.
 
-A group is read and written as texts by file name, and so is the configuration, whose lxc.cgroup.FILE and lxc.cgroup2.FILE lines
-are what liblxc writes there at the start.
+A group is read and written as texts by file name, and so is the configuration, whose lxc.cgroup.FILE and
+lxc.cgroup2.FILE lines are what liblxc writes there at the start.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ Raw = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Groups:
-    """What control groups this host has: their version, and what a limit's file is called where that depends on the kernel."""
+    """What control groups this host has: their version, and what a limit's file is called where that depends on the
+    kernel.
+    """
 
     version: int = 2
     #: The file that blkio_weight goes to; empty where the kernel has none.
@@ -102,22 +104,33 @@ class Count(Integer):
         return super().parse(value, option) or UNLIMITED
 
 
-IO_REMEDY = "Write a mapping with device (a path like /dev/sda, or MAJOR:MINOR) and read_bps, write_bps, read_iops, write_iops"
+IO_REMEDY = (
+    "Write a mapping with device (a path like /dev/sda, or MAJOR:MINOR) and read_bps, write_bps, read_iops, write_iops"
+)
 
 
 def _read_io(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
-    if not isinstance(entry, Mapping) or set(entry) - {"device", *IO_FIELDS} or not re.fullmatch(r"\d+:\d+", str(entry.get("device") or ""), re.ASCII):
+    if (
+        not isinstance(entry, Mapping)
+        or set(entry) - {"device", *IO_FIELDS}
+        or not re.fullmatch(r"\d+:\d+", str(entry.get("device") or ""), re.ASCII)
+    ):
         raise InvalidOption(option, entry, "is not a limit of a block device", remedy=IO_REMEDY)
     record = {}
     for field in IO_FIELDS:
         if entry.get(field) is not None:
-            where = "%s[%s].%s" % (option, entry["device"], field)
-            record[field] = parse_size(entry[field], where) if field.endswith("bps") else Integer().parse(entry[field], where)
+            where = "{}[{}].{}".format(option, entry["device"], field)
+            record[field] = (
+                parse_size(entry[field], where) if field.endswith("bps") else Integer().parse(entry[field], where)
+            )
     yield str(entry["device"]), record
 
 
 def _write_io(key: str, record: Mapping[str, int]) -> dict[str, Any]:
-    return {"device": key, **{field: format_size(amount) if field.endswith("bps") else amount for field, amount in record.items()}}
+    return {
+        "device": key,
+        **{field: format_size(amount) if field.endswith("bps") else amount for field, amount in record.items()},
+    }
 
 
 # What stands for them -----------------------------------------------------------------------------------------------
@@ -125,7 +138,10 @@ def _write_io(key: str, record: Mapping[str, int]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Limit:
-    """One limit, as its option says on its line: the kind of its value, and what stands for it. The base class is one number in one file."""
+    """One limit, as its option says on its line: the kind of its value, and what stands for it.
+
+    The base class is one number in one file.
+    """
 
     kind: Kind
     controller: tuple[str, str]
@@ -144,7 +160,10 @@ class Limit:
         return self.controller[groups.version - 1] in groups.controllers and bool(self.files(groups))
 
     def encode(self, groups: Groups, value: Any, _values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-        """The lines for the configuration, by file; none where there is no limit. ``_values``: the other limits, by option."""
+        """The lines for the configuration, by file; none where there is no limit.
+
+        ``_values``: the other limits, by option.
+        """
         return {file: () if value == self.none else (str(value),) for file in self.files(groups)}
 
     def reset(self, groups: Groups, file: str) -> tuple[str, ...]:
@@ -173,17 +192,27 @@ class CpuLimit(Limit):
         if not value:
             return dict.fromkeys(self.files(groups), ())
         quota = str(int(value * PERIOD))
-        return {"cpu.cfs_period_us": (str(PERIOD),), "cpu.cfs_quota_us": (quota,)} if groups.version == 1 else {"cpu.max": ("%s %d" % (quota, PERIOD),)}
+        return (
+            {"cpu.cfs_period_us": (str(PERIOD),), "cpu.cfs_quota_us": (quota,)}
+            if groups.version == 1
+            else {"cpu.max": ("%s %d" % (quota, PERIOD),)}
+        )
 
     def reset(self, groups: Groups, file: str) -> tuple[str, ...]:
         return {"cpu.cfs_period_us": (str(PERIOD),), "cpu.cfs_quota_us": ("-1",)}.get(file, ("max %d" % PERIOD,))
 
     def decode(self, groups: Groups, raw: Raw, _want: Any = None, _values: Mapping[str, Any] | None = None) -> Decimal:
-        words = [last(raw, "cpu.cfs_quota_us"), last(raw, "cpu.cfs_period_us")] if groups.version == 1 else last(raw, "cpu.max").split()
+        words = (
+            [last(raw, "cpu.cfs_quota_us"), last(raw, "cpu.cfs_period_us")]
+            if groups.version == 1
+            else last(raw, "cpu.max").split()
+        )
         quota, period = ([*words, "", ""])[:2]
         if not quota or number(quota) == UNLIMITED:
             return Decimal(0)
-        return (Decimal(number(quota)) / (number(period) if period else PERIOD)).quantize(Decimal("0.00001")).normalize()
+        return (
+            (Decimal(number(quota)) / (number(period) if period else PERIOD)).quantize(Decimal("0.00001")).normalize()
+        )
 
 
 @dataclass(frozen=True)
@@ -196,7 +225,9 @@ class CpusetLimit(Limit):
     def reset(self, groups: Groups, file: str) -> tuple[str, ...]:
         return (format_cpuset(groups.processors),) if groups.version == 1 else ("",)
 
-    def decode(self, groups: Groups, raw: Raw, want: Any = None, _values: Mapping[str, Any] | None = None) -> tuple[int, ...]:
+    def decode(
+        self, groups: Groups, raw: Raw, want: Any = None, _values: Mapping[str, Any] | None = None
+    ) -> tuple[int, ...]:
         try:
             found = parse_cpuset(last(raw, self.file[0]))
         except InvalidOption:
@@ -224,7 +255,9 @@ class WeightLimit(Limit):
     def encode(self, groups: Groups, value: int, _values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
         return {file: (str(self.scaled(groups, value)),) for file in self.files(groups)}
 
-    def decode(self, groups: Groups, raw: Raw, want: Any = None, _values: Mapping[str, Any] | None = None) -> int | None:
+    def decode(
+        self, groups: Groups, raw: Raw, want: Any = None, _values: Mapping[str, Any] | None = None
+    ) -> int | None:
         for file in self.files(groups):
             # The files for block devices begin with "default".
             words = (raw.get(file) or ("",))[0].split("\n")[0].split()
@@ -259,14 +292,23 @@ class IoLimit(Limit):
     def files(self, groups: Groups) -> tuple[str, ...]:
         return tuple(v1 for v1, _v2 in IO_FIELDS.values()) if groups.version == 1 else ("io.max",)
 
-    def encode(self, groups: Groups, value: Mapping[str, Mapping[str, int]], _values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-        limited = {device: {field: amount for field, amount in record.items() if amount} for device, record in sorted(value.items())}
+    def encode(
+        self, groups: Groups, value: Mapping[str, Mapping[str, int]], _values: Mapping[str, Any]
+    ) -> dict[str, tuple[str, ...]]:
+        limited = {
+            device: {field: amount for field, amount in record.items() if amount}
+            for device, record in sorted(value.items())
+        }
         if groups.version == 1:
             return {
                 file: tuple("%s %d" % (device, record[field]) for device, record in limited.items() if field in record)
                 for field, (file, _v2) in IO_FIELDS.items()
             }
-        words = {device: ["%s=%d" % (IO_FIELDS[field][1], amount) for field, amount in record.items()] for device, record in limited.items() if record}
+        words = {
+            device: ["%s=%d" % (IO_FIELDS[field][1], amount) for field, amount in record.items()]
+            for device, record in limited.items()
+            if record
+        }
         return {"io.max": tuple(" ".join((device, *each)) for device, each in words.items())}
 
     def reset(self, groups: Groups, file: str) -> tuple[str, ...]:
@@ -280,14 +322,22 @@ class IoLimit(Limit):
                 texts[file] = (*texts.get(file, ()), *_freed(groups, line, texts.get(file, ())))
         return texts
 
-    def decode(self, groups: Groups, raw: Raw, want: Any = None, _values: Mapping[str, Any] | None = None) -> dict[str, dict[str, int]]:
+    def decode(
+        self, groups: Groups, raw: Raw, want: Any = None, _values: Mapping[str, Any] | None = None
+    ) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {}
         for file in self.files(groups):
             for line in (line for text in raw.get(file) or () for line in text.split("\n") if line.strip()):
                 device, *words = line.split()
-                pairs = [("", words[0])] if groups.version == 1 and words else [tuple(word.partition("=")[::2]) for word in words]
+                pairs = (
+                    [("", words[0])]
+                    if groups.version == 1 and words
+                    else [tuple(word.partition("=")[::2]) for word in words]
+                )
                 for name, amount in pairs:
-                    field = next((key for key, names in IO_FIELDS.items() if names == (file, names[1]) or names[1] == name), "")
+                    field = next(
+                        (key for key, names in IO_FIELDS.items() if names == (file, names[1]) or names[1] == name), ""
+                    )
                     if field and number(amount) > 0:
                         found.setdefault(device, {})[field] = number(amount)
         for device, record in (want or {}).items():
@@ -302,10 +352,10 @@ def _freed(groups: Groups, line: str, written: Sequence[str]) -> list[str]:
     device, *words = line.split()
     named = [each for each in written if each.split()[0] == device]
     if groups.version == 1:
-        return [] if named else ["%s 0" % device]
+        return [] if named else [f"{device} 0"]
     given = {word.partition("=")[0] for each in named for word in each.split()[1:]}
-    free = ["%s=max" % word.partition("=")[0] for word in words if word.partition("=")[0] not in given]
-    return ["%s %s" % (device, " ".join(free))] if free else []
+    free = ["{}=max".format(word.partition("=")[0]) for word in words if word.partition("=")[0] not in given]
+    return ["{} {}".format(device, " ".join(free))] if free else []
 
 
 LIMITS: dict[str, Limit] = {
@@ -314,7 +364,10 @@ LIMITS: dict[str, Limit] = {
     "cpuset_cpus": CpusetLimit(Cpuset(), ("cpuset", "cpuset"), ("cpuset.cpus", "cpuset.cpus")),
     "memory": Limit(PageSize(least=1024**2), ("memory", "memory"), ("memory.limit_in_bytes", "memory.max")),
     "memory_swap": SwapLimit(
-        PageSize(unlimited=UNLIMITED, least=1024**2), ("memory", "memory"), ("memory.memsw.limit_in_bytes", "memory.swap.max"), none=UNLIMITED
+        PageSize(unlimited=UNLIMITED, least=1024**2),
+        ("memory", "memory"),
+        ("memory.memsw.limit_in_bytes", "memory.swap.max"),
+        none=UNLIMITED,
     ),
     "pids_limit": Limit(Count(-1), ("pids", "pids"), ("pids.max", "pids.max"), none=UNLIMITED, free=("max", "max")),
     "blkio_weight": WeightLimit(Integer(10, 1000), ("blkio", "io"), ("", ""), span=(10, 1000)),
@@ -324,12 +377,23 @@ LIMITS: dict[str, Limit] = {
 
 def check_memory(values: Mapping[str, Any], have: Mapping[str, Any]) -> None:
     """Refuse limits that contradict each other; ``have``: those of a container that is there."""
-    memory, total = values.get("memory", have.get("memory") or 0), values.get("memory_swap", have.get("memory_swap", UNLIMITED))
+    memory, total = (
+        values.get("memory", have.get("memory") or 0),
+        values.get("memory_swap", have.get("memory_swap", UNLIMITED)),
+    )
     if total == UNLIMITED or ("memory" not in values and "memory_swap" not in values):
         return
     if not memory:
-        raise InvalidOption("memory_swap", format_size(total), "needs a limit of memory too", remedy="Set memory, or memory_swap=unlimited")
+        raise InvalidOption(
+            "memory_swap",
+            format_size(total),
+            "needs a limit of memory too",
+            remedy="Set memory, or memory_swap=unlimited",
+        )
     if total < memory:
         raise InvalidOption(
-            "memory_swap", format_size(total), "is less than memory, %s, which it includes" % format_size(memory), remedy="Write as much as memory or more"
+            "memory_swap",
+            format_size(total),
+            f"is less than memory, {format_size(memory)}, which it includes",
+            remedy="Write as much as memory or more",
         )

@@ -60,7 +60,7 @@ def remove_tree(path: Path) -> None:
     """Remove a directory with all below it, and nothing that is mounted there."""
     done = run(["rm", "-rf", "--one-file-system", "--", str(path)], seconds=MAKE_SECONDS)
     if done.returncode:
-        raise BackendError("%s cannot be removed: %s" % (path, told(done.stderr)), remedy="Look at what is mounted there")
+        raise BackendError(f"{path} cannot be removed: {told(done.stderr)}", remedy="Look at what is mounted there")
 
 
 def complete_hwaddr(text: str) -> str:
@@ -85,7 +85,9 @@ class Maker:
             self.root.mkdir(mode=0o755, parents=True, exist_ok=True)
             (self.root / (MARK + name)).write_text(base, encoding="utf-8")
         except OSError as error:
-            raise BackendError("%s cannot be written: %s" % (self.root, error.strerror), remedy="Run as root (become)") from error
+            raise BackendError(
+                f"{self.root} cannot be written: {error.strerror}", remedy="Run as root (become)"
+            ) from error
 
     def unmark(self, name: str) -> None:
         """It is whole, or gone."""
@@ -98,7 +100,7 @@ class Maker:
         base = _base_key(want) if image is not None and storage == "overlay" else ""
         if want.steering.get("clone"):
             clone = want.steering["clone"]
-            base = "%s\n%s\n" % (os.path.normpath(clone.get("lxc_path") or self.lxc.path), clone["name"])
+            base = "{}\n{}\n".format(os.path.normpath(clone.get("lxc_path") or self.lxc.path), clone["name"])
         self.mark(want.name, base)
         with self._locked():
             self.lxc.remember()
@@ -118,7 +120,9 @@ class Maker:
         if want.steering.get("clone"):
             return self._clone(want, fresh), {"made_from": made_from(want)}
         words = template_arguments(want.steering.get("template_options"))
-        return self._lxc_create(want, str(want.steering["template"]), words, storage, fresh), {"made_from": made_from(want)}
+        return self._lxc_create(want, str(want.steering["template"]), words, storage, fresh), {
+            "made_from": made_from(want)
+        }
 
     def _from_image(self, want: Spec, image: Image, storage: str, fresh: Config) -> Config:
         place = self.root / want.name
@@ -130,11 +134,11 @@ class Maker:
             upper.mkdir(parents=True)
             _give(upper, idmap)
             _give(upper.parent, idmap)
-            path = "overlay:%s:%s" % (lower, upper)
+            path = f"overlay:{lower}:{upper}"
         else:
             (place / "rootfs").mkdir(mode=0o755)
             unpack(image, place / "rootfs", idmap)
-            path = "dir:%s/rootfs" % place
+            path = f"dir:{place}/rootfs"
         first = first_config(want, Config(complete_hwaddr(fresh.text), fresh.includes))
         return first.assigned({"lxc.rootfs.path": (path,)})
 
@@ -160,7 +164,7 @@ class Maker:
             if not found:
                 return
             if left:
-                replace_file(origin / SNAPSHOTS, "".join("%s\n%s\n" % pair for pair in left))
+                replace_file(origin / SNAPSHOTS, "".join("{}\n{}\n".format(*pair) for pair in left))
             else:
                 (origin / SNAPSHOTS).unlink()
 
@@ -181,22 +185,50 @@ class Maker:
                 return
             used = "\n".join(_text(path) for path in (*self.root.glob("*/config"), *self.root.glob(MARK + "*")))
             bases = list((self.root / BASES).iterdir())
-            unused = [base for base in bases if (base.name[:-4] if base.name.endswith(".new") else base.name) not in used]
+            unused = [
+                base for base in bases if (base.name[:-4] if base.name.endswith(".new") else base.name) not in used
+            ]
             for base in unused:
                 remove_tree(base)
             if len(unused) == len(bases):
                 (self.root / BASES).rmdir()
 
-    def _lxc_create(self, want: Spec, template: str, words: Sequence[str], storage: str, fresh: Config | None = None) -> Config:
+    def _lxc_create(
+        self, want: Spec, template: str, words: Sequence[str], storage: str, fresh: Config | None = None
+    ) -> Config:
         idmap = want.values.get("idmap", ())
-        text = fresh.text if fresh is not None else _text(Path(self.lxc.setting("lxc.default_config") or "/etc/lxc/default.conf"))
+        text = (
+            fresh.text
+            if fresh is not None
+            else _text(Path(self.lxc.setting("lxc.default_config") or "/etc/lxc/default.conf"))
+        )
         given = want.steering.get("storage_options") or {}
-        flags = {"size": "--fssize", "filesystem": "--fstype", "vg": "--vgname", "lv": "--lvname", "thin_pool": "--thinpool", "zfs_root": "--zfsroot"}
+        flags = {
+            "size": "--fssize",
+            "filesystem": "--fstype",
+            "vg": "--vgname",
+            "lv": "--lvname",
+            "thin_pool": "--thinpool",
+            "zfs_root": "--zfsroot",
+        }
         more = [word for key, flag in flags.items() if given.get(key) for word in (flag, str(given[key]))]
         with tempfile.NamedTemporaryFile("w", prefix="kraal-", suffix=".conf", encoding="utf-8") as file:
-            file.write("\n".join([text, *("lxc.idmap = %s" % line for line in idmap), ""]))
+            file.write("\n".join([text, *(f"lxc.idmap = {line}" for line in idmap), ""]))
             file.flush()
-            self.lxc.tool("create", want.name, "-t", template, "-f", file.name, "-B", storage, *more, "--", *words, seconds=MAKE_SECONDS)
+            self.lxc.tool(
+                "create",
+                want.name,
+                "-t",
+                template,
+                "-f",
+                file.name,
+                "-B",
+                storage,
+                *more,
+                "--",
+                *words,
+                seconds=MAKE_SECONDS,
+            )
         return Config(_text(self.root / want.name / "config"), fresh.includes if fresh is not None else lambda path: ())
 
     def _clone(self, want: Spec, fresh: Config) -> Config:
@@ -208,7 +240,10 @@ class Maker:
         source.tool("copy", str(clone["name"]), *words, seconds=MAKE_SECONDS)
         config = self.root / want.name / "config"
         if not config.exists():
-            raise BackendError("lxc-copy made nothing of %s" % clone["name"], remedy="%s, which a copy that is no snapshot needs" % install("rsync"))
+            raise BackendError(
+                "lxc-copy made nothing of {}".format(clone["name"]),
+                remedy="{}, which a copy that is no snapshot needs".format(install("rsync")),
+            )
         return Config(_text(config), fresh.includes)
 
     def remove(self, name: str, *, storage: bool, runs: bool = False) -> None:
@@ -216,7 +251,7 @@ class Maker:
         place = self.root / name
         # A snapshot's origin has written it down, and it may be that only the mark knows the origin.
         origins = {*read_pairs(self.root / (MARK + name)), *read_pairs(place / RDEPENDS)}
-        self.mark(name, "".join("%s\n%s\n" % pair for pair in sorted(origins)))
+        self.mark(name, "".join("{}\n{}\n".format(*pair) for pair in sorted(origins)))
         if runs:
             self.lxc.tool("stop", name, "-k")
         kind = Config(_text(place / "config")).get("lxc.rootfs.path").rpartition(":")[0].partition(":")[0]
@@ -231,7 +266,9 @@ class Maker:
         self.free_bases()
         with self._locked():
             # Whoever makes one here has marked it before it looks for the note of this directory.
-            if not any(self.root.glob("*/config")) and all(mark.name == MARK + name for mark in self.root.glob(MARK + "*")):
+            if not any(self.root.glob("*/config")) and all(
+                mark.name == MARK + name for mark in self.root.glob(MARK + "*")
+            ):
                 self.lxc.forget()
             # The mark last: as long as it is there, the next run comes here again.
             self.unmark(name)
@@ -240,8 +277,8 @@ class Maker:
 def made_from(want: Spec) -> str:
     """What a container without an image is made from, in one word."""
     if want.steering.get("clone"):
-        return "clone:%s" % want.steering["clone"]["name"]
-    return "template:%s" % want.steering["template"] if want.steering.get("template") else ""
+        return "clone:{}".format(want.steering["clone"]["name"])
+    return "template:{}".format(want.steering["template"]) if want.steering.get("template") else ""
 
 
 def _base_key(want: Spec) -> str:
@@ -260,9 +297,14 @@ def _check_content(image: Image) -> None:
     try:
         found = checksum_of(image.path)
     except OSError as error:
-        raise BackendError("image.path: %r cannot be read: %s" % (image.path, error.strerror), remedy="Build it anew with base_image") from error
+        raise BackendError(
+            f"image.path: {image.path!r} cannot be read: {error.strerror}", remedy="Build it anew with base_image"
+        ) from error
     if found != image.checksum:
-        raise BackendError("image.path: %r has the checksum %s, not %s" % (image.path, found, image.checksum), remedy="Build it anew, or name its own checksum")
+        raise BackendError(
+            f"image.path: {image.path!r} has the checksum {found}, not {image.checksum}",
+            remedy="Build it anew, or name its own checksum",
+        )
 
 
 def _give(path: Path, idmap: Sequence[str]) -> None:
@@ -291,5 +333,5 @@ def unpack(image: Image, target: Path, idmap: Sequence[str]) -> None:
         command += [option for magic, option in _COMPRESSED.items() if begin.startswith(magic)]
         done = run(command, seconds=MAKE_SECONDS, standard_input=archive.fileno())
     if done.returncode:
-        remedy = "Check the archive, and the space in %s" % target.parent
-        raise BackendError("%s cannot be unpacked: %s" % (image.path, told(done.stderr)[-500:]), remedy=remedy)
+        remedy = f"Check the archive, and the space in {target.parent}"
+        raise BackendError(f"{image.path} cannot be unpacked: {told(done.stderr)[-500:]}", remedy=remedy)

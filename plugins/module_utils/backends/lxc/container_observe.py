@@ -38,11 +38,13 @@ from .monitor import started_with
 
 #: Beside a configuration: what liblxc has no key for.
 NOTE = "kraal.json"
-#: Beside a container's directory: what has that name is being made or removed, and is not whole. Holds the base it stands on.
+#: Beside a container's directory: what has that name is being made or removed, and is not whole. Holds the base it
+#: stands on.
 MARK = ".kraal-partial-"
 #: What liblxc writes down of snapshots: beside the snapshot its origin, beside the origin its snapshots.
 RDEPENDS, SNAPSHOTS = "lxc_rdepends", "lxc_snapshots"
-#: A root file system that is to take another one's place, the one that had it, and the key of the note that says so until it is done.
+#: A root file system that is to take another one's place, the one that had it, and the key of the note that says so
+#: until it is done.
 NEW, OLD, REPLACING = "rootfs.kraal-new", "rootfs.kraal-old", "replacing"
 #: Root file systems of images that containers share, below overlays of their own.
 BASES = ".kraal-bases"
@@ -63,17 +65,52 @@ MOST_PASSED_OVER = 5
 #: What a running container is asked beside the keys in its file: whatever may have been taken away since.
 #: Not lxc.cap.keep, to which liblxc 5.0 answers with lxc.cap.drop.
 ASKED = (
-    "lxc.uts.name", "lxc.net", "lxc.mount.entry", "lxc.mount.auto", "lxc.mount.fstab", "lxc.cap.drop", "lxc.idmap",
-    "lxc.environment", "lxc.hook.pre-start", "lxc.hook.pre-mount", "lxc.hook.mount", "lxc.hook.autodev", "lxc.hook.start-host", "lxc.hook.start",
-    "lxc.hook.stop", "lxc.hook.post-stop", "lxc.init.cmd", "lxc.init.uid", "lxc.init.gid", "lxc.init.cwd", "lxc.signal.halt", "lxc.signal.reboot",
-    "lxc.signal.stop", "lxc.tty.max", "lxc.pty.max", "lxc.arch", "lxc.autodev", "lxc.seccomp.profile", "lxc.apparmor.profile", "lxc.no_new_privs",
-    "lxc.prlimit", "lxc.sysctl", "lxc.proc", "lxc.cgroup", "lxc.cgroup2", "lxc.console.buffer.size",
+    "lxc.uts.name",
+    "lxc.net",
+    "lxc.mount.entry",
+    "lxc.mount.auto",
+    "lxc.mount.fstab",
+    "lxc.cap.drop",
+    "lxc.idmap",
+    "lxc.environment",
+    "lxc.hook.pre-start",
+    "lxc.hook.pre-mount",
+    "lxc.hook.mount",
+    "lxc.hook.autodev",
+    "lxc.hook.start-host",
+    "lxc.hook.start",
+    "lxc.hook.stop",
+    "lxc.hook.post-stop",
+    "lxc.init.cmd",
+    "lxc.init.uid",
+    "lxc.init.gid",
+    "lxc.init.cwd",
+    "lxc.signal.halt",
+    "lxc.signal.reboot",
+    "lxc.signal.stop",
+    "lxc.tty.max",
+    "lxc.pty.max",
+    "lxc.arch",
+    "lxc.autodev",
+    "lxc.seccomp.profile",
+    "lxc.apparmor.profile",
+    "lxc.no_new_privs",
+    "lxc.prlimit",
+    "lxc.sysctl",
+    "lxc.proc",
+    "lxc.cgroup",
+    "lxc.cgroup2",
+    "lxc.console.buffer.size",
 )
 ASKED_OF_NETS = ("type", "link", "flags", "mtu", "ipv4.address", "ipv4.gateway", "ipv6.address", "ipv6.gateway")
 #: What is of no concern to a container that runs.
 _IDLE = re.compile(r"lxc\.(start\.(auto|order|delay)|group|include|log\..*|cgroup2?\..*|rootfs\.path)")
 _LIMITED = frozenset(
-    name for version in (1, 2) for weight in cgroups.WEIGHTS[version] for limit in LIMITS.values() for name in limit.files(Groups(version, weight))
+    name
+    for version in (1, 2)
+    for weight in cgroups.WEIGHTS[version]
+    for limit in LIMITS.values()
+    for name in limit.files(Groups(version, weight))
 )
 
 
@@ -91,7 +128,8 @@ class Seen:
     strange: frozenset[str] = frozenset()
     #: Containers whose configuration cannot be read.
     unread: dict[str, Unread] = field(default_factory=dict)
-    #: Why liblxc does not take the configuration of a container that runs, by its name: it can do nothing with that one.
+    #: Why liblxc does not take the configuration of a container that runs, by its name: it can do nothing with that
+    #: one.
     stuck: dict[str, str] = field(default_factory=dict)
     #: What is wrong with what guests would become, by name.
     faults: dict[str, KraalError] = field(default_factory=dict)
@@ -99,7 +137,8 @@ class Seen:
     objections: dict[str, str] = field(default_factory=dict)
     #: What will wait for a restart once a running guest's new configuration is written, by its name.
     pending: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    #: Where the options that are set differ from what is there, or from what a new container begins with, by the guest's name.
+    #: Where the options that are set differ from what is there, or from what a new container begins with, by the
+    #: guest's name.
     changes: dict[str, tuple[Difference, ...]] = field(default_factory=dict)
     #: New containers before the task's own options.
     blank: dict[str, Container] = field(default_factory=dict)
@@ -129,7 +168,9 @@ class Files:
 
 
 def observe(lxc: Lxc, wants: Sequence[Spec] | None) -> Seen:
-    """Look at the containers that are spoken of (None: all), in a fixed few calls; each that runs and was changed is asked itself."""
+    """Look at the containers that are spoken of (None: all), in a fixed few calls; each that runs and was changed is
+    asked itself.
+    """
     seen, files = Seen(groups=cgroups.look()), Files()
     names = None if wants is None else {want.name for want in wants}
     found, strange, faults = _read_all(lxc.path, files, seen.groups)
@@ -145,7 +186,7 @@ def observe(lxc: Lxc, wants: Sequence[Spec] | None) -> Seen:
             _see_dependants(lxc, seen, container, everyone)
     for name, error in faults.items():
         word = running.get(name, (STOPPED, 0))[0]
-        seen.unread[name] = Unread(Guest(name, "lxc", "%s/%s" % (lxc.path, name), state_of(word), word), error)
+        seen.unread[name] = Unread(Guest(name, "lxc", f"{lxc.path}/{name}", state_of(word), word), error)
     mine = [container for name, container in seen.containers.items() if names is None or name in names]
     seen.containers.update({container.name: container for container in _looked_into(lxc, mine, files, seen.unread)})
     if any(want.state != "absent" for want in wants or ()):
@@ -164,12 +205,18 @@ def _see_dependants(lxc: Lxc, seen: Seen, container: Container, everyone: Mappin
         seen.dependants.setdefault(base, []).append(container.name)
     # Those in other directories.
     listed = read_pairs(Path(lxc.path, container.name, SNAPSHOTS))
-    pairs = [(path, other) for path, other in listed if path != lxc.path and os.path.exists(os.path.join(path, other, RDEPENDS))]
-    seen.dependants.setdefault(container.name, []).extend("%s/%s" % pair for pair in sorted(set(pairs)))
+    pairs = [
+        (path, other)
+        for path, other in listed
+        if path != lxc.path and os.path.exists(os.path.join(path, other, RDEPENDS))
+    ]
+    seen.dependants.setdefault(container.name, []).extend("{}/{}".format(*pair) for pair in sorted(set(pairs)))
 
 
 def _read_all(path: str, files: Files, groups: Groups) -> tuple[dict[str, Container], list[str], dict[str, KraalError]]:
-    """Every container of a directory with its configuration, the names of directories that are none, and why some cannot be read."""
+    """Every container of a directory with its configuration, the names of directories that are none, and why some
+    cannot be read.
+    """
     found: dict[str, Container] = {}
     strange: list[str] = []
     faults: dict[str, KraalError] = {}
@@ -178,7 +225,7 @@ def _read_all(path: str, files: Files, groups: Groups) -> tuple[dict[str, Contai
     except FileNotFoundError:
         return found, strange, faults
     except OSError as error:
-        raise BackendError("%s cannot be read: %s" % (path, error.strerror), remedy="Look as root (become)") from error
+        raise BackendError(f"{path} cannot be read: {error.strerror}", remedy="Look as root (become)") from error
     marked = {entry.name[len(MARK) :] for entry in listed if entry.name.startswith(MARK)}
     names = {entry.name for entry in listed if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")}
     for name in sorted(names | marked):
@@ -192,7 +239,10 @@ def _read_all(path: str, files: Files, groups: Groups) -> tuple[dict[str, Contai
 
 
 def _read(path: str, name: str, files: Files, groups: Groups, *, unfinished: bool) -> Container | None:
-    """One container with its configuration, what it includes, and its note; None for a directory that is none. Raises BackendError."""
+    """One container with its configuration, what it includes, and its note; None for a directory that is none.
+
+    Raises BackendError.
+    """
     place = Path(path, name)
     try:
         text = read_file(place / "config")
@@ -207,16 +257,24 @@ def _read(path: str, name: str, files: Files, groups: Groups, *, unfinished: boo
         # All that it includes is read in this moment.
         config.values  # noqa: B018
     except OSError as error:
-        raise _unread(error, "%s, which its configuration includes," % error.filename) from error
+        raise _unread(error, f"{error.filename}, which its configuration includes,") from error
     note, why = read_note(place / NOTE)
     replacing = REPLACING in note or (place / OLD).exists() or (place / NEW).exists()
-    return Container(name, path, config, note, groups=groups, unfinished=unfinished, replacing=replacing, unread_note=why)
+    return Container(
+        name, path, config, note, groups=groups, unfinished=unfinished, replacing=replacing, unread_note=why
+    )
 
 
 def _unread(error: OSError, what: str) -> BackendError:
-    """Why a file cannot be read: its own fault, unless this user may read nobody's, and then knows not even what runs."""
-    kind, remedy = (Unreachable, "Look as root (become)") if isinstance(error, PermissionError) else (BackendError, "Look at that file")
-    return kind("%s cannot be read: %s" % (what, error.strerror), remedy=remedy)
+    """Why a file cannot be read: its own fault, unless this user may read nobody's, and then knows not even what
+    runs.
+    """
+    kind, remedy = (
+        (Unreachable, "Look as root (become)")
+        if isinstance(error, PermissionError)
+        else (BackendError, "Look at that file")
+    )
+    return kind(f"{what} cannot be read: {error.strerror}", remedy=remedy)
 
 
 def read_note(path: Path) -> tuple[dict[str, Any], str]:
@@ -226,8 +284,8 @@ def read_note(path: Path) -> tuple[dict[str, Any], str]:
     except FileNotFoundError:
         return {}, ""
     except (OSError, ValueError, RecursionError) as error:
-        return {}, "%s cannot be read: %s" % (path, error)
-    return (note, "") if isinstance(note, dict) else ({}, "%s holds no mapping" % path)
+        return {}, f"{path} cannot be read: {error}"
+    return (note, "") if isinstance(note, dict) else ({}, f"{path} holds no mapping")
 
 
 def state_of(word: str) -> PowerState:
@@ -236,9 +294,11 @@ def state_of(word: str) -> PowerState:
 
 
 def _states(lxc: Lxc, found: Collection[str], groups: Groups) -> tuple[dict[str, tuple[str, int]], list[str]]:
-    """liblxc's word for the state, and the first process, of all that runs, in one call, which asks nobody but a container's own monitor.
+    """liblxc's word for the state, and the first process, of all that runs, in one call, which asks nobody but a
+    container's own monitor.
 
-    And those among them of which liblxc says nothing, since it does not take their configuration: their monitors say it.
+    And those among them of which liblxc says nothing, since it does not take their configuration: their monitors say
+    it.
     """
     asked = sockets.answering(lxc.path, found)
     # The tool waits for a configuration that is a FIFO.
@@ -267,7 +327,11 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
         lines = read_file(path).splitlines()
     except OSError:
         return []
-    return [(os.path.normpath(directory), name) for directory, name in zip(lines[::2], lines[1::2]) if directory.startswith("/") and "/" not in name and name]
+    return [
+        (os.path.normpath(directory), name)
+        for directory, name in zip(lines[::2], lines[1::2])
+        if directory.startswith("/") and "/" not in name and name
+    ]
 
 
 def base_of(container: Container, others: Mapping[str, Container]) -> str:
@@ -275,7 +339,7 @@ def base_of(container: Container, others: Mapping[str, Container]) -> str:
     words = container.config.get("lxc.rootfs.path").split(":")
     lower = words[1] if words[0] in ("overlay", "overlayfs") and len(words) > 2 else ""
     for name, other in others.items():
-        if name != container.name and lower.startswith("%s/%s/" % (other.path, name)):
+        if name != container.name and lower.startswith(f"{other.path}/{name}/"):
             return name
     if storage_of(container.config) == "dir":
         return ""
@@ -320,7 +384,12 @@ def _changed(container: Container, files: Files) -> bool:
     """Whether the configuration may be newer than the start."""
     try:
         written = os.stat(os.path.join(container.path, container.name, "config")).st_mtime
-        ticks = int(Path("/proc/%d/stat" % container.pid).read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19])
+        ticks = int(
+            Path("/proc/%d/stat" % container.pid)
+            .read_text(encoding="utf-8", errors="replace")
+            .rpartition(")")[2]
+            .split()[19]
+        )
     except (OSError, ValueError, IndexError):
         return False
     started = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
@@ -331,9 +400,14 @@ def _changed(container: Container, files: Files) -> bool:
 def _pending(lxc: Lxc, container: Container) -> tuple[str, ...]:
     """The keys that the container was started without, or with another value; liblxc itself writes both sides."""
     nets = ["lxc.net.%d.%s" % (number, rest) for number in container.config.nets() for rest in ASKED_OF_NETS]
-    keys = list(dict.fromkeys([*ASKED, *nets, *(key for key in sorted(container.config.values) if not _IDLE.fullmatch(key))]))
+    keys = list(
+        dict.fromkeys([*ASKED, *nets, *(key for key in sorted(container.config.values) if not _IDLE.fullmatch(key))])
+    )
     words = [word for key in keys for word in ("-c", key)]
-    done = run(["lxc-info", "-P", "/nonexistent", "-n", "kraal.none", "--rcfile", "CONFIG", *words], config=container.config.text)
+    done = run(
+        ["lxc-info", "-P", "/nonexistent", "-n", "kraal.none", "--rcfile", "CONFIG", *words],
+        config=container.config.text,
+    )
     # Of keys that liblxc does not know, the monitor writes into its log that it was asked for them.
     running = None if done.returncode else started_with(lxc.path, container.name, keys)
     if running is None:
@@ -349,7 +423,9 @@ def _pending(lxc: Lxc, container: Container) -> tuple[str, ...]:
 
 
 def _answers(output: str, keys: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """What lxc-info says of each key, which it was asked in this order: KEY = VALUE, and further values on lines of their own."""
+    """What lxc-info says of each key, which it was asked in this order: KEY = VALUE, and further values on lines of
+    their own.
+    """
     found: dict[str, tuple[str, ...]] = {}
     place, key = 0, ""
     for line in output.splitlines():
@@ -370,16 +446,27 @@ def _lines_apart(running: Iterable[str], written: Iterable[str]) -> list[str]:
 
 
 def _prepare(lxc: Lxc, wants: Sequence[Spec], seen: Seen, files: Files) -> None:
-    """What the plans need beside the containers: the first configuration, the sources of clones, and what liblxc says of the new configurations."""
+    """What the plans need beside the containers: the first configuration, the sources of clones, and what liblxc
+    says of the new configurations.
+    """
     living = [want for want in wants if want.state != "absent"]
     making = [want for want in living if want.name not in seen.containers or seen.containers[want.name].unfinished]
     if making:
         seen.fresh = Config(fresh_text(lxc.setting("lxc.default_config")), files)
         seen.missing = frozenset(want.values["image"].path for want in making if _lacks_image(want))
-    for path in {os.path.normpath(want.steering["clone"]["lxc_path"]) for want in making if (want.steering.get("clone") or {}).get("lxc_path")}:
+    for path in {
+        os.path.normpath(want.steering["clone"]["lxc_path"])
+        for want in making
+        if (want.steering.get("clone") or {}).get("lxc_path")
+    }:
         found, _strange, _faults = _read_all(path, files, seen.groups)
         running, _unlisted = _states(Lxc({"lxc_path": path}), found, seen.groups)
-        seen.others.update({(path, name): replace(each, state=state_of(running.get(name, (STOPPED, 0))[0])) for name, each in found.items()})
+        seen.others.update(
+            {
+                (path, name): replace(each, state=state_of(running.get(name, (STOPPED, 0))[0]))
+                for name, each in found.items()
+            }
+        )
     for want in living:
         if want.name not in seen.unread:
             with apart(seen.faults, "lxc", want.name):
@@ -390,14 +477,18 @@ def _look_ahead(lxc: Lxc, want: Spec, seen: Seen) -> None:
     """What a guest would become, and what liblxc says of the configuration that it would get."""
     have = seen.containers.get(want.name)
     if have is None or have.unfinished:
-        have = seen.blank[want.name] = Container(want.name, lxc.path, first_config(want, seen.fresh), groups=seen.groups)
+        have = seen.blank[want.name] = Container(
+            want.name, lxc.path, first_config(want, seen.fresh), groups=seen.groups
+        )
     changes = seen.changes[want.name] = tuple(differences(want, have))
     after = config_after(changes, have)
     if after.text == have.config.text:
         return
     seen.objections[want.name] = lxc.objection(after.text)
     if have.runs and not seen.objections[want.name]:
-        seen.pending[want.name] = pending_words(replace(have, config=after, pending=_pending(lxc, replace(have, config=after))))
+        seen.pending[want.name] = pending_words(
+            replace(have, config=after, pending=_pending(lxc, replace(have, config=after)))
+        )
 
 
 def _lacks_image(want: Spec) -> bool:
@@ -416,14 +507,22 @@ def fresh_text(path: str) -> str:
 def first_config(want: Spec, fresh: Config) -> Config:
     """The configuration of a container from an image, before the task's own options."""
     shared = [COMMON] + ([USERNS] if want.values.get("idmap") else [])
-    lines = ["lxc.include = %s" % path for path in shared if os.path.exists(path)]
-    return Config("\n".join([*lines, fresh.text.strip("\n"), "lxc.uts.name = %s" % want.name, ""]), fresh.includes)
+    lines = [f"lxc.include = {path}" for path in shared if os.path.exists(path)]
+    return Config("\n".join([*lines, fresh.text.strip("\n"), f"lxc.uts.name = {want.name}", ""]), fresh.includes)
 
 
 def known_of(container: Container) -> Guest:
     """What is known of a container whatever its configuration says."""
     labels = as_texts(container.note.get("labels"))
-    return Guest(container.name, "lxc", "%s/%s" % (container.path, container.name), container.state, container.raw_state, image_of(container), labels=labels)
+    return Guest(
+        container.name,
+        "lxc",
+        f"{container.path}/{container.name}",
+        container.state,
+        container.raw_state,
+        image_of(container),
+        labels=labels,
+    )
 
 
 def guest_of(container: Container) -> Guest:
@@ -432,14 +531,15 @@ def guest_of(container: Container) -> Guest:
     return Guest(
         name=container.name,
         backend="lxc",
-        id="%s/%s" % (container.path, container.name),
+        id=f"{container.path}/{container.name}",
         state=container.state,
         raw_state=container.raw_state,
         image=image_of(container),
         cpus=format_cpus(cpus) if cpus else None,
         memory=format_size(memory) if memory else "",
         addresses=tuple(
-            Address(each.address, each.family, _network(container, each.interface), each.mac) for each in _own_first(container)
+            Address(each.address, each.family, _network(container, each.interface), each.mac)
+            for each in _own_first(container)
         ),
         labels=as_texts(container.note.get("labels")),
         autostart=container.config.get("lxc.start.auto") == "1",
@@ -455,7 +555,8 @@ def pending_words(container: Container) -> tuple[str, ...]:
 
 
 def _own_first(container: Container) -> list[addresses.Found]:
-    """The addresses of the devices that the configuration gives the guest, in its order, before those of what the guest has made: bridges, tunnels.
+    """The addresses of the devices that the configuration gives the guest, in its order, before those of what the guest
+    has made: bridges, tunnels.
 
     A bridge in the guest that has one of them as its port has its MAC, too.
     """
@@ -464,7 +565,10 @@ def _own_first(container: Container) -> list[addresses.Found]:
     places = {name: place for place, name in enumerate(names)}
     macs = {config.get("lxc.net.%d.hwaddr" % number).lower(): places[name] for name, number in names.items()}
     macs.update({each.mac: places[each.interface] for each in container.addresses if each.interface in places})
-    return sorted(container.addresses, key=lambda each: (places.get(each.interface, macs.get(each.mac or "-", len(places))), each.family))
+    return sorted(
+        container.addresses,
+        key=lambda each: (places.get(each.interface, macs.get(each.mac or "-", len(places))), each.family),
+    )
 
 
 def _network(container: Container, interface: str) -> str:
@@ -507,8 +611,14 @@ def _all_in(lxc: Lxc, seen: Seen, places: Directories, *, named: bool) -> Found:
             continue
         found.add(known, partial(guest_of, container))
         if container.unread_note:
-            found.faults.append(BackendError(container.unread_note, remedy="Mend or remove that file", guest=container.name, backend="lxc"))
-    found.add_unread({name: unread for name, unread in seen.unread.items() if named or not _is_of_others(unread.guest.id, places)})
+            found.faults.append(
+                BackendError(
+                    container.unread_note, remedy="Mend or remove that file", guest=container.name, backend="lxc"
+                )
+            )
+    found.add_unread(
+        {name: unread for name, unread in seen.unread.items() if named or not _is_of_others(unread.guest.id, places)}
+    )
     return found
 
 
@@ -516,7 +626,7 @@ def _passed_over(places: Directories) -> Iterator[KraalError]:
     """What was passed over, once for each place, and of no more places than can be read."""
     remedy = "Ask as the user whose containers these are, or see that nobody but root can change what is there"
     for path, why in list(places.passed_over.items())[:MOST_PASSED_OVER]:
-        yield BackendError("%s is passed over: %s" % (printable(path), why), remedy=remedy, backend="lxc")
+        yield BackendError(f"{printable(path)} is passed over: {why}", remedy=remedy, backend="lxc")
     more = len(places.passed_over) - MOST_PASSED_OVER
     if more > 0:
         yield BackendError("%d places more are passed over" % more, remedy=remedy, backend="lxc")
@@ -527,12 +637,16 @@ def _is_of_others(place: str, places: Directories, config: Config | None = None)
     entries = config.entries if config else ()
     included = [entry.value for entry in entries if entry.key == "lxc.include" and entry.value.startswith("/")]
     try:
-        files = [path for path in (os.path.join(place, "config"), os.path.join(place, NOTE), *included) if os.path.lexists(path)]
+        files = [
+            path
+            for path in (os.path.join(place, "config"), os.path.join(place, NOTE), *included)
+            if os.path.lexists(path)
+        ]
         files += [str(path) for directory in included for path in Path(directory).glob("*.conf")]
         where = next(filter(None, map(changeable, files)), "")
     except OSError:
         # It went in this moment, or leads nowhere.
         return True
     if where:
-        places.passed_over[place] = "others can change %s" % printable(where)
+        places.passed_over[place] = f"others can change {printable(where)}"
     return bool(where)

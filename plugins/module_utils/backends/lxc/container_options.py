@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options of a container, one on a line: kind, reading, the configuration lines that it stands for, and what a change costs. Pure."""
+"""The options of a container, one on a line: kind, reading, the configuration lines that it stands for, and what a
+change costs. Pure.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ STOP_SECONDS = 30
 
 @dataclass(frozen=True)
 class Container:
-    """One container as it was found: its configuration, the note beside it, and what the kernel says of it while it runs."""
+    """One container as it was found: its configuration, the note beside it, and what the kernel says of it while it
+    runs.
+    """
 
     name: str
     path: str
@@ -92,7 +96,9 @@ Lines = dict[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class ContainerOption(Option):
-    """An option with the lines that a value of it stands for in a configuration; a limit says all of that itself, and how it changes live."""
+    """An option with the lines that a value of it stands for in a configuration; a limit says all of that itself,
+    and how it changes live.
+    """
 
     lines: Callable[[Any, Config], Lines] | None = None
     limit: Limit | None = None
@@ -114,9 +120,23 @@ class ContainerOption(Option):
         return Sides(value, written if amiss else live, exact)
 
 
-def _one(name: str, kind: Kind, key: str, change: Disruption, read: Callable[[Config], Any], write: Callable[[Any], str] = str) -> ContainerOption:
+def _one(
+    name: str,
+    kind: Kind,
+    key: str,
+    change: Disruption,
+    read: Callable[[Config], Any],
+    write: Callable[[Any], str] = str,
+) -> ContainerOption:
     """An option that is one key."""
-    return ContainerOption(name, kind, lambda have: read(have.config), change, lambda value, config: {key: (write(value),)}, keys=re.escape(key))
+    return ContainerOption(
+        name,
+        kind,
+        lambda have: read(have.config),
+        change,
+        lambda value, config: {key: (write(value),)},
+        keys=re.escape(key),
+    )
 
 
 def _number(name: str, key: str) -> ContainerOption:
@@ -134,7 +154,9 @@ def _members(name: str, kind: Kind, key: str, change: Disruption) -> ContainerOp
         have = list(dict.fromkeys(config.values.get(key, ())))
         return {key: (*(word for word in have if word in value), *sorted(value - set(have)))}
 
-    return ContainerOption(name, Members(kind), lambda have: frozenset(have.config.values.get(key, ())), change, lines, keys=re.escape(key))
+    return ContainerOption(
+        name, Members(kind), lambda have: frozenset(have.config.values.get(key, ())), change, lines, keys=re.escape(key)
+    )
 
 
 def _limit(name: str) -> ContainerOption:
@@ -147,7 +169,10 @@ def _idmap(value: tuple[str, ...], _config: Config) -> Lines:
 
 def _image(have: Container) -> Image | None:
     if have.unread_note:
-        raise Unreadable("what it was made from is not known: %s" % have.unread_note, remedy="Mend or remove that file, or leave the option image out")
+        raise Unreadable(
+            f"what it was made from is not known: {have.unread_note}",
+            remedy="Mend or remove that file, or leave the option image out",
+        )
     kept = as_mapping(have.note.get("image"))
     return Image(str(kept["checksum"]), str(kept.get("path", ""))) if kept.get("checksum") else None
 
@@ -161,25 +186,49 @@ def storage_of(config: Config) -> str:
     return "lvm" if word.startswith("/dev/") else "dir"
 
 
-HOSTNAME = Text(pattern=r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?", remedy="Write letters, digits, dots and dashes, 64 at most")
+HOSTNAME = Text(
+    pattern=r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?", remedy="Write letters, digits, dots and dashes, 64 at most"
+)
 
 OPTIONS: tuple[ContainerOption, ...] = (
     ContainerOption("image", ImageKind(), _image, RECREATE),
     ContainerOption("storage", Text(choices=STORAGES), lambda have: storage_of(have.config), RECREATE, fixed=True),
-    ContainerOption("idmap", Idmap(), lambda have: have.config.values.get("lxc.idmap", ()), RECREATE, _idmap, keys=r"lxc\.idmap"),
-    ContainerOption("config", ConfigKeys(), lambda have: have.config.values, RESTART, lambda value, config: dict(value)),
+    ContainerOption(
+        "idmap", Idmap(), lambda have: have.config.values.get("lxc.idmap", ()), RECREATE, _idmap, keys=r"lxc\.idmap"
+    ),
+    ContainerOption(
+        "config", ConfigKeys(), lambda have: have.config.values, RESTART, lambda value, config: dict(value)
+    ),
     _one("hostname", HOSTNAME, "lxc.uts.name", RESTART, lambda config: config.get("lxc.uts.name")),
-    ContainerOption("networks", Networks(), lambda have: read_networks(have.config), RESTART, write_networks, keys=r"lxc\.net\..*"),
-    ContainerOption("mounts", Mounts(), lambda have: read_mounts(have.config), RESTART, write_mounts, keys=r"lxc\.mount\.entry"),
+    ContainerOption(
+        "networks", Networks(), lambda have: read_networks(have.config), RESTART, write_networks, keys=r"lxc\.net\..*"
+    ),
+    ContainerOption(
+        "mounts", Mounts(), lambda have: read_mounts(have.config), RESTART, write_mounts, keys=r"lxc\.mount\.entry"
+    ),
     _members("cap_drop", Capability(), "lxc.cap.drop", RESTART),
     _members("cap_keep", Capability(), "lxc.cap.keep", RESTART),
     *(_limit(name) for name in LIMITS),
-    _one("autostart", Flag(), "lxc.start.auto", NONE, lambda config: config.get("lxc.start.auto") == "1", lambda value: str(int(value))),
+    _one(
+        "autostart",
+        Flag(),
+        "lxc.start.auto",
+        NONE,
+        lambda config: config.get("lxc.start.auto") == "1",
+        lambda value: str(int(value)),
+    ),
     _number("autostart_order", "lxc.start.order"),
     _number("autostart_delay", "lxc.start.delay"),
-    _members("autostart_groups", Text(pattern=r"[A-Za-z0-9_.-]+", remedy="Write letters, digits, dots, dashes and underscores"), "lxc.group", NONE),
+    _members(
+        "autostart_groups",
+        Text(pattern=r"[A-Za-z0-9_.-]+", remedy="Write letters, digits, dots, dashes and underscores"),
+        "lxc.group",
+        NONE,
+    ),
     ContainerOption("labels", Texts(), lambda have: as_texts(have.note.get("labels")), NONE, note="labels"),
-    ContainerOption("description", Text(), lambda have: as_text(have.note.get("description")), NONE, note="description"),
+    ContainerOption(
+        "description", Text(), lambda have: as_text(have.note.get("description")), NONE, note="description"
+    ),
 )
 
 
@@ -196,16 +245,18 @@ def option_keys(key: str, config: Config) -> str:
     if key == "lxc.net" or key.startswith("lxc.net."):
         number = (key.split(".") + [""])[2] if key != "lxc.net" else ""
         name = next((name for name, each in net_names(config).items() if str(each) == number), "")
-        return "networks[%s]" % name if name else "networks"
+        return f"networks[{name}]" if name else "networks"
     for option in OPTIONS:
         if option.keys and re.fullmatch(option.keys, key):
             return option.name
-    return "config[%s]" % key
+    return f"config[{key}]"
 
 
 #: What liblxc, a host name, a control group and a path can all take.
 check_name = name_check(
-    r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,99}", "a container", "Use up to 100 letters, digits, dots, dashes and underscores, a letter or digit first"
+    r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,99}",
+    "a container",
+    "Use up to 100 letters, digits, dots, dashes and underscores, a letter or digit first",
 )
 
 
@@ -214,7 +265,9 @@ def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     completed = dict(parameters)
     ways = [way for way in ("image", "template", "clone") if parameters.get(way)]
     if len(ways) > 1:
-        raise InvalidOption(ways[1], parameters[ways[1]], "cannot go with %s" % ways[0], remedy="A container is made in one of these ways")
+        raise InvalidOption(
+            ways[1], parameters[ways[1]], f"cannot go with {ways[0]}", remedy="A container is made in one of these ways"
+        )
     if parameters.get("state") == "absent":
         completed.pop("image", None)
     elif parameters.get("image") is not None:
@@ -225,37 +278,55 @@ def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         for option in OPTIONS:
             for key in parameters["config"]:
                 if option.keys and parameters.get(option.name) is not None and re.fullmatch(option.keys, str(key)):
-                    raise InvalidOption("config[%s]" % key, parameters["config"][key], "is what %s sets" % option.name, remedy="Set one of the two")
+                    raise InvalidOption(
+                        f"config[{key}]",
+                        parameters["config"][key],
+                        f"is what {option.name} sets",
+                        remedy="Set one of the two",
+                    )
     if parameters.get("template"):
         check_template(str(parameters["template"]), parameters.get("template_options"))
     if parameters.get("clone"):
         check_name(str(parameters["clone"]["name"]))
     if (parameters.get("stop_timeout") or 0) < 0:
-        raise InvalidOption("stop_timeout", parameters["stop_timeout"], "is not a time to wait", remedy="Write 0 or more seconds")
+        raise InvalidOption(
+            "stop_timeout", parameters["stop_timeout"], "is not a time to wait", remedy="Write 0 or more seconds"
+        )
     return completed
 
 
 def check_template(name: str, options: Any) -> None:
     """A template's name, or its path."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*|/[A-Za-z0-9_./+-]+", name, re.ASCII) or ".." in name:
-        raise InvalidOption("template", name, "is not a template", remedy="Write its name, like download, or its absolute path")
+        raise InvalidOption(
+            "template", name, "is not a template", remedy="Write its name, like download, or its absolute path"
+        )
     template_arguments(options)
 
 
 def template_arguments(options: Any) -> list[str]:
-    """A template's own options: words as they are, or a mapping whose keys are long options (a true flag has no value)."""
+    """A template's own options: words as they are, or a mapping whose keys are long options (a true flag has no
+    value).
+    """
     if options is None:
         return []
     if isinstance(options, (list, tuple)):
         return [check_text(word, "template_options") for word in options]
     if not isinstance(options, Mapping):
-        raise InvalidOption("template_options", options, "is neither a list nor a mapping", remedy="Write {dist: debian, release: bookworm, arch: amd64}")
+        raise InvalidOption(
+            "template_options",
+            options,
+            "is neither a list nor a mapping",
+            remedy="Write {dist: debian, release: bookworm, arch: amd64}",
+        )
     words: list[str] = []
     for key, value in options.items():
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", str(key), re.ASCII):
-            raise InvalidOption("template_options", key, "is not an option's name", remedy="Write it without the dashes before it")
+            raise InvalidOption(
+                "template_options", key, "is not an option's name", remedy="Write it without the dashes before it"
+            )
         if value is not False and value is not None:
-            words += ["--" + str(key)] + ([] if value is True else [check_text(value, "template_options[%s]" % key)])
+            words += ["--" + str(key)] + ([] if value is True else [check_text(value, f"template_options[{key}]")])
     return words
 
 
@@ -278,7 +349,11 @@ CONTAINERS = Table(
         "template_options": {"type": "raw"},
         "clone": {
             "type": "dict",
-            "options": {"name": {"type": "str", "required": True}, "lxc_path": {"type": "path"}, "snapshot": {"type": "bool", "default": False}},
+            "options": {
+                "name": {"type": "str", "required": True},
+                "lxc_path": {"type": "path"},
+                "snapshot": {"type": "bool", "default": False},
+            },
         },
         "storage_options": {"type": "dict", "options": STORAGE_OPTIONS},
         "stop_timeout": {"type": "int", "default": STOP_SECONDS},

@@ -32,8 +32,9 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
     steps = _steps(want, seen)
     if want.name in seen.stuck and any(step.action in NEED_LIBLXC for step in steps):
         raise Refused(
-            "it runs, and liblxc does not take its configuration any more: %s" % (seen.stuck[want.name] or "it says not why"),
-            remedy="Correct the file %s/config, or end the guest from within" % guest_of(seen.containers[want.name]).id,
+            "it runs, and liblxc does not take its configuration any more: %s"
+            % (seen.stuck[want.name] or "it says not why"),
+            remedy=f"Correct the file {guest_of(seen.containers[want.name]).id}/config, or end the guest from within",
         )
     return steps
 
@@ -43,17 +44,23 @@ def _steps(want: Spec, seen: Seen) -> list[Step]:
     steps: list[Step] = []
     if have is not None and have.unfinished:
         _check_free(want, seen)
-        steps.append(Step(want.name, Action.CLEAN, "leftover", "%s/%s" % (have.path, want.name)))
+        steps.append(Step(want.name, Action.CLEAN, "leftover", f"{have.path}/{want.name}"))
         have = None
     elif have is not None and have.replacing and want.state != "absent":
         if have.unread_note:
             # It says which of the two root file systems is to stay.
-            raise Unreadable("a run died that was to replace its root file system, and %s" % have.unread_note, remedy="Mend that file, and run again")
-        steps.append(Step(want.name, Action.CLEAN, "leftover", "%s/%s/%s" % (have.path, want.name, OLD)))
+            raise Unreadable(
+                f"a run died that was to replace its root file system, and {have.unread_note}",
+                remedy="Mend that file, and run again",
+            )
+        steps.append(Step(want.name, Action.CLEAN, "leftover", f"{have.path}/{want.name}/{OLD}"))
     if want.state == "absent":
         return [*steps, *(_removal(want, seen, have) if have else ())]
     if want.name in seen.strange:
-        raise Refused("a directory of this name is there, and no container is in it", remedy="Look at what it is, and move it away")
+        raise Refused(
+            "a directory of this name is there, and no container is in it",
+            remedy="Look at what it is, and move it away",
+        )
     _check(want, seen)
     if have is None:
         return [*steps, *_creation(want, seen)]
@@ -66,10 +73,20 @@ def _check(want: Spec, seen: Seen) -> None:
     for option in wanted:
         if option.limit is not None and not option.limit.known(seen.groups):
             value = want.values[option.name]
-            raise InvalidOption(option.name, value, "is a limit that this host's kernel does not have", remedy="Leave it out on this host")
+            raise InvalidOption(
+                option.name,
+                value,
+                "is a limit that this host's kernel does not have",
+                remedy="Leave it out on this host",
+            )
     if seen.objections.get(want.name):
         named = [option.name for option in wanted if option.lines is not None and option.change >= Disruption.RESTART]
-        raise InvalidOption(", ".join(named) or "options", want.name, "is what liblxc refuses: %s" % seen.objections[want.name], remedy="Correct the values")
+        raise InvalidOption(
+            ", ".join(named) or "options",
+            want.name,
+            f"is what liblxc refuses: {seen.objections[want.name]}",
+            remedy="Correct the values",
+        )
 
 
 def _creation(want: Spec, seen: Seen) -> Iterator[Step]:
@@ -77,13 +94,28 @@ def _creation(want: Spec, seen: Seen) -> Iterator[Step]:
     image = want.values.get("image")
     if image is not None:
         if image.path in seen.missing:
-            raise InvalidOption("image.path", image.path, "does not exist", remedy="Build it with base_image, or copy it to the host first")
+            raise InvalidOption(
+                "image.path",
+                image.path,
+                "does not exist",
+                remedy="Build it with base_image, or copy it to the host first",
+            )
     elif clone:
         _check_source(clone, want, seen)
     elif not want.steering.get("template"):
-        raise InvalidOption("image", None, "is needed to create a container that is not there yet", remedy="Name an image, a template, or a container to clone")
+        raise InvalidOption(
+            "image",
+            None,
+            "is needed to create a container that is not there yet",
+            remedy="Name an image, a template, or a container to clone",
+        )
     if storage == "overlay" and want.steering.get("template"):
-        raise InvalidOption("storage", storage, "needs something to lie over", remedy="Make the container from an image, or clone one with snapshot=true")
+        raise InvalidOption(
+            "storage",
+            storage,
+            "needs something to lie over",
+            remedy="Make the container from an image, or clone one with snapshot=true",
+        )
     check_memory(want.values, {})
     yield from creation(want.name, shown_creation(want), want.target("stopped"), seen.changes.get(want.name, ()))
 
@@ -92,9 +124,14 @@ def _check_source(clone: dict[str, Any], want: Spec, seen: Seen) -> None:
     path, name = clone.get("lxc_path"), str(clone["name"])
     source = seen.others.get((os.path.normpath(path), name)) if path else seen.containers.get(name)
     if source is None or source.unfinished or (not path and name == want.name):
-        raise InvalidOption("clone.name", name, "is no container to clone", remedy="Make it in a task before this one, or name another")
+        raise InvalidOption(
+            "clone.name", name, "is no container to clone", remedy="Make it in a task before this one, or name another"
+        )
     if source.runs:
-        raise Refused("the container %s runs, and only a stopped one can be cloned" % name, remedy="Stop it first, or clone one that is kept stopped")
+        raise Refused(
+            f"the container {name} runs, and only a stopped one can be cloned",
+            remedy="Stop it first, or clone one that is kept stopped",
+        )
 
 
 def _changes(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
@@ -120,7 +157,9 @@ def _check_anew(want: Spec, have: Container, dear: Sequence[Difference]) -> None
     """Raises Refused where not even another root file system would do."""
     if not want.values.get("image") or storage_of(have.config) != "dir" or any(option_of(each).fixed for each in dear):
         raise Refused(
-            "%s cannot change in a container that is there" % ", ".join(sorted(each.option.name for each in dear)),
+            "{} cannot change in a container that is there".format(
+                ", ".join(sorted(each.option.name for each in dear))
+            ),
             remedy="Leave it as it is, or remove the container with state=absent and make it anew",
         )
 
@@ -148,13 +187,18 @@ def _removal(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
 def _check_free(want: Spec, seen: Seen) -> None:
     standing = sorted(name for name in seen.dependants.get(want.name, ()) if name != want.name)
     if standing:
-        raise Refused("the root file systems of %s stand on this one's" % ", ".join(standing), remedy="Remove those first, or leave this one as it is")
+        raise Refused(
+            "the root file systems of {} stand on this one's".format(", ".join(standing)),
+            remedy="Remove those first, or leave this one as it is",
+        )
 
 
 def goes(have: Container, remove_storage: bool) -> bool:
-    """Whether the root file system goes with the container: one in its own directory does, a volume only if the task says so."""
+    """Whether the root file system goes with the container: one in its own directory does, a volume only if the task
+    says so.
+    """
     kind, _colon, path = have.config.get("lxc.rootfs.path").rpartition(":")
-    if kind.partition(":")[0] in ("overlay", "overlayfs") or path.startswith("%s/%s/" % (have.path, have.name)):
-        return path.startswith("%s/%s/" % (have.path, have.name))
+    if kind.partition(":")[0] in ("overlay", "overlayfs") or path.startswith(f"{have.path}/{have.name}/"):
+        return path.startswith(f"{have.path}/{have.name}/")
     volume = kind in ("lvm", "zfs") or path.startswith("/dev/")
     return volume and remove_storage and os.path.basename(path) == have.name

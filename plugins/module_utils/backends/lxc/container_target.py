@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a container shall be: where it differs from what is wanted, and the configuration and note that it gets. Pure."""
+"""What a container shall be: where it differs from what is wanted, and the configuration and note that it gets.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,11 @@ from .container_options import CONTAINERS, OPTIONS, Container, option_of
 
 def differences(want: Spec, have: Container) -> list[Difference]:
     """All options that are set and are not so."""
-    wanted = [(option, want.values[option.name], option.name in want.purge) for option in OPTIONS if option.name in want.values]
+    wanted = [
+        (option, want.values[option.name], option.name in want.purge)
+        for option in OPTIONS
+        if option.name in want.values
+    ]
     found = (between(option, option.sides(have, value, exact)) for option, value, exact in wanted)
     return [each for each in found if each is not None]
 

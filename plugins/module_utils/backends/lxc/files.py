@@ -16,11 +16,19 @@ LONGEST = 1 << 20
 
 
 def read_file(path: Path | str, longest: int = LONGEST) -> str:
-    """The text of a file. Raises OSError, also for what is no regular file, like a FIFO on which a reader would wait, and for one that is longer."""
+    """The text of a file.
+
+    Raises OSError, also for what is no regular file, like a FIFO on which a reader would wait, and for one that is
+    longer.
+    """
     # A look first: to open a device may do something.
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), encoding="utf-8", errors="surrogateescape") as file:
+    with open(
+        os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC),
+        encoding="utf-8",
+        errors="surrogateescape",
+    ) as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
@@ -31,10 +39,11 @@ def read_file(path: Path | str, longest: int = LONGEST) -> str:
 
 
 def changeable(path: str) -> str:
-    """The first place on the way of an absolute path, its end included, that others than root and who runs this can change; empty where there is none.
+    """The first place on the way of an absolute path, its end included, that others than root and who runs this can
+    change; empty where there is none.
 
-    A directory in which everybody may make files counts only as the end of the way where it has the sticky bit, like /tmp: nobody can replace another one's
-    there. Raises OSError for what is not there or may not be looked at.
+    A directory in which everybody may make files counts only as the end of the way where it has the sticky bit, like
+    /tmp: nobody can replace another one's there. Raises OSError for what is not there or may not be looked at.
     """
     users, groups = {0, os.geteuid()}, {0, os.getegid()}
     todo, at, links = path.split("/")[::-1], "/", 0

@@ -4,8 +4,9 @@
 
 """Asks a container that runs what it was started with.
 
-No tool tells (lxc-info -c reads the file), but the container's monitor does, on the socket that the tools use: a request is a command's
-number, the length of what follows and a pointer that means nothing to another process; an answer likewise. It has been so since LXC 1.0.
+No tool tells (lxc-info -c reads the file), but the container's monitor does, on the socket that the tools use: a
+request is a command's number, the length of what follows and a pointer that means nothing to another process; an answer
+likewise. It has been so since LXC 1.0.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ _LONGEST = 106
 
 
 def address_of(path: str, name: str) -> bytes:
-    """The abstract address of a container's command socket; a long one has the FNV-1a hash of the container's place in it."""
-    place = os.fsencode("%s/%s" % (path, name))
+    """The abstract address of a container's command socket; a long one has the FNV-1a hash of the container's place
+    in it.
+    """
+    place = os.fsencode(f"{path}/{name}")
     address = place + b"/command"
     if len(address) > _LONGEST:
         digest = 0xCBF29CE484222325
@@ -47,7 +50,8 @@ def _ask_both(address: bytes, command: int, word: str = "") -> tuple[int, str | 
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
         link.settimeout(SECONDS)
         link.connect(address)
-        # Who asks is said by the sender itself, since the monitor may be too late to have the kernel say it; and all at once, since it does not wait.
+        # Who asks is said by the sender itself, since the monitor may be too late to have the kernel say it; and all at
+        # once, since it does not wait.
         who = struct.pack("=iII", os.getpid(), os.geteuid(), os.getegid())
         link.sendmsg([_HEAD.pack(command, len(data), 0), data], [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, who)])
         status, length, pointer = _HEAD.unpack(_receive(link, _HEAD.size))
@@ -69,7 +73,8 @@ def _receive(link: socket.socket, length: int) -> bytes:
 def running(path: str, name: str) -> tuple[str, int] | None:
     """The state, in liblxc's word, and the first process of a container that runs; None for one that does not.
 
-    The tools say nothing of a container whose configuration liblxc does not take, and it may have been changed since the start.
+    The tools say nothing of a container whose configuration liblxc does not take, and it may have been changed since
+    the start.
     """
     address = address_of(path, name)
     try:
@@ -82,11 +87,18 @@ def running(path: str, name: str) -> tuple[str, int] | None:
 
 
 def started_with(path: str, name: str, keys: Iterable[str]) -> dict[str, tuple[str, ...]] | None:
-    """The values of these configuration keys in a container that runs; None where its monitor does not tell, or speaks another language."""
+    """The values of these configuration keys in a container that runs; None where its monitor does not tell, or
+    speaks another language.
+    """
     address = address_of(path, name)
     try:
         if _ask(address, _GET_NAME) != name:
             return None
-        return {key: tuple(line.strip() for line in (_ask(address, _GET_CONFIG_ITEM, key) or "").splitlines() if line.strip()) for key in keys}
+        return {
+            key: tuple(
+                line.strip() for line in (_ask(address, _GET_CONFIG_ITEM, key) or "").splitlines() if line.strip()
+            )
+            for key in keys
+        }
     except (OSError, struct.error):
         return None

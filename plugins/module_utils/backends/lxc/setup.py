@@ -19,8 +19,8 @@ from .setup_files import GUESTS, USERS, Edit, EditedFile, text_of
 from .setup_network import AtBoot, LxcNet, Planned, Unmade, bridge_of, planned
 from .setup_proof import SECONDS, guests_run, prove
 
-#: Recommended packages are not installed, so what guests need in practice is named: rsync, which copies them, newuidmap,
-#: and the static program that the proof is made of.
+#: Recommended packages are not installed, so what guests need in practice is named: rsync, which copies them,
+#: newuidmap, and the static program that the proof is made of.
 NEEDS = (
     "apparmor_parser",
     "busybox",
@@ -83,12 +83,14 @@ class LxcSetup(Setup):
         verdict, missing = facts["backends"]["lxc"], facts["packages"]["missing"]
         faults = manager_faults(manager, facts["init"], "lxc-net", "lxc_host_service_manager")
         if not verdict["capable"]:
-            faults.insert(0, "This host cannot run LXC containers: %s. Remedy: %s." % (verdict["reason"], verdict["remedy"]))
+            faults.insert(
+                0, "This host cannot run LXC containers: {}. Remedy: {}.".format(verdict["reason"], verdict["remedy"])
+            )
         faults += [*unknown_users(facts, "lxc"), *obstacles(facts)]
         parts = list(self._parts(facts, manager, bool(missing)))
         limits = [check["found"] for check in verdict["checks"] if check["check"] == "limits" and check["ok"] is None]
         remedy = "have the kernel enable them, for memory with cgroup_enable=memory on its command line, or mount them (version 1)"
-        notes = ["%s. Remedy: %s." % (found, remedy) for found in limits]
+        notes = [f"{found}. Remedy: {remedy}." for found in limits]
         # lxc-net makes rules for a bridge of its own; until then they only seem to lack.
         if self.wish.network == "existing" or not (missing or parts[0].plan()):
             notes += self._unreached()

@@ -38,7 +38,7 @@ class Edit:
 
     def step(self, disruption: Disruption = Disruption.NONE) -> Step:
         """One write, one step: its key, or several with their values."""
-        named = {"%s[%s]" % (Path(self.path).name, key): values for key, values in self.changes.items()}
+        named = {f"{Path(self.path).name}[{key}]": values for key, values in self.changes.items()}
         old, new = ({key: values[at] for key, values in named.items()} for at in (0, 1))
         return set_step(HOST, old, new, disruption)
 

@@ -93,7 +93,9 @@ def planned(host: Host, wish: Wish) -> Planned:
 class LxcNet:
     """The part. ``interrupt``: whether guests may be cut off for a while."""
 
-    def __init__(self, host: Host, wish: Wish, plan: Planned, links: Links, bridge: Bridge, manager: str, interrupt: bool) -> None:
+    def __init__(
+        self, host: Host, wish: Wish, plan: Planned, links: Links, bridge: Bridge, manager: str, interrupt: bool
+    ) -> None:
         self.host, self.wish, self.planned, self.links, self.bridge = host, wish, plan, links, bridge
         self.manager, self.interrupt = manager, interrupt
         self._written = False
@@ -104,18 +106,30 @@ class LxcNet:
         plan, bridge = self.planned, self.bridge
         as_said = plan.before["LXC_ADDR"] in bridge.addresses
         if bridge.runs:
-            return (Action.RESTART if plan.on else Action.STOP) if plan.edit.changes or (plan.on and not as_said) else None
+            return (
+                (Action.RESTART if plan.on else Action.STOP) if plan.edit.changes or (plan.on and not as_said) else None
+            )
         return (Action.RESTART if bridge.up else Action.START) if plan.on else None
 
     def faults(self) -> Sequence[str]:
         """What would harm the host, and guests that would be cut off."""
         found = [harm(self.wish, self.planned.before, self.planned.after, self.links)]
-        if self.takes in (Action.RESTART, Action.STOP) and self.bridge.runs and self.bridge.ports and not self.interrupt:
+        if (
+            self.takes in (Action.RESTART, Action.STOP)
+            and self.bridge.runs
+            and self.bridge.ports
+            and not self.interrupt
+        ):
             found.append(
-                "%s in %s would take the bridge %s down, to which %d guests are connected. Stop them first, or set"
-                " lxc_host_interrupt_guests: true; guests keep their addresses, which may then be the wrong ones, until they"
-                " are restarted."
-                % (", ".join(self.planned.edit.changes) or "The address of the bridge", NETWORK, self.bridge.name, len(self.bridge.ports))
+                "%s in %s would take the bridge %s down, to which %d guests are connected. Stop them first, or set "
+                "lxc_host_interrupt_guests: true; guests keep their addresses, which may then be the wrong ones, "
+                "until they are restarted."
+                % (
+                    ", ".join(self.planned.edit.changes) or "The address of the bridge",
+                    NETWORK,
+                    self.bridge.name,
+                    len(self.bridge.ports),
+                )
             )
         return [fault for fault in found if fault]
 
@@ -152,7 +166,7 @@ class LxcNet:
         """The error, after the host was made as it was."""
         path, keys = self.planned.edit.path, ""
         if self._written:
-            keys = "%s in " % ", ".join(self.planned.edit.changes)
+            keys = "{} in ".format(", ".join(self.planned.edit.changes))
             self._stop()
             self.planned.edit.take_back()
             what = "which is again as it was before"
@@ -162,12 +176,13 @@ class LxcNet:
             try:
                 self._start(self.planned.before)
             except KraalError as again:
-                what += ", but with which the bridge could not be made again either (%s)" % again.message
+                what += f", but with which the bridge could not be made again either ({again.message})"
         said = error.message
         return BackendError(
-            "lxc-net did not %s with %s%s, %s. It said: %s" % (self.takes or "go on", keys, path, what, said),
+            "lxc-net did not {} with {}{}, {}. It said: {}".format(self.takes or "go on", keys, path, what, said),
             remedy=(
-                "Another program has the port 53 or 67 on all addresses: let it bind to its own interfaces only (dnsmasq: bind-dynamic)"
+                "Another program has the port 53 or 67 on all addresses: let it bind to its own interfaces only "
+                "(dnsmasq: bind-dynamic)"
                 if "Address already in use" in said
                 else "Mend what it says, and run again"
             ),
@@ -205,11 +220,11 @@ class LxcNet:
         now = bridge_of(self.host, variables["LXC_BRIDGE"], bridges(self.host, addresses_of(self.host)))
         on = variables["USE_LXC_BRIDGE"] == "true"
         if now.runs != on or (on and variables["LXC_ADDR"] not in now.addresses):
-            raise BackendError("it was started, but the bridge is not as it should be: %s" % now)
+            raise BackendError(f"it was started, but the bridge is not as it should be: {now}")
 
 
 def _words(said: Said | None) -> str:
-    return _plain("%s\n%s" % (said.out, said.err)) or said.error if said else "%s is not there" % NET
+    return _plain(f"{said.out}\n{said.err}") or said.error if said else f"{NET} is not there"
 
 
 def _plain(text: str) -> str:
@@ -247,7 +262,7 @@ class AtBoot:
 
     def plan(self) -> Sequence[Step]:
         """To enable it."""
-        return [] if self.enabled else [Step(HOST, Action.SET, "autostart[%s]" % self.service.name, False, True)]
+        return [] if self.enabled else [Step(HOST, Action.SET, f"autostart[{self.service.name}]", False, True)]
 
     def apply(self, step: Step) -> None:
         """Enable it. Raises BackendError."""

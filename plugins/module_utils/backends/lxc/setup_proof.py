@@ -44,7 +44,7 @@ class Unproven(BackendError):
     """A step of the proof that was not done."""
 
     def __init__(self, step: str, said: str, remedy: str) -> None:
-        super().__init__("LXC is installed, but it cannot %s: %s" % (step, said), remedy=remedy)
+        super().__init__(f"LXC is installed, but it cannot {step}: {said}", remedy=remedy)
 
 
 class Guest:
@@ -67,11 +67,11 @@ class Guest:
         lines = {
             "lxc.include": GUESTS,
             "lxc.uts.name": "kraal-verify",
-            "lxc.rootfs.path": "dir:%s" % root,
+            "lxc.rootfs.path": f"dir:{root}",
             "lxc.mount.auto": "proc:mixed",
             "lxc.init.cmd": "/bin/busybox sleep 600",
         }
-        text = "".join("%s = %s\n" % line for line in lines.items())
+        text = "".join("{} = {}\n".format(*line) for line in lines.items())
         (self.path / self.path.name / "config").write_text(text, encoding="utf-8")
         # Guests whose ids are mapped enter as a stranger, whatever the umask is here.
         for place in (self.path, self.path / self.path.name, root, *(each for each in root.iterdir() if each.is_dir())):
@@ -113,21 +113,24 @@ class Guest:
             raise Unproven(
                 "get an address",
                 " ".join(words),
-                "See that a DHCP server answers on %s and that the host's firewall lets the ports 67 and 53 in from there;"
-                " on a bridge without DHCP set lxc_host_verify_address" % bridge,
+                f"See that a DHCP server answers on {bridge} and that the host's firewall lets the ports 67 and 53 "
+                "in from there; on a bridge without DHCP set lxc_host_verify_address",
             )
         return found["address"], found.get("router", "")
 
 
 def _run(host: Host, argv: Sequence[str]) -> Said:
     """What it said. Without a terminal, so that lxc-attach makes none."""
-    return host.run(argv) or Said(-1, "", "%s is not installed" % argv[0])
+    return host.run(argv) or Said(-1, "", f"{argv[0]} is not installed")
 
 
 def prove(host: Host, bridge: str, given: str) -> None:
-    """Run a container on that bridge. ``given``: its address, with its prefix; empty for one by DHCP. Raises Unproven."""
+    """Run a container on that bridge.
+
+    ``given``: its address, with its prefix; empty for one by DHCP. Raises Unproven.
+    """
     if not Path(BUSYBOX).exists():
-        raise Unproven("find a static program", "%s is not there" % BUSYBOX, "Install the package busybox-static")
+        raise Unproven("find a static program", f"{BUSYBOX} is not there", "Install the package busybox-static")
     guest = Guest(host, Path(tempfile.mkdtemp(prefix="kraal-verify-", dir=_HOME)))
     try:
         guest.make()
@@ -137,15 +140,17 @@ def prove(host: Host, bridge: str, given: str) -> None:
         if given:
             network = ipaddress.IPv4Interface(given).network
             own = [each for each in own if ipaddress.IPv4Address(each) in network]
-        remedy = "Let the host's firewall accept what comes from %s (`iptables -S INPUT`, `nft list ruleset`)" % bridge
+        remedy = f"Let the host's firewall accept what comes from {bridge} (`iptables -S INPUT`, `nft list ruleset`)"
         for target in own or ([router] if router else []):
             said = guest.run("ping", "-c", "1", "-W", "5", target)
             if said.rc:
-                step = "reach %s at %s from a container at %s" % ("the host" if own else "its router", target, address)
+                step = "reach {} at {} from a container at {}".format(
+                    "the host" if own else "its router", target, address
+                )
                 raise Unproven(step, said.error, remedy)
         if own:
             said = _run(host, [BUSYBOX, "ping", "-c", "1", "-W", "5", address])
             if said.rc:
-                raise Unproven("reach a container at %s from the host" % address, said.error, remedy)
+                raise Unproven(f"reach a container at {address} from the host", said.error, remedy)
     finally:
         guest.remove()

@@ -4,7 +4,8 @@
 
 """The command sockets of containers that run: liblxc's tools believe whoever listens there, and any user may.
 
-An abstract socket has no permissions. Its address is @PATH/NAME/command, in which PATH and NAME are what the one says who made it.
+An abstract socket has no permissions. Its address is @PATH/NAME/command, in which PATH and NAME are what the one says
+who made it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ _LISTENS = 0x10000
 
 
 def parse_sockets(text: str) -> Iterator[tuple[str, int]]:
-    """The abstract addresses on which somebody listens like a container's monitor, without the @, and the sockets' inodes."""
+    """The abstract addresses on which somebody listens like a container's monitor, without the @, and the sockets'
+    inodes.
+    """
     for line in text.splitlines():
         head, _at, address = line.partition(" @")
         words = head.split()
@@ -52,7 +55,10 @@ def listener(address: str) -> int | None:
 
 
 def of_this_system(inodes: Collection[int]) -> set[int]:
-    """Those of these sockets that a process holds which sees the same files as this one. In a container, root is root, too; its files are others."""
+    """Those of these sockets that a process holds which sees the same files as this one.
+
+    In a container, root is root, too; its files are others.
+    """
     wanted = {"socket:[%d]" % inode: inode for inode in inodes}
     found: set[int] = set()
     for process in os.scandir("/proc") if wanted else ():
@@ -65,7 +71,9 @@ def of_this_system(inodes: Collection[int]) -> set[int]:
 
 
 def answering(path: str, names: Iterable[str]) -> list[str]:
-    """Those of the containers of a directory that run: a user listens for them who may, root, the directory's owner, or who runs this."""
+    """Those of the containers of a directory that run: a user listens for them who may, root, the directory's owner,
+    or who runs this.
+    """
     sockets = listening()
     users = {0, os.geteuid()}
     with suppress(OSError):
@@ -76,4 +84,4 @@ def answering(path: str, names: Iterable[str]) -> list[str]:
 
 def pattern(names: Iterable[str]) -> str:
     """The extended regular expression that lxc-ls takes, for exactly these names."""
-    return "^(%s)$" % "|".join(re.sub(r"[][.*+?(){}|^$\\]", r"\\\g<0>", name) for name in names)
+    return "^({})$".format("|".join(re.sub(r"[][.*+?(){}|^$\\]", r"\\\g<0>", name) for name in names))

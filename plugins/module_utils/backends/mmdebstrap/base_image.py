@@ -77,13 +77,18 @@ class DiskSize(Size):
     def parse(self, value: Any, option: str) -> int:
         size = super().parse(value, option)
         if size % MIB or not SMALLEST <= size <= LARGEST:
-            remedy = "Write a whole number of MiB from %s to %s; a guest's own disk may be greater" % (format_size(SMALLEST), format_size(LARGEST))
+            remedy = f"Write a whole number of MiB from {format_size(SMALLEST)} to {format_size(LARGEST)}; a guest's own disk may be greater"
             raise InvalidOption(option, value, "is no size for this disk", remedy=remedy)
         return size
 
 
 def _option(name: str, kind: Any) -> Option:
-    return Option(name, kind, lambda build: kind.parse(build["request"][name], name) if build["request"].get(name) is not None else None, Disruption.NONE)
+    return Option(
+        name,
+        kind,
+        lambda build: kind.parse(build["request"][name], name) if build["request"].get(name) is not None else None,
+        Disruption.NONE,
+    )
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -94,7 +99,9 @@ OPTIONS: tuple[Option, ...] = (
     _option("architecture", Text(pattern=r"[a-z0-9]+", remedy=_REMEDY)),
     _option("mirror", Text(pattern=r"(https?|ftp|file|copy)://[^\s@]+", remedy=_MIRROR)),
     _option("keyring", PathText()),
-    _option("user", Text(pattern=r"[a-z_][a-z0-9_-]{0,31}", remedy="Use lower-case letters, digits, dashes and underscores")),
+    _option(
+        "user", Text(pattern=r"[a-z_][a-z0-9_-]{0,31}", remedy="Use lower-case letters, digits, dashes and underscores")
+    ),
     _option("ssh_authorized_keys", PublicKeys()),
     _option("commands", Commands()),
     _option("serial", Text()),
@@ -113,7 +120,10 @@ _check_name = name_check(
 
 
 def _complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A suite that is not named is this host's own; the order of packages means nothing. Raises InvalidOption for what the format has no use for."""
+    """A suite that is not named is this host's own; the order of packages means nothing.
+
+    Raises InvalidOption for what the format has no use for.
+    """
     completed = dict(parameters)
     for key in ("packages", "components"):
         if completed.get(key) is not None:
@@ -124,7 +134,7 @@ def _complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     if completed.get("format") in DISKS:
         architecture = completed.get("architecture") or machine_architecture()
         if completed["state"] == "present" and architecture not in KERNELS:
-            remedy = "Build a disk for %s, or a root file system with format=tar" % ", ".join(KERNELS)
+            remedy = "Build a disk for {}, or a root file system with format=tar".format(", ".join(KERNELS))
             raise InvalidOption("architecture", architecture, "has no boot loader that is known here", remedy=remedy)
         for key, value in _OF_DISKS.items():
             completed[key] = completed.get(key) or value or KERNELS.get(architecture)
@@ -133,7 +143,12 @@ def _complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     completed["format"] = None
     for key in _OF_DISKS:
         if completed.get(key) is not None:
-            raise InvalidOption(key, completed[key], "means nothing for an archive", remedy="Set format to %s, or leave it out" % " or ".join(DISKS))
+            raise InvalidOption(
+                key,
+                completed[key],
+                "means nothing for an archive",
+                remedy="Set format to {}, or leave it out".format(" or ".join(DISKS)),
+            )
     return completed
 
 
@@ -170,11 +185,13 @@ def form_of(request: Mapping[str, Any]) -> str:
 
 def file_of(name: str, request: Mapping[str, Any]) -> str:
     """The name of the file that a request is built into. Pure."""
-    return "%s-%s.%s" % (name, digest_of(request), form_of(request))
+    return f"{name}-{digest_of(request)}.{form_of(request)}"
 
 
 def noted(request: Mapping[str, Any]) -> dict[str, Any]:
-    """A request as its description keeps it: a command may set a password, so of each there is its program, and what tells it from others. Pure."""
+    """A request as its description keeps it: a command may set a password, so of each there is its program, and what
+    tells it from others. Pure.
+    """
     kept = dict(request)
     if kept.get("commands"):
         kept["commands"] = [_noted_command(words) for words in request["commands"]]
@@ -184,7 +201,7 @@ def noted(request: Mapping[str, Any]) -> dict[str, Any]:
 def _noted_command(words: Sequence[str]) -> list[str]:
     if len(words) < 2 or re.fullmatch(r"\(sha256:[0-9a-f]{12}\)", words[1]):
         return list(words)
-    return [words[0], "(sha256:%s)" % digest_of({"command": list(words)})]
+    return [words[0], "(sha256:{})".format(digest_of({"command": list(words)}))]
 
 
 def is_of(build: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
@@ -203,15 +220,22 @@ def files_of_build(build: Mapping[str, Any]) -> list[str]:
 
 
 def described_builds(directory: Path) -> Iterator[dict[str, Any]]:
-    """What stands in the descriptions, the oldest first; one that cannot be read is as good as not there. Raises BackendError."""
+    """What stands in the descriptions, the oldest first; one that cannot be read is as good as not there.
+
+    Raises BackendError.
+    """
     for path in sorted(directory.glob("*.json"), key=lambda each: each.stat().st_mtime_ns):
         try:
             build = json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, FileNotFoundError):
             continue
         except PermissionError as error:
-            raise BackendError("%s cannot be read: %s" % (path, error.strerror), remedy="Run the task with become") from error
-        if isinstance(build, dict) and {"name", "file", "request", "checksum", "size"} <= set(build) and path.stem == Path(str(build["file"])).stem:
+            raise BackendError(f"{path} cannot be read: {error.strerror}", remedy="Run the task with become") from error
+        if (
+            isinstance(build, dict)
+            and {"name", "file", "request", "checksum", "size"} <= set(build)
+            and path.stem == Path(str(build["file"])).stem
+        ):
             yield build
 
 
@@ -232,7 +256,9 @@ def links(directory: Path) -> dict[str, str]:
 
 
 def open_files(directory: Path, build: Mapping[str, Any]) -> dict[str, int]:
-    """The files of a build that others may read, with their permissions: in the image stands what root's password is made into."""
+    """The files of a build that others may read, with their permissions: in the image stands what root's password is
+    made into.
+    """
     modes = {name: (directory / name).stat().st_mode & 0o777 for name in files_of_build(build)}
     return {name: mode for name, mode in modes.items() if mode & 0o077}
 
@@ -243,7 +269,9 @@ def _text(build: Mapping[str, Any]) -> str:
 
 @dataclass
 class Seen:
-    """The builds of every name, the newest last; what a build or a removal that died has left; what is missing here for a build, by format."""
+    """The builds of every name, the newest last; what a build or a removal that died has left; what is missing here
+    for a build, by format.
+    """
 
     builds: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     #: Those that are described, but of which a file is missing or short.
@@ -262,7 +290,7 @@ def _removal(name: str, key: str, before: str, subject: Any) -> Step:
 
 def closing(name: str, path: Path, mode: int) -> Step:
     """The step after which nobody but root can read a file."""
-    return Step(name, Action.SET, "mode[%s]" % path.name, "%04o" % mode, "%04o" % MODE, subject=path)
+    return Step(name, Action.SET, f"mode[{path.name}]", f"{mode:04o}", f"{MODE:04o}", subject=path)
 
 
 class BaseImages(Resource[Seen]):
@@ -279,7 +307,9 @@ class BaseImages(Resource[Seen]):
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """Read the descriptions beside the archives."""
         self._requests = {want.name: request_of(want) for want in wants or () if want.state == "present"}
-        seen = Seen(obstacles={form: obstacle(form, self.assume_tools) for form in map(form_of, self._requests.values())})
+        seen = Seen(
+            obstacles={form: obstacle(form, self.assume_tools) for form in map(form_of, self._requests.values())}
+        )
         for build in described_builds(self.directory):
             whole = is_whole(self.directory, build)
             (seen.builds if whole else seen.broken).setdefault(build["name"], []).append(build)
@@ -300,11 +330,18 @@ class BaseImages(Resource[Seen]):
         steps += [Step(want.name, Action.CLEAN, "leftover", self._path(build), subject=build) for build in broken]
         if want.state == "absent":
             named = [link for link in sorted(seen.links) if Path(link).stem == want.name]
-            gone = [_removal(want.name, "links[%s]" % link, seen.links[link], self.directory / link) for link in named]
-            return [*steps, *(_removal(want.name, "builds[%s]" % build["file"], build["checksum"], build) for build in builds), *gone]
+            gone = [_removal(want.name, f"links[{link}]", seen.links[link], self.directory / link) for link in named]
+            return [
+                *steps,
+                *(
+                    _removal(want.name, "builds[{}]".format(build["file"]), build["checksum"], build)
+                    for build in builds
+                ),
+                *gone,
+            ]
         request = request_of(want)
         old = [build for build in builds if not is_of(build, request)] if "builds" in want.purge else []
-        purged = [_removal(want.name, "builds[%s]" % build["file"], build["checksum"], build) for build in old]
+        purged = [_removal(want.name, "builds[{}]".format(build["file"]), build["checksum"], build) for build in old]
         going = {name for build in old for name in files_of_build(build)}
         opened = sorted(seen.open.get(want.name, {}).items())
         steps += [closing(want.name, self.directory / name, mode) for name, mode in opened if name not in going]
@@ -344,8 +381,10 @@ class BaseImages(Resource[Seen]):
         try:
             for build in seen.builds.get(want.name, []):
                 if path.name == files_of_build(build)[-1] and build["request"] != noted(build["request"]):
-                    work = Path(tempfile.mkdtemp(prefix=".building-%s-" % want.name, dir=self.directory))
-                    (work / path.name).write_text(_text({**build, "request": noted(build["request"])}), encoding="utf-8")
+                    work = Path(tempfile.mkdtemp(prefix=f".building-{want.name}-", dir=self.directory))
+                    (work / path.name).write_text(
+                        _text({**build, "request": noted(build["request"])}), encoding="utf-8"
+                    )
                     (work / path.name).chmod(MODE)
                     # The newest build is known by its time.
                     os.utime(work / path.name, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
@@ -353,7 +392,9 @@ class BaseImages(Resource[Seen]):
                     clear(work)
             path.chmod(MODE)
         except OSError as error:
-            raise BackendError("%s cannot be kept from others: %s" % (path, error.strerror), remedy="Run the task with become") from error
+            raise BackendError(
+                f"{path} cannot be kept from others: {error.strerror}", remedy="Run the task with become"
+            ) from error
 
     def _path(self, build: Mapping[str, Any]) -> str:
         return str(self.directory / build["file"])
@@ -364,7 +405,7 @@ class BaseImages(Resource[Seen]):
         final = self.directory / file_of(want.name, request)
         # QEMU's user has to get through to what it is given, and has no business with anything else.
         self.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".building-%s-" % want.name, dir=self.directory))
+        work = Path(tempfile.mkdtemp(prefix=f".building-{want.name}-", dir=self.directory))
         try:
             image = work / final.name
             beside = self._make(want, request, image, work)
@@ -376,19 +417,22 @@ class BaseImages(Resource[Seen]):
                 "size": image.stat().st_size,
             }
             if beside:
-                build["beside"] = {key: {"file": path.name, "size": path.stat().st_size} for key, path in beside.items()}
+                build["beside"] = {
+                    key: {"file": path.name, "size": path.stat().st_size} for key, path in beside.items()
+                }
             (work / "description").write_text(_text(build), encoding="utf-8")
             (work / "description").chmod(MODE)
             for path in (image, *beside.values()):
                 path.chmod(MODE)
                 (self.directory / path.name).unlink(missing_ok=True)
-            # The description first, the image last: what is described and not whole is known as such, and written over or removed by the next run.
+            # The description first, the image last: what is described and not whole is known as such, and written over
+            # or removed by the next run.
             (work / "description").rename(final.with_suffix(".json"))
             for path in (*beside.values(), image):
                 path.rename(self.directory / path.name)
         except OSError as error:
-            remedy = "Free space in %s, or choose another directory" % self.directory
-            raise BackendError("%s cannot be written: %s" % (final, error.strerror), remedy=remedy) from error
+            remedy = f"Free space in {self.directory}, or choose another directory"
+            raise BackendError(f"{final} cannot be written: {error.strerror}", remedy=remedy) from error
         finally:
             clear(work)
 
@@ -438,4 +482,6 @@ class BaseImages(Resource[Seen]):
         for build in seen.builds.get(want.name, []):
             if is_of(build, request):
                 return self._described(build)
-        return self._described({"name": want.name, "file": file_of(want.name, request), "checksum": "", "size": 0, "request": request})
+        return self._described(
+            {"name": want.name, "file": file_of(want.name, request), "checksum": "", "size": 0, "request": request}
+        )

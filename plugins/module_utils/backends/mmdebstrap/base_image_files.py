@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The files of base images as guests of this host take them: brought here, closed to others, and under names that stay."""
+"""The files of base images as guests of this host take them: brought here, closed to others, and under names that
+stay.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ FILES = Table(
 
 @dataclass
 class Seen:
-    """The builds that are whole, by the file of their image; those of their files that others may read; the links, and where they lead."""
+    """The builds that are whole, by the file of their image; those of their files that others may read; the links,
+    and where they lead.
+    """
 
     builds: dict[str, dict[str, Any]] = field(default_factory=dict)
     open: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -76,12 +80,21 @@ class BaseImageFiles(Resource[Seen]):
             steps += [closing(want.name, self.directory / name, mode) for name, mode in opened]
         else:
             before = seen.builds.get(Path(path).name, {}).get("checksum")
-            steps.append(Step(want.name, Action.COPY, "files[%s]" % Path(path).name, before, checksum))
+            steps.append(Step(want.name, Action.COPY, f"files[{Path(path).name}]", before, checksum))
         # A file's own name tells what it was built of, so guests would have to be told anew whenever that changes.
         for file in filter(None, (path, want.steering["kernel"], want.steering["initrd"])):
             link, target = want.name + Path(file).suffix, Path(file).name
             if seen.links.get(link) != target:
-                steps.append(Step(want.name, Action.SET, "links[%s]" % link, seen.links.get(link), target, subject=self.directory / link))
+                steps.append(
+                    Step(
+                        want.name,
+                        Action.SET,
+                        f"links[{link}]",
+                        seen.links.get(link),
+                        target,
+                        subject=self.directory / link,
+                    )
+                )
         return steps
 
     def apply(self, want: Spec, step: Step, seen: Seen) -> None:
@@ -89,12 +102,17 @@ class BaseImageFiles(Resource[Seen]):
         try:
             super().apply(want, step, seen)
         except OSError as error:
-            raise BackendError("%s cannot be changed: %s" % (step.subject, error.strerror), remedy="Run the task with become") from error
+            raise BackendError(
+                f"{step.subject} cannot be changed: {error.strerror}", remedy="Run the task with become"
+            ) from error
 
     def do_copy(self, want: Spec, _step: Step, _seen: Seen) -> None:
         """Whoever has the file has to bring it."""
         path = self.directory / Path(want.steering["path"]).name
-        raise BackendError("%s is not on this host" % path, remedy="Copy it here from the host that built it, and its description after it")
+        raise BackendError(
+            f"{path} is not on this host",
+            remedy="Copy it here from the host that built it, and its description after it",
+        )
 
     def do_set(self, _want: Spec, step: Step, seen: Seen) -> None:
         """Close a file to others; or make a link, in the place of what has the name, in one move."""
@@ -109,7 +127,9 @@ class BaseImageFiles(Resource[Seen]):
     def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
         """The newest build of that name."""
         mine = [build for build in seen.builds.values() if build["name"] == name]
-        return {"name": name, "files": [str(self.directory / file) for file in files_of_build(mine[-1])]} if mine else None
+        return (
+            {"name": name, "files": [str(self.directory / file) for file in files_of_build(mine[-1])]} if mine else None
+        )
 
     def foresee(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Mapping[str, Any] | None:
         """The files that guests will find. Pure."""
@@ -117,6 +137,9 @@ class BaseImageFiles(Resource[Seen]):
 
 
 def bundle(built: Mapping[str, Any]) -> list[str]:
-    """The paths of all files of a build as base_image returns it, its description last, since with that it counts. Pure."""
+    """The paths of all files of a build as base_image returns it, its description last, since with that it counts.
+
+    Pure.
+    """
     files = [built["path"], built.get("kernel"), built.get("initrd"), str(Path(built["path"]).with_suffix(".json"))]
     return [file for file in files if file]

@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Makes a bootable disk of a root file system's directory: no loop device, nothing mounted, and the same bytes from the same directory."""
+"""Makes a bootable disk of a root file system's directory: no loop device, nothing mounted, and the same bytes from
+the same directory.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,7 @@ class Identity:
 
     def of(self, part: str) -> str:
         """The identifier of one part of it."""
-        return str(uuid.uuid5(_NAMESPACE, "%s %s" % (self.digest, part)))
+        return str(uuid.uuid5(_NAMESPACE, f"{self.digest} {part}"))
 
     @property
     def root(self) -> str:
@@ -92,7 +94,10 @@ def boot_code(image: bytes) -> bytes:
 
 
 def core_image(image: bytes) -> bytes:
-    """GRUB's core.img with the list of its own sectors, which stands at the end of the first. Raises BackendError. Pure."""
+    """GRUB's core.img with the list of its own sectors, which stands at the end of the first.
+
+    Raises BackendError. Pure.
+    """
     sectors = -(-len(image) // SECTOR)
     if len(image) <= SECTOR or sectors > ROOT - LOADER:
         raise BackendError("the boot loader of %d bytes does not fit" % len(image))
@@ -103,7 +108,10 @@ def core_image(image: bytes) -> bytes:
 
 def mke2fs_command(directory: Path, disk: Path, size: int, identity: Identity) -> list[str]:
     """Pure."""
-    extended = "offset=%d,hash_seed=%s,lazy_itable_init=0,lazy_journal_init=0,nodiscard" % (ROOT * SECTOR, identity.of("directories"))
+    extended = "offset=%d,hash_seed=%s,lazy_itable_init=0,lazy_journal_init=0,nodiscard" % (
+        ROOT * SECTOR,
+        identity.of("directories"),
+    )
     return [
         *("mke2fs", "-q", "-F", "-t", "ext4", "-U", identity.root, "-L", "root", "-E", extended),
         *("-d", str(directory), str(disk), "%dk" % (root_size(size) // 1024)),
@@ -114,7 +122,11 @@ def times_script(inodes: int, epoch: int) -> str:
     """For debugfs: the times that mke2fs takes from the directory and nobody can set there. Pure."""
     fields = ("ctime", "ctime_extra", "crtime", "crtime_extra")
     values = {"ctime": "@%d" % epoch, "crtime": "@%d" % epoch}
-    return "".join("set_inode_field <%d> %s %s\n" % (inode, field, values.get(field, "0")) for inode in range(11, inodes + 1) for field in fields)
+    return "".join(
+        "set_inode_field <%d> %s %s\n" % (inode, field, values.get(field, "0"))
+        for inode in range(11, inodes + 1)
+        for field in fields
+    )
 
 
 def settle_times(root: Path, epoch: int) -> None:
@@ -134,7 +146,7 @@ def kernel_of(root: Path, name: str) -> Path:
         if link.is_symlink():
             target = os.readlink(link)
             return root / target.lstrip("/") if target.startswith("/") else folder / target
-    raise BackendError("the root file system has no %s" % name, remedy="Name a package in kernel that installs one")
+    raise BackendError(f"the root file system has no {name}", remedy="Name a package in kernel that installs one")
 
 
 def finish(root: Path) -> None:
@@ -162,10 +174,16 @@ def make(root: Path, disk: Path, size: int, identity: Identity, epoch: int, run:
     try:
         run(mke2fs_command(root, disk, size, identity), "", {**times, "MKE2FS_CONFIG": str(configuration)})
     except BackendError as error:
-        error.remedy = "Write a greater disk_size than %s" % format_size(size) if "ould not allocate" in error.message else error.remedy
+        error.remedy = (
+            f"Write a greater disk_size than {format_size(size)}"
+            if "ould not allocate" in error.message
+            else error.remedy
+        )
         raise
     device = "%s?offset=%d" % (disk, ROOT * SECTOR)
-    numbers = dict(line.split(":", 1) for line in run(["debugfs", "-R", "stats -h", device]).splitlines() if line.count(":") == 1)
+    numbers = dict(
+        line.split(":", 1) for line in run(["debugfs", "-R", "stats -h", device]).splitlines() if line.count(":") == 1
+    )
     script = disk.with_name("times")
     script.write_text(times_script(int(numbers["Inode count"]) - int(numbers["Free inodes"]), epoch), encoding="ascii")
     run(["debugfs", "-w", "-f", str(script), device], "", times)

@@ -20,7 +20,19 @@ LIBRARY = "usr/lib/kraal"
 
 #: What of GRUB is in its core image, which loads nothing else.
 _MODULES = (
-    *("biosdisk", "part_gpt", "ext2", "normal", "configfile", "linux", "search", "search_fs_uuid", "serial", "terminal", "test"),
+    *(
+        "biosdisk",
+        "part_gpt",
+        "ext2",
+        "normal",
+        "configfile",
+        "linux",
+        "search",
+        "search_fs_uuid",
+        "serial",
+        "terminal",
+        "test",
+    ),
     *("echo", "ls", "cat", "halt", "reboot"),
 )
 
@@ -139,11 +151,13 @@ def packages_of(request: Mapping[str, Any]) -> list[str]:
 
 def command_line(uuid: str) -> str:
     """What the kernel is told, whoever boots it. ``uuid``: of the root file system."""
-    return "root=UUID=%s ro %s" % (uuid, CONSOLES)
+    return f"root=UUID={uuid} ro {CONSOLES}"
 
 
 def _cloud_init(user: str) -> str:
-    """Cloud-init's configuration, in JSON, which is YAML too: seeds alone, and keys for whom they are here without it."""
+    """Cloud-init's configuration, in JSON, which is YAML too: seeds alone, and keys for whom they are here without
+    it.
+    """
     given = {
         "datasource_list": ["NoCloud", "None"],
         "disable_root": False,
@@ -159,7 +173,7 @@ def files_of(request: Mapping[str, Any], uuid: str) -> list[tuple[str, str, int]
     user = request.get("user") or "root"
     files = [
         ("boot/grub/grub.cfg", _GRUB % {"uuid": uuid, "command_line": command_line(uuid)}, 0o644),
-        ("etc/fstab", "UUID=%s / ext4 errors=remount-ro 0 1\n" % uuid, 0o644),
+        ("etc/fstab", f"UUID={uuid} / ext4 errors=remount-ro 0 1\n", 0o644),
         ("etc/hosts", _HOSTS, 0o644),
         # Empty, not absent: systemd then makes an id at boot, and takes it for no first boot that asks questions.
         ("etc/machine-id", "", 0o444),

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The program that grows a guest's root partition and its ext4 to the disk, at each boot. Put into disk images as it stands here."""
+"""The program that grows a guest's root partition and its ext4 to the disk, at each boot.
+
+Put into disk images as it stands here.
+"""
 
 # A program of its own, not a part of a module: pylint: disable=ansible-bad-function
 
@@ -21,11 +24,11 @@ def main() -> int:
     partition = node / "partition"
     if partition.exists():
         number = partition.read_text(encoding="ascii").strip()
-        grown = subprocess.run(["growpart", "/dev/%s" % node.parent.name, number], check=False)
+        grown = subprocess.run(["growpart", f"/dev/{node.parent.name}", number], check=False)
         # 1: it has its size already.
         if grown.returncode > 1:
             return grown.returncode
-    return subprocess.run(["resize2fs", "/dev/%s" % node.name], check=False).returncode
+    return subprocess.run(["resize2fs", f"/dev/{node.name}"], check=False).returncode
 
 
 if __name__ == "__main__":

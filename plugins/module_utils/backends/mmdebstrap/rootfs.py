@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Builds one root file system with mmdebstrap: from this host's own package sources unless told otherwise, and cleared away if it fails."""
+"""Builds one root file system with mmdebstrap: from this host's own package sources unless told otherwise, and
+cleared away if it fails.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,10 @@ def obstacle(form: str = "tar", assume_tools: bool = False) -> KraalError | None
     missing = [program for program in TOOLS[form] if not assume_tools and tool(program) is None]
     if missing:
         verb = "are" if len(missing) > 1 else "is"
-        return BackendError("%s %s not installed on this host" % (joined(missing), verb), remedy="%s, or build on another host" % install(*missing))
+        return BackendError(
+            f"{joined(missing)} {verb} not installed on this host",
+            remedy=f"{install(*missing)}, or build on another host",
+        )
     if os.geteuid() != 0:
         return BackendError("only root can build a root file system", remedy="Run the task with become")
     try:
@@ -95,12 +100,18 @@ def apt_sources(suite: str, lines: Iterable[str], own: str, components: Iterable
             stanzas.setdefault((uri, suite + release[len(own) :], keyring), set()).add(component)
     parts = []
     for (uri, release, keyring), found in sorted(stanzas.items(), key=lambda item: (item[0][1] != suite, item[0])):
-        signed = "Signed-By: %s\n" % keyring if keyring.startswith("/") else ""
-        parts.append("Types: deb\nURIs: %s\nSuites: %s\nComponents: %s\n%s" % (uri, release, " ".join(sorted(components or found)), signed))
+        signed = f"Signed-By: {keyring}\n" if keyring.startswith("/") else ""
+        parts.append(
+            "Types: deb\nURIs: {}\nSuites: {}\nComponents: {}\n{}".format(
+                uri, release, " ".join(sorted(components or found)), signed
+            )
+        )
     return "\n".join(parts)
 
 
-_INDEX = re.compile(r"'(?P<uri>[^']+/(?:debian|debian-security|ubuntu)/)dists/(?P<release>[^/']+)/(?P<component>[^']+)/binary-[a-z0-9]+/Packages[^/']*'")
+_INDEX = re.compile(
+    r"'(?P<uri>[^']+/(?:debian|debian-security|ubuntu)/)dists/(?P<release>[^/']+)/(?P<component>[^']+)/binary-[a-z0-9]+/Packages[^/']*'"
+)
 
 
 def indexes(lines: Iterable[str]) -> Iterator[str]:
@@ -108,7 +119,7 @@ def indexes(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         match = _INDEX.match(line)
         if match:
-            yield "|%s|%s|%s|" % (match["uri"], match["release"], match["component"])
+            yield "|{}|{}|{}|".format(match["uri"], match["release"], match["component"])
 
 
 def _own_sources(suite: str, components: Iterable[str] | None) -> str:
@@ -130,25 +141,32 @@ def _proxies() -> dict[str, str]:
     """The proxies of this host's apt: mmdebstrap's apt reads another configuration, but the same environment."""
     found = {}
     for scheme in ("http", "https"):
-        said = _said(["apt-config", "--format", "%v%n", "dump", "Acquire::%s::Proxy" % scheme])
+        said = _said(["apt-config", "--format", "%v%n", "dump", f"Acquire::{scheme}::Proxy"])
         if said and said[0] not in ("", "DIRECT"):
-            found["%s_proxy" % scheme] = said[0]
+            found[f"{scheme}_proxy"] = said[0]
     return found
 
 
 def clear(work: Path) -> None:
-    """Remove what a build has left. Raises BackendError while something is mounted below it: that could be the host's /dev."""
+    """Remove what a build has left.
+
+    Raises BackendError while something is mounted below it: that could be the host's /dev.
+    """
     deadline = time.monotonic() + PATIENCE
     with held(work) as free:
         # A lock has no deadline of its own. Whoever holds this one was told to end, and does so in a second or two.
         while not free() and time.monotonic() < deadline:
             time.sleep(0.2)
         if not free():
-            raise BackendError("a build that outlived its run is still at work in %s" % work, remedy="End its mmdebstrap, and run again")
+            raise BackendError(
+                f"a build that outlived its run is still at work in {work}", remedy="End its mmdebstrap, and run again"
+            )
         mounts = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
-        below = [mount for mount in mounts if mount.startswith("%s/" % work)]
+        below = [mount for mount in mounts if mount.startswith(f"{work}/")]
         if below:
-            raise BackendError("%s cannot be removed: %s is mounted there" % (work, below[0]), remedy="Unmount it, and run again")
+            raise BackendError(
+                f"{work} cannot be removed: {below[0]} is mounted there", remedy="Unmount it, and run again"
+            )
         shutil.rmtree(work)
 
 
@@ -170,22 +188,34 @@ def held(work: Path) -> Iterator[Callable[[], bool]]:
         os.close(file)
 
 
-def command_of(request: Mapping[str, Any], target: Path, hook: Path | None, sources: bool, extra: Iterable[str] = ()) -> list[str]:
+def command_of(
+    request: Mapping[str, Any], target: Path, hook: Path | None, sources: bool, extra: Iterable[str] = ()
+) -> list[str]:
     """mmdebstrap's argument vector; ``extra`` packages make a directory for a disk of it. Pure."""
     packages = sorted({*(request.get("packages") or ()), *extra})
-    command = ["mmdebstrap", "--format=%s" % ("directory" if extra else "tar"), "--variant=%s" % request["variant"]]
+    command = [
+        "mmdebstrap",
+        "--format=%s" % ("directory" if extra else "tar"),
+        "--variant={}".format(request["variant"]),
+    ]
     for flag, words in (("include", packages), ("components", request.get("components"))):
         if words:
-            command.append("--%s=%s" % (flag, ",".join(words)))
+            command.append("--{}={}".format(flag, ",".join(words)))
     for flag, key in (("architectures", "architecture"), ("keyring", "keyring")):
         if request.get(key):
-            command.append("--%s=%s" % (flag, request[key]))
+            command.append(f"--{flag}={request[key]}")
     if hook is not None:
-        command.append("--customize-hook=%s" % hook)
-    return [*command, "--", request["suite"], str(target), *([request["mirror"]] if request.get("mirror") else ["-"] if sources else [])]
+        command.append(f"--customize-hook={hook}")
+    return [
+        *command,
+        "--",
+        request["suite"],
+        str(target),
+        *([request["mirror"]] if request.get("mirror") else ["-"] if sources else []),
+    ]
 
 
-_HOOK = '''#!{python}
+_HOOK = """#!{python}
 # Runs on the host, before the root file system is packed; its path is the argument.
 import json, os, subprocess, sys
 root, asked = sys.argv[1], json.loads({asked!r})
@@ -212,31 +242,44 @@ if asked.get("ssh_authorized_keys"):
     run("chown", "-R", "--", (user or "root") + ":", home + "/.ssh")
 for words in asked.get("commands") or ():
     run(*words)
-'''
+"""
 
 
 def _apart() -> list[str]:
-    """Gives a command processes and mounts of its own, all of which end with it; nothing where the host does not allow it."""
+    """Gives a command processes and mounts of its own, all of which end with it; nothing where the host does not
+    allow it.
+    """
     apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
     return apart if subprocess.run([*apart, "true"], capture_output=True, check=False).returncode == 0 else []  # pylint: disable=ansible-bad-function
 
 
 def newest_time() -> int:
-    """The time that everything in a base image has at most, in seconds: that of SOURCE_DATE_EPOCH, or else the begin of the day (UTC).
+    """The time that everything in a base image has at most, in seconds: that of SOURCE_DATE_EPOCH, or else the begin of
+    the day (UTC).
 
-    As https://reproducible-builds.org/specs/source-date-epoch/ has it. Raises BackendError where the variable is no number.
+    As https://reproducible-builds.org/specs/source-date-epoch/ has it. Raises BackendError where the variable is no
+    number.
     """
     said = os.environ.get("SOURCE_DATE_EPOCH", "")
     if said and not re.fullmatch(r"[0-9]{1,10}", said):
-        raise BackendError("SOURCE_DATE_EPOCH is %r" % said, remedy="Set it to a number of seconds since 1970, or leave it out")
+        raise BackendError(
+            f"SOURCE_DATE_EPOCH is {said!r}", remedy="Set it to a number of seconds since 1970, or leave it out"
+        )
     return int(said) if said else int(time.time()) // 86400 * 86400
 
 
 def run_held(
-    work: Path, command: list[str], text: str = "", environment: Mapping[str, str] | None = None, apart: Iterable[str] = ()
+    work: Path,
+    command: list[str],
+    text: str = "",
+    environment: Mapping[str, str] | None = None,
+    apart: Iterable[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command that ends with this process; it and its children keep the lock for as long as any of them lives: see clear()."""
-    # A mmdebstrap that is not apart takes its own mounts away when it is told to end. unshare, on the other hand, does not heed that.
+    """Run a command that ends with this process; it and its children keep the lock for as long as any of them lives:
+    see clear().
+    """
+    # A mmdebstrap that is not apart takes its own mounts away when it is told to end. unshare, on the other hand, does
+    # not heed that.
     start = ["setpriv", "--pdeathsig", "KILL" if apart else "TERM", "--", *apart]
     file = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -259,19 +302,31 @@ def run_tool(work: Path, command: list[str], text: str = "", environment: Mappin
     if done.returncode == 0:
         return done.stdout
     remedy = "Free space below the directory, or choose another one" if "No space left" in done.stderr else ""
-    raise BackendError("%s failed: %s" % (command[0], " / ".join((done.stderr or done.stdout).strip().splitlines()[-6:])), remedy=remedy)
+    raise BackendError(
+        "{} failed: {}".format(command[0], " / ".join((done.stderr or done.stdout).strip().splitlines()[-6:])),
+        remedy=remedy,
+    )
 
 
 def run_mmdebstrap(
-    request: Mapping[str, Any], target: Path, work: Path, epoch: int, packages: Iterable[str] = (), contents: Mapping[str, Any] | None = None
+    request: Mapping[str, Any],
+    target: Path,
+    work: Path,
+    epoch: int,
+    packages: Iterable[str] = (),
+    contents: Mapping[str, Any] | None = None,
 ) -> None:
-    """Build a file, or a directory where ``packages`` for a disk are named. Raises BackendError with what mmdebstrap said last.
+    """Build a file, or a directory where ``packages`` for a disk are named. Raises BackendError with what mmdebstrap
+    said last.
 
     ``epoch``: the time that everything has at most, in seconds.
     ``contents``: the files and the commands (prepare) of a disk, which come before those that are asked for.
     """
     hook = None
-    asked = {**(contents or {}), **{key: request[key] for key in ("user", "ssh_authorized_keys", "commands") if request.get(key)}}
+    asked = {
+        **(contents or {}),
+        **{key: request[key] for key in ("user", "ssh_authorized_keys", "commands") if request.get(key)},
+    }
     if asked:
         hook = work / "hook"
         hook.write_text(_HOOK.format(python=sys.executable, asked=json.dumps(asked)), encoding="utf-8")
@@ -290,4 +345,4 @@ def run_mmdebstrap(
         remedy = "The keys of the suite are missing here: install a newer debian-archive-keyring, or name a keyring"
     elif "No space left" in done.stderr:
         remedy = "Free space below the directory, or choose another one"
-    raise BackendError("mmdebstrap failed: %s" % text, remedy=remedy)
+    raise BackendError(f"mmdebstrap failed: {text}", remedy=remedy)

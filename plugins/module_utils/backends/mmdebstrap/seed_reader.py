@@ -2,9 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The program that reads a NoCloud seed in a guest, once for each instance-id. Put into disk images as it stands here; needs python3-yaml there.
+"""The program that reads a NoCloud seed in a guest, once for each instance-id. Put into disk images as it stands here;
+needs python3-yaml there.
 
-What it does not understand it names on the console and in the journal, and goes on with the rest; values are never shown.
+What it does not understand it names on the console and in the journal, and goes on with the rest; values are never
+shown.
 """
 
 # A program of its own, not a part of a module: pylint: disable=ansible-bad-function
@@ -42,7 +44,7 @@ class Meant(Exception):
 def items(value: Any, what: str) -> list[Any]:
     """A list, or a single entry as one. Raises Meant."""
     if isinstance(value, Mapping):
-        raise Meant("%s is no list" % what)
+        raise Meant(f"{what} is no list")
     return list(value) if isinstance(value, (list, tuple)) else [] if value is None else [value]
 
 
@@ -51,7 +53,7 @@ def mapping(value: Any, what: str) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise Meant("%s is no mapping" % what)
+        raise Meant(f"{what} is no mapping")
     return {str(key): entry for key, entry in value.items()}
 
 
@@ -59,29 +61,41 @@ def line(value: Any, what: str) -> str:
     """A text on one line. Raises Meant."""
     text = str(value)
     if isinstance(value, (Mapping, list)) or not text or not text.isprintable():
-        raise Meant("%s is no text on one line" % what)
+        raise Meant(f"{what} is no text on one line")
     return text
 
 
 def others(given: Iterable[str], known: Iterable[str], where: str, warn: Warn) -> None:
     """Name the keys that are not understood."""
     for key in sorted(set(given) - set(known)):
-        warn("%s: %s is not understood and left out" % (where, key if key.isprintable() else "a key"))
+        warn("{}: {} is not understood and left out".format(where, key if key.isprintable() else "a key"))
 
 
 # --- network-config -> systemd-networkd; pure
 
-_ETHERNET = ("match", "dhcp4", "dhcp6", "addresses", "gateway4", "gateway6", "routes", "nameservers", "mtu", "optional", "accept-ra")
+_ETHERNET = (
+    "match",
+    "dhcp4",
+    "dhcp6",
+    "addresses",
+    "gateway4",
+    "gateway6",
+    "routes",
+    "nameservers",
+    "mtu",
+    "optional",
+    "accept-ra",
+)
 
 
 def _route(entry: Any, where: str, warn: Warn) -> list[tuple[str, str]]:
-    route = mapping(entry, "%s.routes" % where)
-    others(route, ("to", "via", "metric", "on-link"), "%s.routes" % where, warn)
+    route = mapping(entry, f"{where}.routes")
+    others(route, ("to", "via", "metric", "on-link"), f"{where}.routes", warn)
     found = []
     if str(route.get("to", "default")) not in ("default", "0.0.0.0/0", "::/0"):
-        found.append(("Destination", line(route["to"], "%s.routes.to" % where)))
+        found.append(("Destination", line(route["to"], f"{where}.routes.to")))
     if route.get("via") is not None:
-        found.append(("Gateway", line(route["via"], "%s.routes.via" % where)))
+        found.append(("Gateway", line(route["via"], f"{where}.routes.via")))
     if route.get("metric") is not None:
         found.append(("Metric", "%d" % int(route["metric"])))
     if route.get("on-link"):
@@ -92,26 +106,28 @@ def _route(entry: Any, where: str, warn: Warn) -> list[tuple[str, str]]:
 def _ethernet(name: str, entry: Mapping[str, Any], where: str, warn: Warn) -> list[tuple[str, list[tuple[str, str]]]]:
     """The sections of one interface's .network file. Raises Meant."""
     others(entry, _ETHERNET, where, warn)
-    match = mapping(entry.get("match"), "%s.match" % where)
-    others(match, ("macaddress", "name"), "%s.match" % where, warn)
+    match = mapping(entry.get("match"), f"{where}.match")
+    others(match, ("macaddress", "name"), f"{where}.match", warn)
     matches = [
-        (key, line(match[field], "%s.match.%s" % (where, field)))
+        (key, line(match[field], f"{where}.match.{field}"))
         for key, field in (("MACAddress", "macaddress"), ("Name", "name"))
         if match.get(field) is not None
     ]
     if match and not matches:
-        raise Meant("%s.match names neither a macaddress nor a name" % where)
+        raise Meant(f"{where}.match names neither a macaddress nor a name")
     four, six = bool(entry.get("dhcp4")), bool(entry.get("dhcp6"))
     network = [("DHCP", "yes" if four and six else "ipv4" if four else "ipv6" if six else "no")]
-    for address in items(entry.get("addresses"), "%s.addresses" % where):
-        network.append(("Address", line(address, "%s.addresses" % where)))
+    for address in items(entry.get("addresses"), f"{where}.addresses"):
+        network.append(("Address", line(address, f"{where}.addresses")))
     for field in ("gateway4", "gateway6"):
         if entry.get(field) is not None:
-            network.append(("Gateway", line(entry[field], "%s.%s" % (where, field))))
-    servers = mapping(entry.get("nameservers"), "%s.nameservers" % where)
-    others(servers, ("addresses", "search"), "%s.nameservers" % where, warn)
-    network += [("DNS", line(each, "%s.nameservers" % where)) for each in items(servers.get("addresses"), "%s.nameservers" % where)]
-    domains = [line(each, "%s.nameservers" % where) for each in items(servers.get("search"), "%s.nameservers" % where)]
+            network.append(("Gateway", line(entry[field], f"{where}.{field}")))
+    servers = mapping(entry.get("nameservers"), f"{where}.nameservers")
+    others(servers, ("addresses", "search"), f"{where}.nameservers", warn)
+    network += [
+        ("DNS", line(each, f"{where}.nameservers")) for each in items(servers.get("addresses"), f"{where}.nameservers")
+    ]
+    domains = [line(each, f"{where}.nameservers") for each in items(servers.get("search"), f"{where}.nameservers")]
     if domains:
         network.append(("Domains", " ".join(domains)))
     if entry.get("accept-ra") is not None:
@@ -125,14 +141,17 @@ def _ethernet(name: str, entry: Mapping[str, Any], where: str, warn: Warn) -> li
     if link:
         sections.append(("Link", link))
     sections.append(("Network", network))
-    sections += [("Route", _route(route, where, warn)) for route in items(entry.get("routes"), "%s.routes" % where)]
+    sections += [("Route", _route(route, where, warn)) for route in items(entry.get("routes"), f"{where}.routes")]
     if four:
         sections.append(("DHCPv4", [("ClientIdentifier", "mac")]))
     return sections
 
 
 def networkd_files(config: Any, warn: Warn) -> dict[str, str]:
-    """The .network files of a network-config, version 2, by their names. Raises Meant where it is another thing altogether."""
+    """The .network files of a network-config, version 2, by their names.
+
+    Raises Meant where it is another thing altogether.
+    """
     config = mapping(config, "network-config")
     if set(config) == {"network"}:
         config = mapping(config["network"], "network")
@@ -141,14 +160,16 @@ def networkd_files(config: Any, warn: Warn) -> dict[str, str]:
     others(config, ("version", "ethernets", "renderer"), "network-config", warn)
     files = {}
     for name, entry in mapping(config.get("ethernets"), "ethernets").items():
-        where = "network-config: ethernets.%s" % name
+        where = f"network-config: ethernets.{name}"
         try:
             sections = _ethernet(name, mapping(entry, where), where, warn)
         except (Meant, ValueError, TypeError, OverflowError) as error:
-            warn(str(error) if isinstance(error, Meant) else "%s: a number is none" % where)
+            warn(str(error) if isinstance(error, Meant) else f"{where}: a number is none")
             continue
-        text = "\n".join("[%s]\n%s" % (title, "".join("%s=%s\n" % pair for pair in pairs)) for title, pairs in sections)
-        files["%s%s.network" % (PREFIX, re.sub(r"[^A-Za-z0-9_.-]", "_", name))] = text
+        text = "\n".join(
+            "[{}]\n{}".format(title, "".join("{}={}\n".format(*pair) for pair in pairs)) for title, pairs in sections
+        )
+        files["{}{}.network".format(PREFIX, re.sub(r"[^A-Za-z0-9_.-]", "_", name))] = text
     return files
 
 
@@ -168,21 +189,21 @@ class Reader:
         try:
             work()
         except Meant as error:
-            self.warn("%s: %s" % (what, error))
+            self.warn(f"{what}: {error}")
         except (OSError, subprocess.CalledProcessError) as error:
             self.failed = True
-            self.warn("%s: failed: %s" % (what, error))
+            self.warn(f"{what}: failed: {error}")
         except (LookupError, ValueError, TypeError) as error:
             # What these say may be the value.
             self.failed = True
-            self.warn("%s: failed: %s" % (what, type(error).__name__))
+            self.warn(f"{what}: failed: {type(error).__name__}")
 
     def listed(self, value: Any, what: str) -> list[Any]:
         """A list; another thing is named and left out."""
         try:
             return items(value, what)
         except Meant as error:
-            self.warn("%s and left out" % error)
+            self.warn(f"{error} and left out")
             return []
 
     def apply(self, meta: Mapping[str, Any], user: Mapping[str, Any], network: Any) -> None:
@@ -222,33 +243,54 @@ class Reader:
         Path("/etc/hostname").write_text(short + "\n", encoding="utf-8")
         socket.sethostname(short)
         hosts = Path("/etc/hosts")
-        lines = [each for each in hosts.read_text(encoding="utf-8").splitlines() if not each.startswith("127.0.1.1")] if hosts.exists() else []
-        lines.append("127.0.1.1 %s" % " ".join(dict.fromkeys((full, short))))
+        lines = (
+            [each for each in hosts.read_text(encoding="utf-8").splitlines() if not each.startswith("127.0.1.1")]
+            if hosts.exists()
+            else []
+        )
+        lines.append("127.0.1.1 {}".format(" ".join(dict.fromkeys((full, short)))))
         hosts.write_text("".join(each + "\n" for each in lines), encoding="utf-8")
 
     def account(self, entry: Mapping[str, Any]) -> None:
         """A user, made where it is missing."""
         name = line(entry.get("name"), "its name")
-        others(entry, ("name", "gecos", "shell", "groups", "sudo", "lock_passwd", "ssh_authorized_keys"), "user-data: users: %s" % name, self.warn)
+        others(
+            entry,
+            ("name", "gecos", "shell", "groups", "sudo", "lock_passwd", "ssh_authorized_keys"),
+            f"user-data: users: {name}",
+            self.warn,
+        )
         if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", name):
             raise Meant("its name is none")
         if entry.get("lock_passwd") is False:
-            self.warn("user-data: users: %s: lock_passwd is not understood: the password stays locked" % name)
-        groups = [each for given in items(entry.get("groups"), "groups") for each in re.split(r"[,\s]+", line(given, "groups")) if each]
+            self.warn(f"user-data: users: {name}: lock_passwd is not understood: the password stays locked")
+        groups = [
+            each
+            for given in items(entry.get("groups"), "groups")
+            for each in re.split(r"[,\s]+", line(given, "groups"))
+            if each
+        ]
         try:
             pwd.getpwnam(name)
             command = ["usermod", "--append", "--groups", ",".join(groups), "--", name] if groups else []
         except KeyError:
-            command = ["useradd", "--create-home", "--shell", line(entry.get("shell", "/bin/bash"), "shell"), "--comment", str(entry.get("gecos") or "")]
+            command = [
+                "useradd",
+                "--create-home",
+                "--shell",
+                line(entry.get("shell", "/bin/bash"), "shell"),
+                "--comment",
+                str(entry.get("gecos") or ""),
+            ]
             command += [*(["--groups", ",".join(groups)] if groups else []), "--", name]
         if command:
             subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
         rules = [line(each, "sudo") for each in items(entry.get("sudo") or None, "sudo")]
         if rules and shutil.which("sudo") is None:
-            self.warn("user-data: users: %s: sudo is not installed, its rules are left out" % name)
+            self.warn(f"user-data: users: {name}: sudo is not installed, its rules are left out")
         elif rules:
-            path = Path("/etc/sudoers.d/90-kraal-%s" % name)
-            path.write_text("".join("%s %s\n" % (name, rule) for rule in rules), encoding="utf-8")
+            path = Path(f"/etc/sudoers.d/90-kraal-{name}")
+            path.write_text("".join(f"{name} {rule}\n" for rule in rules), encoding="utf-8")
             path.chmod(0o440)
         self.keys(name, items(entry.get("ssh_authorized_keys"), "ssh_authorized_keys"))
 
@@ -274,7 +316,12 @@ class Reader:
     def file(self, entry: Mapping[str, Any]) -> None:
         """A file with its content, mode and owner."""
         path = Path(line(entry.get("path"), "its path"))
-        others(entry, ("path", "content", "permissions", "owner", "encoding", "append"), "user-data: write_files: %s" % path, self.warn)
+        others(
+            entry,
+            ("path", "content", "permissions", "owner", "encoding", "append"),
+            f"user-data: write_files: {path}",
+            self.warn,
+        )
         if not path.is_absolute():
             raise Meant("its path is not absolute")
         encoding, content = str(entry.get("encoding") or "text/plain"), entry.get("content") or ""
@@ -332,7 +379,7 @@ def understood(texts: Mapping[str, str], warn: Warn) -> dict[str, Any]:
             found[name] = data if name == "network-config" else mapping(data, "it")
         except (yaml.YAMLError, Meant):
             # What YAML says of an error quotes the text.
-            warn("%s cannot be read and is left out" % name)
+            warn(f"{name} cannot be read and is left out")
     return found
 
 
@@ -340,7 +387,7 @@ def main() -> int:
     """Read the seed unless this instance has; 1 where a part of it failed."""
 
     def warn(text: str) -> None:
-        sys.stderr.write("kraal-seed: warning: %s\n" % text)
+        sys.stderr.write(f"kraal-seed: warning: {text}\n")
         sys.stderr.flush()
 
     device = find_seed()

@@ -4,8 +4,9 @@
 
 """A change of the network, armed before it is made: it takes itself back unless it is confirmed in time.
 
-The program that makes it and takes it back (runner.py) is put onto the host first. A timer of systemd starts it, so it needs neither the
-connection nor the controller; a unit for the next boot restores the files where the host goes down in between.
+The program that makes it and takes it back (runner.py) is put onto the host first. A timer of systemd starts it, so it
+needs neither the connection nor the controller; a unit for the next boot restores the files where the host goes down in
+between.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ WantedBy=sysinit.target
 def check(host: Host) -> None:
     """Raises Refused where a change could not take itself back."""
     if host.user() != 0:
-        raise Refused("the network can only be changed by root", remedy="Run the task with become: true, or connect as root")
+        raise Refused(
+            "the network can only be changed by root", remedy="Run the task with become: true, or connect as root"
+        )
     if not host.exists("/run/systemd/system") or not host.which("systemd-run"):
         raise Refused(
             "systemd does not run this host, and without it nothing would take the change back if it cuts the host off",
@@ -58,30 +61,42 @@ def check(host: Host) -> None:
 
 
 def pending(change: dict[str, Any] | None, host: Host) -> str:
-    """Nothing, or what has to be said of a change that another run has armed. Raises Refused while it must not be touched."""
+    """Nothing, or what has to be said of a change that another run has armed.
+
+    Raises Refused while it must not be touched.
+    """
     if change is None or change["status"] not in runner.OPEN:
         return ""
-    about = "the change of %s that was armed at %s" % (change["bridge"], time.strftime("%F %T", time.localtime(change["armed"])))
+    about = "the change of {} that was armed at {}".format(
+        change["bridge"], time.strftime("%F %T", time.localtime(change["armed"]))
+    )
     unit = runner.ROLLBACK_UNIT + change["id"]
     timer = host.run(["systemctl", "is-active", unit + ".timer", unit + ".service"])
     if timer is not None and {"active", "activating"} & set(timer.out.split()):
         left = change["armed"] + change["timeout"] - time.time()
         raise Refused(
-            "%s waits to be confirmed%s" % (about, ", and takes itself back in %d s" % left if left > 0 else "; it is being taken back"),
+            "{} waits to be confirmed{}".format(
+                about, ", and takes itself back in %d s" % left if left > 0 else "; it is being taken back"
+            ),
             remedy="Run again when it is settled",
         )
     if change["status"] == "armed":
-        return "%s was never made: the run that armed it died. Nothing of it is left" % about
+        return f"{about} was never made: the run that armed it died. Nothing of it is left"
     raise Refused(
-        "%s is stale: it was begun, and neither confirmed nor taken back, and no timer of it is left" % about,
-        remedy="Take it back with `%s %s rollback`, or start the host anew, which does the same" % (change["python"], RUNNER),
+        f"{about} is stale: it was begun, and neither confirmed nor taken back, and no timer of it is left",
+        remedy="Take it back with `{} {} rollback`, or start the host anew, which does the same".format(
+            change["python"], RUNNER
+        ),
     )
 
 
 def _run(host: Host, *argv: str) -> None:
     said = host.run(list(argv))
     if said is None or said.rc:
-        raise BackendError("%s: %s" % (argv[0], said.error if said else "is not installed"), remedy="Nothing of the network was changed; look at the journal")
+        raise BackendError(
+            "{}: {}".format(argv[0], said.error if said else "is not installed"),
+            remedy="Nothing of the network was changed; look at the journal",
+        )
 
 
 def _links_as_they_are(plan: Plan, seen: Seen) -> dict[str, Any]:
@@ -90,16 +105,29 @@ def _links_as_they_are(plan: Plan, seen: Seen) -> dict[str, Any]:
         {"link": name, "local": each["local"], "prefixlen": each["prefixlen"], "broadcast": each.get("broadcast", "")}
         for name in plan.links
         for each in (seen.links[name].addresses if name in seen.links else ())
-        if each.get("scope") == "global" and "local" in each and not (each.get("dynamic") and each.get("family") == "inet6") and not each.get("temporary")
+        if each.get("scope") == "global"
+        and "local" in each
+        and not (each.get("dynamic") and each.get("family") == "inet6")
+        and not each.get("temporary")
     ]
     routes = []
     for name in plan.links:
         for family in ("-4", "-6"):
-            said = seen.host.run(["ip", "-json", family, "route", "show", "table", "main", "dev", name]) if name in seen.links else None
+            said = (
+                seen.host.run(["ip", "-json", family, "route", "show", "table", "main", "dev", name])
+                if name in seen.links
+                else None
+            )
             for route in json.loads((said.out if said and said.rc == 0 else "") or "[]"):
                 if route.get("protocol") not in ("kernel", "ra") and route.get("type", "unicast") == "unicast":
                     routes.append(
-                        {"family": family, "dst": route["dst"], "gateway": route.get("gateway", ""), "dev": name, "metric": int(route.get("metric", 0))}
+                        {
+                            "family": family,
+                            "dst": route["dst"],
+                            "gateway": route.get("gateway", ""),
+                            "dev": name,
+                            "metric": int(route.get("metric", 0)),
+                        }
                     )
     masters = {name: seen.links[name].master for name in plan.links if name in seen.links}
     return {"addresses": addresses, "routes": routes, "masters": masters}
@@ -143,13 +171,20 @@ def _start_timers(host: Host, identity: str, timeout: int) -> None:
 
 
 def arm(plan: Plan, seen: Seen, name: str, identity: str, timeout: int) -> dict[str, Any]:
-    """Put everything in place, and have the change made as soon as this module has answered. Raises BackendError with nothing touched."""
+    """Put everything in place, and have the change made as soon as this module has answered.
+
+    Raises BackendError with nothing touched.
+    """
     change = _record_of(plan, seen, name, identity, timeout)
     try:
         runner.write(RUNNER, inspect.getsource(runner).encode(), 0o700)
         with runner.locked():
             runner.save(change)
-        runner.write(runner.UNITS / runner.BOOT_UNIT, BOOT.format(directory=runner.DIRECTORY, python=sys.executable, runner=RUNNER).encode(), 0o644)
+        runner.write(
+            runner.UNITS / runner.BOOT_UNIT,
+            BOOT.format(directory=runner.DIRECTORY, python=sys.executable, runner=RUNNER).encode(),
+            0o644,
+        )
         runner.WANTED.parent.mkdir(parents=True, exist_ok=True)
         runner.WANTED.unlink(missing_ok=True)
         runner.WANTED.symlink_to(runner.UNITS / runner.BOOT_UNIT)
@@ -159,7 +194,10 @@ def arm(plan: Plan, seen: Seen, name: str, identity: str, timeout: int) -> dict[
         raise
     except OSError as error:
         runner.rollback("it could not be armed")
-        raise BackendError("the change cannot be armed: %s" % error, remedy="Free space in /etc and /var, and run again; nothing was changed") from error
+        raise BackendError(
+            f"the change cannot be armed: {error}",
+            remedy="Free space in /etc and /var, and run again; nothing was changed",
+        ) from error
     return change
 
 
@@ -169,20 +207,28 @@ def checks(seen: Seen, change: dict[str, Any], gateway: bool, names: Sequence[st
     if gateway:
         if change["had_gateway"] and not seen.routes:
             found.append("there is no default route any more")
-        found += [why for why in (_neighbour(seen.host, route["gateway"], route["interface"]) for route in seen.routes if route["gateway"]) if why]
+        found += [
+            why
+            for why in (
+                _neighbour(seen.host, route["gateway"], route["interface"]) for route in seen.routes if route["gateway"]
+            )
+            if why
+        ]
     for name in names:
         said = seen.host.run(["getent", "ahosts", name])
         if said is None or said.rc:
-            found.append("the name %s does not resolve" % name)
+            found.append(f"the name {name} does not resolve")
     return found
 
 
 def _neighbour(host: Host, gateway: str, interface: str) -> str:
-    """Whether the gateway answers on the link: a connection to a port of it that need not be open has the kernel ask for its MAC address.
+    """Whether the gateway answers on the link: a connection to a port of it that need not be open has the kernel ask
+    for its MAC address.
 
-    A gateway may drop whatever comes to itself; then the kernel's table of neighbours tells whether it has told its address.
+    A gateway may drop whatever comes to itself; then the kernel's table of neighbours tells whether it has told its
+    address.
     """
-    wrong = "the gateway %s does not answer on %s" % (gateway, interface)
+    wrong = f"the gateway {gateway} does not answer on {interface}"
     with socket.socket(socket.AF_INET6 if ":" in gateway else socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(5)
         try:
@@ -197,7 +243,7 @@ def _neighbour(host: Host, gateway: str, interface: str) -> str:
             known = json.loads((said.out if said and said.rc == 0 else "") or "[]")
             return "" if any(each.get("lladdr") for each in known) else wrong
         except OSError as error:
-            return "%s (%s)" % (wrong, error.strerror)
+            return f"{wrong} ({error.strerror})"
     return ""
 
 
@@ -206,15 +252,19 @@ def confirm(change: dict[str, Any]) -> None:
     with runner.locked():
         now = runner.load()
         if now is None or now["id"] != change["id"] or now["status"] != "applied":
-            raise BackendError("the change was taken back before it could be confirmed", remedy="Allow it more time with timeout")
-        path = runner.DIRECTORY / ("%s.json" % change["bridge"])
+            raise BackendError(
+                "the change was taken back before it could be confirmed", remedy="Allow it more time with timeout"
+            )
+        path = runner.DIRECTORY / ("{}.json".format(change["bridge"]))
         try:
             if change["record"]:
                 runner.write(path, json.dumps(change["record"], indent=1).encode(), 0o600)
             else:
                 path.unlink(missing_ok=True)
         except OSError as error:
-            raise BackendError("the change cannot be confirmed: %s" % error, remedy="Free space in /var, before it takes itself back") from error
+            raise BackendError(
+                f"the change cannot be confirmed: {error}", remedy="Free space in /var, before it takes itself back"
+            ) from error
         # From here on a rollback finds nothing to do.
         (runner.DIRECTORY / "change.json").unlink()
         (runner.DIRECTORY / "status").unlink(missing_ok=True)

@@ -4,8 +4,8 @@
 
 """A bridge in /etc/network/interfaces, brought up by ifupdown with the hooks of bridge-utils.
 
-The uplink's stanzas become comments where they stand, and the bridge's come after them, so that both can be told apart and taken back later,
-whatever else was written into the file.
+The uplink's stanzas become comments where they stand, and the bridge's come after them, so that both can be told apart
+and taken back later, whatever else was written into the file.
 """
 
 from __future__ import annotations
@@ -25,16 +25,24 @@ from .shape import Shape, Uplink
 
 MAIN = "/etc/network/interfaces"
 _HOOK = "/etc/network/if-pre-up.d/bridge"
-_STARTS = re.compile(r"(iface|auto|allow-\S+|mapping|source|source-directory|rename|template|no-auto-down|no-scripts)\s")
+_STARTS = re.compile(
+    r"(iface|auto|allow-\S+|mapping|source|source-directory|rename|template|no-auto-down|no-scripts)\s"
+)
 #: The methods whose stanzas mean the same on a bridge.
 _METHODS = ("static", "dhcp", "manual", "auto")
 #: What the uplink's stanza must not have: it is more than a plain link then.
 _FOREIGN = re.compile(r"(bridge|bond|slaves|wpa|wireless|ovs|vlan|pre-up-wpa|tunnel)[_-]?\S*")
 #: What is said of the hardware, and is the bridge's own affair.
 _HARDWARE = ("hwaddress", "mtu")
-_HIDDEN, _BEGIN, _END = "#kraal.virt %s# ", "#kraal.virt %s: written by kraal.virt.host_bridge; its run replaces these lines", "#kraal.virt %s: end"
+_HIDDEN, _BEGIN, _END = (
+    "#kraal.virt %s# ",
+    "#kraal.virt %s: written by kraal.virt.host_bridge; its run replaces these lines",
+    "#kraal.virt %s: end",
+)
 #: The block of a bridge's own stanzas; the others stand where an uplink's line was replaced.
-_BRIDGE = re.compile(r"^#kraal\.virt (\S+): written by [^\n]*\nauto \1\n.*?^#kraal\.virt \1: end\n", re.MULTILINE | re.DOTALL)
+_BRIDGE = re.compile(
+    r"^#kraal\.virt (\S+): written by [^\n]*\nauto \1\n.*?^#kraal\.virt \1: end\n", re.MULTILINE | re.DOTALL
+)
 
 
 def files_of(files: Files) -> list[str]:
@@ -48,14 +56,19 @@ def files_of(files: Files) -> list[str]:
                 directory, dummy, last = whole.rpartition("/")
                 if words[0] == "source-directory":
                     # Only names that run-parts would take.
-                    found += [whole + "/" + name for name in files.names(whole) if re.fullmatch(r"[A-Za-z0-9_-]+", name)]
+                    found += [
+                        whole + "/" + name for name in files.names(whole) if re.fullmatch(r"[A-Za-z0-9_-]+", name)
+                    ]
                 else:
                     found += [directory + "/" + name for name in files.names(directory) if fnmatch.fnmatch(name, last)]
     return list(dict.fromkeys(found))
 
 
 def stanzas(text: str) -> Iterator[tuple[int, int, list[str]]]:
-    """First line, the line after the last, and the words of the first, of each stanza. Comments and empty lines at an end belong to nobody."""
+    """First line, the line after the last, and the words of the first, of each stanza.
+
+    Comments and empty lines at an end belong to nobody.
+    """
     lines = text.splitlines()
     start, last, words = -1, -1, [""]
     number = 0
@@ -88,7 +101,8 @@ def options_of(lines: list[str]) -> list[tuple[str, str]]:
 
 
 def hide(text: str, interface: str, bridge: str) -> tuple[str, list[tuple[str, str, list[tuple[str, str]]]], int]:
-    """The text with the uplink's stanzas as comments, what they said (family, method, options), and the line after the last of them, or -1.
+    """The text with the uplink's stanzas as comments, what they said (family, method, options), and the line after the
+    last of them, or -1.
 
     Raises Refused for a stanza that means something else on a bridge.
     """
@@ -102,24 +116,28 @@ def hide(text: str, interface: str, bridge: str) -> tuple[str, list[tuple[str, s
             _check(interface, family, method, options)
             said.append((family, method, options))
         elif words[0] == "mapping" and interface in words[1:]:
-            raise Refused("a mapping of ifupdown decides what %s is" % interface, remedy="Describe it in an iface stanza of its own")
+            raise Refused(
+                f"a mapping of ifupdown decides what {interface} is", remedy="Describe it in an iface stanza of its own"
+            )
         elif (words[0] == "auto" or words[0].startswith("allow-")) and interface in words[1:]:
             rest = [word for word in words[1:] if word != interface]
             if rest:
-                replaced[start] = "%s %s\n" % (words[0], " ".join(rest))
+                replaced[start] = "{} {}\n".format(words[0], " ".join(rest))
         else:
             continue
         for number in range(start, end):
             lines[number] = _HIDDEN % bridge + lines[number]
         if start in replaced:
             # In a block of its own, so that it goes with the bridge.
-            lines[end - 1] += "%s\n%s%s\n" % (_BEGIN % bridge, replaced[start], _END % bridge)
+            lines[end - 1] += f"{_BEGIN % bridge}\n{replaced[start]}{_END % bridge}\n"
         after = end
     return "".join(lines), said, after
 
 
 def in_order(text: str) -> str:
-    """The text with the bridges' blocks at its end, by their names: whichever of them was written last, it says the same."""
+    """The text with the bridges' blocks at its end, by their names: whichever of them was written last, it says the
+    same.
+    """
     blocks = sorted((match[1], match[0]) for match in _BRIDGE.finditer(text))
     return _BRIDGE.sub("", text) + "".join(block for dummy, block in blocks)
 
@@ -127,16 +145,19 @@ def in_order(text: str) -> str:
 def _check(interface: str, family: str, method: str, options: list[tuple[str, str]]) -> None:
     if family not in ("inet", "inet6") or method not in _METHODS:
         raise Refused(
-            "%s is set up by ifupdown's method %s %s, which a bridge has not" % (interface, family, method), remedy="Use static or dhcp, or another uplink"
+            f"{interface} is set up by ifupdown's method {family} {method}, which a bridge has not",
+            remedy="Use static or dhcp, or another uplink",
         )
     for key, value in options:
         if _FOREIGN.fullmatch(key):
             raise Refused(
-                "%s has the option %s in ifupdown: it is no plain link" % (interface, key), remedy="Name the link that stands on it, or take the option out"
+                f"{interface} has the option {key} in ifupdown: it is no plain link",
+                remedy="Name the link that stands on it, or take the option out",
             )
-        if re.search(r"(?<![\w.-])%s(?![\w.-])" % re.escape(interface), value):
+        if re.search(rf"(?<![\w.-]){re.escape(interface)}(?![\w.-])", value):
             raise Refused(
-                "the option `%s %s` names %s, which will have no addresses of its own" % (key, value, interface), remedy="Write $IFACE in its place"
+                f"the option `{key} {value}` names {interface}, which will have no addresses of its own",
+                remedy="Write $IFACE in its place",
             )
 
 
@@ -149,13 +170,18 @@ class Ifupdown:
             if any(words[0] == "iface" and words[1:2] == [interface] for dummy, dummy2, words in stanzas(text)):
                 hide(text, interface, "x")
                 return Uplink(interface, mac, self.name, path)
-        raise Refused("no file that ifupdown reads describes %s" % interface, remedy="Write an iface stanza for it into %s" % MAIN)
+        raise Refused(
+            f"no file that ifupdown reads describes {interface}", remedy=f"Write an iface stanza for it into {MAIN}"
+        )
 
     def check(self, host: Host) -> None:
         if not host.which("ifup"):
             raise NotInstalled("ifup is not there", remedy=install("ifup") + ", or name another manager")
         if not host.exists(_HOOK):
-            raise NotInstalled("ifupdown makes bridges by the hooks of bridge-utils, which are not there", remedy=install("brctl") + " (the role bridge does)")
+            raise NotInstalled(
+                "ifupdown makes bridges by the hooks of bridge-utils, which are not there",
+                remedy=install("brctl") + " (the role bridge does)",
+            )
 
     def render(self, shape: Shape, files: Files) -> dict[str, FileState | None]:
         found: dict[str, FileState | None] = {}
@@ -169,7 +195,7 @@ class Ifupdown:
                 if mine and place < 0:
                     home, place = path, after
                 said += mine
-        text = (found[home].content.decode() if home in found and found[home] else files.text(home) or "")  # type: ignore[union-attr]
+        text = found[home].content.decode() if home in found and found[home] else files.text(home) or ""  # type: ignore[union-attr]
         block = [_BEGIN % shape.name, *self._block(shape, said), _END % shape.name]
         text += "" if text.endswith("\n") or not text else "\n"
         found[home] = FileState(in_order(text + "\n".join(block) + "\n").encode())
@@ -185,18 +211,29 @@ class Ifupdown:
             parts = list(_own(shape))
         if not parts:
             parts = [("inet", "manual", [])]
-        size = shape.mtu or next((int(value) for dummy, dummy2, options in said for key, value in options if key == "mtu" and value.isdigit()), 0)
+        size = shape.mtu or next(
+            (
+                int(value)
+                for dummy, dummy2, options in said
+                for key, value in options
+                if key == "mtu" and value.isdigit()
+            ),
+            0,
+        )
         lines = ["auto " + shape.name]
         for number, (family, method, options) in enumerate(parts):
-            lines.append("iface %s %s %s" % (shape.name, family, method))
+            lines.append(f"iface {shape.name} {family} {method}")
             if number == 0:
                 options = [*_bridge(shape, size), *options]
-            lines += ["    %s %s" % pair for pair in options]
+            lines += ["    {} {}".format(*pair) for pair in options]
         return lines
 
     def without(self, now: FileState, bridge: str) -> FileState | None:
         """The bridge's blocks go, its comments become stanzas again. What other bridges have in the file stays."""
-        blocks = re.compile(r"^#kraal\.virt {0}: written by .*?^#kraal\.virt {0}: end\n".format(re.escape(bridge)), re.MULTILINE | re.DOTALL)
+        blocks = re.compile(
+            r"^#kraal\.virt {0}: written by .*?^#kraal\.virt {0}: end\n".format(re.escape(bridge)),
+            re.MULTILINE | re.DOTALL,
+        )
         hidden = _HIDDEN % bridge
         text = blocks.sub("", now.content.decode("utf-8", "surrogateescape"))
         lines = [line[len(hidden) :] if line.startswith(hidden) else line for line in text.splitlines(keepends=True)]
@@ -209,9 +246,12 @@ class Ifupdown:
             with tempfile.TemporaryDirectory(prefix="kraal-") as directory:
                 copy = Path(directory, "interfaces")
                 copy.write_bytes(state.content)
-                said = host.run(["ifquery", "--interfaces=%s" % copy, "--list"])
+                said = host.run(["ifquery", f"--interfaces={copy}", "--list"])
                 if said is not None and (said.rc or "error" in said.err.lower()):
-                    raise BackendError("ifupdown does not take what would be %s: %s" % (path, said.error or said.err.strip()), remedy="Nothing was changed")
+                    raise BackendError(
+                        f"ifupdown does not take what would be {path}: {said.error or said.err.strip()}",
+                        remedy="Nothing was changed",
+                    )
 
     def way(self, old: Shape | None, new: Shape | None, paths: list[str]) -> Way:
         before: list[dict[str, Any]] = []
@@ -221,7 +261,7 @@ class Ifupdown:
             if old.addresses_from in ("dhcp", "uplink"):
                 # The uplink's own stanzas may ask for addresses, too. A client that is not there is none to end.
                 for family, pid in (("-4", "dhclient"), ("-6", "dhclient6")):
-                    before.append(command("dhclient", family, "-x", "-pf", "/run/%s.%s.pid" % (pid, old.name), old.name))
+                    before.append(command("dhclient", family, "-x", "-pf", f"/run/{pid}.{old.name}.pid", old.name))
             before.append(command("ip", "address", "flush", "scope", "global", "dev", old.name))
             return Way(before, [command("ifup", "--force", new.name, must=True), *settle_link(new)])
         if new:
@@ -245,18 +285,28 @@ def _bridge(shape: Shape, size: int) -> list[tuple[str, str]]:
     options = []
     if shape.vlan:
         add = "ip link add link %s name %s type vlan id %d" % (shape.uplink_name, shape.port, shape.vlan)
-        options += [("pre-up", "ip link set dev %s up" % shape.uplink_name), ("pre-up", "test -e /sys/class/net/%s || %s" % (shape.port, add))]
-        options += [("post-down", "ip link delete dev %s || true" % shape.port)]
+        options += [
+            ("pre-up", f"ip link set dev {shape.uplink_name} up"),
+            ("pre-up", f"test -e /sys/class/net/{shape.port} || {add}"),
+        ]
+        options += [("post-down", f"ip link delete dev {shape.port} || true")]
     if size and shape.port:
-        options += [("pre-up", "ip link set dev %s mtu %d" % (each, size)) for each in dict.fromkeys((shape.uplink_name, shape.port))]
+        options += [
+            ("pre-up", "ip link set dev %s mtu %d" % (each, size))
+            for each in dict.fromkeys((shape.uplink_name, shape.port))
+        ]
     options.append(("bridge_ports", shape.port or "none"))
     options += [("bridge_hw", shape.hardware)] if shape.hardware else []
-    options += [("bridge_stp", "on" if shape.stp else "off"), ("bridge_fd", str(shape.forward_delay or (15 if shape.stp else 0))), ("bridge_maxwait", "0")]
+    options += [
+        ("bridge_stp", "on" if shape.stp else "off"),
+        ("bridge_fd", str(shape.forward_delay or (15 if shape.stp else 0))),
+        ("bridge_maxwait", "0"),
+    ]
     options += [("up", "ip link set dev %s mtu %d" % (shape.name, size))] if size else []
     if shape.addresses_from == "none" or shape.ipv6 == "disabled":
-        options.append(("up", "sysctl -q -w net/ipv6/conf/%s/disable_ipv6=1" % shape.name))
+        options.append(("up", f"sysctl -q -w net/ipv6/conf/{shape.name}/disable_ipv6=1"))
     elif shape.ipv6 == "static" or not shape.link:
-        options.append(("up", "sysctl -q -w net/ipv6/conf/%s/accept_ra=0" % shape.name))
+        options.append(("up", f"sysctl -q -w net/ipv6/conf/{shape.name}/accept_ra=0"))
     return options
 
 
@@ -270,5 +320,9 @@ def _own(shape: Shape) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
             options = [("address", address)]
             if number == 0:
                 options += [("gateway", each) for each in routers]
-                options += [("dns-nameservers", " ".join(shape.of_family("dns", version)))] if shape.of_family("dns", version) else []
+                options += (
+                    [("dns-nameservers", " ".join(shape.of_family("dns", version)))]
+                    if shape.of_family("dns", version)
+                    else []
+                )
             yield family, "static", options

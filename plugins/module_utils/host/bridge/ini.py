@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The form of systemd-networkd's files and of NetworkManager's keyfiles: sections and keys, either more than once. Pure."""
+"""The form of systemd-networkd's files and of NetworkManager's keyfiles: sections and keys, either more than once.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,8 @@ def parse(text: str) -> Sections:
 
 def write(sections: Iterable[tuple[str, Sequence[tuple[str, str]]]], note: str, mode: int = 0o644) -> FileState:
     """The opposite."""
-    parts = ["# %s" % note]
+    parts = [f"# {note}"]
     for name, pairs in sections:
         if pairs:
-            parts.append("\n[%s]\n%s" % (name, "\n".join("%s=%s" % pair for pair in pairs)))
+            parts.append("\n[{}]\n{}".format(name, "\n".join("{}={}".format(*pair) for pair in pairs)))
     return FileState(("\n".join(parts) + "\n").encode(), mode)

@@ -25,11 +25,20 @@ class FileState:
     gid: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        return {"content": base64.b64encode(self.content).decode("ascii"), "mode": self.mode, "uid": self.uid, "gid": self.gid}
+        return {
+            "content": base64.b64encode(self.content).decode("ascii"),
+            "mode": self.mode,
+            "uid": self.uid,
+            "gid": self.gid,
+        }
 
     @classmethod
     def of(cls, stored: Mapping[str, Any] | None) -> FileState | None:
-        return None if stored is None else cls(base64.b64decode(stored["content"]), stored["mode"], stored["uid"], stored["gid"])
+        return (
+            None
+            if stored is None
+            else cls(base64.b64decode(stored["content"]), stored["mode"], stored["uid"], stored["gid"])
+        )
 
 
 #: None is a file that is not there.
@@ -51,7 +60,11 @@ class Overlay(Files):
 
     def names(self, path: str) -> list[str]:
         prefix = path.rstrip("/") + "/"
-        changed = {name[len(prefix) :]: state for name, state in self.files.items() if name.startswith(prefix) and "/" not in name[len(prefix) :]}
+        changed = {
+            name[len(prefix) :]: state
+            for name, state in self.files.items()
+            if name.startswith(prefix) and "/" not in name[len(prefix) :]
+        }
         gone = {name for name, state in changed.items() if state is None}
         return sorted({*super().names(path), *(name for name, state in changed.items() if state is not None)} - gone)
 
@@ -73,7 +86,10 @@ class Way:
 
 
 class Manager(Protocol):
-    """One of NetworkManager, systemd-networkd, netplan and ifupdown. ``old`` and ``new`` are None where there is no bridge."""
+    """One of NetworkManager, systemd-networkd, netplan and ifupdown.
+
+    ``old`` and ``new`` are None where there is no bridge.
+    """
 
     name: str
 
@@ -84,7 +100,10 @@ class Manager(Protocol):
         """Raises NotInstalled where a tool is missing that the bridge needs."""
 
     def render(self, shape: Shape, files: Files) -> dict[str, FileState | None]:
-        """The files that change, as they are to be; ``files`` are the host's without the bridge. Raises Refused. Reads only."""
+        """The files that change, as they are to be; ``files`` are the host's without the bridge.
+
+        Raises Refused. Reads only.
+        """
 
     def validate(self, host: Host, files: FileSet) -> None:
         """Let the manager itself look at the files, elsewhere. Raises BackendError."""
@@ -114,9 +133,16 @@ def remove_link(shape: Shape) -> list[dict[str, Any]]:
 def settle_link(shape: Shape) -> list[dict[str, Any]]:
     """What a manager does not change on a bridge that is there already."""
     delay = ["forward_delay", "%d00" % shape.forward_delay] if shape.stp and shape.forward_delay else []
-    commands = [command("ip", "link", "set", "dev", shape.name, "type", "bridge", "stp_state", "1" if shape.stp else "0", *delay)]
+    commands = [
+        command(
+            "ip", "link", "set", "dev", shape.name, "type", "bridge", "stp_state", "1" if shape.stp else "0", *delay
+        )
+    ]
     if shape.mtu and shape.port:
-        commands += [command("ip", "link", "set", "dev", each, "mtu", str(shape.mtu)) for each in dict.fromkeys((shape.uplink_name, shape.port))]
+        commands += [
+            command("ip", "link", "set", "dev", each, "mtu", str(shape.mtu))
+            for each in dict.fromkeys((shape.uplink_name, shape.port))
+        ]
     if shape.mtu:
         commands.append(command("ip", "link", "set", "dev", shape.name, "mtu", str(shape.mtu)))
     if shape.hardware:

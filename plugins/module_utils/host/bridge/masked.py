@@ -2,9 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Hides the secrets in the files of network managers, which a diff shows: netplan's YAML, the INI of networkd and NetworkManager, ifupdown's lines. Pure.
+"""Hides the secrets in the files of network managers, which a diff shows: netplan's YAML, the INI of networkd and
+NetworkManager, ifupdown's lines. Pure.
 
-Line by line and without a parser: comments and files that nobody can parse have secrets too. In doubt too much is hidden.
+Line by line and without a parser: comments and files that nobody can parse have secrets too. In doubt too much is
+hidden.
 """
 
 from __future__ import annotations
@@ -13,8 +15,11 @@ import re
 
 from ...engine.secrets import HIDDEN, SECRET_KEY, hide
 
-#: Names of secrets in these files, in lower case and with dashes: psk, wep-key0, mka-cak, pin, WireGuard's key and keys.
-_SECRET_NAME = re.compile(r"(?!.*public)(?:.*(?:psk|key\d*|keys|[ck]ak)|(?:.*-)?(?:pin|private|shared|pre-?shared|leap))")
+#: Names of secrets in these files, in lower case and with dashes: psk, wep-key0, mka-cak, pin, WireGuard's key and
+#: keys.
+_SECRET_NAME = re.compile(
+    r"(?!.*public)(?:.*(?:psk|key\d*|keys|[ck]ak)|(?:.*-)?(?:pin|private|shared|pre-?shared|leap))"
+)
 _NOT_SECRET = re.compile(r".*(?:-flags|-type|key-mgmt|key-management|keyidx)")
 #: Sections of which all is secret.
 _SECRET_SECTION = re.compile(r"\s*\[vpn-secrets\]")
@@ -25,7 +30,9 @@ _KEY = re.compile(_WORD + r"(?P<sign>\s*=\s*|\s*:(?=\s|$)\s*|[ \t]+|$)")
 #: A key anywhere else: in a mapping on one line, after other words of a command.
 _INNER = re.compile(r"(?P<before>[{,]\s*|\s-{0,2})" + _WORD + r"(?P<sign>\s*[:=](?=\s*\S)|(?=[ \t]+\S))")
 _QUOTED = r""""(?:[^"\\]|\\.)*"|'(?:[^']|'')*'"""
-_FLOW_VALUE = re.compile(r"(?:[&!]\S+\s+)*(?:%s|\{[^{}\"']*\}|\[[^\[\]\"']*\]|[^,{}\[\]\"'][^,{}\[\]]*?)(?=\s*[,}\]])" % _QUOTED)
+_FLOW_VALUE = re.compile(
+    rf"(?:[&!]\S+\s+)*(?:{_QUOTED}|\{{[^{{}}\"']*\}}|\[[^\[\]\"']*\]|[^,{{}}\[\]\"'][^,{{}}\[\]]*?)(?=\s*[,}}\]])"
+)
 
 
 def masked(text: str) -> str:
@@ -52,7 +59,8 @@ class _Masker:
         self.section = False
         #: How many brackets of YAML are open, and the indent of what they belong to.
         self.depth, self.outside = 0, 0
-        #: While lines may belong to a secret's value: the indent that they are beyond (that of its key, or of its brackets), and what else lets them.
+        #: While lines may belong to a secret's value: the indent that they are beyond (that of its key, or of its
+        #: brackets), and what else lets them.
         self.indent: int | None = None
         self.yaml = self.listed = self.explicit = self.continued = False
         self.quote = ""
@@ -71,7 +79,7 @@ class _Masker:
         if line.lstrip().startswith("[") and not self.depth:
             self.section = _SECRET_SECTION.match(line) is not None
         elif self.section and line.strip():
-            return "%s%s" % (line.partition("=")[0] + "=" if "=" in line else "", HIDDEN)
+            return "{}{}".format(line.partition("=")[0] + "=" if "=" in line else "", HIDDEN)
         if not self.depth:
             self.outside = _indent(line) if line.lstrip()[:1] not in ("{", "[") else -1
         shown = self._masked(line)
@@ -107,19 +115,28 @@ class _Masker:
         return hide(shown + line[end:])
 
     def _begin(self, indent: int, value: str, yaml: bool, explicit: bool = False) -> None:
-        """Remember a key at that indent, with what stands behind it on its line. ``explicit``: it is written with a question mark."""
+        """Remember a key at that indent, with what stands behind it on its line.
+
+        ``explicit``: it is written with a question mark.
+        """
         value = value.strip()
         self.indent, self.yaml, self.explicit, self.continued = indent, yaml, explicit, value.endswith("\\")
         self.listed = not value
         self.quote = value[:1] if value[:1] in ("'", '"') and value[:1] not in value[1:] else ""
 
     def _holds(self, line: str) -> bool:
-        """Whether a line belongs to the secret's value: in YAML if it is indented more than its key or in quotes, else after a backslash."""
+        """Whether a line belongs to the secret's value: in YAML if it is indented more than its key or in quotes,
+        else after a backslash.
+        """
         if self.indent is None:
             return False
         bare, deeper = line.strip(), _indent(line) - self.indent
         more = self.continued or (self.yaml and (deeper > 0 or not bare or bool(self.quote)))
-        more = more or (self.yaml and deeper == 0 and ((self.listed and bare.startswith("-")) or (self.explicit and bare.startswith(":"))))
+        more = more or (
+            self.yaml
+            and deeper == 0
+            and ((self.listed and bare.startswith("-")) or (self.explicit and bare.startswith(":")))
+        )
         self.continued = self.continued and bare.endswith("\\")
         if self.quote and self.quote in bare:
             self.quote = ""

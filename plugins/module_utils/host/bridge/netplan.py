@@ -4,8 +4,8 @@
 
 """A bridge in a file of netplan's.
 
-netplan joins the lists of all its files, so an address cannot be taken from the uplink by a later file: the file that gives it is rewritten,
-and comes back as it was, byte for byte, when the bridge goes.
+netplan joins the lists of all its files, so an address cannot be taken from the uplink by a later file: the file that
+gives it is rewritten, and comes back as it was, byte for byte, when the bridge goes.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def documents(files: Files) -> dict[str, dict[str, Any]]:
         try:
             loaded = yaml.safe_load(files.text(paths[name]) or "") or {}
         except yaml.YAMLError as error:
-            raise Refused("%s is not understood: %s" % (paths[name], _said(error)), remedy="Mend it; `netplan generate` tells more") from error
+            raise Refused(
+                f"{paths[name]} is not understood: {_said(error)}", remedy="Mend it; `netplan generate` tells more"
+            ) from error
         found[paths[name]] = loaded.get("network") or {}
     return found
 
@@ -63,7 +65,7 @@ def documents(files: Files) -> dict[str, dict[str, Any]]:
 def _said(error: yaml.YAMLError) -> str:
     """What is wrong, and where; without the lines themselves, which may hold a password."""
     mark = getattr(error, "problem_mark", None)
-    return "%s%s" % (getattr(error, "problem", None) or "no YAML", " in line %d" % (mark.line + 1) if mark else "")
+    return "{}{}".format(getattr(error, "problem", None) or "no YAML", " in line %d" % (mark.line + 1) if mark else "")
 
 
 def definition(files: Files, interface: str, mac: str) -> tuple[str, str, str, Mapping[str, Any]] | None:
@@ -85,7 +87,9 @@ def _is(key: str, entry: Mapping[str, Any], interface: str, mac: str) -> bool:
         return bool(entry["set-name"] == interface)
     names = match.get("name")
     globs = names if isinstance(names, list) else [names] if names else []
-    return any(fnmatch.fnmatch(interface, each) for each in globs) or (not globs and str(match.get("macaddress", "")).lower() == mac.lower())
+    return any(fnmatch.fnmatch(interface, each) for each in globs) or (
+        not globs and str(match.get("macaddress", "")).lower() == mac.lower()
+    )
 
 
 def renderer(files: Files, entry: Mapping[str, Any]) -> str:
@@ -101,18 +105,30 @@ class Netplan:
         self.check(host)
         found = definition(host, interface, mac)
         if found is None:
-            raise Refused("no file of netplan's describes %s" % interface, remedy="Give it an entry below ethernets in %s" % DIRECTORY)
+            raise Refused(
+                f"no file of netplan's describes {interface}", remedy=f"Give it an entry below ethernets in {DIRECTORY}"
+            )
         path, dummy, key, entry = found
         if entry.get("auth"):
-            raise Refused("%s logs in to its switch by 802.1X, which a port of a bridge does not" % interface, remedy="Name another uplink")
-        if "name" in (entry.get("match") or {}) and not entry.get("set-name") and re.search(r"[*?\[]", str(entry["match"]["name"])):
-            raise Refused("%s matches several links in %s" % (key, path), remedy="Give %s an entry of its own" % interface)
+            raise Refused(
+                f"{interface} logs in to its switch by 802.1X, which a port of a bridge does not",
+                remedy="Name another uplink",
+            )
+        if (
+            "name" in (entry.get("match") or {})
+            and not entry.get("set-name")
+            and re.search(r"[*?\[]", str(entry["match"]["name"]))
+        ):
+            raise Refused(f"{key} matches several links in {path}", remedy=f"Give {interface} an entry of its own")
         if not path.startswith(DIRECTORY + "/"):
-            raise Refused("%s describes %s, and is not the administrator's to edit" % (path, interface), remedy="Copy it to %s under the same name" % DIRECTORY)
+            raise Refused(
+                f"{path} describes {interface}, and is not the administrator's to edit",
+                remedy=f"Copy it to {DIRECTORY} under the same name",
+            )
         for other, network in documents(host).items():
             if other != path and any(key in (network.get(kind) or {}) for kind in _KINDS):
-                raise Refused("%s is described in %s and in %s" % (interface, other, path), remedy="Describe it in one file")
-        index = host.word("/sys/class/net/%s/ifindex" % interface)
+                raise Refused(f"{interface} is described in {other} and in {path}", remedy="Describe it in one file")
+        index = host.word(f"/sys/class/net/{interface}/ifindex")
         backend = renderer(host, entry)
         lease = host.text("/run/systemd/netif/leases/" + index) or "" if backend == "networkd" else ""
         return Uplink(interface, mac, self.name, path, key, iaid=iaid_of(lease), backend=backend)
@@ -122,17 +138,21 @@ class Netplan:
             raise NotInstalled("netplan is not there", remedy=install("netplan") + ", or name another manager")
         if not HAS_YAML:
             raise NotInstalled(
-                "the Python that runs the module cannot read YAML", remedy=install("python:yaml") + ", and let ansible_python_interpreter be /usr/bin/python3"
+                "the Python that runs the module cannot read YAML",
+                remedy=install("python:yaml") + ", and let ansible_python_interpreter be /usr/bin/python3",
             )
 
     def render(self, shape: Shape, files: Files) -> dict[str, FileState | None]:
-        note = "# Bridge %s, written by kraal.virt.host_bridge; its run replaces this file.\n" % shape.name
+        note = f"# Bridge {shape.name}, written by kraal.virt.host_bridge; its run replaces this file.\n"
         found: dict[str, FileState | None] = {}
         network: dict[str, Any] = {"version": 2}
         bridge: dict[str, Any] = {"interfaces": []}
         moved: dict[str, Any] = {}
         if not shape.link and renderer(files, {}) != "networkd":
-            raise Refused("a bridge without an uplink is not known of netplan with NetworkManager", remedy="Name manager=networkmanager")
+            raise Refused(
+                "a bridge without an uplink is not known of netplan with NetworkManager",
+                remedy="Name manager=networkmanager",
+            )
         if shape.link:
             path, kind, key, entry = _definition(shape, files)
             moved = {name: entry[name] for name in _MOVED if name in entry}
@@ -142,20 +162,34 @@ class Netplan:
                 document["network"][kind][key] = {**rest, **_QUIET, **({"mtu": shape.mtu} if shape.mtu else {})}
                 found[path] = FileState((note.replace("this file", "it, and gives it back") + _dump(document)).encode())
             if shape.vlan:
-                network["vlans"] = {shape.port: {"id": shape.vlan, "link": key, **_QUIET, **({"mtu": shape.mtu} if shape.mtu else {})}}
+                network["vlans"] = {
+                    shape.port: {"id": shape.vlan, "link": key, **_QUIET, **({"mtu": shape.mtu} if shape.mtu else {})}
+                }
             bridge["interfaces"] = [shape.port if shape.vlan else key]
             if entry.get("renderer"):
                 bridge["renderer"] = entry["renderer"]
         bridge.update({"macaddress": shape.hardware} if shape.hardware else {})
         bridge.update({"mtu": shape.mtu} if shape.mtu else {})
-        bridge["parameters"] = {"stp": bool(shape.stp), "forward-delay": shape.forward_delay or (15 if shape.stp else 0)}
+        bridge["parameters"] = {
+            "stp": bool(shape.stp),
+            "forward-delay": shape.forward_delay or (15 if shape.stp else 0),
+        }
         bridge.update(moved if shape.addresses_from == "uplink" else own_addresses(shape))
         network["bridges"] = {shape.name: bridge}
-        found["%s/90-kraal-%s.yaml" % (DIRECTORY, shape.name)] = FileState((note + _dump({"network": network})).encode(), 0o600)
-        if shape.link and shape.link.iaid and shape.addresses_from in ("uplink", "dhcp") and "dhcp-identifier" not in bridge:
+        found[f"{DIRECTORY}/90-kraal-{shape.name}.yaml"] = FileState(
+            (note + _dump({"network": network})).encode(), 0o600
+        )
+        if (
+            shape.link
+            and shape.link.iaid
+            and shape.addresses_from in ("uplink", "dhcp")
+            and "dhcp-identifier" not in bridge
+        ):
             # netplan has no word for it.
-            drop_in = "/etc/systemd/network/10-netplan-%s.network.d/kraal.conf" % shape.name
-            found[drop_in] = write([("DHCPv4", [("IAID", shape.link.iaid)]), ("DHCPv6", [("IAID", shape.link.iaid)])], note[2:-1])
+            drop_in = f"/etc/systemd/network/10-netplan-{shape.name}.network.d/kraal.conf"
+            found[drop_in] = write(
+                [("DHCPv4", [("IAID", shape.link.iaid)]), ("DHCPv6", [("IAID", shape.link.iaid)])], note[2:-1]
+            )
         return found
 
     def validate(self, host: Host, files: FileSet) -> None:
@@ -167,7 +201,10 @@ class Netplan:
                 _copy(root, path, state.content if state else None)
             said = host.run(["netplan", "generate", "--root-dir", root])
         if said is None or said.rc:
-            raise BackendError("netplan does not take what would be written: %s" % (said.error if said else "it is not there"), remedy="Nothing was changed")
+            raise BackendError(
+                "netplan does not take what would be written: %s" % (said.error if said else "it is not there"),
+                remedy="Nothing was changed",
+            )
 
     def without(self, now: FileState, bridge: str) -> FileState | None:
         return None
@@ -194,7 +231,10 @@ class Netplan:
 def _definition(shape: Shape, files: Files) -> tuple[str, str, str, Mapping[str, Any]]:
     found = definition(files, shape.uplink_name, shape.link.mac if shape.link else "")
     if found is None:
-        raise Refused("no file of netplan's describes %s any more" % shape.uplink_name, remedy="Put it back, or remove the bridge first")
+        raise Refused(
+            f"no file of netplan's describes {shape.uplink_name} any more",
+            remedy="Put it back, or remove the bridge first",
+        )
     return found
 
 

@@ -4,7 +4,8 @@
 
 """A bridge in the files of systemd-networkd.
 
-The first file that matches a link wins, so the uplink's own file stays as it is, and one that comes before it makes the link a port.
+The first file that matches a link wins, so the uplink's own file stays as it is, and one that comes before it makes the
+link a port.
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ from .manager import FileSet, FileState, Way, command, remove_link, settle_link
 from .shape import Shape, Uplink
 
 DIRECTORY = "/etc/systemd/network"
-_SEARCH = (DIRECTORY, "/run/systemd/network", "/usr/local/lib/systemd/network", "/usr/lib/systemd/network", "/lib/systemd/network")
+_SEARCH = (
+    DIRECTORY,
+    "/run/systemd/network",
+    "/usr/local/lib/systemd/network",
+    "/usr/lib/systemd/network",
+    "/lib/systemd/network",
+)
 #: What other links stand on the uplink; they stay on it.
 _STACKED = ("VLAN", "MACVLAN", "MACVTAP", "IPVLAN", "IPVTAP", "VXLAN", "Tunnel", "Xfrm", "L2TP", "MACsec")
 #: What an uplink must not be part of.
@@ -33,7 +40,7 @@ def sections_of(files: Files, path: str) -> Sections:
     base = path.rpartition("/")[2]
     drop_ins: dict[str, str] = {}
     for directory in reversed(_SEARCH):
-        below = "%s/%s.d" % (directory, base)
+        below = f"{directory}/{base}.d"
         drop_ins.update((name, below + "/" + name) for name in files.names(below) if name.endswith(".conf"))
     for name in sorted(drop_ins):
         sections += parse(files.text(drop_ins[name]) or "")
@@ -59,7 +66,12 @@ def moved(sections: Sections, iaid: str) -> tuple[Sections, list[tuple[str, str]
 def own_addresses(shape: Shape) -> Sections:
     """The sections of a bridge that has addresses of its own."""
     dhcp = shape.addresses_from == "dhcp"
-    network = [("DHCP", {(True, "auto"): "yes", (True, "static"): "ipv4", (True, "disabled"): "ipv4"}.get((dhcp, shape.ipv6), "no"))]
+    network = [
+        (
+            "DHCP",
+            {(True, "auto"): "yes", (True, "static"): "ipv4", (True, "disabled"): "ipv4"}.get((dhcp, shape.ipv6), "no"),
+        )
+    ]
     if not shape.link:
         network.append(("ConfigureWithoutCarrier", "yes"))
     wanted = shape.addresses_from != "none"
@@ -78,56 +90,78 @@ class Networkd:
     name = "systemd-networkd"
 
     def uplink(self, host: Host, interface: str, mac: str) -> Uplink:
-        index = host.word("/sys/class/net/%s/ifindex" % interface)
+        index = host.word(f"/sys/class/net/{interface}/ifindex")
         told = re.search(r"^NETWORK_FILE=(\S+)$", host.text("/run/systemd/netif/links/" + index) or "", re.MULTILINE)
         profile = told[1] if told else ""
         if not profile:
             raise Refused(
-                "systemd-networkd has no file for the uplink %s" % interface, remedy="Write a .network file for it, and run `networkctl reload`"
+                f"systemd-networkd has no file for the uplink {interface}",
+                remedy="Write a .network file for it, and run `networkctl reload`",
             )
         if profile.rpartition("/")[2] <= "00-kraal":
             raise Refused(
-                "%s comes before any file that could make %s a port" % (profile, interface),
+                f"{profile} comes before any file that could make {interface} a port",
                 remedy="Give it a name that sorts after 00-kraal, like 10-lan.network",
             )
         for name, pairs in sections_of(host, profile):
             for key, value in pairs:
                 if name == "Network" and key in _ENSLAVED:
-                    raise Refused("%s puts %s into %s (%s)" % (profile, interface, value, key), remedy="Name another uplink, or take it out of there first")
-        return Uplink(interface, mac, self.name, profile, iaid=iaid_of(host.text("/run/systemd/netif/leases/" + index) or ""))
+                    raise Refused(
+                        f"{profile} puts {interface} into {value} ({key})",
+                        remedy="Name another uplink, or take it out of there first",
+                    )
+        return Uplink(
+            interface, mac, self.name, profile, iaid=iaid_of(host.text("/run/systemd/netif/leases/" + index) or "")
+        )
 
     def check(self, host: Host) -> None:
         if not host.which("networkctl"):
             raise NotInstalled("networkctl is not there", remedy=install("networkctl") + ", or name another manager")
 
     def render(self, shape: Shape, files: Files) -> dict[str, FileState | None]:
-        note = "Bridge %s, written by kraal.virt.host_bridge; its run replaces this file." % shape.name
-        base = "%s/00-kraal-%s" % (DIRECTORY, shape.name)
+        note = f"Bridge {shape.name}, written by kraal.virt.host_bridge; its run replaces this file."
+        base = f"{DIRECTORY}/00-kraal-{shape.name}"
         device = [("Name", shape.name), ("Kind", "bridge")]
         device += [("MTUBytes", str(shape.mtu))] if shape.mtu else []
         device += [("MACAddress", shape.hardware)] if shape.hardware else []
-        bridge = [("STP", "yes" if shape.stp else "no"), ("ForwardDelaySec", str(shape.forward_delay or (15 if shape.stp else 0)))]
+        bridge = [
+            ("STP", "yes" if shape.stp else "no"),
+            ("ForwardDelaySec", str(shape.forward_delay or (15 if shape.stp else 0))),
+        ]
         found: dict[str, FileState | None] = {base + ".netdev": write([("NetDev", device), ("Bridge", bridge)], note)}
         staying: list[tuple[str, str]] = []
         if shape.link and shape.takes_over:
             sections, staying = moved(sections_of(files, shape.link.profile), shape.link.iaid)
         if shape.addresses_from != "uplink":
             sections = own_addresses(shape)
-        mine = [("Match", [("Name", shape.name)]), ("Link", [("RequiredForOnline", "no")] if not shape.link or shape.addresses_from == "none" else [])]
+        mine = [
+            ("Match", [("Name", shape.name)]),
+            ("Link", [("RequiredForOnline", "no")] if not shape.link or shape.addresses_from == "none" else []),
+        ]
         found[base + ".network"] = write([*mine, *sections], note)
         if not shape.link:
             return found
         size = [("MTUBytes", str(shape.mtu))] if shape.mtu else []
         quiet = [("LinkLocalAddressing", "no"), ("IPv6AcceptRA", "no"), ("DHCP", "no")]
-        port = [("Match", [("Name", shape.port)]), ("Link", [*size, ("RequiredForOnline", "no")]), ("Network", [("Bridge", shape.name), *quiet])]
+        port = [
+            ("Match", [("Name", shape.port)]),
+            ("Link", [*size, ("RequiredForOnline", "no")]),
+            ("Network", [("Bridge", shape.name), *quiet]),
+        ]
         if shape.vlan:
-            found[base + "-vlan.netdev"] = write([("NetDev", [("Name", shape.port), ("Kind", "vlan")]), ("VLAN", [("Id", str(shape.vlan))])], note)
+            found[base + "-vlan.netdev"] = write(
+                [("NetDev", [("Name", shape.port), ("Kind", "vlan")]), ("VLAN", [("Id", str(shape.vlan))])], note
+            )
             found[base + "-vlan.network"] = write(port, note)
             if shape.takes_over:
-                carrier = [("Match", [("Name", shape.uplink_name)]), ("Link", size), ("Network", [("VLAN", shape.port), *staying, *quiet])]
+                carrier = [
+                    ("Match", [("Name", shape.uplink_name)]),
+                    ("Link", size),
+                    ("Network", [("VLAN", shape.port), *staying, *quiet]),
+                ]
                 found[base + "-uplink.network"] = write(carrier, note)
             else:
-                drop_in = "%s/%s.d/kraal-%s.conf" % (DIRECTORY, shape.link.profile.rpartition("/")[2], shape.name)
+                drop_in = "{}/{}.d/kraal-{}.conf".format(DIRECTORY, shape.link.profile.rpartition("/")[2], shape.name)
                 found[drop_in] = write([("Network", [("VLAN", shape.port)])], note)
         else:
             port[2][1].extend(staying)
@@ -157,7 +191,10 @@ def commands(old: Shape | None, new: Shape | None) -> list[dict[str, Any]]:
     """Have networkd work by the files that are there now."""
     links = [new.name] if new else []
     links += dict.fromkeys(shape.uplink_name for shape in (old, new) if shape and shape.link)
-    return [command("networkctl", "reload", must=True), *([command("networkctl", "reconfigure", *links)] if links else [])]
+    return [
+        command("networkctl", "reload", must=True),
+        *([command("networkctl", "reconfigure", *links)] if links else []),
+    ]
 
 
 def iaid_of(lease: str) -> str:

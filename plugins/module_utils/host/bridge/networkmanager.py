@@ -4,7 +4,8 @@
 
 """A bridge as keyfiles of NetworkManager: one profile for it, one for its port.
 
-The uplink's own profile stays as it is; the port's is preferred by its priority, and the uplink's comes back as soon as that is gone.
+The uplink's own profile stays as it is; the port's is preferred by its priority, and the uplink's comes back as soon as
+that is gone.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _WAIT = "15"
 
 def identity(name: str, part: str) -> str:
     """The same UUID for the same profile on every run."""
-    return str(uuid.uuid5(_SPACE, "%s %s" % (name, part)))
+    return str(uuid.uuid5(_SPACE, f"{name} {part}"))
 
 
 def active(said: str, interface: str) -> tuple[str, str]:
@@ -55,19 +56,32 @@ class NetworkManager:
         known, path = active(said.out if said and said.rc == 0 else "", interface)
         text = host.text(path) if path else None
         if not known or text is None:
-            raise Refused("NetworkManager has no connection with a file active on %s" % interface, remedy="`nmcli connection up` one on it first")
+            raise Refused(
+                f"NetworkManager has no connection with a file active on {interface}",
+                remedy="`nmcli connection up` one on it first",
+            )
         sections = parse(text)
         connection = pairs_of(sections, "connection")
         if connection.get("type") not in _TYPES:
-            raise Refused("the connection of %s is of type %s" % (interface, connection.get("type")), remedy="Name a wired link, or make the bridge by hand")
+            raise Refused(
+                "the connection of {} is of type {}".format(interface, connection.get("type")),
+                remedy="Name a wired link, or make the bridge by hand",
+            )
         above = connection.get("master") or connection.get("controller")
         if above:
-            raise Refused("the connection of %s is a port of %s" % (interface, above), remedy="Name that one, or take the link out of it first")
+            raise Refused(
+                f"the connection of {interface} is a port of {above}",
+                remedy="Name that one, or take the link out of it first",
+            )
         if any(name == "802-1x" for name, dummy in sections):
-            raise Refused("%s logs in to its switch by 802.1X, which a port of a bridge does not" % interface, remedy="Name another uplink")
+            raise Refused(
+                f"{interface} logs in to its switch by 802.1X, which a port of a bridge does not",
+                remedy="Name another uplink",
+            )
         if int(connection.get("autoconnect-priority", "0")) >= _FIRST:
             raise Refused(
-                "the connection of %s has the highest priority there is" % interface, remedy="Set its connection.autoconnect-priority below %d" % _FIRST
+                f"the connection of {interface} has the highest priority there is",
+                remedy="Set its connection.autoconnect-priority below %d" % _FIRST,
             )
         return Uplink(interface, mac, self.name, path, known, "" if path.startswith(DIRECTORY) else text)
 
@@ -76,11 +90,14 @@ class NetworkManager:
             raise NotInstalled("nmcli is not there", remedy=install("nmcli") + ", or name another manager")
 
     def render(self, shape: Shape, files: Files) -> dict[str, FileState | None]:
-        note = "Bridge %s, written by kraal.virt.host_bridge; its run replaces this file." % shape.name
-        base = "%s/kraal-%s" % (DIRECTORY, shape.name)
+        note = f"Bridge {shape.name}, written by kraal.virt.host_bridge; its run replaces this file."
+        base = f"{DIRECTORY}/kraal-{shape.name}"
         link, wired = shape.link, [("mtu", str(shape.mtu))] if shape.mtu else []
         bridge = [("mac-address", shape.hardware.upper())] if shape.hardware else []
-        bridge += [("stp", "true" if shape.stp else "false"), ("forward-delay", str(shape.forward_delay or (15 if shape.stp else 0)))]
+        bridge += [
+            ("stp", "true" if shape.stp else "false"),
+            ("forward-delay", str(shape.forward_delay or (15 if shape.stp else 0))),
+        ]
         if shape.addresses_from == "uplink" and link:
             given = parse(link.text or files.text(link.profile) or "")
             addresses = [(name, pairs) for name, pairs in given if name in ("ipv4", "ipv6", "proxy")]
@@ -89,7 +106,9 @@ class NetworkManager:
             addresses = own_addresses(shape)
         head = [*_connection(shape.name, "", "bridge", shape.name), ("autoconnect-slaves", "1")]
         found: dict[str, FileState | None] = {
-            base + ".nmconnection": write([("connection", head), ("ethernet", wired), ("bridge", bridge), *addresses], note, 0o600)
+            base + ".nmconnection": write(
+                [("connection", head), ("ethernet", wired), ("bridge", bridge), *addresses], note, 0o600
+            )
         }
         if not link:
             return found
@@ -97,13 +116,24 @@ class NetworkManager:
         below = [*first, ("master", shape.name), ("slave-type", "bridge")]
         if shape.vlan:
             vlan = [("flags", "1"), ("id", str(shape.vlan)), ("parent", shape.uplink_name)]
-            port = [("connection", [*_connection(shape.name, "port", "vlan", shape.port), *below]), ("ethernet", wired), ("vlan", vlan)]
+            port = [
+                ("connection", [*_connection(shape.name, "port", "vlan", shape.port), *below]),
+                ("ethernet", wired),
+                ("vlan", vlan),
+            ]
             if shape.takes_over:
                 none = [("ipv4", [("method", "disabled")]), ("ipv6", [("method", "disabled")])]
-                carrier = [("connection", [*_connection(shape.name, "uplink", "ethernet", shape.uplink_name), *first]), ("ethernet", wired), *none]
+                carrier = [
+                    ("connection", [*_connection(shape.name, "uplink", "ethernet", shape.uplink_name), *first]),
+                    ("ethernet", wired),
+                    *none,
+                ]
                 found[base + "-uplink.nmconnection"] = write(carrier, note, 0o600)
         else:
-            port = [("connection", [*_connection(shape.name, "port", "ethernet", shape.port), *below]), ("ethernet", wired)]
+            port = [
+                ("connection", [*_connection(shape.name, "port", "ethernet", shape.port), *below]),
+                ("ethernet", wired),
+            ]
         found[base + "-port.nmconnection"] = write(port, note, 0o600)
         return found
 
@@ -123,7 +153,9 @@ class NetworkManager:
             after += [command("nmcli", "device", "reapply", new.name), *settle_link(new)]
         elif new:
             if new.takes_over and new.vlan:
-                after.append(command("nmcli", "--wait", _WAIT, "connection", "up", "uuid", identity(new.name, "uplink")))
+                after.append(
+                    command("nmcli", "--wait", _WAIT, "connection", "up", "uuid", identity(new.name, "uplink"))
+                )
             # A bridge is not up before a port of it is.
             after.append(command("nmcli", "--wait", "0", "connection", "up", "uuid", identity(new.name, "")))
             if new.link:
@@ -131,7 +163,19 @@ class NetworkManager:
         elif old:
             after += [command("nmcli", "device", "delete", old.name), *remove_link(old)]
             if old.link and old.takes_over:
-                after.append(command("nmcli", "--wait", _WAIT, "connection", "up", "uuid", old.link.identity, "ifname", old.uplink_name))
+                after.append(
+                    command(
+                        "nmcli",
+                        "--wait",
+                        _WAIT,
+                        "connection",
+                        "up",
+                        "uuid",
+                        old.link.identity,
+                        "ifname",
+                        old.uplink_name,
+                    )
+                )
         return Way([], after)
 
     def boot(self) -> list[dict[str, Any]]:
@@ -139,8 +183,14 @@ class NetworkManager:
 
 
 def _connection(bridge: str, part: str, kind: str, interface: str) -> list[tuple[str, str]]:
-    name = "kraal-%s" % bridge + ("-" + part if part else "")
-    return [("id", name), ("uuid", identity(bridge, part)), ("type", kind), ("interface-name", interface), ("autoconnect", "true")]
+    name = f"kraal-{bridge}" + ("-" + part if part else "")
+    return [
+        ("id", name),
+        ("uuid", identity(bridge, part)),
+        ("type", kind),
+        ("interface-name", interface),
+        ("autoconnect", "true"),
+    ]
 
 
 def own_addresses(shape: Shape) -> Sections:

@@ -40,7 +40,10 @@ class Record:
         return shape_of(self.name, self.values, self.uplink)
 
     def as_dict(self) -> dict[str, Any]:
-        stored = [{"path": path, **{key: state and state.as_dict() for key, state in zip(("before", "after"), pair)}} for path, pair in self.files.items()]
+        stored = [
+            {"path": path, **{key: state and state.as_dict() for key, state in zip(("before", "after"), pair)}}
+            for path, pair in self.files.items()
+        ]
         return {
             "name": self.name,
             "manager": self.manager,
@@ -53,7 +56,9 @@ class Record:
     def of(cls, stored: Mapping[str, Any]) -> Record:
         values = {key: tuple(value) if key in _LISTS else value for key, value in stored["values"].items()}
         files = {each["path"]: (FileState.of(each["before"]), FileState.of(each["after"])) for each in stored["files"]}
-        return cls(stored["name"], stored["manager"], values, Uplink(**stored["uplink"]) if stored["uplink"] else None, files)
+        return cls(
+            stored["name"], stored["manager"], values, Uplink(**stored["uplink"]) if stored["uplink"] else None, files
+        )
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,11 @@ class LinkState:
 
     @property
     def cidrs(self) -> list[str]:
-        return ["%s/%d" % (each["local"], each["prefixlen"]) for each in self.addresses if each.get("scope") == "global" and "local" in each]
+        return [
+            "%s/%d" % (each["local"], each["prefixlen"])
+            for each in self.addresses
+            if each.get("scope") == "global" and "local" in each
+        ]
 
 
 @dataclass
@@ -91,7 +100,9 @@ def links_of(host: Host) -> dict[str, LinkState]:
     """All links, by name. Raises BackendError where they cannot be seen."""
     said = host.run(["ip", "-details", "-json", "address", "show"])
     if said is None or said.rc:
-        raise BackendError("ip does not show the links: %s" % (said.error if said else "it is not there"), remedy=install("ip"))
+        raise BackendError(
+            "ip does not show the links: %s" % (said.error if said else "it is not there"), remedy=install("ip")
+        )
     found = {}
     for link in json.loads(said.out or "[]"):
         if not link:

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From what is wanted of a bridge and what was seen to the steps, the files and the commands. Reads, and changes nothing."""
+"""From what is wanted of a bridge and what was seen to the steps, the files and the commands.
+
+Reads, and changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ LIVE = Disruption.LIVE
 _MANAGERS: dict[str, Manager] = {each.name: each for each in (NetworkManager(), Networkd(), Netplan(), Ifupdown())}
 #: What cannot be made a port, and what to do instead.
 _KINDS = {
-    "wlan": ("is a wireless link: an access point takes frames of one MAC address only", "Route the guests' network instead, or use a wired link"),
+    "wlan": (
+        "is a wireless link: an access point takes frames of one MAC address only",
+        "Route the guests' network instead, or use a wired link",
+    ),
     "tun": ("is a tunnel without Ethernet frames of its own", "Name the link that the tunnel runs over"),
     "bridge": ("is a bridge itself", "Connect the guests to it, or name the link that is its port"),
 }
@@ -82,7 +88,13 @@ def plan(want: Spec, seen: Seen) -> Plan:
     files = {path: pair for path, pair in files.items() if pair[0] != pair[1]}
     made = Plan(files=files, manager=manager.name, evidence=evidence, shape=shape, boot=manager.boot())
     made.steps = list(_create(shape)) if old is None else [*_differences(old, shape), *_drift(shape, files, seen, old)]
-    made.record = Record(want.name, manager.name, values, link, {path: (originals.get(path, state_of(seen.host, path)), targets[path]) for path in rendered})
+    made.record = Record(
+        want.name,
+        manager.name,
+        values,
+        link,
+        {path: (originals.get(path, state_of(seen.host, path)), targets[path]) for path in rendered},
+    )
     # A bridge that lost its port, or is gone from the kernel, is brought up as a new one.
     there = old if not shape.port or shape.port in seen.ports(want.name) else None
     made.way = manager.way(there if want.name in seen.links else None, shape, sorted(rendered))
@@ -99,14 +111,17 @@ def _remove(name: str, record: Record | None, seen: Seen) -> Plan:
         link = seen.links.get(name)
         if link is not None:
             raise Refused(
-                "%s is there, but was not made by host_bridge, so nobody here knows what its uplink had before" % name,
-                remedy="Remove it where it is configured (%s)" % manager_of(seen.host, name)[1],
+                f"{name} is there, but was not made by host_bridge, so nobody here knows what its uplink had before",
+                remedy=f"Remove it where it is configured ({manager_of(seen.host, name)[1]})",
             )
         return Plan()
     manager, shape = _MANAGERS[record.manager], record.shape
     guests = [port for port in seen.ports(name) if port != shape.port]
     if guests:
-        raise Refused("%s is in use: its ports are %s" % (name, ", ".join(guests)), remedy="Stop the guests that are connected to it first")
+        raise Refused(
+            "{} is in use: its ports are {}".format(name, ", ".join(guests)),
+            remedy="Stop the guests that are connected to it first",
+        )
     originals = _originals(record, manager, seen)
     files = {path: (state_of(seen.host, path), state) for path, state in sorted(originals.items())}
     return Plan(
@@ -129,12 +144,18 @@ def _originals(record: Record | None, manager: Manager, seen: Seen) -> dict[str,
     for path, (before, after) in record.files.items():
         now = state_of(seen.host, path)
         found[path] = before
-        if before is not None and now is not None and now.content not in (before.content, after.content if after else None):
+        if (
+            before is not None
+            and now is not None
+            and now.content not in (before.content, after.content if after else None)
+        ):
             found[path] = manager.without(now, record.name)
             if found[path] is None:
                 raise Refused(
-                    "%s was edited since the bridge was written into it" % path,
-                    remedy="Take the edit back, or put it into a file of its own; what the bridge wrote is in %s" % "/var/lib/kraal.virt/bridge",
+                    f"{path} was edited since the bridge was written into it",
+                    remedy="Take the edit back, or put it into a file of its own; what the bridge wrote is in {}".format(
+                        "/var/lib/kraal.virt/bridge"
+                    ),
                 )
     return found
 
@@ -143,7 +164,10 @@ def _check_new(name: str, seen: Seen) -> None:
     link = seen.links.get(name)
     if link is not None:
         what = "is a bridge that host_bridge did not make" if link.kind == "bridge" else "is a link already"
-        raise Refused("%s %s" % (name, what), remedy="Use it as it is, or give the new bridge another name, or remove that one where it is configured")
+        raise Refused(
+            f"{name} {what}",
+            remedy="Use it as it is, or give the new bridge another name, or remove that one where it is configured",
+        )
 
 
 def _resolve(given: str | None, seen: Seen) -> str | None:
@@ -151,7 +175,10 @@ def _resolve(given: str | None, seen: Seen) -> str | None:
     if given != "auto":
         return given
     if not seen.routes:
-        raise Refused("there is no default route, and so no uplink to be found", remedy="Name the uplink; there are: %s" % ", ".join(sorted(seen.links)))
+        raise Refused(
+            "there is no default route, and so no uplink to be found",
+            remedy="Name the uplink; there are: {}".format(", ".join(sorted(seen.links))),
+        )
     return str(seen.routes[0]["interface"])
 
 
@@ -160,16 +187,20 @@ def _manager_for(want: Spec, uplink: str | None, seen: Seen) -> tuple[Manager, s
         check_uplink(uplink, seen)
     asked = MANAGERS.get(want.steering["manager"])
     link = uplink or (str(seen.routes[0]["interface"]) if seen.routes else "")
-    found, evidence = manager_of(seen.host, link) if link else ("unknown", "there is no uplink whose manager it could be")
+    found, evidence = (
+        manager_of(seen.host, link) if link else ("unknown", "there is no uplink whose manager it could be")
+    )
     if asked and uplink and asked != found:
         raise Refused(
-            "%s is not managed by %s but by %s (%s)" % (uplink, asked, found, evidence), remedy="Leave manager=auto, or hand the link over to %s first" % asked
+            f"{uplink} is not managed by {asked} but by {found} ({evidence})",
+            remedy=f"Leave manager=auto, or hand the link over to {asked} first",
         )
     name = asked or found
     if name not in _MANAGERS:
         raise Refused(
-            "nobody known manages %s: %s" % (link or "the network", evidence),
-            remedy="Have NetworkManager, systemd-networkd, netplan or ifupdown configure it, or name the manager where the bridge has no uplink",
+            "nobody known manages {}: {}".format(link or "the network", evidence),
+            remedy="Have NetworkManager, systemd-networkd, netplan or ifupdown configure it, or name the manager "
+            "where the bridge has no uplink",
         )
     return _MANAGERS[name], evidence if name == found else "the task names it"
 
@@ -178,21 +209,32 @@ def check_uplink(name: str, seen: Seen) -> None:
     """Raises Refused for a link that cannot be made a port."""
     link = seen.links.get(name)
     if link is None:
-        raise Refused("there is no link %s" % name, remedy="Name one of: %s" % ", ".join(sorted(each for each in seen.links if each != "lo")))
+        raise Refused(
+            f"there is no link {name}",
+            remedy="Name one of: {}".format(", ".join(sorted(each for each in seen.links if each != "lo"))),
+        )
     if name == "lo":
         raise Refused("lo is the loopback, which goes nowhere", remedy="Name the link that leads out")
     if link.master:
         above = seen.links.get(link.master)
         kind = above.kind if above and above.kind else "device"
-        remedy = "Name %s as the uplink" % link.master if kind == "bond" else "Use that one, or take the link out of it first"
-        raise Refused("%s is a port of the %s %s" % (name, kind, link.master), remedy=remedy)
+        remedy = (
+            f"Name {link.master} as the uplink" if kind == "bond" else "Use that one, or take the link out of it first"
+        )
+        raise Refused(f"{name} is a port of the {kind} {link.master}", remedy=remedy)
     kind = kind_of(seen.host, name)
     if kind in _KINDS:
         why, remedy = _KINDS[kind]
-        raise Refused("%s %s" % (name, why), remedy=remedy)
-    taken = [record.name for record in seen.records.values() if record.uplink and record.uplink.interface == name and not record.shape.vlan]
+        raise Refused(f"{name} {why}", remedy=remedy)
+    taken = [
+        record.name
+        for record in seen.records.values()
+        if record.uplink and record.uplink.interface == name and not record.shape.vlan
+    ]
     if taken:
-        raise Refused("%s is the uplink of %s" % (name, ", ".join(taken)), remedy="Name another uplink, or a VLAN of it")
+        raise Refused(
+            "{} is the uplink of {}".format(name, ", ".join(taken)), remedy="Name another uplink, or a VLAN of it"
+        )
 
 
 def _uplink(name: str, manager: Manager, seen: Seen) -> Uplink:
@@ -204,12 +246,15 @@ def _check_kernel(host: Host, shape: Shape) -> None:
     """What the kernel cannot do is known before the network is touched."""
     trial = host.run(["unshare", "--net", "--", "ip", "link", "add", "kraal0", "type", "bridge"])
     if trial is not None and trial.rc:
-        raise Refused("the kernel makes no bridge: %s" % trial.error, remedy="`modprobe bridge`, or use a kernel with CONFIG_BRIDGE")
+        raise Refused(
+            f"the kernel makes no bridge: {trial.error}", remedy="`modprobe bridge`, or use a kernel with CONFIG_BRIDGE"
+        )
     if shape.vlan and not host.exists("/proc/net/vlan"):
         module = host.run(["modprobe", "--dry-run", "8021q"])
         if module is None or module.rc:
             raise Refused(
-                "the kernel knows no VLANs: %s" % (module.error if module else "there is no modprobe to load 8021q with"),
+                "the kernel knows no VLANs: %s"
+                % (module.error if module else "there is no modprobe to load 8021q with"),
                 remedy="Use a kernel with CONFIG_VLAN_8021Q, or leave vlan out and tag at the switch",
             )
 
@@ -222,12 +267,16 @@ def _merged(want: Spec, record: Record) -> dict[str, Any]:
     for key in ("uplink", "vlan"):
         if values.get(key) != record.values.get(key):
             raise Refused(
-                "%s of %s is %s, and %s is wanted; a bridge does not move" % (key, want.name, record.values.get(key) or "none", values.get(key)),
+                "{} of {} is {}, and {} is wanted; a bridge does not move".format(
+                    key, want.name, record.values.get(key) or "none", values.get(key)
+                ),
                 remedy="Remove the bridge (state=absent) and make it anew",
             )
     asked = MANAGERS.get(want.steering["manager"])
     if asked and asked != record.manager:
-        raise Refused("%s was made with %s" % (want.name, record.manager), remedy="Leave manager=auto, or remove the bridge first")
+        raise Refused(
+            f"{want.name} was made with {record.manager}", remedy="Leave manager=auto, or remove the bridge first"
+        )
     return values
 
 
@@ -255,8 +304,11 @@ def _drift(shape: Shape, files: Mapping[str, Any], seen: Seen, old: Shape) -> It
     """Where the host is not what it was made: a file edited, the bridge gone from the kernel."""
     if old.values == shape.values:
         for path, (before, after) in files.items():
-            found, wanted = ("absent" if state is None else "as wanted" if state is after else "different" for state in (before, after))
-            yield Step(shape.name, Action.SET, "files[%s]" % path, found, wanted, LIVE)
+            found, wanted = (
+                "absent" if state is None else "as wanted" if state is after else "different"
+                for state in (before, after)
+            )
+            yield Step(shape.name, Action.SET, f"files[{path}]", found, wanted, LIVE)
     for key, before, after in runtime(shape, seen):
         if old.values.get(key) == shape.values.get(key):
             yield Step(shape.name, Action.SET, key, before, after, LIVE)
@@ -280,7 +332,7 @@ def runtime(shape: Shape, seen: Seen) -> Iterator[tuple[str, Any, Any]]:
     if lost:
         yield "addresses", link.cidrs, list(shape.addresses)
     elif shape.addresses_from in ("dhcp", "uplink") and not link.cidrs and _had_addresses(shape):
-        yield "addresses", [], "by %s" % shape.addresses_from
+        yield "addresses", [], f"by {shape.addresses_from}"
 
 
 def _had_addresses(shape: Shape) -> bool:
@@ -291,7 +343,11 @@ def _had_addresses(shape: Shape) -> bool:
 def _warnings(shape: Shape, seen: Seen) -> list[str]:
     others = [each for each in seen.ports(shape.name) if each != shape.port and kind_of(seen.host, each) == "physical"]
     if shape.port and others and not shape.stp:
-        return ["%s has several links to the outside (%s) and no STP: a loop would take the network down" % (shape.name, ", ".join([shape.port, *others]))]
+        return [
+            "{} has several links to the outside ({}) and no STP: a loop would take the network down".format(
+                shape.name, ", ".join([shape.port, *others])
+            )
+        ]
     return []
 
 

@@ -4,18 +4,19 @@
 
 """Performs an armed change of the network, and takes it back: on the host, alone, with nobody connected to it.
 
-This file is copied onto the host as it is and run from there (see change.py), by the timer and at boot as well, so it imports nothing but the
-standard library. What it is to do is in change.json beside it:
+This file is copied onto the host as it is and run from there (see change.py), by the timer and at boot as well, so it
+imports nothing but the standard library. What it is to do is in change.json beside it:
 
 ``status``    armed, applying, applied; then rolled_back (or it is gone, where the change was confirmed)
-``files``     path, and ``before`` and ``after``: null where there is no file, or ``content`` (base64), ``mode``, ``uid``, ``gid``
-``apply``     commands ``before`` and ``after`` the files are written; ``rollback`` the same, for the way back
-``boot``      commands after the files are restored, where the host was started anew in between and nothing of the change is in the kernel
-``addresses`` and ``routes``  of the links as they were, and ``masters``, of which bridge each was a port, for the end of a rollback
-A command is an ``argv``; ``must`` says that the change has failed if it does.
+``files``     path, and ``before`` and ``after``: null where there is no file, or ``content`` (base64), ``mode``,
+``uid``, ``gid`` ``apply``     commands ``before`` and ``after`` the files are written; ``rollback`` the same, for the
+way back ``boot``      commands after the files are restored, where the host was started anew in between and nothing of
+the change is in the kernel ``addresses`` and ``routes``  of the links as they were, and ``masters``, of which bridge
+each was a port, for the end of a rollback A command is an ``argv``; ``must`` says that the change has failed if it
+does.
 
-A rollback stops at nothing: what cannot be done is told, and everything else is done. Its unit starts it again when it is killed, and it tries the files that
-could not be written again and again.
+A rollback stops at nothing: what cannot be done is told, and everything else is done. Its unit starts it again when it
+is killed, and it tries the files that could not be written again and again.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ from pathlib import Path
 from typing import Any
 
 DIRECTORY = Path("/var/lib/kraal.virt/bridge")
-#: The first two are followed by the change's id: a unit in which ifupdown has started a DHCP client stays as long as that client.
+#: The first two are followed by the change's id: a unit in which ifupdown has started a DHCP client stays as long as
+#: that client.
 APPLY_UNIT, ROLLBACK_UNIT, BOOT_UNIT = "kraal-bridge-apply-", "kraal-bridge-rollback-", "kraal-bridge-boot.service"
 UNITS = Path("/etc/systemd/system")
 WANTED = UNITS / "sysinit.target.wants" / BOOT_UNIT
@@ -45,7 +47,8 @@ ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 COMMAND, SETTLE = 60, 12
 #: Seconds until a rollback that was killed begins anew, and until one that could not write a file tries again.
 RESTART, AGAIN = 5, 10
-#: The bytes that change.json takes at least: what becomes of the change is written over it where there is no room for another file.
+#: The bytes that change.json takes at least: what becomes of the change is written over it where there is no room for
+#: another file.
 ROOM = 1 << 16
 OPEN = ("armed", "applying", "applied")
 TEMPORARY = ".kraal-tmp"
@@ -64,14 +67,20 @@ def load() -> dict[str, Any] | None:
 
 
 def save(change: dict[str, Any], *, in_place: bool = False) -> None:
-    """So that a loss of power leaves the old or the new one. ``in_place``: what is settled, where there is no room for another file. Raises OSError."""
+    """So that a loss of power leaves the old or the new one.
+
+    ``in_place``: what is settled, where there is no room for another file. Raises OSError.
+    """
     write(DIRECTORY / "change.json", json.dumps(change, indent=1).encode().ljust(ROOM), 0o600, in_place=in_place)
     # For the controller, which looks often.
-    write(DIRECTORY / "status", ("%s %s\n" % (change["id"], change["status"])).encode(), 0o600, in_place=in_place)
+    write(DIRECTORY / "status", ("{} {}\n".format(change["id"], change["status"])).encode(), 0o600, in_place=in_place)
 
 
 def write(path: Path, content: bytes, mode: int, uid: int = 0, gid: int = 0, *, in_place: bool = False) -> None:
-    """Replace a file as a whole; ``in_place``: write over it where that is not possible, for want of room say. Raises OSError."""
+    """Replace a file as a whole; ``in_place``: write over it where that is not possible, for want of room say.
+
+    Raises OSError.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         # The name ends so that no network manager takes it for a file of its own.
@@ -120,7 +129,10 @@ def locked() -> Iterator[None]:
 
 
 def boot_id() -> str:
-    """Another one after every boot. A container's host gives its own, so the time of the first process's start goes with it."""
+    """Another one after every boot.
+
+    A container's host gives its own, so the time of the first process's start goes with it.
+    """
     started = Path("/proc/1/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip() + "/" + started
 
@@ -134,7 +146,9 @@ def put(path: str, state: dict[str, Any] | None, *, in_place: bool = False) -> N
             with contextlib.suppress(OSError):
                 Path(path).parent.rmdir()
     else:
-        write(Path(path), base64.b64decode(state["content"]), state["mode"], state["uid"], state["gid"], in_place=in_place)
+        write(
+            Path(path), base64.b64decode(state["content"]), state["mode"], state["uid"], state["gid"], in_place=in_place
+        )
 
 
 def as_it_was(path: str, state: dict[str, Any] | None) -> bool:
@@ -162,21 +176,27 @@ class Log:
         self.change = change
 
     def say(self, text: str) -> None:
-        line = "%s %s" % (time.strftime("%H:%M:%S"), text)
+        line = "{} {}".format(time.strftime("%H:%M:%S"), text)
         self.change["log"].append(line)
         tell(line)
 
     def run(self, argv: Sequence[str]) -> bool:
         try:
-            done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND, check=False, env=ENVIRONMENT)
+            done = subprocess.run(
+                argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND, check=False, env=ENVIRONMENT
+            )
         except subprocess.TimeoutExpired:
             self.say("%s: did not end within %d s" % (" ".join(argv), COMMAND))
             return False
         except OSError as error:
-            self.say("%s: %s" % (" ".join(argv), error))
+            self.say("{}: {}".format(" ".join(argv), error))
             return False
         said = (done.stderr.strip() or done.stdout.strip()).decode("utf-8", "replace")
-        self.say("%s: %s" % (" ".join(argv), "ok" if done.returncode == 0 else "ended with %d: %s" % (done.returncode, said[-500:])))
+        self.say(
+            "{}: {}".format(
+                " ".join(argv), "ok" if done.returncode == 0 else "ended with %d: %s" % (done.returncode, said[-500:])
+            )
+        )
         return done.returncode == 0
 
     def all(self, commands: Sequence[dict[str, Any]]) -> bool:
@@ -196,13 +216,16 @@ def apply() -> None:
         try:
             wrong = "" if make(change, Log(change)) else "a command of the change failed"
         except OSError as error:
-            wrong = "the change cannot be made: %s" % error
+            wrong = f"the change cannot be made: {error}"
     if wrong:
         rollback(wrong)
 
 
 def make(change: dict[str, Any], log: Log) -> bool:
-    """Whether nothing failed that must not. Raises OSError, with nothing touched where even the first note of it cannot be written."""
+    """Whether nothing failed that must not.
+
+    Raises OSError, with nothing touched where even the first note of it cannot be written.
+    """
     change["status"] = "applying"
     save(change)
     good = log.all(change["apply"]["before"])
@@ -218,11 +241,13 @@ def make(change: dict[str, Any], log: Log) -> bool:
 def rollback(why: str, again: float = 0) -> bool:
     """Take back what is not confirmed; whether it is settled. Does nothing where there is no such change.
 
-    ``again``: the seconds after which to try what could not be written once more, until it is. Without, that is left to the timer, or the next boot.
+    ``again``: the seconds after which to try what could not be written once more, until it is. Without, that is left to
+    the timer, or the next boot.
     """
     change = load()
     if change is not None and os.environ.get("KRAAL_UNIT") != APPLY_UNIT:
-        # It may hang, and it holds the lock. Stopping it ends its main process only, so that a DHCP client outlives a change that has been made.
+        # It may hang, and it holds the lock. Stopping it ends its main process only, so that a DHCP client outlives a
+        # change that has been made.
         for argv in (["systemctl", "kill", "--signal=KILL"], ["systemctl", "stop"]):
             quietly([*argv, APPLY_UNIT + change["id"] + ".service"])
     settled = take_back(why, first=True)
@@ -234,7 +259,10 @@ def rollback(why: str, again: float = 0) -> bool:
 
 
 def take_back(why: str, *, first: bool) -> bool:
-    """One try; whether it is settled. The network is put back at the first one, whatever becomes of the files, and again when a file is back."""
+    """One try; whether it is settled.
+
+    The network is put back at the first one, whatever becomes of the files, and again when a file is back.
+    """
     with locked():
         change = load()
         if change is None or change["status"] not in OPEN:
@@ -242,7 +270,9 @@ def take_back(why: str, *, first: bool) -> bool:
         log = Log(change)
         same = change["boot_id"] == boot_id()
         begun = change["status"] != "armed"
-        log.say("rolling back, because " + (why if same else "the host was started anew before the change was confirmed"))
+        log.say(
+            "rolling back, because " + (why if same else "the host was started anew before the change was confirmed")
+        )
         clear(change, log)
         if begun and same and first:
             log.all(change["rollback"]["before"])
@@ -258,7 +288,7 @@ def take_back(why: str, *, first: bool) -> bool:
             # Before it is settled, a note that is cut off would be the end of it.
             save(change, in_place=not left)
         except OSError as error:
-            tell("what was done cannot be written down: %s" % error)
+            tell(f"what was done cannot be written down: {error}")
             return False
         if not left:
             disarm(change["id"] if same else "")
@@ -275,7 +305,7 @@ def put_back(files: Sequence[dict[str, Any]], log: Log) -> tuple[int, int]:
                 put(file["path"], file["before"], in_place=True)
             restored += not there
         except OSError as error:
-            log.say("%s is not restored: %s" % (file["path"], error))
+            log.say("{} is not restored: {}".format(file["path"], error))
             left += 1
     log.say("the files are restored" if not left else "not all files are restored")
     return restored, left
@@ -288,17 +318,19 @@ def clear(change: dict[str, Any], log: Log) -> None:
             for path in folder.glob(".*" + TEMPORARY):
                 path.unlink()
         except OSError as error:
-            log.say("%s: %s" % (folder, error))
+            log.say(f"{folder}: {error}")
 
 
 def disarm(running: str) -> None:
-    """Nothing is left that would roll back the change of that id; none at boot, when systemd has yet to look at its units."""
+    """Nothing is left that would roll back the change of that id; none at boot, when systemd has yet to look at its
+    units.
+    """
     for path in (WANTED, UNITS / BOOT_UNIT):
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             # It finds nothing to do at boot.
-            tell("%s: %s" % (path, error))
+            tell(f"{path}: {error}")
     if running:
         for argv in (["systemctl", "stop", ROLLBACK_UNIT + running + ".timer"], ["systemctl", "daemon-reload"]):
             quietly(argv)
@@ -307,9 +339,11 @@ def disarm(running: str) -> None:
 def quietly(argv: Sequence[str]) -> bytes:
     """What a command prints; nothing where it fails."""
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND, check=False, env=ENVIRONMENT)
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND, check=False, env=ENVIRONMENT
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
-        tell("%s: %s" % (" ".join(argv), error))
+        tell("{}: {}".format(" ".join(argv), error))
         return b""
     return done.stdout if done.returncode == 0 else b""
 
@@ -328,9 +362,21 @@ def missing(change: dict[str, Any]) -> list[list[str]]:
             wanted.append(["ip", "link", "set", "dev", link, "nomaster"])
     for address in change["addresses"]:
         there = [each for link in ip("address", "show", "dev", address["link"]) for each in link.get("addr_info", [])]
-        if not any(each.get("local") == address["local"] and each.get("prefixlen") == address["prefixlen"] for each in there):
+        if not any(
+            each.get("local") == address["local"] and each.get("prefixlen") == address["prefixlen"] for each in there
+        ):
             cidr = "%s/%d" % (address["local"], address["prefixlen"])
-            wanted.append(["ip", "address", "add", cidr, *(["broadcast", address["broadcast"]] if address.get("broadcast") else []), "dev", address["link"]])
+            wanted.append(
+                [
+                    "ip",
+                    "address",
+                    "add",
+                    cidr,
+                    *(["broadcast", address["broadcast"]] if address.get("broadcast") else []),
+                    "dev",
+                    address["link"],
+                ]
+            )
     for route in change["routes"]:
         there = ip(route["family"], "route", "show", route["dst"], "dev", route["dev"])
         if not any(each.get("gateway") == route.get("gateway") for each in there):
@@ -348,16 +394,25 @@ def restore_links(change: dict[str, Any], log: Log) -> None:
         for argv in missing(change):
             log.run(argv)
     left = missing(change)
-    log.say("addresses and routes are as they were" if not left else "still missing: %s" % "; ".join(" ".join(argv) for argv in left))
+    log.say(
+        "addresses and routes are as they were"
+        if not left
+        else "still missing: {}".format("; ".join(" ".join(argv) for argv in left))
+    )
 
 
 def wait_for(done: Callable[[], bool], seconds: float) -> bool:
     """Look again whenever the kernel says that something changed."""
     deadline = time.monotonic() + seconds
     try:
-        monitor = subprocess.Popen(["ip", "monitor", "link", "address", "route"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=ENVIRONMENT)
+        monitor = subprocess.Popen(
+            ["ip", "monitor", "link", "address", "route"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            env=ENVIRONMENT,
+        )
     except OSError as error:
-        tell("ip monitor: %s" % error)
+        tell(f"ip monitor: {error}")
         return done()
     try:
         while not done():

@@ -20,7 +20,12 @@ from ...engine.spec import Option, Table
 
 SOURCES = ("uplink", "static", "dhcp", "none")
 IPV6 = ("auto", "static", "disabled")
-MANAGERS = {"networkmanager": "NetworkManager", "networkd": "systemd-networkd", "netplan": "netplan", "ifupdown": "ifupdown"}
+MANAGERS = {
+    "networkmanager": "NetworkManager",
+    "networkd": "systemd-networkd",
+    "netplan": "netplan",
+    "ifupdown": "ifupdown",
+}
 _LINK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 
 
@@ -35,7 +40,9 @@ class Address(Kind):
                 raise ValueError
             return str(ipaddress.ip_interface(str(value)))
         except ValueError as error:
-            raise InvalidOption(option, value, "is no address with a prefix", remedy="Write it like 192.0.2.10/24 or 2001:db8::10/64") from error
+            raise InvalidOption(
+                option, value, "is no address with a prefix", remedy="Write it like 192.0.2.10/24 or 2001:db8::10/64"
+            ) from error
 
 
 class Router(Kind):
@@ -47,14 +54,19 @@ class Router(Kind):
         try:
             return str(ipaddress.ip_address(str(value)))
         except ValueError as error:
-            raise InvalidOption(option, value, "is no address", remedy="Write it like 192.0.2.1 or 2001:db8::1") from error
+            raise InvalidOption(
+                option, value, "is no address", remedy="Write it like 192.0.2.1 or 2001:db8::1"
+            ) from error
 
 
 def check_link(value: str, option: str) -> None:
     """Raises InvalidOption for what the kernel or a configuration file would not take as a link's name."""
     if not _LINK.fullmatch(value) or ".." in value:
         raise InvalidOption(
-            option, value, "is no name for a link", remedy="Use at most 15 letters, digits, dots, dashes and underscores, a letter or digit first"
+            option,
+            value,
+            "is no name for a link",
+            remedy="Use at most 15 letters, digits, dots, dashes and underscores, a letter or digit first",
         )
 
 
@@ -139,7 +151,8 @@ class Uplink:
     identity: str = ""
     #: The content of that file, where it is none that stays: a profile in memory.
     text: str = ""
-    #: The IAID under which the uplink got its address by DHCP, where networkd asked: another one would get another address.
+    #: The IAID under which the uplink got its address by DHCP, where networkd asked: another one would get another
+    #: address.
     iaid: str = ""
     #: Whom netplan writes for: networkd or NetworkManager.
     backend: str = ""
@@ -196,15 +209,29 @@ def shape_of(name: str, values: Mapping[str, Any], link: Uplink | None) -> Shape
     if source == "static" and not full["addresses"]:
         raise InvalidOption("addresses_from", source, "needs addresses", remedy="Name them in addresses")
     if source not in ("static", "dhcp") and full["addresses"]:
-        raise InvalidOption("addresses", list(full["addresses"]), "are only given with addresses_from=static or dhcp", remedy="Write []")
+        raise InvalidOption(
+            "addresses", list(full["addresses"]), "are only given with addresses_from=static or dhcp", remedy="Write []"
+        )
     if source not in ("static", "dhcp"):
         for option in ("gateway", "dns"):
             if full[option]:
-                raise InvalidOption(option, list(full[option]), "is only given with addresses_from=static or dhcp", remedy="Write []")
+                raise InvalidOption(
+                    option, list(full[option]), "is only given with addresses_from=static or dhcp", remedy="Write []"
+                )
     if source in ("uplink", "dhcp") and link is None:
-        raise InvalidOption("addresses_from", source, "needs an uplink", remedy="Name the uplink, or give the bridge addresses of its own")
+        raise InvalidOption(
+            "addresses_from",
+            source,
+            "needs an uplink",
+            remedy="Name the uplink, or give the bridge addresses of its own",
+        )
     if source == "uplink" and full["ipv6"] != "auto":
-        raise InvalidOption("ipv6", full["ipv6"], "is the uplink's own affair with addresses_from=uplink", remedy="Leave it out, or use static or dhcp")
+        raise InvalidOption(
+            "ipv6",
+            full["ipv6"],
+            "is the uplink's own affair with addresses_from=uplink",
+            remedy="Leave it out, or use static or dhcp",
+        )
     if full["vlan"] and link is None:
         raise InvalidOption("vlan", full["vlan"], "needs an uplink", remedy="Name the uplink that carries it")
     if full["vlan"]:
@@ -215,7 +242,9 @@ def shape_of(name: str, values: Mapping[str, Any], link: Uplink | None) -> Shape
         raise InvalidOption("ipv6", "disabled", "contradicts the addresses", remedy="Leave one of the two out")
     _check_gateways(full)
     if full["mac"] and int(full["mac"][:2], 16) & 1:
-        raise InvalidOption("mac", full["mac"], "is no address of one host (its lowest bit marks a group)", remedy="Write another one")
+        raise InvalidOption(
+            "mac", full["mac"], "is no address of one host (its lowest bit marks a group)", remedy="Write another one"
+        )
     return Shape(name, full, link)
 
 
@@ -229,4 +258,9 @@ def _check_gateways(values: Mapping[str, Any]) -> None:
         seen.add(router.version)
         mine = [network for network in networks if network.version == router.version]
         if mine and not router.is_link_local and not any(router in network for network in mine):
-            raise InvalidOption("gateway", each, "is in none of the bridge's networks (%s)" % ", ".join(map(str, mine)), remedy="Give one of the network's")
+            raise InvalidOption(
+                "gateway",
+                each,
+                "is in none of the bridge's networks ({})".format(", ".join(map(str, mine))),
+                remedy="Give one of the network's",
+            )

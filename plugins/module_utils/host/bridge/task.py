@@ -32,7 +32,12 @@ def run() -> None:
     try:
         want = TABLE.read(module.params)
         if want.steering["timeout"] < LEAST:
-            raise InvalidOption("timeout", want.steering["timeout"], "is too short", remedy="Allow the controller %d seconds or more" % LEAST)
+            raise InvalidOption(
+                "timeout",
+                want.steering["timeout"],
+                "is too short",
+                remedy="Allow the controller %d seconds or more" % LEAST,
+            )
         if want.steering["confirm"]:
             answer = _confirm(want, host)
         elif module.check_mode:
@@ -77,7 +82,12 @@ def _confirm(want: Spec, host: Host) -> dict[str, Any]:
     change = runner.load()
     if change is None or change["id"] != want.steering["confirm"]:
         return {"status": "unknown", "changed": False, "why": ["there is no such change"], "log": []}
-    answer: dict[str, Any] = {"status": change["status"], "changed": False, "why": [], "log": [masked(line) for line in change["log"]]}
+    answer: dict[str, Any] = {
+        "status": change["status"],
+        "changed": False,
+        "why": [],
+        "log": [masked(line) for line in change["log"]],
+    }
     seen = observe(host)
     if change["status"] == "rolled_back":
         answer["bridge"] = describe(want.name, seen)
@@ -85,9 +95,9 @@ def _confirm(want: Spec, host: Host) -> dict[str, Any]:
         return answer
     shape = _shape_of(change)
     if shape is not None:
-        answer["why"] = ["%s is %s, and should be %s" % step for step in runtime(shape, seen)]
+        answer["why"] = ["{} is {}, and should be {}".format(*step) for step in runtime(shape, seen)]
     elif want.name in seen.links:
-        answer["why"] = ["%s is still there" % want.name]
+        answer["why"] = [f"{want.name} is still there"]
     answer["why"] += changes.checks(seen, change, want.steering["check_gateway"], want.steering["check_names"])
     if not answer["why"]:
         changes.confirm(change)
@@ -127,7 +137,11 @@ def _foreseen(name: str, made: Plan, seen: Seen) -> dict[str, Any] | None:
     shape = made.shape
     if shape is None:
         return None
-    from_uplink = seen.links[shape.uplink_name].cidrs if shape.addresses_from == "uplink" and shape.uplink_name in seen.links else []
+    from_uplink = (
+        seen.links[shape.uplink_name].cidrs
+        if shape.addresses_from == "uplink" and shape.uplink_name in seen.links
+        else []
+    )
     now = seen.links.get(name)
     ports = seen.ports(name)
     return {

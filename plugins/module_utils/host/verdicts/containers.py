@@ -14,8 +14,8 @@ from .verdict import Found, Verdict
 #: Where engines look for version 2 of control groups.
 CGROUPS = "/sys/fs/cgroup"
 _MOUNT = (
-    "mount them: mount -t cgroup2 cgroup2 /sys/fs/cgroup (version 2), or install the package cgroupfs-mount (version 1);"
-    " in a container, start it with --cgroupns=host and -v /sys/fs/cgroup:/sys/fs/cgroup:rw"
+    "mount them: mount -t cgroup2 cgroup2 /sys/fs/cgroup (version 2), or install the package cgroupfs-mount (version "
+    "1); in a container, start it with --cgroupns=host and -v /sys/fs/cgroup:/sys/fs/cgroup:rw"
 )
 
 
@@ -25,18 +25,40 @@ def _control_groups(verdict: Verdict, found: Found, engine: str, needed: Collect
     # Beside version 1, version 2 has no controllers worth the name, wherever it is mounted.
     unified = cgroups["version"] == "2" and cgroups["place"] == CGROUPS
     lacking = [] if unified else sorted(set(needed) - set(cgroups["controllers"] if cgroups["version"] != "2" else ()))
-    verdict.check("cgroups", not lacking, "version %s: %s" % (cgroups["version"] or "none", ", ".join(cgroups["controllers"]) or "no controllers"))
+    verdict.check(
+        "cgroups",
+        not lacking,
+        "version {}: {}".format(cgroups["version"] or "none", ", ".join(cgroups["controllers"]) or "no controllers"),
+    )
     if lacking:
-        verdict.because(False, "no_cgroups", "no control groups are mounted that %s can use (it lacks %s)" % (engine, ", ".join(lacking)), _MOUNT)
-    read_only = [place for place in cgroups["read_only"] if unified or set(place.rpartition("/")[2].split(",")) & set(needed)]
-    verdict.check("cgroups writable", not read_only, "read-only: %s" % ", ".join(read_only) if read_only else "yes")
+        verdict.because(
+            False,
+            "no_cgroups",
+            "no control groups are mounted that {} can use (it lacks {})".format(engine, ", ".join(lacking)),
+            _MOUNT,
+        )
+    read_only = [
+        place for place in cgroups["read_only"] if unified or set(place.rpartition("/")[2].split(",")) & set(needed)
+    ]
+    verdict.check(
+        "cgroups writable", not read_only, "read-only: {}".format(", ".join(read_only)) if read_only else "yes"
+    )
     if read_only:
         verdict.because(
-            False, "no_cgroups", "%s is mounted read-only" % read_only[0], "mount them writable: mount -o remount,rw %s; or %s" % (read_only[0], _MOUNT)
+            False,
+            "no_cgroups",
+            f"{read_only[0]} is mounted read-only",
+            f"mount them writable: mount -o remount,rw {read_only[0]}; or {_MOUNT}",
         )
     lost = sorted({"cpu", "memory", "pids"} - set(cgroups["controllers"]))
     # A guest starts without them; only its limits cannot be set.
-    verdict.check("limits", None if lost else True, "the controllers %s are missing, so such limits cannot be set" % ", ".join(lost) if lost else "can be set")
+    verdict.check(
+        "limits",
+        None if lost else True,
+        "the controllers {} are missing, so such limits cannot be set".format(", ".join(lost))
+        if lost
+        else "can be set",
+    )
 
 
 def _containers(verdict: Verdict, found: Found, engine: str, needed: Collection[str] = ("devices",)) -> None:
@@ -44,20 +66,30 @@ def _containers(verdict: Verdict, found: Found, engine: str, needed: Collection[
     _control_groups(verdict, found, engine, needed)
     kinds = found["namespaces"]["kinds"]
     lacking = [kind for kind in ("mnt", "pid", "net", "ipc", "uts") if kind not in kinds]
-    verdict.check("namespaces", not lacking, "without %s" % ", ".join(lacking) if lacking else ", ".join(kinds))
+    verdict.check("namespaces", not lacking, "without {}".format(", ".join(lacking)) if lacking else ", ".join(kinds))
     if lacking:
-        verdict.because(False, "no_namespaces", "the kernel has no namespaces of %s" % ", ".join(lacking), "use the distribution's ordinary kernel")
+        verdict.because(
+            False,
+            "no_namespaces",
+            "the kernel has no namespaces of {}".format(", ".join(lacking)),
+            "use the distribution's ordinary kernel",
+        )
     for module in ("bridge", "veth"):
         state = found["modules"][module]["state"]
         verdict.check("module " + module, {"absent": False, "unknown": None}.get(state, True), state)
         if state == "absent":
             verdict.because(
-                False, "no_module", "this kernel has no %s, which the network of guests needs" % module, "use a kernel with CONFIG_%s" % module.upper()
+                False,
+                "no_module",
+                f"this kernel has no {module}, which the network of guests needs",
+                f"use a kernel with CONFIG_{module.upper()}",
             )
     for trial in found["trials"]:
         verdict.check(trial["check"], trial["ok"], trial["found"])
         if trial["ok"] is False:
-            verdict.because(False, "trial_failed", "%s does not work: %s" % (trial["check"], trial["found"]), trial["remedy"])
+            verdict.because(
+                False, "trial_failed", "{} does not work: {}".format(trial["check"], trial["found"]), trial["remedy"]
+            )
 
 
 def docker(found: Found) -> dict[str, Any]:
@@ -78,19 +110,22 @@ def unprivileged(found: Found) -> dict[str, Any]:
         return {
             "usable": False,
             "reason": "ordinary users may make no namespaces of users",
-            "remedy": "set the sysctl user.max_user_namespaces (and Debian's kernel.unprivileged_userns_clone) to more than 0",
+            "remedy": "set the sysctl user.max_user_namespaces (and Debian's kernel.unprivileged_userns_clone) to "
+            "more than 0",
         }
     if found["namespaces"]["sysfs"] is False:
         return {
             "usable": False,
-            "reason": "sysfs is mounted read-only here, as it is in a container, and the kernel lets no namespace of users mount it anew",
+            "reason": "sysfs is mounted read-only here, as it is in a container, and the kernel lets no namespace of "
+            "users mount it anew",
             "remedy": "use privileged containers, or have this host's own container started with a writable /sys",
         }
     if lacking:
         return {
             "usable": False,
-            "reason": "%s names nobody" % " and ".join(lacking),
-            "remedy": "give the user that owns the containers a range: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER",
+            "reason": "{} names nobody".format(" and ".join(lacking)),
+            "remedy": "give the user that owns the containers a range: usermod --add-subuids 100000-165535 "
+            "--add-subgids 100000-165535 USER",
         }
     if allowed is None:
         return {
@@ -98,7 +133,11 @@ def unprivileged(found: Found) -> dict[str, Any]:
             "reason": "AppArmor restricts namespaces of ordinary users (kernel.apparmor_restrict_unprivileged_userns)",
             "remedy": "give the engine an AppArmor profile that allows userns, as the distribution's packages do",
         }
-    return {"usable": True, "reason": "namespaces of users are allowed and ids are there for %s" % ", ".join(_owners(ids)), "remedy": ""}
+    return {
+        "usable": True,
+        "reason": "namespaces of users are allowed and ids are there for {}".format(", ".join(_owners(ids))),
+        "remedy": "",
+    }
 
 
 def _owners(ids: Mapping[str, Sequence[Found]]) -> list[str]:
@@ -116,6 +155,13 @@ def lxd(found: Found) -> dict[str, Any]:
     """LXD or Incus, whichever there is."""
     verdict = Verdict()
     _containers(verdict, found, "LXD")
-    name = max(("lxd", "incus"), key=lambda each: (found["engines"][each]["answers"] is True, found["engines"][each]["installed"]))
+    name = max(
+        ("lxd", "incus"),
+        key=lambda each: (found["engines"][each]["answers"] is True, found["engines"][each]["installed"]),
+    )
     verdict.engine(name, found["engines"][name], "")
-    return {**verdict.as_dict("%s answers" % name), "engine": name if found["engines"][name]["installed"] else "", "unprivileged": unprivileged(found)}
+    return {
+        **verdict.as_dict(f"{name} answers"),
+        "engine": name if found["engines"][name]["installed"] else "",
+        "unprivileged": unprivileged(found),
+    }

@@ -27,8 +27,10 @@ def kvm(found: Found) -> dict[str, Any]:
             verdict.because(
                 None,
                 "unproven",
-                "/dev/kvm opens and creates a virtual machine, but the processor shows no %s, so an unchanged kernel may hang in it" % what,
-                "run guests with the type qemu (kvm_host_allow_emulation: true), or prove by a trial boot of a real kernel that the type kvm works here",
+                f"/dev/kvm opens and creates a virtual machine, but the processor shows no {what}, so an unchanged "
+                "kernel may hang in it",
+                "run guests with the type qemu (kvm_host_allow_emulation: true), or prove by a trial boot of a real "
+                "kernel that the type kvm works here",
             )
     else:
         _no_kvm(verdict, found, flag, what, module)
@@ -43,21 +45,37 @@ def _kvm_checks(verdict: Verdict, found: Found, flag: bool | None, what: str, mo
     """What each look at the processor, at /dev/kvm and at the modules has found."""
     cpu, seen = found["cpu"], found["kvm"]
     device = seen["device"]
-    text = "this architecture shows no flag for it" if flag is None else "the flag %s" % cpu["extension"] if flag else "no %s" % what
+    text = (
+        "this architecture shows no flag for it"
+        if flag is None
+        else "the flag {}".format(cpu["extension"])
+        if flag
+        else f"no {what}"
+    )
     verdict.check("processor", flag, text)
     verdict.check("device", device["opens"] if device["present"] else False, _device_text(device))
-    verdict.check("api", None if device["api_version"] is None else device["api_version"] == 12, "version %s" % (device["api_version"] or "not asked"))
+    verdict.check(
+        "api",
+        None if device["api_version"] is None else device["api_version"] == 12,
+        "version %s" % (device["api_version"] or "not asked"),
+    )
     verdict.check(
         "virtual machine",
         device["creates_vm"],
-        {True: "one was created", False: "none could be created: %s" % device["error"], None: "not tried"}[device["creates_vm"]],
+        {True: "one was created", False: "none could be created: {}".format(device["error"]), None: "not tried"}[
+            device["creates_vm"]
+        ],
     )
     if module:
         state = seen["modules"][module]["state"]
-        verdict.check("module", {"loaded": True, "builtin": True, "absent": False}.get(state), "%s is %s" % (module, state))
+        verdict.check("module", {"loaded": True, "builtin": True, "absent": False}.get(state), f"{module} is {state}")
     firmware = seen["firmware"]
     verdict.check("firmware", None if firmware["disabled"] is None else not firmware["disabled"], firmware["found"])
-    verdict.check("nested", seen["nested"], {True: "guests may run guests", False: "guests may not run guests", None: "not known"}[seen["nested"]])
+    verdict.check(
+        "nested",
+        seen["nested"],
+        {True: "guests may run guests", False: "guests may not run guests", None: "not known"}[seen["nested"]],
+    )
 
 
 def cpu_module(found: Found) -> str:
@@ -65,7 +83,10 @@ def cpu_module(found: Found) -> str:
     if found["architecture"] not in X86:
         return ""
     extension = found["cpu"]["extension"]
-    return {"vmx": "kvm_intel", "svm": "kvm_amd"}.get(extension) or {"GenuineIntel": "kvm_intel", "AuthenticAMD": "kvm_amd"}.get(found["cpu"]["vendor"], "")
+    return {"vmx": "kvm_intel", "svm": "kvm_amd"}.get(extension) or {
+        "GenuineIntel": "kvm_intel",
+        "AuthenticAMD": "kvm_amd",
+    }.get(found["cpu"]["vendor"], "")
 
 
 def _device_text(device: Found) -> str:
@@ -74,7 +95,7 @@ def _device_text(device: Found) -> str:
     if device["kind"] != "character":
         return "what is at /dev/kvm is no character device"
     node = "/dev/kvm is a %s device %d:%d" % (device["kind"], device["major"], device["minor"])
-    return node + (" and opens" if device["opens"] else " and does not open: %s" % device["error"])
+    return node + (" and opens" if device["opens"] else " and does not open: {}".format(device["error"]))
 
 
 def _no_kvm(verdict: Verdict, found: Found, flag: bool | None, what: str, module: str) -> None:
@@ -85,7 +106,7 @@ def _no_kvm(verdict: Verdict, found: Found, flag: bool | None, what: str, module
         verdict.because(
             False,
             "xen_" + role.lower(),
-            "this is a Xen %s, so the hypervisor has the processor's virtualisation" % role,
+            f"this is a Xen {role}, so the hypervisor has the processor's virtualisation",
             "run Xen guests here, or boot the kernel without Xen"
             if role == "dom0"
             else "use the host of this guest, or a guest type and host that allow nesting",
@@ -104,7 +125,9 @@ def _no_kvm(verdict: Verdict, found: Found, flag: bool | None, what: str, module
             if what == "vmx or svm"
             else "boot the kernel at EL2, which the firmware has to allow"
         )
-        verdict.because(False, "firmware", "%s is locked off in the firmware (%s)" % (name, firmware["found"]), where)
+        verdict.because(
+            False, "firmware", "{} is locked off in the firmware ({})".format(name, firmware["found"]), where
+        )
     elif device["offered"] and not device["present"]:
         _no_device(verdict, inside["container"], flag, what)
     elif flag is False:
@@ -115,10 +138,14 @@ def _no_kvm(verdict: Verdict, found: Found, flag: bool | None, what: str, module
 
 def _no_device(verdict: Verdict, container: str, flag: bool | None, what: str) -> None:
     """The kernel offers what no file leads to."""
-    remedy = "give it to the container (--device /dev/kvm)" if container else "make it: mknod /dev/kvm c 10 232, or let udev do it"
-    doubt = "; the processor shows no %s, so it would be unproven" % what if flag is False else ""
-    place = " in this container (%s)" % container if container else ""
-    verdict.because(False, "no_device", "the kernel offers KVM, but there is no /dev/kvm%s%s" % (place, doubt), remedy)
+    remedy = (
+        "give it to the container (--device /dev/kvm)"
+        if container
+        else "make it: mknod /dev/kvm c 10 232, or let udev do it"
+    )
+    doubt = f"; the processor shows no {what}, so it would be unproven" if flag is False else ""
+    place = f" in this container ({container})" if container else ""
+    verdict.because(False, "no_device", f"the kernel offers KVM, but there is no /dev/kvm{place}{doubt}", remedy)
 
 
 def _no_flag(verdict: Verdict, found: Found, what: str) -> None:
@@ -128,15 +155,20 @@ def _no_flag(verdict: Verdict, found: Found, what: str) -> None:
         verdict.because(
             False,
             "nested_off",
-            "this is a virtual machine (%s) whose processor shows no %s: nested virtualisation is off in the hypervisor above" % (inside["hypervisor"], what),
-            "switch nested virtualisation on there, and let this machine see the processor (KVM: the module's parameter nested=1 and -cpu host)",
+            "this is a virtual machine ({}) whose processor shows no {}: nested virtualisation is off in the "
+            "hypervisor above".format(inside["hypervisor"], what),
+            "switch nested virtualisation on there, and let this machine see the processor (KVM: the module's "
+            "parameter nested=1 and -cpu host)",
         )
     else:
         verdict.because(
             False,
             "no_cpu_flag",
-            "the processor shows no %s: it cannot virtualise, or the firmware has it switched off (kernels then hide the flag)" % what,
-            "look for VT-x, SVM or virtualisation in the BIOS setup of this machine; firmware: %s" % firmware["found"],
+            f"the processor shows no {what}: it cannot virtualise, or the firmware has it switched off (kernels then "
+            "hide the flag)",
+            "look for VT-x, SVM or virtualisation in the BIOS setup of this machine; firmware: {}".format(
+                firmware["found"]
+            ),
         )
 
 
@@ -147,21 +179,32 @@ def _no_driver(verdict: Verdict, found: Found, module: str) -> None:
     state = modules[name]["state"]
     if device["present"]:
         verdict.because(
-            False, "device_fails", "/dev/kvm is no KVM device that works (%s)" % (device["error"] or _device_text(device)), "look into the kernel log for kvm"
+            False,
+            "device_fails",
+            "/dev/kvm is no KVM device that works (%s)" % (device["error"] or _device_text(device)),
+            "look into the kernel log for kvm",
         )
     elif state == "loadable":
         verdict.because(
-            None, "module_not_loaded", "the module %s is not loaded; whether the processor's virtualisation is on shows when it is" % name, "modprobe %s" % name
+            None,
+            "module_not_loaded",
+            f"the module {name} is not loaded; whether the processor's virtualisation is on shows when it is",
+            f"modprobe {name}",
         )
     elif state == "absent":
         verdict.because(
-            False, "no_module", "this kernel has no %s" % name, "use a kernel with CONFIG_%s, such as the distribution's ordinary one" % name.upper()
+            False,
+            "no_module",
+            f"this kernel has no {name}",
+            f"use a kernel with CONFIG_{name.upper()}, such as the distribution's ordinary one",
         )
     elif state in ("loaded", "builtin"):
         verdict.because(
             False,
             "driver_refused",
-            "%s is %s and yet there is no /dev/kvm, so it found nothing to drive (firmware: %s)" % (name, state, found["kvm"]["firmware"]["found"]),
+            "{} is {} and yet there is no /dev/kvm, so it found nothing to drive (firmware: {})".format(
+                name, state, found["kvm"]["firmware"]["found"]
+            ),
             "look into the kernel log for kvm; on x86 see whether the BIOS setup has virtualisation switched off",
         )
     else:
@@ -169,8 +212,9 @@ def _no_driver(verdict: Verdict, found: Found, module: str) -> None:
         verdict.because(
             False if container else None,
             "no_device",
-            "there is no /dev/kvm%s, and neither the kernel's configuration nor its modules are to be seen" % (" in this container" if container else ""),
-            "give it to the container (--device /dev/kvm)" if container else "modprobe %s" % name,
+            "there is no /dev/kvm%s, and neither the kernel's configuration nor its modules are to be seen"
+            % (" in this container" if container else ""),
+            "give it to the container (--device /dev/kvm)" if container else f"modprobe {name}",
         )
 
 
@@ -181,14 +225,32 @@ def xen(found: Found) -> dict[str, Any]:
     verdict.check("architecture", right, found["architecture"])
     verdict.check("role", role == "dom0", role or "this kernel does not run under Xen")
     if role == "domU":
-        verdict.because(False, "domu", "this is a guest of Xen, which cannot have guests of its own", "use its host, the dom0")
+        verdict.because(
+            False, "domu", "this is a guest of Xen, which cannot have guests of its own", "use its host, the dom0"
+        )
     elif inside["container"]:
-        verdict.because(False, "container", "a container (%s) cannot boot a hypervisor" % inside["container"], "use the machine that the container runs on")
+        verdict.because(
+            False,
+            "container",
+            "a container ({}) cannot boot a hypervisor".format(inside["container"]),
+            "use the machine that the container runs on",
+        )
     elif not right:
-        verdict.because(False, "architecture", "Xen does not run on %s" % found["architecture"], "use an x86_64 or aarch64 machine")
+        verdict.because(
+            False,
+            "architecture",
+            "Xen does not run on {}".format(found["architecture"]),
+            "use an x86_64 or aarch64 machine",
+        )
     hvm = "hvm" in engine.get("capabilities", ()) if engine["answers"] else None
     verdict.check(
-        "HVM guests", hvm, {True: "the hypervisor can run them", False: "only PV guests: the hypervisor found no VT-x or SVM", None: "not known"}[hvm]
+        "HVM guests",
+        hvm,
+        {
+            True: "the hypervisor can run them",
+            False: "only PV guests: the hypervisor found no VT-x or SVM",
+            None: "not known",
+        }[hvm],
     )
     if role != "dom0" and verdict.code == "ok":
         verdict.usable, verdict.code = False, "not_booted"
@@ -204,20 +266,32 @@ def virtualbox(found: Found) -> dict[str, Any]:
     right = found["architecture"] == "x86_64"
     verdict.check("architecture", right, found["architecture"])
     if not right:
-        verdict.because(False, "architecture", "VirtualBox does not run on Linux on %s" % found["architecture"], "use an x86_64 machine")
+        verdict.because(
+            False,
+            "architecture",
+            "VirtualBox does not run on Linux on {}".format(found["architecture"]),
+            "use an x86_64 machine",
+        )
     elif found["xen"]["role"]:
         verdict.because(
             False,
             "xen_" + found["xen"]["role"].lower(),
-            "this is a Xen %s, so the hypervisor has the processor's virtualisation" % found["xen"]["role"],
+            "this is a Xen {}, so the hypervisor has the processor's virtualisation".format(found["xen"]["role"]),
             "boot the kernel without Xen",
         )
     _vtx(verdict, found)
     present = driver["device"]["present"]
-    verdict.check("driver", present, "/dev/vboxdrv is there" if present else "no /dev/vboxdrv; the module is %s" % driver["module"]["state"])
+    verdict.check(
+        "driver",
+        present,
+        "/dev/vboxdrv is there" if present else "no /dev/vboxdrv; the module is {}".format(driver["module"]["state"]),
+    )
     if found["kvm"]["at_load"]:
         verdict.check(
-            "KVM beside it", None, "KVM takes the processor's virtualisation when it is loaded (kvm.enable_virt_at_load), which VirtualBox may not like"
+            "KVM beside it",
+            None,
+            "KVM takes the processor's virtualisation when it is loaded (kvm.enable_virt_at_load), which VirtualBox "
+            "may not like",
         )
     engine = found["engines"]["virtualbox"]
     if verdict.code == "ok" and engine["installed"] and not present:
@@ -236,13 +310,24 @@ def _vtx(verdict: Verdict, found: Found) -> None:
     """VT-x or SVM, without which VirtualBox runs no machine."""
     cpu, inside = found["cpu"], found["inside"]
     firmware = found["kvm"]["firmware"]
-    verdict.check("processor", bool(cpu["extension"]), "the flag %s" % cpu["extension"] if cpu["extension"] else "no vmx or svm")
+    verdict.check(
+        "processor",
+        bool(cpu["extension"]),
+        "the flag {}".format(cpu["extension"]) if cpu["extension"] else "no vmx or svm",
+    )
     if firmware["disabled"]:
         verdict.because(
-            False, "firmware", "virtualisation is locked off in the firmware (%s)" % firmware["found"], "enable it in the BIOS setup of this machine"
+            False,
+            "firmware",
+            "virtualisation is locked off in the firmware ({})".format(firmware["found"]),
+            "enable it in the BIOS setup of this machine",
         )
     elif not cpu["extension"]:
-        where = "switch nested virtualisation on in the hypervisor above" if inside["hypervisor"] else "look for VT-x or SVM in the BIOS setup of this machine"
+        where = (
+            "switch nested virtualisation on in the hypervisor above"
+            if inside["hypervisor"]
+            else "look for VT-x or SVM in the BIOS setup of this machine"
+        )
         verdict.because(
             False,
             "nested_off" if inside["hypervisor"] else "no_cpu_flag",

@@ -34,7 +34,10 @@ class Verdict:
         return ok
 
     def because(self, capable: bool | None, code: str, reason: str, remedy: str) -> None:
-        """The host cannot, or it is not known whether it can. The first reason stays, unless a later one is certain and it was not."""
+        """The host cannot, or it is not known whether it can.
+
+        The first reason stays, unless a later one is certain and it was not.
+        """
         if self.code == "ok" or (self.capable is None and capable is False):
             self.capable, self.usable = capable, capable
             self.code, self.reason, self.remedy = code, reason, remedy
@@ -45,12 +48,19 @@ class Verdict:
         if self.code != "ok":
             return
         if not found["installed"]:
-            self._not_now(False, "not_installed", "%s is not installed" % name, "install it; %s does" % role if role else "install it")
+            self._not_now(
+                False, "not_installed", f"{name} is not installed", f"install it; {role} does" if role else "install it"
+            )
         elif found["answers"] is None:
-            self._not_now(None, "permission", "%s may not be asked: %s" % (name, found["error"]), "ask as root (become: true)")
+            self._not_now(
+                None, "permission", "{} may not be asked: {}".format(name, found["error"]), "ask as root (become: true)"
+            )
         elif not found["answers"]:
             self._not_now(
-                False, "no_answer", "%s is installed but does not answer: %s" % (name, found["error"]), "start it; %s does" % role if role else "start it"
+                False,
+                "no_answer",
+                "{} is installed but does not answer: {}".format(name, found["error"]),
+                f"start it; {role} does" if role else "start it",
             )
 
     def _not_now(self, usable: bool | None, code: str, reason: str, remedy: str) -> None:
@@ -70,7 +80,12 @@ class Verdict:
 def _engine_text(name: str, found: Found) -> str:
     if not found["installed"]:
         return "not installed"
-    version = "%s %s" % (name, found["version"]) if found["version"] else name
+    version = "{} {}".format(name, found["version"]) if found["version"] else name
     if found["answers"]:
-        return "%s answers" % version
-    return "%s %s" % (version, "may not be asked: %s" % found["error"] if found["answers"] is None else "does not answer: %s" % found["error"])
+        return f"{version} answers"
+    return "{} {}".format(
+        version,
+        "may not be asked: {}".format(found["error"])
+        if found["answers"] is None
+        else "does not answer: {}".format(found["error"]),
+    )

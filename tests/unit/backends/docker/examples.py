@@ -76,16 +76,26 @@ EXAMPLES: dict[str, Example] = {
     "extra_hosts": Example(["a:192.0.2.1", "b:2001:db8::1"], (["b:2001:db8::1", "a:192.0.2.1"],), ["a:192.0.2.3"]),
     "cap_add": Example(["NET_ADMIN"], (["cap_net_admin"], ["Net_Admin"]), ["SYS_TIME"]),
     "cap_drop": Example(["CAP_MKNOD", "net_raw"], (["NET_RAW", "MKNOD"],), ["CHOWN"]),
-    "devices": Example(["/dev/null:/dev/kt:rw", "/dev/fuse"], (["/dev/fuse:/dev/fuse:mrw", "/dev/null:/dev/kt:wr"],), ["/dev/fuse:/dev/fuse:r"]),
+    "devices": Example(
+        ["/dev/null:/dev/kt:rw", "/dev/fuse"],
+        (["/dev/fuse:/dev/fuse:mrw", "/dev/null:/dev/kt:wr"],),
+        ["/dev/fuse:/dev/fuse:r"],
+    ),
     "device_cgroup_rules": Example(["c 1:3 r", "c 10:229 rwm"], (["c 10:229 rwm", "c 1:3 r"],), ["c 1:5 r"]),
     "sysctls": Example({"net.core.somaxconn": 100}, ({"net.core.somaxconn": "100"},), {"net.core.somaxconn": 200}),
     "ulimits": Example(["nofile=256:512", "core=0"], (["core=0:0", "nofile=256:512"],), ["core=-1"]),
     "log_driver": Example("json-file", (), "local"),
-    "log_options": Example({"max-size": "1m", "max-file": 2}, ({"max-file": "2", "max-size": "1m"},), {"max-size": "2m"}),
+    "log_options": Example(
+        {"max-size": "1m", "max-file": 2}, ({"max-file": "2", "max-size": "1m"},), {"max-size": "2m"}
+    ),
     "init": Example(True, (), False),
     "privileged": Example(True, (), False),
     "read_only": Example(True, (), False),
-    "security_opt": Example(["seccomp=unconfined", "no-new-privileges"], (["no-new-privileges:true", "seccomp:unconfined"],), ["apparmor=unconfined"]),
+    "security_opt": Example(
+        ["seccomp=unconfined", "no-new-privileges"],
+        (["no-new-privileges:true", "seccomp:unconfined"],),
+        ["apparmor=unconfined"],
+    ),
     "group_add": Example(["2000", 1000], (["1000", "2000"],), ["3000"]),
     "shm_size": Example("32MiB", ("32m", 33554432), "64MiB"),
     "pid_mode": Example("host", (), ""),
@@ -94,7 +104,8 @@ EXAMPLES: dict[str, Example] = {
     "oom_score_adj": Example(200, (), -100),
 }
 
-#: Options that are recorded from a container of their own: they exclude others, or not every machine can start what has them.
+#: Options that are recorded from a container of their own: they exclude others, or not every machine can start what has
+#: them.
 APART = ("mac_address", "privileged", "pid_mode")
 
 #: Options that the kernel of the recording machine did not support: the engine leaves them out with a warning.

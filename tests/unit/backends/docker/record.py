@@ -43,7 +43,9 @@ def renamed(value: Any) -> Any:
 
 
 def write(name: str, value: Any) -> None:
-    (FIXTURES / f"{name}.json").write_text(json.dumps(renamed(value), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (FIXTURES / f"{name}.json").write_text(
+        json.dumps(renamed(value), indent=1, sort_keys=True) + "\n", encoding="utf-8"
+    )
 
 
 def prefixed(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,7 +66,10 @@ def main() -> None:
 
 
 def record(client: docker.APIClient) -> None:
-    images = {"base-1": import_image(client, f"{PREFIX}base:1", "1"), "base-2": import_image(client, f"{PREFIX}base:2", "2")}
+    images = {
+        "base-1": import_image(client, f"{PREFIX}base:1", "1"),
+        "base-2": import_image(client, f"{PREFIX}base:2", "2"),
+    }
     images["rich-1"] = import_image(client, f"{PREFIX}rich:1", "rich", RICH)
     for number, network in enumerate(("front", "back")):
         pool = docker.types.IPAMPool(subnet=f"172.31.{240 + number}.0/24")

@@ -11,7 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_observe import OLD, Container, Seen, state_of
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_observe import (
+    OLD,
+    Container,
+    Seen,
+    state_of,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_options import CONTAINERS
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.references import ImageIndex
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
@@ -35,7 +40,9 @@ def image_id(name: str) -> str:
 
 
 def inspected(name: str, status: str = "", **changes: Any) -> dict[str, Any]:
-    """A recorded inspection (full, apart, plain); ``changes`` are written into HostConfig or Config, whichever has the key."""
+    """A recorded inspection (full, apart, plain); ``changes`` are written into HostConfig or Config, whichever has
+    the key.
+    """
     data: dict[str, Any] = load(f"container-{name}")
     if status:
         data["State"].update(Status=status)
@@ -47,7 +54,9 @@ def inspected(name: str, status: str = "", **changes: Any) -> dict[str, Any]:
 def container(data: dict[str, Any], name: str = "") -> Container:
     """An inspected container, as it is observed under this name."""
     match = OLD.fullmatch(name)
-    return Container(copy.deepcopy(data), load("image-configs").get(data["Image"], {}), match["state"] if match else state_of(data))
+    return Container(
+        copy.deepcopy(data), load("image-configs").get(data["Image"], {}), match["state"] if match else state_of(data)
+    )
 
 
 def seen(**more: Any) -> Seen:

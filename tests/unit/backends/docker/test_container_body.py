@@ -32,7 +32,11 @@ def update(data: dict[str, Any], **options: Any) -> dict[str, Any]:
 
 
 def test_what_is_not_set_is_left_to_the_daemon() -> None:
-    assert container_body.creation(want("web", image="base:1")) == {"Image": "base:1", "HostConfig": {}, "NetworkingConfig": {"EndpointsConfig": {}}}
+    assert container_body.creation(want("web", image="base:1")) == {
+        "Image": "base:1",
+        "HostConfig": {},
+        "NetworkingConfig": {"EndpointsConfig": {}},
+    }
 
 
 def test_every_option_that_is_set_is_in_the_body() -> None:
@@ -71,7 +75,9 @@ def test_the_first_network_is_the_mode_and_the_others_are_connected_later() -> N
 
 
 def test_a_mode_that_is_set_comes_first() -> None:
-    single, others = container_body.endpoints(container_body.creation(want("web", network_mode="back", networks=["front", "back"])))
+    single, others = container_body.endpoints(
+        container_body.creation(want("web", network_mode="back", networks=["front", "back"]))
+    )
     assert list(single["NetworkingConfig"]["EndpointsConfig"]) == ["back"]
     assert list(others) == ["front"]
 
@@ -88,11 +94,28 @@ def test_everything_else_stays_as_it_is() -> None:
     """The body, given to the daemon again, asks for exactly what the recorded container was asked for."""
     before = inspected("full")
     body = replacement(before, user="1000:1000")
-    for key in ("Image", "Cmd", "Entrypoint", "Hostname", "Domainname", "Tty", "OpenStdin", "StopSignal", "StopTimeout", "WorkingDir", "Healthcheck", "Labels"):
+    for key in (
+        "Image",
+        "Cmd",
+        "Entrypoint",
+        "Hostname",
+        "Domainname",
+        "Tty",
+        "OpenStdin",
+        "StopSignal",
+        "StopTimeout",
+        "WorkingDir",
+        "Healthcheck",
+        "Labels",
+    ):
         assert body[key] == before["Config"][key], key
     assert body["Env"] == ["A=a=b c", "B=2"], "without the image's own"
     assert body["User"] == "1000:1000"
-    kept = {key: value for key, value in body["HostConfig"].items() if key in before["HostConfig"] and key not in ("Mounts", "Binds")}
+    kept = {
+        key: value
+        for key, value in body["HostConfig"].items()
+        if key in before["HostConfig"] and key not in ("Mounts", "Binds")
+    }
     assert kept == {key: before["HostConfig"][key] for key in kept}
     gone = set(before["HostConfig"]) - set(body["HostConfig"])
     assert gone <= {"ContainerIDFile", "MaskedPaths", "ReadonlyPaths"}
@@ -126,7 +149,9 @@ def test_anonymous_volumes_move_over() -> None:
 
 def test_an_anonymous_volume_makes_way_for_a_named_one() -> None:
     body = replacement(inspected("plain"), mounts=["volume-a:/data"])
-    assert body["HostConfig"]["Mounts"] == [{"Type": "volume", "Target": "/data", "ReadOnly": False, "Source": "volume-a"}]
+    assert body["HostConfig"]["Mounts"] == [
+        {"Type": "volume", "Target": "/data", "ReadOnly": False, "Source": "volume-a"}
+    ]
 
 
 def test_binds_of_another_tool_stay() -> None:
@@ -176,7 +201,10 @@ def test_networks_and_a_mode_that_stands_alone_exclude_each_other() -> None:
 
 
 def test_another_log_driver_starts_without_the_options_of_the_old_one() -> None:
-    assert replacement(inspected("full"), log_driver="local")["HostConfig"]["LogConfig"] == {"Type": "local", "Config": {}}
+    assert replacement(inspected("full"), log_driver="local")["HostConfig"]["LogConfig"] == {
+        "Type": "local",
+        "Config": {},
+    }
     body = replacement(inspected("full"), log_driver="local", log_options={"max-size": "2m"})
     assert body["HostConfig"]["LogConfig"] == {"Type": "local", "Config": {"max-size": "2m"}}
     body = replacement(inspected("full"), log_options={"max-size": "2m"})

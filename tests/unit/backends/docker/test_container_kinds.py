@@ -50,7 +50,9 @@ def spans(most: int) -> st.SearchStrategy[int]:
 
 def ports() -> st.SearchStrategy[str]:
     return st.builds(
-        lambda address, host, inside, more, protocol: f"{address}{host and f'{host}-{host + more}:'}{inside}-{inside + more}{protocol}",
+        lambda address, host, inside, more, protocol: (
+            f"{address}{host and f'{host}-{host + more}:'}{inside}-{inside + more}{protocol}"
+        ),
         st.one_of(st.just(""), IPV4.map("{}:".format), IPV6.map("[{}]:".format)),
         PORT,
         PORT,
@@ -61,14 +63,28 @@ def ports() -> st.SearchStrategy[str]:
 
 MOUNT = st.one_of(
     st.builds("{}:{}{}".format, st.one_of(NAME, PATH), PATH, st.sampled_from(["", ":ro", ":rw"])),
-    st.fixed_dictionaries({"target": PATH}, optional={"type": st.just("volume"), "source": NAME, "read_only": st.booleans()}),
-    st.fixed_dictionaries({"target": PATH, "source": PATH}, optional={"propagation": st.sampled_from(["rslave", "rprivate"])}),
-    st.fixed_dictionaries({"target": PATH, "type": st.just("tmpfs")}, optional={"size": SIZE, "mode": st.sampled_from(["1777", "700", "0755"])}),
+    st.fixed_dictionaries(
+        {"target": PATH}, optional={"type": st.just("volume"), "source": NAME, "read_only": st.booleans()}
+    ),
+    st.fixed_dictionaries(
+        {"target": PATH, "source": PATH}, optional={"propagation": st.sampled_from(["rslave", "rprivate"])}
+    ),
+    st.fixed_dictionaries(
+        {"target": PATH, "type": st.just("tmpfs")},
+        optional={"size": SIZE, "mode": st.sampled_from(["1777", "700", "0755"])},
+    ),
 )
 NETWORK = st.one_of(
-    NAME, st.fixed_dictionaries({"name": NAME}, optional={"ipv4_address": IPV4, "ipv6_address": IPV6, "aliases": st.lists(NAME, max_size=3)})
+    NAME,
+    st.fixed_dictionaries(
+        {"name": NAME}, optional={"ipv4_address": IPV4, "ipv6_address": IPV6, "aliases": st.lists(NAME, max_size=3)}
+    ),
 )
-TEST = st.one_of(st.sampled_from(["NONE", "none", "true", "test -e /tmp/x"]), st.lists(NAME, min_size=1), st.just(["CMD-SHELL", "none"]))
+TEST = st.one_of(
+    st.sampled_from(["NONE", "none", "true", "test -e /tmp/x"]),
+    st.lists(NAME, min_size=1),
+    st.just(["CMD-SHELL", "none"]),
+)
 
 
 def unique(entries: st.SearchStrategy[Any], key: Any) -> st.SearchStrategy[list[Any]]:
@@ -77,7 +93,9 @@ def unique(entries: st.SearchStrategy[Any], key: Any) -> st.SearchStrategy[list[
 
 #: What users may write for each option.
 WRITTEN: dict[str, st.SearchStrategy[Any]] = {
-    "image": st.sampled_from(["debian", "debian:12", "registry.example:5000/team/app:1", "docker.io/team/app", "sha256:" + "0" * 64]),
+    "image": st.sampled_from(
+        ["debian", "debian:12", "registry.example:5000/team/app:1", "docker.io/team/app", "sha256:" + "0" * 64]
+    ),
     "command": st.lists(WORD, max_size=4),
     "entrypoint": st.lists(WORD, max_size=4),
     "env": TEXTS,
@@ -91,12 +109,15 @@ WRITTEN: dict[str, st.SearchStrategy[Any]] = {
     "stop_signal": st.sampled_from(["TERM", "sigterm", "SIGRTMIN+3", 9, "15"]),
     "stop_timeout": st.integers(0, 86400),
     "healthcheck": st.fixed_dictionaries(
-        {"test": TEST}, optional={"interval": DURATION, "timeout": DURATION, "start_period": DURATION, "retries": st.integers(0, 9)}
+        {"test": TEST},
+        optional={"interval": DURATION, "timeout": DURATION, "start_period": DURATION, "retries": st.integers(0, 9)},
     ),
     "mac_address": st.binary(min_size=6, max_size=6).map(lambda octets: octets.hex(":").upper()),
     "ports": st.lists(st.one_of(ports(), PORT, PORT.map("{}/udp".format), PORT.map("8000-8010:{}".format)), max_size=4),
     "mounts": unique(MOUNT, lambda entry: entry["target"] if isinstance(entry, dict) else entry.split(":")[1]),
-    "tmpfs": st.lists(st.one_of(PATH, PATH.map("{}:size=64m,noexec".format), PATH.map("{}:noexec,size=50%".format)), max_size=3),
+    "tmpfs": st.lists(
+        st.one_of(PATH, PATH.map("{}:size=64m,noexec".format), PATH.map("{}:noexec,size=50%".format)), max_size=3
+    ),
     "network_mode": st.sampled_from(["bridge", "default", "host", "none", "container:web", "front"]),
     "networks": unique(NETWORK, lambda entry: entry["name"] if isinstance(entry, dict) else entry),
     "cpus": st.integers(0, 10**12).map(lambda billionths: billionths / 10**9),
@@ -108,25 +129,37 @@ WRITTEN: dict[str, st.SearchStrategy[Any]] = {
     "memory_swap": st.one_of(SIZE, st.sampled_from(["unlimited", "-1", -1])),
     "pids_limit": st.integers(-1, 10**6),
     "blkio_weight": st.integers(10, 1000),
-    "restart_policy": st.sampled_from(["no", False, "always", "unless-stopped", "on-failure", "on-failure:0", "on-failure:5"]),
+    "restart_policy": st.sampled_from(
+        ["no", False, "always", "unless-stopped", "on-failure", "on-failure:0", "on-failure:5"]
+    ),
     "dns": st.lists(IPV4, max_size=3),
     "dns_search": st.lists(LINE, max_size=3),
     "dns_options": st.lists(LINE, max_size=3),
-    "extra_hosts": unique(st.builds("{}:{}".format, NAME, st.one_of(IPV4, IPV6, st.just("host-gateway"))), lambda entry: entry.partition(":")[0]),
+    "extra_hosts": unique(
+        st.builds("{}:{}".format, NAME, st.one_of(IPV4, IPV6, st.just("host-gateway"))),
+        lambda entry: entry.partition(":")[0],
+    ),
     "cap_add": st.lists(st.sampled_from(["NET_ADMIN", "cap_net_admin", "Sys_Time", "ALL"]), max_size=3),
     "cap_drop": st.lists(st.sampled_from(["MKNOD", "cap_mknod", "all"]), max_size=3),
     "devices": unique(
-        st.builds("{}{}".format, PATH, st.sampled_from(["", ":/dev/a", ":/dev/b:r", ":/dev/c:mw"])), lambda entry: (entry + ":" + entry).split(":")[1]
+        st.builds("{}{}".format, PATH, st.sampled_from(["", ":/dev/a", ":/dev/b:r", ":/dev/c:mw"])),
+        lambda entry: (entry + ":" + entry).split(":")[1],
     ),
     "device_cgroup_rules": st.lists(st.sampled_from(["c 1:3 r", "a *:* rwm"]), max_size=2),
     "sysctls": TEXTS,
-    "ulimits": unique(st.sampled_from(["nofile=1024", "core=-1", "nproc=5:10", "stack=8192:-1"]), lambda entry: entry.partition("=")[0]),
+    "ulimits": unique(
+        st.sampled_from(["nofile=1024", "core=-1", "nproc=5:10", "stack=8192:-1"]),
+        lambda entry: entry.partition("=")[0],
+    ),
     "log_driver": st.sampled_from(["json-file", "local", "none"]),
     "log_options": TEXTS,
     "init": st.booleans(),
     "privileged": st.booleans(),
     "read_only": st.booleans(),
-    "security_opt": st.lists(st.sampled_from(["no-new-privileges", "no-new-privileges:true", "label:disable", "apparmor=unconfined"]), max_size=3),
+    "security_opt": st.lists(
+        st.sampled_from(["no-new-privileges", "no-new-privileges:true", "label:disable", "apparmor=unconfined"]),
+        max_size=3,
+    ),
     "group_add": st.lists(st.one_of(NAME, st.integers(0, 9999)), max_size=3),
     "shm_size": SIZE,
     "pid_mode": st.sampled_from(["", "host", "container:web"]),
@@ -173,7 +206,10 @@ def test_published_ports_survive_the_daemon(written: list[Any]) -> None:
 
 
 def test_a_host_port_of_the_daemons_choice_has_two_forms() -> None:
-    assert read_ports({"80/tcp": [{"HostIp": "", "HostPort": "0"}], "81/tcp": None}) == {"80/tcp": (("", ""),), "81/tcp": ()}
+    assert read_ports({"80/tcp": [{"HostIp": "", "HostPort": "0"}], "81/tcp": None}) == {
+        "80/tcp": (("", ""),),
+        "81/tcp": (),
+    }
 
 
 def test_a_port_that_is_named_replaces_all_that_was_published_for_it() -> None:
@@ -238,7 +274,10 @@ def test_recorded_mounts_are_those_that_were_asked_for() -> None:
 
 
 def test_recorded_networks_have_the_aliases_that_were_asked_for() -> None:
-    assert read_networks(inspected("full")) == {"front": {}, "back": {"ipv4_address": "172.31.241.7", "aliases": ("cache", "db")}}
+    assert read_networks(inspected("full")) == {
+        "front": {},
+        "back": {"ipv4_address": "172.31.241.7", "aliases": ("cache", "db")},
+    }
     assert set(read_networks(inspected("plain"))) == {"bridge"}
 
 

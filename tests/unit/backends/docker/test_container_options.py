@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker import container_body, container_plan
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_options import CONTAINERS, ContainerOption, parse_env_file
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_options import (
+    CONTAINERS,
+    ContainerOption,
+    parse_env_file,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
 from tests.unit.backends.docker.examples import APART, EXAMPLES, UNRECORDED
@@ -74,10 +78,17 @@ def test_what_is_shown_can_be_written(name: str) -> None:
 def like_an_inspection(body: dict[str, Any]) -> dict[str, Any]:
     """What a daemon would show of a body that it was given, as far as it shows it in the same words."""
     networks = {
-        name: {"IPAMConfig": end.get("IPAMConfig"), "Aliases": end.get("Aliases")} for name, end in body["NetworkingConfig"]["EndpointsConfig"].items()
+        name: {"IPAMConfig": end.get("IPAMConfig"), "Aliases": end.get("Aliases")}
+        for name, end in body["NetworkingConfig"]["EndpointsConfig"].items()
     }
     mounts = [
-        {"Type": mount["Type"], "Destination": mount["Target"], "RW": not mount["ReadOnly"], "Name": mount.get("Source"), "Source": mount.get("Source")}
+        {
+            "Type": mount["Type"],
+            "Destination": mount["Target"],
+            "RW": not mount["ReadOnly"],
+            "Name": mount.get("Source"),
+            "Source": mount.get("Source"),
+        }
         for mount in body["HostConfig"].get("Mounts", ())
     ]
     return {
@@ -103,13 +114,25 @@ def test_what_is_sent_is_what_is_read(name: str) -> None:
 
 #: What the daemon takes over from an update into a container: UpdateContainer in container/container_unix.go of moby.
 UPDATED = {
-    *("BlkioWeight", "CpuShares", "CpuPeriod", "CpuQuota", "CpusetCpus", "CpusetMems", "CpuRealtimePeriod", "CpuRealtimeRuntime", "NanoCpus"),
+    *(
+        "BlkioWeight",
+        "CpuShares",
+        "CpuPeriod",
+        "CpuQuota",
+        "CpusetCpus",
+        "CpusetMems",
+        "CpuRealtimePeriod",
+        "CpuRealtimeRuntime",
+        "NanoCpus",
+    ),
     *("Memory", "MemorySwap", "MemoryReservation", "PidsLimit", "RestartPolicy"),
 }
 
 
 def test_what_changes_live_is_what_the_daemon_can_change() -> None:
-    assert {option.name for option in OPTIONS if option.limit} == {option.name for option in OPTIONS if option.place[1] in UPDATED}
+    assert {option.name for option in OPTIONS if option.limit} == {
+        option.name for option in OPTIONS if option.place[1] in UPDATED
+    }
     assert [option.name for option in OPTIONS if option.attach] == ["networks"]
     assert {option.change for option in OPTIONS} == {Disruption.LIVE, Disruption.RECREATE}
 
@@ -188,7 +211,22 @@ def test_bad_values_name_option_value_and_remedy(option: str, value: Any, messag
     assert caught.value.remedy
 
 
-@pytest.mark.parametrize("name", ["a", "_a", ".hidden", "web server", "web/1", "wéb", "web:1", "-web", "web..1", "web.kraal-new", "web.kraal-was-running"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a",
+        "_a",
+        ".hidden",
+        "web server",
+        "web/1",
+        "wéb",
+        "web:1",
+        "-web",
+        "web..1",
+        "web.kraal-new",
+        "web.kraal-was-running",
+    ],
+)
 def test_names_that_the_daemon_would_not_take(name: str) -> None:
     with pytest.raises(InvalidOption, match="^(.*: )?name: "):
         want(name)

@@ -48,7 +48,12 @@ def test_a_container_that_is_not_there(state: str, expected: list[str]) -> None:
 def test_a_creation_shows_what_was_asked_for() -> None:
     (create, start) = plan(want("web", image="base:1", memory="64M", env={"A": "1", "TOKEN": "hunter2"}), seen())
     assert create.before is None
-    assert create.after == {"image": "base:1", "memory": "64MiB", "env": {"A": "1", "TOKEN": "(hidden)"}, "state": "stopped"}
+    assert create.after == {
+        "image": "base:1",
+        "memory": "64MiB",
+        "env": {"A": "1", "TOKEN": "(hidden)"},
+        "state": "stopped",
+    }
     assert (start.before, start.after, start.disruption) == ("stopped", "running", Disruption.NONE)
 
 
@@ -84,7 +89,9 @@ def test_every_way_from_a_power_state_to_another(status: str, state: str, expect
     assert permitted(steps, Disruption.NONE) == steps
 
 
-@pytest.mark.parametrize(("status", "expected"), [("running", ["stop", "remove"]), ("paused", ["stop", "remove"]), ("exited", ["remove"])])
+@pytest.mark.parametrize(
+    ("status", "expected"), [("running", ["stop", "remove"]), ("paused", ["stop", "remove"]), ("exited", ["remove"])]
+)
 def test_removal_stops_first(status: str, expected: list[str]) -> None:
     steps = plan(want("web", state="absent"), seen(containers={"web": inspected("full", status)}))
     assert [step.action for step in steps] == expected
@@ -96,7 +103,9 @@ def test_removal_stops_first(status: str, expected: list[str]) -> None:
 
 def test_limits_change_in_one_live_step() -> None:
     (step,) = plan(want("web", memory="128MiB", cpus=2, pids_limit=100), full())
-    assert step == Step("web", Action.SET, "", {"cpus": 0.5, "memory": "96MiB"}, {"cpus": 2, "memory": "128MiB"}, Disruption.LIVE)
+    assert step == Step(
+        "web", Action.SET, "", {"cpus": 0.5, "memory": "96MiB"}, {"cpus": 2, "memory": "128MiB"}, Disruption.LIVE
+    )
 
 
 def test_a_single_limit_has_its_key() -> None:
@@ -105,7 +114,9 @@ def test_a_single_limit_has_its_key() -> None:
 
 
 def test_networks_are_connected_and_disconnected_one_by_one() -> None:
-    steps = plan(want("web", networks=["bridge", {"name": "back", "ipv4_address": "172.31.241.8"}], purge=["networks"]), full())
+    steps = plan(
+        want("web", networks=["bridge", {"name": "back", "ipv4_address": "172.31.241.8"}], purge=["networks"]), full()
+    )
     assert actions(steps) == ["reattach networks[back]", "attach networks[bridge]", "detach networks[front]"]
     assert {step.disruption for step in steps} == {Disruption.LIVE}
     assert plan(want("web", networks=["back"]), full()) == []
@@ -309,7 +320,10 @@ def test_removal_takes_its_own_leftovers_and_nobody_elses() -> None:
     names = ["web", "web.kraal-new", "web.kraal-was-running", "webs", "webs.kraal-new"]
     scene = seen(containers={name: inspected("full", "exited") for name in names})
     steps = plan(want("web", state="absent"), scene)
-    assert [(step.action, step.before) for step in steps if step.action == "clean"] == [("clean", "web.kraal-new"), ("clean", "web.kraal-was-running")]
+    assert [(step.action, step.before) for step in steps if step.action == "clean"] == [
+        ("clean", "web.kraal-new"),
+        ("clean", "web.kraal-was-running"),
+    ]
     assert steps[-1].action == "remove"
     assert actions(plan(want("other", state="absent"), scene)) == []
 

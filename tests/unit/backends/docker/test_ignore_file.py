@@ -1,7 +1,10 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each answer is what `COPY . /` had in it, built by Docker's own client 20.10.24, without BuildKit, with this .dockerignore."""
+"""Each answer is what `COPY .
+
+/` had in it, built by Docker's own client 20.10.24, without BuildKit, with this .dockerignore.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,9 @@ def test_what_belongs_to_a_build(root: Path, lines: list[str], left: set[str]) -
 
 
 def test_an_exception_with_a_wildcard_brings_back_what_lies_deeper(root: Path) -> None:
-    """As its documentation says; the client without BuildKit does not look into a directory that is left out, unless an exception begins with its name."""
+    """As its documentation says; the client without BuildKit does not look into a directory that is left out, unless
+    an exception begins with its name.
+    """
     (root / ".dockerignore").write_text("*\n!**/x.key\n")
     assert set(files_of(root, "Dockerfile")) == {"Dockerfile", ".dockerignore", "sub", "sub/deep", "sub/deep/x.key"}
 

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whatever an engine answers about one container, image, network or volume: it is that one's fault alone, and no traceback."""
+"""Whatever an engine answers about one container, image, network or volume: it is that one's fault alone, and no
+traceback.
+"""
 
 from __future__ import annotations
 
@@ -43,9 +45,18 @@ def _scene() -> dict[str, Any]:
     """What an engine with two containers answers, by path."""
     other, odd = {**inspected("plain"), "Id": OTHER, "Name": "/other"}, {**inspected("full"), "Id": ODD, "Name": "/odd"}
     ipam = {"Driver": "default", "Config": [{"Subnet": "172.31.0.0/16", "Gateway": "172.31.0.1"}], "Options": None}
-    networks = [{"Name": name, "Id": name[0] * 64, "Driver": "bridge", "IPAM": ipam, "Labels": {}, "Options": {}} for name in ("front", "back")]
-    volumes = [{"Name": f"volume-{name}", "Driver": "local", "Labels": {"kraal.virt.removes": "[]"}, "Options": None} for name in "ab"]
-    configs = {f"/images/{key.replace(':', '%3A')}/json": {"Id": key, "Config": config} for key, config in load("image-configs").items()}
+    networks = [
+        {"Name": name, "Id": name[0] * 64, "Driver": "bridge", "IPAM": ipam, "Labels": {}, "Options": {}}
+        for name in ("front", "back")
+    ]
+    volumes = [
+        {"Name": f"volume-{name}", "Driver": "local", "Labels": {"kraal.virt.removes": "[]"}, "Options": None}
+        for name in "ab"
+    ]
+    configs = {
+        f"/images/{key.replace(':', '%3A')}/json": {"Id": key, "Config": config}
+        for key, config in load("image-configs").items()
+    }
     return {
         "/containers/json": [_summary(other, "other"), _summary(odd, "odd")], f"/containers/{OTHER}/json": other, f"/containers/{ODD}/json": odd,
         "/images/json": load("images"), "/networks": networks, "/volumes": {"Volumes": volumes}, **configs,
@@ -72,7 +83,10 @@ def _mutants(path: str, place: int | str | None = None) -> list[dict[str, Any]]:
     if place is None:
         return [{**SCENE, path: mutant} for mutant in of_json(answer, CASES)]
     entries = answer["Volumes"] if isinstance(answer, dict) else answer
-    lists = [[entry if number != place else mutant for number, entry in enumerate(entries)] for mutant in of_json(entries[place], CASES)]
+    lists = [
+        [entry if number != place else mutant for number, entry in enumerate(entries)]
+        for mutant in of_json(entries[place], CASES)
+    ]
     return [{**SCENE, path: {"Volumes": mutant} if isinstance(answer, dict) else mutant} for mutant in lists]
 
 
@@ -97,7 +111,10 @@ def test_every_other_container_is_listed(path: str, monkeypatch: pytest.MonkeyPa
         guests, faults = _listed(answers, monkeypatch)
         assert guests["other"] == whole["other"]
         # What the engine lists and does not find under that id is gone.
-        gone = path == "/containers/json" and [each.get("Id") if isinstance(each, dict) else each for each in answers[path]][1] != ODD
+        gone = (
+            path == "/containers/json"
+            and [each.get("Id") if isinstance(each, dict) else each for each in answers[path]][1] != ODD
+        )
         assert faults or gone or len(guests) == 2
         assert all("docker" in fault and ("odd" in fault or "no name" in fault) for fault in faults), faults
         with_fault += bool(faults)
@@ -105,11 +122,22 @@ def test_every_other_container_is_listed(path: str, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("path", "place"), [(f"/containers/{ODD}/json", None), ("/containers/json", 1), ("/images/json", 0), ("/networks", 1), ("/volumes", 1)]
+    ("path", "place"),
+    [
+        (f"/containers/{ODD}/json", None),
+        ("/containers/json", 1),
+        ("/images/json", 0),
+        ("/networks", 1),
+        ("/volumes", 1),
+    ],
 )
 def test_every_other_container_is_managed(path: str, place: int | None) -> None:
     mine = want("other", labels={"a": "b"}, networks=["front"], pull="never")
-    odd = [want("odd", **OPTIONS, purge=["env"], pull="never"), want("odd", state="absent", remove_storage=True), want("odd", state="stopped", env={"A": "1"})]
+    odd = [
+        want("odd", **OPTIONS, purge=["env"], pull="never"),
+        want("odd", state="absent", remove_storage=True),
+        want("odd", state="stopped", env={"A": "1"}),
+    ]
     expected = _planned(SCENE, mine)[0]
     assert expected.steps and not expected.error
     for number, answers in enumerate(_mutants(path, place)):
@@ -119,7 +147,9 @@ def test_every_other_container_is_managed(path: str, place: int | None) -> None:
 
 
 def _read(table: Table, name: str, **values: Any) -> Spec:
-    return table.read({**{key: spec.get("default") for key, spec in table.argument_spec().items()}, "name": name, **values})
+    return table.read(
+        {**{key: spec.get("default") for key, spec in table.argument_spec().items()}, "name": name, **values}
+    )
 
 
 @pytest.mark.parametrize(

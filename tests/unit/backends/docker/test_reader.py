@@ -1,7 +1,10 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Discovery's way to a Docker engine: what each answer, and each want of one, is taken for. The engine here says what no real one can be made to say."""
+"""Discovery's way to a Docker engine: what each answer, and each want of one, is taken for.
+
+The engine here says what no real one can be made to say.
+"""
 
 from __future__ import annotations
 

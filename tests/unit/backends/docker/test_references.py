@@ -12,7 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.references import ImageIndex, Reference, parse_reference
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.references import (
+    ImageIndex,
+    Reference,
+    parse_reference,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
 from tests.unit.backends.docker.scene import image_id, load
 
@@ -20,9 +24,22 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
 OTHER = "sha256:" + "f" * 64
 
 COMPONENT = st.from_regex(r"[a-z0-9]{1,6}([._-][a-z0-9]{1,4})?", fullmatch=True)
-DOMAIN = st.sampled_from(["", "localhost/", "registry.example/", "registry.example:5000/", "192.0.2.5:5000/", "[2001:db8::5]:5000/", "docker.io/", "UPPER/"])
+DOMAIN = st.sampled_from(
+    [
+        "",
+        "localhost/",
+        "registry.example/",
+        "registry.example:5000/",
+        "192.0.2.5:5000/",
+        "[2001:db8::5]:5000/",
+        "docker.io/",
+        "UPPER/",
+    ]
+)
 NAME = st.builds(lambda domain, path: domain + "/".join(path), DOMAIN, st.lists(COMPONENT, min_size=1, max_size=3))
-TAG = st.text(string.ascii_letters + string.digits + "_.-", min_size=1, max_size=10).filter(lambda tag: tag[0] not in ".-")
+TAG = st.text(string.ascii_letters + string.digits + "_.-", min_size=1, max_size=10).filter(
+    lambda tag: tag[0] not in ".-"
+)
 SUFFIX = st.one_of(st.just(""), TAG.map(":{}".format), st.just("@" + DIGEST), TAG.map(lambda tag: f":{tag}@{DIGEST}"))
 
 
@@ -52,8 +69,29 @@ def test_names_that_are_understood(text: str, short: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", ":12", "debian:", "Debian", "debian/", "/debian", "a//b", "debian:12:13", "debian@sha256:12", "debian@", "-debian", "debian --privileged", "debian\n"]
-    + ["../etc", "host:port/app", "registry.example:/app:1", "registry.example:500000/app", "debian:" + "x" * 129, "https://registry.example/app"],
+    [
+        "",
+        ":12",
+        "debian:",
+        "Debian",
+        "debian/",
+        "/debian",
+        "a//b",
+        "debian:12:13",
+        "debian@sha256:12",
+        "debian@",
+        "-debian",
+        "debian --privileged",
+        "debian\n",
+    ]
+    + [
+        "../etc",
+        "host:port/app",
+        "registry.example:/app:1",
+        "registry.example:500000/app",
+        "debian:" + "x" * 129,
+        "https://registry.example/app",
+    ],
 )
 def test_names_that_are_refused(text: str) -> None:
     with pytest.raises(InvalidOption) as caught:
@@ -69,11 +107,29 @@ def test_a_name_that_is_written_is_read_back(name: str, suffix: str) -> None:
 
 
 def index(**more: Any) -> ImageIndex:
-    return ImageIndex([{"Id": DIGEST, "RepoTags": ["debian:12", "<none>:<none>"], "RepoDigests": [f"debian@{OTHER}", "<none>@<none>"], **more}])
+    return ImageIndex(
+        [
+            {
+                "Id": DIGEST,
+                "RepoTags": ["debian:12", "<none>:<none>"],
+                "RepoDigests": [f"debian@{OTHER}", "<none>@<none>"],
+                **more,
+            }
+        ]
+    )
 
 
 @pytest.mark.parametrize(
-    "text", ["debian:12", "docker.io/library/debian:12", f"debian@{OTHER}", f"debian:13@{OTHER}", DIGEST, DIGEST.removeprefix("sha256:"), DIGEST[:19]]
+    "text",
+    [
+        "debian:12",
+        "docker.io/library/debian:12",
+        f"debian@{OTHER}",
+        f"debian:13@{OTHER}",
+        DIGEST,
+        DIGEST.removeprefix("sha256:"),
+        DIGEST[:19],
+    ],
 )
 def test_an_image_is_found_by_any_of_its_names(text: str) -> None:
     assert index().find(parse_reference(text)) == DIGEST

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What docker_setup plans and refuses, from what was observed; real engines are in tests/integration/test_role_docker_host.py."""
+"""What docker_setup plans and refuses, from what was observed; real engines are in
+tests/integration/test_role_docker_host.py.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,13 @@ FOUND = '{"max-concurrent-uploads": 2, "log-opts": {"max-file": "2"}, "labels": 
 IDLE: Mapping[str, Any] = {"ContainersRunning": 0, "LiveRestoreEnabled": False, "SystemTime": "2026-01-01T00:00:00Z"}
 
 
-def engine(options: Mapping[str, Any], info: Mapping[str, Any] | None = IDLE, text: str | None = FOUND, **more: Any) -> Engine:
+def engine(
+    options: Mapping[str, Any], info: Mapping[str, Any] | None = IDLE, text: str | None = FOUND, **more: Any
+) -> Engine:
     given = {"autostart": True, "interrupt": False, "timeout": 60, **more}
-    return Engine(Host(), configured(FILE, text, options), "systemd", "/usr/sbin/dockerd", "/run/docker.sock", info, **given)
+    return Engine(
+        Host(), configured(FILE, text, options), "systemd", "/usr/sbin/dockerd", "/run/docker.sock", info, **given
+    )
 
 
 def words(part: Engine) -> list[tuple[str, str]]:
@@ -35,7 +41,9 @@ def words(part: Engine) -> list[tuple[str, str]]:
 
 
 def test_options_are_merged_into_the_file() -> None:
-    config = configured(FILE, FOUND, {"log-opts": {"max-size": "5m"}, "labels": ["c"], "debug": True, "max-concurrent-uploads": None})
+    config = configured(
+        FILE, FOUND, {"log-opts": {"max-size": "5m"}, "labels": ["c"], "debug": True, "max-concurrent-uploads": None}
+    )
     assert config.after == {"log-opts": {"max-file": "2", "max-size": "5m"}, "labels": ["c"], "debug": True}
     assert (config.differs, config.removed) == (["debug", "labels", "log-opts"], ["max-concurrent-uploads"])
     assert config.restarts == ["max-concurrent-uploads", "log-opts"]
@@ -57,7 +65,9 @@ def test_a_null_that_nobody_named_stays() -> None:
 
 @pytest.mark.parametrize("text", ['{"labels": [', "[]", "nonsense"])
 def test_a_file_that_is_no_json_is_in_the_way(text: str) -> None:
-    assert engine({"debug": True}, text=text).faults() == [f"{FILE} is not valid JSON, so nothing can be merged into it. Repair the file, or move it away."]
+    assert engine({"debug": True}, text=text).faults() == [
+        f"{FILE} is not valid JSON, so nothing can be merged into it. Repair the file, or move it away."
+    ]
 
 
 @pytest.mark.parametrize("text", [None, "", "\n"])
@@ -117,8 +127,8 @@ GUESTS = {**IDLE, "ContainersRunning": 3}
 def test_a_restart_that_would_stop_guests_is_refused() -> None:
     (fault,) = engine({"log-driver": "local", "labels": None}, GUESTS).faults()
     assert fault == (
-        "labels, log-driver in /etc/docker/daemon.json would take a restart of the engine, which stops its 3 running containers. "
-        "Set docker_host_interrupt_guests: true to allow it, or let the engine keep them alive first "
+        "labels, log-driver in /etc/docker/daemon.json would take a restart of the engine, which stops its 3 running "
+        "containers. Set docker_host_interrupt_guests: true to allow it, or let the engine keep them alive first "
         "(live-restore: true in docker_host_daemon_options, which needs no restart)."
     )
     allowed = engine({"log-driver": "local"}, GUESTS, interrupt=True)
@@ -138,7 +148,10 @@ def test_a_change_that_is_read_again_stops_nobody() -> None:
 def test_the_unit_has_to_leave_room_for_the_option_hosts() -> None:
     command = "{ path=/usr/sbin/dockerd ; argv[]=/usr/sbin/dockerd -H fd:// ; }"
     (fault,) = engine({"hosts": ["fd://"]}, command=command).faults()
-    assert fault.startswith("The unit docker.service starts the engine with -H") and "systemctl edit docker.service" in fault
+    assert (
+        fault.startswith("The unit docker.service starts the engine with -H")
+        and "systemctl edit docker.service" in fault
+    )
     assert not engine({"hosts": ["fd://"]}, command="{ argv[]=/usr/sbin/dockerd ; }").faults()
 
 
@@ -150,12 +163,16 @@ def test_what_the_engine_refuses_beforehand(tmp_path: Path) -> None:
             if argv[1] == "--help":
                 return Said(0, "      --validate   Validate daemon configuration and exit")
             assert Path(argv[2].partition("=")[2]).read_text(encoding="utf-8") == config.content
-            return Said(1, "", f"unable to configure the Docker daemon with file {argv[2].partition('=')[2]}: kt-option\n")
+            return Said(
+                1, "", f"unable to configure the Docker daemon with file {argv[2].partition('=')[2]}: kt-option\n"
+            )
 
     said = refusal(Asked(tmp_path), "dockerd", config)
     assert said == f"unable to configure the Docker daemon with file {FILE}: kt-option"
     (fault,) = engine({"kt-option": True}, refusal=said).faults()
-    assert fault.startswith(f"The engine does not take kt-option in {FILE}, which is as it was before: unable to configure")
+    assert fault.startswith(
+        f"The engine does not take kt-option in {FILE}, which is as it was before: unable to configure"
+    )
 
 
 def test_an_engine_that_cannot_check_is_not_asked(tmp_path: Path) -> None:
@@ -170,13 +187,17 @@ def test_an_engine_that_cannot_check_is_not_asked(tmp_path: Path) -> None:
 # The host
 
 
-def facts(*, answers: bool = True, installed: tuple[str, ...] = ("docker.io",), overlay: str = "loaded", capable: bool = True) -> dict[str, Any]:
+def facts(
+    *, answers: bool = True, installed: tuple[str, ...] = ("docker.io",), overlay: str = "loaded", capable: bool = True
+) -> dict[str, Any]:
     return {
         "user": 0,
         "packages": {"installed": list(installed), "missing": [], "of": {"dockerd": "docker.io"}},
         "engines": {"docker": {"answers": answers}},
         "modules": {"overlay": {"state": overlay}},
-        "backends": {"docker": {"capable": capable, "reason": "making a veth does not work", "remedy": "modprobe veth"}},
+        "backends": {
+            "docker": {"capable": capable, "reason": "making a veth does not work", "remedy": "modprobe veth"}
+        },
     }
 
 
@@ -190,7 +211,9 @@ def test_an_engine_of_no_package_that_answers_is_anothers() -> None:
 def test_a_host_that_can_carry_no_engine() -> None:
     (fault,) = setup.faults_of(facts(answers=False, capable=False), {"daemon_options": {}})
     assert fault == "This host cannot run a Docker engine: making a veth does not work. Remedy: modprobe veth."
-    assert setup.faults_of(facts(capable=False), {"daemon_options": {}}) == [], "an engine that answers proves more than any trial"
+    assert setup.faults_of(facts(capable=False), {"daemon_options": {}}) == [], (
+        "an engine that answers proves more than any trial"
+    )
 
 
 def test_a_kernel_without_overlay() -> None:
@@ -206,7 +229,10 @@ def test_the_other_engine_is_installed() -> None:
         "or remove that package first (its containers stop; what is in /var/lib/docker stays)."
     )
     (fault,) = setup.rival_faults(["docker-ce"], "distribution", "no socket")
-    assert "docker-ce is installed and does not answer: no socket. Set docker_host_source to docker, or start that engine, which is then used as it is" in fault
+    assert (
+        "docker-ce is installed and does not answer: no socket. Set docker_host_source to docker, or start that "
+        "engine, which is then used as it is" in fault
+    )
 
 
 @pytest.mark.parametrize(("api", "old"), [("1.40", True), ("1.9", True), ("", True), ("1.41", False), ("1.47", False)])

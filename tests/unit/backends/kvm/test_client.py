@@ -20,7 +20,10 @@ from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import In
         ("qemu+ssh://root@[2001:db8::1]/system", "qemu+ssh://root@[2001:db8::1]/system?no_tty=1"),
         # What libvirt reads has neither + for a blank nor a second way to write it.
         ("qemu+ssh://h/system?keyfile=/root/my%20key", "qemu+ssh://h/system?keyfile=/root/my%20key&no_tty=1"),
-        ("qemu+ssh://h/system?keyfile=/root/a+b&sshauth=privkey", "qemu+ssh://h/system?keyfile=/root/a+b&sshauth=privkey&no_tty=1"),
+        (
+            "qemu+ssh://h/system?keyfile=/root/a+b&sshauth=privkey",
+            "qemu+ssh://h/system?keyfile=/root/a+b&sshauth=privkey&no_tty=1",
+        ),
         ("qemu+ssh://h/system?no_tty=0", "qemu+ssh://h/system?no_tty=0"),
     ],
 )

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whatever libvirt says of one guest, or of one network or pool: it is that one's fault alone; and a word that nobody here has heard of is none."""
+"""Whatever libvirt says of one guest, or of one network or pool: it is that one's fault alone; and a word that
+nobody here has heard of is none.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +87,18 @@ class Host:
         return function(*arguments)
 
     def getAllDomainStats(self, *_flags: int) -> list[Any]:
-        return [(each, {"state.state": 1 if each.live else 5, "block.count": 1, "block.0.name": "vda", "block.0.capacity": 2**30}) for each in self._domains]
+        return [
+            (
+                each,
+                {
+                    "state.state": 1 if each.live else 5,
+                    "block.count": 1,
+                    "block.0.name": "vda",
+                    "block.0.capacity": 2**30,
+                },
+            )
+            for each in self._domains
+        ]
 
     def listAllDomains(self, flags: int = 0) -> list[Thing]:
         return [] if flags == 7 else list(self._domains)
@@ -106,13 +119,17 @@ def no_libvirt(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def read(table: Table, name: str, **values: Any) -> Spec:
-    return table.read({**{key: spec.get("default") for key, spec in table.argument_spec().items()}, "name": name, **values})
+    return table.read(
+        {**{key: spec.get("default") for key, spec in table.argument_spec().items()}, "name": name, **values}
+    )
 
 
 def compare(want: Spec, seen: Any) -> None:
     """As the survey does, without asking anybody."""
     have = seen.whole(want.name)
-    seen.compared[want.name] = vm_target.compare(want, vm_target.wanted(want, seen, have, vm_target.placed_disks(want, seen, have)), seen, have)
+    seen.compared[want.name] = vm_target.compare(
+        want, vm_target.wanted(want, seen, have, vm_target.placed_disks(want, seen, have)), seen, have
+    )
 
 
 def text(name: str) -> str:
@@ -134,7 +151,9 @@ def listed(host: Any) -> tuple[dict[str, Any], list[str]]:
     for have in seen.domains.values():
         found.add(vm_observe.known_of(have), lambda have=have: guest_now(have))
     found.add_unread(seen.unread)
-    return {guest.name: json.loads(json.dumps(guest.as_dict())) for guest in found.guests}, [str(fault) for fault in found.faults]
+    return {guest.name: json.loads(json.dumps(guest.as_dict())) for guest in found.guests}, [
+        str(fault) for fault in found.faults
+    ]
 
 
 @pytest.mark.parametrize(("stored", "live"), [("stored", "live"), ("stored-11", "live-11")])
@@ -203,7 +222,19 @@ def test_a_word_of_libvirts_stays_as_it_is(name: str, tag: str, place: str) -> N
     assert faults == [] and guests["odd"]["pending_restart"] == []
     for off in (False, True):
         one: Any = Host(Thing("odd", thing.stored)) if off else host
-        want = read(VMS, "odd", state="present", labels={"kt-new": "b"}, description="kt", networks=[], disks=[], channels=[], graphics=[], video={}, rng={})
+        want = read(
+            VMS,
+            "odd",
+            state="present",
+            labels={"kt-new": "b"},
+            description="kt",
+            networks=[],
+            disks=[],
+            channels=[],
+            graphics=[],
+            video={},
+            rng={},
+        )
         seen = vm_observe.observe(one, [want])
         have = seen.domains["odd"]
         compare(want, seen)
@@ -212,16 +243,31 @@ def test_a_word_of_libvirts_stays_as_it_is(name: str, tag: str, place: str) -> N
         written = vm_compare.written(want, have.stored, vm_compare.edits(want, have.stored))
         before, after = (copy.deepcopy(each).find("devices") for each in (have.stored.root, written))
         assert before is not None and after is not None and ET.tostring(before) == ET.tostring(after)
-        everything = read(VMS, "odd", state="present", **{key: value for key, value in OPTIONS.items() if key not in ("uuid", "xml", "host_devices")})
+        everything = read(
+            VMS,
+            "odd",
+            state="present",
+            **{key: value for key, value in OPTIONS.items() if key not in ("uuid", "xml", "host_devices")},
+        )
         compare(everything, seen)
         assert json.dumps([each.part._asdict() for each in seen.compared["odd"].changes])
 
 
-@pytest.mark.parametrize(("resource", "fixture", "kind"), [(Networks, "network", "networks"), (Pools, "pool-dir-live", "pools")])
+@pytest.mark.parametrize(
+    ("resource", "fixture", "kind"), [(Networks, "network", "networks"), (Pools, "pool-dir-live", "pools")]
+)
 def test_every_other_network_and_pool_is_managed(resource: Any, fixture: str, kind: str) -> None:
     table = resource.table
     wants = [read(table, "other", autostart=True, state="present"), read(table, "other", state="absent")]
-    wants += [read(table, "new", **({"subnets": ["192.0.2.1/24"], "bridge": "kt0"} if kind == "networks" else {"type": "dir", "path": "/kt"}))]
+    wants += [
+        read(
+            table,
+            "new",
+            **(
+                {"subnets": ["192.0.2.1/24"], "bridge": "kt0"} if kind == "networks" else {"type": "dir", "path": "/kt"}
+            ),
+        )
+    ]
     for number, mutant in enumerate(of_xml(recorded(fixture), CASES)):
         host: Any = Host(**{kind: (Thing("other", text(fixture), text(fixture)), Thing("odd", mutant, mutant))})
         (want, odd), work = (wants[number % 3], read(table, "odd", autostart=True, state="present")), resource(host)

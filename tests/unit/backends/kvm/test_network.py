@@ -11,7 +11,12 @@ from xml.etree.ElementTree import Element
 import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.definition import Definition, Seen, View
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network.options import NETWORK_OPTIONS, NETWORKS_TABLE, PIECES, defined
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network.options import (
+    NETWORK_OPTIONS,
+    NETWORKS_TABLE,
+    PIECES,
+    defined,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network.resource import Networks
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, serialize
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, Refused
@@ -24,9 +29,15 @@ LAB = {
     "forward": "nat",
     "forward_dev": "lo",
     "bridge": "labbr0",
-    "subnets": [{"subnet": "198.18.1.0/24", "address": "198.18.1.1"}, {"subnet": "fd00:0:0:1::/64", "address": "fd00:0:0:1::1"}],
+    "subnets": [
+        {"subnet": "198.18.1.0/24", "address": "198.18.1.1"},
+        {"subnet": "fd00:0:0:1::/64", "address": "fd00:0:0:1::1"},
+    ],
     "dhcp_ranges": ["198.18.1.10-198.18.1.20", "198.18.1.30-198.18.1.40"],
-    "dhcp_hosts": [{"id": DUID, "address": "fd00:0:0:1::5", "name": "six"}, {"mac": "52:54:00:aa:00:01", "address": "198.18.1.5", "name": "foo"}],
+    "dhcp_hosts": [
+        {"id": DUID, "address": "fd00:0:0:1::5", "name": "six"},
+        {"mac": "52:54:00:aa:00:01", "address": "198.18.1.5", "name": "foo"},
+    ],
     "dns_hosts": [{"address": "198.18.1.7", "names": ["web", "www"]}],
     "dns_txt": {"a": "b c"},
     "dns": True,
@@ -54,7 +65,9 @@ def plan(seen: Seen, **args: Any) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize("name", ["network", "network-live"])
 def test_readings(name: str) -> None:
     view = View(recorded(name), False)
-    read = {option.name: option.kind.shown(option.read(view)) for option in NETWORK_OPTIONS if option.name != "autostart"}
+    read = {
+        option.name: option.kind.shown(option.read(view)) for option in NETWORK_OPTIONS if option.name != "autostart"
+    }
     assert read == LAB
 
 
@@ -77,11 +90,17 @@ def test_what_it_has_already_is_no_change() -> None:
 def test_a_new_definition_is_read_as_it_was_written() -> None:
     tree = defined("lab", dict(want(**LAB).values), None)
     view = View(tree, False)
-    assert {option.name: option.kind.shown(option.read(view)) for option in NETWORK_OPTIONS if option.name != "autostart"} == LAB
+    assert {
+        option.name: option.kind.shown(option.read(view)) for option in NETWORK_OPTIONS if option.name != "autostart"
+    } == LAB
 
 
 def test_a_definition_keeps_what_has_no_option() -> None:
-    tree = defined("lab", dict(want(dhcp_ranges=["198.18.1.10-198.18.1.20"], dns_txt={}, domain="x.example.org").values), recorded("network"))
+    tree = defined(
+        "lab",
+        dict(want(dhcp_ranges=["198.18.1.10-198.18.1.20"], dns_txt={}, domain="x.example.org").values),
+        recorded("network"),
+    )
     for path in ("forward/nat/port", "dns/forwarder", "dns/srv", "ip/dhcp/range/lease", "ip/dhcp/bootp", "mac", "uuid"):
         assert tree.find(path) is not None, path
     assert len(tree.findall("ip/dhcp/range")) == 1
@@ -89,18 +108,27 @@ def test_a_definition_keeps_what_has_no_option() -> None:
     assert "only" in [host.get("name") for host in tree.findall("ip/dhcp/host")]
 
 
-def calls(option: str, key: str, fields: Any, there: bool = True, tree: Element | None = None) -> list[tuple[str, str, int, str]]:
+def calls(
+    option: str, key: str, fields: Any, there: bool = True, tree: Element | None = None
+) -> list[tuple[str, str, int, str]]:
     found = PIECES[option].updates(recorded("network") if tree is None else tree, key, fields, there)
-    return [(call.command, call.section, call.parent, serialize(call.element).replace("\n", "").replace("  ", "")) for call in found]
+    return [
+        (call.command, call.section, call.parent, serialize(call.element).replace("\n", "").replace("  ", ""))
+        for call in found
+    ]
 
 
 def test_updates() -> None:
     mac = "52:54:00:aa:00:01"
     assert calls("dhcp_hosts", mac, {"address": "198.18.1.5", "name": "foo"}) == []
-    assert calls("dhcp_hosts", mac, {"address": "198.18.1.6"}) == [("MODIFY", "IP_DHCP_HOST", 0, f'<host mac="{mac}" ip="198.18.1.6" />')]
+    assert calls("dhcp_hosts", mac, {"address": "198.18.1.6"}) == [
+        ("MODIFY", "IP_DHCP_HOST", 0, f'<host mac="{mac}" ip="198.18.1.6" />')
+    ]
     assert [call[0] for call in calls("dhcp_hosts", mac, None, there=False)] == ["DELETE"]
     assert calls("dhcp_hosts", DUID, {"address": "fd00:0:0:1::6"})[0][:3] == ("MODIFY", "IP_DHCP_HOST", 1)
-    assert calls("dhcp_ranges", "198.18.1.50-198.18.1.60", None) == [("ADD_LAST", "IP_DHCP_RANGE", 0, '<range start="198.18.1.50" end="198.18.1.60" />')]
+    assert calls("dhcp_ranges", "198.18.1.50-198.18.1.60", None) == [
+        ("ADD_LAST", "IP_DHCP_RANGE", 0, '<range start="198.18.1.50" end="198.18.1.60" />')
+    ]
     assert calls("dhcp_ranges", "198.18.1.30-198.18.1.40", None, there=False)[0][:3] == ("DELETE", "IP_DHCP_RANGE", 0)
     changed = calls("dns_hosts", "198.18.1.7", frozenset(("web",)))
     assert [call[:3] for call in changed] == [("DELETE", "DNS_HOST", -1), ("ADD_LAST", "DNS_HOST", -1)]
@@ -123,12 +151,37 @@ M1, M2 = "52:54:00:aa:00:01", "52:54:00:aa:00:02"
         ("dns_hosts", {"198.18.1.7": ["db"], "fd00::7": ["db"]}, {"fd00::7": ["db"], "198.18.1.9": ["web"]}, True),
         # A name that moves: its old entry goes first.
         ("dns_hosts", {"198.18.1.7": ["db"]}, {"198.18.1.7": None, "198.18.1.8": ["db"]}, True),
-        ("dhcp_hosts", {M1: {"name": "a", "address": "198.18.1.5"}}, {M2: {"name": "b", "address": "198.18.1.6"}}, True),
-        ("dhcp_hosts", {M1: {"name": "a", "address": "198.18.1.5"}}, {M2: {"name": "a", "address": "198.18.1.6"}}, False),
-        ("dhcp_hosts", {M1: {"name": "a", "address": "198.18.1.5"}}, {M2: {"name": "b", "address": "198.18.1.5"}}, False),
-        ("dhcp_hosts", {M1: {"name": "a", "address": "198.18.1.5"}}, {M1: {"name": "b", "address": "198.18.1.5"}}, True),
+        (
+            "dhcp_hosts",
+            {M1: {"name": "a", "address": "198.18.1.5"}},
+            {M2: {"name": "b", "address": "198.18.1.6"}},
+            True,
+        ),
+        (
+            "dhcp_hosts",
+            {M1: {"name": "a", "address": "198.18.1.5"}},
+            {M2: {"name": "a", "address": "198.18.1.6"}},
+            False,
+        ),
+        (
+            "dhcp_hosts",
+            {M1: {"name": "a", "address": "198.18.1.5"}},
+            {M2: {"name": "b", "address": "198.18.1.5"}},
+            False,
+        ),
+        (
+            "dhcp_hosts",
+            {M1: {"name": "a", "address": "198.18.1.5"}},
+            {M1: {"name": "b", "address": "198.18.1.5"}},
+            True,
+        ),
         ("dhcp_hosts", {M1: {"name": "a", "address": "198.18.1.5"}}, {DUID: {"name": "a", "address": "fd00::5"}}, True),
-        ("dhcp_hosts", {M1: {"address": "198.18.1.5"}, M2: {"address": "198.18.1.6"}}, {M1: {"address": "198.18.1.6"}, M2: {"address": "198.18.1.5"}}, True),
+        (
+            "dhcp_hosts",
+            {M1: {"address": "198.18.1.5"}, M2: {"address": "198.18.1.6"}},
+            {M1: {"address": "198.18.1.6"}, M2: {"address": "198.18.1.5"}},
+            True,
+        ),
         ("dns_txt", {"a": "1"}, {"b": "1"}, True),
     ],
 )
@@ -154,7 +207,10 @@ def test_what_libvirt_can_tell_apart(option: str, have: dict[str, Any], want: di
             ],
         ),
         # With another subnet everything waits for it.
-        ({"subnets": ["198.18.3.1/24"], "dhcp_ranges": ["198.18.3.5-198.18.3.9"], "disruption": "restart"}, [("set", "", "none"), ("restart", "", "restart")]),
+        (
+            {"subnets": ["198.18.3.1/24"], "dhcp_ranges": ["198.18.3.5-198.18.3.9"], "disruption": "restart"},
+            [("set", "", "none"), ("restart", "", "restart")],
+        ),
         ({"state": "inactive", "mtu": 1500}, [("set", "mtu", "none"), ("stop", "state", "restart")]),
         ({"state": "absent"}, [("stop", "state", "restart"), ("remove", "", "destroy")]),
         ({"autostart": True}, [("set", "autostart", "none")]),

@@ -87,7 +87,7 @@ def link(name: str, subnet: str) -> tuple[str, ipaddress.IPv4Network]:
 )
 def test_addresses_that_cannot_be_meant(address: str) -> None:
     (fault,) = network_wish("default", address, Seen(), NOBODY, True).faults
-    assert fault.startswith("kvm_host_network_address: %s: " % address) and "such as 192.168.150.1/24" in fault
+    assert fault.startswith(f"kvm_host_network_address: {address}: ") and "such as 192.168.150.1/24" in fault
 
 
 @pytest.mark.parametrize(
@@ -180,8 +180,8 @@ def test_a_pool_is_where_it_is() -> None:
         assert pool_wish("default", path, have) == Wish({"name": "default", "state": "active", "autostart": True})
     (fault,) = pool_wish("default", "/srv/b", have).faults
     assert (
-        fault
-        == "the storage pool default is in /srv/a, not in /srv/b. Name another kvm_host_pool, or take kvm_host_pool_path out."
+        fault == "the storage pool default is in /srv/a, not in /srv/b. Name another kvm_host_pool, or take "
+        "kvm_host_pool_path out."
     )
 
 
@@ -346,7 +346,8 @@ def test_daemons_without_systemd() -> None:
     (fault,) = Daemons(LIBVIRT, {"libvirtd": 7}, False, False, "it is busy").faults()
     assert (
         fault
-        == "libvirtd runs (process 7), but qemu:///system does not answer: it is busy. See its log (/var/log/syslog or /var/log/messages)."
+        == "libvirtd runs (process 7), but qemu:///system does not answer: it is busy. See its log (/var/log/syslog "
+        "or /var/log/messages)."
     )
     assert not Daemons(LIBVIRT, {"libvirtd": 7}, True, False).plan()
 

@@ -36,7 +36,9 @@ def pool(**args: Any) -> Spec:
 
 
 def volume(**args: Any) -> Spec:
-    return volume_options.VOLUMES_TABLE.read({"name": "top", "pool": "images", "state": "present", "wipe": False, **args})
+    return volume_options.VOLUMES_TABLE.read(
+        {"name": "top", "pool": "images", "state": "present", "wipe": False, **args}
+    )
 
 
 def read(tree: Element) -> dict[str, Any]:
@@ -46,13 +48,26 @@ def read(tree: Element) -> dict[str, Any]:
 
 
 def test_pools_are_read_as_they_were_written() -> None:
-    ceph = {"type": "rbd", "source_name": "pool1", "host": "192.0.2.1", "port": 6789, "auth": {"username": "libvirt", "secret_usage": "client.libvirt secret"}}
+    ceph = {
+        "type": "rbd",
+        "source_name": "pool1",
+        "host": "192.0.2.1",
+        "port": 6789,
+        "auth": {"username": "libvirt", "secret_usage": "client.libvirt secret"},
+    }
     assert read(recorded("pool-rbd")) == ceph
     assert read(recorded("pool-dir-live")) == {"type": "dir", "path": "/srv/images"}
     for given in (
         ceph,
         {"type": "dir", "path": "/a"},
-        {"type": "iscsi", "path": "/dev/disk/by-path", "host": "h", "port": 3260, "initiator": "iqn.a", "devices": ["iqn.b"]},
+        {
+            "type": "iscsi",
+            "path": "/dev/disk/by-path",
+            "host": "h",
+            "port": 3260,
+            "initiator": "iqn.a",
+            "devices": ["iqn.b"],
+        },
         {"type": "fs", "path": "/a", "devices": ["/dev/b"], "format": "ext4"},
     ):
         assert read(pool_options.defined("p", dict(pool(name="p", **given).values), None)) == given
@@ -79,8 +94,16 @@ ISCSI = "/dev/disk/by-path/ip-192.0.2.1:3260-iscsi-iqn.2026-01.org.example:one-l
         ({"type": "logical", "source_name": "vg1"}, {"dev": "/dev/vg2/a"}, False),
         ({"type": "zfs", "source_name": "tank/kt"}, {"dev": "/dev/zvol/tank/kt/a"}, True),
         ({"type": "zfs", "source_name": "tank"}, {"dev": "/dev/zvol/tank/kt/a"}, False),
-        ({"type": "iscsi", "path": "/dev/disk/by-path", "host": "h", "devices": ["iqn.2026-01.org.example:one"]}, {"dev": ISCSI}, True),
-        ({"type": "iscsi", "path": "/dev/disk/by-path", "host": "h", "devices": ["iqn.2026-01.org.example:on"]}, {"dev": ISCSI}, False),
+        (
+            {"type": "iscsi", "path": "/dev/disk/by-path", "host": "h", "devices": ["iqn.2026-01.org.example:one"]},
+            {"dev": ISCSI},
+            True,
+        ),
+        (
+            {"type": "iscsi", "path": "/dev/disk/by-path", "host": "h", "devices": ["iqn.2026-01.org.example:on"]},
+            {"dev": ISCSI},
+            False,
+        ),
         ({"type": "rbd", "source_name": "pool1", "host": "h"}, {"protocol": "rbd", "name": "pool1/a"}, True),
         ({"type": "rbd", "source_name": "pool1", "host": "h"}, {"protocol": "rbd", "name": "pool10/a"}, False),
         ({"type": "rbd", "source_name": "pool1", "host": "h"}, {"protocol": "nbd", "name": "pool1/a"}, False),
@@ -93,7 +116,11 @@ def test_what_a_guest_has_of_a_pool(args: dict[str, Any], source: dict[str, str]
         # As libvirt 9.0 adds it.
         tree.append(make("target", None, make("path", text=f"/dev/zvol/{args['source_name']}")))
     own = make("source", source)
-    disk = make("disk", None, make("source", {"file": "/srv/top"}), make("backingStore", None, own)) if below else make("disk", None, own)
+    disk = (
+        make("disk", None, make("source", {"file": "/srv/top"}), make("backingStore", None, own))
+        if below
+        else make("disk", None, own)
+    )
     host = Host.__new__(Host)
     host.local = False
     assert serves(host, tree, make("domain", None, make("devices", None, disk))) is used
@@ -113,7 +140,9 @@ def test_pools_of_devices_have_their_own_name() -> None:
 
 
 def test_a_pool_in_use_stays() -> None:
-    seen = SeenPools({"images": Definition("u", recorded("pool-dir-live"), recorded("pool-dir-live"))}, {"images": {"g"}})
+    seen = SeenPools(
+        {"images": Definition("u", recorded("pool-dir-live"), recorded("pool-dir-live"))}, {"images": {"g"}}
+    )
     resource = Pools.__new__(Pools)
     for args in ({"state": "absent"}, {"state": "inactive"}, {"path": "/x", "disruption": "restart"}):
         with pytest.raises(Refused, match="in use by: g"):
@@ -135,11 +164,24 @@ def test_plans_of_a_volume() -> None:
     assert plan(seen_volume(), capacity="11MiB") == [("resize", "capacity")]
     # What qemu rounds up by is no difference; in a volume group an extent is none either.
     assert plan(seen_volume(), capacity=10 * 1024**2 - 511) == []
-    assert plan(Seen(pools={"images": "logical"}, volumes={("images", "top"): parse("<volume><capacity>12582912</capacity></volume>")}), capacity="9MiB") == []
+    assert (
+        plan(
+            Seen(
+                pools={"images": "logical"},
+                volumes={("images", "top"): parse("<volume><capacity>12582912</capacity></volume>")},
+            ),
+            capacity="9MiB",
+        )
+        == []
+    )
     assert plan(seen_volume(), state="absent", wipe=True) == [("wipe", "content"), ("remove", "")]
     assert plan(Seen(pools={"images": "dir"}), state="absent") == []
     other = {"path": "/x", "format": "raw"}
-    for words, args in (("shrink from 10MiB to 9MiB", {"capacity": "9MiB"}), ("format", {"format": "raw"}), ("stands on", {"backing": other})):
+    for words, args in (
+        ("shrink from 10MiB to 9MiB", {"capacity": "9MiB"}),
+        ("format", {"format": "raw"}),
+        ("stands on", {"backing": other}),
+    ):
         with pytest.raises(Refused, match=words):
             plan(seen_volume(), **args)
 
@@ -164,10 +206,14 @@ def test_a_volume_stays_while_a_disk_cannot_be_looked_into() -> None:
 
 
 def test_a_volumes_definition() -> None:
-    tree = volume_options.defined("v", "dir", {"capacity": 5, "allocation": None, "format": "qcow2"}, {"path": "/b", "format": "raw"})
+    tree = volume_options.defined(
+        "v", "dir", {"capacity": 5, "allocation": None, "format": "qcow2"}, {"path": "/b", "format": "raw"}
+    )
     wanted = (
-        "<volume><name>v</name><capacity unit='bytes'>5</capacity><allocation unit='bytes'>0</allocation><target><format type='qcow2'/>"
-        "<compat>1.1</compat></target><backingStore><path>/b</path><format type='raw'/></backingStore></volume>"
+        "<volume><name>v</name><capacity unit='bytes'>5</capacity><allocation "
+        "unit='bytes'>0</allocation><target><format "
+        "type='qcow2'/><compat>1.1</compat></target><backingStore><path>/b</path><format "
+        "type='raw'/></backingStore></volume>"
     )
     assert canonical(tree) == canonical(parse(wanted))
     device = volume_options.defined("v", "logical", {"capacity": 5, "allocation": None, "format": "raw"})
@@ -175,7 +221,11 @@ def test_a_volumes_definition() -> None:
 
 
 def qcow2(version: int = 3, backing: int = 0, features: int = 0) -> bytes:
-    return struct.pack(">4sIQIIQ", b"QFI\xfb", version, backing, 10, 16, 5 * 1024**2).ljust(72, b"\0") + struct.pack(">Q", features) + bytes(500)
+    return (
+        struct.pack(">4sIQIIQ", b"QFI\xfb", version, backing, 10, 16, 5 * 1024**2).ljust(72, b"\0")
+        + struct.pack(">Q", features)
+        + bytes(500)
+    )
 
 
 @pytest.mark.parametrize(
@@ -206,8 +256,13 @@ def test_what_an_image_stands_on_is_not_guessed(tmp_path: Path) -> None:
         path.write_bytes(content)
         assert backing_in(str(path)) == []
     damaged = [b"QFI\xfb", b"KDMV" + bytes(500), b"QED\0" + bytes(500)]
-    damaged += [struct.pack(">4sIQI", b"QFI\xfb", 3, offset, length) for offset, length in ((1 << 63, 4), (104, 0), (104, 1 << 20), (104, 4))]
-    damaged += [struct.pack(">4sIQI", b"QFI\xfb", 3, 20, 1000) + b"json:" + text * 1000 for text in (b"[", b"{", b'{"a":')]
+    damaged += [
+        struct.pack(">4sIQI", b"QFI\xfb", 3, offset, length)
+        for offset, length in ((1 << 63, 4), (104, 0), (104, 1 << 20), (104, 4))
+    ]
+    damaged += [
+        struct.pack(">4sIQI", b"QFI\xfb", 3, 20, 1000) + b"json:" + text * 1000 for text in (b"[", b"{", b'{"a":')
+    ]
     for content in damaged:
         path.write_bytes(content)
         with pytest.raises(ValueError):
@@ -290,7 +345,9 @@ def test_names(name: str) -> None:
     check_name(name)
 
 
-@pytest.mark.parametrize("name", ["", "<x/>", 'a"b', "a b", "a\nb", "a/b", "..", "a..b", ".a", "-a", "a'b", "a&b", "é", "a" * 201])
+@pytest.mark.parametrize(
+    "name", ["", "<x/>", 'a"b', "a b", "a\nb", "a/b", "..", "a..b", ".a", "-a", "a'b", "a&b", "é", "a" * 201]
+)
 def test_what_is_no_name(name: str) -> None:
     with pytest.raises(InvalidOption):
         check_name(name)

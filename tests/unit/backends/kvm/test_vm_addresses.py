@@ -117,18 +117,33 @@ TWO = """<domain><devices>
 
 def interface(mac: str | None, *addresses: str) -> dict[str, Any]:
     """One of the interfaces that libvirt's binding gives for an agent's answer."""
-    return {"hwaddr": mac, "addrs": [{"addr": each, "prefix": 24, "type": 1 if ":" in each else 0} for each in addresses] or None}
+    return {
+        "hwaddr": mac,
+        "addrs": [{"addr": each, "prefix": 24, "type": 1 if ":" in each else 0} for each in addresses] or None,
+    }
 
 
-#: What the agent of a Debian 12 with Docker, a VPN and a virtual address of its own says, with what a hostile one could add.
+#: What the agent of a Debian 12 with Docker, a VPN and a virtual address of its own says, with what a hostile one could
+#: add.
 SAID = {
     "lo": interface("00:00:00:00:00:00", "127.0.0.1", "::1"),
     "docker0": interface("02:42:98:f6:13:f3", "172.17.0.1"),
     "br-f00": interface("02:42:8a:00:00:01", "10.0.0.1"),
     "wg0": interface(None, "10.8.0.1"),
     "tun0": interface("", "10.9.0.1"),
-    "eth1": interface("52:54:00:00:00:0a", "198.51.100.50", "198.51.100.9", "2001:db8::5054:ff:fe00:a", "fe80::5054:ff:fe00:a"),
-    "eth0": interface("52:54:00:00:00:0B", "192.0.2.50", "::ffff:127.0.0.1", "169.254.3.3", "224.0.0.1", "255.255.255.255", "64:ff9b::7f00:1", "0.0.0.0"),
+    "eth1": interface(
+        "52:54:00:00:00:0a", "198.51.100.50", "198.51.100.9", "2001:db8::5054:ff:fe00:a", "fe80::5054:ff:fe00:a"
+    ),
+    "eth0": interface(
+        "52:54:00:00:00:0B",
+        "192.0.2.50",
+        "::ffff:127.0.0.1",
+        "169.254.3.3",
+        "224.0.0.1",
+        "255.255.255.255",
+        "64:ff9b::7f00:1",
+        "0.0.0.0",
+    ),
 }
 
 
@@ -136,7 +151,9 @@ SAID = {
 def said(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[str, str]]]:
     """The addresses of a guest whose agent says that, on a host which has these."""
 
-    def ask(live: str, interfaces: dict[str, Any], own: Sequence[str] = (), *, local: bool = True) -> list[tuple[str, str]]:
+    def ask(
+        live: str, interfaces: dict[str, Any], own: Sequence[str] = (), *, local: bool = True
+    ) -> list[tuple[str, str]]:
         monkeypatch.setattr(vm_addresses, "constant", lambda _name: 0)
         monkeypatch.setattr(vm_addresses, "own_addresses", lambda: frozenset(own))
         view, host, agent = View(parse(live), "kt"), Asking(), Agent()
@@ -151,7 +168,12 @@ def said(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[str, str]]
 
 def test_only_the_domains_own_interfaces_count_and_in_their_order(said: Callable[..., list[tuple[str, str]]]) -> None:
     """Not a bridge that the guest has made, whose address is on this host, too, somebody else's."""
-    mine = [("192.0.2.50", "back"), ("198.51.100.50", "br0"), ("198.51.100.9", "br0"), ("2001:db8::5054:ff:fe00:a", "br0")]
+    mine = [
+        ("192.0.2.50", "back"),
+        ("198.51.100.50", "br0"),
+        ("198.51.100.9", "br0"),
+        ("2001:db8::5054:ff:fe00:a", "br0"),
+    ]
     assert said(TWO, SAID) == mine
     assert said(TWO, dict(reversed(SAID.items()))) == mine
     assert said(LIVE, SAID) == []
@@ -178,7 +200,10 @@ def test_the_newest_lease_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
             return "default"
 
         def DHCPLeases(self) -> list[dict[str, Any]]:
-            return [{"mac": "52:54:00:00:00:0B", "ipaddr": address, "expirytime": at} for address, at in (("192.0.2.2", 5), ("192.0.2.9", 9), ("192.0.2.1", 0))]
+            return [
+                {"mac": "52:54:00:00:00:0B", "ipaddr": address, "expirytime": at}
+                for address, at in (("192.0.2.2", 5), ("192.0.2.9", 9), ("192.0.2.1", 0))
+            ]
 
     host, view = Asking(), View(parse(TWO), "kt")
     host.conn = SimpleNamespace(listAllNetworks=lambda _flags: [Network()])  # type: ignore[attr-defined]

@@ -16,7 +16,12 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm import chain_observe as vm_chain_observe
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.chain import behind, images_given, note_images, same_disk
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.chain import (
+    behind,
+    images_given,
+    note_images,
+    same_disk,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.chain_observe import look_below
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.model import Chain, Layer
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import Refused
@@ -45,7 +50,9 @@ class Host:
 
     def _volume(self, path: str) -> str:
         below = self.volumes[path]
-        return "<volume>%s</volume>" % (f"<backingStore><path>{below}</path><format type='qcow2'/></backingStore>" if below else "")
+        return "<volume>%s</volume>" % (
+            f"<backingStore><path>{below}</path><format type='qcow2'/></backingStore>" if below else ""
+        )
 
 
 def qcow2(path: Path, backing: str = "", form: str = "", version: int = 3) -> Path:
@@ -53,7 +60,9 @@ def qcow2(path: Path, backing: str = "", form: str = "", version: int = 3) -> Pa
     size, name = 104 if version == 3 else 72, backing.encode()
     named = struct.pack(">II8s", 0xE2792ACA, len(form), form.encode()) if form else b""
     rest = struct.pack(">II8s", 0x6803F857, 8, b"") + named + bytes(8)
-    head = struct.pack(">4sIQIIQ", b"QFI\xfb", version, size + len(rest) if name else 0, len(name), 16, 2**22).ljust(size, b"\0")
+    head = struct.pack(">4sIQIIQ", b"QFI\xfb", version, size + len(rest) if name else 0, len(name), 16, 2**22).ljust(
+        size, b"\0"
+    )
     if version == 3:
         head = head[:100] + struct.pack(">I", size)
     path.write_bytes((head + rest + name).ljust(512, b"\0"))
@@ -86,14 +95,22 @@ def test_a_chain_is_read_down_to_the_base(tmp_path: Path) -> None:
 
 def test_what_the_description_says_is_not_looked_for(tmp_path: Path) -> None:
     base = BELOW.format(kind="block", form="raw", source="dev='/dev/kt/base'", below="<backingStore/>")
-    found = look_below(Host(), disk("/kt/two", below=BELOW.format(kind="file", form="qcow2", source="file='/kt/one'", below=base)), {})
+    found = look_below(
+        Host(), disk("/kt/two", below=BELOW.format(kind="file", form="qcow2", source="file='/kt/one'", below=base)), {}
+    )
     assert paths(found) == [("/kt/one", "qcow2"), ("/dev/kt/base", "raw")] and not found.unseen
     # One that ends in the middle is followed from there on.
     qcow2(tmp_path / "one", "base")
-    found = look_below(Host(), disk("/kt/two", below=BELOW.format(kind="file", form="qcow2", source=f"file='{tmp_path}/one'", below="")), {})
+    found = look_below(
+        Host(),
+        disk("/kt/two", below=BELOW.format(kind="file", form="qcow2", source=f"file='{tmp_path}/one'", below="")),
+        {},
+    )
     assert [path for path, _form in paths(found)] == [f"{tmp_path}/one", f"{tmp_path}/base"]
     volume = BELOW.format(kind="volume", form="raw", source="pool='default' volume='base'", below="<backingStore/>")
-    assert paths(look_below(Host(), disk("/kt/two", below=volume), {"default/base": "/kt/base"})) == [("/kt/base", "raw")]
+    assert paths(look_below(Host(), disk("/kt/two", below=volume), {"default/base": "/kt/base"})) == [
+        ("/kt/base", "raw")
+    ]
 
 
 def test_a_raw_image_backs_itself(tmp_path: Path) -> None:
@@ -155,11 +172,17 @@ def test_what_may_be_an_older_image_is_refused(chain: Chain, given: str, words: 
 
 def test_what_a_task_gave_is_written_down() -> None:
     root = ET.fromstring("<domain><metadata/></domain>")
-    two = {"vda": {"path": "/a", "device": "disk"}, "sda": {"path": "/cd", "device": "cdrom"}, "vdb": {"path": "/b", "device": "disk"}}
+    two = {
+        "vda": {"path": "/a", "device": "disk"},
+        "sda": {"path": "/cd", "device": "cdrom"},
+        "vdb": {"path": "/b", "device": "disk"},
+    }
     note_images(root, {}, two)
     assert images_given(root) == {"vda": "/a", "vdb": "/b"}
     # One that is changed otherwise is not given another image, whatever another program made of it.
-    note_images(root, {**two, "vda": {**two["vda"], "path": "/snap"}}, {"vda": {**two["vda"], "path": "/snap", "cache": "none"}})
+    note_images(
+        root, {**two, "vda": {**two["vda"], "path": "/snap"}}, {"vda": {**two["vda"], "path": "/snap", "cache": "none"}}
+    )
     assert images_given(root) == {"vda": "/a"}
     note_images(root, {"vda": two["vda"]}, {"vda": {**two["vda"], "path": "/c"}})
     assert images_given(root) == {"vda": "/c"}

@@ -8,12 +8,19 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.settings import Overlay
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.xml import lay_over, overlay_seen, overlay_values, read_overlay
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.xml import (
+    lay_over,
+    overlay_seen,
+    overlay_values,
+    read_overlay,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, parse
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.secrets import HIDDEN
 
-ENTRIES = "<sysinfo type='smbios'><system><entry name='serial'>{0}</entry><entry name='family'>{1}</entry></system></sysinfo>"
+ENTRIES = (
+    "<sysinfo type='smbios'><system><entry name='serial'>{0}</entry><entry name='family'>{1}</entry></system></sysinfo>"
+)
 HOSTDEV = "<hostdev mode='subsystem' type='mdev'><source><address uuid='{}'/></source></hostdev>"
 HOSTDEVS = f"<devices>{HOSTDEV.format('a')}{HOSTDEV.format('b')}</devices>"
 #: An overlay, what is there, and what comes of it.
@@ -44,7 +51,9 @@ def test_each_element_means_one_of_its_own(overlay: str, before: str, after: str
     lay_over(wanted, have)
     assert canonical(have) == canonical(parse(f"<domain>{after}</domain>"))
     assert overlay_seen(wanted, have) == values
-    assert len(values) == sum(len(each.attrib) + bool((each.text or "").strip() and not len(each)) for each in wanted.iter())
+    assert len(values) == sum(
+        len(each.attrib) + bool((each.text or "").strip() and not len(each)) for each in wanted.iter()
+    )
 
 
 VNC = "<domain><devices><graphics type='vnc' passwd='{}' keymap='de'/></devices></domain>"
@@ -76,7 +85,13 @@ def test_what_is_hidden(place: str, hidden: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("</domain>", "</domain"), ("domain", "guest"), ("</devices>", "</devices><name>x</name>"), ("<domain>", "<!DOCTYPE d><domain>")]
+    ("old", "new"),
+    [
+        ("</domain>", "</domain"),
+        ("domain", "guest"),
+        ("</devices>", "</devices><name>x</name>"),
+        ("<domain>", "<!DOCTYPE d><domain>"),
+    ],
 )
 def test_an_error_tells_no_secret(old: str, new: str) -> None:
     with pytest.raises(InvalidOption, match="xml") as error:

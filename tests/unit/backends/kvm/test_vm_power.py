@@ -10,7 +10,9 @@ import pytest
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.power import unmet
 from tests.unit.backends.kvm.recorded import recorded
 
-BOOTING = ": it is emulated, and still booting. It goes on booting: run this again in some minutes, or allow a longer timeout"
+BOOTING = (
+    ": it is emulated, and still booting. It goes on booting: run this again in some minutes, or allow a longer timeout"
+)
 PERHAPS = ": it is emulated, and may still be booting. It goes on"
 NETWORK = ". Look at its networks and their DHCP, or allow a longer timeout."
 AGENT = ". Give it the channel org.qemu.guest_agent.0, and install qemu-guest-agent in it."

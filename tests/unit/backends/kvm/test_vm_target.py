@@ -13,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.compare import cold, edits, pending, written
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.model import Comparison, Domain, Pool, Seen, View, Volume
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.model import (
+    Comparison,
+    Domain,
+    Pool,
+    Seen,
+    View,
+    Volume,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.options import BY_NAME as OPTIONS_BY_NAME
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.options import OPTIONS, VMS
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.plan import plan
@@ -76,7 +83,10 @@ SAME: tuple[dict[str, Any], ...] = (
     {"uuid": "6BA7B810-9DAD-41D1-80B4-00C04FD430C8"},
     {"tpm": {"model": "none"}, "rng": {"model": "none"}},
     {"type": "auto"},
-    {"xml": "<domain><memory unit='MiB'>128</memory><devices><sound model='ich9'/><controller type='usb' model='qemu-xhci'/></devices></domain>"},
+    {
+        "xml": "<domain><memory unit='MiB'>128</memory><devices><sound model='ich9'/><controller type='usb' "
+        "model='qemu-xhci'/></devices></domain>"
+    },
 )
 
 
@@ -103,7 +113,9 @@ CHANGES: tuple[tuple[dict[str, Any], set[str]], ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("options", "touched"), CHANGES, ids=lambda value: ",".join(value) if isinstance(value, dict) else "")
+@pytest.mark.parametrize(
+    ("options", "touched"), CHANGES, ids=lambda value: ",".join(value) if isinstance(value, dict) else ""
+)
 def test_only_that_changes(options: dict[str, Any], touched: set[str]) -> None:
     """Every other element, other programs' metadata included, is as it was; and then nothing is left to do."""
     before = view()
@@ -113,7 +125,10 @@ def test_only_that_changes(options: dict[str, Any], touched: set[str]) -> None:
     old, new = ({child.tag: canonical(child) for child in each.root} for each in (before, after))
     assert {tag for tag in {*old, *new} if old.get(tag) != new.get(tag)} == touched
     assert after.root.findtext("metadata/{http://example.org/app}mine") == "kept"
-    assert [each.get("value") for each in after.root.iter("{http://libvirt.org/schemas/domain/qemu/1.0}arg")] == ["-name", NAME]
+    assert [each.get("value") for each in after.root.iter("{http://libvirt.org/schemas/domain/qemu/1.0}arg")] == [
+        "-name",
+        NAME,
+    ]
     assert before.root.find("devices/sound") is not None and after.root.find("devices/sound") is not None
 
 
@@ -134,11 +149,19 @@ def test_live_where_it_can() -> None:
     assert steps("running", disks=[{"target": "vda", "size": "1GiB"}]) == [("resize", "disks[vda]", "live")]
     assert steps("running", disks=[{"target": "sda", "path": ""}]) == [("set", "disks[sda]", "live")]
     assert steps("stopped", disks=[{"target": "vda", "size": "1GiB"}]) == [("resize", "disks[vda]", "none")]
-    assert steps("running", state="stopped", memory="96MiB") == [("set", "memory", "none"), ("stop", "state", "restart")]
+    assert steps("running", state="stopped", memory="96MiB") == [
+        ("set", "memory", "none"),
+        ("stop", "state", "restart"),
+    ]
 
 
 def test_what_needs_a_restart_is_written_and_waits() -> None:
-    for options in ({"memory": "1GiB"}, {"cpus": 8}, {"watchdog": {"action": "pause"}}, {"disks": [{"target": "vda", "cache": "writeback"}]}):
+    for options in (
+        {"memory": "1GiB"},
+        {"cpus": 8},
+        {"watchdog": {"action": "pause"}},
+        {"disks": [{"target": "vda", "cache": "writeback"}]},
+    ):
         found = steps("running", **options)
         assert [(action, cost) for action, _key, cost in found] == [("set", "none"), ("restart", "restart")], found
         assert steps("stopped", **options) == found[:1]
@@ -148,7 +171,13 @@ def test_what_needs_a_restart_is_written_and_waits() -> None:
 SAME_11: tuple[dict[str, Any], ...] = (
     {"watchdog": {"model": "i6300esb", "action": "poweroff"}},
     {"watchdog": {"action": "poweroff"}, "machine": "pc-q35-10.0"},
-    {"disks": [{"target": "vda", "size": "64MiB", "cache": "none"}, {"target": "sda", "device": "cdrom", "path": "/srv/a.iso"}], "networks": ["default"]},
+    {
+        "disks": [
+            {"target": "vda", "size": "64MiB", "cache": "none"},
+            {"target": "sda", "device": "cdrom", "path": "/srv/a.iso"},
+        ],
+        "networks": ["default"],
+    },
     {"graphics": ["vnc"], "channels": ["org.qemu.guest_agent.0"], "labels": {"role": "web"}},
     {"cpus": 1, "cpus_max": 4, "memory": "64MiB", "memory_max": "128MiB"},
 )
@@ -170,7 +199,10 @@ def test_what_libvirt_11_rewrites_is_no_difference(options: dict[str, Any]) -> N
     ],
 )
 def test_the_watchdog_of_the_chipset_goes_with_the_other(watchdog: dict[str, Any], kept: list[tuple[str, str]]) -> None:
-    """Libvirt adds it again by itself, and takes no two with different actions. Where there is no other one, there is none."""
+    """Libvirt adds it again by itself, and takes no two with different actions.
+
+    Where there is no other one, there is none.
+    """
     before = view("stored-11")
     want = spec(state="present", watchdog=watchdog)
     root = written(want, before, edits(want, before))
@@ -200,12 +232,20 @@ def test_an_installation_beside_many_disks() -> None:
 @pytest.mark.parametrize("way", ["backing", "linked"])
 def test_what_stands_on_another_image_is_qcow2_only_as_a_file(kind: str, way: str) -> None:
     """A volume of LVM is a snapshot of the other one, and raw."""
-    disk = {"pool": "p", "size": "1MiB", **({"backing": "/srv/p/base", "backing_format": "raw"} if way == "backing" else {})}
+    disk = {
+        "pool": "p",
+        "size": "1MiB",
+        **({"backing": "/srv/p/base", "backing_format": "raw"} if way == "backing" else {}),
+    }
     source = {"source": {"volume": "base", "pool": "p", "clone": "linked"}} if way == "linked" else {}
     seen = Seen(pools={"p": Pool("p", kind, "/srv/p")}, volumes={})
     done = compared(spec(disks=[disk], type="qemu", **source), seen, None)
     form = "raw" if kind == "logical" else "qcow2"
-    assert [each["format"] for each in done.want.values["disks"].values()] == [each.format for each in done.making] == [form]
+    assert (
+        [each["format"] for each in done.want.values["disks"].values()]
+        == [each.format for each in done.making]
+        == [form]
+    )
 
 
 def test_a_volume_of_a_pool_of_devices_does_not_grow() -> None:
@@ -228,19 +268,28 @@ def test_blanks_around_a_text_do_not_count(option: str) -> None:
 
 def test_a_disk_that_grows_and_changes_otherwise_waits_for_the_rest() -> None:
     found = steps("running", disks=[{"target": "vda", "size": "1GiB", "cache": "writeback"}])
-    assert found == [("resize", "disks[vda]", "live"), ("set", "disks[vda]", "none"), ("restart", "pending_restart", "restart")]
+    assert found == [
+        ("resize", "disks[vda]", "live"),
+        ("set", "disks[vda]", "none"),
+        ("restart", "pending_restart", "restart"),
+    ]
 
 
 def test_a_snapshot_that_was_made_since_is_not_undone() -> None:
     """What a disk has had since it was compared stays, unless the task gives it another image."""
-    for path, after in (("/var/lib/libvirt/images/a.qcow2", "/srv/overlay.qcow2"), ("/srv/other.qcow2", "/srv/other.qcow2")):
+    for path, after in (
+        ("/var/lib/libvirt/images/a.qcow2", "/srv/overlay.qcow2"),
+        ("/srv/other.qcow2", "/srv/other.qcow2"),
+    ):
         want = spec(state="present", disks=[{"target": "vda", "path": path, "cache": "writeback"}])
         done = compared(want, Seen(files=set()), domain())
         now = view()
         source = now.root.find("devices/disk[target]/source")
         assert source is not None and source.get("file") == "/var/lib/libvirt/images/a.qcow2"
         source.set("file", "/srv/overlay.qcow2")
-        disk = OPTIONS_BY_NAME["disks"].read(View(written(done.want, now, cold(done.changes)), NAME, False, SIZES))["vda"]
+        disk = OPTIONS_BY_NAME["disks"].read(View(written(done.want, now, cold(done.changes)), NAME, False, SIZES))[
+            "vda"
+        ]
         assert (disk["path"], disk["cache"]) == (after, "writeback")
 
 
@@ -264,7 +313,11 @@ def test_a_seed_needs_a_pool_before_anything_is_done() -> None:
         steps(cloud_init=seed)
     seen = Seen(pools={"default": Pool("default", "dir", "/srv")})
     (making,) = compared(spec(cloud_init=seed, type="qemu"), seen, None).making
-    assert making.key == "cloud_init" and making.path.startswith(f"/srv/{NAME}-seed-") and dict(making.seed or {}) == {"user_data": "#cloud-config"}
+    assert (
+        making.key == "cloud_init"
+        and making.path.startswith(f"/srv/{NAME}-seed-")
+        and dict(making.seed or {}) == {"user_data": "#cloud-config"}
+    )
 
 
 def test_a_disk_is_not_made_smaller() -> None:
@@ -275,7 +328,12 @@ def test_a_disk_is_not_made_smaller() -> None:
 NAMES = st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True)
 CARDS = st.fixed_dictionaries(
     {"network": NAMES},
-    optional={"model": st.sampled_from(["virtio", "e1000e"]), "link": st.sampled_from(["up", "down"]), "mtu": st.integers(68, 9000), "filter": NAMES},
+    optional={
+        "model": st.sampled_from(["virtio", "e1000e"]),
+        "link": st.sampled_from(["up", "down"]),
+        "mtu": st.integers(68, 9000),
+        "filter": NAMES,
+    },
 )
 DISKS = st.fixed_dictionaries(
     {"target": st.sampled_from(["vda", "vdb", "sda", "sdq"])},
@@ -293,11 +351,15 @@ DISKS = st.fixed_dictionaries(
 @given(
     cards=st.lists(CARDS, max_size=4),
     disks=st.lists(DISKS, max_size=4, unique_by=lambda disk: disk["target"]),
-    labels=st.dictionaries(NAMES, st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=20), max_size=3),
+    labels=st.dictionaries(
+        NAMES, st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=20), max_size=3
+    ),
     purge=st.sets(st.sampled_from(["networks", "disks", "labels"])),
     memory=st.integers(1, 4096),
 )
-def test_written_is_what_was_wanted(cards: list[Any], disks: list[Any], labels: dict[str, str], purge: set[str], memory: int) -> None:
+def test_written_is_what_was_wanted(
+    cards: list[Any], disks: list[Any], labels: dict[str, str], purge: set[str], memory: int
+) -> None:
     """Whatever is wanted: after it is written nothing differs, and writing it again changes nothing."""
     options = {"networks": cards, "disks": disks, "labels": labels, "memory": f"{memory}MiB", "purge": sorted(purge)}
     pools = {"default": Pool("default", "dir", "/var/lib/libvirt/images")}

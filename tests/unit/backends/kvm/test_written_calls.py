@@ -34,11 +34,17 @@ def test_a_call_is_written_as_the_binding_has_it() -> None:
     "xml",
     [
         '<domain><devices><graphics type="vnc" passwd="kt-hush"/></devices></domain>',
-        '<domain><metadata><k:guest xmlns:k="https://kraal.virt/libvirt/1.0"><k:label name="api_token">kt-hush</k:label></k:guest></metadata></domain>',
+        (
+            '<domain><metadata><k:guest xmlns:k="https://kraal.virt/libvirt/1.0"><k:label '
+            'name="api_token">kt-hush</k:label></k:guest></metadata></domain>'
+        ),
         '<domain><metadata><label name="db_password" value="kt-hush"/></metadata></domain>',
         '<domain><sysinfo type="fwcfg"><entry name="opt/kt">kt-hush</entry></sysinfo></domain>',
         '<domain><sysinfo type="smbios"><oemStrings><entry>kt-hush</entry></oemStrings></sysinfo></domain>',
-        '<domain xmlns:q="http://libvirt.org/schemas/domain/qemu/1.0"><q:commandline><q:env name="A" value="kt-hush"/></q:commandline></domain>',
+        (
+            '<domain xmlns:q="http://libvirt.org/schemas/domain/qemu/1.0"><q:commandline><q:env name="A" '
+            'value="kt-hush"/></q:commandline></domain>'
+        ),
         "<secret><password>kt-hush</password>",
     ],
 )

@@ -16,7 +16,9 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]><x>&b;</x>'
 FILE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/hostname">]><x>&a;</x>'
 
 
-@pytest.mark.parametrize("text", [BOMB, FILE, "<!DOCTYPE x><x/>", '<?xml version="1.0"?>\n<!DOCTYPE x SYSTEM "http://192.0.2.1/x.dtd"><x/>'])
+@pytest.mark.parametrize(
+    "text", [BOMB, FILE, "<!DOCTYPE x><x/>", '<?xml version="1.0"?>\n<!DOCTYPE x SYSTEM "http://192.0.2.1/x.dtd"><x/>']
+)
 def test_declarations_are_refused(text: str) -> None:
     with pytest.raises(InvalidOption, match="declares") as caught:
         xml.parse_foreign(text, "xml")
@@ -41,7 +43,12 @@ FIT = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters=
 def test_texts_and_attributes_come_back_as_they_were(text: str, value: str) -> None:
     tree = xml.make("a", {"b": value, "none": None}, xml.make("c", text=text), None)
     again = xml.parse(xml.serialize(tree))
-    assert (again.get("b"), again.findtext("c"), [child.tag for child in again], again.keys()) == (value, text, ["c"], ["b"])
+    assert (again.get("b"), again.findtext("c"), [child.tag for child in again], again.keys()) == (
+        value,
+        text,
+        ["c"],
+        ["b"],
+    )
 
 
 @pytest.mark.parametrize("text", ["\0", "a\x1b", "\x0b", "\ufffe"])
@@ -69,8 +76,17 @@ def test_size_of(text: str, unit: str, size: int | None) -> None:
 
 def test_helpers() -> None:
     tree = xml.parse("<a><b x='1'> t </b><b/><c><b/></c></a>")
-    assert (xml.text_of(tree, "b"), xml.text_of(tree, "d", "-"), xml.text_of(tree, "c", "-"), xml.text_of(None, "b")) == ("t", "-", "-", None)
-    assert (xml.attribute(tree, "b", "x"), xml.attribute(tree, "b", "y", "z"), xml.attribute(tree, ".", "y")) == ("1", "z", None)
+    assert (
+        xml.text_of(tree, "b"),
+        xml.text_of(tree, "d", "-"),
+        xml.text_of(tree, "c", "-"),
+        xml.text_of(None, "b"),
+    ) == ("t", "-", "-", None)
+    assert (xml.attribute(tree, "b", "x"), xml.attribute(tree, "b", "y", "z"), xml.attribute(tree, ".", "y")) == (
+        "1",
+        "z",
+        None,
+    )
     xml.child(tree, "c/d/e").set("f", "g")
     assert xml.child(tree, "c/d/e").get("f") == "g"
     xml.drop(tree, "c/b")

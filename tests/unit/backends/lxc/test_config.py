@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.config import Config, read_mount, write_line, write_mount
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.config import (
+    Config,
+    read_mount,
+    write_line,
+    write_mount,
+)
 
 KEYS = ("lxc.uts.name", "lxc.start.auto", "lxc.environment", "lxc.cap.drop", "lxc.mount.entry", "lxc.tty.max")
 LISTS = ("lxc.environment", "lxc.cap.drop", "lxc.mount.entry")
@@ -26,12 +31,16 @@ def config(text: str, more: str = "") -> Config:
 
 
 @given(files, included, some.sampled_from(KEYS), some.lists(words, max_size=3, unique=True))
-def test_what_is_assigned_is_in_effect_and_nothing_else_changed(text: str, more: str, key: str, values: list[str]) -> None:
+def test_what_is_assigned_is_in_effect_and_nothing_else_changed(
+    text: str, more: str, key: str, values: list[str]
+) -> None:
     before = config(text, more)
     wanted = tuple(values if key in LISTS else values[:1])
     after = before.assigned({key: wanted})
     assert after.values.get(key, ()) == wanted
-    assert {each: found for each, found in after.values.items() if each != key} == {each: found for each, found in before.values.items() if each != key}
+    assert {each: found for each, found in after.values.items() if each != key} == {
+        each: found for each, found in before.values.items() if each != key
+    }
     rest = [line for line in text.split("\n") if line.partition("=")[0].strip() != key and line.strip()]
     assert [line for line in after.text.split("\n") if line.partition("=")[0].strip() != key and line.strip()] == rest
     assert after.assigned({key: wanted}).text == after.text
@@ -50,7 +59,10 @@ def test_a_line_is_read_back_as_it_was_written(value: str) -> None:
     assert config(write_line("lxc.environment", value)).values == {"lxc.environment": (value,)}
 
 
-@given(*[some.text(some.characters(exclude_characters="\0\r", exclude_categories=("Cs", "Zl", "Zp", "Cc")), min_size=1)] * 2)
+@given(
+    *[some.text(some.characters(exclude_characters="\0\r", exclude_categories=("Cs", "Zl", "Zp", "Cc")), min_size=1)]
+    * 2
+)
 def test_a_mount_is_read_back_as_it_was_written(source: str, target: str) -> None:
     if any(letter.isspace() and letter not in " \t\n" for letter in source + target) or not target.strip("/"):
         return
@@ -61,17 +73,25 @@ def test_a_mount_is_read_back_as_it_was_written(source: str, target: str) -> Non
 
 
 def test_an_empty_value_forgets_a_whole_family() -> None:
-    found = config("lxc.net.0.type = veth\nlxc.net.1.type = veth\nlxc.cgroup.pids.max = 1\nlxc.net.0 =\nlxc.cgroup =\n").values
+    found = config(
+        "lxc.net.0.type = veth\nlxc.net.1.type = veth\nlxc.cgroup.pids.max = 1\nlxc.net.0 =\nlxc.cgroup =\n"
+    ).values
     assert found == {"lxc.net.1.type": ("veth",)}
 
 
 def test_a_change_stays_in_its_place() -> None:
     text = "# one\nlxc.tty.max = 1\n# two\nlxc.start.auto = 0\nlxc.start.auto = 1\n# three\n"
-    assert config(text).assigned({"lxc.start.auto": ("0",)}).text == "# one\nlxc.tty.max = 1\n# two\nlxc.start.auto = 0\n# three\n"
+    assert (
+        config(text).assigned({"lxc.start.auto": ("0",)}).text
+        == "# one\nlxc.tty.max = 1\n# two\nlxc.start.auto = 0\n# three\n"
+    )
     assert config(text).assigned({"lxc.start.auto": ()}).text == "# one\nlxc.tty.max = 1\n# two\n# three\n"
 
 
 def test_a_later_include_wins_unless_the_line_goes_behind_it() -> None:
     after = config("lxc.tty.max = 1\nlxc.include = /more\n", "lxc.tty.max = 3").assigned({"lxc.tty.max": ("2",)})
     assert after.text == "lxc.include = /more\nlxc.tty.max = 2\n"
-    assert config(after.text, "lxc.tty.max = 3").assigned({"lxc.tty.max": ()}).text == "lxc.include = /more\nlxc.tty.max =\n"
+    assert (
+        config(after.text, "lxc.tty.max = 3").assigned({"lxc.tty.max": ()}).text
+        == "lxc.include = /more\nlxc.tty.max =\n"
+    )

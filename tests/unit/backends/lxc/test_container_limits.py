@@ -11,9 +11,17 @@ from typing import Any
 import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.config import Config
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_limits import LIMITS, Groups, check_memory
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_limits import (
+    LIMITS,
+    Groups,
+    check_memory,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import CONTAINERS, Container
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_target import config_after, differences, limit_files
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_target import (
+    config_after,
+    differences,
+    limit_files,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
 
@@ -33,9 +41,17 @@ WRITTEN: tuple[tuple[str, Any, dict[str, tuple[str, ...]], dict[str, tuple[str, 
     ("pids_limit", 20, {"pids.max": ("20",)}, {"pids.max": ("20",)}),
     ("pids_limit", 0, {"pids.max": ()}, {"pids.max": ()}),
     ("blkio_weight", 500, {"blkio.bfq.weight": ("500",)}, {"io.weight": ("4950",)}),
-    ("io_limits", [{"device": "8:0", "read_bps": "1MiB", "write_iops": 5}],
-     {"blkio.throttle.read_bps_device": ("8:0 1048576",), "blkio.throttle.write_bps_device": (), "blkio.throttle.read_iops_device": (),
-      "blkio.throttle.write_iops_device": ("8:0 5",)}, {"io.max": ("8:0 rbps=1048576 wiops=5",)}),
+    (
+        "io_limits",
+        [{"device": "8:0", "read_bps": "1MiB", "write_iops": 5}],
+        {
+            "blkio.throttle.read_bps_device": ("8:0 1048576",),
+            "blkio.throttle.write_bps_device": (),
+            "blkio.throttle.read_iops_device": (),
+            "blkio.throttle.write_iops_device": ("8:0 5",),
+        },
+        {"io.max": ("8:0 rbps=1048576 wiops=5",)},
+    ),
 )
 
 
@@ -51,10 +67,26 @@ def test_what_is_written(row: tuple[str, Any, Any, Any], version: int) -> None:
 
 #: A container without any limit of its own, as each version's kernel shows it.
 FREE = {
-    1: {"cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000", "cpu.shares": "1024", "cpuset.cpus": "0-3", "memory.limit_in_bytes": "9223372036854771712",
-        "memory.memsw.limit_in_bytes": "9223372036854771712", "pids.max": "max", "blkio.bfq.weight": "100"},
-    2: {"cpu.max": "max 100000", "cpu.weight": "100", "cpuset.cpus": "", "memory.max": "max", "memory.swap.max": "max", "pids.max": "max",
-        "io.weight": "default 100\n8:0 50", "io.max": ""},
+    1: {
+        "cpu.cfs_quota_us": "-1",
+        "cpu.cfs_period_us": "100000",
+        "cpu.shares": "1024",
+        "cpuset.cpus": "0-3",
+        "memory.limit_in_bytes": "9223372036854771712",
+        "memory.memsw.limit_in_bytes": "9223372036854771712",
+        "pids.max": "max",
+        "blkio.bfq.weight": "100",
+    },
+    2: {
+        "cpu.max": "max 100000",
+        "cpu.weight": "100",
+        "cpuset.cpus": "",
+        "memory.max": "max",
+        "memory.swap.max": "max",
+        "pids.max": "max",
+        "io.weight": "default 100\n8:0 50",
+        "io.max": "",
+    },
 }
 
 
@@ -72,7 +104,14 @@ def test_a_group_without_limits(version: int) -> None:
 def test_a_limit_has_to_be_written_and_in_effect(version: int) -> None:
     live = {file: (text,) for file, text in FREE[version].items()}
     have = Container("c", "/lxc", Config("# mine\n"), state="running", groups=GROUPS[version], live=live)
-    want = Spec("c", "running", {name: CONTAINERS[name].kind.parse(value, name) for name, value in (("memory", "64MiB"), ("cpus", 0.5), ("pids_limit", 9))})
+    want = Spec(
+        "c",
+        "running",
+        {
+            name: CONTAINERS[name].kind.parse(value, name)
+            for name, value in (("memory", "64MiB"), ("cpus", 0.5), ("pids_limit", 9))
+        },
+    )
     found = differences(want, have)
     texts = limit_files(found, have)
     config = config_after(found, have)
@@ -99,7 +138,10 @@ def test_a_device_is_let_go(version: int, text: str, wanted: tuple[str, ...]) ->
     assert limit_files(differences(want, have), have)[file] == wanted
 
 
-@pytest.mark.parametrize(("values", "have"), [({"memory_swap": 1 << 20}, {}), ({"memory": 8 << 20}, {"memory": 1 << 20, "memory_swap": 4 << 20})])
+@pytest.mark.parametrize(
+    ("values", "have"),
+    [({"memory_swap": 1 << 20}, {}), ({"memory": 8 << 20}, {"memory": 1 << 20, "memory_swap": 4 << 20})],
+)
 def test_limits_that_contradict_each_other(values: dict[str, int], have: dict[str, int]) -> None:
     with pytest.raises(InvalidOption):
         check_memory(values, have)

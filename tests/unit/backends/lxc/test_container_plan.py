@@ -12,9 +12,18 @@ import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc import container_observe, container_plan
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.config import Config
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_kinds import Image, read_networks, write_networks
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_kinds import (
+    Image,
+    read_networks,
+    write_networks,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_observe import Seen
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import CONTAINERS, Container, option_keys, template_arguments
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import (
+    CONTAINERS,
+    Container,
+    option_keys,
+    template_arguments,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_target import differences
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.monitor import address_of
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, KraalError, Refused
@@ -27,7 +36,9 @@ IMAGE = Image("sha256:" + "1" * 64, "/one.tar")
 
 def spec(state: str = "running", **options: Any) -> Spec:
     steering = {key: options.pop(key, value) for key, value in STEERING.items()}
-    values = {name: value if name == "image" else CONTAINERS[name].kind.parse(value, name) for name, value in options.items()}
+    values = {
+        name: value if name == "image" else CONTAINERS[name].kind.parse(value, name) for name, value in options.items()
+    }
     return Spec("web", state, values, steering=steering)
 
 
@@ -126,23 +137,48 @@ def test_an_image_that_is_not_built_yet() -> None:
 
 
 def test_networks_keep_their_numbers_and_names() -> None:
-    config = Config("lxc.net.0.type = veth\nlxc.net.0.link = a\nlxc.net.0.veth.ipv4.route = 192.0.2.1\nlxc.net.3.type = veth\nlxc.net.3.link = b\n")
+    config = Config(
+        "lxc.net.0.type = veth\nlxc.net.0.link = a\nlxc.net.0.veth.ipv4.route = 192.0.2.1\nlxc.net.3.type = veth\n"
+        "lxc.net.3.link = b\n"
+    )
     assert list(read_networks(config)) == ["eth0", "eth1"]
     have = read_networks(config)
     less = config.assigned(write_networks({"eth1": have["eth1"]}, config))
-    assert read_networks(less) == {"eth1": {"type": "veth", "link": "b"}} and "lxc.net.3.name = eth1" in less.text and "lxc.net.0" not in less.text
+    assert (
+        read_networks(less) == {"eth1": {"type": "veth", "link": "b"}}
+        and "lxc.net.3.name = eth1" in less.text
+        and "lxc.net.0" not in less.text
+    )
     more = config.assigned(write_networks({**have, "wan": {"type": "macvlan", "link": "c", "mode": "bridge"}}, config))
     assert "lxc.net.4.macvlan.mode = bridge" in more.text and "lxc.net.0.veth.ipv4.route = 192.0.2.1" in more.text
 
 
 def test_the_words_for_keys() -> None:
     config = Config("lxc.net.2.type = veth\n")
-    keys = ("lxc.net.2.link", "lxc.net.7.link", "lxc.net", "lxc.uts.name", "lxc.mount.entry", "lxc.tty.max", "lxc.cap.drop")
-    assert [option_keys(key, config) for key in keys] == ["networks[eth0]", "networks", "networks", "hostname", "mounts", "config[lxc.tty.max]", "cap_drop"]
+    keys = (
+        "lxc.net.2.link",
+        "lxc.net.7.link",
+        "lxc.net",
+        "lxc.uts.name",
+        "lxc.mount.entry",
+        "lxc.tty.max",
+        "lxc.cap.drop",
+    )
+    assert [option_keys(key, config) for key in keys] == [
+        "networks[eth0]",
+        "networks",
+        "networks",
+        "hostname",
+        "mounts",
+        "config[lxc.tty.max]",
+        "cap_drop",
+    ]
 
 
 def test_the_answers_of_lxc_info() -> None:
-    answers = container_observe._answers("lxc.a = x\nlxc.b = one\nlxc.a = two\n\nlxc.c =\nlxc.d = y = z\n", ["lxc.a", "lxc.b", "lxc.c", "lxc.d"])
+    answers = container_observe._answers(
+        "lxc.a = x\nlxc.b = one\nlxc.a = two\n\nlxc.c =\nlxc.d = y = z\n", ["lxc.a", "lxc.b", "lxc.c", "lxc.d"]
+    )
     assert answers == {"lxc.a": ("x",), "lxc.b": ("one", "lxc.a = two"), "lxc.d": ("y = z",)}
 
 

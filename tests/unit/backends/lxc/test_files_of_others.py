@@ -129,7 +129,9 @@ def test_a_directory_counts_where_a_monitor_runs_and_nobody_else_can_change_it(
     def look() -> client.Directories:
         every = client.all_paths("/nonexistent")
         mine = [each for each in every.found if each.startswith(str(tmp_path))]
-        return client.Directories(every.named, mine, {path: why for path, why in every.passed_over.items() if path.startswith(str(tmp_path))})
+        return client.Directories(
+            every.named, mine, {path: why for path, why in every.passed_over.items() if path.startswith(str(tmp_path))}
+        )
 
     assert look() == client.Directories([], [str(place)], {})
     assert sockets.answering(str(place), ["web", "db"]) == ["web"]
@@ -155,4 +157,6 @@ def test_a_path_that_is_none_is_passed_over(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(client, "KNOWN_PATHS", tmp_path / "known")
     odd = {f"{tmp_path}/../etc/x/command": 1, f"{tmp_path}/\x1b[31m/x/command": 2}
     monkeypatch.setattr(client, "listening", lambda: odd)
-    assert client.all_paths("/nonexistent").passed_over == {address.rsplit("/", 2)[0]: "it is no plain path" for address in odd}
+    assert client.all_paths("/nonexistent").passed_over == {
+        address.rsplit("/", 2)[0]: "it is no plain path" for address in odd
+    }

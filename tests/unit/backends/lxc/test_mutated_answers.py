@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whatever stands in a container's configuration and note, and whatever LXC's tools say: it is that container's fault alone, and no traceback."""
+"""Whatever stands in a container's configuration and note, and whatever LXC's tools say: it is that container's
+fault alone, and no traceback.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,11 @@ lxc.idmap = u 0 100000 65536
 lxc.idmap = g 0 100000 65536
 lxc.cap.drop = sys_time sys_module
 """
-NOTE = {"image": {"path": "/images/a.tar", "checksum": "sha256:" + "0" * 64}, "labels": {"tier": "web", "kraal.fleet": "f"}, "description": "x"}
+NOTE = {
+    "image": {"path": "/images/a.tar", "checksum": "sha256:" + "0" * 64},
+    "labels": {"tier": "web", "kraal.fleet": "f"},
+    "description": "x",
+}
 OPTIONS: dict[str, Any] = {
     "hostname": "web", "cpus": 0.5, "memory": "64MiB", "memory_swap": "128MiB", "cpuset_cpus": "0", "pids_limit": 10, "blkio_weight": 100, "labels": {"a": "b"},
     "networks": [{"link": "lxcbr0", "ipv4_address": "10.0.3.6/24"}], "mounts": ["/srv:/mnt:ro"], "autostart": True, "autostart_order": 1,
@@ -89,14 +95,28 @@ def write(root: Path, name: str, config: str, note: str) -> None:
 
 def listed(root: Path) -> tuple[dict[str, Any], list[str]]:
     found = container_observe.all_guests({"lxc_path": str(root)})
-    return {guest.name: json.loads(json.dumps(guest.as_dict())) for guest in found.guests}, [str(fault) for fault in found.faults]
+    return {guest.name: json.loads(json.dumps(guest.as_dict())) for guest in found.guests}, [
+        str(fault) for fault in found.faults
+    ]
 
 
 def want(name: str, **values: Any) -> Spec:
-    return CONTAINERS.read({**{key: spec.get("default") for key, spec in CONTAINERS.argument_spec().items()}, "name": name, "state": "stopped", **values})
+    return CONTAINERS.read(
+        {
+            **{key: spec.get("default") for key, spec in CONTAINERS.argument_spec().items()},
+            "name": name,
+            "state": "stopped",
+            **values,
+        }
+    )
 
 
-WANTS = (OPTIONS, {"labels": {"a": "b"}}, {"state": "absent", "remove_storage": True}, {"networks": OPTIONS["networks"], "mounts": OPTIONS["mounts"]})
+WANTS = (
+    OPTIONS,
+    {"labels": {"a": "b"}},
+    {"state": "absent", "remove_storage": True},
+    {"networks": OPTIONS["networks"], "mounts": OPTIONS["mounts"]},
+)
 
 
 def check(root: Path, expected: Any, number: int) -> bool:
@@ -105,7 +125,9 @@ def check(root: Path, expected: Any, number: int) -> bool:
     guests, faults = listed(root)
     assert guests["other"] == whole and set(guests) == {"other", "odd"}
     assert all(fault.startswith("lxc odd: ") for fault in faults), faults
-    other, odd = reconcile([Job(Containers(Lxc({"lxc_path": str(root)})), [mine, want("odd", **WANTS[number % 4])])], check=True)
+    other, odd = reconcile(
+        [Job(Containers(Lxc({"lxc_path": str(root)})), [mine, want("odd", **WANTS[number % 4])])], check=True
+    )
     assert (other.error, other.steps, other.described) == (None, steps[0], steps[1])
     assert odd.error is None or str(odd.error).startswith("lxc odd: ")
     return odd.error is None
@@ -142,7 +164,9 @@ def test_what_the_tools_say(root: Path, expected: Any, monkeypatch: pytest.Monke
     for number, text in enumerate(of_lines("odd   RUNNING 4194304", CASES)):
         if "other" not in text:
             monkeypatch.setattr(container_observe.sockets, "answering", lambda _path, names: list(names))
-            monkeypatch.setattr(container_observe, "run", answering(lambda text=text: f"NAME  STATE   PID\n{text}\nother STOPPED -\n"))
+            monkeypatch.setattr(
+                container_observe, "run", answering(lambda text=text: f"NAME  STATE   PID\n{text}\nother STOPPED -\n")
+            )
             check(root, expected, number)
 
 

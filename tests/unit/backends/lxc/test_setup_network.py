@@ -40,10 +40,22 @@ class Fake(Host):
         if argv[-1] != "start":
             return Said(1)
         self.starts += 1
-        return Said(1, "Bad rule (does a matching rule exist in that chain?).\n", "dnsmasq: Address already in use\n") if self.starts in self.fails else Said(0)
+        return (
+            Said(1, "Bad rule (does a matching rule exist in that chain?).\n", "dnsmasq: Address already in use\n")
+            if self.starts in self.fails
+            else Said(0)
+        )
 
 
-def part(host: Host, bridge: Bridge, changes: Changes, path: Path, *, after: dict[str, str] = DEFAULTS, interrupt: bool = False) -> LxcNet:
+def part(
+    host: Host,
+    bridge: Bridge,
+    changes: Changes,
+    path: Path,
+    *,
+    after: dict[str, str] = DEFAULTS,
+    interrupt: bool = False,
+) -> LxcNet:
     edit = Edit(str(path), TEXT, "LXC_DOMAIN=new\n" if changes else TEXT, changes)
     return LxcNet(host, Wish(), Planned(DEFAULTS, after, edit), Links({}, False, ""), bridge, "direct", interrupt)
 
@@ -61,15 +73,19 @@ def part(host: Host, bridge: Bridge, changes: Changes, path: Path, *, after: dic
         (replace(RUNS, addresses=["10.9.9.1"]), NOTHING, DEFAULTS, "restart"),
     ],
 )
-def test_what_lxc_net_takes(tmp_path: Path, bridge: Bridge, changes: Changes, after: dict[str, str], takes: str) -> None:
+def test_what_lxc_net_takes(
+    tmp_path: Path, bridge: Bridge, changes: Changes, after: dict[str, str], takes: str
+) -> None:
     steps = part(Fake(), bridge, changes, tmp_path, after=after).plan()
     assert [step.action for step in steps] == ["set"] * bool(changes) + [takes] * bool(takes)
-    assert [step.key for step in steps] == ["%s[LXC_DOMAIN]" % tmp_path.name] * bool(changes) + ["service"] * bool(takes)
+    assert [step.key for step in steps] == [f"{tmp_path.name}[LXC_DOMAIN]"] * bool(changes) + ["service"] * bool(takes)
 
 
 def test_guests_are_not_cut_off_unasked(tmp_path: Path) -> None:
     (fault,) = part(Fake(), IN_USE, DOMAIN, tmp_path).faults()
-    assert fault.startswith("LXC_DOMAIN in /etc/default/lxc-net would take the bridge lxcbr0 down, to which 2 guests are connected.")
+    assert fault.startswith(
+        "LXC_DOMAIN in /etc/default/lxc-net would take the bridge lxcbr0 down, to which 2 guests are connected."
+    )
     assert "lxc_host_interrupt_guests: true" in fault
     assert part(Fake(), IN_USE, DOMAIN, tmp_path, interrupt=True).faults() == []
     assert {step.disruption.label for step in part(Fake(), IN_USE, DOMAIN, tmp_path, interrupt=True).plan()} == {"live"}
@@ -77,7 +93,14 @@ def test_guests_are_not_cut_off_unasked(tmp_path: Path) -> None:
     assert part(Fake(), DIED, NOTHING, tmp_path).faults() == part(Fake(), RUNS, DOMAIN, tmp_path).faults() == []
 
 
-def apply(host: Fake, bridge: Bridge, changes: Changes, path: Path, monkeypatch: pytest.MonkeyPatch, after: dict[str, str] = DEFAULTS) -> None:
+def apply(
+    host: Fake,
+    bridge: Bridge,
+    changes: Changes,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    after: dict[str, str] = DEFAULTS,
+) -> None:
     path.write_text(TEXT, encoding="utf-8")
     monkeypatch.setattr(setup_network, "bridge_of", lambda *dummy: RUNS)
     lxc_net = part(host, bridge, changes, path, after=after)
@@ -101,8 +124,18 @@ def test_down_by_the_old_file_and_up_by_the_new_one(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("bridge", "fails", "ran", "words"),
     [
-        (RUNS, [1], ["stop", "start", "stop", "start"], ["did not restart with LXC_DOMAIN in ", "which is again as it was before.", "said: dnsmasq: Addr"]),
-        (RUNS, [1, 2], ["stop", "start", "stop", "start"], ["again as it was before, but with which the bridge could not be made again either"]),
+        (
+            RUNS,
+            [1],
+            ["stop", "start", "stop", "start"],
+            ["did not restart with LXC_DOMAIN in ", "which is again as it was before.", "said: dnsmasq: Addr"],
+        ),
+        (
+            RUNS,
+            [1, 2],
+            ["stop", "start", "stop", "start"],
+            ["again as it was before, but with which the bridge could not be made again either"],
+        ),
         (GONE, [1], ["start", "stop"], ["did not start with LXC_DOMAIN in ", "which is again as it was before."]),
     ],
 )
@@ -134,5 +167,7 @@ def test_a_file_that_was_not_there_goes_again(tmp_path: Path, monkeypatch: pytes
 def test_a_bridge_that_is_not_as_it_should_be_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(setup_network, "bridge_of", lambda *dummy: DIED)
     lxc_net = part(Fake(), GONE, NOTHING, tmp_path / "lxc-net")
-    with pytest.raises(BackendError, match=r"did not start with .*which was not touched.*the bridge is not as it should be"):
+    with pytest.raises(
+        BackendError, match=r"did not start with .*which was not touched.*the bridge is not as it should be"
+    ):
         lxc_net.apply(*lxc_net.plan())

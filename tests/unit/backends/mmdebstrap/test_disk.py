@@ -14,14 +14,21 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap import base_image, disk, disk_contents, rootfs
+from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap import (
+    base_image,
+    disk,
+    disk_contents,
+    rootfs,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError, InvalidOption
 
 IDENTITY = disk.Identity("0123456789ab")
 
 
 def request(**args: Any) -> Mapping[str, Any]:
-    spec = base_image.BASE_IMAGES.read({"name": "kt", "state": "present", "directory": "/kt", "purge": [], "suite": "bookworm", **args})
+    spec = base_image.BASE_IMAGES.read(
+        {"name": "kt", "state": "present", "directory": "/kt", "purge": [], "suite": "bookworm", **args}
+    )
     return base_image.request_of(spec)
 
 
@@ -54,7 +61,11 @@ def test_the_boot_sector_names_the_first_sector_of_the_core_image() -> None:
     assert len(code) == 440
     assert struct.unpack_from("<Q", code, 0x5C) == (2048,)
     assert code[0x66:0x68] == b"\x90\x90"
-    assert code[:0x5C] == bytes(range(0x5C)) and code[0x64:0x66] == b"\x64\x65" and code[0x68:0xFF] == bytes(range(0x68, 0xFF))
+    assert (
+        code[:0x5C] == bytes(range(0x5C))
+        and code[0x64:0x66] == b"\x64\x65"
+        and code[0x68:0xFF] == bytes(range(0x68, 0xFF))
+    )
 
 
 def test_the_core_image_names_its_own_sectors() -> None:
@@ -72,11 +83,16 @@ def test_the_table_has_room_for_its_copy(tmp_path) -> None:
     image = tmp_path / "disk"
     with image.open("wb") as file:
         file.truncate(size)
-    subprocess.run(["/usr/sbin/sfdisk", "--quiet", str(image)], input=disk.table_of(size, IDENTITY), text=True, check=True)
+    subprocess.run(
+        ["/usr/sbin/sfdisk", "--quiet", str(image)], input=disk.table_of(size, IDENTITY), text=True, check=True
+    )
     told = subprocess.run(["/usr/sbin/sfdisk", "--dump", str(image)], capture_output=True, text=True, check=True).stdout
-    assert "label-id: %s" % IDENTITY.of("disk").upper() in told
+    assert "label-id: {}".format(IDENTITY.of("disk").upper()) in told
     starts = [line.split("start=")[1].split() for line in told.splitlines() if "start=" in line]
-    assert [(int(start.strip(",")), int(length.strip(","))) for start, dummy, length, *dummies in starts] == [(2048, 2048), (4096, (509 << 20) // 512)]
+    assert [(int(start.strip(",")), int(length.strip(","))) for start, dummy, length, *dummies in starts] == [
+        (2048, 2048),
+        (4096, (509 << 20) // 512),
+    ]
 
 
 def test_the_same_directory_gives_the_same_disk(tmp_path) -> None:
@@ -99,7 +115,9 @@ def test_the_same_directory_gives_the_same_disk(tmp_path) -> None:
     device = "%s?offset=%d" % (images[0], 4096 * 512)
     checked = subprocess.run(["/usr/sbin/e2fsck", "-f", "-n", device], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    listed = subprocess.run(["/usr/sbin/debugfs", "-R", "ls -p /etc/ssh", device], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["/usr/sbin/debugfs", "-R", "ls -p /etc/ssh", device], capture_output=True, text=True, check=True
+    ).stdout
     assert "ssh_host" not in listed
     with images[0].open("rb") as file:
         assert file.read(4) == b"\x22" * 4
@@ -115,7 +133,9 @@ def test_a_disk_that_is_too_small_says_so(tmp_path) -> None:
         for dummy in range(520):
             file.write(b"x" * (1 << 20))
     with pytest.raises(BackendError) as caught:
-        disk.make(root, tmp_path / "disk.raw", 512 << 20, IDENTITY, 1700000000, lambda *args: rootfs.run_tool(tmp_path, *args))
+        disk.make(
+            root, tmp_path / "disk.raw", 512 << 20, IDENTITY, 1700000000, lambda *args: rootfs.run_tool(tmp_path, *args)
+        )
     assert "disk_size" in caught.value.remedy and "512MiB" in caught.value.remedy
 
 
@@ -151,8 +171,28 @@ def test_what_reads_the_seed(reader) -> None:
 def test_commands(tmp_path) -> None:
     asked = {"variant": "minbase", "suite": "bookworm", "packages": ["b"], "components": ["main"]}
     assert rootfs.command_of(asked, Path("/t"), None, False) == [
-        *("mmdebstrap", "--format=tar", "--variant=minbase", "--include=b", "--components=main", "--", "bookworm", "/t"),
+        *(
+            "mmdebstrap",
+            "--format=tar",
+            "--variant=minbase",
+            "--include=b",
+            "--components=main",
+            "--",
+            "bookworm",
+            "/t",
+        ),
     ]
     assert rootfs.command_of(asked, Path("/t"), Path("/h"), True, ["c", "a", "b"]) == [
-        *("mmdebstrap", "--format=directory", "--variant=minbase", "--include=a,b,c", "--components=main", "--customize-hook=/h", "--", "bookworm", "/t", "-"),
+        *(
+            "mmdebstrap",
+            "--format=directory",
+            "--variant=minbase",
+            "--include=a,b,c",
+            "--components=main",
+            "--customize-hook=/h",
+            "--",
+            "bookworm",
+            "/t",
+            "-",
+        ),
     ]

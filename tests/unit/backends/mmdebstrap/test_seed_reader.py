@@ -1,7 +1,9 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The seed reader's translation of a seed; that it does so in a guest is seen in tests/integration/test_base_image_disk.py."""
+"""The seed reader's translation of a seed; that it does so in a guest is seen in
+tests/integration/test_base_image_disk.py.
+"""
 
 from __future__ import annotations
 
@@ -93,8 +95,28 @@ def test_another_version_is_nothing(config) -> None:
         files(config)
 
 
-KEYS = some.sampled_from(("match", "name", "macaddress", "dhcp4", "addresses", "gateway4", "routes", "to", "via", "nameservers", "search", "mtu")) | some.text()
-values = some.recursive(some.none() | some.text() | some.integers(), lambda of: some.lists(of) | some.dictionaries(KEYS, of))
+KEYS = (
+    some.sampled_from(
+        (
+            "match",
+            "name",
+            "macaddress",
+            "dhcp4",
+            "addresses",
+            "gateway4",
+            "routes",
+            "to",
+            "via",
+            "nameservers",
+            "search",
+            "mtu",
+        )
+    )
+    | some.text()
+)
+values = some.recursive(
+    some.none() | some.text() | some.integers(), lambda of: some.lists(of) | some.dictionaries(KEYS, of)
+)
 
 
 @given(some.dictionaries(KEYS, values))
@@ -103,8 +125,30 @@ def test_no_seed_breaks_out_of_its_files(entry) -> None:
     for name, text in found.items():
         assert "/" not in name
         assert {line.partition("=")[0] for line in text.splitlines()} <= {
-            *("", "[Match]", "[Link]", "[Network]", "[Route]", "[DHCPv4]", "MACAddress", "Name", "DHCP", "Address", "Gateway", "DNS", "Domains"),
-            *("IPv6AcceptRA", "MTUBytes", "RequiredForOnline", "Destination", "Metric", "GatewayOnLink", "ClientIdentifier"),
+            *(
+                "",
+                "[Match]",
+                "[Link]",
+                "[Network]",
+                "[Route]",
+                "[DHCPv4]",
+                "MACAddress",
+                "Name",
+                "DHCP",
+                "Address",
+                "Gateway",
+                "DNS",
+                "Domains",
+            ),
+            *(
+                "IPv6AcceptRA",
+                "MTUBytes",
+                "RequiredForOnline",
+                "Destination",
+                "Metric",
+                "GatewayOnLink",
+                "ClientIdentifier",
+            ),
         }
 
 
@@ -116,7 +160,12 @@ def test_texts_of_a_seed() -> None:
         "network-config": "{kt-secret: [",
     }
     assert seed_reader.understood(texts, warnings.append) == {"meta-data": {"instance-id": "kt"}}
-    assert len(warnings) == 2 and "user-data" in warnings[0] and "network-config" in warnings[1] and "kt-secret" not in "".join(warnings)
+    assert (
+        len(warnings) == 2
+        and "user-data" in warnings[0]
+        and "network-config" in warnings[1]
+        and "kt-secret" not in "".join(warnings)
+    )
 
 
 def test_what_it_cannot_do_is_said_without_the_value(monkeypatch, tmp_path) -> None:
@@ -156,11 +205,17 @@ def test_what_is_no_list_stops_nothing(monkeypatch, tmp_path) -> None:
     warnings: list[str] = []
     reader = seed_reader.Reader("kt", warnings.append)
     keys = ["two\nlines", {}, "key two", "key one"]
-    reader.apply({"public-keys": {"one": "key one"}}, {"users": {"name": "x"}, "write_files": {}, "ssh_authorized_keys": keys}, None)
+    reader.apply(
+        {"public-keys": {"one": "key one"}},
+        {"users": {"name": "x"}, "write_files": {}, "ssh_authorized_keys": keys},
+        None,
+    )
     assert (tmp_path / ".ssh/authorized_keys").read_text() == "key one\nkey two\n"
     assert (tmp_path / ".ssh/authorized_keys").stat().st_mode & 0o777 == 0o600
     assert not reader.failed and len([each for each in warnings if "a key is no text" in each]) == 2
-    assert any("users is no list" in each for each in warnings) and any("write_files is no list" in each for each in warnings)
+    assert any("users is no list" in each for each in warnings) and any(
+        "write_files is no list" in each for each in warnings
+    )
 
 
 def test_it_stands_alone() -> None:

@@ -19,7 +19,8 @@ from ..names import LINK
 from ..xml import Element, attribute
 
 ISOLATED = "isolated"
-#: Libvirt's forward modes that have a bridge of their own, no forwarding among them, and the one that uses a bridge of the host's.
+#: Libvirt's forward modes that have a bridge of their own, no forwarding among them, and the one that uses a bridge of
+#: the host's.
 FORWARDS = ("nat", "route", "open", ISOLATED, "bridge")
 _SUBNET = "Write the host's own address in it, like 192.168.100.1/24, a subnet like 192.168.100.0/24, or a mapping with subnet and address"
 _RANGE = "Write the first and the last address, like 192.168.100.10-192.168.100.99"
@@ -32,7 +33,7 @@ def address_of(value: Any, option: str, shown: Any, remedy: str) -> str:
     try:
         return str(ipaddress.ip_address(str(value)))
     except ValueError as error:
-        raise InvalidOption(option, shown, "has no address there (%s)" % error, remedy=remedy) from error
+        raise InvalidOption(option, shown, f"has no address there ({error})", remedy=remedy) from error
 
 
 def _fields(entry: Any, option: str, known: tuple[str, ...], remedy: str) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def _read_subnet(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     try:
         interface = ipaddress.ip_interface(str(fields.get("subnet")))
     except ValueError as error:
-        raise InvalidOption(option, entry, "is not a subnet (%s)" % error, remedy=_SUBNET) from error
+        raise InvalidOption(option, entry, f"is not a subnet ({error})", remedy=_SUBNET) from error
     subnet = interface.network
     if subnet.num_addresses < 4:
         raise InvalidOption(option, entry, "is too small for a network", remedy=_SUBNET)
@@ -54,7 +55,7 @@ def _read_subnet(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     if "address" in fields:
         record["address"] = address_of(fields["address"], option, entry, _SUBNET)
     if record and ipaddress.ip_address(record["address"]) not in subnet:
-        raise InvalidOption(option, entry, "does not contain %s" % record["address"], remedy=_SUBNET)
+        raise InvalidOption(option, entry, "does not contain {}".format(record["address"]), remedy=_SUBNET)
     yield str(subnet), record
 
 
@@ -74,7 +75,7 @@ class Range(Text):
         first, last = (ipaddress.ip_address(address_of(end, option, value, _RANGE)) for end in ends)
         if first.version != last.version or int(first) > int(last):
             raise InvalidOption(option, value, "does not go from a lower address to a higher one", remedy=_RANGE)
-        return "%s-%s" % (first, last)
+        return f"{first}-{last}"
 
 
 def read_dhcp_host(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
@@ -96,7 +97,7 @@ def read_dhcp_host(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     if "address" in fields:
         fields["address"] = address_of(fields["address"], option, entry, _HOST)
     if "name" in fields:
-        fields["name"] = HOSTNAME.parse(fields["name"], "%s.name" % option)
+        fields["name"] = HOSTNAME.parse(fields["name"], f"{option}.name")
     yield key, fields
 
 
@@ -110,7 +111,7 @@ def read_dns_host(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     names = [names] if isinstance(names, str) else names
     if not isinstance(names, list) or not names or "address" not in fields:
         raise InvalidOption(option, entry, "is not understood", remedy=_ENTRY)
-    parsed = frozenset(HOSTNAME.parse(name, "%s.names" % option) for name in names)
+    parsed = frozenset(HOSTNAME.parse(name, f"{option}.names") for name in names)
     yield address_of(fields["address"], option, entry, _ENTRY), parsed
 
 
@@ -118,10 +119,8 @@ _HOST_NAME = r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?"
 HOSTNAME = Text(pattern=_HOST_NAME, remedy="Write a host's name, like web1 or web1.example.org", fold=True)
 
 #: Nothing stands for none.
-DOMAIN = Text(
-    pattern="(%s)?" % _HOST_NAME, remedy="Write a domain, like lab.example.org, or nothing for none", fold=True
-)
-FORWARD_DEV = Text(pattern="(%s)?" % LINK, remedy="Write the name of a link of the host, or nothing for any")
+DOMAIN = Text(pattern=f"({_HOST_NAME})?", remedy="Write a domain, like lab.example.org, or nothing for none", fold=True)
+FORWARD_DEV = Text(pattern=f"({LINK})?", remedy="Write the name of a link of the host, or nothing for any")
 
 SUBNETS = _Subnets(_read_subnet, lambda subnet, record: {"subnet": subnet, **record})
 
@@ -148,7 +147,7 @@ def interface_of(ip: Element) -> ipaddress.IPv4Interface | ipaddress.IPv6Interfa
         # Libvirt's own default, by the class of the address.
         first = int(ip.get("address", "0").partition(".")[0] or 0) if ip.get("family", "ipv4") == "ipv4" else 0
         length = ("8" if first < 128 else "16" if first < 192 else "24") if first else "64"
-    return ipaddress.ip_interface("%s/%s" % (ip.get("address"), length))
+    return ipaddress.ip_interface("{}/{}".format(ip.get("address"), length))
 
 
 def read_ranges(definition: Element) -> frozenset[str]:
@@ -158,7 +157,7 @@ def read_ranges(definition: Element) -> frozenset[str]:
 
 def range_of(element: Element) -> str:
     """A <range> as it is written in an option."""
-    return "%s-%s" % tuple(ipaddress.ip_address(element.get(end, "")) for end in ("start", "end"))
+    return "{}-{}".format(*tuple(ipaddress.ip_address(element.get(end, "")) for end in ("start", "end")))
 
 
 def read_dhcp_hosts(definition: Element) -> dict[str, Any]:

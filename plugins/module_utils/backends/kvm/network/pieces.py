@@ -72,7 +72,8 @@ class Pieces(ABC):
         return dict(value) if isinstance(value, Mapping) else dict.fromkeys(value)
 
     def told_apart(self, have: Mapping[str, Any], keys: Iterable[str], want: Mapping[str, Any]) -> bool:
-        """Whether libvirt can tell the entries apart while those of these keys are brought from what there is to what is wanted, one by one.
+        """Whether libvirt can tell the entries apart while those of these keys are brought from what there is to what
+        is wanted, one by one.
 
         It refuses to delete a DNS host that has a name in common with another, and to add a DHCP host that has a name
         or an address in common with another; of two DHCP hosts with one name it modifies the first, whatever their
@@ -116,7 +117,9 @@ class Pieces(ABC):
             )
 
     def updates(self, network: Element, key: str, fields: Any, there: bool) -> list[Update]:
-        """The calls that bring an entry of one side of a network to these fields, or, with ``there`` false, remove it."""
+        """The calls that bring an entry of one side of a network to these fields, or, with ``there`` false, remove
+        it.
+        """
         old = [(holder, each) for holder, each, found in self._found(network) if found == key]
         if there and old and self.same(old[0][1], fields):
             return []

@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Networks as a resource. What libvirt can change in an active one is changed there and in its definition; the rest is written, and waits for a restart."""
+"""Networks as a resource.
+
+What libvirt can change in an active one is changed there and in its definition; the rest is written, and waits for a
+restart.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +48,9 @@ class Networks(Definitions):
             users = sorted(seen.users.get(want.name, ()))
             if have is not None and users and not want.steering.get("force"):
                 raise Refused(
-                    "it is in use by: %s" % ", ".join(users),
-                    remedy="Take it from these guests or remove them first, or set force=true: they would lose their connection, and not start without it",
+                    "it is in use by: {}".format(", ".join(users)),
+                    remedy="Take it from these guests or remove them first, or set force=true: they would lose their "
+                    "connection, and not start without it",
                 )
             if have is not None and not want.steering.get("force"):
                 seen.doubt("it is not removed", "Look at these guests with virsh, or set force=true")
@@ -60,8 +65,9 @@ class Networks(Definitions):
         users = sorted(seen.running.get(want.name, ()))
         if users and not want.steering.get("force"):
             raise Refused(
-                "%s, because these guests would lose their connection until they are restarted: %s"
-                % (what.lower(), ", ".join(users)),
+                "{}, because these guests would lose their connection until they are restarted: {}".format(
+                    what.lower(), ", ".join(users)
+                ),
                 remedy="Stop them first, or set force=true and restart them afterwards",
             )
         if not want.steering.get("force"):
@@ -91,7 +97,7 @@ class Networks(Definitions):
                 self._spare_guests(
                     want,
                     seen,
-                    "%s need a restart of the network, which is not done" % ", ".join(sorted({*before, *after})),
+                    "{} need a restart of the network, which is not done".format(", ".join(sorted({*before, *after}))),
                 )
             steps.append(Step(want.name, Action.RESTART, "", before, after, RESTART, deferred=True))
         return steps
@@ -149,8 +155,8 @@ class Networks(Definitions):
         )
         for flags, calls in runs:
             for call in calls:
-                command = getattr(api, "VIR_NETWORK_UPDATE_COMMAND_%s" % call.command)
-                section = getattr(api, "VIR_NETWORK_SECTION_%s" % call.section)
+                command = getattr(api, f"VIR_NETWORK_UPDATE_COMMAND_{call.command}")
+                section = getattr(api, f"VIR_NETWORK_SECTION_{call.section}")
                 self.host.ask(network.update, command, section, call.parent, serialize(call.element), flags)
 
     def _merged(self, want: Spec, have: Definition | None, only: Collection[str] | None = None) -> Element:
@@ -204,7 +210,10 @@ def _drop_lost(want: Spec, values: dict[str, Any], have: Definition) -> None:
 
 
 def _pieces(want: Spec, name: str, stored: Difference | None, effect: Difference | None) -> list[Step]:
-    """The steps that change entries of an active network, on whichever side they differ. What leaves goes first: its address may be wanted again."""
+    """The steps that change entries of an active network, on whichever side they differ.
+
+    What leaves goes first: its address may be wanted again.
+    """
     changes = {
         part.key: replace(each, parts=(part,)) for each in (stored, effect) if each is not None for part in each.parts
     }
@@ -236,7 +245,7 @@ def _check_options(want: Spec, seen: Seen, have: Definition | None) -> None:
                 )
     if forward in (ISOLATED, "open") and want.values.get("forward_dev"):
         raise InvalidOption(
-            "forward_dev", want.values["forward_dev"], "means nothing with forward=%s" % forward, remedy="Leave it out"
+            "forward_dev", want.values["forward_dev"], f"means nothing with forward={forward}", remedy="Leave it out"
         )
     if (
         forward in ("nat", "route", "open")
@@ -246,7 +255,7 @@ def _check_options(want: Spec, seen: Seen, have: Definition | None) -> None:
         raise InvalidOption(
             "subnets",
             want.values.get("subnets"),
-            "is needed with forward=%s" % forward,
+            f"is needed with forward={forward}",
             remedy="Give the network a subnet",
         )
     if want.values.get("domain_local_only") and not values["domain"]:
@@ -263,7 +272,7 @@ def _check_addresses(want: Spec) -> None:
             raise InvalidOption(
                 "dhcp_hosts",
                 address,
-                "is given to two hosts, %s and %s" % (taken[address], key),
+                f"is given to two hosts, {taken[address]} and {key}",
                 remedy="Give each an address of its own",
             )
 
@@ -282,9 +291,7 @@ def _check_rivals(want: Spec, seen: Seen, values: Mapping[str, Any], have: Defin
             and read_forward(tree) != "bridge"
             and bridge == attribute(tree, "bridge", "name")
         ):
-            raise InvalidOption(
-                "bridge", bridge, "is the bridge of the network %s" % name, remedy="Choose another name"
-            )
+            raise InvalidOption("bridge", bridge, f"is the bridge of the network {name}", remedy="Choose another name")
         if not active or not other.active:
             continue
         for taken in known_subnets(tree):
@@ -292,7 +299,7 @@ def _check_rivals(want: Spec, seen: Seen, values: Mapping[str, Any], have: Defin
                 raise InvalidOption(
                     "subnets",
                     subnet,
-                    "overlaps with %s of the network %s" % (taken, name),
+                    f"overlaps with {taken} of the network {name}",
                     remedy="Choose a subnet that is free",
                 )
 

@@ -94,8 +94,8 @@ class Libvirt:
             self.host()
         except BackendError as error:
             raise BackendError(
-                "libvirt was started, but %s does not answer: %s" % (self.uri, error.message),
-                remedy="See its log (%s)" % log,
+                f"libvirt was started, but {self.uri} does not answer: {error.message}",
+                remedy=f"See its log ({log})",
             ) from error
 
 
@@ -124,8 +124,10 @@ class Units:
         if self.comes or first in self.states:
             return []
         return [
-            "kvm_host_daemons is %s, but this host has no %s. Set kvm_host_daemons to auto, or name the"
-            " package that has it in kvm_host_packages." % (self.wanted, first)
+            (
+                f"kvm_host_daemons is {self.wanted}, but this host has no {first}. Set kvm_host_daemons to auto, or name "
+                "the package that has it in kvm_host_packages."
+            )
         ]
 
     def plan(self) -> Sequence[Step]:
@@ -134,13 +136,13 @@ class Units:
         off = [unit for unit in SOCKETS[other] + SERVICES[other] if self.states.get(unit) == "enabled"]
         wanted = [*SOCKETS[self.kind], *AT_BOOT[self.kind], LOGS]
         return [
-            *(Step(HOST, Action.STOP, "service[%s]" % unit, "enabled", "disabled") for unit in off),
+            *(Step(HOST, Action.STOP, f"service[{unit}]", "enabled", "disabled") for unit in off),
             *(
-                Step(HOST, Action.SET, "autostart[%s]" % unit, False, True)
+                Step(HOST, Action.SET, f"autostart[{unit}]", False, True)
                 for unit in wanted
                 if self.states.get(unit) == "disabled"
             ),
-            *(Step(HOST, Action.START, "service[%s]" % unit, "inactive", "active") for unit in self._silent()),
+            *(Step(HOST, Action.START, f"service[{unit}]", "inactive", "active") for unit in self._silent()),
             *([] if self.answers else [START]),
         ]
 
@@ -158,7 +160,7 @@ class Units:
             units = [unit for unit in AT_BOOT[self.kind] if self._manage(unit).exists()]
             for unit in units:
                 self._manage(unit).start()
-            self.libvirt.started("journalctl %s" % " ".join("--unit " + unit for unit in units))
+            self.libvirt.started("journalctl {}".format(" ".join("--unit " + unit for unit in units)))
             return
         managed = self._manage(step.key.partition("[")[2].partition("]")[0])
         if step.action == Action.STOP:
@@ -252,7 +254,7 @@ class Access:
         """Write what is missing, and have the daemon read it: guests go on running without it."""
         found = {key: value_of(self.text, key) for key in ACCESS}
         steps = [
-            Step(HOST, Action.SET, "libvirtd.conf[%s]" % key, found[key], ACCESS[key])
+            Step(HOST, Action.SET, f"libvirtd.conf[{key}]", found[key], ACCESS[key])
             for key in ACCESS
             if found[key] != ACCESS[key]
         ]
@@ -271,7 +273,7 @@ class Access:
 
 def value_of(text: str, key: str) -> str | None:
     """What a line of libvirtd.conf says, the last one if there are several. Pure."""
-    found = re.findall(r"^[ \t]*%s[ \t]*=[ \t]*(.*?)[ \t]*$" % re.escape(key), text, re.MULTILINE)
+    found = re.findall(rf"^[ \t]*{re.escape(key)}[ \t]*=[ \t]*(.*?)[ \t]*$", text, re.MULTILINE)
     return found[-1].strip("\"'") if found else None
 
 
@@ -280,7 +282,7 @@ def with_value(text: str, key: str, value: str) -> str:
 
     In the place of the last one that sets the key, behind the last comment that shows it, or at the end. Pure.
     """
-    lines, fresh = text.splitlines(), '%s = "%s"' % (key, value)
+    lines, fresh = text.splitlines(), f'{key} = "{value}"'
     for pattern, behind in ((r"\s*%s\s*=", 0), (r"\s*#\s*%s\s*=", 1)):
         places = [number for number, line in enumerate(lines) if re.match(pattern % re.escape(key), line)]
         if places:

@@ -50,13 +50,13 @@ def written_down(files: Files, kind: str) -> Seen:
     seen = Seen()
     for file in files.names(stored):
         name, _dot, ending = file.rpartition(".")
-        text = files.text("%s/%s" % (stored, file))
+        text = files.text(f"{stored}/{file}")
         if ending != "xml" or text is None:
             continue
         with apart(seen.faults, "kvm", name):
             config = parse(text)
-            autostart = files.exists("%s/autostart/%s" % (stored, file))
-            active = autostart or files.exists("%s/%s" % (running, file))
+            autostart = files.exists(f"{stored}/autostart/{file}")
+            active = autostart or files.exists(f"{running}/{file}")
             seen.defined[name] = Definition("", config, config if active else None, True, autostart)
     return seen
 
@@ -83,8 +83,10 @@ def network_wish(name: str, address: str, seen: Seen, there: Sequence[There], an
     except ValueError as error:
         return Wish(
             faults=[
-                "kvm_host_network_address: %s: %s. Give the host's own address and its prefix, such as"
-                " 192.168.150.1/24." % (address, error)
+                (
+                    f"kvm_host_network_address: {address}: {error}. Give the host's own address and its prefix, such as"
+                    " 192.168.150.1/24."
+                )
             ]
         )
     have = seen.defined.get(name)
@@ -115,13 +117,14 @@ def network_wish(name: str, address: str, seen: Seen, there: Sequence[There], an
     if taken:
         return Wish(
             faults=[
-                "the network %s for guests is in use on this host: %s. Set kvm_host_network_address to one"
+                "the network {} for guests is in use on this host: {}. Set kvm_host_network_address to one"
                 " that is free, such as 192.168.150.1/24,"
-                " or kvm_host_network to an empty string to have no network."
-                % (subnet, ", ".join("%s (%s)" % each for each in taken))
+                " or kvm_host_network to an empty string to have no network.".format(
+                    subnet, ", ".join("{} ({})".format(*each) for each in taken)
+                )
             ]
         )
-    addresses = {"subnets": [str(chosen)], "dhcp_ranges": ["%s-%s" % dhcp_range(chosen)]} if changes else {}
+    addresses = {"subnets": [str(chosen)], "dhcp_ranges": ["{}-{}".format(*dhcp_range(chosen))]} if changes else {}
     return Wish({"name": name, "state": "active", "autostart": True, "purge": ["dhcp_ranges"], **addresses})
 
 
@@ -133,14 +136,14 @@ def _cut_off(name: str, address: str, has: Mapping[str, Any], pending: bool) -> 
     if pending:
         runs = "other addresses than its definition has"
     else:
-        runs = "the address %s, not %s" % (
-            ", ".join("%s/%s" % (record["address"], subnet.partition("/")[2]) for subnet, record in has.items()),
+        runs = "the address {}, not {}".format(
+            ", ".join("{}/{}".format(record["address"], subnet.partition("/")[2]) for subnet, record in has.items()),
             address,
         )
     return (
-        "the network %s runs with %s: to change that would cut its guests off. Stop them, end it (virsh"
-        " net-destroy %s) and run the role again,"
-        " or take kvm_host_network_address out." % (name, runs, name)
+        f"the network {name} runs with {runs}: to change that would cut its guests off. Stop them, end it (virsh"
+        f" net-destroy {name}) and run the role again,"
+        " or take kvm_host_network_address out."
     )
 
 
@@ -154,8 +157,8 @@ def pool_wish(name: str, path: str, seen: Seen) -> Wish:
     if path and found != (path.rstrip("/") or "/"):
         return Wish(
             faults=[
-                "the storage pool %s is in %s, not in %s. Name another kvm_host_pool, or take kvm_host_pool_path out."
-                % (name, found or "no directory", path)
+                "the storage pool {} is in {}, not in {}. Name another kvm_host_pool, or take kvm_host_pool_path "
+                "out.".format(name, found or "no directory", path)
             ]
         )
     return Wish(wish)
@@ -180,7 +183,7 @@ def planned(resource: Definitions, wish: Wish, seen: Seen) -> Planned:
         want = table.read({"disruption": "live", **wish.arguments})
         return Planned(seen, want, permitted(resource.plan(want, seen), want.allow))
     except KraalError as error:
-        return Planned(seen, faults=["%s: %s" % (table.kind, error)])
+        return Planned(seen, faults=[f"{table.kind}: {error}"])
 
 
 @dataclass(frozen=True)
@@ -204,8 +207,8 @@ class Part:
         return [self._shown(step) for step in self.found.steps]
 
     def _shown(self, step: Step) -> Step:
-        thing = "%s[%s]" % (self.kind.table.kind, self.name)
-        return replace(step, guest=HOST, key="%s.%s" % (thing, step.key) if step.key else thing)
+        thing = f"{self.kind.table.kind}[{self.name}]"
+        return replace(step, guest=HOST, key=f"{thing}.{step.key}" if step.key else thing)
 
     def apply(self, step: Step) -> None:
         """Raises BackendError."""

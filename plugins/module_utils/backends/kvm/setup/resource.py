@@ -71,7 +71,7 @@ class KvmSetup(Setup):
     def gather(self) -> Mapping[str, Any]:
         """Everything, for all roles of a play."""
         given = self.options
-        needs = [*KVM_NEEDS, "qemu-system-%s" % self.host.machine(), *python_needs(given["python_package"])]
+        needs = [*KVM_NEEDS, f"qemu-system-{self.host.machine()}", *python_needs(given["python_package"])]
         plans = {
             "users": given["users"],
             "ports": [DNS] if given["network"] else [],
@@ -174,7 +174,7 @@ class Module:
 
     def plan(self) -> Sequence[Step]:
         """Load it."""
-        return [Step(HOST, Action.SET, "modules[%s]" % self.name, "not loaded", "loaded")]
+        return [Step(HOST, Action.SET, f"modules[{self.name}]", "not loaded", "loaded")]
 
     def apply(self, step: Step) -> None:
         """Raises BackendError where guests cannot be run then, and may not be emulated."""
@@ -182,9 +182,12 @@ class Module:
         verdict = info.gather(self.host, [KvmSetup.backend])["backends"]["kvm"]
         if verdict["capable"] is not True and not self.allow_emulation:
             raise BackendError(
-                "The kernel's module did not help: %s. %s"
-                % (said.error if said else "there is no modprobe", verdict["reason"]),
-                remedy="%s. Or set kvm_host_allow_emulation to true and give guests the type qemu" % verdict["remedy"],
+                "The kernel's module did not help: {}. {}".format(
+                    said.error if said else "there is no modprobe", verdict["reason"]
+                ),
+                remedy="{}. Or set kvm_host_allow_emulation to true and give guests the type qemu".format(
+                    verdict["remedy"]
+                ),
             )
         self.verdict = verdict
 
@@ -202,10 +205,9 @@ def verdict_faults(verdict: Mapping[str, Any], allow_emulation: bool) -> list[st
     if verdict["capable"] is True or verdict["code"] == "module_not_loaded" or allow_emulation:
         return []
     return [
-        "This host %s: %s. Remedy: %s. Or set kvm_host_allow_emulation to true and give guests the type qemu,"
+        "This host {}: {}. Remedy: {}. Or set kvm_host_allow_emulation to true and give guests the type qemu,"
         " which needs no such hardware and is many"
-        " times slower."
-        % (
+        " times slower.".format(
             "cannot run KVM guests" if verdict["capable"] is False else "may not be able to run KVM guests",
             verdict["reason"],
             verdict["remedy"],
@@ -217,7 +219,7 @@ def notes_of(verdict: Mapping[str, Any], allow_emulation: bool) -> list[str]:
     """That guests will be emulated. Pure."""
     if verdict["capable"] is True or verdict["code"] == "module_not_loaded" or not allow_emulation:
         return []
-    return ["Guests run emulated (type qemu): %s. Remedy: %s." % (verdict["reason"], verdict["remedy"])]
+    return ["Guests run emulated (type qemu): {}. Remedy: {}.".format(verdict["reason"], verdict["remedy"])]
 
 
 def daemons_faults(manager: str, daemons: str) -> list[str]:
@@ -233,11 +235,12 @@ def binding_faults(package: str) -> list[str]:
     if client.LIBVIRT_IMPORT_ERROR is None:
         return []
     return [
-        "Ansible uses %s on this host, which cannot import libvirt (%s). %s serves the distribution's own Python: set"
+        "Ansible uses {} on this host, which cannot import libvirt ({}). {} serves the distribution's own Python: set"
         " ansible_python_interpreter: /usr/bin/python3 for this host, or install the package libvirt-python"
         " for that interpreter and set"
-        " kvm_host_python_package to an empty string."
-        % (sys.executable, client.LIBVIRT_IMPORT_ERROR, package if package not in ("", "auto") else "python3-libvirt")
+        " kvm_host_python_package to an empty string.".format(
+            sys.executable, client.LIBVIRT_IMPORT_ERROR, package if package not in ("", "auto") else "python3-libvirt"
+        )
     ]
 
 
@@ -254,7 +257,7 @@ def guest_xml(name: str, kind: str) -> str:
 def prove(host: client.Host, kind: str) -> None:
     """Start such a guest and stop it again; nothing is left of it. Raises BackendError."""
     name = "kraal-verify-" + uuid.uuid4().hex[:12]
-    step = "start a guest of the type %s" % kind
+    step = f"start a guest of the type {kind}"
     try:
         guest = host.ask(host.conn.createXML, guest_xml(name, kind), host.api.VIR_DOMAIN_START_AUTODESTROY)
         step = "stop the guest again"
@@ -264,12 +267,12 @@ def prove(host: client.Host, kind: str) -> None:
         ran = False
     except BackendError as error:
         raise BackendError(
-            "libvirt answers, but it cannot %s: %s" % (step, error.message),
-            remedy="See %s and libvirt's own log" % LOGS,
+            f"libvirt answers, but it cannot {step}: {error.message}",
+            remedy=f"See {LOGS} and libvirt's own log",
         ) from error
     if not ran:
         raise BackendError(
-            "libvirt answers, but it cannot keep a guest of the type %s running: it ended by itself at once" % kind,
-            remedy="See %s and libvirt's own log" % LOGS,
+            f"libvirt answers, but it cannot keep a guest of the type {kind} running: it ended by itself at once",
+            remedy=f"See {LOGS} and libvirt's own log",
         )
     (LOGS / (name + ".log")).unlink(missing_ok=True)

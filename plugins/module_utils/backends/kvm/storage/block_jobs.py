@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The block jobs of libvirt: a copy, a commit, a pull or a backup that works on a disk of a running guest, which is not changed meanwhile."""
+"""The block jobs of libvirt: a copy, a commit, a pull or a backup that works on a disk of a running guest, which is
+not changed meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -36,14 +38,19 @@ def job_on(host: Host, domain: Any, disk: Element) -> Job | None:
 def busy(guest: str, target: str, job: Job, about: str = "") -> Refused:
     """The refusal of a change to a disk that a block job works on."""
     ends = {
-        "backup": "stop it with: virsh domjobabort %s" % guest,
-        "block copy": "end it with: virsh blockjob %s %s --pivot (the guest goes on with the copy) or --abort (it stays)" % (guest, target),
-        "active block commit": "end it with: virsh blockjob %s %s --pivot (the guest goes on with the image below) or --abort (it stays)" % (guest, target),
+        "backup": f"stop it with: virsh domjobabort {guest}",
+        "block copy": f"end it with: virsh blockjob {guest} {target} --pivot (the guest goes on with the copy) or "
+        "--abort (it stays)",
+        "active block commit": f"end it with: virsh blockjob {guest} {target} --pivot (the guest goes on with the "
+        "image below) or --abort (it stays)",
     }
     return Refused(
-        "%s: a job of libvirt (%s%s) is in progress on this disk, which is not changed meanwhile"
-        % (about or "disks[%s]" % target, job.kind, " to %s" % job.target if job.target else ""),
-        remedy="Wait until it is done and run again, or %s" % ends.get(job.kind, "stop it with: virsh blockjob %s %s --abort" % (guest, target)),
+        "{}: a job of libvirt ({}{}) is in progress on this disk, which is not changed meanwhile".format(
+            about or f"disks[{target}]", job.kind, f" to {job.target}" if job.target else ""
+        ),
+        remedy="Wait until it is done and run again, or {}".format(
+            ends.get(job.kind, f"stop it with: virsh blockjob {guest} {target} --abort")
+        ),
     )
 
 

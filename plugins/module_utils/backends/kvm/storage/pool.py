@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Pools of storage as a resource. What a pool holds is somebody's data: it is built only when it is new, and never deleted."""
+"""Pools of storage as a resource.
+
+What a pool holds is somebody's data: it is built only when it is new, and never deleted.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,7 @@ class Pools(Definitions):
                 _spare_guests(
                     want,
                     seen,
-                    "%s need a restart of the pool, and it is" % ", ".join(each.option.name for each in waiting),
+                    "{} need a restart of the pool, and it is".format(", ".join(each.option.name for each in waiting)),
                 )
             steps.append(Step(want.name, Action.RESTART, "", *before_after(waiting), RESTART, deferred=True))
         return steps
@@ -71,8 +74,8 @@ class Pools(Definitions):
     def _create(self, want: Spec) -> None:
         """Define it, and build what has to be built.
 
-        That is built and started first: a run that dies in between leaves an active pool that is not written down, and the next
-        one writes it down. A pool that was defined first would look as if it had been built.
+        That is built and started first: a run that dies in between leaves an active pool that is not written down, and
+        the next one writes it down. A pool that was defined first would look as if it had been built.
         """
         ask, conn, tree = self.host.ask, self.host.conn, self._merged(want, None)
         ways = self._ways_to_build(want)
@@ -120,7 +123,9 @@ def _serves(host: Host, have: Definition, guest: Element) -> bool:
 
 
 def serves(host: Host, pool: Element, guest: Element) -> bool:
-    """Whether a guest has something of a pool, by the pool's name or by the path or address that libvirt gives to its volumes."""
+    """Whether a guest has something of a pool, by the pool's name or by the path or address that libvirt gives to
+    its volumes.
+    """
     target = text_of(pool, "target/path")
     sources = guest.findall("devices/disk//source")
     paths = [source.get(name, "") for source in sources for name in ("file", "dev")] + [
@@ -129,12 +134,12 @@ def serves(host: Host, pool: Element, guest: Element) -> bool:
     if any(source.get("pool") == text_of(pool, "name") for source in sources):
         return True
     if pool.get("type") == "rbd":
-        inside = "%s/" % text_of(pool, "source/name")
+        inside = "{}/".format(text_of(pool, "source/name"))
         return any(source.get("protocol") == "rbd" and source.get("name", "").startswith(inside) for source in sources)
     if pool.get("type") == "iscsi":
         # All iSCSI pools may have one directory; the links in it have the target's name in theirs.
         unit = attribute(pool, "source/device", "path") or ""
-        return any("-iscsi-%s-lun-" % unit in os.path.basename(path) for path in paths)
+        return any(f"-iscsi-{unit}-lun-" in os.path.basename(path) for path in paths)
     # The directory's links are followed, not those in it: a logical volume is one, and leads away from its group.
     return bool(target) and any(real(host, os.path.dirname(path)) == real(host, str(target)) for path in paths if path)
 
@@ -147,34 +152,38 @@ def _size(live: Element | None, key: str) -> str | None:
 def _spare_guests(want: Spec, seen: Seen, what: str) -> None:
     users = sorted(seen.users.get(want.name, ()))
     if users:
-        raise Refused("%s in use by: %s" % (what, ", ".join(users)), remedy="Take its volumes from these guests first")
+        raise Refused(
+            "{} in use by: {}".format(what, ", ".join(users)), remedy="Take its volumes from these guests first"
+        )
     seen.doubt("it stays as it is", "Look at these guests with virsh, or remove them first")
 
 
 def _check_options(want: Spec, seen: Seen, have: Definition | None) -> None:
-    """Raises InvalidOption or Refused for what libvirt would refuse, or take and then not start, before anything is touched."""
+    """Raises InvalidOption or Refused for what libvirt would refuse, or take and then not start, before anything is
+    touched.
+    """
     kind = want.values.get("type") or (have.config.get("type") if have else None)
     if have is None and kind is None:
         raise InvalidOption(
             "type",
             None,
             "is needed for a new pool",
-            remedy="Write one of: %s" % ", ".join(POOLS_TABLE["type"].kind.argument["choices"]),
+            remedy="Write one of: {}".format(", ".join(POOLS_TABLE["type"].kind.argument["choices"])),
         )
     if have is not None and kind != have.config.get("type"):
         raise Refused(
-            "type cannot change from %s to %s" % (have.config.get("type"), kind),
+            "type cannot change from {} to {}".format(have.config.get("type"), kind),
             remedy="Remove the pool first, which leaves what it holds, and make it anew",
         )
     for name, kinds in FITS.items():
         given = want.values.get(name) if name != "build" else want.steering.get("build") or None
         if given is not None and kind not in kinds:
             shown = given if name == "build" else POOLS_TABLE[name].kind.show(given)
-            raise InvalidOption(name, shown, "means nothing with type=%s" % kind, remedy="Leave it out")
+            raise InvalidOption(name, shown, f"means nothing with type={kind}", remedy="Leave it out")
     if have is None:
         for name in NEEDS.get(str(kind), ()):
             if not want.values.get(name):
-                raise InvalidOption(name, want.values.get(name), "is needed with type=%s" % kind, remedy="Set it")
+                raise InvalidOption(name, want.values.get(name), f"is needed with type={kind}", remedy="Set it")
     if kind == "fs" and len(want.values.get("devices") or "x") != 1:
         raise InvalidOption(
             "devices",
@@ -190,5 +199,5 @@ def _check_options(want: Spec, seen: Seen, have: Definition | None) -> None:
         path = want.values.get("path")
         if name != want.name and path and path == text_of(other.config, "target/path"):
             raise InvalidOption(
-                "path", path, "is the path of the pool %s" % name, remedy="Use that pool, or choose another path"
+                "path", path, f"is the path of the pool {name}", remedy="Use that pool, or choose another path"
             )

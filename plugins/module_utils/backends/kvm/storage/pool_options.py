@@ -61,14 +61,14 @@ class Auth(Kind):
     }
 
     def parse(self, value: Any, option: str) -> dict[str, str]:
-        auth = {key: TOKEN.parse(text, "%s.%s" % (option, key)) for key, text in value.items() if text is not None}
+        auth = {key: TOKEN.parse(text, f"{option}.{key}") for key, text in value.items() if text is not None}
         if ("secret_uuid" in auth) == ("secret_usage" in auth):
             raise InvalidOption(option, value, "names not exactly one secret", remedy=_AUTH)
         if "secret_uuid" in auth:
             auth["secret_uuid"] = auth["secret_uuid"].lower()
             if not _UUID.fullmatch(auth["secret_uuid"]):
                 raise InvalidOption(
-                    "%s.secret_uuid" % option,
+                    f"{option}.secret_uuid",
                     value["secret_uuid"],
                     "is no UUID",
                     remedy="Take it from virsh secret-list",
@@ -90,7 +90,7 @@ def _auth(definition: Element) -> dict[str, str] | None:
     auth = definition.find("source/auth")
     if auth is None:
         return None
-    secret = {"secret_%s" % key: attribute(auth, "secret", key) for key in ("uuid", "usage")}
+    secret = {f"secret_{key}": attribute(auth, "secret", key) for key in ("uuid", "usage")}
     return {"username": auth.get("username", ""), **{key: value for key, value in secret.items() if value}}
 
 
@@ -172,5 +172,5 @@ def defined(name: str, values: Mapping[str, Any], have: Element | None) -> Eleme
         child(pool, "source/name").text = name
     if kind == "logical" and values.get("path") is None and (have is None or values.get("source_name")):
         # Where LVM shows the volumes of a group.
-        child(pool, "target/path").text = "/dev/%s" % text_of(pool, "source/name", name)
+        child(pool, "target/path").text = "/dev/{}".format(text_of(pool, "source/name", name))
     return pool

@@ -2,10 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is done in a pool, by several threads and runs: libvirt does not look at a pool anew while a volume is being made in it.
+"""What is done in a pool, by several threads and runs: libvirt does not look at a pool anew while a volume is being
+made in it.
 
-Whoever makes a volume shares the pool with others who do, and whoever looks at it anew has it alone. A volume of a guest is in one hand at a time, from the
-look whether it is there until it is whole, or gone. Hands are taken in this order: the volume, what it is made from, the pool.
+Whoever makes a volume shares the pool with others who do, and whoever looks at it anew has it alone. A volume of a
+guest is in one hand at a time, from the look whether it is there until it is whole, or gone. Hands are taken in this
+order: the volume, what it is made from, the pool.
 """
 
 from __future__ import annotations
@@ -22,17 +24,17 @@ from .volume_options import DEVICES
 
 def _key(host: Host, pool: Any) -> str:
     # Its own name in every libvirt, whatever URI leads there.
-    return "kvm pool %s" % host.ask(pool.UUIDString)
+    return f"kvm pool {host.ask(pool.UUIDString)}"
 
 
 def in_hand(path: str) -> AbstractContextManager[None]:
     """A volume, for who makes it or takes it away."""
-    return held("kvm volume %s" % path)
+    return held(f"kvm volume {path}")
 
 
 def origin_in_hand(host: Host, pool: Any, name: str) -> AbstractContextManager[None]:
     """A volume of a pool that several guests are made from, for who brings it there."""
-    return held("%s %s" % (_key(host, pool), name))
+    return held(f"{_key(host, pool)} {name}")
 
 
 def create(host: Host, pool: Any, text: str, source: Any = None) -> Any:
@@ -51,7 +53,9 @@ def refresh(host: Host, pool: Any) -> None:
 
 
 def volume_at(host: Host, path: str) -> Any | None:
-    """The volume at a path, if an active pool has one there: what was made beside libvirt is new to it until it looks anew."""
+    """The volume at a path, if an active pool has one there: what was made beside libvirt is new to it until it
+    looks anew.
+    """
     found = host.find(host.conn.storageVolLookupByPath, path)
     pool = host.find(host.conn.storagePoolLookupByTargetPath, os.path.dirname(path)) if found is None else None
     if pool is None or not host.ask(pool.isActive):

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who uses what storage: the guests whose disks it is, and the volumes that stand on it. What somebody uses is never deleted."""
+"""Who uses what storage: the guests whose disks it is, and the volumes that stand on it.
+
+What somebody uses is never deleted.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ BOOTED = ("os/kernel", "os/initrd", "os/dtb", "os/loader", "os/nvram")
 
 @dataclass(frozen=True)
 class Use:
-    """One guest's use of something. ``device`` is the disk's name in the guest; empty where it is no disk's own image but one below it, or a kernel."""
+    """One guest's use of something.
+
+    ``device`` is the disk's name in the guest; empty where it is no disk's own image but one below it, or a kernel.
+    """
 
     guest: str
     running: bool
@@ -61,20 +67,29 @@ class Uses:
         unread = sorted(guest for guest in self.unread if guest != but)
         if unread:
             return Refused(
-                "it cannot be read what these guests use, and it may be that: %s" % ", ".join(unread), remedy="Look at them with virsh, or remove them first"
+                "it cannot be read what these guests use, and it may be that: {}".format(", ".join(unread)),
+                remedy="Look at them with virsh, or remove them first",
             )
-        disks = ["%s (%s)" % (guest, ", ".join(paths)) for guest, paths in sorted(self.unseen.items()) if guest != but]
+        disks = [
+            "{} ({})".format(guest, ", ".join(paths)) for guest, paths in sorted(self.unseen.items()) if guest != but
+        ]
         if not disks:
             return None
         return Refused(
-            "it cannot be seen on what the disks of these guests stand, and it may be that: %s" % "; ".join(disks),
-            remedy="Start the pool that such a disk is in (kvm_pool), mount its file system, or take the disk from the guest",
+            "it cannot be seen on what the disks of these guests stand, and it may be that: {}".format(
+                "; ".join(disks)
+            ),
+            remedy="Start the pool that such a disk is in (kvm_pool), mount its file system, or take the disk from "
+            "the guest",
         )
 
 
 @dataclass
 class Known:
-    """Where the active pools know what stands on what. A directory within one of theirs is a volume to them, into which they do not look."""
+    """Where the active pools know what stands on what.
+
+    A directory within one of theirs is a volume to them, into which they do not look.
+    """
 
     directories: set[str] = field(default_factory=set)
     volumes: set[str] = field(default_factory=set)
@@ -88,8 +103,8 @@ def real(host: Host, path: str) -> str:
 def uses_of(host: Host, *, volumes: bool, anew: bool = False) -> Uses:
     """All guests, both sides of each; with ``volumes`` all volumes too.
 
-    An image that a snapshot made may be new to libvirt. Its header is read where it is on this host; with ``anew``, which is no read, libvirt looks for
-    it as well. Nothing is deleted without that.
+    An image that a snapshot made may be new to libvirt. Its header is read where it is on this host; with ``anew``,
+    which is no read, libvirt looks for it as well. Nothing is deleted without that.
     """
     found = Uses()
     ends: list[tuple[str, Element]] = []
@@ -119,7 +134,9 @@ def _see_guest(host: Host, found: Uses, ends: list[tuple[str, Element]], domain:
 
 
 def unused(host: Host, name: str, paths: Sequence[str], *, anew: bool = False) -> list[str]:
-    """Which of these volumes no other guest uses, and no volume stands on: what a guest of that name may be the first to have made. ``anew``: see uses_of."""
+    """Which of these volumes no other guest uses, and no volume stands on: what a guest of that name may be the
+    first to have made. ``anew``: see uses_of.
+    """
     uses, found = uses_of(host, volumes=True, anew=anew), []
     for path in paths:
         volume = host.find(host.conn.storageVolLookupByPath, path)
@@ -131,7 +148,9 @@ def unused(host: Host, name: str, paths: Sequence[str], *, anew: bool = False) -
 
 
 def _see_below(host: Host, found: Uses, ends: Sequence[tuple[str, Element]], anew: bool) -> None:
-    """What the volumes of active pools stand on, and what those disks of guests do that are none of them: their own headers say it."""
+    """What the volumes of active pools stand on, and what those disks of guests do that are none of them: their own
+    headers say it.
+    """
     active, known = set(), Known()
     for pool in host.ask(host.conn.listAllStoragePools, host.api.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
         active.add(pool.name())
@@ -156,11 +175,13 @@ def _see_below(host: Host, found: Uses, ends: Sequence[tuple[str, Element]], ane
         for below in beneath:
             found.guests.setdefault(("path", below), []).append(Use(guest, False))
         if not whole:
-            found.unseen.setdefault(guest, []).append(path or "%s/%s" % (source.get("pool"), source.get("volume")))
+            found.unseen.setdefault(guest, []).append(path or "{}/{}".format(source.get("pool"), source.get("volume")))
 
 
 def _open_ends(tree: Element) -> Iterator[Element]:
-    """The lowest images of a guest's disks that the description names and that may stand on others: an image that is raw stands for itself."""
+    """The lowest images of a guest's disks that the description names and that may stand on others: an image that is
+    raw stands for itself.
+    """
     for disk in tree.findall("devices/disk"):
         layer, form = disk, attribute(disk, "driver", "type")
         while (below := layer.find("backingStore")) is not None:
@@ -231,7 +252,9 @@ def _keys(host: Host, source: Element) -> Iterator[tuple[str, ...]]:
 
 
 def _unlisted(host: Host, pool: Any, directory: str, listed: Collection[str]) -> Iterator[tuple[str, str, str]]:
-    """The same for the files of a pool that libvirt does not list, as far as they can be read: what was made beside it."""
+    """The same for the files of a pool that libvirt does not list, as far as they can be read: what was made beside
+    it.
+    """
     try:
         names = os.listdir(directory) if host.local and directory else []
     except OSError:
@@ -246,7 +269,7 @@ def _unlisted(host: Host, pool: Any, directory: str, listed: Collection[str]) ->
         except (OSError, ValueError):
             continue
         for image in images:
-            yield "%s/%s" % (pool.name(), name), path, real(host, image)
+            yield f"{pool.name()}/{name}", path, real(host, image)
 
 
 def _volumes(host: Host, pool: Any, anew: bool) -> Iterator[tuple[str, str, str]]:
@@ -258,7 +281,7 @@ def _volumes(host: Host, pool: Any, anew: bool) -> Iterator[tuple[str, str, str]
     except NotThere:
         return
     except BackendError as error:
-        error.message = "what stands on the volumes of the pool %s cannot be seen: %s" % (pool.name(), error.message)
+        error.message = f"what stands on the volumes of the pool {pool.name()} cannot be seen: {error.message}"
         raise
     for volume in volumes:
         try:
@@ -266,4 +289,8 @@ def _volumes(host: Host, pool: Any, anew: bool) -> Iterator[tuple[str, str, str]
         except NotThere:
             continue
         below = backing_of(tree)
-        yield "%s/%s" % (pool.name(), volume.name()), real(host, text_of(tree, "target/path") or ""), real(host, below["path"]) if below is not None else ""
+        yield (
+            f"{pool.name()}/{volume.name()}",
+            real(host, text_of(tree, "target/path") or ""),
+            real(host, below["path"]) if below is not None else "",
+        )

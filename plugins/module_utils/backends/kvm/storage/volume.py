@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Volumes of a pool as a resource. A volume is somebody's data: it is never made smaller, and never deleted while anybody uses it."""
+"""Volumes of a pool as a resource.
+
+A volume is somebody's data: it is never made smaller, and never deleted while anybody uses it.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,9 @@ _TAKEN = ("already exists", "' already in use")
 
 @dataclass
 class Seen:
-    """The pools that are spoken of (their types; None for one that is not active), the volumes in them, and who uses what."""
+    """The pools that are spoken of (their types; None for one that is not active), the volumes in them, and who uses
+    what.
+    """
 
     pools: dict[str, str | None] = field(default_factory=dict)
     volumes: dict[tuple[str, str], Element] = field(default_factory=dict)
@@ -43,7 +48,8 @@ class Seen:
     uses: Uses = field(default_factory=Uses)
     #: The files that are to be imported, or what is wrong with them, by the volume's name.
     images: dict[str, Image | KraalError] = field(default_factory=dict)
-    #: The block jobs on the disks of running guests whose volumes are to grow: the guest, the disk's name in it, and the job.
+    #: The block jobs on the disks of running guests whose volumes are to grow: the guest, the disk's name in it, and
+    #: the job.
     jobs: dict[tuple[str, str], tuple[str, str, Job]] = field(default_factory=dict)
     #: Paths without links, by what they were.
     real: dict[str, str] = field(default_factory=dict)
@@ -66,7 +72,11 @@ class Volumes(Resource[Seen]):
             self._see_volume(seen, pool, name)
         for pool, name in [pair for pair in seen.volumes if (pair[0], pair[1] + INCOMPLETE) in seen.volumes]:
             seen.incomplete[pool, name] = seen.volumes.pop((pool, name))
-        going = any((_pool(want), want.name) in (seen.incomplete if want.state != "absent" else {**seen.volumes, **seen.incomplete}) for want in wants)
+        going = any(
+            (_pool(want), want.name)
+            in (seen.incomplete if want.state != "absent" else {**seen.volumes, **seen.incomplete})
+            for want in wants
+        )
         seen.uses = uses_of(self.host, volumes=going)
         for volume in (*seen.volumes.values(), *seen.incomplete.values()):
             for path in (text_of(volume, "target/path"), (backing_of(volume) or {}).get("path")):
@@ -128,7 +138,9 @@ class Volumes(Resource[Seen]):
         rest = [Step(want.name, Action.CLEAR, "content", "incomplete", None)] if left else []
         if want.state == "absent":
             if pool in seen.pools and seen.pools[pool] is None:
-                raise InvalidOption("pool", pool, "is not active, so what is in it cannot be seen", remedy="Start it first (kvm_pool)")
+                raise InvalidOption(
+                    "pool", pool, "is not active, so what is in it cannot be seen", remedy="Start it first (kvm_pool)"
+                )
             # What is marked as incomplete bears the mark until it is gone.
             return [*self._removal(want, have or half, seen), *rest]
         if want.steering.get("wipe"):
@@ -153,10 +165,16 @@ class Volumes(Resource[Seen]):
         path = text_of(have, "target/path") or ""
         uses = sorted({use.guest for use in seen.uses.of(_pool(want), want.name, seen.real.get(path, path))})
         if uses:
-            raise Refused("%sit is in use by: %s" % (what, ", ".join(uses)), remedy="Take it from these guests, or remove them, first" + whole)
+            raise Refused(
+                "{}it is in use by: {}".format(what, ", ".join(uses)),
+                remedy="Take it from these guests, or remove them, first" + whole,
+            )
         overlays = sorted(seen.uses.overlays.get(seen.real.get(path, path), ()))
         if overlays:
-            raise Refused("%sthese volumes stand on it: %s" % (what, ", ".join(overlays)), remedy="Remove them first, or copy them whole (clone)" + whole)
+            raise Refused(
+                "{}these volumes stand on it: {}".format(what, ", ".join(overlays)),
+                remedy="Remove them first, or copy them whole (clone)" + whole,
+            )
         doubt = seen.uses.doubt()
         if doubt is not None:
             raise doubt
@@ -165,12 +183,13 @@ class Volumes(Resource[Seen]):
         form, wanted = attribute(have, "target/format", "type"), want.values.get("format")
         if wanted and form and wanted != form:
             raise Refused(
-                "format cannot change from %s to %s" % (form, wanted), remedy="Make another volume with clone=%s and format=%s" % (want.name, wanted)
+                f"format cannot change from {form} to {wanted}",
+                remedy=f"Make another volume with clone={want.name} and format={wanted}",
             )
         below, stands_on = (backing_of(have) or {}).get("path", ""), (_backing(want, seen) or {}).get("path", "")
         if stands_on and seen.real.get(stands_on, stands_on) != seen.real.get(below, below):
             raise Refused(
-                "it stands on %s, and not on %s" % (below or "no other image", stands_on),
+                "it stands on {}, and not on {}".format(below or "no other image", stands_on),
                 remedy="Make another volume with that backing",
             )
         size, capacity = size_of(have.find("capacity")) or 0, want.values.get("capacity")
@@ -178,22 +197,28 @@ class Volumes(Resource[Seen]):
             return []
         if capacity < size:
             raise Refused(
-                "capacity cannot shrink from %s to %s: what is beyond would be lost" % (format_size(size), format_size(capacity)),
-                remedy="Write %s or more; to have less, make a smaller volume and copy what is in this one from within a guest" % format_size(size),
+                f"capacity cannot shrink from {format_size(size)} to {format_size(capacity)}: what is beyond would "
+                "be lost",
+                remedy=f"Write {format_size(size)} or more; to have less, make a smaller volume and copy what is in "
+                "this one from within a guest",
             )
         if seen.uses.unread:
             raise Refused(
-                "capacity: it cannot be read what these guests use, and one that runs has to be told: %s" % ", ".join(sorted(seen.uses.unread)),
+                "capacity: it cannot be read what these guests use, and one that runs has to be told: {}".format(
+                    ", ".join(sorted(seen.uses.unread))
+                ),
                 remedy="Look at them with virsh, or stop them and remove them first",
             )
         if (_pool(want), want.name) in seen.jobs:
             guest, target, job = seen.jobs[_pool(want), want.name]
-            raise busy(guest, target, job, "capacity: it is the disk %s of %s" % (target, guest))
+            raise busy(guest, target, job, f"capacity: it is the disk {target} of {guest}")
         uses = _uses(want, seen)
         above = sorted({use.guest for use in uses if use.running and not use.device})
         if above and _running_disk(want, seen) is None:
             raise Refused(
-                "capacity: it backs the disks of guests that run (%s), which would not grow with it" % ", ".join(above),
+                "capacity: it backs the disks of guests that run ({}), which would not grow with it".format(
+                    ", ".join(above)
+                ),
                 remedy="Ask for the size at the disk of the guest (kvm_vm), or stop these guests first",
             )
         return [Step(want.name, Action.RESIZE, "capacity", format_size(size), format_size(capacity), LIVE)]
@@ -201,21 +226,33 @@ class Volumes(Resource[Seen]):
     def _check(self, want: Spec, seen: Seen, have: Element | None) -> None:
         """Raises InvalidOption and Refused for what cannot be, before anything is touched."""
         pool, values = _pool(want), want.values
-        for name, option in ((pool, "pool"), *((pair[0], "%s.pool" % key) for key, pair in _sources(want).items())):
+        for name, option in ((pool, "pool"), *((pair[0], f"{key}.pool") for key, pair in _sources(want).items())):
             if name not in seen.pools:
-                raise InvalidOption(option, name, "is no pool of this libvirt", remedy="Make it first (kvm_pool), or name another one")
+                raise InvalidOption(
+                    option, name, "is no pool of this libvirt", remedy="Make it first (kvm_pool), or name another one"
+                )
             if seen.pools[name] is None:
                 raise InvalidOption(option, name, "is not active", remedy="Start it first (kvm_pool)")
         sources = [key for key in ("import", "clone", "backing") if key in values]
         if len(sources) > 1:
-            raise InvalidOption(sources[1], values[sources[1]], "does not go together with %s" % sources[0], remedy="Keep one of them")
+            raise InvalidOption(
+                sources[1], values[sources[1]], f"does not go together with {sources[0]}", remedy="Keep one of them"
+            )
         if have is not None:
             return
         for key, pair in _sources(want).items():
             if pair in seen.incomplete:
-                raise Refused("%s: %s is incomplete, since the run that was making it died" % (key, pair[1]), remedy="Run the task that makes it again first")
+                raise Refused(
+                    f"{key}: {pair[1]} is incomplete, since the run that was making it died",
+                    remedy="Run the task that makes it again first",
+                )
             if pair not in seen.volumes:
-                raise InvalidOption("%s.volume" % key, pair[1], "is no volume of the pool %s" % pair[0], remedy="Make it first, or name another one")
+                raise InvalidOption(
+                    f"{key}.volume",
+                    pair[1],
+                    f"is no volume of the pool {pair[0]}",
+                    remedy="Make it first, or name another one",
+                )
             self._check_quiet(key, pair, seen)
         image = seen.images.get(want.name)
         if isinstance(image, KraalError):
@@ -224,31 +261,62 @@ class Volumes(Resource[Seen]):
 
     def _check_quiet(self, key: str, pair: tuple[str, str], seen: Seen) -> None:
         path = text_of(seen.volumes[pair], "target/path") or ""
-        users = sorted({use.guest for use in seen.uses.of(*pair, seen.real.get(path, path)) if use.running and use.device and not use.readonly})
+        users = sorted(
+            {
+                use.guest
+                for use in seen.uses.of(*pair, seen.real.get(path, path))
+                if use.running and use.device and not use.readonly
+            }
+        )
         if users:
-            raise Refused("%s: %s is being written to by: %s" % (key, pair[1], ", ".join(users)), remedy="Stop these guests first")
+            raise Refused(
+                "{}: {} is being written to by: {}".format(key, pair[1], ", ".join(users)),
+                remedy="Stop these guests first",
+            )
 
     def _check_new(self, want: Spec, seen: Seen, values: Mapping[str, Any]) -> None:
         kind, least = seen.pools[_pool(want)] or "", values["least"]
         if kind in DEVICES and values["format"] not in (None, "raw"):
-            raise InvalidOption("format", values["format"], "is not for a pool of type %s, whose volumes are devices" % kind, remedy="Leave it out")
+            raise InvalidOption(
+                "format",
+                values["format"],
+                f"is not for a pool of type {kind}, whose volumes are devices",
+                remedy="Leave it out",
+            )
         image = seen.images.get(want.name)
         if kind in DEVICES and isinstance(image, Image) and image.format != "raw":
-            raise InvalidOption("import.path", image.path, "is %s, and the pool's volumes are devices" % image.format, remedy="Convert it to raw first")
+            raise InvalidOption(
+                "import.path",
+                image.path,
+                f"is {image.format}, and the pool's volumes are devices",
+                remedy="Convert it to raw first",
+            )
         if kind == "disk" and ("import" in want.values or "clone" in want.values):
             # Its partitions are named by libvirt, so that none can be called incomplete.
-            raise InvalidOption("pool", _pool(want), "is of type disk, into which nothing is copied", remedy="Use another pool, or make an empty volume")
+            raise InvalidOption(
+                "pool",
+                _pool(want),
+                "is of type disk, into which nothing is copied",
+                remedy="Use another pool, or make an empty volume",
+            )
         if "backing" in want.values and values["format"] == "raw":
             raise InvalidOption("format", "raw", "cannot stand on another image", remedy="Write qcow2, or leave it out")
         if "backing" in want.values and kind in DEVICES:
-            raise InvalidOption("backing", want.name, "is not for a pool of type %s" % kind, remedy="Use a pool of files, or clone")
+            raise InvalidOption(
+                "backing", want.name, f"is not for a pool of type {kind}", remedy="Use a pool of files, or clone"
+            )
         if values["capacity"] is None and "path" not in (want.values.get("backing") or {}):
-            raise InvalidOption("capacity", None, "is needed for a new volume", remedy="Write a size, or name what to make it from")
+            raise InvalidOption(
+                "capacity", None, "is needed for a new volume", remedy="Write a size, or name what to make it from"
+            )
         if not values["capacity"] and values["capacity"] is not None:
             raise InvalidOption("capacity", "0B", "is no size of a volume", remedy="Write a size, like 10GiB")
         if least and values["capacity"] < least:
             raise InvalidOption(
-                "capacity", format_size(values["capacity"]), "is less than what it is made from has, %s" % format_size(least), remedy="Write that or more"
+                "capacity",
+                format_size(values["capacity"]),
+                f"is less than what it is made from has, {format_size(least)}",
+                remedy="Write that or more",
             )
 
     def do_wipe(self, want: Spec, _step: Step, seen: Seen) -> None:
@@ -262,7 +330,10 @@ class Volumes(Resource[Seen]):
         self.host.ask(self._volume(_pool(want), want.name).delete, 0)
 
     def _check_still_unused(self, want: Spec, seen: Seen, *, half: bool = False) -> None:
-        """Now libvirt may look for images that it has not seen yet. ``half``: only what a run that died has left goes."""
+        """Now libvirt may look for images that it has not seen yet.
+
+        ``half``: only what a run that died has left goes.
+        """
         key = _pool(want), want.name
         have = seen.incomplete.get(key) if half else seen.volumes.get(key, seen.incomplete.get(key))
         if have is not None:
@@ -277,7 +348,8 @@ class Volumes(Resource[Seen]):
         elif running is None:
             self.host.ask(self._volume(pool, want.name).resize, capacity, 0)
         if running is not None:
-            # A guest that runs holds the image, and has to be told of its new size: a file it makes larger itself, of a device that has grown it is told.
+            # A guest that runs holds the image, and has to be told of its new size: a file it makes larger itself, of a
+            # device that has grown it is told.
             domain = self.host.ask(self.host.conn.lookupByName, running.guest)
             self.host.ask(domain.blockResize, running.device, capacity, self.host.api.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
 
@@ -330,7 +402,8 @@ class Volumes(Resource[Seen]):
 
     @contextmanager
     def _cleared_after(self, pool: Any) -> Iterator[list[str]]:
-        """The volumes that are begun inside, by their names; when something goes wrong there, they go, the last one first.
+        """The volumes that are begun inside, by their names; when something goes wrong there, they go, the last one
+        first.
 
         What cannot go now, because libvirt itself died, the next run clears away.
         """
@@ -378,7 +451,11 @@ class Volumes(Resource[Seen]):
         pool, have = _pool(want), seen.volumes.get((_pool(want), want.name))
         if want.state == "absent":
             return None
-        tree = defined(want.name, seen.pools[pool] or "", _foreseen(want, seen), _backing(want, seen)) if have is None else have
+        tree = (
+            defined(want.name, seen.pools[pool] or "", _foreseen(want, seen), _backing(want, seen))
+            if have is None
+            else have
+        )
         described = dict(self.describe(want.name, replace(seen, volumes={(pool, want.name): tree})) or {})
         for step in steps:
             if step.action == Action.RESIZE:
@@ -388,7 +465,8 @@ class Volumes(Resource[Seen]):
 
 def _somebody_elses(want: Spec) -> BackendError:
     return BackendError(
-        "the volume %s is there now, and was not when this run began: it is somebody else's" % want.name, remedy="Run again, or name another volume"
+        f"the volume {want.name} is there now, and was not when this run began: it is somebody else's",
+        remedy="Run again, or name another volume",
     )
 
 
@@ -419,7 +497,9 @@ def _named(want: Spec) -> list[tuple[str, str]]:
 
 
 def _backing(want: Spec, seen: Seen) -> dict[str, str] | None:
-    """The path and the format of the image that a volume shall stand on; None where that cannot be known or is not wanted."""
+    """The path and the format of the image that a volume shall stand on; None where that cannot be known or is not
+    wanted.
+    """
     backing = want.values.get("backing")
     if backing is None or "path" in backing:
         return backing
@@ -444,11 +524,20 @@ def _foreseen(want: Spec, seen: Seen) -> dict[str, Any]:
     form = want.values.get("format") or form or "raw"
     if seen.pools.get(_pool(want)) in DEVICES:
         form = want.values.get("format")
-    return {"capacity": want.values.get("capacity", least), "allocation": want.values.get("allocation"), "format": form, "least": least}
+    return {
+        "capacity": want.values.get("capacity", least),
+        "allocation": want.values.get("allocation"),
+        "format": form,
+        "least": least,
+    }
 
 
 def _shown(volume: Element) -> dict[str, Any]:
-    return {"capacity": _size(volume, "capacity"), "format": attribute(volume, "target/format", "type"), "backing": backing_of(volume)}
+    return {
+        "capacity": _size(volume, "capacity"),
+        "format": attribute(volume, "target/format", "type"),
+        "backing": backing_of(volume),
+    }
 
 
 def _size(volume: Element, key: str) -> str | None:

@@ -23,12 +23,22 @@ from ..names import INCOMPLETE
 _CHUNK = 1 << 20
 _QCOW2 = b"QFI\xfb"
 #: How images begin that libvirt would know for what they are, and that may refer to other files.
-_OTHERS = {b"KDMV": "vmdk", b"COWD": "vmdk", b"# Disk Descriptor": "vmdk", b"QED\0": "qed", b"conectix": "vpc", b"vhdxfile": "vhdx", b"<<< ": "vdi"}
-#: magic, version, backing file's offset, its length, cluster bits, virtual size; then incompatible features from byte 72 on.
+_OTHERS = {
+    b"KDMV": "vmdk",
+    b"COWD": "vmdk",
+    b"# Disk Descriptor": "vmdk",
+    b"QED\0": "qed",
+    b"conectix": "vpc",
+    b"vhdxfile": "vhdx",
+    b"<<< ": "vdi",
+}
+#: magic, version, backing file's offset, its length, cluster bits, virtual size; then incompatible features from byte
+#: 72 on.
 _HEADER = struct.Struct(">4sIQIIQ")
 _EXTERNAL_DATA = 1 << 2
 _BACKING_FORMAT = 0xE2792ACA
-#: A backing file's name is in the first cluster, of 2 MiB at most, and so long at most (docs/interop/qcow2.txt of QEMU).
+#: A backing file's name is in the first cluster, of 2 MiB at most, and so long at most (docs/interop/qcow2.txt of
+#: QEMU).
 _FARTHEST, _LONGEST = 1 << 21, 1023
 
 
@@ -43,7 +53,10 @@ class Image:
 
 
 def examine(source: Mapping[str, str]) -> Image:
-    """What the file is. Raises InvalidOption for one that cannot be read, is not what its checksum says, or refers to other files."""
+    """What the file is.
+
+    Raises InvalidOption for one that cannot be read, is not what its checksum says, or refers to other files.
+    """
     path = source["path"]
     try:
         with open(path, "rb") as file:
@@ -53,32 +66,51 @@ def examine(source: Mapping[str, str]) -> Image:
                 _compare(file, source)
     except OSError as error:
         raise InvalidOption(
-            "import.path", path, "cannot be read: %s" % error.strerror, remedy="Name a file on the host where the task runs"
+            "import.path",
+            path,
+            f"cannot be read: {error.strerror}",
+            remedy="Name a file on the host where the task runs",
         ) from error
     if os.path.lexists(path + INCOMPLETE):
-        raise InvalidOption("import.path", path, "is incomplete, since the run that was making it died", remedy="Run the task that makes it again first")
+        raise InvalidOption(
+            "import.path",
+            path,
+            "is incomplete, since the run that was making it died",
+            remedy="Run the task that makes it again first",
+        )
     if not size:
         raise InvalidOption("import.path", path, "is empty", remedy="Name a file with an image")
     other = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), "")
     if other:
-        raise InvalidOption("import.path", path, "is %s" % other, remedy="Convert it to raw or qcow2 first (qemu-img convert)")
+        raise InvalidOption(
+            "import.path", path, f"is {other}", remedy="Convert it to raw or qcow2 first (qemu-img convert)"
+        )
     found = "qcow2" if head.startswith(_QCOW2) else "raw"
     form = source.get("format") or found
     if form != found or (found == "qcow2" and len(head) < 72):
         # Not even as raw: libvirt looks for itself what a volume is.
-        raise InvalidOption("import.format", form, "is not the format of %s, which is %s" % (path, found), remedy="Leave it out")
+        raise InvalidOption(
+            "import.format", form, f"is not the format of {path}, which is {found}", remedy="Leave it out"
+        )
     if form == "raw":
         return Image(path, size, form, size)
     _magic, version, offset, _length, _bits, capacity = _HEADER.unpack_from(head)
     features = struct.unpack_from(">Q", head, 72)[0] if version >= 3 and len(head) >= 80 else 0
     if offset or features & _EXTERNAL_DATA:
         # Whoever made it could name any file of the host, and the guest would read it.
-        raise InvalidOption("import.path", path, "refers to another file for its content", remedy="Make it complete first (qemu-img convert)")
+        raise InvalidOption(
+            "import.path",
+            path,
+            "refers to another file for its content",
+            remedy="Make it complete first (qemu-img convert)",
+        )
     return Image(path, size, form, capacity)
 
 
 class Header(NamedTuple):
-    """What an image says of itself: its format, the bytes that a guest sees of it, and the file that it stands on (empty: on none)."""
+    """What an image says of itself: its format, the bytes that a guest sees of it, and the file that it stands on
+    (empty: on none).
+    """
 
     format: str
     capacity: int
@@ -86,12 +118,15 @@ class Header(NamedTuple):
 
 
 def read_header(path: str) -> Header:
-    """What a pool would say of a file. Raises OSError for one that cannot be read, ValueError for one that is not understood."""
+    """What a pool would say of a file.
+
+    Raises OSError for one that cannot be read, ValueError for one that is not understood.
+    """
     with _opened(path) as file:
         head, size = file.read(_HEADER.size), os.lseek(file.fileno(), 0, os.SEEK_END)
     other = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), "")
     if other:
-        raise ValueError("%s is not looked into" % other)
+        raise ValueError(f"{other} is not looked into")
     if not head.startswith(_QCOW2):
         return Header("raw", size, "")
     if len(head) < _HEADER.size:
@@ -105,12 +140,15 @@ def _opened(path: str) -> Any:
 
 
 def backing_in(path: str) -> list[str]:
-    """The files that an image stands on, as its header has them. Raises OSError for one that cannot be read, ValueError for one that is not understood."""
+    """The files that an image stands on, as its header has them.
+
+    Raises OSError for one that cannot be read, ValueError for one that is not understood.
+    """
     with _opened(path) as file:
         head = file.read(20)
         other = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), "")
         if other in ("qed", "vmdk"):
-            raise ValueError("%s is not looked into" % other)
+            raise ValueError(f"{other} is not looked into")
         if not head.startswith(_QCOW2):
             return []
         if len(head) < 20:
@@ -135,7 +173,8 @@ def backing_in(path: str) -> list[str]:
 def backing_format_in(path: str) -> str:
     """The format of its backing image that a qcow2 image's header names; empty where it names none. Raises OSError.
 
-    It is in the header's extensions, which begin after the header and end with one of the type 0 (docs/interop/qcow2.txt of QEMU).
+    It is in the header's extensions, which begin after the header and end with one of the type 0
+    (docs/interop/qcow2.txt of QEMU).
     """
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         head = file.read(4096)
@@ -160,7 +199,11 @@ def format_in(path: str) -> str:
             head = file.read(20)
     except OSError:
         return ""
-    return "qcow2" if head.startswith(_QCOW2) else next((name for magic, name in _OTHERS.items() if head.startswith(magic)), "raw")
+    return (
+        "qcow2"
+        if head.startswith(_QCOW2)
+        else next((name for magic, name in _OTHERS.items() if head.startswith(magic)), "raw")
+    )
 
 
 def _file_names(options: Any) -> Iterator[str]:
@@ -179,7 +222,7 @@ def _compare(file: Any, source: Mapping[str, str]) -> None:
         digest.update(chunk)
     if digest.hexdigest() != source["checksum"]:
         raise InvalidOption(
-            "import.checksum", source["checksum"], "is not the checksum of %s, which is %s" % (source["path"], digest.hexdigest()),
+            "import.checksum", source["checksum"], "is not the checksum of {}, which is {}".format(source["path"], digest.hexdigest()),
             remedy="Fetch the file again, or correct the checksum",
         )  # fmt: skip
 
@@ -196,7 +239,8 @@ def send(host: Host, volume: Any, image: Image, sparse: bool) -> None:
                 host.ask(volume.upload, stream, 0, image.size, 0)
                 host.ask(stream.sendAll, _read, (file, image.size))
         except BaseException:
-            # Whatever it was, libvirt must not wait for more. Where the connection itself broke off, nobody waits, and the first error says more.
+            # Whatever it was, libvirt must not wait for more. Where the connection itself broke off, nobody waits, and
+            # the first error says more.
             with suppress(LibvirtError):
                 host.ask(stream.abort)
             raise

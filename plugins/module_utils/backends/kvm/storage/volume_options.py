@@ -18,11 +18,13 @@ from ..names import Path, check_name
 from ..xml import Element, attribute, make, size_of, text_of
 
 FORMATS = ("raw", "qcow2", "qed", "vdi", "vmdk", "vpc")
-#: Formats of images that are brought from elsewhere: the ones that refer to no other files, or whose references can be seen.
+#: Formats of images that are brought from elsewhere: the ones that refer to no other files, or whose references can be
+#: seen.
 IMPORTED = ("raw", "qcow2")
 #: Pools whose volumes are devices: there is no format in them, and all of them is allocated.
 DEVICES = ("logical", "zfs", "rbd", "iscsi", "disk", "mpath", "scsi")
-#: In which steps a pool of a type counts; what a volume is larger by than was wanted, below that, is the pool's rounding.
+#: In which steps a pool of a type counts; what a volume is larger by than was wanted, below that, is the pool's
+#: rounding.
 STEPS = {"logical": 4 * 1024**2, "zfs": 1024**2, "disk": 1024**2}
 STEP = 4096
 
@@ -55,16 +57,20 @@ class Import(Once):
 
     def parse(self, value: Any, option: str) -> dict[str, str]:
         fields = {key: text for key, text in value.items() if text is not None}
-        fields["path"] = Path().parse(fields["path"], "%s.path" % option)
+        fields["path"] = Path().parse(fields["path"], f"{option}.path")
         if "checksum" in fields:
             fields["checksum"] = fields["checksum"].lower().removeprefix("sha256:")
             if not re.fullmatch(r"[0-9a-f]{64}", fields["checksum"]):
-                raise InvalidOption("%s.checksum" % option, value["checksum"], "is no SHA-256", remedy="Write 64 hexadecimal digits")
+                raise InvalidOption(
+                    f"{option}.checksum", value["checksum"], "is no SHA-256", remedy="Write 64 hexadecimal digits"
+                )
         return fields
 
 
 class Reference(Once):
-    """Another volume, by its name and its pool (None: the volume's own), or, where that is allowed, a file by its path and format."""
+    """Another volume, by its name and its pool (None: the volume's own), or, where that is allowed, a file by its
+    path and format.
+    """
 
     argument = {"type": "raw"}
 
@@ -80,12 +86,17 @@ class Reference(Once):
         fields = {key: str(text) for key, text in fields.items() if text is not None}
         if set(fields) == {"path", "format"}:
             if fields["format"] not in FORMATS:
-                raise InvalidOption("%s.format" % option, fields["format"], "is no format of images", remedy="Write one of: %s" % ", ".join(FORMATS))
-            return {"path": Path().parse(fields["path"], "%s.path" % option), "format": fields["format"]}
+                raise InvalidOption(
+                    f"{option}.format",
+                    fields["format"],
+                    "is no format of images",
+                    remedy="Write one of: {}".format(", ".join(FORMATS)),
+                )
+            return {"path": Path().parse(fields["path"], f"{option}.path"), "format": fields["format"]}
         if "volume" not in fields or set(fields) - {"volume", "pool"}:
             raise InvalidOption(option, value, "is not understood", remedy=remedy)
         for key, text in fields.items():
-            check_name(text, "%s.%s" % (option, key))
+            check_name(text, f"{option}.{key}")
         return {"pool": None, **fields}
 
     def show(self, value: Mapping[str, str | None]) -> dict[str, str]:
@@ -101,7 +112,9 @@ def backing_of(volume: Element) -> dict[str, str] | None:
 VOLUME_OPTIONS: tuple[Option, ...] = (
     Option("capacity", Size(), lambda volume: size_of(volume.find("capacity")), Disruption.LIVE),
     Option("allocation", Allocation(), lambda volume: size_of(volume.find("allocation")), Disruption.RECREATE),
-    Option("format", Text(choices=FORMATS), lambda volume: attribute(volume, "target/format", "type"), Disruption.RECREATE),
+    Option(
+        "format", Text(choices=FORMATS), lambda volume: attribute(volume, "target/format", "type"), Disruption.RECREATE
+    ),
     Option("import", Import(), lambda volume: None, Disruption.RECREATE),
     Option("clone", Reference(), lambda volume: None, Disruption.RECREATE),
     Option("backing", Reference(files=True), backing_of, Disruption.RECREATE),
@@ -133,7 +146,9 @@ def defined(name: str, pool_type: str, values: Mapping[str, Any], backing: Mappi
         target.append(make("compat", text="1.1"))
     below = None
     if backing is not None:
-        below = make("backingStore", None, make("path", text=backing["path"]), make("format", {"type": backing["format"]}))
+        below = make(
+            "backingStore", None, make("path", text=backing["path"]), make("format", {"type": backing["format"]})
+        )
     return make(
         "volume",
         None,

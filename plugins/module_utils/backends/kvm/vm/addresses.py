@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The addresses of domains that run: from the DHCP leases of libvirt's networks, the guest agent, and the host's neighbours. Reads only."""
+"""The addresses of domains that run: from the DHCP leases of libvirt's networks, the guest agent, and the host's
+neighbours. Reads only.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,10 @@ AGENT = "org.qemu.guest_agent.0"
 
 def agent_connected(live: Element) -> bool:
     """Whether the guest's agent listens, which the live XML knows without asking it."""
-    return any(get(channel, "target@name") == AGENT and get(channel, "target@state") == "connected" for channel in live.findall("devices/channel"))
+    return any(
+        get(channel, "target@name") == AGENT and get(channel, "target@state") == "connected"
+        for channel in live.findall("devices/channel")
+    )
 
 
 def has_agent_channel(live: Element) -> bool:
@@ -44,9 +49,15 @@ def networks_by_mac(live: Element) -> dict[str, str]:
 
 
 def find(
-    host: Host, domains: MutableMapping[str, Domain], handles: Mapping[str, Any], orders: Mapping[str, Sequence[str]], otherwise: Sequence[str] = SOURCES
+    host: Host,
+    domains: MutableMapping[str, Domain],
+    handles: Mapping[str, Any],
+    orders: Mapping[str, Sequence[str]],
+    otherwise: Sequence[str] = SOURCES,
 ) -> None:
-    """Fill in the addresses of all domains that run, each from the first of its sources that knows any; those without an order have the other."""
+    """Fill in the addresses of all domains that run, each from the first of its sources that knows any; those
+    without an order have the other.
+    """
     running = {name: have for name, have in domains.items() if have.live is not None}
     leases: dict[str, list[tuple[str, str]]] | None = None
     # Only where libvirt runs here are these the addresses of its host.
@@ -58,7 +69,9 @@ def find(
         macs = networks_by_mac(live.root)
         for source in orders.get(name) or otherwise:
             if source == "lease":
-                if leases is None and any(each.get("type") == "network" for each in live.root.findall("devices/interface")):
+                if leases is None and any(
+                    each.get("type") == "network" for each in live.root.findall("devices/interface")
+                ):
                     leases = _leases(host)
                 pairs = [(mac, address) for mac in macs for address in (leases or {}).get(mac, ())]
                 found = [(mac, pair[1]) for mac, pair in pairs]
@@ -81,7 +94,8 @@ def _leases(host: Host) -> dict[str, list[tuple[str, str]]]:
         except LibvirtError:
             # A network without DHCP, or one that went down in this moment.
             continue
-        # The newest first, and before it what never expires: a guest that was made anew leaves the lease of the one before.
+        # The newest first, and before it what never expires: a guest that was made anew leaves the lease of the one
+        # before.
         for lease in sorted(leases, key=lambda lease: float(lease.get("expirytime") or math.inf), reverse=True):
             found.setdefault(str(lease.get("mac") or "").lower(), []).append((network.name(), str(lease.get("ipaddr"))))
     return found
@@ -95,14 +109,19 @@ def _asked(host: Host, handle: Any, source: str) -> list[tuple[str, str]]:
     except LibvirtError:
         # The guest ended in this moment, or its agent hangs, or cannot say.
         return []
-    return [(str(each.get("hwaddr") or "").lower(), str(address.get("addr"))) for each in interfaces.values() for address in each.get("addrs") or ()]
+    return [
+        (str(each.get("hwaddr") or "").lower(), str(address.get("addr")))
+        for each in interfaces.values()
+        for address in each.get("addrs") or ()
+    ]
 
 
 def _good(pairs: Sequence[tuple[str, str]], macs: Mapping[str, str], own: Collection[str]) -> tuple[Address, ...]:
-    """The addresses under which the guest can be reached, of all that was said: of the domain's own interfaces, in their order, IPv4 first.
+    """The addresses under which the guest can be reached, of all that was said: of the domain's own interfaces, in
+    their order, IPv4 first.
 
-    What the agent says is the guest's own word. A bridge that the guest has made, like the docker0 of a Docker in there, leads to nobody from outside, or to
-    this host's own; its MAC is none of the domain's.
+    What the agent says is the guest's own word. A bridge that the guest has made, like the docker0 of a Docker in
+    there, leads to nobody from outside, or to this host's own; its MAC is none of the domain's.
     """
     order = {mac: place for place, mac in enumerate(macs)}
     found = []

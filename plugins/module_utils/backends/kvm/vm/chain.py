@@ -4,8 +4,9 @@
 
 """The backing chains of a guest's disks: what tells a disk that moved on to an overlay from another disk.
 
-An external snapshot leaves the image that a guest had as the backing image of a new one. A task that still names the old image means the same disk: to put the
-guest back on it would lose what was written since, and the first write to it would make the overlay worthless. Pure.
+An external snapshot leaves the image that a guest had as the backing image of a new one. A task that still names the
+old image means the same disk: to put the guest back on it would lose what was written since, and the first write to it
+would make the overlay worthless. Pure.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from .settings import guest_note
 from .xml import ET, Element, copied, drop, get, overlay_seen, overlay_values, put
 
 #: The image that a task gave to a disk, in the note that the domain bears.
-GIVEN = "{%s}disk" % NAMESPACE
+GIVEN = f"{{{NAMESPACE}}}disk"
 
 
 def named_below(disk: Element) -> tuple[list[tuple[str, str]], bool]:
-    """The layers (path and format) that a description names below a disk's image, and whether it says that there are no more. Pure."""
+    """The layers (path and format) that a description names below a disk's image, and whether it says that there are
+    no more. Pure.
+    """
     found: list[tuple[str, str]] = []
     layer = disk
     while (below := layer.find("backingStore")) is not None:
@@ -37,8 +40,14 @@ def named_below(disk: Element) -> tuple[list[tuple[str, str]], bool]:
 
 
 def note_images(root: Element, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """Write down which images a task gives to disks, in a stored domain's metadata: where the disk has another one later, another program moved it. Pure."""
-    given = {target: record["path"] for target, record in after.items() if record.get("device", "disk") == "disk" and record.get("path")}
+    """Write down which images a task gives to disks, in a stored domain's metadata: where the disk has another one
+    later, another program moved it. Pure.
+    """
+    given = {
+        target: record["path"]
+        for target, record in after.items()
+        if record.get("device", "disk") == "disk" and record.get("path")
+    }
     fresh = {target: path for target, path in given.items() if path != before.get(target, {}).get("path")}
     gone = {*fresh, *(target for target in before if target not in after)} & {*fresh, *images_given(root)}
     if not gone:
@@ -52,16 +61,22 @@ def note_images(root: Element, before: Mapping[str, Any], after: Mapping[str, An
 
 def images_given(root: Element) -> dict[str, str]:
     """The images that tasks gave to disks, by target. Pure."""
-    return {each.get("target", ""): each.get("path", "") for each in root.findall("metadata/%s/%s" % (GUEST, GIVEN))}
+    return {each.get("target", ""): each.get("path", "") for each in root.findall(f"metadata/{GUEST}/{GIVEN}")}
 
 
 def same_disk(
-    target: str, wish: Mapping[str, Any], sides: Sequence[Mapping[str, Any]], chains: Mapping[str, Chain], reals: Mapping[str, str], given: str = ""
+    target: str,
+    wish: Mapping[str, Any],
+    sides: Sequence[Mapping[str, Any]],
+    chains: Mapping[str, Chain],
+    reals: Mapping[str, str],
+    given: str = "",
 ) -> dict[str, Any]:
-    """The entry of a disk, with the image that the disk has in the place of one below it. Pure. Raises Refused where it cannot be told.
+    """The entry of a disk, with the image that the disk has in the place of one below it. Pure. Raises Refused where it
+    cannot be told.
 
-    ``sides``: the disk as it is stored, and as it runs; ``chains``: of their images, by path; ``reals``: paths without links; ``given``: the image that an
-    earlier task gave it.
+    ``sides``: the disk as it is stored, and as it runs; ``chains``: of their images, by path; ``reals``: paths without
+    links; ``given``: the image that an earlier task gave it.
     """
     record = dict(wish)
     path = record.get("path")
@@ -83,14 +98,21 @@ def same_disk(
         _check_told(target, path, reals.get(path, path), side["path"], chains.get(side["path"], Chain()))
     if given in (path, reals.get(path)):
         raise Refused(
-            "disks[%s].path: an earlier task gave this disk %s, and another program has moved it to %s since" % (target, path, sides[0]["path"]),
+            "disks[{}].path: an earlier task gave this disk {}, and another program has moved it to {} since".format(
+                target, path, sides[0]["path"]
+            ),
             remedy="Name the image that the disk has now. To put the old one back all the same, let virsh edit name it",
         )
     return record
 
 
-def without_older(overlay: Element, stored: Element, chains: Mapping[str, Chain], reals: Mapping[str, str], places: Mapping[str, str]) -> Element:
-    """The option xml without the sources of disks that stand below the images that those disks have. Pure. Raises Refused as same_disk."""
+def without_older(
+    overlay: Element, stored: Element, chains: Mapping[str, Chain], reals: Mapping[str, str], places: Mapping[str, str]
+) -> Element:
+    """The option xml without the sources of disks that stand below the images that those disks have.
+
+    Pure. Raises Refused as same_disk.
+    """
     root = copied(overlay)
     have = {get(disk, "target@dev"): disk for disk in stored.findall("devices/disk")}
     for disk in root.findall("devices/disk"):
@@ -122,14 +144,17 @@ def _drop_same_source(disk: Element, there: Element) -> None:
 def _check_told(target: str, path: str, place: str, now: str, chain: Chain) -> None:
     if chain.unseen and now != path:
         raise Refused(
-            "disks[%s].path: the disk has %s, and whether %s is an older image of it cannot be told: the backing chain cannot be read at %s"
-            % (target, now, path, chain.unseen),
-            remedy="Let libvirt see that image (start or refresh its pool: virsh pool-refresh), or name the image that the disk has now",
+            f"disks[{target}].path: the disk has {now}, and whether {path} is an older image of it cannot be told: "
+            f"the backing chain cannot be read at {chain.unseen}",
+            remedy="Let libvirt see that image (start or refresh its pool: virsh pool-refresh), or name the image "
+            "that the disk has now",
         )
     if place in chain.earlier and now != path:
         raise Refused(
-            "disks[%s].path: %s is the image that this disk had when the snapshot %s was made, and now it has %s" % (target, path, chain.earlier[place], now),
-            remedy="Name the image that the disk has now. To go back to the old one, delete the snapshot (virsh snapshot-delete --metadata) first",
+            f"disks[{target}].path: {path} is the image that this disk had when the snapshot {chain.earlier[place]} "
+            f"was made, and now it has {now}",
+            remedy="Name the image that the disk has now. To go back to the old one, delete the snapshot (virsh "
+            "snapshot-delete --metadata) first",
         )
 
 
@@ -137,12 +162,18 @@ def _forgive_format(record: dict[str, Any], sides: Sequence[Mapping[str, Any]], 
     """A format that an image below has may have been said when the disk had that one."""
     wished = record.get("format")
     chain = chains.get(sides[0]["path"])
-    if chain is not None and wished not in (None, sides[0].get("format")) and any(layer.format == wished for layer in chain.layers):
+    if (
+        chain is not None
+        and wished not in (None, sides[0].get("format"))
+        and any(layer.format == wished for layer in chain.layers)
+    ):
         del record["format"]
 
 
 def behind(stored: Element, live: Element) -> dict[str, tuple[str, str]]:
-    """The disks that would come back on an older image when the guest stops: by target, the image in use, and the stored one below it. Pure."""
+    """The disks that would come back on an older image when the guest stops: by target, the image in use, and the
+    stored one below it. Pure.
+    """
     found = {}
     kept = {get(disk, "target@dev"): disk for disk in stored.findall("devices/disk")}
     for disk in live.findall("devices/disk"):

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the images of disks are backed by: by descriptions, headers of images, pools and records of snapshots. Reads only."""
+"""What the images of disks are backed by: by descriptions, headers of images, pools and records of snapshots.
+
+Reads only.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ from .xml import Element, get
 
 
 def look_below(host: Host, disk: Element, places: Mapping[str, str]) -> Chain:
-    """The chain below a disk's image: as the description has it, and from there on as the images' headers or their pools do. Reads only.
+    """The chain below a disk's image: as the description has it, and from there on as the images' headers or their
+    pools do. Reads only.
 
     ``places``: the paths of volumes, by POOL/VOLUME.
     """
@@ -45,7 +49,10 @@ def look_below(host: Host, disk: Element, places: Mapping[str, str]) -> Chain:
 
 
 def overlay_on(host: Host, pool: str, path: str) -> str:
-    """An image that is backed by the one at a path, in the same directory or pool; empty where there is none. Reads only."""
+    """An image that is backed by the one at a path, in the same directory or pool; empty where there is none.
+
+    Reads only.
+    """
     if host.local:
         if not os.path.exists(path):
             return ""
@@ -109,9 +116,11 @@ def _below(host: Host, path: str) -> list[Layer] | None:
 
 
 def earlier_images(host: Host, name: str, target: str, places: Mapping[str, str]) -> dict[str, str]:
-    """The images that a guest's disk had when external snapshots were made of it: the snapshots' names, by paths without links. Reads only.
+    """The images that a guest's disk had when external snapshots were made of it: the snapshots' names, by paths
+    without links. Reads only.
 
-    Libvirt keeps these records until the snapshots are deleted, also when the images are backing images no more (virsh blockpull, blockcopy).
+    Libvirt keeps these records until the snapshots are deleted, also when the images are backing images no more (virsh
+    blockpull, blockcopy).
     """
     found: dict[str, str] = {}
     domain = host.find(host.conn.lookupByName, name)

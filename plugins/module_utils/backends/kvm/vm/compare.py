@@ -136,7 +136,8 @@ def live_change(want: Spec, change: Change, have: Domain) -> LiveChange:
 
 
 def trial(done: Comparison, have: Domain) -> Element | None:
-    """What a guest becomes by several changes, for libvirt to try before the first; None where the first is one definition that says as much.
+    """What a guest becomes by several changes, for libvirt to try before the first; None where the first is one
+    definition that says as much.
 
     A run that dies while it is tried out leaves it, and the next one goes on from there. So what that one would take
     for done is not in it: what a guest was told that follows in its own time, a seed, and the images that are still to
@@ -169,7 +170,7 @@ def pending_after(want: Spec, have: Domain, found: Sequence[Change]) -> list[str
 def pending(stored: View, live: View) -> list[str]:
     """What is stored and not in effect, in the words of a task: it waits for a restart."""
     found = [key for option in OPTIONS for key in option.waiting(stored, live)]
-    return sorted([*found, *("xml[%s]" % tag for tag in _other(stored.root, live.root))])
+    return sorted([*found, *(f"xml[{tag}]" for tag in _other(stored.root, live.root))])
 
 
 #: What the live XML says the same way: an overlay, or another program, may have changed it.
@@ -214,7 +215,10 @@ def _unspoken(element: Element | None, path: str) -> Element | None:
 
 
 def _other(stored: Element, live: Element) -> list[str]:
-    """The names of the other elements that are stored and not in effect. What libvirt adds to a guest as it starts waits for nothing."""
+    """The names of the other elements that are stored and not in effect.
+
+    What libvirt adds to a guest as it starts waits for nothing.
+    """
     found = []
     for path in _PARTS:
         for part in (_unspoken(each, path) for each in stored.findall(path)):

@@ -4,8 +4,9 @@
 
 """Has libvirt keep a domain's definition.
 
-What an emulator has against a guest, libvirt says only to who defines it: its other question (domainXMLToNative) is no read. It prepares the host as for a
-start, makes tap devices and runs the scripts of interfaces. So a plan does not ask, and a run defines a guest before it does anything else.
+What an emulator has against a guest, libvirt says only to who defines it: its other question (domainXMLToNative) is no
+read. It prepares the host as for a start, makes tap devices and runs the scripts of interfaces. So a plan does not ask,
+and a run defines a guest before it does anything else.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ _WRONG = ("XML_ERROR", "XML_DETAIL", "XML_INVALID_SCHEMA", "CONFIG_UNSUPPORTED",
 
 
 def define(host: Host, want: Spec, root: Element, before: Element | None = None) -> Any:
-    """Have libvirt keep a definition; libvirt's own object. ``before``: what it keeps until then. Raises InvalidOption and LibvirtError.
+    """Have libvirt keep a definition; libvirt's own object. ``before``: what it keeps until then. Raises InvalidOption
+    and LibvirtError.
 
-    Libvirt takes guests that its schema has no words for (a relative path) from who does not ask for the schema. Such a guest is not held to it here either.
+    Libvirt takes guests that its schema has no words for (a relative path) from who does not ask for the schema. Such a
+    guest is not held to it here either.
     """
     try:
         return _kept(host, root, "DOMAIN_DEFINE_VALIDATE")
@@ -51,7 +54,10 @@ def _kept(host: Host, root: Element, *flags: str) -> Any:
 
 
 def _valid(host: Host, root: Element) -> bool:
-    """Whether what libvirt keeps is what its schema allows. It is given to it once more, with one name for two drives, which libvirt takes in no case."""
+    """Whether what libvirt keeps is what its schema allows.
+
+    It is given to it once more, with one name for two drives, which libvirt takes in no case.
+    """
     twice = copied(root)
     for _number in range(2):
         drive = ET.SubElement(make(twice, "devices"), "disk", {"type": "file", "device": "cdrom"})
@@ -70,4 +76,9 @@ def _refusal(host: Host, want: Spec, root: Element, error: LibvirtError) -> Kraa
     machine = want.values.get("machine")
     why = refused_machine(host, root.get("type", "qemu"), get(root, "os/type@arch"), machine) if machine else ""
     option, value = ("machine", machine) if why else ("options", want.name)
-    return InvalidOption(option, value, "is what libvirt refuses: %s" % (why or error.message), remedy=error.remedy or "Correct the values")
+    return InvalidOption(
+        option,
+        value,
+        "is what libvirt refuses: %s" % (why or error.message),
+        remedy=error.remedy or "Correct the values",
+    )

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A domain's disks: their fields, how a user's entry is read, and how the disks of a tree are read and written. Pure."""
+"""A domain's disks: their fields, how a user's entry is read, and how the disks of a tree are read and written.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -43,17 +46,33 @@ DISK_FIELDS = (
     Field("device", word("disk", "cdrom", "floppy"), "@device", "disk"),
     Field("bus", word("virtio", "sata", "scsi", "usb", "ide", "fdc"), "target@bus"),
     Field("format", Text(pattern=r"[a-z0-9-]+"), "driver@type"),
-    Field("cache", word("default", "none", "writethrough", "writeback", "directsync", "unsafe"), "driver@cache", "default"),
+    Field(
+        "cache", word("default", "none", "writethrough", "writeback", "directsync", "unsafe"), "driver@cache", "default"
+    ),
     Field("discard", word("default", "ignore", "unmap"), "driver@discard", "default"),
     Field("io", word("default", "threads", "native", "io_uring"), "driver@io", "default"),
     Field("boot_order", ORDER, "boot@order", 0),
     Field("read_only", FLAG, "readonly", False, "element"),
     Field("shareable", FLAG, "shareable", False, "element"),
-    Field("serial", Line(pattern=r"[A-Za-z0-9_.+ -]*", remedy="Use letters, digits, dots, dashes and underscores"), "serial", ""),
+    Field(
+        "serial",
+        Line(pattern=r"[A-Za-z0-9_.+ -]*", remedy="Use letters, digits, dots, dashes and underscores"),
+        "serial",
+        "",
+    ),
     # These are no place in the device: what they name is looked up.
-    Field("path", Text(pattern=r"(/[^\n]*)?", remedy="Write an absolute path, or nothing for an empty drive"), "", live=True),
+    Field(
+        "path",
+        Text(pattern=r"(/[^\n]*)?", remedy="Write an absolute path, or nothing for an empty drive"),
+        "",
+        live=True,
+    ),
     Field("pool", NAME, ""),
-    Field("volume", Text(pattern=r"[A-Za-z0-9][A-Za-z0-9_.+:@-]*", remedy="Use letters, digits, dots, dashes and underscores"), ""),
+    Field(
+        "volume",
+        Text(pattern=r"[A-Za-z0-9][A-Za-z0-9_.+:@-]*", remedy="Use letters, digits, dots, dashes and underscores"),
+        "",
+    ),
     Field("size", SIZE, ""),
     Field("backing", PATH, ""),
     Field("backing_format", Text(pattern=r"[a-z0-9-]+"), ""),
@@ -71,18 +90,27 @@ def _read_disk(entry: Any, option: str) -> tuple[str, dict[str, Any]]:
     if not isinstance(fields, Mapping):
         raise InvalidOption(option, entry, "is not a disk", remedy=DISK_REMEDY)
     target = str(fields.get("target") or "")
-    where = "%s[%s]" % (option, target)
+    where = f"{option}[{target}]"
     if not _TARGET.fullmatch(target):
-        raise InvalidOption(option, target, "is no name of a disk in the guest", remedy="Write target like vda, sdb or hdc")
+        raise InvalidOption(
+            option, target, "is no name of a disk in the guest", remedy="Write target like vda, sdb or hdc"
+        )
     record = parse_fields(DISK_FIELDS, fields, where, more=("target",))
     if "volume" in record and "path" in record:
-        raise InvalidOption(where, record["path"], "is given, and a volume too", remedy="Give either path, or pool and volume")
+        raise InvalidOption(
+            where, record["path"], "is given, and a volume too", remedy="Give either path, or pool and volume"
+        )
     if "volume" in record:
         record.setdefault("pool", "default")
     if record.get("device") in ("cdrom", "floppy"):
         record.pop("size", None)
     if "backing" in record and "backing_format" not in record:
-        raise InvalidOption(where, record["backing"], "is a backing image whose format is not said", remedy="Write backing_format: qcow2, or raw")
+        raise InvalidOption(
+            where,
+            record["backing"],
+            "is a backing image whose format is not said",
+            remedy="Write backing_format: qcow2, or raw",
+        )
     return target, record
 
 
@@ -105,7 +133,10 @@ def free_name(prefix: str, taken: Container[str]) -> str:
 
 def named_disks(entries: Any) -> list[Any]:
     """The entries of ``disks``, each with a target: one that has none gets the next free name of its bus."""
-    filled = [{"path": entry} if isinstance(entry, str) else dict(entry) if isinstance(entry, Mapping) else entry for entry in entries]
+    filled = [
+        {"path": entry} if isinstance(entry, str) else dict(entry) if isinstance(entry, Mapping) else entry
+        for entry in entries
+    ]
     taken = {str(entry.get("target")) for entry in filled if isinstance(entry, dict) and entry.get("target")}
     for entry in filled:
         if not isinstance(entry, dict) or entry.get("target"):
@@ -118,7 +149,9 @@ def named_disks(entries: Any) -> list[Any]:
 
 
 def source_of(disk: Element) -> str:
-    """The path of a disk's content; POOL/VOLUME where the domain names a volume, and a name where it is on the network; empty for an empty drive."""
+    """The path of a disk's content; POOL/VOLUME where the domain names a volume, and a name where it is on the
+    network; empty for an empty drive.
+    """
     source = disk.find("source")
     if source is None:
         return ""
@@ -126,7 +159,7 @@ def source_of(disk: Element) -> str:
     if path:
         return path
     if source.get("volume"):
-        return "%s/%s" % (source.get("pool", ""), source.get("volume"))
+        return "{}/{}".format(source.get("pool", ""), source.get("volume"))
     return source.get("name", "")
 
 
@@ -160,7 +193,7 @@ def disk_grows(target: str, edit: Edit) -> bool:
         return False
     if now is not None and size < now:
         raise Refused(
-            "disks[%s].size: a disk is not made smaller, and this one has %s" % (target, format_size(now)),
+            f"disks[{target}].size: a disk is not made smaller, and this one has {format_size(now)}",
             remedy="Ask for that size or more, or for another disk",
         )
     return True
@@ -188,8 +221,9 @@ def scsi_controller(root: Element) -> Element | None:
 
 
 def give_scsi(root: Element, disk: Element) -> None:
-    """A controller of virtio where there is none, and a place on it: on x86 libvirt's own choice is an LSI of the nineties, for which small kernels have
-    no driver. With room for seven disks; libvirt counts all controllers as such ones, and would add some for what virtio has room enough for.
+    """A controller of virtio where there is none, and a place on it: on x86 libvirt's own choice is an LSI of the
+    nineties, for which small kernels have no driver. With room for seven disks; libvirt counts all controllers as such
+    ones, and would add some for what virtio has room enough for.
     """
     controller = scsi_controller(root)
     if controller is None:
@@ -198,7 +232,17 @@ def give_scsi(root: Element, disk: Element) -> None:
         unit = 0
         for letter in (get(disk, "target@dev") or "sda")[2:]:
             unit = unit * 26 + ord(letter) - ord("a") + 1
-        ET.SubElement(disk, "address", {"type": "drive", "controller": controller.get("index") or "0", "bus": "0", "target": "0", "unit": str(unit - 1)})
+        ET.SubElement(
+            disk,
+            "address",
+            {
+                "type": "drive",
+                "controller": controller.get("index") or "0",
+                "bus": "0",
+                "target": "0",
+                "unit": str(unit - 1),
+            },
+        )
 
 
 def write_disks(root: Element, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A domain's graphics, channels, host devices and file systems: their fields, and how those of a tree are read and written. Pure."""
+"""A domain's graphics, channels, host devices and file systems: their fields, and how those of a tree are read and
+written. Pure.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,13 @@ def _read_graphics(entry: Any, option: str) -> tuple[str, dict[str, Any]]:
     fields = {"type": entry} if isinstance(entry, str) else entry
     kind = str(fields.get("type") or "") if isinstance(fields, Mapping) else ""
     if kind not in ("vnc", "spice"):
-        raise InvalidOption(option, kind or entry, "is no kind of graphics", remedy="Write vnc or spice, or a mapping with type, port, listen and password")
-    return kind, parse_fields(GRAPHICS_FIELDS, fields, "%s[%s]" % (option, kind), more=("type",))
+        raise InvalidOption(
+            option,
+            kind or entry,
+            "is no kind of graphics",
+            remedy="Write vnc or spice, or a mapping with type, port, listen and password",
+        )
+    return kind, parse_fields(GRAPHICS_FIELDS, fields, f"{option}[{kind}]", more=("type",))
 
 
 GRAPHICS = DeviceSet(GRAPHICS_FIELDS, _read_graphics, "type", {"elements": "raw"})
@@ -71,8 +78,8 @@ def _read_channel(entry: Any, option: str) -> tuple[str, dict[str, Any]]:
     fields = {"name": entry} if isinstance(entry, str) else entry
     name = str(fields.get("name") or "") if isinstance(fields, Mapping) else ""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-        raise InvalidOption(option, name or entry, "is no name of a channel", remedy="Write one like %s" % AGENT)
-    record = parse_fields(CHANNEL_FIELDS, fields, "%s[%s]" % (option, name), more=("name",))
+        raise InvalidOption(option, name or entry, "is no name of a channel", remedy=f"Write one like {AGENT}")
+    record = parse_fields(CHANNEL_FIELDS, fields, f"{option}[{name}]", more=("name",))
     record.setdefault("type", "spicevmc" if name.startswith("com.redhat.spice") else "unix")
     return name, record
 
@@ -82,7 +89,11 @@ CHANNELS = DeviceSet(CHANNEL_FIELDS, _read_channel, "name", {"elements": "raw"})
 
 def read_channels(root: Element) -> dict[str, dict[str, Any]]:
     """By their names in the guest."""
-    return {get(each, "target@name") or "": read_fields(CHANNEL_FIELDS, each) for each in devices(root, "channel") if get(each, "target@name")}
+    return {
+        get(each, "target@name") or "": read_fields(CHANNEL_FIELDS, each)
+        for each in devices(root, "channel")
+        if get(each, "target@name")
+    }
 
 
 def write_channels(root: Element, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
@@ -92,7 +103,9 @@ def write_channels(root: Element, before: Mapping[str, Any], after: Mapping[str,
             remove(root, gone)
     for name, record in after.items():
         old = before.get(name, {})
-        element: Element | None = next((each for each in devices(root, "channel") if get(each, "target@name") == name), None)
+        element: Element | None = next(
+            (each for each in devices(root, "channel") if get(each, "target@name") == name), None
+        )
         if element is None:
             element = add(root, "channel", type=record["type"])
             ET.SubElement(element, "target", {"type": "virtio", "name": name})
@@ -114,9 +127,12 @@ def _read_filesystem(entry: Any, option: str) -> tuple[str, dict[str, Any]]:
     target = str(fields.get("target") or "")
     if not re.fullmatch(r"[A-Za-z0-9_./-]{1,36}", target) or not fields.get("source"):
         raise InvalidOption(
-            option, entry, "is not a file system", remedy="Write a mapping with source (a directory of the host), target (its tag in the guest) and driver"
+            option,
+            entry,
+            "is not a file system",
+            remedy="Write a mapping with source (a directory of the host), target (its tag in the guest) and driver",
         )
-    record = parse_fields(FILESYSTEM_FIELDS, fields, "%s[%s]" % (option, target), more=("target",))
+    record = parse_fields(FILESYSTEM_FIELDS, fields, f"{option}[{target}]", more=("target",))
     record.setdefault("driver", "virtiofs")
     return target, record
 
@@ -127,7 +143,10 @@ FILESYSTEMS = DeviceSet(FILESYSTEM_FIELDS, _read_filesystem, "target", {"element
 def read_filesystems(root: Element) -> dict[str, dict[str, Any]]:
     """By their tags in the guest."""
     return {
-        get(each, "target@dir") or "": {**read_fields(FILESYSTEM_FIELDS, each), "driver": "virtiofs" if get(each, "driver@type") == "virtiofs" else "9p"}
+        get(each, "target@dir") or "": {
+            **read_fields(FILESYSTEM_FIELDS, each),
+            "driver": "virtiofs" if get(each, "driver@type") == "virtiofs" else "9p",
+        }
         for each in devices(root, "filesystem")
     }
 
@@ -141,7 +160,9 @@ def write_filesystems(root: Element, before: Mapping[str, Any], after: Mapping[s
         old = before.get(target, {})
         if record == old:
             continue
-        element: Element | None = next((each for each in devices(root, "filesystem") if get(each, "target@dir") == target), None)
+        element: Element | None = next(
+            (each for each in devices(root, "filesystem") if get(each, "target@dir") == target), None
+        )
         if element is None:
             element = add(root, "filesystem", type="mount")
             ET.SubElement(element, "target", {"dir": target})
@@ -152,7 +173,10 @@ def write_filesystems(root: Element, before: Mapping[str, Any], after: Mapping[s
             put(element, "driver@type", "virtiofs" if record["driver"] == "virtiofs" else None)
             element.set("accessmode", record.get("access_mode", "passthrough"))
         write_fields(FILESYSTEM_FIELDS, element, record, old)
-    if any(record["driver"] == "virtiofs" for record in after.values()) and get(root, "memoryBacking/access@mode") != "shared":
+    if (
+        any(record["driver"] == "virtiofs" for record in after.values())
+        and get(root, "memoryBacking/access@mode") != "shared"
+    ):
         put(root, "memoryBacking/source@type", "memfd")
         put(root, "memoryBacking/access@mode", "shared")
 
@@ -175,9 +199,14 @@ class HostDevices(Entries):
             text = str(entry).strip().lower()
             pci = _PCI.fullmatch(text)
             if pci:
-                text = "pci:%s:%s:%s.%s" % (pci[1] or "0000", pci[2], pci[3], pci[4])
+                text = "pci:{}:{}:{}.{}".format(pci[1] or "0000", pci[2], pci[3], pci[4])
             elif not _USB.fullmatch(text) and not _MDEV.fullmatch(text):
-                raise InvalidOption(option, entry, "is no device of a host", remedy="Write pci:0000:03:00.0, usb:046d:c52b (vendor and product) or mdev:UUID")
+                raise InvalidOption(
+                    option,
+                    entry,
+                    "is no device of a host",
+                    remedy="Write pci:0000:03:00.0, usb:046d:c52b (vendor and product) or mdev:UUID",
+                )
             found[text] = text
         return found
 
@@ -193,10 +222,12 @@ def _hostdev_key(element: Element) -> str:
     kind = element.get("type", "")
     if kind == "pci":
         at = "source/address@"
-        return "pci:%04x:%02x:%02x.%x" % tuple(number(at + part) for part in ("domain", "bus", "slot", "function"))
+        return "pci:{:04x}:{:02x}:{:02x}.{:x}".format(
+            *tuple(number(at + part) for part in ("domain", "bus", "slot", "function"))
+        )
     if kind == "usb" and element.find("source/vendor") is not None:
-        return "usb:%04x:%04x" % (number("source/vendor@id"), number("source/product@id"))
-    return "%s:%s" % (kind, get(element, "source/address@uuid") or get(element, "source/address@device") or "")
+        return "usb:{:04x}:{:04x}".format(number("source/vendor@id"), number("source/product@id"))
+    return "{}:{}".format(kind, get(element, "source/address@uuid") or get(element, "source/address@device") or "")
 
 
 def read_hostdevs(root: Element) -> dict[str, str]:
@@ -223,4 +254,8 @@ def write_hostdevs(root: Element, before: Mapping[str, Any], after: Mapping[str,
         else:
             element.set("managed", "yes")
             domain, bus, slot, function = re.split(r"[:.]", rest)
-            ET.SubElement(source, "address", {"domain": "0x" + domain, "bus": "0x" + bus, "slot": "0x" + slot, "function": "0x" + function})
+            ET.SubElement(
+                source,
+                "address",
+                {"domain": "0x" + domain, "bus": "0x" + bus, "slot": "0x" + slot, "function": "0x" + function},
+            )

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The fields of a domain's devices, one on a line: what a user may write, and where it stands in the device's XML. Pure."""
+"""The fields of a domain's devices, one on a line: what a user may write, and where it stands in the device's XML.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ PATH = Text(pattern=r"/[^\n]*", remedy="Write an absolute path")
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a device. ``place`` is in the device's element; empty where the device's own code reads and writes it."""
+    """One field of a device.
+
+    ``place`` is in the device's element; empty where the device's own code reads and writes it.
+    """
 
     name: str
     kind: Kind
@@ -71,7 +77,10 @@ def word(*choices: str) -> Text:
 def parse_fields(
     fields: Sequence[Field], given: Mapping[str, Any], option: str, more: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The canonical record of what a user wrote. Raises InvalidOption for fields that are not there, naming those that are."""
+    """The canonical record of what a user wrote.
+
+    Raises InvalidOption for fields that are not there, naming those that are.
+    """
     known = {field.name: field for field in fields}
     unknown = sorted(str(key) for key in given if key not in known and key not in more)
     if unknown:
@@ -81,7 +90,7 @@ def parse_fields(
     record = {}
     for key, value in given.items():
         if key in known and value is not None:
-            record[key] = _parse(known[key], value, "%s.%s" % (option, key))
+            record[key] = _parse(known[key], value, f"{option}.{key}")
     return record
 
 
@@ -115,7 +124,9 @@ def show_fields(fields: Sequence[Field], record: Mapping[str, Any]) -> dict[str,
 
 
 def read_fields(fields: Sequence[Field], element: Element) -> dict[str, Any]:
-    """The record of a device's element; fields of which nothing stands there have their ``absent`` value, or are left out."""
+    """The record of a device's element; fields of which nothing stands there have their ``absent`` value, or are
+    left out.
+    """
     values = {field.name: field.read(element) for field in fields if field.place}
     return {name: value for name, value in values.items() if value is not None}
 

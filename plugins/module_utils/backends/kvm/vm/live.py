@@ -47,7 +47,8 @@ def memory(host: Host, domain: Any, change: LiveChange) -> None:
     if not vm_power.until(follows, FOLLOWS):
         raise BackendError(
             "memory: the guest did not follow within %d seconds" % FOLLOWS,
-            remedy="See that it has the driver of the memory balloon (virtio_balloon), or stop it and start it with the new size",
+            remedy="See that it has the driver of the memory balloon (virtio_balloon), or stop it and start it with "
+            "the new size",
         )
 
 
@@ -57,7 +58,7 @@ def disk(host: Host, domain: Any, change: LiveChange) -> None:
     old, new = dev.disk_of(change.now, target), dev.disk_of(change.then, target)
     if new is None and old is not None:
         host.ask(domain.detachDeviceFlags, serialize(old), affect)
-        vm_power.wait_gone(host, domain, lambda tree: dev.disk_of(tree, target) is not None, "disk %s" % target)
+        vm_power.wait_gone(host, domain, lambda tree: dev.disk_of(tree, target) is not None, f"disk {target}")
     elif new is not None and old is None:
         controller = dev.scsi_controller(change.then)
         if controller is not None and dev.scsi_controller(change.now) is None:
@@ -93,7 +94,7 @@ def network(host: Host, domain: Any, change: LiveChange) -> None:
     old, new = nets.interface_of(change.now, mac), nets.interface_of(change.then, mac)
     if new is None and old is not None:
         host.ask(domain.detachDeviceFlags, serialize(old), affect)
-        vm_power.wait_gone(host, domain, lambda tree: nets.interface_of(tree, mac) is not None, "network %s" % key)
+        vm_power.wait_gone(host, domain, lambda tree: nets.interface_of(tree, mac) is not None, f"network {key}")
     elif new is not None and old is None:
         # Its address in the stored configuration is the one that it shall have: it may have been there before.
         stored = (change.stored or {}).get("mac")
@@ -133,7 +134,7 @@ def tell_description(host: Host, domain: Any, _value: str, root: Element, runnin
 def tell_labels(host: Host, domain: Any, _value: Any, root: Element, running: bool) -> None:
     """The labels of the guest that runs."""
     if running:
-        note = root.find("metadata/{%s}guest" % NAMESPACE)
+        note = root.find(f"metadata/{{{NAMESPACE}}}guest")
         # Libvirt puts the namespace in by itself.
         text = serialize(_plain(note)) if note is not None else None
         kind, affect = constant("DOMAIN_METADATA_ELEMENT"), constant("DOMAIN_AFFECT_LIVE")

@@ -22,11 +22,11 @@ from ..xml import NAMESPACE
 from .xml import Element, get
 
 #: Our element in a domain's metadata.
-GUEST = "{%s}guest" % NAMESPACE
+GUEST = f"{{{NAMESPACE}}}guest"
 #: In it: a volume that is being made for the guest, until it is made.
-MAKING = "{%s}making" % NAMESPACE
+MAKING = f"{{{NAMESPACE}}}making"
 #: In it: a seed that another one has taken the place of, until it is removed.
-STALE = "{%s}stale" % NAMESPACE
+STALE = f"{{{NAMESPACE}}}stale"
 #: In the place of an image that is still to be made, while libvirt tries out a definition.
 NO_IMAGE = "/dev/null/kraal.virt"
 
@@ -60,7 +60,8 @@ class Chain:
     layers: tuple[Layer, ...] = ()
     #: The image whose backing image could not be read; empty where the chain is known to its end.
     unseen: str = ""
-    #: Earlier images of the disk by libvirt's records of snapshots, which may be backing images no more: the snapshots, by paths without links.
+    #: Earlier images of the disk by libvirt's records of snapshots, which may be backing images no more: the snapshots,
+    #: by paths without links.
     earlier: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, path: str) -> Layer | None:
@@ -88,13 +89,15 @@ class Domain:
     raw_state: str = ""
     #: The addresses of one that runs.
     addresses: tuple[Address, ...] = ()
-    #: What images of its disks are backed by, by their paths; only of disks that the task gives another image or format.
+    #: What images of its disks are backed by, by their paths; only of disks that the task gives another image or
+    #: format.
     chains: Mapping[str, Chain] = field(default_factory=dict)
     #: The paths of the images that the task names, without links.
     reals: Mapping[str, str] = field(default_factory=dict)
     #: The block jobs on disks that the task changes, by target.
     jobs: Mapping[str, Job] = field(default_factory=dict)
-    #: The disks without an image that a run has left which died as it tried out a definition, by target. They are in none of the descriptions.
+    #: The disks without an image that a run has left which died as it tried out a definition, by target. They are in
+    #: none of the descriptions.
     tried: tuple[str, ...] = ()
 
     @property
@@ -113,7 +116,7 @@ class Domain:
     @property
     def stale(self) -> list[str]:
         """The seeds that a run which died did not get to remove."""
-        return [each.get("path", "") for each in self.stored.root.findall("metadata/%s/%s" % (GUEST, STALE))]
+        return [each.get("path", "") for each in self.stored.root.findall(f"metadata/{GUEST}/{STALE}")]
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,10 @@ class Pool:
 
     @property
     def is_directory(self) -> bool:
-        """Whether a volume's path is its name in the pool's directory, before it is made too. Others have found their volumes, and say where."""
+        """Whether a volume's path is its name in the pool's directory, before it is made too.
+
+        Others have found their volumes, and say where.
+        """
         return self.holds_files or self.kind in ("logical", "zfs")
 
 
@@ -212,7 +218,9 @@ def _nothing(_root: Element, _before: Any, _after: Any) -> None:
 
 
 def differing(live: Any, stored: Any, _view: View) -> Iterable[str]:
-    """The keys of what is stored and not in effect: an option's entries as far as both sides speak of them, or the whole."""
+    """The keys of what is stored and not in effect: an option's entries as far as both sides speak of them, or the
+    whole.
+    """
     if isinstance(live, Mapping) and isinstance(stored, Mapping):
         return [key for key in sorted({*live, *stored}) if _entry_differs(key, live, stored)]
     return [""] if live is not None and stored is not None and live != stored else []
@@ -317,7 +325,10 @@ class Doomed:
 
 @dataclass(frozen=True)
 class Making:
-    """A volume that is not there yet. ``size`` 0: as large as what it is made from. Empty texts: nothing of the kind."""
+    """A volume that is not there yet.
+
+    ``size`` 0: as large as what it is made from. Empty texts: nothing of the kind.
+    """
 
     #: The option or entry that it is made for, as a plan names it.
     key: str
@@ -393,7 +404,9 @@ class Seen:
         )
 
     def format_of(self, path: str) -> str:
-        """What a disk with that image is told of its format; empty where the pool cannot know, as of what is on a device."""
+        """What a disk with that image is told of its format; empty where the pool cannot know, as of what is on a
+        device.
+        """
         volume = self.volumes.get(path)
         if volume is None or not (volume.pool in self.pools and self.pools[volume.pool].holds_files):
             return ""
@@ -401,4 +414,4 @@ class Seen:
 
     def places(self) -> dict[str, str]:
         """The paths of the volumes that were asked for, by POOL/VOLUME."""
-        return {"%s/%s" % (each.pool, each.name): path for path, each in self.volumes.items() if each}
+        return {f"{each.pool}/{each.name}": path for path, each in self.volumes.items() if each}

@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A domain's network interfaces: their fields, how a user's entry is read, and how the interfaces of a tree are read and written. Pure."""
+"""A domain's network interfaces: their fields, how a user's entry is read, and how the interfaces of a tree are read
+and written. Pure.
+"""
 
 from __future__ import annotations
 
@@ -50,10 +52,10 @@ def _read_network(entry: Any, option: str) -> tuple[str, dict[str, Any]]:
     key = source or "user"
     if source and not re.fullmatch(r"[^\s/<>\"'&-][^\s/<>\"'&]*", source):
         raise InvalidOption(option, source, "is no name of a network or device", remedy=NETWORK_REMEDY)
-    record = parse_fields(NETWORK_FIELDS, {**given, "type": kind, "source": source}, "%s[%s]" % (option, key))
+    record = parse_fields(NETWORK_FIELDS, {**given, "type": kind, "source": source}, f"{option}[{key}]")
     if "mac" in record and int(record["mac"][:2], 16) & 1:
         raise InvalidOption(
-            "%s[%s].mac" % (option, key),
+            f"{option}[{key}].mac",
             record["mac"],
             "is a multicast address",
             remedy="Write one like 52:54:00:12:34:56",
@@ -103,7 +105,10 @@ def _interfaces(root: Element) -> Iterator[tuple[str, Element]]:
     for interface in devices(root, "interface"):
         kind = interface.get("type", "")
         source = (
-            get(interface, "source@%s" % {"network": "network", "bridge": "bridge", "direct": "dev"}.get(kind, "name"))
+            get(
+                interface,
+                "source@{}".format({"network": "network", "bridge": "bridge", "direct": "dev"}.get(kind, "name")),
+            )
             or ""
         )
         key = numbered(source or kind, seen)
@@ -127,7 +132,10 @@ def read_networks(root: Element) -> dict[str, dict[str, Any]]:
 
 
 def matched(want: Mapping[str, Any], have: Mapping[str, Any]) -> dict[str, str]:
-    """Which interface each wanted entry means: wanted key to observed key. By MAC where it has one, else by what it is connected to."""
+    """Which interface each wanted entry means: wanted key to observed key.
+
+    By MAC where it has one, else by what it is connected to.
+    """
     by_mac = {record["mac"]: key for key, record in have.items() if record.get("mac")}
     found = {key: by_mac[record["mac"]] for key, record in want.items() if record.get("mac") in by_mac}
     for key in want:
@@ -158,8 +166,8 @@ def interface_of(root: Element, mac: str) -> Element | None:
 
 def own_mac(root: Element, key: str) -> str:
     """An address that this guest's interface has whenever it is made: from the domain's uuid and the key."""
-    digest = hashlib.sha256(("%s %s" % (get(root, "uuid"), key)).encode()).hexdigest()
-    return "52:54:00:%s:%s:%s" % (digest[:2], digest[2:4], digest[4:6])
+    digest = hashlib.sha256(("{} {}".format(get(root, "uuid"), key)).encode()).hexdigest()
+    return f"52:54:00:{digest[:2]}:{digest[2:4]}:{digest[4:6]}"
 
 
 def write_networks(root: Element, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

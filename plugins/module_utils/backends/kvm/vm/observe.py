@@ -4,8 +4,9 @@
 
 """What is there: domains, and what a plan for them has to know of pools, volumes and the emulator. Reads only.
 
-However many domains there are, it takes one call for the statistics of all, one for those that start by themselves, and one for each
-domain's XML (two while it runs). What concerns pools is asked only where a specification speaks of new disks.
+However many domains there are, it takes one call for the statistics of all, one for those that start by themselves, and
+one for each domain's XML (two while it runs). What concerns pools is asked only where a specification speaks of new
+disks.
 """
 
 from __future__ import annotations
@@ -57,22 +58,33 @@ def _sizes(stats: Mapping[str, Any]) -> dict[str, int]:
 def bulk(host: Host) -> list[tuple[Any, Mapping[str, Any]]]:
     """Every domain with what libvirt has at hand of it; nothing waits for a guest that is busy."""
     kinds = constant("DOMAIN_STATS_STATE") | constant("DOMAIN_STATS_BLOCK")
-    found: list[tuple[Any, Mapping[str, Any]]] = host.ask(host.conn.getAllDomainStats, kinds, constant("CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT"))
+    found: list[tuple[Any, Mapping[str, Any]]] = host.ask(
+        host.conn.getAllDomainStats, kinds, constant("CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT")
+    )
     return found
 
 
 def observe(host: Host, wants: Sequence[Spec] | None, sources: Sequence[str] = SOURCES) -> Seen:
-    """Look at the domains that are spoken of (None: all) and their surroundings. ``sources`` of addresses are for those that nothing is wanted of."""
+    """Look at the domains that are spoken of (None: all) and their surroundings.
+
+    ``sources`` of addresses are for those that nothing is wanted of.
+    """
     seen = Seen(files=set() if host.local else None)
     names = None if wants is None else {want.name for want in wants}
     stats = {domain.name(): (domain, found) for domain, found in bulk(host)}
     mine = [name for name in stats if names is None or name in names]
-    starting = {each.name() for each in host.ask(host.conn.listAllDomains, constant("CONNECT_LIST_DOMAINS_AUTOSTART"))} if mine else set()
+    starting = (
+        {each.name() for each in host.ask(host.conn.listAllDomains, constant("CONNECT_LIST_DOMAINS_AUTOSTART"))}
+        if mine
+        else set()
+    )
     for name in sorted(mine):
         domain, found = stats[name]
         number = found.get("state.state", 0)
         state, word = STATES.get(number, PowerState.STOPPED), WORDS[number] if 0 <= number < len(WORDS) else str(number)
-        with each_apart(seen.unread, Guest(name, "kvm", str(domain.UUIDString()), state, word, autostart=name in starting)):
+        with each_apart(
+            seen.unread, Guest(name, "kvm", str(domain.UUIDString()), state, word, autostart=name in starting)
+        ):
             have = look(host, domain, state, name in starting, _sizes(found), secure=wants is not None)
             if have is not None:
                 seen.domains[name] = replace(have, raw_state=word)
@@ -82,7 +94,14 @@ def observe(host: Host, wants: Sequence[Spec] | None, sources: Sequence[str] = S
 
 
 def look(
-    host: Host, domain: Any, state: str, autostart: bool, sizes: Mapping[str, int], *, secure: bool, places: Mapping[str, str] | None = None
+    host: Host,
+    domain: Any,
+    state: str,
+    autostart: bool,
+    sizes: Mapping[str, int],
+    *,
+    secure: bool,
+    places: Mapping[str, str] | None = None,
 ) -> Domain | None:
     """One domain; None for one that is gone by now."""
     flags = constant("DOMAIN_XML_SECURE") if secure else 0
@@ -98,14 +117,22 @@ def look(
     if live is not None:
         # The statistics are of what runs: another disk may be stored under the same name.
         paths = {get(disk, "target@dev"): source_of(disk) for disk in live.root.findall("devices/disk")}
-        mine = {get(disk, "target@dev") for disk in stored.root.findall("devices/disk") if paths.get(get(disk, "target@dev")) == source_of(disk)}
+        mine = {
+            get(disk, "target@dev")
+            for disk in stored.root.findall("devices/disk")
+            if paths.get(get(disk, "target@dev")) == source_of(disk)
+        }
         stored = replace(stored, sizes={target: size for target, size in sizes.items() if target in mine})
-    return placed(Domain(name, state, stored, live, tried=tuple(get(disk, "target@dev") or "" for disk in tried)), places or {})
+    return placed(
+        Domain(name, state, stored, live, tried=tuple(get(disk, "target@dev") or "" for disk in tried)), places or {}
+    )
 
 
 def placed(have: Domain, places: Mapping[str, str]) -> Domain:
     """The domain with the paths of the volumes that its disks name, by POOL/VOLUME."""
-    return replace(have, stored=replace(have.stored, places=places), live=have.live and replace(have.live, places=places))
+    return replace(
+        have, stored=replace(have.stored, places=places), live=have.live and replace(have.live, places=places)
+    )
 
 
 def look_at_pools(host: Host, seen: Seen) -> None:
@@ -117,9 +144,11 @@ def look_at_pools(host: Host, seen: Seen) -> None:
 
 
 def look_at_volume(host: Host, seen: Seen, path: str) -> None:
-    """The volume at a path, if a pool has one there. A pool learns of what was made or removed beside it only when it is told to look, which is no read.
+    """The volume at a path, if a pool has one there. A pool learns of what was made or removed beside it only when it
+    is told to look, which is no read.
 
-    So the file itself is looked at, where it is on this host. Raises InvalidOption for one that libvirt does not know and that cannot be read.
+    So the file itself is looked at, where it is on this host. Raises InvalidOption for one that libvirt does not know
+    and that cannot be read.
     """
     if path in seen.volumes:
         return
@@ -147,16 +176,24 @@ def _unlisted(pool: Pool, path: str) -> Volume | None:
         raise InvalidOption(
             "disks",
             path,
-            "is there, but not known to libvirt, and cannot be looked at: %s" % error,
-            remedy="Let libvirt look at it (virsh pool-refresh %s), and run again" % pool.name,
+            f"is there, but not known to libvirt, and cannot be looked at: {error}",
+            remedy=f"Let libvirt look at it (virsh pool-refresh {pool.name}), and run again",
         ) from error
     kind = header.format if pool.holds_files else ""
-    return Volume(pool.name, os.path.basename(path), path, header.capacity, kind, header.backing, os.path.lexists(path + INCOMPLETE))
+    return Volume(
+        pool.name,
+        os.path.basename(path),
+        path,
+        header.capacity,
+        kind,
+        header.backing,
+        os.path.lexists(path + INCOMPLETE),
+    )
 
 
 def look_at_named(host: Host, seen: Seen, pool: str, name: str) -> None:
     """The volume of that name, wherever its pool has it."""
-    if pool not in seen.pools or seen.pools[pool].is_network or "%s/%s" % (pool, name) in seen.places():
+    if pool not in seen.pools or seen.pools[pool].is_network or f"{pool}/{name}" in seen.places():
         return
     handle = host.ask(host.conn.storagePoolLookupByName, pool)
     found = host.find(handle.storageVolLookupByName, name)
@@ -180,7 +217,9 @@ def volume_of(host: Host, handle: Any, path: str = "") -> Volume | None:
 def size_in_bytes(root: Element, path: str) -> int:
     """A size in a volume's XML, whose own unit is bytes."""
     found = root.find(path)
-    return 0 if found is None else int(found.text or 0) if found.get("unit", "bytes") == "bytes" else size_of(found) or 0
+    return (
+        0 if found is None else int(found.text or 0) if found.get("unit", "bytes") == "bytes" else size_of(found) or 0
+    )
 
 
 def look_at_users(host: Host, seen: Seen, uses: Uses, path: str) -> None:
@@ -204,8 +243,8 @@ def refused_machine(host: Host, kind: str, arch: str | None, machine: str) -> st
 def virtualises(host: Host) -> bool:
     """Whether the host's processor shows what KVM needs.
 
-    Libvirt believes /dev/kvm alone, and there are kernels whose paravirtual device works, on a processor with neither vmx nor svm, until a guest's kernel
-    hangs in it. Other architectures have no such flag.
+    Libvirt believes /dev/kvm alone, and there are kernels whose paravirtual device works, on a processor with neither
+    vmx nor svm, until a guest's kernel hangs in it. Other architectures have no such flag.
     """
     cpu = parse(host.ask(host.conn.getCapabilities)).find("host/cpu")
     if cpu is None or get(cpu, "arch") not in ("i686", "x86_64"):
@@ -216,7 +255,10 @@ def virtualises(host: Host) -> bool:
 
 
 def look_at_emulator(host: Host, seen: Seen, kind: str) -> None:
-    """What a new domain of that type would be; ``auto`` is kvm where the processor and libvirt can do it. Raises InvalidOption."""
+    """What a new domain of that type would be; ``auto`` is kvm where the processor and libvirt can do it.
+
+    Raises InvalidOption.
+    """
     if kind in seen.emulators:
         return
     choices = (kind,) if kind != "auto" else ("kvm", "qemu") if virtualises(host) else ("qemu",)
@@ -226,14 +268,26 @@ def look_at_emulator(host: Host, seen: Seen, kind: str) -> None:
         except LibvirtError as error:
             if each == "kvm" and kind == "auto":
                 continue
-            raise InvalidOption("type", kind, "is not what this host can do: %s" % error.message, remedy="Write type: qemu, or auto") from error
-        seen.emulators[kind] = Emulator(get(root, "domain") or each, get(root, "arch") or "", get(root, "machine") or "")
+            raise InvalidOption(
+                "type", kind, f"is not what this host can do: {error.message}", remedy="Write type: qemu, or auto"
+            ) from error
+        seen.emulators[kind] = Emulator(
+            get(root, "domain") or each, get(root, "arch") or "", get(root, "machine") or ""
+        )
         return
 
 
 def known_of(have: Domain) -> Guest:
     """What is known of a domain whatever is in its XML."""
-    return Guest(have.name, "kvm", have.uuid, have.state, have.raw_state, labels=read_labels(have.stored.root), autostart=have.stored.autostart)
+    return Guest(
+        have.name,
+        "kvm",
+        have.uuid,
+        have.state,
+        have.raw_state,
+        labels=read_labels(have.stored.root),
+        autostart=have.stored.autostart,
+    )
 
 
 def guest_of(have: Domain, pending: Iterable[str] = ()) -> Guest:

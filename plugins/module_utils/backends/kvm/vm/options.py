@@ -181,7 +181,9 @@ def _write_rng(option: VmOption) -> VmOption:
 
 
 class Watchdog(FieldSet):
-    """Since 9.1 libvirt gives every guest with q35 the watchdog of that chipset, itco, which none can be without: it is no other than none."""
+    """Since 9.1 libvirt gives every guest with q35 the watchdog of that chipset, itco, which none can be without: it
+    is no other than none.
+    """
 
     def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
         if want.get("model") == "none" and (have or {}).get("model") == "itco":
@@ -194,7 +196,10 @@ def _is_itco(watchdog: Element) -> bool:
 
 
 def _beside_itco(option: VmOption) -> VmOption:
-    """The watchdog that was asked for has the chipset's beside it. Libvirt wants one action of all of them, and gives that to the itco that it adds."""
+    """The watchdog that was asked for has the chipset's beside it.
+
+    Libvirt wants one action of all of them, and gives that to the itco that it adds.
+    """
 
     def read(view: View) -> dict[str, Any]:
         found = sorted(view.root.findall("devices/watchdog"), key=_is_itco)
@@ -283,7 +288,7 @@ def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
             kind = BY_NAME[less].kind
             if kind.parse(parameters[less], less) > kind.parse(parameters[more], more):
                 raise InvalidOption(
-                    less, parameters[less], "is more than %s" % more, remedy="Raise %s, or lower %s" % (more, less)
+                    less, parameters[less], f"is more than {more}", remedy=f"Raise {more}, or lower {less}"
                 )
     return completed
 

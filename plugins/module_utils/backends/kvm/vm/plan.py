@@ -65,7 +65,7 @@ def _changes(done: Comparison, have: Domain) -> Iterator[Step]:
     now, target = have.state, have.state if want.state == "present" else want.state
     if want.values.get("uuid", have.uuid) != have.uuid:
         raise Refused(
-            "uuid: a virtual machine keeps the one it has, %s" % have.uuid,
+            f"uuid: a virtual machine keeps the one it has, {have.uuid}",
             remedy="Leave it out, or remove the guest and make it anew",
         )
     for each in found:
@@ -92,10 +92,10 @@ def _check_behind(stored: View, live: View) -> None:
     """A guest does not come back on an older image because it was stopped."""
     for target, (image, older) in behind(stored.root, live.root).items():
         raise Refused(
-            "disks[%s]: the guest runs on %s, and what is stored of it names %s, which is below that: started again, it would be without what it wrote since"
-            % (target, image, older),
-            remedy="Name %s as the path of this disk, or bring it down into the older one first (virsh blockcommit --active --pivot)"
-            % image,
+            f"disks[{target}]: the guest runs on {image}, and what is stored of it names {older}, which is below "
+            "that: started again, it would be without what it wrote since",
+            remedy=f"Name {image} as the path of this disk, or bring it down into the older one first (virsh "
+            "blockcommit --active --pivot)",
         )
 
 

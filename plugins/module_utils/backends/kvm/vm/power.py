@@ -18,7 +18,8 @@ from ..xml import Element, parse
 from .addresses import agent_connected, find, has_agent_channel
 from .observe import STATES, look
 
-#: Libvirt tells of some changes by no event at all (an address, a balloon), so they are all looked for; each look is one short call.
+#: Libvirt tells of some changes by no event at all (an address, a balloon), so they are all looked for; each look is
+#: one short call.
 PAUSE = 0.2
 
 
@@ -35,7 +36,10 @@ def until(good: Callable[[], bool], seconds: float) -> bool:
 
 
 def state_of(host: Host, domain: Any) -> str:
-    """The power state, in the words of all backends. A domain that libvirt did not keep (a transient one) is gone when it has stopped."""
+    """The power state, in the words of all backends.
+
+    A domain that libvirt did not keep (a transient one) is gone when it has stopped.
+    """
     try:
         return STATES.get(host.ask(domain.state, 0)[0], "stopped")
     except NotThere:
@@ -51,11 +55,15 @@ def start(host: Host, domain: Any) -> None:
             return
         raise
     if state_of(host, domain) == "stopped":
-        raise BackendError("it ended right after its start", remedy="Look at its log below /var/log/libvirt/qemu on the host")
+        raise BackendError(
+            "it ended right after its start", remedy="Look at its log below /var/log/libvirt/qemu on the host"
+        )
 
 
 def stop(host: Host, want: Spec, domain: Any) -> None:
-    """Shut it down, through its agent where that listens, else by the power button; by force only where the task says so."""
+    """Shut it down, through its agent where that listens, else by the power button; by force only where the task
+    says so.
+    """
     patience, force = int(want.steering.get("stop_timeout") or 0), bool(want.steering.get("force_stop"))
     if state_of(host, domain) == "stopped":
         return
@@ -69,7 +77,8 @@ def stop(host: Host, want: Spec, domain: Any) -> None:
     if not force:
         raise BackendError(
             "it did not shut down within %d seconds" % patience,
-            remedy="Let its system follow the power button (acpid, systemd-logind) or run the guest agent, allow a longer stop_timeout, or set force_stop=true",
+            remedy="Let its system follow the power button (acpid, systemd-logind) or run the guest agent, allow a "
+            "longer stop_timeout, or set force_stop=true",
         )
     try:
         host.ask(domain.destroy)
@@ -90,7 +99,11 @@ def _ask_to_stop(host: Host, domain: Any) -> None:
             if error.code == code("OPERATION_INVALID"):
                 # It has ended by itself.
                 return
-            if number == len(ways) - 1 and error.code not in (code("OPERATION_UNSUPPORTED"), code("NO_SUPPORT"), code("AGENT_UNRESPONSIVE")):
+            if number == len(ways) - 1 and error.code not in (
+                code("OPERATION_UNSUPPORTED"),
+                code("NO_SUPPORT"),
+                code("AGENT_UNRESPONSIVE"),
+            ):
                 raise
 
 
@@ -98,19 +111,28 @@ def _ask_to_stop(host: Host, domain: Any) -> None:
 _WAITS = {
     "running": ("running", "Start it, or allow a longer timeout"),
     "address": ("given an address", "Look at its networks and their DHCP, or allow a longer timeout"),
-    "agent": ("answered for by a guest agent", "Give it the channel org.qemu.guest_agent.0, and install qemu-guest-agent in it"),
+    "agent": (
+        "answered for by a guest agent",
+        "Give it the channel org.qemu.guest_agent.0, and install qemu-guest-agent in it",
+    ),
 }
 
 
 def wait(host: Host, want: Spec) -> None:
-    """Return when what ``wait_for`` names has come true. Raises BackendError when it has not in time, or the guest has ended."""
+    """Return when what ``wait_for`` names has come true.
+
+    Raises BackendError when it has not in time, or the guest has ended.
+    """
     domain = host.ask(host.conn.lookupByName, want.name)
 
     def good() -> bool:
         state = state_of(host, domain)
         if state == "stopped":
             if want.state == "running":
-                raise BackendError("it ended while it was waited for", remedy="Look at its log below /var/log/libvirt/qemu on the host, and at its console")
+                raise BackendError(
+                    "it ended while it was waited for",
+                    remedy="Look at its log below /var/log/libvirt/qemu on the host, and at its console",
+                )
             return False
         if want.wait_for == "running":
             return True
@@ -122,13 +144,18 @@ def wait(host: Host, want: Spec) -> None:
         return any(each.addresses for each in domains.values())
 
     if not until(good, want.timeout):
-        raise unmet(want.wait_for, want.timeout, parse(host.ask(domain.XMLDesc, 0)) if state_of(host, domain) == "running" else None)
+        raise unmet(
+            want.wait_for,
+            want.timeout,
+            parse(host.ask(domain.XMLDesc, 0)) if state_of(host, domain) == "running" else None,
+        )
 
 
 def unmet(wait_for: str, seconds: int, live: Element | None) -> BackendError:
     """What a guest was not when the wait was over; ``live`` is the XML of one that runs. Pure.
 
-    An emulated guest boots for minutes, and without an agent that answers it is not known to have booted: that is no fault of its network.
+    An emulated guest boots for minutes, and without an agent that answers it is not known to have booted: that is no
+    fault of its network.
     """
     what, remedy = _WAITS[wait_for]
     why = ""
@@ -154,4 +181,7 @@ def _answers(host: Host, domain: Any) -> bool:
 def wait_gone(host: Host, domain: Any, there: Callable[[Any], bool], what: str, seconds: float = 20) -> None:
     """Until the live XML has a device no more: a guest lets go of one in its own time."""
     if not until(lambda: not there(parse(host.ask(domain.XMLDesc, 0))), seconds):
-        raise BackendError("the guest did not let go of %s within %d seconds" % (what, seconds), remedy="See that it is not in use in the guest, and run again")
+        raise BackendError(
+            "the guest did not let go of %s within %d seconds" % (what, seconds),
+            remedy="See that it is not in use in the guest, and run again",
+        )

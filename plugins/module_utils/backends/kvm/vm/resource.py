@@ -180,7 +180,9 @@ class Vms(Guests[Seen]):
         live_seed = vm_seed.seed_path(have.live.root, want.name) if have.live else ""
         made: list[str] = []
         # Volumes of a change that could not be made go again, unless the guest has come to use them.
-        with taken_back(lambda: vm_volumes.delete_unused(self.host, "", made), "what was made for it could not be removed"):
+        with taken_back(
+            lambda: vm_volumes.delete_unused(self.host, "", made), "what was made for it could not be removed"
+        ):
             for making in done.making:
                 if making.key in [each.key for each in changes]:
                     vm_volumes.make(self.host, want.name, making, {}, made)

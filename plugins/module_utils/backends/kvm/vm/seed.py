@@ -25,7 +25,10 @@ TARGET = "sdz"
 
 
 class Seed(dict):  # type: ignore[type-arg]
-    """The files' texts by the fields' names. Two seeds of the same content are equal; what a domain has is known by its digest alone."""
+    """The files' texts by the fields' names.
+
+    Two seeds of the same content are equal; what a domain has is known by its digest alone.
+    """
 
     digest = ""
     #: Where its volume is, or will be.
@@ -66,7 +69,7 @@ class CloudInit(Kind):
                 texts[name] = given
             else:
                 raise InvalidOption(
-                    "%s.%s" % (option, name),
+                    f"{option}.{name}",
                     type(given).__name__,
                     "is no text and no mapping",
                     remedy="Write what cloud-init shall read",
@@ -75,7 +78,7 @@ class CloudInit(Kind):
 
     def show(self, value: Seed) -> str:
         # What is in it may be a password.
-        return "seed %s" % value.digest
+        return f"seed {value.digest}"
 
 
 CLOUD_INIT = CloudInit()
@@ -83,12 +86,12 @@ CLOUD_INIT = CloudInit()
 
 def seed_volume(name: str, digest: str) -> str:
     """The name of the volume with a guest's seed."""
-    return "%s-seed-%s.iso" % (name, digest)
+    return f"{name}-seed-{digest}.iso"
 
 
 def seed_path(root: Element, name: str) -> str:
     """The path of the seed that a domain has; empty where it has none of ours."""
-    pattern = re.compile(r".*/%s-seed-[0-9a-f]{16}\.iso" % re.escape(name))
+    pattern = re.compile(rf".*/{re.escape(name)}-seed-[0-9a-f]{{16}}\.iso")
     for disk in root.findall("devices/disk"):
         path = get(disk, "source@file") or ""
         if disk.get("device") == "cdrom" and pattern.fullmatch(path):

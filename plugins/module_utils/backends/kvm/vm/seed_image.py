@@ -25,7 +25,7 @@ def _identified(text: str, instance: str) -> str:
         data = json.loads(text or "{}")
     except ValueError:
         # YAML, which is not ours to read.
-        return text if "instance-id" in text else "instance-id: %s\n%s" % (json.dumps(instance), text)
+        return text if "instance-id" in text else f"instance-id: {json.dumps(instance)}\n{text}"
     return (
         json.dumps({"instance-id": instance, "local-hostname": instance, **data}) + "\n"
         if isinstance(data, dict)
@@ -57,5 +57,5 @@ def build(texts: Mapping[str, str], instance: str) -> bytes:
             )
             call.status = str(done.returncode)
         if done.returncode:
-            raise BackendError("%s cannot make the image of the seed: %s" % (program, done.stderr.strip()[-300:]))
+            raise BackendError(f"{program} cannot make the image of the seed: {done.stderr.strip()[-300:]}")
         return image.read_bytes()

@@ -19,7 +19,7 @@ from .model import GUEST, View, differing
 from .xml import ET, Element, drop, get, make, overlay_disks, overlay_values, put, put_size, read_overlay, size_of
 
 MIB = 1024**2
-LABEL = "{%s}label" % NAMESPACE
+LABEL = f"{{{NAMESPACE}}}label"
 
 
 def read_cpus(view: View) -> int:
@@ -108,7 +108,13 @@ class Memory(Size):
 
 
 #: The short names of machines, and how what libvirt makes of them begins.
-_ALIASES = {"q35": "pc-q35-", "pc": "pc-i440fx-", "virt": "virt-", "pseries": "pseries-", "s390-ccw-virtio": "s390-ccw-virtio-"}
+_ALIASES = {
+    "q35": "pc-q35-",
+    "pc": "pc-i440fx-",
+    "virt": "virt-",
+    "pseries": "pseries-",
+    "s390-ccw-virtio": "s390-ccw-virtio-",
+}
 
 
 def same_machine(want: str, have: str | None) -> bool:
@@ -119,7 +125,11 @@ def same_machine(want: str, have: str | None) -> bool:
 def write_machine(root: Element, before: Any, after: str) -> None:
     """Another machine; one of another kind has other buses."""
     put(root, "os/type@machine", after)
-    if before and before.partition("-")[0] != after.partition("-")[0] or same_machine("q35", before) != (after.startswith("pc-q35") or after == "q35"):
+    if (
+        before
+        and before.partition("-")[0] != after.partition("-")[0]
+        or same_machine("q35", before) != (after.startswith("pc-q35") or after == "q35")
+    ):
         # Another kind of machine has other buses: libvirt gives every device a new place.
         drop(root, "devices/controller")
         for device in make(root, "devices"):
@@ -129,7 +139,11 @@ def write_machine(root: Element, before: Any, after: str) -> None:
 def read_firmware(view: View) -> str:
     """uefi or bios."""
     loader = view.root.find("os/loader")
-    return "uefi" if get(view.root, "os@firmware") == "efi" or (loader is not None and loader.get("type") == "pflash") else "bios"
+    return (
+        "uefi"
+        if get(view.root, "os@firmware") == "efi" or (loader is not None and loader.get("type") == "pflash")
+        else "bios"
+    )
 
 
 def write_firmware(root: Element, _before: Any, after: str) -> None:
@@ -179,7 +193,7 @@ def write_console(root: Element, _before: Any, after: bool) -> None:
 
 def read_labels(root: Element) -> dict[str, str]:
     """The labels in the metadata of our namespace."""
-    return {each.get("name", ""): each.get("value", "") for each in root.findall("metadata/%s/%s" % (GUEST, LABEL))}
+    return {each.get("name", ""): each.get("value", "") for each in root.findall(f"metadata/{GUEST}/{LABEL}")}
 
 
 def write_labels(root: Element, _before: Any, after: Mapping[str, str]) -> None:
@@ -226,7 +240,11 @@ class OverlayValues(dict):  # type: ignore[type-arg]
 
 CPU_FIELDS = (
     Field("mode", word("custom", "host-model", "host-passthrough", "maximum"), "cpu@mode"),
-    Field("model", Text(pattern=r"[A-Za-z0-9_.-]+", remedy="Write a model of libvirt's, like EPYC or Skylake-Client"), "cpu/model"),
+    Field(
+        "model",
+        Text(pattern=r"[A-Za-z0-9_.-]+", remedy="Write a model of libvirt's, like EPYC or Skylake-Client"),
+        "cpu/model",
+    ),
     Field("sockets", Integer(1, 1024), "cpu/topology@sockets"),
     Field("cores", Integer(1, 1024), "cpu/topology@cores"),
     Field("threads", Integer(1, 1024), "cpu/topology@threads"),

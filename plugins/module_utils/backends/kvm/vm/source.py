@@ -32,7 +32,9 @@ def is_url(source: Mapping[str, Any]) -> bool:
 
 
 def check_source(host: Host, steering: Mapping[str, Any]) -> Image | None:
-    """Refuse what cannot be had, or is not what its checksum says, before anything is made of it; the image, if it is a file. Raises InvalidOption."""
+    """Refuse what cannot be had, or is not what its checksum says, before anything is made of it; the image, if it
+    is a file. Raises InvalidOption.
+    """
     source = steering.get("source") or {}
     ways = [key for key in ("image", "volume", "iso") if source.get(key)]
     if len(ways) > 1:
@@ -54,7 +56,7 @@ def check_format(host: Host, source: Mapping[str, Any], image: Image, kind: str)
         raise InvalidOption(
             "source.image",
             image.path,
-            "is %s, and the disk is to be %s" % (image.format, kind),
+            f"is {image.format}, and the disk is to be {kind}",
             remedy="Leave the disk's format out, or convert the image",
         )
 
@@ -77,13 +79,23 @@ def _digest(source: Mapping[str, Any]) -> str:
     """The SHA-256 that the image shall have."""
     kind, _colon, digest = str(source.get("checksum") or "").lower().rpartition(":")
     if kind not in ("", "sha256") or len(digest) != 64 or any(letter not in "0123456789abcdef" for letter in digest):
-        why = "is no SHA-256" if source.get("checksum") else "is missing, and an image from the web is not taken without"
-        raise InvalidOption("source.checksum", source.get("checksum"), why, remedy="Write sha256: and the 64 digits of the image's checksum")
+        why = (
+            "is no SHA-256" if source.get("checksum") else "is missing, and an image from the web is not taken without"
+        )
+        raise InvalidOption(
+            "source.checksum",
+            source.get("checksum"),
+            why,
+            remedy="Write sha256: and the 64 digits of the image's checksum",
+        )
     return digest
 
 
 def origin(host: Host, source: Mapping[str, Any], pool: str) -> tuple[str, str]:
-    """The path of what a guest is made from, and its format. Brings an image from the web into the pool. Raises InvalidOption and BackendError."""
+    """The path of what a guest is made from, and its format.
+
+    Brings an image from the web into the pool. Raises InvalidOption and BackendError.
+    """
     if source.get("volume"):
         where = host.find(host.conn.storagePoolLookupByName, source.get("pool") or "default")
         volume = host.find(where.storageVolLookupByName, source["volume"]) if where is not None else None
@@ -96,7 +108,10 @@ def origin(host: Host, source: Mapping[str, Any], pool: str) -> tuple[str, str]:
             )
         if host.find(where.storageVolLookupByName, source["volume"] + INCOMPLETE) is not None:
             raise InvalidOption(
-                "source.volume", source["volume"], "is incomplete, since the run that was making it died", remedy="Run the task that makes it again first"
+                "source.volume",
+                source["volume"],
+                "is incomplete, since the run that was making it died",
+                remedy="Run the task that makes it again first",
             )
         root = parse(host.ask(volume.XMLDesc, 0))
         return get(root, "target/path") or "", source.get("format") or get(root, "target/format@type") or "raw"
@@ -109,11 +124,12 @@ def origin(host: Host, source: Mapping[str, Any], pool: str) -> tuple[str, str]:
 
 def _fetched(host: Host, source: Mapping[str, Any], pool: str) -> tuple[str, str]:
     """An image from the web as a volume that is named by its content, and so is fetched once."""
-    name = "kraal-base-%s" % _digest(source)[:32]
+    name = f"kraal-base-{_digest(source)[:32]}"
     where = host.ask(host.conn.storagePoolLookupByName, pool)
     # Two hosts that bring it to one libvirt know nothing of each other's locks.
-    part = name + PART if host.local else "%s.%s%s" % (name, platform.node(), PART)
-    # Many guests may be made from it at once: one fetches it, and what is incomplete while nobody holds it is what a run that died has left.
+    part = name + PART if host.local else f"{name}.{platform.node()}{PART}"
+    # Many guests may be made from it at once: one fetches it, and what is incomplete while nobody holds it is what a
+    # run that died has left.
     with origin_in_hand(host, where, name):
         found, rest = host.find(where.storageVolLookupByName, name), host.find(where.storageVolLookupByName, part)
         begun = any(each.startswith(name) and each.endswith(PART) for each in host.ask(where.listVolumes))
@@ -148,9 +164,11 @@ def _download(url: str, file: Any) -> None:
                 file.write(chunk)
         file.flush()
     except (OSError, HTTPException, Unreachable, ValueError) as error:
-        # An OSError is what urllib raises; an answer that is none, an address that is none and a certificate that is not trusted are none.
+        # An OSError is what urllib raises; an answer that is none, an address that is none and a certificate that is
+        # not trusted are none.
         raise BackendError(
-            "source.image: %s cannot be fetched: %s" % (url, error), remedy="Check the address, and the proxies of the host where the task runs"
+            f"source.image: {url} cannot be fetched: {error}",
+            remedy="Check the address, and the proxies of the host where the task runs",
         ) from error
 
 
@@ -193,7 +211,11 @@ def put_in(host: Host, pool: Any, want: Making, source: Mapping[str, Any], made:
     base, kind = origin(host, source, want.pool)
     below = host.find(host.conn.storageVolLookupByPath, base)
     if source.get("clone") == "linked":
-        size = size_in_bytes(parse(host.ask(below.XMLDesc, 0)), "capacity") if below is not None else examined(source, base).capacity
+        size = (
+            size_in_bytes(parse(host.ask(below.XMLDesc, 0)), "capacity")
+            if below is not None
+            else examined(source, base).capacity
+        )
         create(host, pool, described(want.name, max(want.size, size), "qcow2", base, kind))
         made.append(want.path)
         return

@@ -40,7 +40,7 @@ def to_make(want: Spec, seen: Seen, have: Domain | None, backed: Mapping[str, Ma
         path, kind = record.get("path", ""), record.get("device", attached.get(target, {}).get("device", "disk"))
         if kind != "disk" or not path:
             if kind != "disk" and path and seen.pool_of(path) is not None and seen.volumes.get(path) is None:
-                raise InvalidOption("disks[%s].path" % target, path, "does not exist", remedy="Bring it there first")
+                raise InvalidOption(f"disks[{target}].path", path, "does not exist", remedy="Bring it there first")
             continue
         made = _making(want, seen, target, record, path, takes_source, backed.get(target, {}))
         takes_source = False
@@ -66,12 +66,15 @@ def _seed_to_make(seed: Any, seen: Seen, have: Domain | None) -> list[Making]:
 
 
 def _check_kept(target: str, record: Mapping[str, Any], there: Mapping[str, Any]) -> None:
-    """A disk whose image stays has the format that it has: as another one, the guest would see, and write over, what holds the image together."""
+    """A disk whose image stays has the format that it has: as another one, the guest would see, and write over, what
+    holds the image together.
+    """
     have, wished = there.get("format"), record.get("format")
     if there["path"] and have and wished and wished != have:
         raise Refused(
-            "disks[%s].format: the disk %s is %s, and does not become %s by being called so"
-            % (target, there["path"], have, wished),
+            "disks[{}].format: the disk {} is {}, and does not become {} by being called so".format(
+                target, there["path"], have, wished
+            ),
             remedy="Leave the format out, or convert the image into another one (qemu-img convert) and name that",
         )
 
@@ -81,26 +84,29 @@ def _check_known(target: str, record: Mapping[str, Any], seen: Seen) -> None:
     volume = seen.volumes.get(record.get("path", ""))
     if volume is not None and volume.incomplete:
         raise Refused(
-            "disks[%s]: the volume %s is incomplete, since the run that was making it died" % (target, volume.path),
+            f"disks[{target}]: the volume {volume.path} is incomplete, since the run that was making it died",
             remedy="Run the task that makes it again first",
         )
     known, wished = seen.format_of(record.get("path", "")), record.get("format")
     if known and wished and wished != known:
         raise Refused(
-            "disks[%s].format: the volume %s is %s, and not %s" % (target, record["path"], known, wished),
+            "disks[{}].format: the volume {} is {}, and not {}".format(target, record["path"], known, wished),
             remedy="Leave the format out, or name another volume",
         )
 
 
 def _check_top(target: str, record: Mapping[str, Any], seen: Seen) -> None:
-    """An image that backs another one is not written to: the other would be worthless, and a guest would miss what is in it."""
+    """An image that backs another one is not written to: the other would be worthless, and a guest would miss what
+    is in it.
+    """
     overlay = seen.overlays.get(record.get("path", ""))
     if overlay:
         raise Refused(
-            "disks[%s].path: %s is there, and backs %s: written to, it would make that one worthless"
-            % (target, record["path"], overlay),
-            remedy="Name %s, which has what was written since, or another image, or let the disk be read_only; or remove that one if nobody needs it"
-            % overlay,
+            "disks[{}].path: {} is there, and backs {}: written to, it would make that one worthless".format(
+                target, record["path"], overlay
+            ),
+            remedy=f"Name {overlay}, which has what was written since, or another image, or let the disk be "
+            "read_only; or remove that one if nobody needs it",
         )
 
 
@@ -118,14 +124,14 @@ def _making(
     if volume is not None:
         if size and size < volume.capacity:
             raise Refused(
-                "disks[%s].size: the volume %s is there, and has %s" % (target, path, format_size(volume.capacity)),
+                f"disks[{target}].size: the volume {path} is there, and has {format_size(volume.capacity)}",
                 remedy="Ask for that size or more, or for another volume",
             )
         pool = seen.pools.get(volume.pool)
         if size > volume.capacity and pool is not None and not pool.is_directory:
             raise Refused(
-                "disks[%s].size: the volume %s has %s, and a pool of the type %s changes none"
-                % (target, path, format_size(volume.capacity), pool.kind),
+                f"disks[{target}].size: the volume {path} has {format_size(volume.capacity)}, and a pool of the type "
+                f"{pool.kind} changes none",
                 remedy="Leave the size out, or make the volume larger where it comes from",
             )
         if size > volume.capacity:
@@ -133,7 +139,7 @@ def _making(
         return None
     if not size and not backed and not takes_source:
         if path in seen.volumes and seen.pool_of(path) is not None:
-            raise InvalidOption("disks[%s]" % target, path, "does not exist", remedy="Give its size, and it is made")
+            raise InvalidOption(f"disks[{target}]", path, "does not exist", remedy="Give its size, and it is made")
         return None
     pool = seen.pool_of(path)
     if pool is None:
@@ -141,7 +147,7 @@ def _making(
             return None
         if seen.files is None:
             raise InvalidOption(
-                "disks[%s].path" % target,
+                f"disks[{target}].path",
                 path,
                 "is in no active pool, and whether it exists on libvirt's host cannot be seen from here",
                 remedy="Leave out the size of a disk that exists, or name a pool and a volume",
@@ -149,7 +155,7 @@ def _making(
         if path in seen.files:
             return None
         raise InvalidOption(
-            "disks[%s].path" % target,
+            f"disks[{target}].path",
             path,
             "is in no active pool, and no disk is made there",
             remedy="Name a pool and a volume, or make the file first",
@@ -157,7 +163,7 @@ def _making(
     linked = takes_source and (want.steering.get("source") or {}).get("clone") == "linked"
     if (linked or backed) and pool.holds_files and record["format"] != "qcow2":
         raise InvalidOption(
-            "disks[%s].format" % target,
+            f"disks[{target}].format",
             record["format"],
             "cannot stand on another image",
             remedy="Leave it out, or write %s" % ("clone: full" if linked else "no backing"),
@@ -184,7 +190,7 @@ def doomed(name: str, seen: Seen, have: Domain) -> list[str]:
             continue
         for disk in dev.devices(view.root, "disk"):
             path = view.places.get(dev.source_of(disk), dev.source_of(disk))
-            mine = path == seed_path(view.root, name) and os.path.basename(path).startswith("%s-seed-" % name)
+            mine = path == seed_path(view.root, name) and os.path.basename(path).startswith(f"{name}-seed-")
             if (
                 (_own(disk) or mine)
                 and seen.volumes.get(path) is not None

@@ -133,7 +133,10 @@ def _with_places(host: Host, seen: Seen, have: Domain) -> Domain:
 
 
 def _missing_network(host: Host, seen: Seen, want: Spec, have: Domain | None) -> InvalidOption | None:
-    """A network that the guest is to be connected to as it runs, and that does not. Of one that is connected to it already, libvirt says so itself."""
+    """A network that the guest is to be connected to as it runs, and that does not.
+
+    Of one that is connected to it already, libvirt says so itself.
+    """
     live = have.live if have else None
     if want.state == "stopped" or (want.state == "present" and live is None):
         return None
@@ -148,10 +151,10 @@ def _missing_network(host: Host, seen: Seen, want: Spec, have: Domain | None) ->
             }
         if name not in seen.networks:
             return InvalidOption(
-                "networks[%s]" % asked[name],
+                f"networks[{asked[name]}]",
                 name,
                 "is no active network of this host",
-                remedy="Make or start it (kvm_network), or name one of: %s" % ", ".join(sorted(seen.networks)),
+                remedy="Make or start it (kvm_network), or name one of: {}".format(", ".join(sorted(seen.networks))),
             )
     return None
 
@@ -272,7 +275,7 @@ def _wrong(host: Host, want: Spec, have: Domain | None, emulator: Emulator | Non
             return InvalidOption(
                 "machine",
                 machine,
-                "is what libvirt refuses: %s" % why,
+                f"is what libvirt refuses: {why}",
                 remedy="Name one that virsh domcapabilities knows, or leave it out",
             )
     if model and arch and not (have and model == BY_NAME["cpu"].read(have.stored).get("model")):
@@ -283,7 +286,7 @@ def _wrong(host: Host, want: Spec, have: Domain | None, emulator: Emulator | Non
                 "cpu.model",
                 model,
                 "is no model that libvirt knows",
-                remedy="Name one that virsh cpu-models %s shows" % arch,
+                remedy=f"Name one that virsh cpu-models {arch} shows",
             )
     return _wrong_topology(want, have)
 

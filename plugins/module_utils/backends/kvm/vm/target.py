@@ -67,7 +67,10 @@ def placed_disks(want: Spec, seen: Seen, have: Domain | None) -> Placed | None:
 
 
 def wanted(want: Spec, seen: Seen, have: Domain | None, placed: Placed | None) -> Spec:
-    """The specification with what it leaves to us filled in: volumes, formats, the type. Raises InvalidOption and Refused."""
+    """The specification with what it leaves to us filled in: volumes, formats, the type.
+
+    Raises InvalidOption and Refused.
+    """
     values = dict(want.values)
     if values.get("type") == "auto":
         values["type"] = get(have.stored.root, "@type") if have else seen.emulators["auto"].kind
@@ -133,7 +136,9 @@ def _kept(target: str, record: dict[str, Any], have: Domain, sides: Sequence[Map
 
 
 def images_asked(want: Spec, seen: Seen, have: Domain) -> dict[str, str]:
-    """The disks that the task gives another image than they have, or another format: by target, the image's path, or nothing where none is named."""
+    """The disks that the task gives another image than they have, or another format: by target, the image's path, or
+    nothing where none is named.
+    """
     there, live = (read(view, "disks") if view else {} for view in (have.stored, have.live))
     found = {}
     for target, record in want.values.get("disks", {}).items():
@@ -166,7 +171,10 @@ def first_disk(disks: Mapping[str, Mapping[str, Any]]) -> str | None:
 
 
 def _add_installation(disks: dict[str, Any], iso: str, there: Mapping[str, Mapping[str, Any]] | None) -> None:
-    """The drive with the CD that a guest is installed from. One that the guest has since it was made stays, though no entry names it."""
+    """The drive with the CD that a guest is installed from.
+
+    One that the guest has since it was made stays, though no entry names it.
+    """
     if there is not None:
         for target, record in there.items():
             if record.get("device") == "cdrom" and record["path"] == iso:
@@ -187,16 +195,16 @@ def _pool(seen: Seen, name: str | None, target: str) -> Pool:
         raise seen.odd_pools[name or "default"]
     if pool is None:
         raise InvalidOption(
-            "disks[%s].pool" % target,
+            f"disks[{target}].pool",
             name or "default",
             "is no active pool of this host",
-            remedy="Make or start it (kvm_pool), or name one of: %s" % ", ".join(sorted(seen.pools)),
+            remedy="Make or start it (kvm_pool), or name one of: {}".format(", ".join(sorted(seen.pools))),
         )
     if pool.is_network:
         raise InvalidOption(
-            "disks[%s].pool" % target,
+            f"disks[{target}].pool",
             pool.name,
-            "is a pool of the type %s, whose volumes have no path on the host" % pool.kind,
+            f"is a pool of the type {pool.kind}, whose volumes have no path on the host",
             remedy="Write such a disk with the option xml, as libvirt documents <disk type='network'>",
         )
     return pool
@@ -206,21 +214,21 @@ def _default_path(want: Spec, seen: Seen, target: str, record: Mapping[str, Any]
     if record.get("device", "disk") != "disk":
         return ""
     pool = pool or want.steering.get("pool")
-    ending = ".%s" % record.get("format", "qcow2") if _pool(seen, pool, target).holds_files else ""
-    return _place(seen, pool, "%s-%s%s" % (want.name, target, ending), target)
+    ending = ".{}".format(record.get("format", "qcow2")) if _pool(seen, pool, target).holds_files else ""
+    return _place(seen, pool, f"{want.name}-{target}{ending}", target)
 
 
 def _place(seen: Seen, pool: str | None, volume: str, target: str) -> str:
     where = _pool(seen, pool, target)
     if where.is_directory:
-        return "%s/%s" % (where.target, volume)
-    path = seen.places().get("%s/%s" % (where.name, volume))
+        return f"{where.target}/{volume}"
+    path = seen.places().get(f"{where.name}/{volume}")
     if path is None:
         raise InvalidOption(
-            "disks[%s].volume" % target,
+            f"disks[{target}].volume",
             volume,
-            "is not in the pool %s, and none is made on one of the type %s" % (where.name, where.kind),
-            remedy="Name one that virsh vol-list %s shows" % where.name,
+            f"is not in the pool {where.name}, and none is made on one of the type {where.kind}",
+            remedy=f"Name one that virsh vol-list {where.name} shows",
         )
     return path
 
@@ -254,7 +262,7 @@ def _path_of_seed(want: Spec, value: Seed, seen: Seen, have: Domain | None) -> s
         if there is not None and there == value:
             return there.path
     pool = _pool(seen, want.steering.get("pool"), "seed")
-    return "%s/%s" % (pool.target, seed_volume(want.name, value.digest))
+    return f"{pool.target}/{seed_volume(want.name, value.digest)}"
 
 
 def bare(want: Spec, seen: Seen) -> View:
@@ -334,5 +342,5 @@ def source_name(want: Spec) -> str:
     """What a guest is made from, in one word."""
     source = want.steering.get("source") or {}
     if source.get("volume"):
-        return "%s/%s" % (source.get("pool") or "default", source["volume"])
+        return "{}/{}".format(source.get("pool") or "default", source["volume"])
     return str(source.get("image") or source.get("iso") or "")

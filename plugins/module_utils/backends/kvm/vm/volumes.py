@@ -48,8 +48,9 @@ def make(host: Host, guest: str, want: Making, source: Mapping[str, Any], made: 
         found = host.find(pool.storageVolLookupByName, want.name)
         if found is not None and not (want.shareable and _is(parse(host.ask(found.XMLDesc, 0)), want)):
             raise BackendError(
-                "%s is there now, and was not when this run began: it is somebody else's" % want.path,
-                remedy="Name another volume; guests that share one have shareable at its disk, with the same size and format, and no source for it",
+                f"{want.path} is there now, and was not when this run began: it is somebody else's",
+                remedy="Name another volume; guests that share one have shareable at its disk, with the same size "
+                "and format, and no source for it",
             )
         if found is None and want.source:
             put_in(host, pool, want, source, made)
@@ -68,7 +69,11 @@ def _is(root: Element, want: Making) -> bool:
 def _capacity(host: Host, path: str) -> int:
     """The size of the disk in an image: what a pool says of it, or what its own header says."""
     volume = host.find(host.conn.storageVolLookupByPath, path)
-    return size_in_bytes(parse(host.ask(volume.XMLDesc, 0)), "capacity") if volume is not None else examined({}, path).capacity
+    return (
+        size_in_bytes(parse(host.ask(volume.XMLDesc, 0)), "capacity")
+        if volume is not None
+        else examined({}, path).capacity
+    )
 
 
 def send_bytes(host: Host, pool: str, name: str, content: bytes) -> None:
@@ -77,7 +82,9 @@ def send_bytes(host: Host, pool: str, name: str, content: bytes) -> None:
     with tempfile.TemporaryFile() as file:
         file.write(content)
         file.flush()
-        brought(host, _pool(host, pool), name, Image("/proc/self/fd/%d" % file.fileno(), len(content), "raw", len(content)))
+        brought(
+            host, _pool(host, pool), name, Image("/proc/self/fd/%d" % file.fileno(), len(content), "raw", len(content))
+        )
 
 
 def delete_unused(host: Host, name: str, paths: Sequence[str]) -> None:
@@ -89,10 +96,15 @@ def delete_unused(host: Host, name: str, paths: Sequence[str]) -> None:
 
 
 def check_unused(host: Host, name: str, paths: Sequence[str]) -> None:
-    """Raises Refused where somebody else uses one of a guest's volumes, or stands on it: since the plan, or in an image that libvirt had not seen until now."""
+    """Raises Refused where somebody else uses one of a guest's volumes, or stands on it: since the plan, or in an
+    image that libvirt had not seen until now.
+    """
     kept = sorted(set(paths) - set(unused(host, name, paths, anew=True))) if paths else []
     if kept:
-        raise Refused("others use these volumes, or stand on them, which could not be seen before: %s" % ", ".join(kept), remedy="Run again, and they are left")
+        raise Refused(
+            "others use these volumes, or stand on them, which could not be seen before: {}".format(", ".join(kept)),
+            remedy="Run again, and they are left",
+        )
 
 
 def delete(host: Host, path: str) -> None:
@@ -111,7 +123,8 @@ def grow(host: Host, path: str, size: int) -> None:
     volume = volume_at(host, path)
     if volume is None:
         raise BackendError(
-            "%s is in no active pool, and cannot be made larger while the guest is off" % path, remedy="Start the guest first, or put the disk into a pool"
+            f"{path} is in no active pool, and cannot be made larger while the guest is off",
+            remedy="Start the guest first, or put the disk into a pool",
         )
     if is_device(host, volume):
         grown(host, volume, size)
@@ -120,7 +133,10 @@ def grow(host: Host, path: str, size: int) -> None:
 
 
 def grow_live(host: Host, domain: Any, target: str, path: str, size: int) -> None:
-    """Let a disk grow while its guest runs. QEMU makes a file larger itself; of a device that has grown, it can be told."""
+    """Let a disk grow while its guest runs.
+
+    QEMU makes a file larger itself; of a device that has grown, it can be told.
+    """
     volume = volume_at(host, path)
     if volume is not None and is_device(host, volume):
         size = grown(host, volume, size)
@@ -129,5 +145,11 @@ def grow_live(host: Host, domain: Any, target: str, path: str, size: int) -> Non
 
 def flags_for_undefine(version: int) -> int:
     """Undefine a domain with all that libvirt keeps for it. The TPM's state is its own flag since libvirt 8.9."""
-    names = ["MANAGED_SAVE", "SNAPSHOTS_METADATA", "NVRAM", "CHECKPOINTS_METADATA", *(["TPM"] if version >= 8009000 else [])]
+    names = [
+        "MANAGED_SAVE",
+        "SNAPSHOTS_METADATA",
+        "NVRAM",
+        "CHECKPOINTS_METADATA",
+        *(["TPM"] if version >= 8009000 else []),
+    ]
     return sum(constant("DOMAIN_UNDEFINE_" + name) for name in names)

@@ -4,7 +4,8 @@
 
 """A domain's XML as a tree: places in it, and overlays. Pure.
 
-A place is written ``os/type`` (the text of that element) or ``os/type@machine`` (an attribute); ``@type`` is the element's own.
+A place is written ``os/type`` (the text of that element) or ``os/type@machine`` (an attribute); ``@type`` is the
+element's own.
 """
 
 from __future__ import annotations
@@ -121,7 +122,8 @@ def put_size(root: Element, path: str, value: int) -> None:
     target.text = str(value // 1024)
 
 
-# Overlays: a part of a domain's XML as a user writes it ----------------------------------------------------------------
+# Overlays: a part of a domain's XML as a user writes it
+# ----------------------------------------------------------------
 
 #: What tells an element from its brothers of the same name.
 _IDENTITY = {
@@ -156,10 +158,10 @@ def read_overlay(text: str, option: str = "xml") -> Element:
     remedy = "Write <domain> with the elements to set inside, as in libvirt's documentation of the domain XML"
     root = parse_foreign(text, option)
     if root.tag != "domain":
-        raise InvalidOption(option, "<%s>" % root.tag, "is not a <domain>", remedy=remedy)
+        raise InvalidOption(option, f"<{root.tag}>", "is not a <domain>", remedy=remedy)
     for own in ("name", "uuid"):
         if root.find(own) is not None:
-            raise InvalidOption(option, "<%s>" % own, "names the domain", remedy="Use the options for that")
+            raise InvalidOption(option, f"<{own}>", "names the domain", remedy="Use the options for that")
     return root
 
 
@@ -170,14 +172,25 @@ def _identity(element: Element) -> str:
 
 
 def _matched(wanted: Element, have: Element | None) -> Iterator[tuple[str, Element, Element | None]]:
-    """Each child of an overlay's element: its step in paths, itself, and what it means there. The second of a name and identity means the second of them."""
+    """Each child of an overlay's element: its step in paths, itself, and what it means there.
+
+    The second of a name and identity means the second of them.
+    """
     count: dict[str, int] = {}
     for child in wanted:
         identity = _identity(child)
-        name = "%s[%s]" % (child.tag, identity) if identity else child.tag
+        name = f"{child.tag}[{identity}]" if identity else child.tag
         count[name] = number = count.get(name, 0) + 1
-        there = [each for each in have.findall(child.tag) if not identity or _identity(each) == identity] if have is not None else []
-        yield name if number == 1 else "%s#%d" % (name, number), child, there[number - 1] if number <= len(there) else None
+        there = (
+            [each for each in have.findall(child.tag) if not identity or _identity(each) == identity]
+            if have is not None
+            else []
+        )
+        yield (
+            name if number == 1 else "%s#%d" % (name, number),
+            child,
+            there[number - 1] if number <= len(there) else None,
+        )
 
 
 def _leaves(wanted: Element, path: str, have: Element | None) -> Iterator[tuple[str, str, str | None]]:
@@ -185,7 +198,11 @@ def _leaves(wanted: Element, path: str, have: Element | None) -> Iterator[tuple[
     for key, value in wanted.attrib.items():
         if key == "unit":
             continue
-        yield "%s@%s" % (path, key), _plain(value, key), _plain(have.get(key), key) if have is not None and key in have.attrib else None
+        yield (
+            f"{path}@{key}",
+            _plain(value, key),
+            _plain(have.get(key), key) if have is not None and key in have.attrib else None,
+        )
     text = (wanted.text or "").strip()
     if text and not len(wanted):
         there = (have.text or "").strip() if have is not None else None
@@ -198,7 +215,7 @@ def _leaves(wanted: Element, path: str, have: Element | None) -> Iterator[tuple[
     elif not wanted.attrib and not len(wanted):
         yield path, "", None if have is None else ""
     for step, child, same in _matched(wanted, have):
-        yield from _leaves(child, "%s/%s" % (path, step) if path else step, same)
+        yield from _leaves(child, f"{path}/{step}" if path else step, same)
 
 
 def _plain(value: str | None, key: str = "") -> str:
@@ -221,7 +238,7 @@ def overlay_disks(wanted: Element) -> dict[str, str]:
         for place, devices, _none in _matched(wanted, None)
         for step, device, _none in _matched(devices, None)
         if place == "devices" and device.tag == "disk"
-        for path, _value, _have in _leaves(device, "%s/%s" % (place, step), None)
+        for path, _value, _have in _leaves(device, f"{place}/{step}", None)
     }
 
 
