@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import ast
+import graphlib
 import json
 import os
 import subprocess
@@ -39,7 +41,9 @@ WITHOUT_HEADER = (
     "changelogs/changelog.yaml",
 )
 
-LINES_OF_CODE = 450
+#: A table of options has a row for each, so a test may be longer.
+LINES_OF_CODE = {"plugins": 450, "tests": 550}
+LINES_OF_A_FUNCTION = 50
 
 ARTEFACT = {
     *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "FILES.json", "MANIFEST.json"),
@@ -130,13 +134,47 @@ def test_every_file_has_the_header() -> None:
     assert missing == []
 
 
+def test_lines_and_functions_fit_on_a_screen() -> None:
+    """The formatter wraps at 120; what it cannot wrap, patterns and lines of tables, is not more than a line in 200."""
+    lines, wide, long = 0, 0, {}
+    for name in tree.files():
+        if name.startswith("plugins/module_utils/") and name.endswith(".py"):
+            text = (ROOT / name).read_text(encoding="utf-8")
+            lines += text.count("\n")
+            wide += sum(len(line) > 120 for line in text.splitlines())
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= LINES_OF_A_FUNCTION:
+                    long[f"{name}: {node.name}"] = (node.end_lineno or 0) - node.lineno + 1
+    assert long == {}
+    assert wide * 200 <= lines, f"{wide} of {lines} lines are longer than 120"
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    """What a module imports when it is imported: a circle works or not by who comes first."""
+    imports: dict[str, set[str]] = {}
+    names = {name[:-3] for name in tree.files() if name.startswith("plugins/module_utils/") and name.endswith(".py")}
+    for name in names:
+        base = name.split("/")[:-1]
+        for node in ast.parse((ROOT / f"{name}.py").read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ImportFrom) and node.level:
+                where = "/".join([*base[: len(base) - node.level + 1], *(node.module or "").split(".")]).rstrip("/")
+                imports.setdefault(name, set()).update(
+                    {where, *(f"{where}/{each.name}" for each in node.names)} & names
+                )
+    try:
+        graphlib.TopologicalSorter(imports).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+    assert imports
+
+
 def test_no_file_grows_too_long() -> None:
     """A file that does not fit into a head is two files; documentation, comments and blank lines do not count."""
     long = {}
     for name in tree.files():
         if Path(name).suffix == ".py":
             code = [line for line in code_of(ROOT / name) if line.strip() and not line.strip().startswith("#")]
-            if len(code) > LINES_OF_CODE:
+            if len(code) > LINES_OF_CODE.get(name.split("/")[0], 450):
                 long[name] = len(code)
     assert long == {}
 

@@ -24,9 +24,10 @@ from . import cgroups, container_plan
 from .addresses import wait_for_address
 from .client import Lxc, run, told
 from .config import Config
+from .container_describe import guest_of
 from .container_kinds import Image
 from .container_make import Maker, made_from, remove_tree, unpack, write_note
-from .container_observe import NEW, NOTE, OLD, REPLACING, Files, Seen, guest_of, observe, read_note
+from .container_observe import NEW, NOTE, OLD, REPLACING, Files, Seen, observe, read_note
 from .container_options import CONTAINERS, Container
 from .container_target import config_after, differences, limit_files, note_after
 from .files import read_file

@@ -10,29 +10,26 @@ import json
 import os
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...engine.action import PowerState
 from ...engine.compare import Difference
 from ...engine.errors import BackendError, KraalError, Unreachable
-from ...engine.printable import printable
-from ...engine.reading import Found, Unread, apart, as_mapping, as_text, as_texts, each_apart
-from ...engine.result import Address, Guest
+from ...engine.reading import Unread, apart, each_apart
+from ...engine.result import Guest
 from ...engine.spec import Spec
-from ...engine.units import format_cpus, format_size
 from ...engine.work import side_by_side
 from . import addresses, cgroups, sockets
-from .client import Directories, Lxc, all_paths, run
+from .client import Lxc, run
 from .config import Config
-from .container_kinds import net_names
+from .container_describe import known_of, pending_words
 from .container_limits import LIMITS, Groups
-from .container_options import Container, option_keys, storage_of
+from .container_options import Container, storage_of
 from .container_target import config_after, differences
-from .files import changeable, read_file
+from .files import read_file
 from .monitor import running as monitor_of
 from .monitor import started_with
 
@@ -59,8 +56,6 @@ COMMON = "/usr/share/lxc/config/common.conf"
 USERNS = "/usr/share/lxc/config/userns.conf"
 #: A container that started so many seconds after its configuration was written is asked what it started with.
 MARGIN = 2
-#: Of so many places a look says that they are passed over.
-MOST_PASSED_OVER = 5
 
 #: What a running container is asked beside the keys in its file: whatever may have been taken away since.
 #: Not lxc.cap.keep, to which liblxc 5.0 answers with lxc.cap.drop.
@@ -509,144 +504,3 @@ def first_config(want: Spec, fresh: Config) -> Config:
     shared = [COMMON] + ([USERNS] if want.values.get("idmap") else [])
     lines = [f"lxc.include = {path}" for path in shared if os.path.exists(path)]
     return Config("\n".join([*lines, fresh.text.strip("\n"), f"lxc.uts.name = {want.name}", ""]), fresh.includes)
-
-
-def known_of(container: Container) -> Guest:
-    """What is known of a container whatever its configuration says."""
-    labels = as_texts(container.note.get("labels"))
-    return Guest(
-        container.name,
-        "lxc",
-        f"{container.path}/{container.name}",
-        container.state,
-        container.raw_state,
-        image_of(container),
-        labels=labels,
-    )
-
-
-def guest_of(container: Container) -> Guest:
-    """The one result form."""
-    memory, cpus = container.limit("memory"), container.limit("cpus")
-    return Guest(
-        name=container.name,
-        backend="lxc",
-        id=f"{container.path}/{container.name}",
-        state=container.state,
-        raw_state=container.raw_state,
-        image=image_of(container),
-        cpus=format_cpus(cpus) if cpus else None,
-        memory=format_size(memory) if memory else "",
-        addresses=tuple(
-            Address(each.address, each.family, _network(container, each.interface), each.mac)
-            for each in _own_first(container)
-        ),
-        labels=as_texts(container.note.get("labels")),
-        autostart=container.config.get("lxc.start.auto") == "1",
-        pending_restart=pending_words(container),
-    )
-
-
-def pending_words(container: Container) -> tuple[str, ...]:
-    """What waits for a restart, in the words of a task."""
-    words = {option_keys(key, container.config) for key in container.pending}
-    # A device more or less shows in their number too.
-    return tuple(sorted(words - {"networks"} if any(word.startswith("networks[") for word in words) else words))
-
-
-def _own_first(container: Container) -> list[addresses.Found]:
-    """The addresses of the devices that the configuration gives the guest, in its order, before those of what the guest
-    has made: bridges, tunnels.
-
-    A bridge in the guest that has one of them as its port has its MAC, too.
-    """
-    config = container.config
-    names = net_names(config)
-    places = {name: place for place, name in enumerate(names)}
-    macs = {config.get("lxc.net.%d.hwaddr" % number).lower(): places[name] for name, number in names.items()}
-    macs.update({each.mac: places[each.interface] for each in container.addresses if each.interface in places})
-    return sorted(
-        container.addresses,
-        key=lambda each: (places.get(each.interface, macs.get(each.mac or "-", len(places))), each.family),
-    )
-
-
-def _network(container: Container, interface: str) -> str:
-    """What a device is connected to on the host; its own name where that is not written down."""
-    number = net_names(container.config).get(interface)
-    return (container.config.get("lxc.net.%d.link" % number) if number is not None else "") or interface
-
-
-def image_of(container: Container) -> str:
-    """What it was made from, as far as it was written down."""
-    return as_text(as_mapping(container.note.get("image")).get("path")) or as_text(container.note.get("made_from"))
-
-
-def all_guests(parameters: Mapping[str, Any]) -> Found:
-    """The guests of one directory, or of all that are known. Raises NotInstalled and BackendError."""
-    lxc = Lxc(parameters)
-    places = Directories([lxc.path]) if parameters.get("lxc_path") else all_paths(lxc.standard)
-    found = Found()
-    for path in (*places.named, *places.found):
-        try:
-            there = Lxc({"lxc_path": path})
-            seen = observe(there, None)
-        except KraalError as error:
-            if path in (lxc.path, lxc.standard):
-                raise
-            # What is wrong in one directory is no reason to lose the guests of the others.
-            found.faults.append(error)
-            continue
-        found.join(_all_in(there, seen, places, named=path in places.named))
-    found.faults += _passed_over(places)
-    return found
-
-
-def _all_in(lxc: Lxc, seen: Seen, places: Directories, *, named: bool) -> Found:
-    """The guests of one directory. In one that nobody has named, those are passed over that others can change."""
-    found = Found(place=lxc.place)
-    for container in seen.containers.values():
-        known = known_of(container)
-        if container.unfinished or (not named and _is_of_others(known.id, places, container.config)):
-            continue
-        found.add(known, partial(guest_of, container))
-        if container.unread_note:
-            found.faults.append(
-                BackendError(
-                    container.unread_note, remedy="Mend or remove that file", guest=container.name, backend="lxc"
-                )
-            )
-    found.add_unread(
-        {name: unread for name, unread in seen.unread.items() if named or not _is_of_others(unread.guest.id, places)}
-    )
-    return found
-
-
-def _passed_over(places: Directories) -> Iterator[KraalError]:
-    """What was passed over, once for each place, and of no more places than can be read."""
-    remedy = "Ask as the user whose containers these are, or see that nobody but root can change what is there"
-    for path, why in list(places.passed_over.items())[:MOST_PASSED_OVER]:
-        yield BackendError(f"{printable(path)} is passed over: {why}", remedy=remedy, backend="lxc")
-    more = len(places.passed_over) - MOST_PASSED_OVER
-    if more > 0:
-        yield BackendError("%d places more are passed over" % more, remedy=remedy, backend="lxc")
-
-
-def _is_of_others(place: str, places: Directories, config: Config | None = None) -> bool:
-    """Whether others can change a container, or what its configuration includes, which is noted then."""
-    entries = config.entries if config else ()
-    included = [entry.value for entry in entries if entry.key == "lxc.include" and entry.value.startswith("/")]
-    try:
-        files = [
-            path
-            for path in (os.path.join(place, "config"), os.path.join(place, NOTE), *included)
-            if os.path.lexists(path)
-        ]
-        files += [str(path) for directory in included for path in Path(directory).glob("*.conf")]
-        where = next(filter(None, map(changeable, files)), "")
-    except OSError:
-        # It went in this moment, or leads nowhere.
-        return True
-    if where:
-        places.passed_over[place] = f"others can change {printable(where)}"
-    return bool(where)

@@ -16,8 +16,9 @@ from ...engine.compare import Difference, before_after
 from ...engine.errors import InvalidOption, Refused, Unreadable
 from ...engine.plan import Step, creation, power, recreation, removal, restart, set_step
 from ...engine.spec import Spec
+from .container_describe import guest_of, image_of, pending_words
 from .container_limits import check_memory
-from .container_observe import OLD, Seen, guest_of, image_of, pending_words
+from .container_observe import OLD, Seen
 from .container_options import OPTIONS, Container, option_of, storage_of
 from .container_target import shown_creation
 

@@ -21,8 +21,9 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage im
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.pool import Pools, serves
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.pool_work import grown
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.use import Use, Uses
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.volume import Seen, Volumes
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.volume import Volumes
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.volume_import import backing_in, examine
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.volume_seen import Seen
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, make, parse
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, Refused
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.addresses import Found
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.config import Config
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_observe import guest_of
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_describe import guest_of
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import Container
 
 CONFIG = """lxc.net.0.type = veth

@@ -15,7 +15,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc import client, container_observe
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc import (
+    client,
+    container_guests,
+    container_observe,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.client import Lxc
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container import Containers
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import CONTAINERS
@@ -83,7 +87,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name / "rootfs").mkdir(parents=True)
         write(tmp_path, name, CONFIG.format(root=tmp_path), json.dumps(NOTE))
     run = answering(lambda: "NAME  STATE   PID\nodd   STOPPED -\nother STOPPED -\n")
-    for module in (client, container_observe):
+    for module in (client, container_guests, container_observe):
         monkeypatch.setattr(module, "run", run)
     return tmp_path
 
@@ -94,7 +98,7 @@ def write(root: Path, name: str, config: str, note: str) -> None:
 
 
 def listed(root: Path) -> tuple[dict[str, Any], list[str]]:
-    found = container_observe.all_guests({"lxc_path": str(root)})
+    found = container_guests.all_guests({"lxc_path": str(root)})
     return {guest.name: json.loads(json.dumps(guest.as_dict())) for guest in found.guests}, [
         str(fault) for fault in found.faults
     ]

@@ -115,17 +115,20 @@ def network_wish(name: str, address: str, seen: Seen, there: Sequence[There], an
     subnet = chosen.network if changes else ipaddress.IPv4Network(next(iter(has))) if has else None
     taken = overlapping(subnet, rivals) if subnet and not active else []
     if taken:
-        return Wish(
-            faults=[
-                "the network {} for guests is in use on this host: {}. Set kvm_host_network_address to one"
-                " that is free, such as 192.168.150.1/24,"
-                " or kvm_host_network to an empty string to have no network.".format(
-                    subnet, ", ".join("{} ({})".format(*each) for each in taken)
-                )
-            ]
-        )
+        return Wish(faults=[_in_use(subnet, taken)])
     addresses = {"subnets": [str(chosen)], "dhcp_ranges": ["{}-{}".format(*dhcp_range(chosen))]} if changes else {}
     return Wish({"name": name, "state": "active", "autostart": True, "purge": ["dhcp_ranges"], **addresses})
+
+
+def _in_use(subnet: ipaddress.IPv4Network | None, taken: Sequence[There]) -> str:
+    """What to say of a subnet that this host is in by other ways."""
+    return (
+        "the network {} for guests is in use on this host: {}. Set kvm_host_network_address to one"
+        " that is free, such as 192.168.150.1/24,"
+        " or kvm_host_network to an empty string to have no network.".format(
+            subnet, ", ".join("{} ({})".format(*each) for each in taken)
+        )
+    )
 
 
 def _record(address: ipaddress.IPv4Interface) -> dict[str, Any]:

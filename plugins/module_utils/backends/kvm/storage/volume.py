@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from ....engine.action import Action, Disruption
@@ -22,37 +22,28 @@ from ....engine.spec import Spec
 from ....engine.units import format_size
 from ..client import Host, LibvirtError, NotThere, code
 from ..names import INCOMPLETE, PART, check_name
-from ..vm.model import Job
 from ..xml import Element, attribute, parse, serialize, size_of, text_of
 from .block_jobs import busy, job_on
 from .pool_work import create, grown, refresh
-from .use import Use, Uses, real, uses_of
+from .use import real, uses_of
 from .volume_import import Image, examine, send
 from .volume_options import DEVICES, STEP, STEPS, VOLUMES_TABLE, backing_of, defined
+from .volume_seen import (
+    Seen,
+    backing_wanted,
+    expected,
+    names_of,
+    pool_of,
+    running_disk,
+    shown,
+    size_text,
+    sources_of,
+    users_of,
+)
 
 LIVE, DESTROY = Disruption.LIVE, Disruption.DESTROY
 #: How libvirt says that a new volume's name is taken, where it has no number for that.
 _TAKEN = ("already exists", "' already in use")
-
-
-@dataclass
-class Seen:
-    """The pools that are spoken of (their types; None for one that is not active), the volumes in them, and who uses
-    what.
-    """
-
-    pools: dict[str, str | None] = field(default_factory=dict)
-    volumes: dict[tuple[str, str], Element] = field(default_factory=dict)
-    #: Those that are marked as incomplete: nobody takes them for volumes.
-    incomplete: dict[tuple[str, str], Element] = field(default_factory=dict)
-    uses: Uses = field(default_factory=Uses)
-    #: The files that are to be imported, or what is wrong with them, by the volume's name.
-    images: dict[str, Image | KraalError] = field(default_factory=dict)
-    #: The block jobs on the disks of running guests whose volumes are to grow: the guest, the disk's name in it, and
-    #: the job.
-    jobs: dict[tuple[str, str], tuple[str, str, Job]] = field(default_factory=dict)
-    #: Paths without links, by what they were.
-    real: dict[str, str] = field(default_factory=dict)
 
 
 class Volumes(Resource[Seen]):
@@ -66,14 +57,14 @@ class Volumes(Resource[Seen]):
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """The pools and volumes that the tasks name, and all guests; where a volume is to go, all volumes."""
         seen, wants = Seen(), wants or ()
-        for pool, name in {pair for want in wants for pair in _named(want)}:
+        for pool, name in {pair for want in wants for pair in names_of(want)}:
             if pool not in seen.pools and not self._see_pool(seen, pool):
                 continue
             self._see_volume(seen, pool, name)
         for pool, name in [pair for pair in seen.volumes if (pair[0], pair[1] + INCOMPLETE) in seen.volumes]:
             seen.incomplete[pool, name] = seen.volumes.pop((pool, name))
         going = any(
-            (_pool(want), want.name)
+            (pool_of(want), want.name)
             in (seen.incomplete if want.state != "absent" else {**seen.volumes, **seen.incomplete})
             for want in wants
         )
@@ -86,7 +77,7 @@ class Volumes(Resource[Seen]):
             backing = want.values.get("backing") or {}
             if backing.get("path"):
                 seen.real[backing["path"]] = real(self.host, backing["path"])
-            if "import" in want.values and want.state != "absent" and (_pool(want), want.name) not in seen.volumes:
+            if "import" in want.values and want.state != "absent" and (pool_of(want), want.name) not in seen.volumes:
                 try:
                     seen.images[want.name] = examine(want.values["import"])
                 except KraalError as error:
@@ -97,10 +88,10 @@ class Volumes(Resource[Seen]):
 
     def _see_job(self, seen: Seen, want: Spec) -> None:
         """The block job on the disk whose volume is to grow."""
-        volume, capacity = seen.volumes.get((_pool(want), want.name)), want.values.get("capacity")
+        volume, capacity = seen.volumes.get((pool_of(want), want.name)), want.values.get("capacity")
         if volume is None or capacity is None or capacity <= (size_of(volume.find("capacity")) or 0):
             return
-        use = _running_disk(want, seen)
+        use = running_disk(want, seen)
         if use is None:
             return
         domain = self.host.find(self.host.conn.lookupByName, use.guest)
@@ -108,7 +99,7 @@ class Volumes(Resource[Seen]):
         for disk in tree.iterfind("devices/disk") if tree is not None else ():
             job = job_on(self.host, domain, disk) if attribute(disk, "target", "dev") == use.device else None
             if job is not None:
-                seen.jobs[_pool(want), want.name] = (use.guest, use.device, job)
+                seen.jobs[pool_of(want), want.name] = (use.guest, use.device, job)
 
     def _see_pool(self, seen: Seen, name: str) -> bool:
         pool = self.host.find(self.host.conn.storagePoolLookupByName, name)
@@ -131,7 +122,7 @@ class Volumes(Resource[Seen]):
 
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
         """Pure."""
-        pool = _pool(want)
+        pool = pool_of(want)
         check_name(pool, "pool")
         have, half = seen.volumes.get((pool, want.name)), seen.incomplete.get((pool, want.name))
         left = any((pool, want.name + ending) in seen.volumes for ending in (PART, INCOMPLETE))
@@ -157,13 +148,13 @@ class Volumes(Resource[Seen]):
             return []
         self._check_unused(want, have, seen)
         wipe = [Step(want.name, Action.WIPE, "content", None, None, DESTROY)] if want.steering.get("wipe") else []
-        return [*wipe, Step(want.name, Action.REMOVE, "", _shown(have), None, DESTROY)]
+        return [*wipe, Step(want.name, Action.REMOVE, "", shown(have), None, DESTROY)]
 
     def _check_unused(self, want: Spec, have: Element, seen: Seen, what: str = "") -> None:
         """Raises Refused for a volume that cannot go, because somebody uses it or may do so."""
         whole = "; or, if you know that it is whole, remove the volume %s" % (want.name + INCOMPLETE) if what else ""
         path = text_of(have, "target/path") or ""
-        uses = sorted({use.guest for use in seen.uses.of(_pool(want), want.name, seen.real.get(path, path))})
+        uses = sorted({use.guest for use in seen.uses.of(pool_of(want), want.name, seen.real.get(path, path))})
         if uses:
             raise Refused(
                 "{}it is in use by: {}".format(what, ", ".join(uses)),
@@ -186,14 +177,14 @@ class Volumes(Resource[Seen]):
                 f"format cannot change from {form} to {wanted}",
                 remedy=f"Make another volume with clone={want.name} and format={wanted}",
             )
-        below, stands_on = (backing_of(have) or {}).get("path", ""), (_backing(want, seen) or {}).get("path", "")
+        below, stands_on = (backing_of(have) or {}).get("path", ""), (backing_wanted(want, seen) or {}).get("path", "")
         if stands_on and seen.real.get(stands_on, stands_on) != seen.real.get(below, below):
             raise Refused(
                 "it stands on {}, and not on {}".format(below or "no other image", stands_on),
                 remedy="Make another volume with that backing",
             )
         size, capacity = size_of(have.find("capacity")) or 0, want.values.get("capacity")
-        if capacity is None or size >= capacity and size - capacity < STEPS.get(seen.pools[_pool(want)] or "", STEP):
+        if capacity is None or size >= capacity and size - capacity < STEPS.get(seen.pools[pool_of(want)] or "", STEP):
             return []
         if capacity < size:
             raise Refused(
@@ -209,12 +200,12 @@ class Volumes(Resource[Seen]):
                 ),
                 remedy="Look at them with virsh, or stop them and remove them first",
             )
-        if (_pool(want), want.name) in seen.jobs:
-            guest, target, job = seen.jobs[_pool(want), want.name]
+        if (pool_of(want), want.name) in seen.jobs:
+            guest, target, job = seen.jobs[pool_of(want), want.name]
             raise busy(guest, target, job, f"capacity: it is the disk {target} of {guest}")
-        uses = _uses(want, seen)
+        uses = users_of(want, seen)
         above = sorted({use.guest for use in uses if use.running and not use.device})
-        if above and _running_disk(want, seen) is None:
+        if above and running_disk(want, seen) is None:
             raise Refused(
                 "capacity: it backs the disks of guests that run ({}), which would not grow with it".format(
                     ", ".join(above)
@@ -225,8 +216,8 @@ class Volumes(Resource[Seen]):
 
     def _check(self, want: Spec, seen: Seen, have: Element | None) -> None:
         """Raises InvalidOption and Refused for what cannot be, before anything is touched."""
-        pool, values = _pool(want), want.values
-        for name, option in ((pool, "pool"), *((pair[0], f"{key}.pool") for key, pair in _sources(want).items())):
+        pool, values = pool_of(want), want.values
+        for name, option in ((pool, "pool"), *((pair[0], f"{key}.pool") for key, pair in sources_of(want).items())):
             if name not in seen.pools:
                 raise InvalidOption(
                     option, name, "is no pool of this libvirt", remedy="Make it first (kvm_pool), or name another one"
@@ -240,7 +231,7 @@ class Volumes(Resource[Seen]):
             )
         if have is not None:
             return
-        for key, pair in _sources(want).items():
+        for key, pair in sources_of(want).items():
             if pair in seen.incomplete:
                 raise Refused(
                     f"{key}: {pair[1]} is incomplete, since the run that was making it died",
@@ -257,7 +248,7 @@ class Volumes(Resource[Seen]):
         image = seen.images.get(want.name)
         if isinstance(image, KraalError):
             raise image
-        self._check_new(want, seen, _foreseen(want, seen))
+        self._check_new(want, seen, expected(want, seen))
 
     def _check_quiet(self, key: str, pair: tuple[str, str], seen: Seen) -> None:
         path = text_of(seen.volumes[pair], "target/path") or ""
@@ -275,7 +266,7 @@ class Volumes(Resource[Seen]):
             )
 
     def _check_new(self, want: Spec, seen: Seen, values: Mapping[str, Any]) -> None:
-        kind, least = seen.pools[_pool(want)] or "", values["least"]
+        kind, least = seen.pools[pool_of(want)] or "", values["least"]
         if kind in DEVICES and values["format"] not in (None, "raw"):
             raise InvalidOption(
                 "format",
@@ -295,7 +286,7 @@ class Volumes(Resource[Seen]):
             # Its partitions are named by libvirt, so that none can be called incomplete.
             raise InvalidOption(
                 "pool",
-                _pool(want),
+                pool_of(want),
                 "is of type disk, into which nothing is copied",
                 remedy="Use another pool, or make an empty volume",
             )
@@ -322,27 +313,27 @@ class Volumes(Resource[Seen]):
     def do_wipe(self, want: Spec, _step: Step, seen: Seen) -> None:
         """Overwrite its content."""
         self._check_still_unused(want, seen)
-        self.host.ask(self._volume(_pool(want), want.name).wipe, 0)
+        self.host.ask(self._volume(pool_of(want), want.name).wipe, 0)
 
     def do_remove(self, want: Spec, _step: Step, seen: Seen) -> None:
         """Remove it, with its content."""
         self._check_still_unused(want, seen)
-        self.host.ask(self._volume(_pool(want), want.name).delete, 0)
+        self.host.ask(self._volume(pool_of(want), want.name).delete, 0)
 
     def _check_still_unused(self, want: Spec, seen: Seen, *, half: bool = False) -> None:
         """Now libvirt may look for images that it has not seen yet.
 
         ``half``: only what a run that died has left goes.
         """
-        key = _pool(want), want.name
+        key = pool_of(want), want.name
         have = seen.incomplete.get(key) if half else seen.volumes.get(key, seen.incomplete.get(key))
         if have is not None:
             self._check_unused(want, have, replace(seen, uses=uses_of(self.host, volumes=True, anew=True)))
 
     def do_resize(self, want: Spec, _step: Step, seen: Seen) -> None:
         """Let it grow, and with it what a guest that runs sees of it."""
-        pool, capacity = _pool(want), want.values["capacity"]
-        running = _running_disk(want, seen)
+        pool, capacity = pool_of(want), want.values["capacity"]
+        running = running_disk(want, seen)
         if seen.pools[pool] in DEVICES:
             capacity = grown(self.host, self._volume(pool, want.name), capacity)
         elif running is None:
@@ -355,9 +346,9 @@ class Volumes(Resource[Seen]):
 
     def do_create(self, want: Spec, _step: Step, seen: Seen) -> None:
         """Make it, and fill it with what it is to be made from."""
-        ask, values, kind = self.host.ask, _foreseen(want, seen), seen.pools[_pool(want)] or ""
-        pool = ask(self.host.conn.storagePoolLookupByName, _pool(want))
-        tree = defined(want.name, kind, values, _backing(want, seen))
+        ask, values, kind = self.host.ask, expected(want, seen), seen.pools[pool_of(want)] or ""
+        pool = ask(self.host.conn.storagePoolLookupByName, pool_of(want))
+        tree = defined(want.name, kind, values, backing_wanted(want, seen))
         image = seen.images.get(want.name)
         if kind in DEVICES and not isinstance(image, Image) and "clone" not in want.values:
             # A device is there, or it is not.
@@ -366,7 +357,7 @@ class Volumes(Resource[Seen]):
         with self._cleared_after(pool) as begun:
             source = self._brought(pool, want, kind, image, begun) if isinstance(image, Image) else None
             if "clone" in want.values:
-                source = self._volume(*_sources(want)["clone"])
+                source = self._volume(*sources_of(want)["clone"])
             if self.host.find(pool.storageVolLookupByName, want.name) is not None:
                 raise _somebody_elses(want)
             mark = defined(want.name + INCOMPLETE, kind, {"capacity": STEPS.get(kind, STEP), "format": "raw"})
@@ -418,8 +409,8 @@ class Volumes(Resource[Seen]):
     def do_clear(self, want: Spec, _step: Step, seen: Seen) -> None:
         """Remove what a run that died has left. A volume goes before the mark that calls it incomplete."""
         self._check_still_unused(want, seen, half=True)
-        pool = self.host.ask(self.host.conn.storagePoolLookupByName, _pool(want))
-        half = [want.name] if (_pool(want), want.name) in seen.incomplete else []
+        pool = self.host.ask(self.host.conn.storagePoolLookupByName, pool_of(want))
+        half = [want.name] if (pool_of(want), want.name) in seen.incomplete else []
         self._delete(pool, [*half, want.name + PART, want.name + INCOMPLETE])
 
     def _delete(self, pool: Any, names: Sequence[str]) -> None:
@@ -440,19 +431,19 @@ class Volumes(Resource[Seen]):
                     "backend": "kvm",
                     "pool": pool,
                     "path": path,
-                    **_shown(volume),
-                    "allocation": _size(volume, "allocation"),
+                    **shown(volume),
+                    "allocation": size_text(volume, "allocation"),
                     "guests": sorted(users),
                 }
         return None
 
     def foresee(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Mapping[str, Any] | None:
         """The volume as it will be; where it is, and how much of it is allocated, only libvirt can say."""
-        pool, have = _pool(want), seen.volumes.get((_pool(want), want.name))
+        pool, have = pool_of(want), seen.volumes.get((pool_of(want), want.name))
         if want.state == "absent":
             return None
         tree = (
-            defined(want.name, seen.pools[pool] or "", _foreseen(want, seen), _backing(want, seen))
+            defined(want.name, seen.pools[pool] or "", expected(want, seen), backing_wanted(want, seen))
             if have is None
             else have
         )
@@ -468,78 +459,3 @@ def _somebody_elses(want: Spec) -> BackendError:
         f"the volume {want.name} is there now, and was not when this run began: it is somebody else's",
         remedy="Run again, or name another volume",
     )
-
-
-def _pool(want: Spec) -> str:
-    return str(want.steering["pool"])
-
-
-def _uses(want: Spec, seen: Seen) -> list[Use]:
-    """Who uses a volume that is there."""
-    path = text_of(seen.volumes[_pool(want), want.name], "target/path") or ""
-    return seen.uses.of(_pool(want), want.name, seen.real.get(path, path))
-
-
-def _running_disk(want: Spec, seen: Seen) -> Use | None:
-    """The disk of a guest that runs whose image a volume is."""
-    return next((use for use in _uses(want, seen) if use.running and use.device), None)
-
-
-def _sources(want: Spec) -> dict[str, tuple[str, str]]:
-    """The volumes that a new one is made from, by the option that names them."""
-    found = {key: want.values[key] for key in ("clone", "backing") if "volume" in (want.values.get(key) or {})}
-    return {key: (each["pool"] or _pool(want), each["volume"]) for key, each in found.items()}
-
-
-def _named(want: Spec) -> list[tuple[str, str]]:
-    sources = [(pool, name + ending) for pool, name in _sources(want).values() for ending in ("", INCOMPLETE)]
-    return [*((_pool(want), want.name + ending) for ending in ("", PART, INCOMPLETE)), *sources]
-
-
-def _backing(want: Spec, seen: Seen) -> dict[str, str] | None:
-    """The path and the format of the image that a volume shall stand on; None where that cannot be known or is not
-    wanted.
-    """
-    backing = want.values.get("backing")
-    if backing is None or "path" in backing:
-        return backing
-    source = seen.volumes.get(_sources(want)["backing"])
-    if source is None:
-        return None
-    return {"path": text_of(source, "target/path") or "", "format": attribute(source, "target/format", "type") or "raw"}
-
-
-def _foreseen(want: Spec, seen: Seen) -> dict[str, Any]:
-    """What a new volume will have: its capacity, allocation and format, and the least capacity that it can have."""
-    least, form = None, None
-    image, pairs = seen.images.get(want.name), _sources(want)
-    if isinstance(image, Image):
-        least, form = image.capacity, image.format
-    for source in [seen.volumes[pair] for pair in pairs.values() if pair in seen.volumes]:
-        least, form = size_of(source.find("capacity")), attribute(source, "target/format", "type")
-    if "backing" in want.values:
-        form = "qcow2"
-    if form == "iso":
-        form = "raw"
-    form = want.values.get("format") or form or "raw"
-    if seen.pools.get(_pool(want)) in DEVICES:
-        form = want.values.get("format")
-    return {
-        "capacity": want.values.get("capacity", least),
-        "allocation": want.values.get("allocation"),
-        "format": form,
-        "least": least,
-    }
-
-
-def _shown(volume: Element) -> dict[str, Any]:
-    return {
-        "capacity": _size(volume, "capacity"),
-        "format": attribute(volume, "target/format", "type"),
-        "backing": backing_of(volume),
-    }
-
-
-def _size(volume: Element, key: str) -> str | None:
-    size = size_of(volume.find(key))
-    return None if size is None else format_size(size)

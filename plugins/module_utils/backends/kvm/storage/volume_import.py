@@ -52,11 +52,8 @@ class Image:
     capacity: int
 
 
-def examine(source: Mapping[str, str]) -> Image:
-    """What the file is.
-
-    Raises InvalidOption for one that cannot be read, is not what its checksum says, or refers to other files.
-    """
+def _readable(source: Mapping[str, str]) -> tuple[int, bytes]:
+    """The size and the first bytes of a file that is complete and an image. Raises InvalidOption."""
     path = source["path"]
     try:
         with open(path, "rb") as file:
@@ -85,6 +82,16 @@ def examine(source: Mapping[str, str]) -> Image:
         raise InvalidOption(
             "import.path", path, f"is {other}", remedy="Convert it to raw or qcow2 first (qemu-img convert)"
         )
+    return size, head
+
+
+def examine(source: Mapping[str, str]) -> Image:
+    """What the file is.
+
+    Raises InvalidOption for one that cannot be read, is not what its checksum says, or refers to other files.
+    """
+    path = source["path"]
+    size, head = _readable(source)
     found = "qcow2" if head.startswith(_QCOW2) else "raw"
     form = source.get("format") or found
     if form != found or (found == "qcow2" and len(head) < 72):

@@ -15,7 +15,7 @@ from ....engine.errors import InvalidOption, Refused
 from ....engine.spec import Spec
 from ....engine.units import format_size
 from . import devices as dev
-from .model import Domain, Making, Seen
+from .model import Domain, Making, Seen, Volume
 from .options import BY_NAME
 from .seed import Seed, seed_path
 from .xml import get
@@ -110,6 +110,46 @@ def _check_top(target: str, record: Mapping[str, Any], seen: Seen) -> None:
         )
 
 
+def _larger(seen: Seen, target: str, path: str, volume: Volume, size: int) -> Making | None:
+    """What is to be done to a volume that is there, for a disk of this size (0: any). Raises Refused."""
+    if size and size < volume.capacity:
+        raise Refused(
+            f"disks[{target}].size: the volume {path} is there, and has {format_size(volume.capacity)}",
+            remedy="Ask for that size or more, or for another volume",
+        )
+    pool = seen.pools.get(volume.pool)
+    if size > volume.capacity and pool is not None and not pool.is_directory:
+        raise Refused(
+            f"disks[{target}].size: the volume {path} has {format_size(volume.capacity)}, and a pool of the type "
+            f"{pool.kind} changes none",
+            remedy="Leave the size out, or make the volume larger where it comes from",
+        )
+    if size > volume.capacity:
+        return Making(key_of("disks", target), path, volume.pool, volume.name, volume.format, size, there=True)
+    return None
+
+
+def _check_exists(seen: Seen, target: str, path: str, size: int) -> None:
+    """Raise InvalidOption for a disk that is in no pool, has a size, and is not there: nothing makes it."""
+    if path.startswith("/dev/") or not size:
+        return
+    if seen.files is None:
+        raise InvalidOption(
+            f"disks[{target}].path",
+            path,
+            "is in no active pool, and whether it exists on libvirt's host cannot be seen from here",
+            remedy="Leave out the size of a disk that exists, or name a pool and a volume",
+        )
+    if path in seen.files:
+        return
+    raise InvalidOption(
+        f"disks[{target}].path",
+        path,
+        "is in no active pool, and no disk is made there",
+        remedy="Name a pool and a volume, or make the file first",
+    )
+
+
 def _making(
     want: Spec,
     seen: Seen,
@@ -122,44 +162,15 @@ def _making(
     """``backed``: the task's own entry of the disk, where that names a backing image."""
     volume, size, key = seen.volumes.get(path), record.get("size") or 0, key_of("disks", target)
     if volume is not None:
-        if size and size < volume.capacity:
-            raise Refused(
-                f"disks[{target}].size: the volume {path} is there, and has {format_size(volume.capacity)}",
-                remedy="Ask for that size or more, or for another volume",
-            )
-        pool = seen.pools.get(volume.pool)
-        if size > volume.capacity and pool is not None and not pool.is_directory:
-            raise Refused(
-                f"disks[{target}].size: the volume {path} has {format_size(volume.capacity)}, and a pool of the type "
-                f"{pool.kind} changes none",
-                remedy="Leave the size out, or make the volume larger where it comes from",
-            )
-        if size > volume.capacity:
-            return Making(key, path, volume.pool, volume.name, volume.format, size, there=True)
-        return None
+        return _larger(seen, target, path, volume, size)
     if not size and not backed and not takes_source:
         if path in seen.volumes and seen.pool_of(path) is not None:
             raise InvalidOption(f"disks[{target}]", path, "does not exist", remedy="Give its size, and it is made")
         return None
     pool = seen.pool_of(path)
     if pool is None:
-        if path.startswith("/dev/") or not size:
-            return None
-        if seen.files is None:
-            raise InvalidOption(
-                f"disks[{target}].path",
-                path,
-                "is in no active pool, and whether it exists on libvirt's host cannot be seen from here",
-                remedy="Leave out the size of a disk that exists, or name a pool and a volume",
-            )
-        if path in seen.files:
-            return None
-        raise InvalidOption(
-            f"disks[{target}].path",
-            path,
-            "is in no active pool, and no disk is made there",
-            remedy="Name a pool and a volume, or make the file first",
-        )
+        _check_exists(seen, target, path, size)
+        return None
     linked = takes_source and (want.steering.get("source") or {}).get("clone") == "linked"
     if (linked or backed) and pool.holds_files and record["format"] != "qcow2":
         raise InvalidOption(
