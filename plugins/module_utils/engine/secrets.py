@@ -21,7 +21,8 @@ HIDDEN = "(hidden)"
 #: A key (of an option, a variable, a label) whose value is a secret.
 SECRET_KEY = re.compile(
     # What libvirt keeps as a secret is known by a UUID and a usage, which are none.
-    r"pass(word|wd|phrase|code)|(^|[_.-])pass([_.-]|$)|[_-]pwd$|secret(?!_(uuid|usage)$)|token|credential|(^|[_.-])psk([_.-]|$)|(api|access|private|auth|encryption|signing|shared)[_-]?key",
+    r"pass(word|wd|phrase|code)|(^|[_.-])pass([_.-]|$)|[_-]pwd$|secret(?!_(uuid|usage)$)|token|credential"
+    r"|(^|[_.-])psk([_.-]|$)|(api|access|private|auth|encryption|signing|shared)[_-]?key",
     re.IGNORECASE,
 )
 #: Too short or too common to be a secret: hiding them everywhere would only garble the output.

@@ -18,7 +18,10 @@ from functools import cached_property
 
 #: Keys whose values add up, line by line.
 _LISTS = re.compile(
-    r"lxc\.(idmap|cap\.(drop|keep)|mount\.(entry|auto)|group|environment(\.\w+)?|hook\.(?!version)[a-z-]+|include|apparmor\.raw|cgroup2?\.(devices\.(allow|deny)|blkio\.throttle\.\w+_device|blkio\.weight_device|io\.(max|weight|latency))|net\.\d+\.(ipv[46]\.address|veth\.ipv[46]\.route|veth\.vlan\.tagged\.id))"
+    r"lxc\.(idmap|cap\.(drop|keep)|mount\.(entry|auto)|group|environment(\.\w+)?|hook\.(?!version)[a-z-]+"
+    r"|include|apparmor\.raw"
+    r"|cgroup2?\.(devices\.(allow|deny)|blkio\.throttle\.\w+_device|blkio\.weight_device|io\.(max|weight|latency))"
+    r"|net\.\d+\.(ipv[46]\.address|veth\.ipv[46]\.route|veth\.vlan\.tagged\.id))"
 )
 #: Lists whose lines hold several words each.
 _WORDS = re.compile(r"lxc\.(cap\.(drop|keep)|mount\.auto|group)")

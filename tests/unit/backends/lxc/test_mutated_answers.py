@@ -87,7 +87,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name / "rootfs").mkdir(parents=True)
         write(tmp_path, name, CONFIG.format(root=tmp_path), json.dumps(NOTE))
     run = answering(lambda: "NAME  STATE   PID\nodd   STOPPED -\nother STOPPED -\n")
-    for module in (client, container_guests, container_observe):
+    for module in (client, container_observe):
         monkeypatch.setattr(module, "run", run)
     return tmp_path
 
