@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from .backends.backend import ARCHIVE, DISK
-from .backends.mmdebstrap.base_image import BASE_IMAGES, BaseImages, form_of, request_of
-from .backends.mmdebstrap.base_image_files import FILES, BaseImageFiles, bundle
-from .backends.mmdebstrap.rootfs import TOOLS
 from .backends.registry import NAMES, backend
 from .engine.action import Action
 from .engine.entries import checked
@@ -25,6 +22,9 @@ from .engine.spec import Spec
 from .engine.task import KraalModule, answer_of
 from .host.installed import packages
 from .host.reader import Host
+from .images.base_image import BASE_IMAGES, BaseImages, form_of, request_of
+from .images.base_image_files import FILES, BaseImageFiles, bundle
+from .images.rootfs import TOOLS
 
 ARGUMENTS: dict[str, Any] = {
     "images": {

@@ -237,8 +237,8 @@ trace:
       sample: 0.004
 """
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap.base_image import BaseImages
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource
+from ansible_collections.kraal.virt.plugins.module_utils.images.base_image import BaseImages
 
 
 def main() -> None:

@@ -18,12 +18,12 @@ import docker
 import pytest
 import yaml
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap.base_image import (
+from ansible_collections.kraal.virt.plugins.module_utils.images.base_image import (
     BASE_IMAGES,
     file_of,
     request_of,
 )
-from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap.rootfs import checksum_of
+from ansible_collections.kraal.virt.plugins.module_utils.images.rootfs import checksum_of
 from tests.support.ansible_runner import Run, run_playbook
 from tests.support.leftovers import Scratch
 from tests.support.module_process import module_process

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.kraal.virt.plugins.module_utils import backends, host
+from ansible_collections.kraal.virt.plugins.module_utils import backends, host, images
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Table
 from tests.support.paths import ROOT
 
@@ -75,7 +75,7 @@ def tables() -> list[Resource]:
     """Every table of options that a module has."""
     found: dict[str, Resource] = {}
     names = {path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")}
-    for package in (backends, host):
+    for package in (backends, host, images):
         for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             for value in vars(importlib.import_module(info.name)).values():
                 if isinstance(value, Table) and value.options:

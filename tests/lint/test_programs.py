@@ -16,8 +16,6 @@ import yaml
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker import setup as docker_setup
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc import setup as lxc_setup
-from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap.disk_contents import packages_of
-from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap.rootfs import TOOLS
 from ansible_collections.kraal.virt.plugins.module_utils.host.packages import (
     ELSEWHERE,
     FAMILIES,
@@ -26,14 +24,16 @@ from ansible_collections.kraal.virt.plugins.module_utils.host.packages import (
     known,
     package_of,
 )
+from ansible_collections.kraal.virt.plugins.module_utils.images.disk_contents import packages_of
+from ansible_collections.kraal.virt.plugins.module_utils.images.rootfs import TOOLS
 from tests.lint import programs
 from tests.lint.programs import Unknown
 from tests.support.paths import ROOT
 
 #: Run in a guest that base_image has made, from the packages that it has put there.
 IN_IMAGES = {
-    "plugins/module_utils/backends/mmdebstrap/grow_root.py",
-    "plugins/module_utils/backends/mmdebstrap/seed_reader.py",
+    "plugins/module_utils/images/grow_root.py",
+    "plugins/module_utils/images/seed_reader.py",
 }
 
 #: In the base system of Debian, by the package, which has to be essential or required there.
@@ -100,7 +100,7 @@ EXPLAINED: dict[str, tuple[str, ...]] = {
     "plugins/module_utils/backends/docker/setup_engine.py:refusal": ("dockerd",),
     "plugins/module_utils/backends/kvm/vm/seed_image.py:build": (),
     "plugins/module_utils/backends/lxc/client.py:run": (),
-    "plugins/module_utils/backends/mmdebstrap/rootfs.py:": (),
+    "plugins/module_utils/images/rootfs.py:": (),
     "plugins/module_utils/host/bridge/change.py:_start_timers": (),
     "plugins/module_utils/host/bridge/runner.py:all": (),
     "plugins/module_utils/host/bridge/runner.py:missing": ("ip",),

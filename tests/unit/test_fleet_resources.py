@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap.base_image import BaseImages
-from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap.base_image_files import BaseImageFiles
 from ansible_collections.kraal.virt.plugins.module_utils.engine.identity import GuestId
 from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Step
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Job, Outcome, reconcile
 from ansible_collections.kraal.virt.plugins.module_utils.fleet_resources import build_wants, file_wants, lacking, placed
+from ansible_collections.kraal.virt.plugins.module_utils.images.base_image import BaseImages
+from ansible_collections.kraal.virt.plugins.module_utils.images.base_image_files import BaseImageFiles
 
 ARCHIVE = {"name": "a", "path": "/v/a-1.tar", "checksum": "sha256:1", "kernel": "", "initrd": ""}
 DISK = {

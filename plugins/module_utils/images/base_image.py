@@ -17,15 +17,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...engine.action import Action, Disruption
-from ...engine.compare import before_after, differences
-from ...engine.errors import BackendError, InvalidOption, KraalError
-from ...engine.kinds import Sequence as Ordered
-from ...engine.kinds import Size, Text, Words
-from ...engine.plan import Step
-from ...engine.resource import Resource
-from ...engine.spec import Option, Spec, Table, name_check
-from ...engine.units import format_size
+from ..engine.action import Action, Disruption
+from ..engine.compare import before_after, differences
+from ..engine.errors import BackendError, InvalidOption, KraalError
+from ..engine.kinds import Sequence as Ordered
+from ..engine.kinds import Size, Text, Words
+from ..engine.plan import Step
+from ..engine.resource import Resource
+from ..engine.spec import Option, Spec, Table, name_check
+from ..engine.units import format_size
 from .disk import LARGEST, MIB, SMALLEST, Identity, copy_kernel, make
 from .disk_contents import command_line, commands_of, files_of, packages_of
 from .rootfs import checksum_of, clear, machine_architecture, newest_time, obstacle, own_suite, run_mmdebstrap, run_tool

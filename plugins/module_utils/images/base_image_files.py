@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...engine.action import Action
-from ...engine.errors import BackendError
-from ...engine.plan import Step
-from ...engine.resource import Resource
-from ...engine.spec import Spec, Table
+from ..engine.action import Action
+from ..engine.errors import BackendError
+from ..engine.plan import Step
+from ..engine.resource import Resource
+from ..engine.spec import Spec, Table
 from .base_image import MODE, closing, described_builds, files_of_build, is_whole, links, open_files
 
 FILES = Table(

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap import seed_reader
+from ansible_collections.kraal.virt.plugins.module_utils.images import seed_reader
 
 
 def files(config: Any) -> tuple[dict[str, str], list[str]]:

@@ -22,9 +22,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...engine import trace
-from ...engine.errors import BackendError, InvalidOption, KraalError
-from ...host.packages import install, joined
+from ..engine import trace
+from ..engine.errors import BackendError, InvalidOption, KraalError
+from ..host.packages import install, joined
 
 #: How many seconds a build that was told to end may take.
 PATIENCE = 60

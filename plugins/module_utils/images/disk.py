@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...engine.errors import BackendError
-from ...engine.units import format_size
+from ..engine.errors import BackendError
+from ..engine.units import format_size
 from .disk_contents import CORE, REMOVED
 
 MIB = 1 << 20

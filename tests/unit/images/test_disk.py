@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.mmdebstrap import (
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError, InvalidOption
+from ansible_collections.kraal.virt.plugins.module_utils.images import (
     base_image,
     disk,
     disk_contents,
     rootfs,
 )
-from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError, InvalidOption
 
 IDENTITY = disk.Identity("0123456789ab")
 
