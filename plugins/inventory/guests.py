@@ -22,7 +22,7 @@ description:
     host or group that the inventory has already, nor C(localhost).
   - What a host answers is read strictly. A guest that is not of the form in which the modules return one (its backend,
     an id of that backend, a name that prints, addresses that are addresses) is left out, and a warning names it and its
-    host. What is no answer at all is treated like a host that does not answer.
+    host. What is not an answer at all is treated like a host that does not answer.
 notes:
   - The name of the file must end with C(guests.yml) or C(guests.yaml).
   - Files in an inventory folder are read in the order of their names. With O(host_groups), this file must come after
@@ -246,7 +246,9 @@ Entry = dict[str, Any]
 
 
 def shielded(value: Any) -> Any:
-    """From core 2.19 on a string is no template unless it is marked as one; before, it is one unless it is wrapped."""
+    """From core 2.19 on a string is not a template unless it is marked as one; before, it is one unless it is
+    wrapped.
+    """
     if tuple(int(part) for part in core_version.split(".")[:2]) >= (2, 19):
         return value
     if isinstance(value, Mapping):

@@ -169,7 +169,7 @@ def read_fleet(parameters: Mapping[str, Any]) -> Fleet:
             raise InvalidOption(
                 f"defaults[{name}]",
                 parameters["defaults"][name],
-                "is no mapping",
+                "is not a mapping",
                 remedy=f"Write the options of {name} guests below it",
             )
     fleet.places = places.read_places(parameters["places"], fleet.secrets)

@@ -98,8 +98,8 @@ attributes:
   idempotent:
     support: full
 notes:
-  - A virtual machine that /dev/kvm creates is no proof that a guest runs. A processor without the flag C(vmx) or C(svm)
-    under a C(/dev/kvm) that works is V(unproven), with RV(ansible_facts.kraal.backends.kvm.usable=none).
+  - A virtual machine that /dev/kvm creates is not a proof that a guest runs. A processor without the flag C(vmx) or
+    C(svm) under a C(/dev/kvm) that works is V(unproven), with RV(ansible_facts.kraal.backends.kvm.usable=none).
   - Without root, C(/dev/kvm), the registers of the firmware and the kernel's log may be closed. The verdicts then say
     so.
 seealso:
@@ -394,7 +394,7 @@ def main() -> None:
     wanted = module.params["backends"]
     if module.params["timeout"] <= 0:
         module.fail_json(
-            msg="timeout: {:g} is no time to answer in. Give a number of seconds above 0.".format(
+            msg="timeout: {:g} is not a time to answer in. Give a number of seconds above 0.".format(
                 module.params["timeout"]
             )
         )

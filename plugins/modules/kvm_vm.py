@@ -322,8 +322,8 @@ options:
         description: The pool of O(source.volume), V(default) unless given.
         type: str
       clone:
-        description: V(full) copies it. V(linked) makes a disk (V(qcow2)) that stands on it, which must then stay as it
-          is.
+        description: V(full) copies it. V(linked) makes a disk (V(qcow2)) that is backed by it, which must then stay as
+          it is.
         type: str
         choices: [full, linked]
         default: full

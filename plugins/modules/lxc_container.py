@@ -288,7 +288,7 @@ EXAMPLES = r"""
     name: web
     state: stopped
 
-- name: Make a second one that stands on the first
+- name: Make a second one that is an overlay of the first
   kraal.virt.lxc_container:
     name: web-2
     clone:
@@ -297,7 +297,7 @@ EXAMPLES = r"""
     storage: overlay
     state: stopped
 
-- name: Remove both, the one that stands on the other first
+- name: Remove both, the overlay first
   kraal.virt.lxc_container:
     name: "{{ item }}"
     state: absent

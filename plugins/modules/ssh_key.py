@@ -17,8 +17,8 @@ description:
   - Makes an SSH key of the type ed25519, without a passphrase, unless there is one at that path. A key that is there is
     used as it is.
   - Where the public half of a key is lost, it is written anew. A file without content, which a run leaves that is
-    killed, is no key.
-  - What is there and is no key is refused. A key with a passphrase is one, as long as its public half is beside it.
+    killed, is not a key.
+  - What is there and is not a key is refused. A key with a passphrase is one, as long as its public half is beside it.
 requirements:
   - ssh-keygen on the controller
 options:

@@ -89,7 +89,7 @@ def _called(entry: Any) -> str:
 def _guest(entry: Any, backends: Collection[str]) -> dict[str, Any]:
     """A guest with its own fields and no others. Raises _Wrong."""
     if not isinstance(entry, Mapping):
-        raise _Wrong("it is no mapping")
+        raise _Wrong("it is not a mapping")
     guest = {}
     for name, read_field in FIELDS.items():
         if name not in entry:
@@ -194,7 +194,7 @@ def _address(value: Any) -> dict[str, str]:
         raise _Wrong("a list of something else than mappings")
     found = address_of(value.get("address"))
     if found is None:
-        raise _Wrong("a list in which {} is no address".format(printable(value.get("address"), 80)))
+        raise _Wrong("a list in which {} is not a valid address".format(printable(value.get("address"), 80)))
     mac = value.get("mac")
     # 20 octets have those of InfiniBand.
     if not isinstance(mac, str) or not re.fullmatch(r"([0-9a-f]{2}(:[0-9a-f]{2}){1,19})?", mac):

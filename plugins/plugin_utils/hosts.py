@@ -60,7 +60,7 @@ _SUDO = ("sudo", "ansible.builtin.sudo")
 def checked(option: str, entry: Any, known: frozenset[str], needed: set[str]) -> dict[str, Any]:
     """An entry of ``hosts`` or ``endpoints``, whose suboptions Ansible does not check. Raises KraalError."""
     if not isinstance(entry, Mapping):
-        raise KraalError(f"{option}: {entry!r} is no mapping", remedy="Give each a name, like {name: localhost}")
+        raise KraalError(f"{option}: {entry!r} is not a mapping", remedy="Give each a name, like {name: localhost}")
     for key in needed:
         if not isinstance(entry.get(key), str) or not entry[key]:
             raise KraalError(f"{option}: {dict(entry)!r} lacks {key}", remedy="Add it")

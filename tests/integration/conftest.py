@@ -242,7 +242,7 @@ def lab_hosts(lab: Lab) -> list[LabHost]:
 
 @pytest.fixture(scope="module")
 def bare_host(lab: Lab, lab_hosts: list[LabHost], docker_api: Any) -> LabHost:
-    """A twin of the Debian 13 host whose first process is no init system, and does not even bury its dead.
+    """A twin of the Debian 13 host whose first process is not an init system, and does not even bury its dead.
 
     It goes with the lab.
     """

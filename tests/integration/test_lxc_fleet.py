@@ -250,7 +250,7 @@ def test_another_user_is_not_among_roots_guests_nor_in_their_way(lxc: LxcLab, sc
         with stranger(stopped[0]) as root:
 
             def look() -> tuple[list[tuple[str, str]], str]:
-                # A passing over is no failure, though the backend is named.
+                # A passing over is not a failure, though the backend is named.
                 found = module_process(INFO, {"backends": ["lxc"]}, timeout=50)
                 assert not found.failed, found.msg
                 guests = [

@@ -232,8 +232,8 @@ def test_all_that_is_in_the_way_is_told_at_once(hosts: Hosts) -> None:
         "docker_host_source is docker, but docker.io is installed",
         "docker_host_users names kt-nobody, whom this host does not know",
         (
-            "systemd does not run on this host, so it cannot start the engine. Set docker_host_service_manager to auto, "
-            "sysvinit or direct."
+            "systemd does not run on this host, so it cannot start the engine. Set docker_host_service_manager to "
+            "auto, sysvinit or direct."
         ),
         "kt-no-such-package are not installed. The role kraal.virt.docker_host installs what is missing.",
     ):

@@ -184,7 +184,7 @@ def test_the_first_run(host: Host) -> None:
     assert host.has("/var/lib/libvirt/images")
     assert host.virsh("list", "--all", "--name") == ""
     assert host.run("su", "kt-user", "-c", "virsh --connect qemu:///system net-list --name") == "default"
-    # Not even a zombie of the guest is left, wherever the first process buries nobody.
+    # Not even a zombie of the guest is left, wherever the first process reaps nothing.
     assert host.lab.run(host.host, ["pgrep", "qemu-system"], check=False).stdout == ""
 
 

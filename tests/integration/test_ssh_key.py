@@ -44,7 +44,7 @@ def test_the_key(tmp_path: Path) -> None:
         )
         *good, wrong = run.results
         assert not any(result.failed for result in good), run.output
-        assert wrong.failed is (state == "present") and (not wrong.failed or "it is no key" in wrong.msg), run.output
+        assert wrong.failed is (state == "present") and (not wrong.failed or "it is not a key" in wrong.msg), run.output
         return [name for name, result in zip(keys, good, strict=False) if result.changed]
 
     assert changes(True) == ["fresh", "empty", "halved"]

@@ -127,7 +127,7 @@ class _Reader(ast.NodeVisitor):
         self.methods: set[str] = set()
         self.options: set[str] = set()
         self.names: set[str] = set()
-        #: Where a state is no word but a name, it is one of the words that the function has.
+        #: Where a state is not a word but a name, it is one of the words that the function has.
         self.words: set[str] = set()
 
     def visit_Call(self, node: ast.Call) -> None:

@@ -6,9 +6,9 @@ is left.
 
 It has its own mounts (/dev, /run, /etc/libvirt and libvirt's directories below /var), network and process numbers. Its
 bridges, firewall rules, guests and dnsmasqs live and die in there. Its /dev has no `kvm`, so that the answer is the
-same on every machine. Its first process buries its dead at once: libvirt waits up to 40 seconds for an emulator that it
-asked what it can do, where the machine's first process leaves it a zombie. What libvirt keeps lies in a directory that
-is seen from outside too, its socket included.
+same on every machine. Its first process reaps its children at once: libvirt waits up to 40 seconds for an emulator that
+it asked what it can do, where the machine's first process leaves it a zombie. What libvirt keeps lies in a directory
+that is seen from outside too, its socket included.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ cgroup_controllers = []
 stdio_handler = "file"
 """
 
-#: The first process in there. It furnishes the namespaces, says so, and then buries the processes that others leave to
+#: The first process in there. It furnishes the namespaces, says so, and then reaps the processes that others leave to
 #: it.
 INIT = """
 import os, signal, subprocess, sys

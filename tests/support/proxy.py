@@ -424,7 +424,7 @@ def _hijacked(response: Head, framing: Framing) -> bool:
 
 
 async def _end(task: asyncio.Future[Any]) -> None:
-    """Stop a task and take its outcome; a connection that broke meanwhile is no news here."""
+    """Stop a task and take its outcome; a connection that broke meanwhile is not a news here."""
     task.cancel()
     await asyncio.wait({task})
     if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ConnectionError):

@@ -54,7 +54,7 @@ class KraalError(Exception):
 
 
 class InvalidOption(KraalError):
-    """An option's value cannot be meant: names the option, the value with its secrets hidden, and what would be
+    """An option's value is invalid: names the option, the value with its secrets hidden, and what would be
     right.
     """
 
@@ -77,7 +77,9 @@ class NotInstalled(BackendError):
 
 
 class Unreachable(BackendError):
-    """The backend stopped answering: no one guest is to blame for that, and asking for the next one is in vain."""
+    """The backend stopped answering: no one guest is to blame for that, and asking for the next one would fail as
+    well.
+    """
 
 
 class Unreadable(BackendError):

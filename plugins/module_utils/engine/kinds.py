@@ -5,7 +5,7 @@
 """The kinds of option value: how each is declared, understood, compared and shown. Pure.
 
 A kind turns what a user wrote into one canonical form, in which two values that mean the same are equal. What a backend
-reports is read into the same form, so that a rewritten size, a reordered list or an upper-case MAC is no difference.
+reports is read into the same form, so that a rewritten size, a reordered list or an upper-case MAC is not a difference.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ class Words(Kind):
         elif isinstance(value, (list, tuple)):
             words = [str(word) for word in value]
         else:
-            raise InvalidOption(option, value, "is no command", remedy="Write a list of words, or one text")
+            raise InvalidOption(option, value, "is not a command", remedy="Write a list of words, or one text")
         if any("\0" in word for word in words):
             raise InvalidOption(option, value, "contains a NUL", remedy="Remove it")
         return tuple(words)

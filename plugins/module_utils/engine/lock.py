@@ -5,7 +5,7 @@
 """One run at a time on one guest; a run that died holds nothing.
 
 The kernel's record locks (fcntl(2), F_SETLKW) belong to a process and go with it. One file serves all guests of this
-host: each guest's name stands for one byte of it. Two names that share a byte only wait for each other in vain.
+host: each guest's name stands for one byte of it. Two names that share a byte only wait for each other without need.
 
 What guests have in common is held for single steps, by the threads of one process too: the locks of open files
 (F_OFD_SETLKW) keep these apart. They are in a file of their own: a process that closes a file loses all its record

@@ -206,10 +206,10 @@ def _check(guest: Guest) -> None:
     texts += tuple(text for each in guest.addresses for text in (each.address, each.family, each.network, each.mac))
     for text in texts:
         if not isinstance(text, str):
-            raise TypeError(f"{text!r} is no text")
+            raise TypeError(f"{text!r} is not a text")
     if not guest.id:
         raise ValueError("it has no id")
     if not guest.name or not guest.name.isprintable():
-        raise ValueError(f"{guest.name!r} is no name")
+        raise ValueError(f"{guest.name!r} is not a valid name")
     for each in guest.addresses:
         ip_address(each.address)

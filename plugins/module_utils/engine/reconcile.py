@@ -119,7 +119,7 @@ def _plan_job(job: Job[Any]) -> list[_Work]:
         with reading(backend, ""):
             seen = resource.observe(job.wants)
     except KraalError as error:
-        # This backend's guests fail, each with an error of its own; another backend's are none the worse for it.
+        # This backend's guests fail, each with an error of its own; those of other backends go on.
         for work in works:
             work.outcome.error = KraalError(error.message, remedy=error.remedy, guest=work.want.name, backend=backend)
         return works

@@ -105,9 +105,7 @@ class Table:
         allow = Disruption.DESTROY if self.allow is None else Disruption.parse(parameters["disruption"])
         timeout = parameters.get("timeout") or 0
         if self.waits and timeout < 1:
-            raise InvalidOption(
-                "timeout", timeout, "is not a time to wait", remedy="Write a second or more", guest=name
-            )
+            raise InvalidOption("timeout", timeout, "must be at least 1 second", remedy="Write 1 or more", guest=name)
         return Spec(
             name=name,
             state=parameters["state"],
@@ -177,6 +175,6 @@ def name_check(pattern: str, what: str, remedy: str) -> Callable[[str], None]:
 
     def check(name: str) -> None:
         if not form.fullmatch(name):
-            raise InvalidOption("name", name, f"is no name for {what}", remedy=remedy)
+            raise InvalidOption("name", name, f"is not a valid name for {what}", remedy=remedy)
 
     return check

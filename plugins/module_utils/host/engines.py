@@ -91,7 +91,7 @@ def _ask(host: Host, path: str, request: str) -> Answer:
 
 
 def _docker(host: Host) -> dict[str, Any]:
-    # The client alone is no engine.
+    # The client alone is not an engine.
     program = _first(host, "dockerd")
     socket = next((path for path in (host.docker_socket, *DOCKER_SOCKETS) if path and host.exists(path)), "")
     client = {"client": _first(host, "docker")}

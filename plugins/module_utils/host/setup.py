@@ -90,7 +90,7 @@ class Setup(Resource[Seen]):
     arguments: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        """``options``: the module's arguments. Raises InvalidOption for what cannot be meant."""
+        """``options``: the module's arguments. Raises InvalidOption for what is invalid."""
         self.options = options
         self.table = Table(self.backend, "setup", (), states=("present",), state="present")
         self.seen: Seen | None = None

@@ -30,7 +30,7 @@ COMMENT = "kraal.virt"
 
 def _check_name(name: str) -> None:
     if not os.path.isabs(name) or not name.isprintable() or name.endswith("/"):
-        raise InvalidOption("path", name, "is no path of a key", remedy="Write the absolute path of a file")
+        raise InvalidOption("path", name, "is not a valid path of a key", remedy="Write the absolute path of a file")
 
 
 class KeyTable(Table):
@@ -133,7 +133,8 @@ class Keys(Resource[Mapping[str, Seen]]):
         # A key with a passphrase is read by its owner's agent; then its public half has to be there.
         if have.why and not (have.public and "passphrase" in have.why):
             raise Refused(
-                f"it is no key: {have.why}", remedy="Move it away, and the next run makes one, or choose another path"
+                f"it is not a key: {have.why}",
+                remedy="Move it away, and the next run makes one, or choose another path",
             )
         return []
 

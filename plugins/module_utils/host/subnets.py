@@ -14,7 +14,7 @@ from dataclasses import dataclass
 #: A link of the host, and a network that is reached by it.
 There = tuple[str, ipaddress.IPv4Network]
 
-#: The widest and the narrowest network that has room for guests and is no whole class of addresses, as prefixes.
+#: The widest and the narrowest network that has room for guests and is not a whole class of addresses, as prefixes.
 WIDEST, NARROWEST = 8, 29
 
 
@@ -83,7 +83,7 @@ def host_address(text: str) -> ipaddress.IPv4Interface:
         or not WIDEST <= network.prefixlen <= NARROWEST
         or found.ip in (network.network_address, network.broadcast_address)
     ):
-        raise ValueError("it is no host's address in a network of /%d to /%d, with its prefix" % (WIDEST, NARROWEST))
+        raise ValueError("it is not a host's address in a network of /%d to /%d, with its prefix" % (WIDEST, NARROWEST))
     return found
 
 

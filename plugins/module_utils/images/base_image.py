@@ -78,7 +78,7 @@ class DiskSize(Size):
         size = super().parse(value, option)
         if size % MIB or not SMALLEST <= size <= LARGEST:
             remedy = f"Write a whole number of MiB from {format_size(SMALLEST)} to {format_size(LARGEST)}; a guest's own disk may be greater"
-            raise InvalidOption(option, value, "is no size for this disk", remedy=remedy)
+            raise InvalidOption(option, value, "is not a valid size for this disk", remedy=remedy)
         return size
 
 

@@ -37,31 +37,31 @@ PREFIX = "10-kraal-seed-"
 Warn = Callable[[str], None]
 
 
-class Meant(Exception):
-    """A value that cannot be meant; what it says is shown, so it never holds the value."""
+class Invalid(Exception):
+    """A value that is invalid; what it says is shown, so it never holds the value."""
 
 
 def items(value: Any, what: str) -> list[Any]:
-    """A list, or a single entry as one. Raises Meant."""
+    """A list, or a single entry as one. Raises Invalid."""
     if isinstance(value, Mapping):
-        raise Meant(f"{what} is no list")
+        raise Invalid(f"{what} is not a list")
     return list(value) if isinstance(value, (list, tuple)) else [] if value is None else [value]
 
 
 def mapping(value: Any, what: str) -> Mapping[str, Any]:
-    """A mapping. Raises Meant."""
+    """A mapping. Raises Invalid."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise Meant(f"{what} is no mapping")
+        raise Invalid(f"{what} is not a mapping")
     return {str(key): entry for key, entry in value.items()}
 
 
 def line(value: Any, what: str) -> str:
-    """A text on one line. Raises Meant."""
+    """A text on one line. Raises Invalid."""
     text = str(value)
     if isinstance(value, (Mapping, list)) or not text or not text.isprintable():
-        raise Meant(f"{what} is no text on one line")
+        raise Invalid(f"{what} is not a text on one line")
     return text
 
 
@@ -104,7 +104,7 @@ def _route(entry: Any, where: str, warn: Warn) -> list[tuple[str, str]]:
 
 
 def _ethernet(name: str, entry: Mapping[str, Any], where: str, warn: Warn) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The sections of one interface's .network file. Raises Meant."""
+    """The sections of one interface's .network file. Raises Invalid."""
     others(entry, _ETHERNET, where, warn)
     match = mapping(entry.get("match"), f"{where}.match")
     others(match, ("macaddress", "name"), f"{where}.match", warn)
@@ -114,7 +114,7 @@ def _ethernet(name: str, entry: Mapping[str, Any], where: str, warn: Warn) -> li
         if match.get(field) is not None
     ]
     if match and not matches:
-        raise Meant(f"{where}.match names neither a macaddress nor a name")
+        raise Invalid(f"{where}.match names neither a macaddress nor a name")
     four, six = bool(entry.get("dhcp4")), bool(entry.get("dhcp6"))
     network = [("DHCP", "yes" if four and six else "ipv4" if four else "ipv6" if six else "no")]
     for address in items(entry.get("addresses"), f"{where}.addresses"):
@@ -150,21 +150,21 @@ def _ethernet(name: str, entry: Mapping[str, Any], where: str, warn: Warn) -> li
 def networkd_files(config: Any, warn: Warn) -> dict[str, str]:
     """The .network files of a network-config, version 2, by their names.
 
-    Raises Meant where it is another thing altogether.
+    Raises Invalid where it is another thing altogether.
     """
     config = mapping(config, "network-config")
     if set(config) == {"network"}:
         config = mapping(config["network"], "network")
     if config.get("version") != 2:
-        raise Meant("network-config is not of version 2")
+        raise Invalid("network-config is not of version 2")
     others(config, ("version", "ethernets", "renderer"), "network-config", warn)
     files = {}
     for name, entry in mapping(config.get("ethernets"), "ethernets").items():
         where = f"network-config: ethernets.{name}"
         try:
             sections = _ethernet(name, mapping(entry, where), where, warn)
-        except (Meant, ValueError, TypeError, OverflowError) as error:
-            warn(str(error) if isinstance(error, Meant) else f"{where}: a number is none")
+        except (Invalid, ValueError, TypeError, OverflowError) as error:
+            warn(str(error) if isinstance(error, Invalid) else f"{where}: a number is none")
             continue
         text = "\n".join(
             "[{}]\n{}".format(title, "".join("{}={}\n".format(*pair) for pair in pairs)) for title, pairs in sections
@@ -188,7 +188,7 @@ class Reader:
         """Do one part; should it fail, say so, and leave the others alone."""
         try:
             work()
-        except Meant as error:
+        except Invalid as error:
             self.warn(f"{what}: {error}")
         except (OSError, subprocess.CalledProcessError) as error:
             self.failed = True
@@ -202,7 +202,7 @@ class Reader:
         """A list; another thing is named and left out."""
         try:
             return items(value, what)
-        except Meant as error:
+        except Invalid as error:
             self.warn(f"{error} and left out")
             return []
 
@@ -237,7 +237,7 @@ class Reader:
         """The name for now and from now on, and an address for it."""
         for each in (name, full):
             if len(each) > 253 or not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", each):
-                raise Meant("it is no name for a host")
+                raise Invalid("it is not a valid name for a host")
         short = name.partition(".")[0]
         full = full if "." in full else name
         Path("/etc/hostname").write_text(short + "\n", encoding="utf-8")
@@ -261,7 +261,7 @@ class Reader:
             self.warn,
         )
         if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", name):
-            raise Meant("its name is none")
+            raise Invalid("its name is none")
         if entry.get("lock_passwd") is False:
             self.warn(f"user-data: users: {name}: lock_passwd is not understood: the password stays locked")
         groups = [
@@ -305,7 +305,7 @@ class Reader:
         for each in keys:
             key = str(each).strip()
             if not isinstance(each, str) or not key.isprintable():
-                self.warn("ssh_authorized_keys: a key is no text on one line and left out")
+                self.warn("ssh_authorized_keys: a key is not a text on one line and left out")
             elif key and key not in there:
                 there.append(key)
         path.write_text("".join(each + "\n" for each in there), encoding="utf-8")
@@ -323,10 +323,10 @@ class Reader:
             self.warn,
         )
         if not path.is_absolute():
-            raise Meant("its path is not absolute")
+            raise Invalid("its path is not absolute")
         encoding, content = str(entry.get("encoding") or "text/plain"), entry.get("content") or ""
         if encoding not in ("text/plain", "b64", "base64"):
-            raise Meant("its encoding is not understood")
+            raise Invalid("its encoding is not understood")
         data = content if isinstance(content, bytes) else str(content).encode()
         data = data if encoding == "text/plain" else base64.b64decode(data)
         mode = entry.get("permissions", 0o644)
@@ -377,7 +377,7 @@ def understood(texts: Mapping[str, str], warn: Warn) -> dict[str, Any]:
         try:
             data = yaml.safe_load(text)
             found[name] = data if name == "network-config" else mapping(data, "it")
-        except (yaml.YAMLError, Meant):
+        except (yaml.YAMLError, Invalid):
             # What YAML says of an error quotes the text.
             warn(f"{name} cannot be read and is left out")
     return found

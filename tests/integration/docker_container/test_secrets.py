@@ -21,7 +21,7 @@ def test_no_secret_is_printed(driver: Driver, tmp_path: Path) -> None:
     file.write_text("FILE_PASSWORD=kt-hush-file\nSTRIPE=kt-hush-stripe\n", encoding="utf-8")
     # A shell that is a container's first process follows no signal, and is waited for.
     login = {"registry_username": "kt", "registry_password": "{{ hush }}-registry", "stop_timeout": 1}
-    # The whole of it is no secret, only a key or a part of each.
+    # The whole of it is not a secret, only a key or a part of each.
     partly = {
         "command": ["sh", "-c", "sleep 300", "--password={{ hush }}-command", "--token", "{{ hush }}-word"],
         "labels": {"api_token": "{{ hush }}-label", "url": "http://kt:{{ hush }}-userinfo@192.0.2.1/"},

@@ -38,7 +38,7 @@ def test_over_a_connection_that_only_reads(
     top = clean.pools / "kt-pool" / "top"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", str(top)], check=True)
     # Libvirt has not seen it yet, and is not told to look.
-    volume.refused("kt-pool/top", "stand on it", **base, state="absent")
+    volume.refused("kt-pool/top", "are backed by it", **base, state="absent")
     top.unlink()
     agree(volume, **base, state="absent")
     agree(network, name="kt-net", state="absent")
@@ -61,4 +61,4 @@ def test_what_turns_out_to_stand_on_a_volume_keeps_it(
     assert [step["action"] for step in volume.check(**given)["plan"]] == ["wipe", "remove"]
     late = volume.run(**given)
     assert late.failed and "kt-pool/top" in late.msg and path.read_bytes() == content
-    volume.refused("kt-pool/top", "stand on it", **given)
+    volume.refused("kt-pool/top", "are backed by it", **given)

@@ -116,8 +116,8 @@ def test_backing(volume: LibvirtModule, images: Path, raw: Path, tmp_path: Path)
     volume.change(**higher)
     volume.refused("kt-top", **args(state="absent"))
     volume.refused("kt-higher", **{**top, "state": "absent"})
-    volume.refused("stands on", **{**higher, "backing": NAME})
-    volume.refused("stands on no other image", **args(backing="kt-top"))
+    volume.refused("is backed by", **{**higher, "backing": NAME})
+    volume.refused("is backed by no other image", **args(backing="kt-top"))
     volume.change(**{**higher, "state": "absent"})
     volume.change(**{**top, "state": "absent"})
     volume.change(**args(state="absent"))
@@ -245,7 +245,7 @@ def test_below_a_disk_in_a_pool_that_is_not_active(volume: LibvirtModule, clean:
     clean.define("", GUEST.format(boot="", disk=by_volume))
     volume.refused("cannot be seen", "kt-guest", "kt-other/top", "kvm_pool", **args(state="absent"))
     clean.virsh("pool-start", "kt-other")
-    volume.refused("kt-other/top", "stand on it", **args(state="absent"))
+    volume.refused("kt-other/top", "are backed by it", **args(state="absent"))
     clean.virsh("pool-destroy", "kt-other")
     clean.virsh("undefine", "kt-guest")
     clean.define("", GUEST.format(boot="", disk=disk(other, form="qcow2", name="top")))
@@ -285,7 +285,7 @@ def test_below_a_volume_through_a_file_in_no_pool(volume: LibvirtModule, images:
         ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(tmp_path / "middle"), str(images / "top")],
         check=True,
     )
-    volume.refused("top", "stand on it", **args(state="absent"))
+    volume.refused("top", "are backed by it", **args(state="absent"))
 
 
 def test_a_running_guest_sees_its_disk_grow(volume: LibvirtModule, clean: LibvirtDaemon, images: Path) -> None:
@@ -348,11 +348,11 @@ def test_imports_that_are_refused(volume: LibvirtModule, images: Path, raw: Path
         (["name", "control character"], {"name": "a\nb"}),
         (["name", "two dots"], {"name": ".."}),
         (["pool", 'a"b'], {"pool": 'a"b'}),
-        (["pool", "kt-none", "is no pool"], {"pool": "kt-none"}),
+        (["pool", "kt-none", "is not a pool"], {"pool": "kt-none"}),
         (["capacity", "8EiB"], {"capacity": "10EiB"}),
         (["capacity", "is not a size"], {"capacity": "much"}),
         (["capacity", "is needed"], {"capacity": None}),
-        (["capacity", "no size of a volume"], {"capacity": 0}),
+        (["capacity", "not a valid size of a volume"], {"capacity": 0}),
         (["format"], {"format": "floppy"}),
         (["clone", "kt-none"], {"clone": "kt-none"}),
         (["clone.volume", "a/b"], {"clone": {"volume": "a/b"}}),

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the kraal.virt contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What cannot be meant, or cannot be had, is refused before anything is touched, under --check and for real."""
+"""What is invalid, or cannot be had, is refused before anything is touched, under --check and for real."""
 
 from __future__ import annotations
 
@@ -192,17 +192,17 @@ def test_a_network_that_does_not_run_is_none(driver: Driver) -> None:
             for state in ("running", "paused"):
                 driver.refused(
                     f"networks[{name}]",
-                    "is no active network",
+                    "is not an active network",
                     "kvm_network",
                     "kt-net1",
                     state=state,
                     networks=[{"network": name}],
                 )
             driver.make(networks=["kt-net1"])
-            driver.refused(f"networks[{name}]", "is no active network", networks=["kt-net1", name])
-            driver.refused(f"networks[{name}]", "is no active network", networks=["kt-net1", name], state="present")
+            driver.refused(f"networks[{name}]", "is not an active network", networks=["kt-net1", name])
+            driver.refused(f"networks[{name}]", "is not an active network", networks=["kt-net1", name], state="present")
             driver.change(networks=["kt-net1", name], state="stopped")
-            driver.refused(f"networks[{name}]", "is no active network", networks=["kt-net1", name])
+            driver.refused(f"networks[{name}]", "is not an active network", networks=["kt-net1", name])
             driver.change(state="absent")
             driver.change(networks=[name], state="present")
             driver.change(state="absent")

@@ -86,7 +86,7 @@ def test_a_size_may_be_unlimited_where_that_is_said() -> None:
 def test_a_size_may_have_a_least() -> None:
     kind = Size(least=4096)
     assert kind.parse("4KiB", "memory") == 4096
-    assert kind.parse("0", "memory") == 0, "no limit at all is no small limit"
+    assert kind.parse("0", "memory") == 0, "no limit at all is not a small limit"
     with pytest.raises(InvalidOption, match="Write 4KiB or more"):
         kind.parse("4095", "memory")
 

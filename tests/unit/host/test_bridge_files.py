@@ -113,7 +113,7 @@ def test_names_that_are_none(name: str) -> None:
     ("values", "words"),
     [
         ({"uplink": "eth0\n[Network]"}, "control character"),
-        ({"addresses": ["192.0.2.1"]}, "no address with a prefix"),
+        ({"addresses": ["192.0.2.1"]}, "not a valid address with a prefix"),
         ({"mtu": 70000}, "out of bounds"),
     ],
 )
@@ -428,8 +428,8 @@ def test_ifupdown_static_and_vlan(tmp_path: Path) -> None:
     ("stanza", "words"),
     [
         ("iface eth0 inet ppp\n", "method inet ppp"),
-        ("iface eth0 inet static\n  bond-slaves eth1\n", "no plain link"),
-        ("iface eth0 inet static\n  wpa-ssid home\n", "no plain link"),
+        ("iface eth0 inet static\n  bond-slaves eth1\n", "not a plain link"),
+        ("iface eth0 inet static\n  wpa-ssid home\n", "not a plain link"),
         ("iface eth0 inet dhcp\n  up ethtool -K eth0 tso off\n", "names eth0"),
         ("mapping eth0\n  script x\n", "mapping"),
     ],

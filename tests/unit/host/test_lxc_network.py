@@ -128,7 +128,7 @@ def test_a_host_without_ipv6() -> None:
 #: Options, and what is said of them.
 WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"address": "10.77.1.1"}, ["lxc_host_address is 10.77.1.1", "with its prefix"]),
-    ({"address": "10.77.1.0/24"}, ["lxc_host_address is 10.77.1.0/24", "no host's address"]),
+    ({"address": "10.77.1.0/24"}, ["lxc_host_address is 10.77.1.0/24", "not a host's address"]),
     (
         {"address": "10.77.1.1/24", "dhcp_range": "10.77.2.1,10.77.2.9"},
         ["lxc_host_dhcp_range is 10.77.2.1,10.77.2.9", "no range in 10.77.1.0/24"],

@@ -266,7 +266,7 @@ def test_a_file_in_the_place_of_the_device(look: Any) -> None:
     device = {"kind": "other", "major": 0, "minor": 0, "opens": False, "error": ""}
     verdict = look("intel", devices={"/dev/kvm": device}, kvm=None)["backends"]["kvm"]
     assert (verdict["capable"], verdict["code"]) == (False, "device_fails")
-    assert "no character device" in verdict["reason"]
+    assert "not a character device" in verdict["reason"]
 
 
 def test_a_kernel_without_kvm(look: Any) -> None:

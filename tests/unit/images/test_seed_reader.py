@@ -81,7 +81,7 @@ def test_dhcp_by_name(entry, lines) -> None:
         ({"version": 2, "ethernets": {"en0": {"nameservers": {"options": []}}}}, "nameservers: options"),
         ({"version": 2, "ethernets": {"en0": {"mtu": "many"}}}, "ethernets.en0"),
         ({"version": 2, "ethernets": {"en0": {"addresses": ["192.0.2.1/24\n[Match]"]}}}, "ethernets.en0.addresses"),
-        ({"version": 2, "ethernets": {"en0": "dhcp"}}, "ethernets.en0 is no mapping"),
+        ({"version": 2, "ethernets": {"en0": "dhcp"}}, "ethernets.en0 is not a mapping"),
     ],
 )
 def test_what_is_not_understood_is_named(config, words) -> None:
@@ -91,7 +91,7 @@ def test_what_is_not_understood_is_named(config, words) -> None:
 
 @pytest.mark.parametrize("config", [{"version": 1, "config": []}, {}, [], "text", {"network": None}])
 def test_another_version_is_nothing(config) -> None:
-    with pytest.raises(seed_reader.Meant):
+    with pytest.raises(seed_reader.Invalid):
         files(config)
 
 
@@ -212,9 +212,9 @@ def test_what_is_no_list_stops_nothing(monkeypatch, tmp_path) -> None:
     )
     assert (tmp_path / ".ssh/authorized_keys").read_text() == "key one\nkey two\n"
     assert (tmp_path / ".ssh/authorized_keys").stat().st_mode & 0o777 == 0o600
-    assert not reader.failed and len([each for each in warnings if "a key is no text" in each]) == 2
-    assert any("users is no list" in each for each in warnings) and any(
-        "write_files is no list" in each for each in warnings
+    assert not reader.failed and len([each for each in warnings if "a key is not a text" in each]) == 2
+    assert any("users is not a list" in each for each in warnings) and any(
+        "write_files is not a list" in each for each in warnings
     )
 
 

@@ -34,7 +34,7 @@ def ask(host: dict[str, object], program: str, timeout: int = 20) -> dict[str, o
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ("localhost", "is no mapping"),
+        ("localhost", "is not a mapping"),
         ({"address": "192.0.2.1"}, "lacks name"),
         ({"name": 5}, "lacks name"),
         ({"name": "a", "adress": "192.0.2.1"}, "does not have adress"),

@@ -264,7 +264,7 @@ def _unreachable(url: str, error: Exception) -> BackendError:
 
 
 def _client_class(place: str) -> Any:
-    """The SDK's client, deaf to the environment.
+    """The SDK's client, which ignores the environment's proxies and CA files.
 
     requests prefers REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE to the authority that the task names, and a proxy to the
     engine's own address.

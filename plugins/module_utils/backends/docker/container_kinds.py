@@ -306,7 +306,7 @@ class _Networks(Records):
         if "aliases" in have:
             merged.setdefault("aliases", ())
         elif not merged.get("aliases"):
-            # To want none where there are none is no difference.
+            # To want none where there are none is not a difference.
             merged.pop("aliases", None)
         return merged
 

@@ -25,9 +25,7 @@ def check_memory(want: Spec, host: Mapping[str, Any]) -> None:
     if "memory_swap" not in want.values and not default_swap(host):
         swap = host["MemorySwap"]
     if swap > 0 and not memory:
-        raise InvalidOption(
-            "memory_swap", format_size(swap), "says nothing without a limit of memory", remedy="Set memory too"
-        )
+        raise InvalidOption("memory_swap", format_size(swap), "requires memory to be set", remedy="Set memory too")
     if 0 < swap < memory:
         remedy = "Set memory_swap to all of memory and swap together, or to unlimited"
         raise InvalidOption(

@@ -75,7 +75,7 @@ class ContainerOption(Option):
     #: How the engine is given one entry that it connects by a call of its own.
     attach: Callable[[Any], dict[str, Any]] | None = None
     #: Whether this value takes a new container for all that.
-    dear: Callable[[Any, Container], bool] = lambda value, have: False
+    costly: Callable[[Any, Container], bool] = lambda value, have: False
 
     @property
     def limit(self) -> bool:
@@ -84,7 +84,7 @@ class ContainerOption(Option):
 
     def cost(self, value: Any, have: Container) -> Disruption:
         """What it costs to bring this value about in this very container."""
-        return RECREATE if self.dear(value, have) else self.change
+        return RECREATE if self.costly(value, have) else self.change
 
     def put(self, body: Body, value: Any) -> None:
         """Write it into a new container."""
@@ -309,9 +309,9 @@ OPTIONS: tuple[ContainerOption, ...] = (
         sides=compare.networks,
         write=write.networks,
         attach=encode_endpoint,
-        dear=lambda value, have: compare.alone(have),
+        costly=lambda value, have: compare.alone(have),
     ),
-    _host("cpus", Cpus(), "NanoCpus", LIVE, _nanocpus, lambda value: int(value * 10**9), dear=_emptied),
+    _host("cpus", Cpus(), "NanoCpus", LIVE, _nanocpus, lambda value: int(value * 10**9), costly=_emptied),
     _host("cpu_shares", Integer(2, 262144), "CpuShares", LIVE, _number),
     _host(
         "cpuset_cpus",
@@ -320,7 +320,7 @@ OPTIONS: tuple[ContainerOption, ...] = (
         LIVE,
         lambda value: as_read(parse_cpuset, value or ""),
         Cpuset().show,
-        dear=_emptied,
+        costly=_emptied,
     ),
     _host(
         "cpuset_mems",
@@ -329,10 +329,10 @@ OPTIONS: tuple[ContainerOption, ...] = (
         LIVE,
         lambda value: as_read(parse_cpuset, value or ""),
         Cpuset().show,
-        dear=_emptied,
+        costly=_emptied,
     ),
-    _host("memory", SIZE, "Memory", LIVE, _number, dear=_emptied, succeed=write.memory, beside=write.swap_beside),
-    _host("memory_reservation", SIZE, "MemoryReservation", LIVE, _number, dear=_emptied),
+    _host("memory", SIZE, "Memory", LIVE, _number, costly=_emptied, succeed=write.memory, beside=write.swap_beside),
+    _host("memory_reservation", SIZE, "MemoryReservation", LIVE, _number, costly=_emptied),
     _host(
         "memory_swap",
         Size(unlimited=-1, least=SIX_MEBIBYTES),
@@ -340,7 +340,7 @@ OPTIONS: tuple[ContainerOption, ...] = (
         LIVE,
         _number,
         sides=compare.memory_swap,
-        dear=_emptied,
+        costly=_emptied,
     ),
     _host("pids_limit", _Limit(-1), "PidsLimit", LIVE, lambda value: value if value and value > 0 else -1),
     _host("blkio_weight", Integer(10, 1000), "BlkioWeight", LIVE, _number),

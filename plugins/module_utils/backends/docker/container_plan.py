@@ -132,10 +132,10 @@ def _changes(want: Spec, seen: Seen, have: Container, before: str, found: Sequen
     _check_networks(want, seen)
     check_memory(want, have.data["HostConfig"])
     now, target = state_of(have.data), want.target(before)
-    dear = any(_cost(each, have) == Disruption.RECREATE for each in found)
-    if target != "stopped" and (now == "stopped" or dear):
+    costly = any(_cost(each, have) == Disruption.RECREATE for each in found)
+    if target != "stopped" and (now == "stopped" or costly):
         _check_ports(want, seen, want.values.get("ports") or {})
-    if dear:
+    if costly:
         yield recreation(want.name, found, now, target, have)
         return
     limits = tuple(each for each in found if option_of(each).limit)
@@ -226,7 +226,7 @@ def _check_networks(want: Spec, seen: Seen) -> None:
         raise InvalidOption(
             "network_mode",
             want.values["network_mode"],
-            "goes with no networks",
+            "cannot be combined with networks",
             remedy="Set either networks or network_mode",
         )
 

@@ -49,7 +49,7 @@ class _SecurityOption(Text):
             raise InvalidOption(
                 option,
                 word[:80],
-                "is no seccomp profile",
+                "is not a valid seccomp profile",
                 remedy="Name a file with a profile in JSON by its absolute path, or unconfined",
             )
         return super().parse(word, option)

@@ -51,7 +51,7 @@ def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     if parameters["state"] == "absent":
         if given:
             raise InvalidOption(
-                given[0], "...", "goes with no image that is absent", remedy="Leave it away, or set state=present"
+                given[0], "...", "cannot be combined with state=absent", remedy="Leave it away, or set state=present"
             )
         return parameters
     if len(given) > 1:
@@ -61,7 +61,10 @@ def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         return parameters
     if parameters.get("pull"):
         raise InvalidOption(
-            "pull", parameters["pull"], f"goes with no image that comes from {given[0]}", remedy="Leave it away"
+            "pull",
+            parameters["pull"],
+            f"cannot be combined with an image that comes from {given[0]}",
+            remedy="Leave it away",
         )
     source = given[0]
     if source == "tag":

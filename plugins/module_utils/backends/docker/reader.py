@@ -85,7 +85,7 @@ def place_of(parameters: Mapping[str, Any]) -> str:
         target = urlsplit(url)
         port = target.port
     except ValueError:
-        # An address whose brackets are not in pairs, or whose port is no number: connecting says so.
+        # An address whose brackets are not in pairs, or whose port is not a number: connecting says so.
         return url
     if target.scheme == "unix":
         socket_file = os.path.realpath(target.path)
@@ -137,7 +137,10 @@ class Reader:
         self._target = urlsplit(self.url)
         if self._target.scheme not in ("unix", "tcp", "http", "https", "ssh"):
             raise InvalidOption(
-                "docker_host", self.url, "is no address of an engine", remedy="Write unix://..., tcp://... or ssh://..."
+                "docker_host",
+                self.url,
+                "is not a valid address of an engine",
+                remedy="Write unix://..., tcp://... or ssh://...",
             )
         self.local = self._target.scheme == "unix"
         self.place = place_of(given)

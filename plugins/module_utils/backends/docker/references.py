@@ -55,7 +55,7 @@ def parse_reference(text: str, option: str = "image") -> Reference:
     path, _colon, tag = path.partition(":")
     bad = not _PATH.fullmatch(path) or (domain and not _HOST.fullmatch(domain)) or (_colon and not _TAG.fullmatch(tag))
     if bad or (_at and not _DIGEST.fullmatch(digest)):
-        raise InvalidOption(option, text, "is no name of an image", remedy=REMEDY)
+        raise InvalidOption(option, text, "is not a valid name of an image", remedy=REMEDY)
     if domain in ("docker.io", "index.docker.io"):
         # The daemon lists images of its default registry without its name, official ones without library/ too.
         domain, path = "", path[len("library/") :] if path.startswith("library/") else path

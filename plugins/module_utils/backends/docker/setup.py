@@ -190,8 +190,8 @@ def old_faults(socket: str, api: str) -> list[str]:
         return []
     return [
         (
-            f"The Docker engine that answers at {socket} is too old: it has version {api} of the API, and {API} is needed. "
-            "Update it, or remove it and let the role install one."
+            f"The Docker engine that answers at {socket} is too old: it has version {api} of the API, and {API} is "
+            "needed. Update it, or remove it and let the role install one."
         )
     ]
 

@@ -108,7 +108,7 @@ class Volumes(Resource[Seen]):
             raise InvalidOption(
                 "driver",
                 driver,
-                "is no volume driver of this engine",
+                "is not a volume driver of this engine",
                 remedy="It has: {}".format(", ".join(seen.drivers)),
             )
         if have is None:

@@ -171,7 +171,7 @@ def refusal(error: Any, uri: str = "") -> LibvirtError:
     """The error for what libvirt refused, with a remedy where one is known."""
     number, message = error.get_error_code(), " ".join((error.get_error_message() or str(error)).split())
     if number in [code(name) for name in _NOT_THERE]:
-        return NotThere(f"libvirt knows of no such thing: {message}", code=number)
+        return NotThere(f"libvirt has no such object: {message}", code=number)
     if number == code("OPERATION_TIMEOUT") and "lock" in message:
         remedy = "Another operation on it takes long: wait for its end, and run again"
     elif number in (code("INTERNAL_ERROR"), code("RPC"), code("SYSTEM_ERROR")) and _broken(message):
@@ -389,7 +389,7 @@ def connect(parameters: Mapping[str, Any]) -> Host:
     uri = full_uri(uri_of(parameters))
     seconds = int(parameters.get("connect_timeout") or CONNECTION["connect_timeout"]["default"])
     if seconds < 1:
-        raise InvalidOption("connect_timeout", seconds, "is not a time to wait", remedy="Write a second or more")
+        raise InvalidOption("connect_timeout", seconds, "must be at least 1 second", remedy="Write 1 or more")
     _run_loop()
     conn = _open(uri, seconds)
     try:

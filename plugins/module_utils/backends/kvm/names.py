@@ -27,7 +27,7 @@ _REMEDY = "Use letters, digits, and single dots, dashes and underscores between 
 def check_name(name: str, option: str = "name") -> None:
     """Raises InvalidOption for what is no name of a guest, network, pool or volume."""
     if not _NAME.fullmatch(name) or ".." in name:
-        raise InvalidOption(option, name, "is no name that libvirt's files can have", remedy=_REMEDY)
+        raise InvalidOption(option, name, "is not a valid name that libvirt's files can have", remedy=_REMEDY)
 
 
 #: A network interface's name, as the kernel takes it.
@@ -49,6 +49,6 @@ class Path(Text):
         text = super().parse(value, option)
         if not text.startswith("/") or "/../" in text + "/":
             raise InvalidOption(
-                option, text, "is no absolute path", remedy="Write it from the root, like /var/lib/libvirt/images"
+                option, text, "is not an absolute path", remedy="Write it from the root, like /var/lib/libvirt/images"
             )
         return re.sub("/+", "/", text).rstrip("/") or "/"

@@ -113,7 +113,7 @@ class Lxc:
         if given is not None and (
             not str(given).startswith("/") or not str(given).isprintable() or "/../" in f"{given}/"
         ):
-            raise InvalidOption("lxc_path", given, "is no absolute path", remedy="Write one like /var/lib/lxc")
+            raise InvalidOption("lxc_path", given, "is not an absolute path", remedy="Write one like /var/lib/lxc")
         self.standard = self.setting("lxc.lxcpath") or STANDARD
         self.path = os.path.normpath(str(given or self.standard))
         self.place = _place(self.path, self.standard)
@@ -250,7 +250,7 @@ def all_paths(standard: str) -> Directories:
 def _objection_to(path: str) -> str | None:
     """Why a directory is not to be looked into; empty where it may, None where there is none."""
     if not path.isprintable() or "/../" in path + "/":
-        return "it is no plain path"
+        return "it is not a plain path"
     try:
         place = changeable(path)
     except OSError:

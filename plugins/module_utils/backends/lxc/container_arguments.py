@@ -83,5 +83,5 @@ def device(entry: Any) -> Any:
             "io_limits", path, f"cannot be looked at: {error}", remedy="Name a block device of the host"
         ) from error
     if not number:
-        raise InvalidOption("io_limits", path, "is no device", remedy="Name a block device of the host")
+        raise InvalidOption("io_limits", path, "is not a device", remedy="Name a block device of the host")
     return {**entry, "device": "%d:%d" % (os.major(number), os.minor(number))}

@@ -123,7 +123,10 @@ class Networks(Records):
                 raise InvalidOption(f"{option}[{name}].{field}", value, "is not understood", remedy=NETWORK_REMEDY)
         if kind in ("none", "empty") and set(record) != {"type"}:
             raise InvalidOption(
-                f"{option}[{name}]", kind, "goes with nothing else", remedy="Give such a network its type only"
+                f"{option}[{name}]",
+                kind,
+                "cannot be combined with other keys",
+                remedy="Give such a network its type only",
             )
         if kind in ("macvlan", "ipvlan", "phys") and "link" not in record:
             raise InvalidOption(

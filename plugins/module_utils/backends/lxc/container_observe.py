@@ -120,7 +120,7 @@ class Seen:
     #: The containers whose root file systems stand on another one's, by that one's name.
     dependants: dict[str, list[str]] = field(default_factory=dict)
     #: Directories in which there is no container, and none that was begun.
-    strange: frozenset[str] = frozenset()
+    not_containers: frozenset[str] = frozenset()
     #: Containers whose configuration cannot be read.
     unread: dict[str, Unread] = field(default_factory=dict)
     #: Why liblxc does not take the configuration of a container that runs, by its name: it can do nothing with that
@@ -168,8 +168,8 @@ def observe(lxc: Lxc, wants: Sequence[Spec] | None) -> Seen:
     """
     seen, files = Seen(groups=cgroups.look()), Files()
     names = None if wants is None else {want.name for want in wants}
-    found, strange, faults = _read_all(lxc.path, files, seen.groups)
-    seen.strange = frozenset(strange)
+    found, not_containers, faults = _read_all(lxc.path, files, seen.groups)
+    seen.not_containers = frozenset(not_containers)
     running, unlisted = _states(lxc, [*found, *faults], seen.groups)
     seen.stuck = {name: lxc.objection(found[name].config.text) if name in found else "" for name in unlisted}
     for name, container in found.items():
@@ -213,12 +213,12 @@ def _read_all(path: str, files: Files, groups: Groups) -> tuple[dict[str, Contai
     cannot be read.
     """
     found: dict[str, Container] = {}
-    strange: list[str] = []
+    not_containers: list[str] = []
     faults: dict[str, KraalError] = {}
     try:
         listed = list(os.scandir(path))
     except FileNotFoundError:
-        return found, strange, faults
+        return found, not_containers, faults
     except OSError as error:
         raise BackendError(f"{path} cannot be read: {error.strerror}", remedy="Look as root (become)") from error
     marked = {entry.name[len(MARK) :] for entry in listed if entry.name.startswith(MARK)}
@@ -227,10 +227,10 @@ def _read_all(path: str, files: Files, groups: Groups) -> tuple[dict[str, Contai
         with apart(faults, "lxc", name):
             container = _read(path, name, files, groups, unfinished=name in marked)
             if container is None:
-                strange.append(name)
+                not_containers.append(name)
             else:
                 found[name] = container
-    return found, strange, faults
+    return found, not_containers, faults
 
 
 def _read(path: str, name: str, files: Files, groups: Groups, *, unfinished: bool) -> Container | None:
@@ -454,7 +454,7 @@ def _prepare(lxc: Lxc, wants: Sequence[Spec], seen: Seen, files: Files) -> None:
         for want in making
         if (want.steering.get("clone") or {}).get("lxc_path")
     }:
-        found, _strange, _faults = _read_all(path, files, seen.groups)
+        found, _not_containers, _faults = _read_all(path, files, seen.groups)
         running, _unlisted = _states(Lxc({"lxc_path": path}), found, seen.groups)
         seen.others.update(
             {

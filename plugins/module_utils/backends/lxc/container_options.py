@@ -266,7 +266,10 @@ def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     ways = [way for way in ("image", "template", "clone") if parameters.get(way)]
     if len(ways) > 1:
         raise InvalidOption(
-            ways[1], parameters[ways[1]], f"cannot go with {ways[0]}", remedy="A container is made in one of these ways"
+            ways[1],
+            parameters[ways[1]],
+            f"cannot be combined with {ways[0]}",
+            remedy="A container is made in one of these ways",
         )
     if parameters.get("state") == "absent":
         completed.pop("image", None)
@@ -290,7 +293,7 @@ def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         check_name(str(parameters["clone"]["name"]))
     if (parameters.get("stop_timeout") or 0) < 0:
         raise InvalidOption(
-            "stop_timeout", parameters["stop_timeout"], "is not a time to wait", remedy="Write 0 or more seconds"
+            "stop_timeout", parameters["stop_timeout"], "must be 0 seconds or more", remedy="Write 0 or more seconds"
         )
     return completed
 

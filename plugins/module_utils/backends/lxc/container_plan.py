@@ -57,7 +57,7 @@ def _steps(want: Spec, seen: Seen) -> list[Step]:
         steps.append(Step(want.name, Action.CLEAN, "leftover", f"{have.path}/{want.name}/{OLD}"))
     if want.state == "absent":
         return [*steps, *(_removal(want, seen, have) if have else ())]
-    if want.name in seen.strange:
+    if want.name in seen.not_containers:
         raise Refused(
             "a directory of this name is there, and no container is in it",
             remedy="Look at what it is, and move it away",
@@ -126,7 +126,10 @@ def _check_source(clone: dict[str, Any], want: Spec, seen: Seen) -> None:
     source = seen.others.get((os.path.normpath(path), name)) if path else seen.containers.get(name)
     if source is None or source.unfinished or (not path and name == want.name):
         raise InvalidOption(
-            "clone.name", name, "is no container to clone", remedy="Make it in a task before this one, or name another"
+            "clone.name",
+            name,
+            "is not a container to clone",
+            remedy="Make it in a task before this one, or name another",
         )
     if source.runs:
         raise Refused(
@@ -139,11 +142,11 @@ def _changes(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
     check_memory(want.values, {name: have.limit(name, live=False) for name in ("memory", "memory_swap")})
     found = seen.changes.get(want.name, ())
     now, target = have.state, want.target(have.state)
-    dear = [each for each in found if each.option.change == Disruption.RECREATE]
-    if dear:
+    costly = [each for each in found if each.option.change == Disruption.RECREATE]
+    if costly:
         # Snapshots of it would have another root file system below them.
         _check_free(want, seen)
-        _check_anew(want, have, dear)
+        _check_anew(want, have, costly)
         yield recreation(want.name, found, now, target)
         return
     if found:
@@ -154,12 +157,16 @@ def _changes(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
     yield from power(want.name, now, target)
 
 
-def _check_anew(want: Spec, have: Container, dear: Sequence[Difference]) -> None:
+def _check_anew(want: Spec, have: Container, costly: Sequence[Difference]) -> None:
     """Raises Refused where not even another root file system would do."""
-    if not want.values.get("image") or storage_of(have.config) != "dir" or any(option_of(each).fixed for each in dear):
+    if (
+        not want.values.get("image")
+        or storage_of(have.config) != "dir"
+        or any(option_of(each).fixed for each in costly)
+    ):
         raise Refused(
             "{} cannot change in a container that is there".format(
-                ", ".join(sorted(each.option.name for each in dear))
+                ", ".join(sorted(each.option.name for each in costly))
             ),
             remedy="Leave it as it is, or remove the container with state=absent and make it anew",
         )
@@ -189,7 +196,7 @@ def _check_free(want: Spec, seen: Seen) -> None:
     standing = sorted(name for name in seen.dependants.get(want.name, ()) if name != want.name)
     if standing:
         raise Refused(
-            "the root file systems of {} stand on this one's".format(", ".join(standing)),
+            "the root file systems of {} are overlays of this one's".format(", ".join(standing)),
             remedy="Remove those first, or leave this one as it is",
         )
 

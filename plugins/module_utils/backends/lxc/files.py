@@ -23,7 +23,7 @@ def read_file(path: Path | str, longest: int = LONGEST) -> str:
     """
     # A look first: to open a device may do something.
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     with open(
         os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC),
         encoding="utf-8",
@@ -31,7 +31,7 @@ def read_file(path: Path | str, longest: int = LONGEST) -> str:
     ) as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         text = file.read(longest + 1)
     if len(text) > longest:
         raise OSError(errno.EFBIG, "it is longer than %d characters" % longest, str(path))

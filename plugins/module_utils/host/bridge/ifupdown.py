@@ -151,7 +151,7 @@ def _check(interface: str, family: str, method: str, options: list[tuple[str, st
     for key, value in options:
         if _FOREIGN.fullmatch(key):
             raise Refused(
-                f"{interface} has the option {key} in ifupdown: it is no plain link",
+                f"{interface} has the option {key} in ifupdown: it is not a plain link",
                 remedy="Name the link that stands on it, or take the option out",
             )
         if re.search(rf"(?<![\w.-]){re.escape(interface)}(?![\w.-])", value):

@@ -41,7 +41,10 @@ class Address(Kind):
             return str(ipaddress.ip_interface(str(value)))
         except ValueError as error:
             raise InvalidOption(
-                option, value, "is no address with a prefix", remedy="Write it like 192.0.2.10/24 or 2001:db8::10/64"
+                option,
+                value,
+                "is not a valid address with a prefix",
+                remedy="Write it like 192.0.2.10/24 or 2001:db8::10/64",
             ) from error
 
 
@@ -55,7 +58,7 @@ class Router(Kind):
             return str(ipaddress.ip_address(str(value)))
         except ValueError as error:
             raise InvalidOption(
-                option, value, "is no address", remedy="Write it like 192.0.2.1 or 2001:db8::1"
+                option, value, "is not a valid address", remedy="Write it like 192.0.2.1 or 2001:db8::1"
             ) from error
 
 
@@ -65,7 +68,7 @@ def check_link(value: str, option: str) -> None:
         raise InvalidOption(
             option,
             value,
-            "is no name for a link",
+            "is not a valid name for a link",
             remedy="Use at most 15 letters, digits, dots, dashes and underscores, a letter or digit first",
         )
 
@@ -243,7 +246,10 @@ def shape_of(name: str, values: Mapping[str, Any], link: Uplink | None) -> Shape
     _check_gateways(full)
     if full["mac"] and int(full["mac"][:2], 16) & 1:
         raise InvalidOption(
-            "mac", full["mac"], "is no address of one host (its lowest bit marks a group)", remedy="Write another one"
+            "mac",
+            full["mac"],
+            "is not a valid address of one host (its lowest bit marks a group)",
+            remedy="Write another one",
         )
     return Shape(name, full, link)
 

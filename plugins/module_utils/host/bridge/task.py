@@ -21,7 +21,7 @@ from .observe import Record, Seen, observe
 from .plan import Plan, diff_of_files, plan, runtime
 from .shape import TABLE, Shape
 
-#: Less is no time to come back in.
+#: Less is not a time to come back in.
 LEAST = 10
 
 

@@ -93,7 +93,7 @@ def _device_text(device: Found) -> str:
     if not device["present"]:
         return "no /dev/kvm" + (", though the kernel offers it (/sys/class/misc/kvm)" if device["offered"] else "")
     if device["kind"] != "character":
-        return "what is at /dev/kvm is no character device"
+        return "what is at /dev/kvm is not a character device"
     node = "/dev/kvm is a %s device %d:%d" % (device["kind"], device["major"], device["minor"])
     return node + (" and opens" if device["opens"] else " and does not open: {}".format(device["error"]))
 

@@ -155,7 +155,7 @@ def test_the_example_fixture_is_described() -> None:
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("image", "De bian", "is no name of an image"),
+        ("image", "De bian", "is not a valid name of an image"),
         ("command", "echo 'open", "cannot be split into words"),
         ("env", {"A=B": "1"}, "is not a usable key"),
         ("workdir", "data", "Write an absolute path"),

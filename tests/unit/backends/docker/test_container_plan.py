@@ -254,7 +254,7 @@ def test_a_network_has_to_be_there() -> None:
 
 @pytest.mark.parametrize("mode", ["host", "none", "container:db"])
 def test_networks_do_not_go_with_a_mode_that_stands_alone(mode: str) -> None:
-    with pytest.raises(InvalidOption, match="goes with no networks"):
+    with pytest.raises(InvalidOption, match="cannot be combined with networks"):
         plan(want("web", image="base:1", networks=["front"], network_mode=mode), seen())
 
 

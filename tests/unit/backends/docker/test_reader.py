@@ -128,5 +128,5 @@ def test_where_there_is_no_engine_and_where_none_answers(tmp_path: Path, server:
     server.server_close()
     with pytest.raises(Unreachable, match="did not answer"):
         Reader({"docker_host": f"unix://{tmp_path}/socket"}).get("/json")
-    with pytest.raises(InvalidOption, match="is no address of an engine"):
+    with pytest.raises(InvalidOption, match="is not a valid address of an engine"):
         Reader({"docker_host": "npipe:////./pipe/docker_engine"})

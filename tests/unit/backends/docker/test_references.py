@@ -149,7 +149,7 @@ def test_the_beginning_of_two_ids_is_no_id() -> None:
 def test_what_is_known_of_an_image() -> None:
     assert index().tags(DIGEST) == ["debian:12"]
     assert OTHER in index().digests(DIGEST)
-    assert DIGEST not in index().digests(DIGEST), "an id is no digest"
+    assert DIGEST not in index().digests(DIGEST), "an id is not a digest"
     assert index().tags(OTHER) == []
     assert index().digests(OTHER) == set()
 

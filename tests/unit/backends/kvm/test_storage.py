@@ -163,7 +163,7 @@ def test_plans_of_a_volume() -> None:
     assert plan(seen_volume(), capacity="10MiB", format="qcow2", clone=None) == []
     assert plan(seen_volume(), backing={"path": "/srv/images/base", "format": "raw"}) == []
     assert plan(seen_volume(), capacity="11MiB") == [("resize", "capacity")]
-    # What qemu rounds up by is no difference; in a volume group an extent is none either.
+    # What qemu rounds up by is not a difference; in a volume group an extent is none either.
     assert plan(seen_volume(), capacity=10 * 1024**2 - 511) == []
     assert (
         plan(
@@ -181,7 +181,7 @@ def test_plans_of_a_volume() -> None:
     for words, args in (
         ("shrink from 10MiB to 9MiB", {"capacity": "9MiB"}),
         ("format", {"format": "raw"}),
-        ("stands on", {"backing": other}),
+        ("is backed by", {"backing": other}),
     ):
         with pytest.raises(Refused, match=words):
             plan(seen_volume(), **args)

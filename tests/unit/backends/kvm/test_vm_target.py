@@ -309,7 +309,7 @@ def test_a_file_of_another_host_is_not_looked_for_here(tmp_path: Path) -> None:
 
 def test_a_seed_needs_a_pool_before_anything_is_done() -> None:
     seed = {"user_data": "#cloud-config"}
-    with pytest.raises(InvalidOption, match=r"disks\[seed\].pool: 'default' is no active pool"):
+    with pytest.raises(InvalidOption, match=r"disks\[seed\].pool: 'default' is not an active pool"):
         steps(cloud_init=seed)
     seen = Seen(pools={"default": Pool("default", "dir", "/srv")})
     (making,) = compared(spec(cloud_init=seed, type="qemu"), seen, None).making

@@ -116,11 +116,11 @@ def test_what_goes_with_a_container(path: str, remove_storage: bool, goes: bool)
     [
         (spec(), None, {}, "is needed to create"),
         (spec(image=IMAGE), None, {"missing": frozenset({"/one.tar"})}, "does not exist"),
-        (spec(image=IMAGE), None, {"strange": frozenset({"web"})}, "no container is in it"),
+        (spec(image=IMAGE), None, {"not_containers": frozenset({"web"})}, "no container is in it"),
         (spec(image=IMAGE), container(note={}), {}, "recreate"),
         (spec(storage="lvm"), container(), {}, "cannot change in a container that is there"),
         (spec(hostname="a"), container(), {"objections": {"web": "because"}}, "liblxc refuses: because"),
-        (spec(clone={"name": "web"}), None, {}, "is no container to clone"),
+        (spec(clone={"name": "web"}), None, {}, "is not a container to clone"),
     ],
 )
 def test_refusals(want: Spec, have: Container | None, seen: dict[str, Any], words: str) -> None:

@@ -40,7 +40,7 @@ def test_what_is_no_file_is_not_waited_for(place: Path) -> None:
     os.mkfifo(place / "config")
     (place / "link").symlink_to("/dev/zero")
     for path in (place / "config", place / "link", place):
-        with pytest.raises(OSError, match="no regular file"):
+        with pytest.raises(OSError, match="not a regular file"):
             read_file(path)
     (place / "long").write_text("x" * 101)
     with pytest.raises(OSError, match="longer than 100"):
@@ -158,5 +158,5 @@ def test_a_path_that_is_none_is_passed_over(tmp_path: Path, monkeypatch: pytest.
     odd = {f"{tmp_path}/../etc/x/command": 1, f"{tmp_path}/\x1b[31m/x/command": 2}
     monkeypatch.setattr(client, "listening", lambda: odd)
     assert client.all_paths("/nonexistent").passed_over == {
-        address.rsplit("/", 2)[0]: "it is no plain path" for address in odd
+        address.rsplit("/", 2)[0]: "it is not a plain path" for address in odd
     }

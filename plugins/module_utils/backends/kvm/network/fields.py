@@ -71,7 +71,7 @@ class Range(Text):
     def parse(self, value: Any, option: str) -> str:
         ends = re.split(r"\s*-\s*", str(value).strip())
         if len(ends) != 2:
-            raise InvalidOption(option, value, "is no range of addresses", remedy=_RANGE)
+            raise InvalidOption(option, value, "is not a valid range of addresses", remedy=_RANGE)
         first, last = (ipaddress.ip_address(address_of(end, option, value, _RANGE)) for end in ends)
         if first.version != last.version or int(first) > int(last):
             raise InvalidOption(option, value, "does not go from a lower address to a higher one", remedy=_RANGE)

@@ -125,8 +125,8 @@ class Units:
             return []
         return [
             (
-                f"kvm_host_daemons is {self.wanted}, but this host has no {first}. Set kvm_host_daemons to auto, or name "
-                "the package that has it in kvm_host_packages."
+                f"kvm_host_daemons is {self.wanted}, but this host has no {first}. Set kvm_host_daemons to auto, or "
+                "name the package that has it in kvm_host_packages."
             )
         ]
 

@@ -33,7 +33,7 @@ BOOTED = ("os/kernel", "os/initrd", "os/dtb", "os/loader", "os/nvram")
 class Use:
     """One guest's use of something.
 
-    ``device`` is the disk's name in the guest; empty where it is no disk's own image but one below it, or a kernel.
+    ``device`` is the disk's name in the guest; empty where it is not a disk's own image but one below it, or a kernel.
     """
 
     guest: str
@@ -281,7 +281,7 @@ def _volumes(host: Host, pool: Any, anew: bool) -> Iterator[tuple[str, str, str]
     except NotThere:
         return
     except BackendError as error:
-        error.message = f"what stands on the volumes of the pool {pool.name()} cannot be seen: {error.message}"
+        error.message = f"what is backed by the volumes of the pool {pool.name()} cannot be seen: {error.message}"
         raise
     for volume in volumes:
         try:

@@ -135,7 +135,7 @@ class Volumes(Resource[Seen]):
             # What is marked as incomplete bears the mark until it is gone.
             return [*self._removal(want, have or half, seen), *rest]
         if want.steering.get("wipe"):
-            raise InvalidOption("wipe", True, "goes with state=absent only", remedy="Leave it out")
+            raise InvalidOption("wipe", True, "requires state=absent", remedy="Leave it out")
         self._check(want, seen, have)
         if half is not None:
             self._check_unused(want, half, seen, "it is incomplete, since the run that was making it died, and ")
@@ -163,7 +163,7 @@ class Volumes(Resource[Seen]):
         overlays = sorted(seen.uses.overlays.get(seen.real.get(path, path), ()))
         if overlays:
             raise Refused(
-                "{}these volumes stand on it: {}".format(what, ", ".join(overlays)),
+                "{}these volumes are backed by it: {}".format(what, ", ".join(overlays)),
                 remedy="Remove them first, or copy them whole (clone)" + whole,
             )
         doubt = seen.uses.doubt()
@@ -180,7 +180,7 @@ class Volumes(Resource[Seen]):
         below, stands_on = (backing_of(have) or {}).get("path", ""), (backing_wanted(want, seen) or {}).get("path", "")
         if stands_on and seen.real.get(stands_on, stands_on) != seen.real.get(below, below):
             raise Refused(
-                "it stands on {}, and not on {}".format(below or "no other image", stands_on),
+                "it is backed by {}, and not by {}".format(below or "no other image", stands_on),
                 remedy="Make another volume with that backing",
             )
         size, capacity = size_of(have.find("capacity")) or 0, want.values.get("capacity")
@@ -220,7 +220,10 @@ class Volumes(Resource[Seen]):
         for name, option in ((pool, "pool"), *((pair[0], f"{key}.pool") for key, pair in sources_of(want).items())):
             if name not in seen.pools:
                 raise InvalidOption(
-                    option, name, "is no pool of this libvirt", remedy="Make it first (kvm_pool), or name another one"
+                    option,
+                    name,
+                    "is not a pool of this libvirt",
+                    remedy="Make it first (kvm_pool), or name another one",
                 )
             if seen.pools[name] is None:
                 raise InvalidOption(option, name, "is not active", remedy="Start it first (kvm_pool)")
@@ -241,7 +244,7 @@ class Volumes(Resource[Seen]):
                 raise InvalidOption(
                     f"{key}.volume",
                     pair[1],
-                    f"is no volume of the pool {pair[0]}",
+                    f"is not a volume of the pool {pair[0]}",
                     remedy="Make it first, or name another one",
                 )
             self._check_quiet(key, pair, seen)
@@ -291,7 +294,7 @@ class Volumes(Resource[Seen]):
                 remedy="Use another pool, or make an empty volume",
             )
         if "backing" in want.values and values["format"] == "raw":
-            raise InvalidOption("format", "raw", "cannot stand on another image", remedy="Write qcow2, or leave it out")
+            raise InvalidOption("format", "raw", "cannot have a backing image", remedy="Write qcow2, or leave it out")
         if "backing" in want.values and kind in DEVICES:
             raise InvalidOption(
                 "backing", want.name, f"is not for a pool of type {kind}", remedy="Use a pool of files, or clone"
@@ -301,7 +304,7 @@ class Volumes(Resource[Seen]):
                 "capacity", None, "is needed for a new volume", remedy="Write a size, or name what to make it from"
             )
         if not values["capacity"] and values["capacity"] is not None:
-            raise InvalidOption("capacity", "0B", "is no size of a volume", remedy="Write a size, like 10GiB")
+            raise InvalidOption("capacity", "0B", "is not a valid size of a volume", remedy="Write a size, like 10GiB")
         if least and values["capacity"] < least:
             raise InvalidOption(
                 "capacity",

@@ -89,7 +89,7 @@ class Reference(Once):
                 raise InvalidOption(
                     f"{option}.format",
                     fields["format"],
-                    "is no format of images",
+                    "is not a format of images",
                     remedy="Write one of: {}".format(", ".join(FORMATS)),
                 )
             return {"path": Path().parse(fields["path"], f"{option}.path"), "format": fields["format"]}

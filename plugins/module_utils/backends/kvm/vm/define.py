@@ -21,7 +21,7 @@ from ..xml import serialize
 from .observe import refused_machine
 from .xml import ET, Element, copied, get, make
 
-#: The errors that say that a definition cannot be meant, by the ends of their names in libvirt.
+#: The errors that say that a definition is invalid, by the ends of their names in libvirt.
 _WRONG = ("XML_ERROR", "XML_DETAIL", "XML_INVALID_SCHEMA", "CONFIG_UNSUPPORTED", "INVALID_ARG", "INTERNAL_ERROR")
 
 

@@ -93,7 +93,7 @@ def _read_disk(entry: Any, option: str) -> tuple[str, dict[str, Any]]:
     where = f"{option}[{target}]"
     if not _TARGET.fullmatch(target):
         raise InvalidOption(
-            option, target, "is no name of a disk in the guest", remedy="Write target like vda, sdb or hdc"
+            option, target, "is not a valid name of a disk in the guest", remedy="Write target like vda, sdb or hdc"
         )
     record = parse_fields(DISK_FIELDS, fields, where, more=("target",))
     if "volume" in record and "path" in record:

@@ -32,7 +32,7 @@ def _read_graphics(entry: Any, option: str) -> tuple[str, dict[str, Any]]:
         raise InvalidOption(
             option,
             kind or entry,
-            "is no kind of graphics",
+            "is not a kind of graphics",
             remedy="Write vnc or spice, or a mapping with type, port, listen and password",
         )
     return kind, parse_fields(GRAPHICS_FIELDS, fields, f"{option}[{kind}]", more=("type",))
@@ -78,7 +78,7 @@ def _read_channel(entry: Any, option: str) -> tuple[str, dict[str, Any]]:
     fields = {"name": entry} if isinstance(entry, str) else entry
     name = str(fields.get("name") or "") if isinstance(fields, Mapping) else ""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-        raise InvalidOption(option, name or entry, "is no name of a channel", remedy=f"Write one like {AGENT}")
+        raise InvalidOption(option, name or entry, "is not a valid name of a channel", remedy=f"Write one like {AGENT}")
     record = parse_fields(CHANNEL_FIELDS, fields, f"{option}[{name}]", more=("name",))
     record.setdefault("type", "spicevmc" if name.startswith("com.redhat.spice") else "unix")
     return name, record
@@ -204,7 +204,7 @@ class HostDevices(Entries):
                 raise InvalidOption(
                     option,
                     entry,
-                    "is no device of a host",
+                    "is not a device of a host",
                     remedy="Write pci:0000:03:00.0, usb:046d:c52b (vendor and product) or mdev:UUID",
                 )
             found[text] = text

@@ -102,9 +102,9 @@ def _parse(field: Field, value: Any, option: str) -> Any:
             raise InvalidOption(option, value, "is neither yes nor no", remedy="Write true or false")
         return truth(text)
     if isinstance(kind, Integer) and not re.fullmatch(r"-?[0-9]{1,18}", str(value).strip()):
-        raise InvalidOption(option, value, "is no whole number", remedy="Write a number")
+        raise InvalidOption(option, value, "is not a whole number", remedy="Write a number")
     if isinstance(kind, Text) and isinstance(value, (dict, list)):
-        raise InvalidOption(option, value, "is no text", remedy="Write a text")
+        raise InvalidOption(option, value, "is not a text", remedy="Write a text")
     if isinstance(kind, Text) and isinstance(value, bool):
         value = "yes" if value else "no"
     return kind.parse(value, option)

@@ -51,7 +51,7 @@ def _read_network(entry: Any, option: str) -> tuple[str, dict[str, Any]]:
         given.pop(key, None)
     key = source or "user"
     if source and not re.fullmatch(r"[^\s/<>\"'&-][^\s/<>\"'&]*", source):
-        raise InvalidOption(option, source, "is no name of a network or device", remedy=NETWORK_REMEDY)
+        raise InvalidOption(option, source, "is not a valid name of a network or device", remedy=NETWORK_REMEDY)
     record = parse_fields(NETWORK_FIELDS, {**given, "type": kind, "source": source}, f"{option}[{key}]")
     if "mac" in record and int(record["mac"][:2], 16) & 1:
         raise InvalidOption(

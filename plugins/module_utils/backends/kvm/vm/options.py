@@ -104,7 +104,7 @@ def _list(
 
 
 def _read_disks(view: View) -> dict[str, Any]:
-    """The disk with our seed is no disk of the user's."""
+    """The disk with our seed is not a disk of the user's."""
     mine = seed_path(view.root, view.name)
     found = dev.read_disks(view.root, view.sizes, view.places)
     return {target: record for target, record in found.items() if not mine or record.get("path") != mine}
@@ -271,7 +271,7 @@ def check_name(name: str) -> None:
         raise InvalidOption(
             "name",
             name,
-            "is no name for a virtual machine",
+            "is not a valid name for a virtual machine",
             remedy="Use letters, digits, dots, dashes and underscores, beginning with a letter or digit",
         )
 
@@ -282,7 +282,7 @@ def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     if parameters.get("disks") is not None:
         completed["disks"] = dev.named_disks(parameters["disks"])
     if parameters.get("secure_boot") and parameters.get("firmware") == "bios":
-        raise InvalidOption("secure_boot", True, "goes with no BIOS", remedy="Write firmware: uefi")
+        raise InvalidOption("secure_boot", True, "requires firmware: uefi", remedy="Write firmware: uefi")
     for less, more in (("memory", "memory_max"), ("cpus", "cpus_max")):
         if parameters.get(less) is not None and parameters.get(more) is not None:
             kind = BY_NAME[less].kind

@@ -71,7 +71,7 @@ class CloudInit(Kind):
                 raise InvalidOption(
                     f"{option}.{name}",
                     type(given).__name__,
-                    "is no text and no mapping",
+                    "is neither a text nor a mapping",
                     remedy="Write what cloud-init shall read",
                 )
         return seed(texts)

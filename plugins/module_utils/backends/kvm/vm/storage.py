@@ -72,7 +72,7 @@ def _check_kept(target: str, record: Mapping[str, Any], there: Mapping[str, Any]
     have, wished = there.get("format"), record.get("format")
     if there["path"] and have and wished and wished != have:
         raise Refused(
-            "disks[{}].format: the disk {} is {}, and does not become {} by being called so".format(
+            "disks[{}].format: the disk {} is {}, and changing the format does not convert it to {}".format(
                 target, there["path"], have, wished
             ),
             remedy="Leave the format out, or convert the image into another one (qemu-img convert) and name that",
@@ -176,7 +176,7 @@ def _making(
         raise InvalidOption(
             f"disks[{target}].format",
             record["format"],
-            "cannot stand on another image",
+            "cannot have a backing image",
             remedy="Leave it out, or write %s" % ("clone: full" if linked else "no backing"),
         )
     return Making(

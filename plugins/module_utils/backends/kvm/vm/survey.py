@@ -153,7 +153,7 @@ def _missing_network(host: Host, seen: Seen, want: Spec, have: Domain | None) ->
             return InvalidOption(
                 f"networks[{asked[name]}]",
                 name,
-                "is no active network of this host",
+                "is not an active network of this host",
                 remedy="Make or start it (kvm_network), or name one of: {}".format(", ".join(sorted(seen.networks))),
             )
     return None
@@ -285,7 +285,7 @@ def _wrong(host: Host, want: Spec, have: Domain | None, emulator: Emulator | Non
             return InvalidOption(
                 "cpu.model",
                 model,
-                "is no model that libvirt knows",
+                "is not a model that libvirt knows",
                 remedy=f"Name one that virsh cpu-models {arch} shows",
             )
     return _wrong_topology(want, have)

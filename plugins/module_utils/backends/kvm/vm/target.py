@@ -197,7 +197,7 @@ def _pool(seen: Seen, name: str | None, target: str) -> Pool:
         raise InvalidOption(
             f"disks[{target}].pool",
             name or "default",
-            "is no active pool of this host",
+            "is not an active pool of this host",
             remedy="Make or start it (kvm_pool), or name one of: {}".format(", ".join(sorted(seen.pools))),
         )
     if pool.is_network:

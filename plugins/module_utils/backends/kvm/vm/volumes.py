@@ -102,7 +102,9 @@ def check_unused(host: Host, name: str, paths: Sequence[str]) -> None:
     kept = sorted(set(paths) - set(unused(host, name, paths, anew=True))) if paths else []
     if kept:
         raise Refused(
-            "others use these volumes, or stand on them, which could not be seen before: {}".format(", ".join(kept)),
+            "others use these volumes, or are backed by them, which could not be seen before: {}".format(
+                ", ".join(kept)
+            ),
             remedy="Run again, and they are left",
         )
 
