@@ -99,7 +99,12 @@ PREPARATIONS: dict[str, Preparation] = {
         )
     ),
     "guests_info": Preparation(
-        unchanged=("Look at all guests", "Tell their names", "Look at the running Docker containers only")
+        unchanged=(
+            "Look at all guests",
+            "Tell their names",
+            "Look at the running Docker containers only",
+            "Look at what a second engine of the host has, too",
+        )
     ),
     "kvm_network": Preparation(inside=("ip link add br0 type bridge",)),
     "kvm_pool": Preparation(),

@@ -143,13 +143,17 @@ def agree(before: dict[str, Any], between: dict[str, Any], after: dict[str, Any]
 def test_an_ordinary_user(short_tmp: Path) -> None:
     """The same findings, as far as they are open to him; what is closed is unknown and says so, and nothing fails."""
     # A copy that he may read, whatever the rights of this checkout.
-    shutil.copytree(
-        ROOT / "plugins" / "module_utils" / "host", short_tmp / "kthost", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    for room in ("host", "engine"):
+        shutil.copytree(
+            ROOT / "plugins" / "module_utils" / room,
+            short_tmp / "ktutils" / room,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
     for path in (short_tmp, *short_tmp.rglob("*")):
         path.chmod(0o755)
     code = (
-        "import json; from kthost.info import gather; from kthost.reader import Host; print(json.dumps(gather(Host())))"
+        "import json; from ktutils.host.info import gather; from ktutils.host.reader import Host; "
+        "print(json.dumps(gather(Host())))"
     )
     argv = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", SYSTEM_PYTHON, "-c", code]
     mine = look()
