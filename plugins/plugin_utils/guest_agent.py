@@ -139,7 +139,8 @@ class Agent:
     def ask(self, call: str, **arguments: Any) -> Any:
         """What the agent returns for one call. Raises Failed."""
         named = {key.replace("_", "-"): value for key, value in arguments.items()}
-        text = json.dumps({"execute": call, "arguments": named}, ensure_ascii=False)
+        # In ASCII: libvirt 11.3 refuses other characters ("failed to parse JSON: invalid utf-8 string"); 9.0 takes both.
+        text = json.dumps({"execute": call, "arguments": named})
         started = time.monotonic()
         while True:
             asked = time.monotonic()

@@ -97,7 +97,8 @@ class LxcGuests:
     stopped = "stopped"
 
     def __init__(self, prefix: str) -> None:
-        self.prefix, self.path = f"{prefix}c-", Path(tempfile.mkdtemp(prefix="kt-connection-"))
+        # Not in /tmp, which Debian 13 mounts without set-user-ids: su in the guest would be nobody's but the caller's.
+        self.prefix, self.path = f"{prefix}c-", Path(tempfile.mkdtemp(prefix="kt-connection-", dir="/var/lib"))
         self.path.chmod(0o755)
         self.variables = {"ansible_guest_backend": self.backend, "ansible_guest_lxc_path": str(self.path)}
 

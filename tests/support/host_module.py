@@ -9,7 +9,6 @@ lab.up(HostImage("bookworm"), binds=BINDS)
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,15 @@ from tests.lab.hosts import Lab, LabHost
 
 from .ansible_runner import Result
 from .module_process import as_result, module_input, python_name
-from .paths import COLLECTIONS, ROOT, SYSTEM_PYTHON
+from .paths import ROOT, SYSTEM_PYTHON
 
-#: Of ansible-core nothing but itself: the environment's other packages are for another Python.
-CORE = "/srv/kt-core"
-#: The collection, at its own path, and ansible-core.
-BINDS = [f"{ROOT}:{ROOT}:ro", f"{Path(ansible.__file__).resolve().parent}:{CORE}/ansible:ro"]
+#: What Python finds there. Of ansible-core nothing but itself: the environment's other packages are for another Python.
+PACKAGES = "/srv/kt-packages"
+#: The collection and ansible-core, where every user may read them: the checkout may lie in the home of root.
+BINDS = [
+    f"{ROOT}:{PACKAGES}/ansible_collections/kraal/virt:ro",
+    f"{Path(ansible.__file__).resolve().parent}:{PACKAGES}/ansible:ro",
+]
 
 #: The module's arguments as its standard input; the interpreter starts where there is nothing that hides a library.
 PROGRAM = 'cd / && printf %s "$1" | PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$2" "$3" -m "$4"'
@@ -43,7 +45,8 @@ def run_on(
 ) -> Result:
     """What the module returned on that host, run as the user of that number."""
     given = module_input(name, args, "/tmp", check=check, diff=True)
-    path = os.pathsep.join([CORE, str(COLLECTIONS)])
     login = ["setpriv", f"--reuid={user}", "--clear-groups", "--"] if user else []
-    done = lab.run(host, [*login, "sh", "-c", PROGRAM, "sh", given, path, interpreter, python_name(name)], check=False)
+    done = lab.run(
+        host, [*login, "sh", "-c", PROGRAM, "sh", given, PACKAGES, interpreter, python_name(name)], check=False
+    )
     return as_result(done.rc, done.stdout, done.stderr)
