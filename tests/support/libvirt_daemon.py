@@ -258,7 +258,8 @@ class LibvirtDaemon:
         if self._daemon is None:
             return
         pid = (self.directory / "run" / "libvirtd.pid").read_text(encoding="ascii").strip()
-        self.inside("kill", f"-{number.name.removeprefix('SIG')}", pid)
+        # The shell's own: procps, which has a program of that name, is not on every host.
+        self.inside("sh", "-c", 'kill -s "$1" "$2"', "sh", number.name.removeprefix("SIG"), pid)
         self._daemon.wait(STOP)
         self._daemon = None
 
