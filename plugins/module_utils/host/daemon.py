@@ -112,7 +112,7 @@ def start(daemons: Sequence[Daemon], seconds: float) -> None:
     argument = json.dumps({"daemons": [asdict(daemon) for daemon in daemons], "seconds": seconds})
     # An interpreter of its own: a copy of this process would hold its connections and locks, and all its memory.
     keeper = [sys.executable, "-I", "-S", "-", argument]
-    done = subprocess.run(
+    done = subprocess.run(  # pylint: disable=ansible-bad-function
         keeper, input=inspect.getsource(daemon_keeper).encode(), capture_output=True, check=False, env=environment
     )
     if not done.stdout:

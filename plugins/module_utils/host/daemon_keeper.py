@@ -37,7 +37,7 @@ def run(argv: list[str], seconds: float) -> str:
     Its return code tells. Gives what went wrong.
     """
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False)  # pylint: disable=ansible-bad-function
     except subprocess.TimeoutExpired:
         return f"it did not go into the background within {seconds:g} s"
     if not done.returncode:
@@ -55,7 +55,7 @@ def launch(argv: list[str], pidfile: str, log: str, seconds: float) -> str:
         ready.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         with open(log or os.devnull, "ab") as output:
             environment = {**os.environ, "NOTIFY_SOCKET": directory + "/notify"}
-            daemon = subprocess.Popen(
+            daemon = subprocess.Popen(  # pylint: disable=ansible-bad-function
                 argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
             )
         if pidfile:

@@ -179,7 +179,7 @@ class Host(Files):
         environment = {"PATH": PATH, "LC_ALL": "C", "HOME": os.environ.get("HOME", "/")}
         try:
             with trace.command(argv) as call:
-                done = subprocess.run(
+                done = subprocess.run(  # pylint: disable=ansible-bad-function
                     [program, *argv[1:]],
                     stdin=subprocess.DEVNULL,
                     capture_output=True,

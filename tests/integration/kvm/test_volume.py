@@ -362,7 +362,7 @@ def test_imports_that_are_refused(volume: LibvirtModule, images: Path, raw: Path
         (["backing.format", "floppy"], {"backing": {"path": "/x", "format": "floppy"}}),
         (["backing.path", "absolute"], {"backing": {"path": "x", "format": "raw"}}),
         (["together"], {"backing": {"path": "/x", "format": "raw"}, "clone": "x"}),
-        (["format", "cannot stand"], {"backing": {"path": "/x", "format": "raw"}, "format": "raw"}),
+        (["format", "cannot have a backing image"], {"backing": {"path": "/x", "format": "raw"}, "format": "raw"}),
         (["wipe", "absent"], {"wipe": True}),
         (["allocation", "much", "not a size"], {"capacity": "1MiB", "allocation": "much"}),
     ],

@@ -182,7 +182,7 @@ class Log:
 
     def run(self, argv: Sequence[str]) -> bool:
         try:
-            done = subprocess.run(
+            done = subprocess.run(  # pylint: disable=ansible-bad-function
                 argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND, check=False, env=ENVIRONMENT
             )
         except subprocess.TimeoutExpired:
@@ -339,7 +339,7 @@ def disarm(running: str) -> None:
 def quietly(argv: Sequence[str]) -> bytes:
     """What a command prints; nothing where it fails."""
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND, check=False, env=ENVIRONMENT
         )
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -405,7 +405,7 @@ def wait_for(done: Callable[[], bool], seconds: float) -> bool:
     """Look again whenever the kernel says that something changed."""
     deadline = time.monotonic() + seconds
     try:
-        monitor = subprocess.Popen(
+        monitor = subprocess.Popen(  # pylint: disable=ansible-bad-function
             ["ip", "monitor", "link", "address", "route"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
