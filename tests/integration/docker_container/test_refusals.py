@@ -130,7 +130,7 @@ WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
     ),
     ("env-file", {"env_file": ["/no/such/file"]}, ("env_file", "/no/such/file", "cannot be read", "Name a text file")),
     ("health", {"healthcheck": {}}, ("healthcheck", "says nothing", "Give a test")),
-    ("timeout", {"timeout": 0, "wait_for": "running"}, ("timeout", "0", "Write a second or more")),
+    ("timeout", {"timeout": 0, "wait_for": "running"}, ("timeout", "0", "Write 1 or more")),
     ("purge", {"purge": ["memory"]}, ("purge", "memory", "env")),
     ("swap", {"memory": "64MiB", "memory_swap": "32MiB"}, ("memory_swap", "32MiB", "memory")),
     ("swap-alone", {"memory_swap": "32MiB"}, ("memory_swap", "32MiB", "Set memory too")),

@@ -116,7 +116,7 @@ WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
     ("cap-keep", {"cap_keep": ["net_raw\n"]}, ("cap_keep", "control character")),
     ("description", {"description": "a\nb"}, ("description", "control character", "on one line")),
     ("stop-timeout", {"stop_timeout": -1}, ("stop_timeout", "-1", "0 or more")),
-    ("wait", {"wait_for": "address", "timeout": 0}, ("timeout", "Write a second or more")),
+    ("wait", {"wait_for": "address", "timeout": 0}, ("timeout", "Write 1 or more")),
 )
 
 NAMES = ("", "../x", "a/b", "-x", ".x", "a b", "a\nb", "a\0b", "$(id)", "a;b", "ä", "x" * 101, "..")
