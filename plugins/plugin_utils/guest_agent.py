@@ -13,6 +13,7 @@ ends with the command's code, or with one of those below.
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import os
 import secrets
@@ -277,6 +278,8 @@ def connect(uri: str, guest: str, seconds: int) -> Any:
             "name the Python that has it (ansible_guest_host_python)."
         )
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    # What the collector frees between a call of libvirt's and the question for its error makes libvirt forget that.
+    gc.disable()
     try:
         connection = within(seconds, libvirt.open, uri)
     except libvirt.libvirtError as error:

@@ -10,6 +10,7 @@ by side, keeps each thread's error apart, and the binding lets go of Python's lo
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -343,6 +344,10 @@ def _run_loop() -> None:
         if _running:
             return
         libvirt.registerErrorHandler(lambda _context, _error: None, None)
+        # libvirt-python (9.0 to 11.3) asks for the error after a call has failed. An object of libvirt that Python's
+        # collector frees in between makes libvirt forget it, and what is not there looks like a refusal. A module's
+        # process is short, and what nothing refers to is freed without the collector.
+        gc.disable()
         libvirt.virEventRegisterDefaultImpl()
 
         def turn() -> None:
