@@ -7,7 +7,6 @@ died leaves.
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,15 +14,16 @@ from typing import Any
 import docker
 import pytest
 import yaml
-from docker.errors import NotFound
 
-from tests.support.ansible_runner import Result, run_play, run_tasks
+from tests.support.ansible_runner import run_play, run_tasks
 from tests.support.daemons import SecondDaemon
+from tests.support.fleet import Fleet
 from tests.support.images import BaseImages, import_image
 from tests.support.leftovers import Scratch
 from tests.support.module_process import ModuleProcess
 from tests.support.paths import ROOT
 from tests.support.proxy import Cut, RecordingProxy
+from tests.support.registry import free_port
 from tests.support.warm_module import WarmModule
 
 FLEET = "kraal.virt.fleet"
@@ -32,64 +32,10 @@ Guests = list[dict[str, Any]]
 BAD = {"command": ["/bin/no-such-program"]}
 
 
-class Fleet:
-    """The task under test, with the engine behind the proxy, and the engine as it is."""
-
-    def __init__(
-        self, module: WarmModule, api: docker.APIClient, proxy: RecordingProxy, scratch: Scratch, image: str
-    ) -> None:
-        self.module, self.api, self.proxy, self.scratch = module, api, proxy, scratch
-        self.defaults = {"backend": "docker", "image": image, "stop_timeout": 1, "docker_host": proxy.base_url}
-
-    def arguments(self, *guests: dict[str, Any], **parameters: Any) -> dict[str, Any]:
-        """The task's arguments; a guest's name is one of this test."""
-        listed = [{**guest, "name": self.scratch(guest["name"])} if "name" in guest else guest for guest in guests]
-        defaults = {**self.defaults, **parameters.pop("defaults", {})}
-        return {"guests": listed, "defaults": defaults, **parameters}
-
-    def __call__(self, *guests: dict[str, Any], check: bool = False, **parameters: Any) -> Result:
-        return self.module(self.arguments(*guests, **parameters), check=check)
-
-    def good(self, *guests: dict[str, Any], **parameters: Any) -> Result:
-        result = self(*guests, **parameters)
-        assert not result.failed, (result.msg, result.stderr)
-        return result
-
-    def inspect(self, name: str) -> Any:
-        return self.api.inspect_container(self.scratch(name))
-
-    def state(self, name: str) -> str:
-        try:
-            return str(self.inspect(name)["State"]["Status"])
-        except NotFound:
-            return "absent"
-
-    def states(self, *names: str) -> list[str]:
-        return [self.state(name) for name in names]
-
-    def short(self, result: Result) -> list[tuple[str, str, str]]:
-        """The plan with the names as the test gave them."""
-        return [
-            (step["guest"].removeprefix(self.scratch.prefix), step["action"], step["key"]) for step in result["plan"]
-        ]
-
-    def told(self, result: Result) -> list[tuple[str, bool, bool]]:
-        return [
-            (each["guest"].removeprefix(self.scratch.prefix), each["changed"], each["failed"])
-            for each in result["results"]
-        ]
-
-
 @pytest.fixture(scope="module")
 def module() -> Iterator[WarmModule]:
     with WarmModule(FLEET) as warm:
         yield warm
-
-
-@pytest.fixture
-def every(request: pytest.FixtureRequest) -> bool:
-    """Whether all crashes are tried."""
-    return bool(request.config.getoption("--all"))
 
 
 @pytest.fixture
@@ -364,10 +310,11 @@ def test_defaults_that_cannot_say_how_a_stray_goes(fleet: Fleet) -> None:
     assert fleet.states("stray") == ["running"]
 
 
-def test_a_new_name_takes_over_the_port_of_the_old_one(fleet: Fleet, free_port: int) -> None:
+def test_a_new_name_takes_over_the_port_of_the_old_one(fleet: Fleet) -> None:
     """The old guest goes before the new one starts, in one task, and the check says so too."""
-    fleet.good({"name": "old", "ports": [f"127.0.0.1:{free_port}:80"]}, name="kt-shop")
-    new = {"name": "new", "ports": [f"127.0.0.1:{free_port}:80"]}
+    port = free_port("127.0.0.1")
+    fleet.good({"name": "old", "ports": [f"127.0.0.1:{port}:80"]}, name="kt-shop")
+    new = {"name": "new", "ports": [f"127.0.0.1:{port}:80"]}
     check = fleet.good(new, name="kt-shop", prune=True, check=True)
     done = fleet.good(new, name="kt-shop", prune=True)
     assert check["plan"] == done["plan"] and fleet.states("old", "new") == ["absent", "running"]
@@ -437,12 +384,6 @@ def test_a_fleet_takes_over_what_its_task_says(fleet: Fleet) -> None:
 
 
 # Engines
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture
@@ -534,7 +475,7 @@ def test_a_fleet_waits_for_the_fleet_before_it(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("how", [Cut.BEFORE, Cut.KILL])
 def test_a_crash_after_any_step_and_a_plain_second_run(
-    fleet: Fleet, base_images: BaseImages, how: Cut, every: bool
+    fleet: Fleet, base_images: BaseImages, how: Cut, pytestconfig: pytest.Config
 ) -> None:
     """Create, change live, re-create, stop and prune in one plan."""
     guests: Guests = [
@@ -566,7 +507,7 @@ def test_a_crash_after_any_step_and_a_plain_second_run(
     assert steps >= 10
     # Whether the process dies or only loses its engine is the same to what stays behind: of every two steps each has
     # one, and with --all both.
-    for step in range(steps) if every else range(how is Cut.KILL, steps, 2):
+    for step in range(steps) if pytestconfig.getoption("--all") else range(how is Cut.KILL, steps, 2):
         before()
         fleet.proxy.fail_after(step, how)
         # One after the other, so that a step is the same one each time.

@@ -14,7 +14,6 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ import yaml
 
 from tests.integration.test_examples import check_return, examples
 from tests.lab.hosts import Lab
-from tests.support.ansible_runner import Result, Run, environment, run_playbook, run_tasks
-from tests.support.bridge_hosts import BridgeHost, boot, dhcp_server
+from tests.support.ansible_runner import Run, environment, run_playbook, run_tasks
+from tests.support.bridge_hosts import MODULE, PATIENCE, BridgeHost, Hosts, boot, bridged, dhcp_server
 from tests.support.paths import ROOT, program
 from tests.support.warm_ansible import kill
 
@@ -33,8 +32,6 @@ WAITS = True
 #: Seconds until a rollback: enough to come back on a busy machine; short where the change is not meant to last, yet
 #: long enough to find that out.
 ENOUGH, SHORT = 300, 75
-#: How long what comes by itself may take there.
-PATIENCE = 300
 MANAGERS = {
     "networkd": "systemd-networkd",
     "ifupdown": "ifupdown",
@@ -48,79 +45,6 @@ WORDS = {
     "networkmanager": "+master=br0",
     "netplan": "+    br0:",
 }
-MODULE = "kraal.virt.host_bridge"
-
-
-class Hosts:
-    """All hosts; `before` is what each had before the first test."""
-
-    def __init__(self, all_hosts: list[BridgeHost]) -> None:
-        self.all = all_hosts
-        self.trees = {host.name: host.tree for host in all_hosts}
-        self.nets = {host.name: host.net for host in all_hosts}
-        #: What check mode foretold.
-        self.plans: dict[str, Any] = {}
-
-    def __iter__(self) -> Iterator[BridgeHost]:
-        return iter(self.all)
-
-    def inventory(self, own: Mapping[str, Any], only: list[BridgeHost] | None = None) -> dict[str, Any]:
-        return {
-            "all": {
-                "hosts": {host.name: {**host.host.inventory, **own.get(host.name, {})} for host in only or self.all}
-            }
-        }
-
-    def bridge(
-        self,
-        own: Mapping[str, Mapping[str, Any]] | None = None,
-        *,
-        check: bool = False,
-        diff: bool = False,
-        only: list[BridgeHost] | None = None,
-        more: list[dict[str, Any]] | None = None,
-        **options: Any,
-    ) -> tuple[dict[str, Result], Run]:
-        """One run on all hosts at once; `own` are options of a host. The results of the bridge by host, and the run."""
-        keys = {key for each in (own or {}).values() for key in each} | set(options)
-        values = {
-            host.name: {f"kt_{key}": value for key, value in {**options, **(own or {}).get(host.name, {})}.items()}
-            for host in self.all
-        }
-        task = {
-            "name": "bridge",
-            MODULE: {"name": "br0", **{key: f"{{{{ kt_{key} | default(omit) }}}}" for key in sorted(keys)}},
-        }
-        run = run_tasks(
-            [task, *(more or [])], inventory=self.inventory(values, only), hosts="all", check=check, diff=diff
-        )
-        found = {host.name: run.of("bridge", host.name) for host in only or self.all}
-        assert all(found.values()), run.output
-        return {name: results[0] for name, results in found.items()}, run
-
-    def changed(self, host: BridgeHost) -> list[str]:
-        return differing(host.tree, self.trees[host.name])
-
-    def assert_as_before(self) -> None:
-        for host in self.all:
-            host.wait(lambda host=host: host.net == self.nets[host.name], PATIENCE)  # type: ignore[misc]
-            # A rollback is told before it has taken its unit away.
-            host.wait(lambda host=host: not self.changed(host), 30, partial(self.changed, host))  # type: ignore[misc]
-
-
-def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    return sorted(path for path in {*one, *other} if one.get(path) != other.get(path))
-
-
-def bridged(host: BridgeHost, was: Any, bridge: str = "br0") -> None:
-    """Addresses, routes and MAC are the bridge's, and the uplink is its port."""
-    net = host.net
-    assert net.addresses[bridge] == was.addresses["eth0"], (host.name, net)
-    assert net.addresses["eth0"] == [], (host.name, net)
-    assert net.routes == [(host.gateway, bridge)], (host.name, net)
-    links = {link["ifname"]: link for link in host.asked("ip", "-json", "-details", "link")}
-    assert links["eth0"]["master"] == bridge and links["eth0"]["address"] == links[bridge]["address"]
-    assert links[bridge]["linkinfo"]["info_data"]["stp_state"] == 0
 
 
 @pytest.fixture(scope="module")

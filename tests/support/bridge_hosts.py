@@ -12,11 +12,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.lab.hosts import Lab, LabHost
 from tests.lab.images import HostImage
+
+from .ansible_runner import Result, Run, run_tasks
 
 PACKAGES = ("bridge-utils", "ifupdown", "isc-dhcp-client", "netplan.io", "network-manager")
 #: (release, manager) of each host.
@@ -121,6 +124,10 @@ for top in ("/etc/network", "/etc/netplan", "/etc/systemd", "/etc/NetworkManager
             found[path] = [about.st_mode, about.st_uid, about.st_gid, base64.b64encode(content).decode()]
 print(json.dumps(found))
 """
+
+MODULE = "kraal.virt.host_bridge"
+#: How long what comes by itself may take there.
+PATIENCE = 300
 
 
 @dataclass(frozen=True)
@@ -278,3 +285,75 @@ def dhcp_server(lab: Lab, directory: Path, gateway: str) -> Iterator[None]:
         finally:
             server.terminate()
             server.wait(10)
+
+
+class Hosts:
+    """All hosts; `before` is what each had before the first test."""
+
+    def __init__(self, all_hosts: list[BridgeHost]) -> None:
+        self.all = all_hosts
+        self.trees = {host.name: host.tree for host in all_hosts}
+        self.nets = {host.name: host.net for host in all_hosts}
+        #: What check mode foretold.
+        self.plans: dict[str, Any] = {}
+
+    def __iter__(self) -> Iterator[BridgeHost]:
+        return iter(self.all)
+
+    def inventory(self, own: Mapping[str, Any], only: list[BridgeHost] | None = None) -> dict[str, Any]:
+        return {
+            "all": {
+                "hosts": {host.name: {**host.host.inventory, **own.get(host.name, {})} for host in only or self.all}
+            }
+        }
+
+    def bridge(
+        self,
+        own: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        check: bool = False,
+        diff: bool = False,
+        only: list[BridgeHost] | None = None,
+        more: list[dict[str, Any]] | None = None,
+        **options: Any,
+    ) -> tuple[dict[str, Result], Run]:
+        """One run on all hosts at once; `own` are options of a host. The results of the bridge by host, and the run."""
+        keys = {key for each in (own or {}).values() for key in each} | set(options)
+        values = {
+            host.name: {f"kt_{key}": value for key, value in {**options, **(own or {}).get(host.name, {})}.items()}
+            for host in self.all
+        }
+        task = {
+            "name": "bridge",
+            MODULE: {"name": "br0", **{key: f"{{{{ kt_{key} | default(omit) }}}}" for key in sorted(keys)}},
+        }
+        run = run_tasks(
+            [task, *(more or [])], inventory=self.inventory(values, only), hosts="all", check=check, diff=diff
+        )
+        found = {host.name: run.of("bridge", host.name) for host in only or self.all}
+        assert all(found.values()), run.output
+        return {name: results[0] for name, results in found.items()}, run
+
+    def changed(self, host: BridgeHost) -> list[str]:
+        return differing(host.tree, self.trees[host.name])
+
+    def assert_as_before(self) -> None:
+        for host in self.all:
+            host.wait(lambda host=host: host.net == self.nets[host.name], PATIENCE)  # type: ignore[misc]
+            # A rollback is told before it has taken its unit away.
+            host.wait(lambda host=host: not self.changed(host), 30, partial(self.changed, host))  # type: ignore[misc]
+
+
+def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    return sorted(path for path in {*one, *other} if one.get(path) != other.get(path))
+
+
+def bridged(host: BridgeHost, was: Any, bridge: str = "br0") -> None:
+    """Addresses, routes and MAC are the bridge's, and the uplink is its port."""
+    net = host.net
+    assert net.addresses[bridge] == was.addresses["eth0"], (host.name, net)
+    assert net.addresses["eth0"] == [], (host.name, net)
+    assert net.routes == [(host.gateway, bridge)], (host.name, net)
+    links = {link["ifname"]: link for link in host.asked("ip", "-json", "-details", "link")}
+    assert links["eth0"]["master"] == bridge and links["eth0"]["address"] == links[bridge]["address"]
+    assert links[bridge]["linkinfo"]["info_data"]["stp_state"] == 0

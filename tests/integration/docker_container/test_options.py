@@ -14,7 +14,8 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.contain
 from tests.support.tables import assert_named, keyed, parametrize, ride, rounds
 
 from .driver import Driver, actions, fill
-from .options import ROWS, Row
+from .options import ROWS
+from .row import Row
 
 SPREAD = True
 

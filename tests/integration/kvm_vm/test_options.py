@@ -16,7 +16,8 @@ from tests.support.libvirt_host import LibvirtHost
 from tests.support.tables import assert_named, keyed, option_of, parametrize, ride, rounds
 
 from .driver import Driver, actions, fill
-from .rows import ROWS, Row
+from .row import Row
+from .rows import ROWS
 
 SPREAD = True
 
