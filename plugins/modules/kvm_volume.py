@@ -170,30 +170,11 @@ volume:
     guests: []
 trace:
   description:
-    - What the task sent to its engines, in the order in which it began, to be looked at and reported. These are
-      requests to Docker, calls of libvirt, programs with their arguments, and the files of the host that were written.
-    - Secrets are hidden, and so are the values of environment variables and what a guest is handed through
-      C(cloud_init).
-    - A call has 4000 characters at most. Of more than 200 calls, the first 100 and the last 100 are kept. What is left
-      out is noted in its place.
+    - What was sent to the engines. Each entry has C(call), C(status) and C(seconds).
+    - R(The guide,ansible_collections.kraal.virt.docsite.guide_fleet_trace) tells what stands there and what is hidden.
   returned: at C(-vvv)
   type: list
   elements: dict
-  contains:
-    call:
-      description: The request, the call of libvirt's binding, the program with its arguments, or C(write) and a path.
-      type: str
-      sample: GET /containers/json?all=1
-    status:
-      description:
-        - The status of the answer, the exit code, or V(ok).
-        - For a call that failed the name of the error, and V(no answer) for one that had not ended when the task did.
-      type: str
-      sample: "200"
-    seconds:
-      description: How long it took, in seconds.
-      type: float
-      sample: 0.004
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import CONNECTION, connect
