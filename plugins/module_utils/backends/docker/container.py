@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,12 +21,25 @@ from ...engine.spec import Spec
 from . import container_body, container_plan
 from .client import Engine, NotThere
 from .container_limits import not_kept
-from .container_observe import NEW, REMOVES, STORAGE, Container, Seen, guest_of, observe, owner_of, state_of
+from .container_observe import (
+    NEW,
+    REMOVES,
+    STORAGE,
+    Container,
+    Seen,
+    guest_of,
+    observe,
+    owner_of,
+    state_of,
+    summaries_of,
+)
 from .container_options import CONTAINERS, option_of, pairs
 from .registry import Login, pull
 
 #: How long a replaced container's successor is watched before the old one goes, unless the task waits for more.
 SETTLE_SECONDS = 0.5
+#: How long the list of the engine may take to know what the engine has answered already.
+LIST_SECONDS = 2.0
 
 
 class Containers(Guests[Seen]):
@@ -240,6 +254,18 @@ class Containers(Guests[Seen]):
     def do_stop(self, want: Spec, step: Step, seen: Seen) -> None:
         """Stop it."""
         self._halt(want.name, str(step.before), self._subject(want, step, seen))
+        if want.name in seen.unread:
+            self._until_listed_as_stopped(want.name)
+
+    def _until_listed_as_stopped(self, name: str) -> None:
+        """Of one that cannot be inspected only the list tells the state, and that of Docker 26.1 says "running" for
+        some milliseconds after the answer that it has stopped. No call waits for the list.
+        """
+        end = time.monotonic() + LIST_SECONDS
+        while time.monotonic() < end and any(
+            each.name == name and each.state == "running" for each in summaries_of(self.engine)
+        ):
+            time.sleep(0.01)
 
     def _halt(self, name: str, now: str, have: Container) -> None:
         if now == "paused":
