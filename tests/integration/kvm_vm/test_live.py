@@ -94,7 +94,11 @@ def test_memory_follows_the_balloon(guest: Driver, same_boot: None) -> None:
 
 def test_processors_up_to_the_maximum(guest: Driver, same_boot: None) -> None:
     live(guest.change(cpus=2))
-    eventually(lambda: inside(guest, "nproc"), "2")
+    assert guest.host.virsh("vcpucount", guest.name, "--live", "--current").strip() == "2"
+    # The kernel decides. Debian 13's (6.12) keeps no room for more under emulation: "Allowing 1 present CPUs plus 0
+    # hotplug CPUs", whatever the machine and the model.
+    room = inside(guest, "cat", "/sys/devices/system/cpu/possible")
+    eventually(lambda: inside(guest, "nproc"), "1" if room == "0" else "2")
     more = guest.change(cpus=4)
     assert more["guest"]["pending_restart"] == ["cpus", "cpus_max"] and more["guest"]["cpus"] == 2
     back = guest.change(cpus=2, cpus_max=3)
