@@ -4,9 +4,9 @@
 
 """What a module says of itself: check mode, diff mode, idempotency, and the groups that set its defaults.
 
-A module extends ``kraal.virt.attributes``, names what it does not support in full, and extends one of the other
-fragments here for its groups. A group's fragment names every group of its modules, since one fragment's list replaces
-another's.
+A module extends ``kraal.virt.attributes`` and, for its groups, one of the fragments ``actiongroup_``. Such a fragment
+names every group of its modules, since one fragment's list replaces another's. What a module does not support in full
+it names itself. What it names, and what an earlier fragment says, wins.
 """
 
 from __future__ import annotations
@@ -26,6 +26,22 @@ attributes:
     description: Run again with the same arguments, it changes nothing and says so, unless something was changed in
       between.
     support: full
+  action_group:
+    description: Use one of these groups, as C(group/NAME), in C(module_defaults) to set defaults for this module, such
+      as the options of the connection.
+    support: full
+seealso:
+  - ref: ansible_collections.kraal.virt.docsite.guide_plans
+    description: What the steps of a plan have, what is returned of a guest, and the words in both.
+"""
+
+    # For modules that only look; extended before kraal.virt.attributes.
+    INFO = r"""
+options: {}
+attributes:
+  diff_mode:
+    support: none
+    details: The module changes nothing.
 """
 
     # For the modules of any backend.
@@ -33,10 +49,7 @@ attributes:
 options: {}
 attributes:
   action_group:
-    description: Use C(group/kraal.virt.kraal) in C(module_defaults) to set defaults for this module.
-    support: full
-    membership:
-      - kraal.virt.kraal
+    membership: [kraal.virt.kraal]
 """
 
     # For the modules of LXC.
@@ -44,14 +57,7 @@ attributes:
 options: {}
 attributes:
   action_group:
-    description:
-      - Use C(group/kraal.virt.lxc) in C(module_defaults) to set defaults for this module, such as the directory of the
-        containers.
-      - It is a member of C(group/kraal.virt.kraal) as well.
-    support: full
-    membership:
-      - kraal.virt.kraal
-      - kraal.virt.lxc
+    membership: [kraal.virt.kraal, kraal.virt.lxc]
 """
 
     # For the modules that talk to a Docker engine.
@@ -59,14 +65,7 @@ attributes:
 options: {}
 attributes:
   action_group:
-    description:
-      - Use C(group/kraal.virt.docker) in C(module_defaults) to set defaults for this module, such as the options of the
-        connection.
-      - It is a member of C(group/kraal.virt.kraal) as well.
-    support: full
-    membership:
-      - kraal.virt.docker
-      - kraal.virt.kraal
+    membership: [kraal.virt.docker, kraal.virt.kraal]
 """
 
     # For the modules that talk to libvirt.
@@ -74,12 +73,5 @@ attributes:
 options: {}
 attributes:
   action_group:
-    description:
-      - Use C(group/kraal.virt.kvm) in C(module_defaults) to set defaults for this module, such as the options of the
-        connection.
-      - It is a member of C(group/kraal.virt.kraal) as well.
-    support: full
-    membership:
-      - kraal.virt.kvm
-      - kraal.virt.kraal
+    membership: [kraal.virt.kraal, kraal.virt.kvm]
 """

@@ -57,3 +57,18 @@ options:
     type: int
     default: 60
 """
+
+    # Limits that mean the same for containers.
+    CONTAINER = r"""
+options:
+  pids_limit:
+    description:
+      - How many processes the container may have. V(0) and V(-1) stand for no limit.
+      - Changed live.
+    type: int
+  blkio_weight:
+    description:
+      - The container's weight against others for block devices, from 10 to 1000.
+      - Changed live.
+    type: int
+"""

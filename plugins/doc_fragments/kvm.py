@@ -32,3 +32,19 @@ requirements:
   - libvirt-python 9.0 or later (Debian's C(python3-libvirt)), for the Python that the module runs with, which is the
     distribution's own
 """
+
+    # For what tells the addresses of guests.
+    ADDRESSES = r"""
+options:
+  address_sources:
+    description:
+      - Where the addresses of virtual machines of libvirt are looked for, in this order. The first source that knows
+        any is taken.
+      - V(lease) is the DHCP of libvirt's networks, V(agent) the guest agent, which is asked only when it is connected,
+        V(arp) the host's table of neighbours.
+      - Only addresses of the domain's own interfaces count, in their order, and none that the host itself has.
+    type: list
+    elements: str
+    choices: [lease, agent, arp]
+    default: [lease, agent, arp]
+"""

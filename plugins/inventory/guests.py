@@ -31,6 +31,7 @@ extends_documentation_fragment:
   - ansible.builtin.constructed
   - ansible.builtin.inventory_cache
   - kraal.virt.backends
+  - kraal.virt.kvm.addresses
 options:
   plugin:
     description: The name of this plugin.
@@ -115,31 +116,7 @@ options:
       tls_key:
         description: The client's key.
         type: path
-  places:
-    description:
-      - Where to look on each host too, beside its own engine, libvirt and directories. Each is a mapping with
-        C(backend) and the connection options of that backend's module, such as C(docker_host), C(uri) or C(lxc_path),
-        as seen from the host.
-      - A place that does not answer is a warning.
-    type: list
-    elements: dict
-    default: []
-  address_sources:
-    description:
-      - Where the addresses of virtual machines of libvirt are looked for, in this order. The first source that knows
-        any is taken.
-      - V(lease) is the DHCP of libvirt's networks, V(agent) the guest agent, which is asked only when it is connected,
-        V(arp) the host's table of neighbours.
-      - Only addresses of the domain's own interfaces count, in their order, and none that the host itself has.
-    type: list
-    elements: str
-    choices: [lease, agent, arp]
-    default: [lease, agent, arp]
   states:
-    description: Take guests in these states only.
-    type: list
-    elements: str
-    choices: [running, stopped, paused, saved, crashed, inaccessible, error]
     default: [running]
   query:
     description:

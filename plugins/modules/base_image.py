@@ -175,20 +175,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: The steps, in order. The same under C(--check) and for real.
+  description: The steps. The C(action) is C(set), C(remove), C(clean) or C(build).
   returned: always
   type: list
   elements: dict
   sample:
-    - guest: debian
-      action: build
-      key: ""
-      before: null
-      after:
-        packages: [python3]
-        suite: bookworm
-        variant: minbase
-      disruption: none
+    - {guest: debian, action: build, key: "", before: null, after: {packages: [python3], suite: bookworm,
+      variant: minbase}, disruption: none}
 base_image:
   description:
     - The base image. Null where it is absent. Under C(--check), the checksum and size of what is not built yet are
@@ -205,17 +198,9 @@ base_image:
     kernel: ""
     initrd: ""
     command_line: ""
-    request:
-      packages: [python3]
-      suite: bookworm
-      variant: minbase
-trace:
-  description:
-    - What was sent to the engines. Each entry has C(call), C(status) and C(seconds).
-    - R(The guide,ansible_collections.kraal.virt.docsite.guide_fleet_trace) tells what stands there and what is hidden.
-  returned: at C(-vvv)
-  type: list
-  elements: dict
+    request: {packages: [python3], suite: bookworm, variant: minbase}
+trace: {returned: at C(-vvv), type: list, elements: dict,
+  description: "R(What was sent to the engines,ansible_collections.kraal.virt.docsite.guide_fleet_trace)."}
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource

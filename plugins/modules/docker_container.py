@@ -227,16 +227,6 @@ options:
         the O(memory).
       - Changed live.
     type: str
-  pids_limit:
-    description:
-      - How many processes it may have. V(0) and V(-1) stand for no limit.
-      - Changed live.
-    type: int
-  blkio_weight:
-    description:
-      - The container's weight against others for block devices, from 10 to 1000.
-      - Changed live.
-    type: int
   restart_policy:
     description:
       - Whether the engine starts it again, V(no), V(always), V(unless-stopped), V(on-failure), or V(on-failure:5) for
@@ -435,6 +425,7 @@ options:
     default: false
 extends_documentation_fragment:
   - kraal.virt.guest
+  - kraal.virt.guest.container
   - kraal.virt.docker
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_docker
@@ -517,127 +508,38 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: The steps, in order. The same under C(--check) and for real.
+  description:
+    - The steps. The C(action) is C(create), C(recreate), C(set), C(remove), C(rename), C(clean), C(start), C(stop),
+      C(pause), C(resume), C(attach), C(detach), C(reattach) or C(pull).
   returned: always
   type: list
   elements: dict
-  contains:
-    guest:
-      description: The container's name.
-      type: str
-      sample: web
-    action:
-      description:
-        - What is done. C(pull), C(create), C(set), C(attach), C(detach), C(reattach), C(recreate), C(start), C(stop),
-          C(pause), C(resume), C(remove), C(rename) or C(clean).
-      type: str
-      sample: set
-    key:
-      description: What is changed. Empty where several keys change in one step, which C(before) and C(after) then name.
-      type: str
-      sample: memory
-    before:
-      description: The value before, as a user writes it. Null where there was none.
-      type: raw
-      sample: 64MiB
-    after:
-      description: The value after. Null where there is none.
-      type: raw
-      sample: 128MiB
-    disruption:
-      description: What the step costs.
-      type: str
-      sample: live
+  sample:
+    - {guest: web, action: set, key: memory, before: 64MiB, after: 128MiB, disruption: live}
 diff:
-  description: The changed keys with their values before and after, which C(--diff) shows. Secrets are hidden.
+  description: What C(--diff) shows of the changed keys.
   returned: always
   type: dict
-  sample:
-    before:
-      memory: 64MiB
-    after:
-      memory: 128MiB
-      cpus: 0.5
-    before_header: docker web
-    after_header: docker web
+  sample: {before: {memory: 64MiB}, after: {memory: 128MiB, cpus: 0.5}, before_header: docker web,
+    after_header: docker web}
 guest:
   description:
-    - The container as it is now. Null where it is absent. The same form for the guests of all backends.
-    - Under C(--check), as it will be, except for what only the engine can say, such as its id and its addresses.
+    - The container as it is now, or under C(--check) will be. Null where it is absent.
+    - R(The guide,ansible_collections.kraal.virt.docsite.guide_plans_guest) tells what each key has.
+    - C(place) is the engine, like C(unix:///srv/b/docker.sock) or C(tcp://192.0.2.10:2376), empty for the host's own
+      socket. C(id) is the engine's. C(raw_state) is the engine's word, such as C(exited), C(created) or C(restarting).
+    - C(image) is what it was made from, as that was named then. C(labels) has those of its image too. C(autostart)
+      comes of O(restart_policy=always) and O(restart_policy=unless-stopped).
+    - C(pending_restart) is always empty, since a container's changes are live or take a new one.
   returned: always
   type: dict
-  contains:
-    name:
-      description: The container's name.
-      type: str
-      sample: web
-    backend:
-      description: Always C(docker).
-      type: str
-      sample: docker
-    place:
-      description: The engine that has it, C(unix:///srv/b/docker.sock) or C(tcp://192.0.2.10:2376); empty for the
-        host's own socket.
-      type: str
-      sample: ""
-    id:
-      description: The engine's id of it. Empty under C(--check) where it is not there yet.
-      type: str
-      sample: 728c2f285d9f1c11396cc13f9b510cf85f3d9262b311543a91ce416a09b3d950
-    state:
-      description: C(running), C(stopped) or C(paused).
-      type: str
-      sample: running
-    raw_state:
-      description: The engine's own word for it, such as C(exited), C(created) or C(restarting). Empty in what
-        C(--check) foresees of a state that changes.
-      type: str
-      sample: running
-    image:
-      description: The image that it was made from, as it was named then.
-      type: str
-      sample: debian:12
-    cpus:
-      description: How many processors it may use. Null without a limit.
-      type: float
-      sample: 0.5
-    memory:
-      description: How much memory it may use. Empty without a limit.
-      type: str
-      sample: 128MiB
-    addresses:
-      description: Its addresses, of all its networks. Each has C(address), C(family) (C(ipv4) or C(ipv6)), C(network)
-        and C(mac).
-      type: list
-      elements: dict
-      sample:
-        - address: 172.17.0.5
-          family: ipv4
-          network: bridge
-          mac: "02:42:ac:11:00:05"
-    labels:
-      description: Its labels, those of its image included.
-      type: dict
-      sample:
-        role: web
-    autostart:
-      description: Whether the engine starts it when the engine itself starts, by O(restart_policy=always) or
-        O(restart_policy=unless-stopped).
-      type: bool
-      sample: false
-    pending_restart:
-      description: What a restart would bring into effect. Always empty, since a container's changes are live or take a
-        new one.
-      type: list
-      elements: str
-      sample: []
-trace:
-  description:
-    - What was sent to the engines. Each entry has C(call), C(status) and C(seconds).
-    - R(The guide,ansible_collections.kraal.virt.docsite.guide_fleet_trace) tells what stands there and what is hidden.
-  returned: at C(-vvv)
-  type: list
-  elements: dict
+  sample: {name: web, backend: docker, place: "",
+    id: 728c2f285d9f1c11396cc13f9b510cf85f3d9262b311543a91ce416a09b3d950, state: running, raw_state: running,
+    image: "debian:12", cpus: 0.5, memory: 128MiB,
+    addresses: [{address: 172.17.0.5, family: ipv4, network: bridge, mac: "02:42:ac:11:00:05"}],
+    labels: {role: web}, autostart: false, pending_restart: []}
+trace: {returned: at C(-vvv), type: list, elements: dict,
+  description: "R(What was sent to the engines,ansible_collections.kraal.virt.docsite.guide_fleet_trace)."}
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.client import CONNECTION, connect

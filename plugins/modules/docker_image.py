@@ -197,7 +197,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: The steps, in order. The same under C(--check) and for real.
+  description: The steps. The C(action) is C(remove), C(pull), C(build), C(import), C(load), C(tag) or C(untag).
   returned: always
   type: list
   elements: dict
@@ -223,13 +223,8 @@ image:
     labels:
       kraal.virt.source: import 5c1cb2b5e0b2a2a55c7f3c8f0a9b1f2c1e6c7a1f0b1d2e3f4a5b6c7d8e9f0a1b
     containers: []
-trace:
-  description:
-    - What was sent to the engines. Each entry has C(call), C(status) and C(seconds).
-    - R(The guide,ansible_collections.kraal.virt.docsite.guide_fleet_trace) tells what stands there and what is hidden.
-  returned: at C(-vvv)
-  type: list
-  elements: dict
+trace: {returned: at C(-vvv), type: list, elements: dict,
+  description: "R(What was sent to the engines,ansible_collections.kraal.virt.docsite.guide_fleet_trace)."}
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.client import CONNECTION, connect

@@ -62,16 +62,9 @@ options:
     description: Labels.
     type: dict
   purge:
-    description: Remove what the network has beyond what the task names, for these options.
-    type: list
-    elements: str
     choices: [ipam_options, labels, options]
-    default: []
   disruption:
     description: The most that the task may disturb. A change to a network needs V(recreate).
-    type: str
-    choices: [none, live, restart, recreate, destroy]
-    default: live
   force:
     description: With O(state=absent), disconnect the containers that use the network. Without it, a network in use is
       not removed.
@@ -79,6 +72,8 @@ options:
     default: false
 extends_documentation_fragment:
   - kraal.virt.docker
+  - kraal.virt.resource
+  - kraal.virt.resource.purge
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_docker
 notes:
@@ -111,19 +106,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: The steps, in order. The same under C(--check) and for real.
+  description: The steps. The C(action) is C(create), C(recreate), C(remove) or C(detach).
   returned: always
   type: list
   elements: dict
   sample:
-    - guest: backend
-      action: recreate
-      key: ""
-      before:
-        internal: false
-      after:
-        internal: true
-      disruption: recreate
+    - {guest: backend, action: recreate, key: "", before: {internal: false}, after: {internal: true},
+      disruption: recreate}
 network:
   description: The network as it is now (under C(--check), as it will be). Null where it is absent.
   returned: always
@@ -133,22 +122,15 @@ network:
     backend: docker
     id: 0e9c58ac01f0c7e1a1b7f7f1cbbf4fbf76a0a7f3dd3e9a5de0f1a0c1c1f3d8a2
     driver: bridge
-    subnets:
-      - subnet: 172.31.252.0/24
-        gateway: 172.31.252.1
+    subnets: [{subnet: 172.31.252.0/24, gateway: 172.31.252.1}]
     internal: false
     attachable: false
     enable_ipv6: false
     options: {}
     labels: {}
     containers: []
-trace:
-  description:
-    - What was sent to the engines. Each entry has C(call), C(status) and C(seconds).
-    - R(The guide,ansible_collections.kraal.virt.docsite.guide_fleet_trace) tells what stands there and what is hidden.
-  returned: at C(-vvv)
-  type: list
-  elements: dict
+trace: {returned: at C(-vvv), type: list, elements: dict,
+  description: "R(What was sent to the engines,ansible_collections.kraal.virt.docsite.guide_fleet_trace)."}
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.client import CONNECTION, connect

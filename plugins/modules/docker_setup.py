@@ -69,14 +69,10 @@ extends_documentation_fragment:
   - kraal.virt.attributes.actiongroup_kraal
 attributes:
   check_mode:
-    support: full
     details: Nothing is proven. Whether an engine that cannot check a configuration takes it is only seen when it
       starts.
   diff_mode:
-    support: full
     details: The changed keys, with secrets hidden.
-  idempotent:
-    support: full
 notes:
   - Needs root on the host.
   - What is in the way names the options as the role's variables, such as C(docker_host_users) for O(users).
@@ -113,25 +109,15 @@ EXAMPLES = r"""
 RETURN = r"""
 plan:
   description:
-    - What was done, or would be done in check mode, in order; empty where nothing was to do.
+    - What was done, or would be done in check mode; empty where nothing was to do.
     - C(guest) is V(host). C(key) is V(autostart), V(service), V(groups[docker]), or a key of the configuration such as
       V(daemon.json[labels]); where several of them change, C(before) and C(after) have them by that name.
   returned: always
   type: list
   elements: dict
   sample:
-    - guest: host
-      action: set
-      key: daemon.json[labels]
-      before: null
-      after: ["rack=3"]
-      disruption: none
-    - guest: host
-      action: reload
-      key: service
-      before: running
-      after: running
-      disruption: none
+    - {guest: host, action: set, key: "daemon.json[labels]", before: null, after: ["rack=3"], disruption: none}
+    - {guest: host, action: reload, key: service, before: running, after: running, disruption: none}
 faults:
   description: What is in the way, each with its remedy.
   returned: always
@@ -162,20 +148,11 @@ notes:
   elements: str
   sample: []
 ansible_facts:
-  description: The facts that M(kraal.virt.host_info) gives for C(docker), as they are after the change.
+  description: The facts C(kraal) that M(kraal.virt.host_info) gives for C(docker), as they are after the change.
   returned: when the host could be looked at
   type: dict
-  contains:
-    kraal:
-      description: See M(kraal.virt.host_info).
-      type: dict
-trace:
-  description:
-    - What was sent to the engines. Each entry has C(call), C(status) and C(seconds).
-    - R(The guide,ansible_collections.kraal.virt.docsite.guide_fleet_trace) tells what stands there and what is hidden.
-  returned: at C(-vvv)
-  type: list
-  elements: dict
+trace: {returned: at C(-vvv), type: list, elements: dict,
+  description: "R(What was sent to the engines,ansible_collections.kraal.virt.docsite.guide_fleet_trace)."}
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.setup import DockerSetup

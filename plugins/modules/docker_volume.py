@@ -38,20 +38,15 @@ options:
     description: Labels.
     type: dict
   purge:
-    description: Remove what the volume has beyond what the task names, for these options.
-    type: list
-    elements: str
     choices: [driver_options, labels]
-    default: []
   disruption:
     description:
       - The most that the task may disturb. Changing a volume needs V(destroy), and loses its data.
       - A volume that a container uses, running or not, is not changed even so.
-    type: str
-    choices: [none, live, restart, recreate, destroy]
-    default: live
 extends_documentation_fragment:
   - kraal.virt.docker
+  - kraal.virt.resource
+  - kraal.virt.resource.purge
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_docker
 """
@@ -79,19 +74,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: The steps, in order. The same under C(--check) and for real.
+  description: The steps. The C(action) is C(create), C(recreate) or C(remove).
   returned: always
   type: list
   elements: dict
   sample:
-    - guest: database
-      action: create
-      key: ""
-      before: null
-      after:
-        labels:
-          backup: daily
-      disruption: none
+    - {guest: database, action: create, key: "", before: null, after: {labels: {backup: daily}}, disruption: none}
 volume:
   description: The volume as it is now (under C(--check), as it will be). Null where it is absent.
   returned: always
@@ -102,16 +90,10 @@ volume:
     driver: local
     driver_options: {}
     mountpoint: /var/lib/docker/volumes/database/_data
-    labels:
-      backup: daily
+    labels: {backup: daily}
     containers: []
-trace:
-  description:
-    - What was sent to the engines. Each entry has C(call), C(status) and C(seconds).
-    - R(The guide,ansible_collections.kraal.virt.docsite.guide_fleet_trace) tells what stands there and what is hidden.
-  returned: at C(-vvv)
-  type: list
-  elements: dict
+trace: {returned: at C(-vvv), type: list, elements: dict,
+  description: "R(What was sent to the engines,ansible_collections.kraal.virt.docsite.guide_fleet_trace)."}
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.client import CONNECTION, connect

@@ -155,47 +155,20 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description:
-    - All steps for all guests, in the order of the list; for one guest they are done in this order. The same under
-      C(--check) and for real.
+  description: All steps for all guests, in the order of the list; for one guest they are done in this order.
   returned: always
   type: list
   elements: dict
   sample:
-    - guest: web-1
-      backend: docker
-      place: ""
-      action: set
-      key: memory
-      before: 64MiB
-      after: 128MiB
-      disruption: live
+    - {guest: web-1, backend: docker, place: "", action: set, key: memory, before: 64MiB, after: 128MiB,
+      disruption: live}
 guests:
   description:
-    - The guests as they are now (under C(--check), as they will be), in the order of the list. A guest that is absent
-      is not among them.
+    - The guests as they are now (under C(--check), as they will be), in the order of the list, each as
+      M(kraal.virt.guests_info) returns it. A guest that is absent is not among them.
   returned: when the list could be read
   type: list
   elements: dict
-  sample:
-    - name: web-1
-      backend: docker
-      place: ""
-      id: 728c2f285d9f1c11396cc13f9b510cf85f3d9262b311543a91ce416a09b3d950
-      state: running
-      raw_state: running
-      image: debian:12
-      cpus: 0.5
-      memory: 128MiB
-      addresses:
-        - address: 172.17.0.2
-          family: ipv4
-          network: bridge
-          mac: "02:42:ac:11:00:02"
-      labels:
-        role: web
-      autostart: false
-      pending_restart: []
 results:
   description: What became of each guest, in the order of the list.
   returned: when the list could be read
@@ -236,14 +209,8 @@ failures:
   returned: when the list could be read
   type: list
   elements: str
-  sample: []
-trace:
-  description:
-    - What was sent to the engines. Each entry has C(call), C(status) and C(seconds).
-    - R(The guide,ansible_collections.kraal.virt.docsite.guide_fleet_trace) tells what stands there and what is hidden.
-  returned: at C(-vvv)
-  type: list
-  elements: dict
+trace: {returned: at C(-vvv), type: list, elements: dict,
+  description: "R(What was sent to the engines,ansible_collections.kraal.virt.docsite.guide_fleet_trace)."}
 """
 
 # What is imported is sent with the module.

@@ -123,35 +123,19 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: The steps, in order. The same under C(--check) and for real.
+  description: All steps for the base images and the networks, in the order in which they are done.
   returned: always
   type: list
   elements: dict
   sample:
-    - guest: debian
-      action: set
-      key: links[debian.tar]
-      before: null
-      after: debian-1f2e3d4c5b6a.tar
-      disruption: none
+    - {guest: debian, action: set, key: "links[debian.tar]", before: null, after: debian-1f2e3d4c5b6a.tar,
+      disruption: none}
 base_images:
   description: The base images that are there, or under C(--check) will be, in the order of the list, each as
     M(kraal.virt.base_image) returns it.
   returned: when the list could be read
   type: list
   elements: dict
-  sample:
-    - name: debian
-      path: /var/cache/kraal.virt/debian-1f2e3d4c5b6a.tar
-      checksum: sha256:5c1cb2b5e0b2a2a55c7f3c8f0a9b1f2c1e6c7a1f0b1d2e3f4a5b6c7d8e9f0a1b
-      size: 130MiB
-      kernel: ""
-      initrd: ""
-      command_line: ""
-      request:
-        packages: [python3]
-        suite: bookworm
-        variant: minbase
 missing_packages:
   description: The packages that this host lacks for those base images that are to be built. Empty where none is.
   returned: when the list could be read
@@ -172,13 +156,8 @@ failures:
   type: list
   elements: str
   sample: []
-trace:
-  description:
-    - What was sent to the engines. Each entry has C(call), C(status) and C(seconds).
-    - R(The guide,ansible_collections.kraal.virt.docsite.guide_fleet_trace) tells what stands there and what is hidden.
-  returned: at C(-vvv)
-  type: list
-  elements: dict
+trace: {returned: at C(-vvv), type: list, elements: dict,
+  description: "R(What was sent to the engines,ansible_collections.kraal.virt.docsite.guide_fleet_trace)."}
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.fleet_resources import run_fleet_resources

@@ -24,42 +24,12 @@ options:
     description: Return the guests of these names only.
     type: list
     elements: str
-  states:
-    description: Return guests in these states only.
-    type: list
-    elements: str
-    choices: [running, stopped, paused, saved, crashed, inaccessible, error]
-  places:
-    description:
-      - Where to look too, beside the host's own engine, libvirt and directories. Each is a mapping with C(backend) and
-        the connection options of that backend's module, such as C(docker_host), C(uri) or C(lxc_path).
-      - A place that does not answer is a warning. One that is the host's own, in whatever spelling, adds nothing.
-    type: list
-    elements: dict
-    default: []
-  address_sources:
-    description:
-      - Where the addresses of virtual machines of libvirt are looked for, in this order. The first source that knows
-        any is taken.
-      - V(lease) is the DHCP of libvirt's networks, V(agent) the guest agent, which is asked only when it is connected,
-        V(arp) the host's table of neighbours.
-      - Only addresses of the domain's own interfaces count, in their order, and none that the host itself has.
-    type: list
-    elements: str
-    choices: [lease, agent, arp]
-    default: [lease, agent, arp]
 extends_documentation_fragment:
+  - kraal.virt.attributes.info
   - kraal.virt.attributes
   - kraal.virt.backends
+  - kraal.virt.kvm.addresses
   - kraal.virt.attributes.actiongroup_kraal
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-    details: The module changes nothing.
-  idempotent:
-    support: full
 seealso:
   - plugin: kraal.virt.guests
     plugin_type: inventory
@@ -88,7 +58,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 guests:
-  description: The guests, sorted by backend, name and place.
+  description:
+    - The guests, sorted by backend, name and place.
+    - R(The guide,ansible_collections.kraal.virt.docsite.guide_plans_guest) tells what each has.
   returned: success
   type: list
   elements: dict
@@ -111,13 +83,8 @@ guests:
         role: web
       autostart: false
       pending_restart: []
-trace:
-  description:
-    - What was sent to the engines. Each entry has C(call), C(status) and C(seconds).
-    - R(The guide,ansible_collections.kraal.virt.docsite.guide_fleet_trace) tells what stands there and what is hidden.
-  returned: at C(-vvv)
-  type: list
-  elements: dict
+trace: {returned: at C(-vvv), type: list, elements: dict,
+  description: "R(What was sent to the engines,ansible_collections.kraal.virt.docsite.guide_fleet_trace)."}
 """
 
 # What is imported is sent with the module.

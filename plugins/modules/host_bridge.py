@@ -183,21 +183,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: The steps, in order. The same under C(--check) and for real. C(guest) is the bridge's name.
+  description: The steps; C(guest) is the bridge's name. The C(action) is C(create), C(set) or C(remove).
   returned: always
   type: list
   elements: dict
   sample:
-    - guest: br0
-      action: create
-      key: ""
-      before: null
-      after:
-        uplink: eth0
-        addresses_from: uplink
-        stp: false
-        forward_delay: 0
-      disruption: live
+    - {guest: br0, action: create, key: "", before: null,
+      after: {uplink: eth0, addresses_from: uplink, stp: false, forward_delay: 0}, disruption: live}
 bridge:
   description: The bridge as it is now (under C(--check), as it will be). Null where there is none.
   returned: always
@@ -227,13 +219,8 @@ log:
     - "10:00:00 the files are written"
     - "10:00:00 networkctl reload: ok"
     - "10:00:00 networkctl reconfigure br0 eth0: ok"
-trace:
-  description:
-    - What was sent to the engines. Each entry has C(call), C(status) and C(seconds).
-    - R(The guide,ansible_collections.kraal.virt.docsite.guide_fleet_trace) tells what stands there and what is hidden.
-  returned: at C(-vvv)
-  type: list
-  elements: dict
+trace: {returned: at C(-vvv), type: list, elements: dict,
+  description: "R(What was sent to the engines,ansible_collections.kraal.virt.docsite.guide_fleet_trace)."}
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.host.bridge.task import run

@@ -87,16 +87,9 @@ options:
     type: float
     default: 10
 extends_documentation_fragment:
+  - kraal.virt.attributes.info
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_kraal
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-    details: The module changes nothing.
-  idempotent:
-    support: full
 notes:
   - A virtual machine that /dev/kvm creates is not a proof that a guest runs. A processor without the flag C(vmx) or
     C(svm) under a C(/dev/kvm) that works is V(unproven), with RV(ansible_facts.kraal.backends.kvm.usable=none).

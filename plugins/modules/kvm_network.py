@@ -93,20 +93,13 @@ options:
     description: Start the network when libvirt starts.
     type: bool
   purge:
-    description: Remove what the network has beyond what the task names, for these options.
-    type: list
-    elements: str
     choices: [dhcp_hosts, dhcp_ranges, dns_hosts, dns_txt]
-    default: []
   disruption:
     description:
       - The most that a change may disturb.
       - With V(live) what needs a restart of the network is written into its definition, and named in C(pending_restart)
         of RV(network). With V(restart) the network is restarted. Guests that run and are connected to it would lose
         their connection, so that also needs O(force).
-    type: str
-    choices: [none, live, restart, recreate, destroy]
-    default: live
   force:
     description:
       - Stop or restart the network though running guests are connected to it, and remove it though guests have an
@@ -116,6 +109,8 @@ options:
     default: false
 extends_documentation_fragment:
   - kraal.virt.kvm
+  - kraal.virt.resource
+  - kraal.virt.resource.purge
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_kvm
 notes:
@@ -157,7 +152,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: The steps, in order. The same under C(--check) and for real.
+  description: The steps. The C(action) is C(create), C(set), C(remove), C(start), C(stop) or C(restart).
   returned: always
   type: list
   elements: dict
@@ -166,10 +161,7 @@ plan:
       action: set
       key: dhcp_hosts[52:54:00:12:34:56]
       before: null
-      after:
-        mac: "52:54:00:12:34:56"
-        address: 192.168.100.5
-        name: db1
+      after: {mac: "52:54:00:12:34:56", address: 192.168.100.5, name: db1}
       disruption: live
 network:
   description:
@@ -186,14 +178,9 @@ network:
     forward: nat
     forward_dev: ""
     bridge: virbr0
-    subnets:
-      - subnet: 192.168.100.0/24
-        address: 192.168.100.1
+    subnets: [{subnet: 192.168.100.0/24, address: 192.168.100.1}]
     dhcp_ranges: [192.168.100.10-192.168.100.99]
-    dhcp_hosts:
-      - mac: "52:54:00:12:34:56"
-        address: 192.168.100.5
-        name: db1
+    dhcp_hosts: [{mac: "52:54:00:12:34:56", address: 192.168.100.5, name: db1}]
     dns_hosts: []
     dns_txt: {}
     dns: true
@@ -203,13 +190,8 @@ network:
     autostart: true
     guests: []
     pending_restart: []
-trace:
-  description:
-    - What was sent to the engines. Each entry has C(call), C(status) and C(seconds).
-    - R(The guide,ansible_collections.kraal.virt.docsite.guide_fleet_trace) tells what stands there and what is hidden.
-  returned: at C(-vvv)
-  type: list
-  elements: dict
+trace: {returned: at C(-vvv), type: list, elements: dict,
+  description: "R(What was sent to the engines,ansible_collections.kraal.virt.docsite.guide_fleet_trace)."}
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import CONNECTION, connect

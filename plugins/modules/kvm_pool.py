@@ -98,11 +98,9 @@ options:
       - The most that a change may disturb.
       - With V(live) a change is written into the definition, and named in C(pending_restart) of RV(pool). With
         V(restart) the pool is restarted, unless a guest's disks name it.
-    type: str
-    choices: [none, live, restart, recreate, destroy]
-    default: live
 extends_documentation_fragment:
   - kraal.virt.kvm
+  - kraal.virt.resource
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_kvm
 """
@@ -140,26 +138,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: The steps, in order. The same under C(--check) and for real.
+  description: The steps. The C(action) is C(create), C(set), C(remove), C(start), C(stop) or C(restart).
   returned: always
   type: list
   elements: dict
   sample:
-    - guest: images
-      action: create
-      key: ""
-      before: null
-      after:
-        type: dir
-        path: /var/lib/libvirt/images
-        autostart: true
-      disruption: none
-    - guest: images
-      action: start
-      key: state
-      before: inactive
-      after: active
-      disruption: none
+    - {guest: images, action: create, key: "", before: null,
+      after: {type: dir, path: /var/lib/libvirt/images, autostart: true}, disruption: none}
+    - {guest: images, action: start, key: state, before: inactive, after: active, disruption: none}
 pool:
   description:
     - The pool as it is defined now (under C(--check), as it will be). Null where it is absent.
@@ -189,13 +175,8 @@ pool:
     available: 80GiB
     guests: []
     pending_restart: []
-trace:
-  description:
-    - What was sent to the engines. Each entry has C(call), C(status) and C(seconds).
-    - R(The guide,ansible_collections.kraal.virt.docsite.guide_fleet_trace) tells what stands there and what is hidden.
-  returned: at C(-vvv)
-  type: list
-  elements: dict
+trace: {returned: at C(-vvv), type: list, elements: dict,
+  description: "R(What was sent to the engines,ansible_collections.kraal.virt.docsite.guide_fleet_trace)."}
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import CONNECTION, connect

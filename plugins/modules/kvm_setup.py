@@ -92,12 +92,7 @@ extends_documentation_fragment:
   - kraal.virt.attributes.actiongroup_kraal
 attributes:
   check_mode:
-    support: full
     details: Nothing is proven.
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 notes:
   - Needs root on the host.
   - What is in the way names the options as the role's variables, such as C(kvm_host_users) for O(users).
@@ -133,7 +128,7 @@ EXAMPLES = r"""
 RETURN = r"""
 plan:
   description:
-    - What was done, or would be done in check mode, in order; empty where nothing was to do.
+    - What was done, or would be done in check mode; empty where nothing was to do.
     - C(guest) is V(host). C(key) is a module of the kernel such as V(modules[kvm_amd]), V(groups[libvirt]), a line of
       libvirtd's configuration such as V(libvirtd.conf[auth_unix_rw]), a unit of systemd such as
       V(service[libvirtd.socket]), with V(autostart[libvirtd.socket]) for whether it starts at boot, V(service) for
@@ -143,25 +138,14 @@ plan:
   type: list
   elements: dict
   sample:
-    - guest: host
-      action: start
-      key: service
-      before: stopped
-      after: running
-      disruption: none
-    - guest: host
-      action: set
-      key: network[default].autostart
-      before: false
-      after: true
-      disruption: none
+    - {guest: host, action: start, key: service, before: stopped, after: running, disruption: none}
+    - {guest: host, action: set, key: "network[default].autostart", before: false, after: true, disruption: none}
 faults:
   description: What is in the way, each with its remedy.
   returned: always
   type: list
   elements: str
-  sample:
-    - kvm_host_users names anna, whom this host does not know. Create them first, or take them off the list.
+  sample: ["kvm_host_users names anna, whom this host does not know. Create them first, or take them off the list."]
 missing_packages:
   description: The packages that the host lacks, sorted.
   returned: when the host could be looked at
@@ -186,20 +170,11 @@ notes:
   sample: ["Guests run emulated (type qemu): there is no /dev/kvm. Remedy: switch nested virtualisation on in the
   hypervisor above."]
 ansible_facts:
-  description: The facts that M(kraal.virt.host_info) gives, as they are after the change.
+  description: The facts C(kraal) that M(kraal.virt.host_info) gives, as they are after the change.
   returned: when the host could be looked at
   type: dict
-  contains:
-    kraal:
-      description: See M(kraal.virt.host_info).
-      type: dict
-trace:
-  description:
-    - What was sent to the engines. Each entry has C(call), C(status) and C(seconds).
-    - R(The guide,ansible_collections.kraal.virt.docsite.guide_fleet_trace) tells what stands there and what is hidden.
-  returned: at C(-vvv)
-  type: list
-  elements: dict
+trace: {returned: at C(-vvv), type: list, elements: dict,
+  description: "R(What was sent to the engines,ansible_collections.kraal.virt.docsite.guide_fleet_trace)."}
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.setup.resource import KvmSetup

@@ -16,8 +16,8 @@ description:
   - Only what the task sets is managed. It is merged into the XML that libvirt keeps, so the UUID, the MAC and PCI
     addresses, the version of the machine, and devices and settings that this module knows nothing of stay as they are.
   - Memory below its maximum, processors up to their maximum, disks, CDs and network interfaces change while the guest
-    runs. Every other change to a guest that runs is written into its configuration, and RV(guest.pending_restart) names
-    it until the guest is restarted, by itself or by O(disruption=restart).
+    runs. Every other change to a guest that runs is written into its configuration, and C(pending_restart) of RV(guest)
+    names it until the guest is restarted, by itself or by O(disruption=restart).
   - What waits for a restart is found out by comparing what runs with what is stored. So changes by other programs are
     seen too, and so is one that was made in an earlier run.
   - Options that contradict each other, or that name a pool, a volume, a network, a machine or a model of processor that
@@ -298,7 +298,7 @@ options:
         first one here means the first one of the name there, the second one the second.
       - Plans and differences hide the values of what is called a password, a secret or a key.
       - Needs a restart. Of what a guest that runs waits for, changes below devices that have an option of their own are
-        not told by RV(guest.pending_restart).
+        not told by C(pending_restart) of RV(guest).
     type: str
   source:
     description: What the first one of O(disks) of a new guest is made from. It means nothing for a guest that is there.
@@ -337,16 +337,6 @@ options:
     description: The pool for volumes that are made and whose pool is not named.
     type: str
     default: default
-  address_sources:
-    description:
-      - Where the guest's addresses are looked for, in this order. The first source that knows any is taken.
-      - V(lease) is the DHCP of libvirt's networks, V(agent) the guest agent, which is asked only when it is connected,
-        V(arp) the host's table of neighbours.
-      - Only addresses of the domain's own interfaces count, in their order, and none that the host itself has.
-    type: list
-    elements: str
-    choices: [lease, agent, arp]
-    default: [lease, agent, arp]
   stop_timeout:
     description:
       - How many seconds the guest may take to shut down, before O(force_stop) or failure. It is asked through its agent
@@ -383,6 +373,7 @@ options:
 extends_documentation_fragment:
   - kraal.virt.guest
   - kraal.virt.kvm
+  - kraal.virt.kvm.addresses
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_kvm
 attributes:
@@ -453,123 +444,35 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: The steps, in order. The same under C(--check) and for real.
+  description:
+    - The steps. The C(action) is C(create), C(set), C(remove), C(clean), C(start), C(stop), C(pause), C(resume),
+      C(restart), C(attach), C(detach) or C(resize).
   returned: always
   type: list
   elements: dict
-  contains:
-    guest:
-      description: The guest's name.
-      type: str
-      sample: web
-    action:
-      description: What is done. C(clean), C(create), C(set), C(attach), C(detach), C(resize), C(restart), C(start),
-        C(stop), C(pause), C(resume) or C(remove).
-      type: str
-      sample: set
-    key:
-      description: What is changed. Empty where several keys change in one step, which C(before) and C(after) then name.
-      type: str
-      sample: memory
-    before:
-      description: The value before, as a user writes it. Null where there was none.
-      type: raw
-      sample: 2GiB
-    after:
-      description: The value after. Null where there is none.
-      type: raw
-      sample: 3GiB
-    disruption:
-      description: What the step costs.
-      type: str
-      sample: live
+  sample:
+    - {guest: web, action: set, key: memory, before: 2GiB, after: 3GiB, disruption: live}
 diff:
-  description: The changed keys with their values before and after, which C(--diff) shows. Secrets are hidden.
+  description: What C(--diff) shows of the changed keys.
   returned: always
   type: dict
-  sample:
-    before:
-      memory: 2GiB
-    after:
-      memory: 3GiB
-    before_header: kvm web
-    after_header: kvm web
+  sample: {before: {memory: 2GiB}, after: {memory: 3GiB}, before_header: kvm web, after_header: kvm web}
 guest:
   description:
-    - The guest as it is now. Null where it is absent. The same form for the guests of all backends.
-    - Under C(--check), as it will be, except for what only libvirt can say, such as its id and its addresses.
+    - The guest as it is now, or under C(--check) will be. Null where it is absent.
+    - R(The guide,ansible_collections.kraal.virt.docsite.guide_plans_guest) tells what each key has.
+    - C(place) is the libvirt, like C(qemu+ssh://root@192.0.2.10/system), empty for the host's own, C(qemu:///system).
+      C(id) is its UUID. C(raw_state) is libvirt's word, such as C(shutoff), C(crashed) or C(pmsuspended).
+    - C(image) is what this module made it from. What C(pending_restart) has no option for is C(xml) with the element's
+      name.
   returned: always
   type: dict
-  contains:
-    name:
-      description: The guest's name.
-      type: str
-      sample: web
-    backend:
-      description: Always C(kvm).
-      type: str
-      sample: kvm
-    place:
-      description: The libvirt that has it, like C(qemu+ssh://root@192.0.2.10/system); empty for the host's own,
-        C(qemu:///system).
-      type: str
-      sample: ""
-    id:
-      description: Its UUID. Empty under C(--check) where it is not there yet.
-      type: str
-      sample: 6ba7b810-9dad-41d1-80b4-00c04fd430c8
-    state:
-      description: C(running), C(stopped) or C(paused).
-      type: str
-      sample: running
-    raw_state:
-      description: Libvirt's own word for it, such as C(shutoff), C(crashed) or C(pmsuspended). Empty in what C(--check)
-        foresees of a state that changes.
-      type: str
-      sample: running
-    image:
-      description: What it was made from, by this module. Empty where that is not known.
-      type: str
-      sample: /var/lib/libvirt/images/debian-12-genericcloud-amd64.qcow2
-    cpus:
-      description: How many processors it has.
-      type: int
-      sample: 2
-    memory:
-      description: How much memory it has. While it runs, what its balloon leaves it.
-      type: str
-      sample: 2GiB
-    addresses:
-      description: Its addresses. Each has C(address), C(family) (C(ipv4) or C(ipv6)), C(network) and C(mac).
-      type: list
-      elements: dict
-      sample:
-        - address: 192.168.122.47
-          family: ipv4
-          network: default
-          mac: "52:54:00:0a:bc:0d"
-    labels:
-      description: Its labels.
-      type: dict
-      sample:
-        role: web
-    autostart:
-      description: Whether it starts when its host does.
-      type: bool
-      sample: false
-    pending_restart:
-      description: What is stored and not in effect, in the words of the options. What no option speaks of is C(xml)
-        with the element's name.
-      type: list
-      elements: str
-      sample: []
-trace:
-  description:
-    - What was sent to the engines. Each entry has C(call), C(status) and C(seconds).
-    - R(The guide,ansible_collections.kraal.virt.docsite.guide_fleet_trace) tells what stands there and what is hidden.
-  returned: at C(-vvv)
-  type: list
-  elements: dict
+  sample: {name: web, backend: kvm, place: "", id: 6ba7b810-9dad-41d1-80b4-00c04fd430c8, state: running,
+    raw_state: running, image: /var/lib/libvirt/images/debian-12-genericcloud-amd64.qcow2, cpus: 2, memory: 2GiB,
+    addresses: [{address: 192.168.122.47, family: ipv4, network: default, mac: "52:54:00:0a:bc:0d"}],
+    labels: {role: web}, autostart: false, pending_restart: []}
+trace: {returned: at C(-vvv), type: list, elements: dict,
+  description: "R(What was sent to the engines,ansible_collections.kraal.virt.docsite.guide_fleet_trace)."}
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import CONNECTION, connect

@@ -141,17 +141,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: The steps, in order. The same under C(--check) and for real.
+  description: The steps. The C(action) is C(create), C(remove), C(resize), C(wipe) or C(clear).
   returned: always
   type: list
   elements: dict
   sample:
-    - guest: data.qcow2
-      action: resize
-      key: capacity
-      before: 10GiB
-      after: 20GiB
-      disruption: live
+    - {guest: data.qcow2, action: resize, key: capacity, before: 10GiB, after: 20GiB, disruption: live}
 volume:
   description:
     - The volume as it is now (under C(--check), as it will be). Null where it is absent.
@@ -168,13 +163,8 @@ volume:
     backing: null
     allocation: 196KiB
     guests: []
-trace:
-  description:
-    - What was sent to the engines. Each entry has C(call), C(status) and C(seconds).
-    - R(The guide,ansible_collections.kraal.virt.docsite.guide_fleet_trace) tells what stands there and what is hidden.
-  returned: at C(-vvv)
-  type: list
-  elements: dict
+trace: {returned: at C(-vvv), type: list, elements: dict,
+  description: "R(What was sent to the engines,ansible_collections.kraal.virt.docsite.guide_fleet_trace)."}
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import CONNECTION, connect

@@ -19,9 +19,9 @@ description:
     refused before anything is touched.
   - Limits change while the container runs, and are written to the configuration as well, for control groups of the
     version that the host has.
-  - What takes effect at the next start is written to the configuration, and is named in RV(guest.pending_restart) until
-    then. The container is restarted for it only if O(disruption) allows that. What a container was started with is
-    asked of the container itself, so changes by hand are seen too.
+  - What takes effect at the next start is written to the configuration, and is named in C(pending_restart) of RV(guest)
+    until then. The container is restarted for it only if O(disruption) allows that. What a container was started with
+    is asked of the container itself, so changes by hand are seen too.
   - A run that was cut off is cleared up by the next one on the same container. What was not finished is removed and
     made anew.
   - After every change the container is read again. The task fails if something else is there than was asked for.
@@ -179,16 +179,6 @@ options:
       - How much memory and swap it may use together, as a size, or V(unlimited). Needs a limit of O(memory).
       - Changed live.
     type: str
-  pids_limit:
-    description:
-      - How many processes it may have. V(0) and V(-1) stand for no limit.
-      - Changed live.
-    type: int
-  blkio_weight:
-    description:
-      - Its weight against others for block devices, from 10 to 1000.
-      - Changed live.
-    type: int
   io_limits:
     description:
       - How fast it may read and write block devices. Each is a mapping with C(device) (a path on the host, or V(8:0)),
@@ -239,6 +229,7 @@ options:
     choices: [none, running, address]
 extends_documentation_fragment:
   - kraal.virt.guest
+  - kraal.virt.guest.container
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_lxc
 requirements:
@@ -306,126 +297,36 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: The steps, in order. The same under C(--check) and for real.
+  description:
+    - The steps. The C(action) is C(create), C(recreate), C(set), C(remove), C(clean), C(start), C(stop), C(pause),
+      C(resume) or C(restart).
   returned: always
   type: list
   elements: dict
-  contains:
-    guest:
-      description: The container's name.
-      type: str
-      sample: web
-    action:
-      description:
-        - What is done. C(create), C(set), C(restart), C(recreate), C(start), C(stop), C(pause), C(resume), C(remove) or
-          C(clean).
-      type: str
-      sample: set
-    key:
-      description: What is changed. Empty where several keys change in one step, which C(before) and C(after) then name.
-      type: str
-      sample: memory
-    before:
-      description: The value before, as a user writes it. Null where there was none.
-      type: raw
-      sample: 64MiB
-    after:
-      description: The value after. Null where there is none.
-      type: raw
-      sample: 128MiB
-    disruption:
-      description: What the step costs.
-      type: str
-      sample: live
+  sample:
+    - {guest: web, action: set, key: memory, before: 64MiB, after: 128MiB, disruption: live}
 diff:
-  description: The changed keys with their values before and after, which C(--diff) shows. Secrets are hidden.
+  description: What C(--diff) shows of the changed keys.
   returned: always
   type: dict
-  sample:
-    before:
-      memory: 64MiB
-    after:
-      memory: 128MiB
-      cpus: 0.5
-    before_header: lxc web
-    after_header: lxc web
+  sample: {before: {memory: 64MiB}, after: {memory: 128MiB, cpus: 0.5}, before_header: lxc web, after_header: lxc web}
 guest:
   description:
-    - The container as it is now. Null where it is absent. The same form for the guests of all backends.
-    - Under C(--check), as it will be, except for what only a running container can say, such as its addresses.
+    - The container as it is now, or under C(--check) will be. Null where it is absent.
+    - R(The guide,ansible_collections.kraal.virt.docsite.guide_plans_guest) tells what each key has.
+    - C(place) is the directory that has it, as its links lead to it, empty for the host's own (C(lxc.lxcpath)). C(id)
+      is its own directory. C(raw_state) is liblxc's word, such as C(FROZEN) or C(STARTING).
+    - C(image) is the path of the image that it was made from, or C(template:NAME) or C(clone:NAME), where a task of
+      this module made it.
+    - C(pending_restart) has options, entries of them, like C(mounts) and C(networks[eth0]), and C(config[KEY]).
   returned: always
   type: dict
-  contains:
-    name:
-      description: The container's name.
-      type: str
-      sample: web
-    backend:
-      description: Always C(lxc).
-      type: str
-      sample: lxc
-    place:
-      description: The directory that has it, as its links lead to it; empty for the host's own (C(lxc.lxcpath)).
-      type: str
-      sample: ""
-    id:
-      description: Its directory.
-      type: str
-      sample: /var/lib/lxc/web
-    state:
-      description: C(running), C(stopped) or C(paused).
-      type: str
-      sample: running
-    raw_state:
-      description: liblxc's own word for it, such as C(FROZEN) or C(STARTING). Empty in what C(--check) foresees of a
-        state that changes.
-      type: str
-      sample: RUNNING
-    image:
-      description: The path of the image that it was made from, or C(template:NAME) or C(clone:NAME). Empty where a task
-        of this module did not make it.
-      type: str
-      sample: /var/cache/kraal.virt/base.tar
-    cpus:
-      description: How many processors it may use. Null without a limit.
-      type: float
-      sample: 0.5
-    memory:
-      description: How much memory it may use. Empty without a limit.
-      type: str
-      sample: 128MiB
-    addresses:
-      description: Its addresses, of all its networks. Each has C(address), C(family) (C(ipv4) or C(ipv6)), C(network)
-        and C(mac).
-      type: list
-      elements: dict
-      sample:
-        - address: 10.0.3.5
-          family: ipv4
-          network: lxcbr0
-          mac: "00:16:3e:11:00:05"
-    labels:
-      description: Its labels.
-      type: dict
-      sample:
-        role: web
-    autostart:
-      description: Whether the host starts it when the host itself starts.
-      type: bool
-      sample: false
-    pending_restart:
-      description: What a restart would bring into effect, each an option, an entry of one, like C(mounts) and
-        C(networks[eth0]), or C(config[KEY]).
-      type: list
-      elements: str
-      sample: [hostname]
-trace:
-  description:
-    - What was sent to the engines. Each entry has C(call), C(status) and C(seconds).
-    - R(The guide,ansible_collections.kraal.virt.docsite.guide_fleet_trace) tells what stands there and what is hidden.
-  returned: at C(-vvv)
-  type: list
-  elements: dict
+  sample: {name: web, backend: lxc, place: "", id: /var/lib/lxc/web, state: running, raw_state: RUNNING,
+    image: /var/cache/kraal.virt/base.tar, cpus: 0.5, memory: 128MiB,
+    addresses: [{address: 10.0.3.5, family: ipv4, network: lxcbr0, mac: "00:16:3e:11:00:05"}],
+    labels: {role: web}, autostart: false, pending_restart: [hostname]}
+trace: {returned: at C(-vvv), type: list, elements: dict,
+  description: "R(What was sent to the engines,ansible_collections.kraal.virt.docsite.guide_fleet_trace)."}
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.client import CONNECTION, Lxc

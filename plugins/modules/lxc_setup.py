@@ -85,13 +85,9 @@ extends_documentation_fragment:
   - kraal.virt.attributes.actiongroup_kraal
 attributes:
   check_mode:
-    support: full
     details: Nothing is proven.
   diff_mode:
-    support: full
     details: The changed keys of the files.
-  idempotent:
-    support: full
 notes:
   - Needs root on the host.
   - What is in the way names the options as the role's variables, such as C(lxc_host_address) for O(address).
@@ -128,7 +124,7 @@ EXAMPLES = r"""
 RETURN = r"""
 plan:
   description:
-    - What was done, or would be done in check mode, in order; empty where nothing was to do.
+    - What was done, or would be done in check mode; empty where nothing was to do.
     - C(guest) is V(host). C(key) is V(service) for C(lxc-net), V(autostart[lxc-net]), V(autostart[lxc]),
       V(subuid[USER]), V(subgid[USER]), V(lxc-usernet[USER]), or a key of a file such as V(lxc-net[LXC_ADDR]) or
       V(default.conf[lxc.net.0.link]); where several of a file change, C(before) and C(after) have them by that name.
@@ -136,18 +132,8 @@ plan:
   type: list
   elements: dict
   sample:
-    - guest: host
-      action: set
-      key: lxc-net[LXC_DOMAIN]
-      before: null
-      after: lxc
-      disruption: none
-    - guest: host
-      action: restart
-      key: service
-      before: running
-      after: running
-      disruption: none
+    - {guest: host, action: set, key: "lxc-net[LXC_DOMAIN]", before: null, after: lxc, disruption: none}
+    - {guest: host, action: restart, key: service, before: running, after: running, disruption: none}
 faults:
   description: What is in the way, each with its remedy.
   returned: always
@@ -178,20 +164,11 @@ notes:
   sample: ["This host drops what it forwards (iptables' policy, as docker sets it), so guests on br0 do not reach other
   networks."]
 ansible_facts:
-  description: The facts that M(kraal.virt.host_info) gives for C(lxc), as they are after the change.
+  description: The facts C(kraal) that M(kraal.virt.host_info) gives for C(lxc), as they are after the change.
   returned: when the host could be looked at
   type: dict
-  contains:
-    kraal:
-      description: See M(kraal.virt.host_info).
-      type: dict
-trace:
-  description:
-    - What was sent to the engines. Each entry has C(call), C(status) and C(seconds).
-    - R(The guide,ansible_collections.kraal.virt.docsite.guide_fleet_trace) tells what stands there and what is hidden.
-  returned: at C(-vvv)
-  type: list
-  elements: dict
+trace: {returned: at C(-vvv), type: list, elements: dict,
+  description: "R(What was sent to the engines,ansible_collections.kraal.virt.docsite.guide_fleet_trace)."}
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.setup import LxcSetup

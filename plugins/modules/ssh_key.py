@@ -55,17 +55,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: The steps, in order. The same under C(--check) and for real.
+  description: The steps. The C(action) is C(create), C(set) or C(remove).
   returned: always
   type: list
   elements: dict
   sample:
-    - guest: /root/.ssh/kraal_virt_ed25519
-      action: create
-      key: ""
-      before: null
-      after: {type: ed25519, comment: kraal.virt}
-      disruption: none
+    - {guest: /root/.ssh/kraal_virt_ed25519, action: create, key: "", before: null,
+      after: {type: ed25519, comment: kraal.virt}, disruption: none}
 ssh_key:
   description: The key. Null where it is absent. Under C(--check), the public half of a key that is still to be made is
     empty.
@@ -74,13 +70,8 @@ ssh_key:
   sample:
     path: /root/.ssh/kraal_virt_ed25519
     public_key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleExampleEx kraal.virt
-trace:
-  description:
-    - What was sent to the engines. Each entry has C(call), C(status) and C(seconds).
-    - R(The guide,ansible_collections.kraal.virt.docsite.guide_fleet_trace) tells what stands there and what is hidden.
-  returned: at C(-vvv)
-  type: list
-  elements: dict
+trace: {returned: at C(-vvv), type: list, elements: dict,
+  description: "R(What was sent to the engines,ansible_collections.kraal.virt.docsite.guide_fleet_trace)."}
 """
 
 # The action plugin of this name does it, on the controller.

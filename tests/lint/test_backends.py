@@ -6,18 +6,16 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends import every
 from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import BACKENDS, NAMES
 from ansible_collections.kraal.virt.plugins.plugin_utils.hosts import ENDPOINTS
 from ansible_collections.kraal.virt.plugins.plugin_utils.ways import WAYS
+from tests.lint.documents import options_of
 from tests.support.paths import ROOT
 
 PLUGINS = ROOT / "plugins"
@@ -84,12 +82,6 @@ def test_nothing_but_a_backends_own_room_asks_for_its_name() -> None:
     assert found == {}, "ask the backend instead: see module_utils/backends/backend.py"
 
 
-def documentation(path: Path) -> Mapping[str, Any]:
-    text = re.search(r'^ *DOCUMENTATION = r?"""(.*?)"""', path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    document: Mapping[str, Any] = yaml.safe_load(text[1]) if text else {}
-    return document
-
-
 def options(documented: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     """All options and suboptions, by their paths."""
     for name, option in (documented or {}).items():
@@ -101,7 +93,7 @@ WITH_CHOICES = [
     pytest.param(option, id=f"{path.stem}-{name}")
     for kind in ("modules", "inventory", "connection", "doc_fragments")
     for path in sorted((PLUGINS / kind).glob("*.py"))
-    for name, option in options(documentation(path).get("options") or {})
+    for name, option in options(options_of(path))
     if name in ("backend", "backends") and "choices" in option and path.stem not in MORE
 ]
 
@@ -117,7 +109,7 @@ def test_some_choices_are_documented() -> None:
 
 
 def test_documented_endpoints_are_those_that_can_be_asked_from_here() -> None:
-    found = dict(options(documentation(PLUGINS / "inventory" / "guests.py")["options"]))
+    found = dict(options(options_of(PLUGINS / "inventory" / "guests.py")))
     assert (found["endpoints.backend"]["choices"], found["endpoints.backend"]["default"]) == (ENDPOINTS, ENDPOINTS[0])
     ways = {key for each in BACKENDS.values() for key in each.endpoint}
     assert {name.rpartition(".")[2] for name in found if name.startswith("endpoints.")} == {"name", "backend", *ways}
@@ -126,7 +118,7 @@ def test_documented_endpoints_are_those_that_can_be_asked_from_here() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_the_discovery_can_be_told_is_an_option_of_the_inventory(name: str) -> None:
     """Of guests_info too, where Ansible's own checks compare what is documented with what is declared."""
-    documented = documentation(PLUGINS / "inventory" / "guests.py")["options"]
+    documented = options_of(PLUGINS / "inventory" / "guests.py")
     for option, declared in BACKENDS[name].discovery.items():
         assert {key: documented[option].get(key) for key in declared} == declared
 
@@ -135,7 +127,7 @@ def test_what_the_discovery_can_be_told_is_an_option_of_the_inventory(name: str)
 def test_each_is_in_every_table(name: str) -> None:
     assert BACKENDS[name].name == name and ROOMS[NAMES.index(name)].is_dir()
     assert {name, f"discover_{name}"} <= set(every.__all__) and name in WAYS
-    fleet = documentation(PLUGINS / "modules" / "fleet.py")["options"]
+    fleet = options_of(PLUGINS / "modules" / "fleet.py")
     assert f"for C({name})" in " ".join(fleet["guests"]["description"])
 
 

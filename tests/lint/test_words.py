@@ -6,18 +6,25 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Action, Disruption, PowerState
+from ansible_collections.kraal.virt.plugins.module_utils.engine.resource import Resource
+from ansible_collections.kraal.virt.plugins.module_utils.engine.result import Guest
+from tests.lint.documents import options_of, text_of
 from tests.support.paths import ROOT
 
 PLUGINS = ROOT / "plugins"
+MODULES = sorted(path for path in (PLUGINS / "modules").glob("*.py") if path.stem != "__init__")
 GUIDE = ROOT / "docs" / "docsite" / "rst" / "guide_plans.rst"
 
 
@@ -36,8 +43,13 @@ def told(heading: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("heading", "words"),
-    [("Actions", Action.words()), ("Disruption", Disruption.names()), ("States of a guest", PowerState.words())],
-    ids=["actions", "disruptions", "states"],
+    [
+        ("Actions", Action.words()),
+        ("Disruption", Disruption.names()),
+        ("States of a guest", PowerState.words()),
+        ("What is returned of a guest", [each.name for each in fields(Guest)]),
+    ],
+    ids=["actions", "disruptions", "states", "guest"],
 )
 def test_the_guide_has_every_word_and_no_other(heading: str, words: list[str]) -> None:
     assert told(heading) == words
@@ -72,40 +84,59 @@ def _is_action(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id == "Action"
 
 
-def test_a_module_names_the_actions_that_there_are() -> None:
+def returned(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(text_of(path, "RETURN")) or {}
+    return found
+
+
+def listed(path: Path) -> list[str]:
+    """The actions that a module's documentation says its plan can have."""
+    description = returned(path).get("plan", {}).get("description", "")
+    text = description if isinstance(description, str) else " ".join(description)
+    found = re.search(r"The C\(action\) is ((?:C\(\w+\)(?:, | or )?)+)", text)
+    return re.findall(r"C\((\w+)\)", found[1]) if found else []
+
+
+def resource_of(path: Path) -> type[Resource[Any]] | None:
+    """The resource that a module, or the action plugin that does its work, hands to the engine."""
+    for file in (path, PLUGINS / "action" / path.name):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if file.exists() else ():
+            if isinstance(node, ast.ImportFrom) and ".module_utils." in str(node.module):
+                for name in node.names:
+                    found = getattr(importlib.import_module(str(node.module)), name.name, None)
+                    if isinstance(found, type) and issubclass(found, Resource) and performed(found):
+                        return found
+    return None
+
+
+def performed(resource: type) -> list[str]:
+    return [word for word in Action.words() if hasattr(resource, f"do_{word}")]
+
+
+RESOURCES = {path.stem: resource for path in MODULES for resource in [resource_of(path)] if resource is not None}
+
+
+@pytest.mark.parametrize("module", RESOURCES)
+def test_a_module_lists_the_actions_that_its_plan_can_have(module: str) -> None:
+    assert listed(PLUGINS / "modules" / f"{module}.py") == performed(RESOURCES[module])
+
+
+def test_most_modules_list_them() -> None:
+    """The others hand several resources to the engine, or hosts, or only look."""
+    without = {path.stem for path in MODULES if path.stem.endswith("_setup")}
+    without |= {"fleet", "fleet_resources", "guests_info", "host_bridge", "host_info"}
+    assert {path.stem for path in MODULES} - set(RESOURCES) == without
+
+
+def test_a_module_shows_the_actions_that_there_are() -> None:
     """The documentation of what a module returns, wherever it lists or shows an action."""
-    wrong = []
-    for path in sorted((PLUGINS / "modules").glob("*.py")):
-        returned = yaml.safe_load(_text(path, "RETURN") or "{}") or {}
-        for field in _fields(returned, "action"):
-            listed = " ".join([field["description"]] if isinstance(field["description"], str) else field["description"])
-            wrong += [
-                f"{path.name}: {word}"
-                for word in [*re.findall(r"C\((\w+)\)", listed), field["sample"]]
-                if word not in Action.words()
-            ]
-        wrong += [
-            f"{path.name}: {step['action']}" for step in _samples(returned) if step["action"] not in Action.words()
-        ]
-    assert wrong == []
-
-
-def _text(path: Path, name: str) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    found = [
-        node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == name
-    ]
-    return str(ast.literal_eval(found[0])) if found else ""
-
-
-def _fields(node: object, name: str) -> Iterator[dict[str, str]]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key == name and isinstance(value, dict) and "description" in value:
-                yield value
-            yield from _fields(value, name)
+    shown = {
+        path.stem: [*listed(path), *(step["action"] for step in _samples(returned(path)))]
+        for path in MODULES
+        if "plan" in returned(path)
+    }
+    assert all(shown.values())
+    assert {word for words in shown.values() for word in words} <= set(Action.words())
 
 
 def _samples(node: object) -> Iterator[dict[str, str]]:
@@ -122,5 +153,4 @@ def _samples(node: object) -> Iterator[dict[str, str]]:
 
 @pytest.mark.parametrize("name", ["modules/guests_info", "inventory/guests"])
 def test_guests_are_taken_by_every_state(name: str) -> None:
-    options = yaml.safe_load(_text(PLUGINS / f"{name}.py", "DOCUMENTATION"))["options"]
-    assert options["states"]["choices"] == PowerState.words()
+    assert options_of(PLUGINS / f"{name}.py")["states"]["choices"] == PowerState.words()
