@@ -126,7 +126,7 @@ def docker_jobs(
         return []
     # The SDK takes its time to be imported.
     from .backends.docker.client import CONNECTION, connect
-    from .backends.docker.image import IMAGES, Images
+    from .backends.docker.image.resource import IMAGES, Images
     from .backends.docker.network import NETWORKS_TABLE, Networks
 
     jobs: list[Job[Any]] = []

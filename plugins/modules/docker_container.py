@@ -543,7 +543,7 @@ trace: {returned: at C(-vvv), type: list, elements: dict,
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.client import CONNECTION, connect
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container import Containers
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.resource import Containers
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource
 
 

@@ -228,7 +228,7 @@ trace: {returned: at C(-vvv), type: list, elements: dict,
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.client import CONNECTION, connect
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.image import Images
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.image.resource import Images
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource
 
 

@@ -155,7 +155,7 @@ trace: {returned: at C(-vvv), type: list, elements: dict,
   description: "R(What was sent to the engines,ansible_collections.kraal.virt.docsite.guide_fleet_trace)."}
 """
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.setup import DockerSetup
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.setup.resource import DockerSetup
 from ansible_collections.kraal.virt.plugins.module_utils.host.setup import run_setup
 
 

@@ -330,7 +330,7 @@ trace: {returned: at C(-vvv), type: list, elements: dict,
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.client import CONNECTION, Lxc
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container import Containers
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.resource import Containers
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource
 
 

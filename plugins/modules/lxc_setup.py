@@ -171,7 +171,7 @@ trace: {returned: at C(-vvv), type: list, elements: dict,
   description: "R(What was sent to the engines,ansible_collections.kraal.virt.docsite.guide_fleet_trace)."}
 """
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.setup import LxcSetup
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.setup.resource import LxcSetup
 from ansible_collections.kraal.virt.plugins.module_utils.host.setup import run_setup
 
 

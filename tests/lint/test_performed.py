@@ -19,10 +19,10 @@ UTILS = ROOT / "plugins" / "module_utils"
 
 #: Where steps are performed, and what may still be derived there: what nobody could know before.
 PERFORM = {
-    "docker/container.py": set(),
+    "docker/container/resource.py": set(),
     "docker/network.py": {"plan"},
     "docker/volume.py": {"plan"},
-    "lxc/container.py": {"do_create"},
+    "lxc/container/resource.py": {"do_create"},
 }
 DERIVES = {"between", "compared", "differences", "wanted"}
 

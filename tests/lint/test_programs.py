@@ -14,8 +14,8 @@ from functools import cache
 import pytest
 import yaml
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker import setup as docker_setup
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc import setup as lxc_setup
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.setup import resource as docker_setup
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.setup import resource as lxc_setup
 from ansible_collections.kraal.virt.plugins.module_utils.host.packages import (
     ELSEWHERE,
     FAMILIES,
@@ -96,8 +96,8 @@ WITH = {
 #: it is, or in a list of commands.
 EXPLAINED: dict[str, tuple[str, ...]] = {
     "plugins/module_utils/backends/docker/reader.py:connect": ("ssh",),
-    "plugins/module_utils/backends/docker/setup.py:prove": (),
-    "plugins/module_utils/backends/docker/setup_engine.py:refusal": ("dockerd",),
+    "plugins/module_utils/backends/docker/setup/resource.py:prove": (),
+    "plugins/module_utils/backends/docker/setup/engine.py:refusal": ("dockerd",),
     "plugins/module_utils/backends/kvm/vm/seed_image.py:build": (),
     "plugins/module_utils/backends/lxc/client.py:run": (),
     "plugins/module_utils/images/rootfs.py:": (),

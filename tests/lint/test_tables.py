@@ -12,7 +12,9 @@ from collections.abc import Collection, Iterator
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_options import CONTAINERS as DOCKER
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.options import (
+    CONTAINERS as DOCKER,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.network import (
     NETWORKS_TABLE as DOCKER_NETWORKS,
 )
@@ -21,7 +23,9 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network.op
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.pool_options import POOLS_TABLE
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.volume_options import VOLUMES_TABLE
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.options import OPTIONS, VMS
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import CONTAINERS as LXC
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.options import (
+    CONTAINERS as LXC,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Table
 from tests.support.paths import ROOT
 

@@ -16,16 +16,20 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from ansible_collections.kraal.virt.plugins.module_utils import fleet
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container import Containers as DockerContainers
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.resource import (
+    Containers as DockerContainers,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.model import Domain, View
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.model import Seen as SeenVms
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.resource import Vms
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.settings import write_labels
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import parse
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.config import Config
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container import Containers as LxcContainers
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_observe import Seen as SeenLxc
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import Container
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.config import Config
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.model import Container
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.model import Seen as SeenLxc
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.resource import (
+    Containers as LxcContainers,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.engine import lock
 from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Action, Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import (

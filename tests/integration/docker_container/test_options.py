@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_options import CONTAINERS
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.options import CONTAINERS
 from tests.support.tables import assert_named, keyed, parametrize, ride, rounds
 
 from .driver import Driver, actions, fill

@@ -133,7 +133,7 @@ def _an_option(rows: tuple[Row, ...], driver: Driver, words: Mapping[str, str]) 
 
 
 def test_every_option_is_in_the_table() -> None:
-    from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import CONTAINERS
+    from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.options import CONTAINERS
 
     # What a change of needs another container is tested with the ways to make one.
     assert set(CONTAINERS.by_name) - {row.option for row in ROWS} == {"image", "storage", "idmap"}

@@ -16,7 +16,7 @@ from ...engine.reading import Found
 
 def guests(parameters: Mapping[str, Any]) -> Found:
     """See Backend.guests()."""
-    from .container_observe import guest_of, known_of, observe, owner_of
+    from .container.observe import guest_of, known_of, observe, owner_of
     from .reader import Reader
 
     reader = Reader(parameters)

@@ -12,7 +12,7 @@ from ..backend import Managed
 def managed() -> Managed:
     """See Backend.managed()."""
     from .client import CONNECTION, connect
-    from .container import Containers
+    from .container.resource import Containers
     from .reader import place_of
 
     return Managed(Containers.table, CONNECTION, lambda parameters: Containers(connect(parameters)), place_of)

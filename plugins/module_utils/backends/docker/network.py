@@ -24,7 +24,7 @@ from ...engine.reading import as_list, as_mapping, as_text
 from ...engine.resource import Resource
 from ...engine.spec import Option, Spec, Table, name_check
 from .client import Engine
-from .container_observe import summaries_of
+from .container.observe import summaries_of
 
 RECREATE = Disruption.RECREATE
 PREDEFINED = ("bridge", "host", "none")

@@ -19,7 +19,7 @@ from ...engine.resource import Resource
 from ...engine.secrets import HIDDEN, hide
 from ...engine.spec import Option, Spec, Table, name_check
 from .client import Engine
-from .container_observe import summaries_of, volumes_of
+from .container.observe import summaries_of, volumes_of
 
 DESTROY = Disruption.DESTROY
 

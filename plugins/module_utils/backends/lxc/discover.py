@@ -14,6 +14,6 @@ from ...engine.reading import Found
 
 def guests(parameters: Mapping[str, Any]) -> Found:
     """See Backend.guests()."""
-    from .container_guests import all_guests
+    from .container.guests import all_guests
 
     return all_guests(parameters)

@@ -12,6 +12,6 @@ from ..backend import Managed
 def managed() -> Managed:
     """See Backend.managed()."""
     from .client import CONNECTION, Lxc, place_of
-    from .container import Containers
+    from .container.resource import Containers
 
     return Managed(Containers.table, CONNECTION, lambda parameters: Containers(Lxc(parameters)), place_of)

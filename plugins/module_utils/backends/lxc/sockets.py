@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from .monitor import address_of
+from .container.monitor import address_of
 
 #: __SO_ACCEPTCON of the kernel's include/linux/net.h, as /proc/net/unix shows it.
 _LISTENS = 0x10000

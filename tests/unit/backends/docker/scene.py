@@ -11,14 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_observe import (
-    OLD,
-    Container,
-    Seen,
-    state_of,
-)
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_options import CONTAINERS
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.references import ImageIndex
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.model import Container, Seen
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.observe import OLD, state_of
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.options import CONTAINERS
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.image.references import ImageIndex
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_kinds import (
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.kinds import (
     MOUNTS,
     NETWORKS,
     Healthcheck,
@@ -24,7 +24,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.contain
     read_ports,
     read_restart,
 )
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_options import CONTAINERS
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.options import CONTAINERS
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.kinds import Part
 from tests.unit.backends.docker.examples import EXAMPLES

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker import container_body, container_plan
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_options import (
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container import plan as container_plan
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container import target as container_body
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.options import (
     CONTAINERS,
     ContainerOption,
     parse_env_file,
@@ -107,7 +108,7 @@ def test_what_is_sent_is_what_is_read(name: str) -> None:
     for written in (EXAMPLES[name].value, EXAMPLES[name].other):
         wanted = want("web", **{name: written})
         if written == [""]:
-            continue  # The daemon turns the one empty word into none: see test_container_body.
+            continue  # The daemon turns the one empty word into none: see test_container_target.
         data = like_an_inspection(container_body.creation(wanted))
         assert option.kind.parts(wanted.values[name], option.read(data), True) == []
 

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_observe import Claim, Seen
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container_plan import own_volumes, plan
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.references import ImageIndex
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.model import Claim, Seen
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.plan import (
+    own_volumes,
+    plan,
+)
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.image.references import ImageIndex
 from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Action, Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError, InvalidOption, Refused
 from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Step, permitted

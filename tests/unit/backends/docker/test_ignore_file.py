@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.ignore_file import files_of
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.image.ignore_file import files_of
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
 
 FILES = ("!.key", "README", "^.key", "a.key", "b.key", "keep", "sub/deep/x.key", "sub/k")

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker import discover
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container import Containers
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.image import IMAGES, Images
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.resource import Containers
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.image.resource import IMAGES, Images
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.network import NETWORKS_TABLE, Networks
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.reader import Reader
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.volume import VOLUMES_TABLE, Volumes

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.references import (
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.image.references import (
     ImageIndex,
     Reference,
     parse_reference,

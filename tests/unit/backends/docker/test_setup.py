@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker import setup, setup_proof
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.setup_config import configured, read
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.setup_engine import Engine, refusal
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.setup import proof as setup_proof
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.setup import resource as setup
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.setup.config import configured, read
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.setup.engine import Engine, refusal
 from ansible_collections.kraal.virt.plugins.module_utils.host.reader import Host, Said
 from tests.unit.host.test_setup import Programs
 

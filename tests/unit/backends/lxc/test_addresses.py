@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.addresses import Found
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.config import Config
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_describe import guest_of
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import Container
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.addresses import Found
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.config import Config
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.describe import guest_of
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.model import Container
 
 CONFIG = """lxc.net.0.type = veth
 lxc.net.0.link = lxcbr0

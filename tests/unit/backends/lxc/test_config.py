@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.config import (
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.config import (
     Config,
     read_mount,
     write_line,

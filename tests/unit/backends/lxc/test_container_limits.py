@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.config import Config
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_limits import (
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.config import Config
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.limits import (
     LIMITS,
     Groups,
     check_memory,
 )
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import CONTAINERS, Container
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_target import (
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.model import Container
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.options import CONTAINERS
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.target import (
     config_after,
     differences,
     limit_files,

@@ -10,22 +10,22 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc import container_observe, container_plan
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.config import Config
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_kinds import (
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container import observe as container_observe
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container import plan as container_plan
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.config import Config
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.kinds import (
     Image,
     read_networks,
     write_networks,
 )
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_observe import Seen
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import (
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.model import Container, Seen
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.monitor import address_of
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.options import (
     CONTAINERS,
-    Container,
     option_keys,
     template_arguments,
 )
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_target import differences
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.monitor import address_of
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.target import differences
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, KraalError, Refused
 from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Step
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc import client
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_make import Maker
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.make import Maker
 
 
 @pytest.fixture

@@ -15,14 +15,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc import (
-    client,
-    container_guests,
-    container_observe,
-)
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc import client
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.client import Lxc
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container import Containers
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container_options import CONTAINERS
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container import guests as container_guests
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container import observe as container_observe
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.options import CONTAINERS
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.resource import Containers
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import Unreachable
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Job, reconcile
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec

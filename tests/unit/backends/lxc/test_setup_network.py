@@ -11,9 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc import setup_network
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.setup_files import Edit
-from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.setup_network import NET, Bridge, LxcNet, Planned
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.setup import network as setup_network
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.setup.files import Edit
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.setup.network import (
+    NET,
+    Bridge,
+    LxcNet,
+    Planned,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import BackendError
 from ansible_collections.kraal.virt.plugins.module_utils.host.lxc_network import DEFAULTS, Changes, Links, Wish
 from ansible_collections.kraal.virt.plugins.module_utils.host.reader import Host, Said

@@ -1,0 +1,152 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the value of an option comes to in one container, and what is there of it in the same words. Pure.
+
+The options name these functions on their lines; each takes both sides of the comparison, and gives those that count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ....engine.compare import Sides
+from ....engine.spec import Spec
+from ..image.references import Reference
+from .kinds import read_mounts
+from .model import Container, Seen
+
+
+@dataclass(frozen=True)
+class Case:
+    """One container in the light of one task."""
+
+    want: Spec
+    have: Container
+    #: The configuration of the image that it shall have, and whether that is the one it has.
+    image: Mapping[str, Any]
+    same_image: bool
+    #: The ids of all containers, by name.
+    ids: Mapping[str, str]
+
+
+def case_of(want: Spec, seen: Seen, have: Container) -> Case:
+    """The container as this task sees it."""
+    wanted: Reference | None = want.values.get("image")
+    key = seen.images.find(wanted) if wanted else have.data["Image"]
+    same = key == have.data["Image"] and not to_pull(want, seen)
+    return Case(want, have, have.image if same else seen.configs.get(key, {}), same, seen.ids)
+
+
+def to_pull(want: Spec, seen: Seen) -> str:
+    """The digest of the image that will be pulled; empty where none will."""
+    wanted: Reference | None = want.values.get("image")
+    digest = seen.remote.get(str(wanted)) if wanted and not wanted.id and want.steering.get("pull") != "never" else None
+    here = seen.images.find(wanted) if wanted else ""
+    return digest if isinstance(digest, str) and digest not in (seen.images.digests(here) if here else ()) else ""
+
+
+def image(sides: Sides, case: Case) -> Sides:
+    """An image is known by its id: the name under which it was asked for may be a tag, a digest or the id."""
+    return sides._replace(have=sides.want if case.same_image else _image_name(case.have))
+
+
+def _image_name(have: Container) -> Reference:
+    """How a plan shows the image that a container has, when it is not the wanted one."""
+    name = str(have.data["Config"].get("Image") or "")
+    key = str(have.data["Image"])[:19]
+    return Reference(id=key if name.startswith("sha256:") or not name else f"{name} ({key})")
+
+
+def env(sides: Sides, case: Case) -> Sides:
+    """Variables that are complete are so beside those of the image."""
+    own = dict(line.split("=", 1) for line in case.image.get("Env") or () if "=" in line)
+    return sides._replace(want={**own, **sides.want}) if sides.exact else sides
+
+
+def labels(sides: Sides, case: Case) -> Sides:
+    """Labels that are complete are so beside those of the image."""
+    return sides._replace(want={**(case.image.get("Labels") or {}), **sides.want}) if sides.exact else sides
+
+
+def mounts(sides: Sides, case: Case) -> Sides:
+    """Mounts that are complete are so beside the volumes that the image asks for."""
+    if not sides.exact:
+        return sides
+    kept = {
+        target: record
+        for target, record in read_mounts(case.have.data).items()
+        if target in (case.image.get("Volumes") or {})
+    }
+    return sides._replace(want={**kept, **sides.want})
+
+
+def entrypoint(sides: Sides, case: Case) -> Sides:
+    """An empty one is the image's own, and one of an empty word is none at all."""
+    return sides._replace(want=_entrypoint(sides.want, case))
+
+
+def _entrypoint(wanted: tuple[str, ...], case: Case) -> tuple[str, ...]:
+    if wanted == ("",):
+        return ()
+    return wanted or tuple(case.image.get("Entrypoint") or ())
+
+
+def command(sides: Sides, case: Case) -> Sides:
+    """An empty one is the image's own, which goes with the image's entrypoint only."""
+    if sides.want:
+        return sides
+    chosen = case.want.values.get("entrypoint")
+    now = tuple(case.have.data["Config"].get("Entrypoint") or ()) if chosen is None else _entrypoint(chosen, case)
+    return sides._replace(
+        want=tuple(case.image.get("Cmd") or ()) if now == tuple(case.image.get("Entrypoint") or ()) else ()
+    )
+
+
+def memory_swap(sides: Sides, case: Case) -> Sides:
+    """0 is the engine's own default, which it writes down as a number."""
+    memory = case.want.values.get("memory", case.have.data["HostConfig"].get("Memory") or 0)
+    return sides._replace(want=2 * memory) if sides.want == 0 else sides
+
+
+def joined(sides: Sides, case: Case) -> Sides:
+    """Where a namespace is shared, the engine writes the id of the other container; a task may write its name, or
+    how its id begins.
+    """
+    kind, _colon, name = str(sides.want).partition(":")
+    other, _colon, key = str(sides.have).partition(":")
+    same = kind == other == "container" and bool(name) and (case.ids.get(name) == key or key.startswith(name))
+    return sides._replace(have=sides.want) if same else sides
+
+
+def networks(sides: Sides, case: Case) -> Sides:
+    """The host name is an alias by itself: where it is asked for, it is there."""
+    own, have = case.have.data["Config"].get("Hostname"), dict(sides.have)
+    for name, record in sides.want.items():
+        if own in record.get("aliases", ()) and name in have:
+            have[name] = {**have[name], "aliases": tuple(sorted({*have[name].get("aliases", ()), own}))}
+    return sides._replace(have=have)
+
+
+def log_options(sides: Sides, case: Case) -> Sides:
+    """Another driver does not know the options of the one before."""
+    now = case.have.data["HostConfig"]["LogConfig"].get("Type", "")
+    return sides._replace(exact=sides.exact or case.want.values.get("log_driver", now) != now)
+
+
+def alone(have: Container) -> bool:
+    """Whether a container, by its network mode, can be connected to no network."""
+    return lone(str(have.data["HostConfig"].get("NetworkMode")))
+
+
+def lone(mode: str) -> bool:
+    """Whether a container in this network mode can be connected to no network."""
+    return mode.partition(":")[0] in ("host", "none", "container")
+
+
+def default_swap(host: Mapping[str, Any]) -> bool:
+    """Whether swap was left to the engine: as much again as memory."""
+    return host.get("MemorySwap") in (0, None, 2 * (host.get("Memory") or 0))

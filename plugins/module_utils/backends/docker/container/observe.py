@@ -1,0 +1,316 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is there: containers, and what a plan for them has to know of images, networks, ports and volumes.
+
+Reads only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from ....engine.action import PowerState
+from ....engine.addresses import address_of
+from ....engine.errors import BackendError
+from ....engine.kinds import as_read
+from ....engine.reading import Unread, as_list, as_mapping, as_number, as_text, as_texts, each_apart
+from ....engine.result import Address, Guest
+from ....engine.spec import Spec
+from ....engine.units import format_cpus, format_size
+from ....host.sockets import listening_ports
+from ..image.references import ImageIndex, Reference, parse_reference
+from ..image.registry import Login, remote_digest
+from .model import Claim, Container, Seen
+
+if TYPE_CHECKING:
+    # The discovery looks at containers without the SDK, which costs more to load than all the rest.
+    from ..client import Engine
+    from ..reader import Reader
+
+#: The names of a container on its way to replace another, and of the replaced one, which remembers how it was.
+NEW = ".kraal-new"
+#: A volume that holds nothing: until a guest's storage is gone, its label names the rest, which no container names any
+#: more.
+STORAGE = ".kraal-storage"
+REMOVES = "kraal.virt.removes"
+OLD = re.compile(r"(?P<name>.+)\.kraal-was-(?P<state>running|stopped|paused)")
+
+
+#: The engine's words for them.
+_STATES = {
+    **dict.fromkeys(("running", "restarting"), PowerState.RUNNING),
+    "paused": PowerState.PAUSED,
+    # A dead one is what a removal left that failed; a task removes it or makes it anew like any other that does not
+    # run.
+    **dict.fromkeys(("created", "removing", "exited", "dead"), PowerState.STOPPED),
+}
+
+
+def state_of(data: Mapping[str, Any]) -> PowerState:
+    """The power state of an inspected container, in the words of all backends."""
+    state = data["State"]
+    # A word of a later engine's says at least whether it runs.
+    return _STATES.get(state["Status"]) or (PowerState.RUNNING if state.get("Running") is True else PowerState.STOPPED)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A container as the engine lists it."""
+
+    name: str
+    id: str
+    state: str
+    image: str
+    image_id: str
+    labels: Mapping[str, str]
+    #: Protocol, address and number of its ports on the host.
+    ports: tuple[tuple[str, str, int], ...]
+    mounts: tuple[Mapping[str, Any], ...]
+    networks: tuple[str, ...]
+
+    @property
+    def volumes(self) -> list[str]:
+        """The names of its volumes."""
+        return [as_text(mount.get("Name")) for mount in self.mounts if mount.get("Type") == "volume"]
+
+    @property
+    def container(self) -> Container:
+        """What is known of it without asking for more."""
+        data = {
+            "Id": self.id,
+            "Name": "/" + self.name,
+            "Image": self.image_id,
+            "State": {"Status": self.state},
+            "Config": {"Image": self.image, "Labels": self.labels},
+            "HostConfig": {},
+            "Mounts": list(self.mounts),
+        }
+        match = OLD.fullmatch(self.name)
+        return Container(data, {}, match["state"] if match else state_of(data), self.image_id)
+
+
+def summaries_of(engine: Engine | Reader) -> list[Summary]:
+    """All containers that have a name; one that is on its way out may have none."""
+    return [each for each in map(_summary, as_list(engine.get("/containers/json", all="1"))) if each.name and each.id]
+
+
+def _summary(listed: Any) -> Summary:
+    """Of what is listed, what is as it should be."""
+    data = as_mapping(listed)
+    ports = [
+        (as_text(port.get("Type")), as_text(port.get("IP")), as_number(port.get("PublicPort")))
+        for port in map(as_mapping, as_list(data.get("Ports")))
+    ]
+    return Summary(
+        # The other names are links (/web/db).
+        name=next((name[1:] for name in map(as_text, as_list(data.get("Names"))) if name.count("/") == 1), ""),
+        id=as_text(data.get("Id")),
+        state=as_text(data.get("State")),
+        image=as_text(data.get("Image")),
+        image_id=as_text(data.get("ImageID")),
+        labels=as_texts(data.get("Labels")),
+        ports=tuple(port for port in ports if port[0] and port[2]),
+        mounts=tuple(
+            mount for mount in map(as_mapping, as_list(data.get("Mounts"))) if as_text(mount.get("Destination"))
+        ),
+        networks=tuple(map(str, as_mapping(as_mapping(data.get("NetworkSettings")).get("Networks")))),
+    )
+
+
+def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
+    """Look at the containers that are spoken of (None: all) and their surroundings, in a fixed few requests and one
+    for each.
+    """
+    listed = as_list(engine.get("/containers/json", all="1"))
+    summaries = {each.name: each for each in map(_summary, listed) if each.name and each.id}
+    if wants is None:
+        mine = set(summaries)
+    else:
+        names = {want.name for want in wants}
+        mine = {name for name in summaries if name in names or owner_of(name) in names}
+    inspected = engine.inspect_all("containers", [summaries[name].id for name in sorted(mine)])
+    seen = Seen(ids={name: summary.id for name, summary in summaries.items()}, nameless=len(listed) - len(summaries))
+    living = [want for want in wants or () if want.state != "absent"]
+    if living:
+        seen.images = ImageIndex(as_list(engine.get("/images/json")))
+    ids = {as_text(as_mapping(data).get("Image")) for data in inspected.values()}
+    ids.update(seen.images.find(want.values["image"]) for want in living if "image" in want.values)
+    if wants is not None:
+        for key, image in engine.inspect_all("images", filter(None, ids)).items():
+            if isinstance(image, BackendError):
+                seen.faults[key] = image
+            else:
+                seen.configs[key] = as_mapping(as_mapping(image).get("Config"))
+    for name in sorted(mine):
+        if summaries[name].id in inspected:
+            _look(seen, summaries[name], inspected[summaries[name].id])
+    for name, summary in summaries.items():
+        for volume in summary.volumes:
+            seen.volume_users.setdefault(volume, set()).add(name)
+    if wants is not None:
+        seen.doomed = _doomed(engine, {want.name for want in wants})
+    if any("networks" in want.values for want in living):
+        networks = map(as_mapping, as_list(engine.get("/networks")))
+        seen.networks = frozenset(as_text(network.get(key)) for network in networks for key in ("Name", "Id")) - {""}
+    if any(want.state != "stopped" for want in living):
+        leaving = {want.name for want in wants or () if want.state in ("absent", "stopped")}
+        seen.claims = [claim for claim in _claims(engine, living, seen, summaries) if claim.holder not in leaving]
+    for want in living:
+        _ask_registry(engine, want, seen)
+    return seen
+
+
+def _look(seen: Seen, summary: Summary, data: Any) -> None:
+    """One container as it was inspected.
+
+    Whatever of it is not as it should be, the list knows what it is called, whether it runs, and its labels.
+    """
+    there = summary.container
+    unread: dict[str, Unread] = {}
+    with each_apart(unread, known_of(summary.name, there)):
+        if isinstance(data, BackendError):
+            raise data
+        name = str(data["Name"])[1:]
+        if data["Image"] in seen.faults:
+            raise seen.faults[data["Image"]]
+        match = OLD.fullmatch(name)
+        state = match["state"] if match else state_of(data)
+        found = Container(data, seen.configs.get(data["Image"], {}), state, _image_name(data, seen.images))
+        guest_of(found)
+        seen.containers[name] = found
+    for name, each in unread.items():
+        seen.unread[name] = each
+        seen.containers[name] = there
+
+
+def _doomed(engine: Engine | Reader, names: set[str]) -> dict[str, list[str]]:
+    """What removals that died have left to do, for these guests; a volume that is gone by now is left out."""
+    marks = volumes_of(engine, filters=json.dumps({"label": [REMOVES]}))
+    mine = {
+        name[: -len(STORAGE)]: mark
+        for name, mark in marks.items()
+        if name.endswith(STORAGE) and name[: -len(STORAGE)] in names
+    }
+    if not mine:
+        return {}
+    there = volumes_of(engine)
+    return {
+        name: [volume for volume in _named(as_texts(mark.get("Labels")).get(REMOVES, "")) if volume in there]
+        for name, mark in mine.items()
+    }
+
+
+def volumes_of(engine: Engine | Reader, **filters: str) -> dict[str, Mapping[str, Any]]:
+    """All volumes by name."""
+    listed = map(as_mapping, as_list(as_mapping(engine.get("/volumes", **filters)).get("Volumes")))
+    return {as_text(volume.get("Name")): volume for volume in listed if as_text(volume.get("Name"))}
+
+
+def _named(text: str) -> list[str]:
+    """The volumes that a mark names. A label of that name that is none of ours names none."""
+    try:
+        return list(map(as_text, as_list(json.loads(text))))
+    except ValueError:
+        return []
+
+
+def _image_name(data: Mapping[str, Any], images: ImageIndex) -> str:
+    name, key = str(data["Config"].get("Image") or ""), str(data["Image"])
+    reference = as_read(parse_reference, name)
+    # Another tool may have made it from the first few digits of an id.
+    return name if isinstance(reference, Reference) and images.find(reference) == key else key
+
+
+def owner_of(name: str) -> str:
+    """The guest that a container on its way belongs to, or nothing."""
+    match = OLD.fullmatch(name)
+    if match:
+        return match["name"]
+    return name[: -len(NEW)] if name.endswith(NEW) else ""
+
+
+def _ask_registry(engine: Any, want: Spec, seen: Seen) -> None:
+    """Ask only for what a pull could be needed for, and once for each image."""
+    reference: Reference | None = want.values.get("image")
+    policy = want.steering.get("pull")
+    if reference is None or reference.id or policy == "never" or str(reference) in seen.remote:
+        return
+    if policy == "always" or not seen.images.find(reference):
+        seen.remote[str(reference)] = remote_digest(engine, reference, Login.of(want.steering))
+
+
+def _claims(
+    engine: Engine | Reader, living: Sequence[Spec], seen: Seen, summaries: Mapping[str, Summary]
+) -> Iterator[Claim]:
+    """Every port that is held, or will be by a guest of this task."""
+    published = set()
+    mine = {want.name: want for want in living}
+    for name, summary in summaries.items():
+        for protocol, address, number in summary.ports:
+            published.add((protocol, number))
+            owner = owner_of(name) or name
+            if owner not in mine or "ports" not in mine[owner].values:
+                yield Claim(protocol, address, number, owner)
+    for want in living:
+        if want.state in ("running", "paused", "present"):
+            yield from claims_of(want.name, want.values.get("ports") or {})
+    if engine.local and any("ports" in want.values for want in living):
+        for protocol, address, number in sorted(listening_ports()):
+            # The engine listens itself for what its containers publish (docker-proxy).
+            if (protocol, number) not in published:
+                yield Claim(protocol, address, number, "")
+
+
+def claims_of(name: str, ports: Mapping[str, Any]) -> Iterator[Claim]:
+    """The host ports that published ports need; those of the engine's choice and ranges need none in particular."""
+    for key, bindings in ports.items():
+        protocol = key.partition("/")[2]
+        for address, port in bindings:
+            if port.isdigit():
+                yield Claim(protocol, address, int(port), name)
+
+
+def known_of(name: str, container: Container) -> Guest:
+    """What is known of a container whatever its options are."""
+    config = as_mapping(container.data.get("Config"))
+    labels = as_texts(config.get("Labels"))
+    state, word = container.state, as_text(as_mapping(container.data.get("State")).get("Status"))
+    return Guest(
+        name, "docker", as_text(container.data.get("Id")), state, word, as_text(config.get("Image")), labels=labels
+    )
+
+
+def guest_of(container: Container, name: str = "") -> Guest:
+    """The one result form."""
+    data = container.data
+    host, config = data["HostConfig"], data["Config"]
+    addresses = []
+    for network, end in sorted((data.get("NetworkSettings", {}).get("Networks") or {}).items()):
+        for family, key in (("ipv4", "IPAddress"), ("ipv6", "GlobalIPv6Address")):
+            # An engine has words for "none", too.
+            if address_of(end.get(key)):
+                addresses.append(Address(end[key], family, network, str(end.get("MacAddress") or "").lower()))
+    nano = host.get("NanoCpus") or 0
+    if not nano and (host.get("CpuQuota") or 0) > 0:
+        nano = host["CpuQuota"] * 10**9 // (host.get("CpuPeriod") or 100000)
+    return Guest(
+        name=name or str(data["Name"])[1:],
+        backend="docker",
+        id=container.id,
+        state=container.state,
+        # One that was put aside is described as it was before.
+        raw_state=str(data["State"]["Status"]) if container.state == state_of(data) else "",
+        image=str(config.get("Image") or data["Image"]),
+        cpus=format_cpus(Decimal(nano) / 10**9) if nano else None,
+        memory=format_size(host["Memory"]) if host.get("Memory") else "",
+        addresses=tuple(addresses),
+        labels={str(key): str(text) for key, text in (config.get("Labels") or {}).items()},
+        autostart=(host.get("RestartPolicy") or {}).get("Name") in ("always", "unless-stopped"),
+    )

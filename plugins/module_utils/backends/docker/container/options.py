@@ -1,0 +1,480 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options of a container, one on a line: kind, place in the Engine API's body, and what a change costs. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from ....engine.action import Disruption
+from ....engine.compare import Difference, Sides
+from ....engine.errors import InvalidOption
+from ....engine.kinds import (
+    Cpus,
+    Cpuset,
+    Flag,
+    Integer,
+    Kind,
+    Members,
+    Sequence,
+    Size,
+    Text,
+    Texts,
+    Words,
+    as_read,
+)
+from ....engine.network_kinds import mac
+from ....engine.spec import READ_SECRETS, Option, Table, name_check
+from ....engine.units import parse_cpuset
+from ..image.references import Reference, parse_reference
+from . import compare, write
+from .compare import Case
+from .kinds import (
+    DEVICES,
+    EXTRA_HOSTS,
+    MOUNTS,
+    NETWORKS,
+    ULIMITS,
+    Healthcheck,
+    Ports,
+    RestartPolicy,
+    Signal,
+    Tmpfs,
+    encode_endpoint,
+    encode_mounts,
+    encode_restart,
+    read_mounts,
+    read_networks,
+    read_ports,
+    read_restart,
+    read_tmpfs,
+)
+from .model import Container
+from .security import Capability, SecurityOptions, read_capabilities, read_security
+from .write import Body, Heir
+
+RECREATE, LIVE = Disruption.RECREATE, Disruption.LIVE
+Inspect = Mapping[str, Any]
+_check = name_check(
+    r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", "a container", "Use two or more letters, digits, dots, dashes and underscores"
+)
+
+
+@dataclass(frozen=True)
+class ContainerOption(Option):
+    """An option with its place in the body of a creation: (section, key), where section is Config or HostConfig.
+
+    What is LIVE changes in one update of the container, with all else that does, or entry by entry where there is
+    ``attach``.
+    """
+
+    place: tuple[str, str] = ("", "")
+    encode: Callable[[Any], Any] = lambda value: value
+    #: What counts of a value in a container that is there: see compare.py.
+    sides: Callable[[Sides, Case], Sides] = lambda sides, case: sides
+    #: How it is written into a new container, where that is more than its place, and how into a successor: see
+    #: write.py.
+    write: Callable[[Body, Any], None] | None = None
+    succeed: Callable[[Body, Heir], Any] = lambda body, heir: heir.change
+    #: What the body of an update needs beside it.
+    beside: Callable[[dict[str, Any], Container, frozenset[str]], None] | None = None
+    #: How the engine is given one entry that it connects by a call of its own.
+    attach: Callable[[Any], dict[str, Any]] | None = None
+    #: Whether this value takes a new container for all that.
+    costly: Callable[[Any, Container], bool] = lambda value, have: False
+
+    @property
+    def limit(self) -> bool:
+        """Whether it changes in an update; of such a one the engine only warns where the kernel does not know it."""
+        return self.change == LIVE and self.attach is None
+
+    def cost(self, value: Any, have: Container) -> Disruption:
+        """What it costs to bring this value about in this very container."""
+        return RECREATE if self.costly(value, have) else self.change
+
+    def put(self, body: Body, value: Any) -> None:
+        """Write it into a new container."""
+        section, key = self.place
+        if self.write is not None:
+            self.write(body, value)
+        elif section:
+            body.section(section)[key] = self.encode(value)
+
+
+class ImageName(Kind):
+    """The name of an image, or its id."""
+
+    argument = {"type": "str"}
+
+    def parse(self, value: Any, option: str) -> Reference:
+        return parse_reference(str(value), option)
+
+    def show(self, value: Reference) -> str:
+        return str(value)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _option(
+    name: str,
+    kind: Kind,
+    section: str,
+    key: str,
+    change: Disruption = RECREATE,
+    decode: Callable[[Any], Any] = _same,
+    encode: Callable[[Any], Any] = _same,
+    **more: Any,
+) -> ContainerOption:
+    """An option that stands at one place, the same in an inspection and in the body of a creation."""
+    return ContainerOption(
+        name, kind, lambda data: decode(data[section].get(key)), change, (section, key), encode, **more
+    )
+
+
+def _config(name: str, kind: Kind, key: str, *coding: Callable[[Any], Any], **more: Any) -> ContainerOption:
+    return _option(name, kind, "Config", key, RECREATE, *coding, **more)
+
+
+def _host(name: str, kind: Kind, key: str, *rest: Any, **more: Any) -> ContainerOption:
+    return _option(name, kind, "HostConfig", key, *rest, **more)
+
+
+def _emptied(value: Any, _have: Container) -> bool:
+    """The engine takes an empty value in an update for "leave it": to take such a limit away needs a new container."""
+    return not value
+
+
+def pairs(lines: list[str] | None, separator: str = "=") -> dict[str, str]:
+    """A list of KEY=value as a mapping."""
+    split = (line.partition(separator) for line in lines or ())
+    return {key: value for key, _separator, value in split}
+
+
+def _lines(values: Mapping[str, str]) -> list[str]:
+    return ["{}={}".format(*pair) for pair in sorted(values.items())]
+
+
+def _text(value: Any) -> str:
+    return value or ""
+
+
+def _number(value: Any) -> int:
+    return value or 0
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    return tuple(value or ())
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value)
+
+
+def _sorted(value: Any) -> list[Any]:
+    return sorted(value)
+
+
+def _members(value: Any) -> frozenset[str]:
+    return frozenset(value or ())
+
+
+def _devices(value: Any) -> dict[str, Any]:
+    return {
+        entry["PathInContainer"]: {
+            "host": entry["PathOnHost"],
+            "permissions": "".join(sorted(entry.get("CgroupPermissions") or "rwm")),
+        }
+        for entry in value or ()
+    }
+
+
+def _encode_devices(value: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [
+        {"PathOnHost": record["host"], "PathInContainer": inside, "CgroupPermissions": record["permissions"]}
+        for inside, record in sorted(value.items())
+    ]
+
+
+def _ulimits(value: Any) -> dict[str, Any]:
+    return {entry["Name"]: {"soft": entry["Soft"], "hard": entry["Hard"]} for entry in value or ()}
+
+
+def _encode_ulimits(value: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"Name": name, "Soft": record["soft"], "Hard": record["hard"]} for name, record in sorted(value.items())]
+
+
+def _network_mode(value: Any) -> str:
+    return "bridge" if value in (None, "", "default") else str(value)
+
+
+class _Limit(Integer):
+    """A number whose 0 and -1 both mean that there is no limit."""
+
+    def parse(self, value: Any, option: str) -> int:
+        return super().parse(value, option) or -1
+
+
+class _NetworkMode(Text):
+    def parse(self, value: Any, option: str) -> str:
+        return _network_mode(super().parse(value, option))
+
+
+def _nanocpus(value: Any) -> Decimal:
+    return (Decimal(value or 0) / 10**9).normalize()
+
+
+def _mac(data: Inspect) -> str:
+    """The engine shows a chosen MAC in Config (before API 1.44), or at its endpoint."""
+    endpoints = (data.get("NetworkSettings", {}).get("Networks") or {}).values()
+    found = data["Config"].get("MacAddress") or next(
+        (end["MacAddress"] for end in endpoints if end.get("MacAddress")), ""
+    )
+    return str(found).lower()
+
+
+SIX_MEBIBYTES = 6 * 1024**2
+SIZE = Size(least=SIX_MEBIBYTES)
+
+
+def _unless_empty(key: str) -> Callable[[Body, Any], None]:
+    """Nothing is written for what is the image's own."""
+
+    def put(body: Body, value: Any) -> None:
+        if value:
+            body.config[key] = list(value)
+
+    return put
+
+
+OPTIONS: tuple[ContainerOption, ...] = (
+    ContainerOption(
+        "image",
+        ImageName(),
+        lambda data: Reference(id=data["Image"]),
+        RECREATE,
+        ("Config", "Image"),
+        str,
+        sides=compare.image,
+        succeed=write.wanted,
+    ),
+    _config(
+        "command", Words(), "Cmd", _words, sides=compare.command, write=_unless_empty("Cmd"), succeed=write.own("Cmd")
+    ),
+    _config(
+        "entrypoint",
+        Words(),
+        "Entrypoint",
+        _words,
+        sides=compare.entrypoint,
+        write=_unless_empty("Entrypoint"),
+        succeed=write.own("Entrypoint"),
+    ),
+    _config("env", Texts(guarded=True), "Env", pairs, _lines, sides=compare.env, succeed=write.env),
+    _config("user", Text(), "User", _text),
+    _config("workdir", Text(pattern=r"/.*", remedy="Write an absolute path"), "WorkingDir", _text),
+    _config(
+        "hostname",
+        Text(pattern=r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", remedy="Write letters, digits, dots and dashes"),
+        "Hostname",
+        _text,
+    ),
+    _config("domainname", Text(), "Domainname", _text),
+    _config("labels", Texts(), "Labels", lambda value: value or {}, sides=compare.labels, succeed=write.labels),
+    _config("tty", Flag(), "Tty", bool),
+    _config("interactive", Flag(), "OpenStdin", bool),
+    _config("stop_signal", Signal(), "StopSignal", lambda value: value or "SIGTERM"),
+    _config("stop_timeout", Integer(0, 86400), "StopTimeout"),
+    _config("healthcheck", Healthcheck(), "Healthcheck"),
+    ContainerOption("mac_address", mac("02:42:ac:11:00:02"), _mac, RECREATE, ("Config", "MacAddress")),
+    _host("ports", Ports(), "PortBindings", decode=read_ports, write=write.ports),
+    ContainerOption(
+        "mounts",
+        MOUNTS,
+        read_mounts,
+        RECREATE,
+        ("HostConfig", "Mounts"),
+        encode_mounts,
+        sides=compare.mounts,
+        succeed=write.mounts,
+    ),
+    _host(
+        "tmpfs",
+        Tmpfs(),
+        "Tmpfs",
+        decode=read_tmpfs,
+        encode=lambda value: {key: ",".join(words) for key, words in value.items()},
+    ),
+    _host("network_mode", _NetworkMode(), "NetworkMode", decode=_network_mode, sides=compare.joined),
+    ContainerOption(
+        "networks",
+        NETWORKS,
+        read_networks,
+        LIVE,
+        sides=compare.networks,
+        write=write.networks,
+        attach=encode_endpoint,
+        costly=lambda value, have: compare.alone(have),
+    ),
+    _host("cpus", Cpus(), "NanoCpus", LIVE, _nanocpus, lambda value: int(value * 10**9), costly=_emptied),
+    _host("cpu_shares", Integer(2, 262144), "CpuShares", LIVE, _number),
+    _host(
+        "cpuset_cpus",
+        Cpuset(),
+        "CpusetCpus",
+        LIVE,
+        lambda value: as_read(parse_cpuset, value or ""),
+        Cpuset().show,
+        costly=_emptied,
+    ),
+    _host(
+        "cpuset_mems",
+        Cpuset(),
+        "CpusetMems",
+        LIVE,
+        lambda value: as_read(parse_cpuset, value or ""),
+        Cpuset().show,
+        costly=_emptied,
+    ),
+    _host("memory", SIZE, "Memory", LIVE, _number, costly=_emptied, succeed=write.memory, beside=write.swap_beside),
+    _host("memory_reservation", SIZE, "MemoryReservation", LIVE, _number, costly=_emptied),
+    _host(
+        "memory_swap",
+        Size(unlimited=-1, least=SIX_MEBIBYTES),
+        "MemorySwap",
+        LIVE,
+        _number,
+        sides=compare.memory_swap,
+        costly=_emptied,
+    ),
+    _host("pids_limit", _Limit(-1), "PidsLimit", LIVE, lambda value: value if value and value > 0 else -1),
+    _host("blkio_weight", Integer(10, 1000), "BlkioWeight", LIVE, _number),
+    _host("restart_policy", RestartPolicy(), "RestartPolicy", LIVE, read_restart, encode_restart),
+    _host("dns", Sequence(), "Dns", decode=_words, encode=_list),
+    _host("dns_search", Sequence(), "DnsSearch", decode=_words, encode=_list),
+    _host("dns_options", Sequence(), "DnsOptions", decode=_words, encode=_list),
+    _host(
+        "extra_hosts",
+        EXTRA_HOSTS,
+        "ExtraHosts",
+        decode=lambda value: pairs(value, ":"),
+        encode=lambda value: ["{}:{}".format(*pair) for pair in sorted(value.items())],
+    ),
+    _host("cap_add", Members(Capability()), "CapAdd", decode=read_capabilities, encode=_sorted),
+    _host("cap_drop", Members(Capability()), "CapDrop", decode=read_capabilities, encode=_sorted),
+    _host("devices", DEVICES, "Devices", decode=_devices, encode=_encode_devices),
+    _host("device_cgroup_rules", Members(), "DeviceCgroupRules", decode=_members, encode=_sorted),
+    _host("sysctls", Texts(), "Sysctls", decode=lambda value: value or {}),
+    _host("ulimits", ULIMITS, "Ulimits", decode=_ulimits, encode=_encode_ulimits),
+    _host(
+        "log_driver",
+        Text(pattern=r"[A-Za-z0-9][A-Za-z0-9_./:-]*"),
+        "LogConfig",
+        decode=lambda value: value.get("Type", ""),
+        write=write.log_driver,
+    ),
+    _host(
+        "log_options",
+        Texts(guarded=True),
+        "LogConfig",
+        decode=lambda value: value.get("Config") or {},
+        sides=compare.log_options,
+        write=write.log_options,
+    ),
+    _host("init", Flag(), "Init", decode=bool),
+    _host("privileged", Flag(), "Privileged", decode=bool, succeed=write.privileged),
+    _host("read_only", Flag(), "ReadonlyRootfs", decode=bool),
+    ContainerOption("security_opt", SecurityOptions(), read_security, RECREATE, write=write.security),
+    _host("group_add", Members(), "GroupAdd", decode=_members, encode=_sorted),
+    _host("shm_size", Size(), "ShmSize", decode=_number),
+    _host("pid_mode", Text(), "PidMode", decode=_text, sides=compare.joined),
+    _host("ipc_mode", Text(), "IpcMode", decode=_text, sides=compare.joined),
+    _host("cgroupns_mode", Text(choices=("host", "private")), "CgroupnsMode", decode=_text),
+    _host("oom_score_adj", Integer(-1000, 1000), "OomScoreAdj", decode=_number),
+)
+
+
+_BY_NAME = {option.name: option for option in OPTIONS}
+
+
+def option_of(change: Difference) -> ContainerOption:
+    """The option of a difference, with all that its line says."""
+    return _BY_NAME[change.option.name]
+
+
+def check_name(name: str) -> None:
+    """What the engine takes for a container's name, and the names that a re-creation uses on its way."""
+    _check(name)
+    if re.search(r"\.kraal-(new|was-[a-z]+)$", name):
+        raise InvalidOption(
+            "name", name, "is kept for a container that is being replaced", remedy="Choose another name"
+        )
+
+
+def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Add the variables of ``env_file`` to ``env`` (which wins), and read the profiles that ``security_opt`` names."""
+    completed = dict(parameters)
+    variables: dict[str, Any] = {}
+    for path in parameters.get("env_file") or ():
+        variables.update(parse_env_file(_read_file("env_file", path), path))
+    # Such a file is where secrets are kept, and not every one has a name that says so.
+    completed[READ_SECRETS] = [text for text in variables.values() if len(text) >= 8]
+    if variables or parameters.get("env") is not None:
+        completed["env"] = {**variables, **(parameters.get("env") or {})}
+    if parameters.get("security_opt"):
+        completed["security_opt"] = [_profile(str(word)) for word in parameters["security_opt"]]
+    return completed
+
+
+def _profile(word: str) -> str:
+    """The engine wants a seccomp profile's text where the command line takes its path."""
+    key, _separator, path = word.replace(":", "=", 1).partition("=")
+    return "seccomp={}".format(_read_file("security_opt", path)) if key == "seccomp" and path.startswith("/") else word
+
+
+def _read_file(option: str, path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidOption(
+            option,
+            path,
+            f"cannot be read: {error}",
+            remedy="Name a text file that exists on the host where the task runs",
+        ) from error
+
+
+def parse_env_file(text: str, path: str) -> dict[str, str]:
+    """KEY=value on each line, as docker run --env-file reads it: no quotes, no expansion; # begins a comment line."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    for line in lines:
+        if "=" not in line:
+            # The line itself may hold a secret: it is not repeated.
+            raise InvalidOption("env_file", path, "has a line without =", remedy="Write KEY=value on each line")
+    return pairs([line.lstrip() for line in lines])
+
+
+CONTAINERS = Table(
+    backend="docker",
+    kind="container",
+    options=OPTIONS,
+    allow=RECREATE,
+    waits=("none", "running", "address", "healthy"),
+    steering={
+        "env_file": {"type": "list", "elements": "path"},
+        "pull": {"type": "str", "choices": ["missing", "always", "never"], "default": "missing"},
+        "registry_username": {"type": "str"},
+        "registry_password": {"type": "str", "no_log": True},
+        "remove_storage": {"type": "bool", "default": False},
+    },
+    complete=complete,
+    check_name=check_name,
+)

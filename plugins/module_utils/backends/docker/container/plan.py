@@ -1,0 +1,249 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The steps from the container that is there to the one that is wanted. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ....engine.action import Action, Disruption
+from ....engine.compare import Difference, Sides, before_after, between, key_of
+from ....engine.errors import BackendError, InvalidOption, Refused
+from ....engine.plan import Step, creation, power, recreation, set_step
+from ....engine.spec import Spec
+from ..image.references import Reference
+from .compare import case_of, lone, to_pull
+from .kinds import read_mounts
+from .limits import check_memory
+from .model import Claim, Container, Seen
+from .observe import NEW, STORAGE, claims_of, owner_of, state_of
+from .options import CONTAINERS, OPTIONS, option_of
+
+
+def plan(want: Spec, seen: Seen) -> list[Step]:
+    """All steps, the clearing up after a run that died first. Raises Refused and InvalidOption."""
+    if want.state == "absent":
+        return list(_removal(want, seen))
+    have, aside = seen.containers.get(want.name), seen.replaced(want.name)
+    if aside is not None and aside[0] in seen.unread:
+        raise seen.unread[aside[0]].error
+    reference: Reference | None = want.values.get("image")
+    image = seen.images.find(reference) if reference else ""
+    if image in seen.faults:
+        raise seen.faults[image]
+    steps: list[Step] = []
+    if want.name in seen.doomed:
+        # A run died that was to remove the guest and its storage; it is wanted again.
+        steps.append(Step(want.name, Action.CLEAN, "leftover", want.name + STORAGE))
+    found = differences(want, seen, have) if have is not None else []
+    before = have.state if aside is None and have is not None else "" if aside is None else aside[1].state
+    if aside is not None and have is not None and _begun_anew(have, found):
+        # A run died before the new container's first start, and what is wanted now is another one: back to the old one.
+        steps.append(Step(want.name, Action.CLEAN, "leftover", want.name))
+        have = None
+    replaced = aside
+    if aside is not None and have is None:
+        # A run died before the new container had the name: the old one gets it back.
+        steps.append(Step(want.name, Action.RENAME, "name", aside[0], want.name))
+        have, replaced = aside[1], None
+        found = differences(want, seen, have)
+    if want.name + NEW in seen.containers:
+        steps.append(Step(want.name, Action.CLEAN, "leftover", want.name + NEW))
+    steps += _pull(want, seen)
+    if have is None:
+        return [*steps, *_creation(want, seen)]
+    changes = list(_changes(want, seen, have, before, found))
+    if replaced is None:
+        return [*steps, *changes]
+    # A run died before it had removed the old one, which is kept until the new one is as it should be.
+    clean = Step(want.name, Action.CLEAN, "leftover", replaced[0])
+    return (
+        [*steps, clean, *changes]
+        if any(step.action == Action.RECREATE for step in changes)
+        else [*steps, *changes, clean]
+    )
+
+
+def _begun_anew(have: Container, found: Sequence[Difference]) -> bool:
+    """Whether this container has never run and will not do as it is."""
+    return have.data["State"]["StartedAt"].startswith("0001-") and any(
+        _cost(each, have) == Disruption.RECREATE for each in found
+    )
+
+
+def _pull(want: Spec, seen: Seen) -> Iterator[Step]:
+    reference: Reference | None = want.values.get("image")
+    if reference is None:
+        return
+    here = seen.images.find(reference)
+    if reference.id or want.steering.get("pull") == "never":
+        if not here:
+            remedy = (
+                "Import, build or pull it first (docker_image)"
+                if reference.id
+                else "Import or build it (docker_image), or let it be pulled: pull=missing"
+            )
+            raise InvalidOption("image", str(reference), "does not exist on this host", remedy=remedy)
+        return
+    if str(reference) not in seen.remote:
+        return
+    digest = seen.remote[str(reference)]
+    if isinstance(digest, BackendError):
+        raise InvalidOption(
+            "image",
+            str(reference),
+            f"cannot be pulled ({digest.message})"
+            if here
+            else f"does not exist on this host and cannot be pulled ({digest.message})",
+            remedy=digest.remedy or "Import or build it (docker_image), check its name, or reach its registry",
+        ) from digest
+    if to_pull(want, seen):
+        yield Step(want.name, Action.PULL, "image", None, f"{reference} ({digest[:19]})")
+
+
+def differences(want: Spec, seen: Seen, have: Container) -> list[Difference]:
+    """What has to change, with what an image brings by itself taken for granted."""
+    case = case_of(want, seen, have)
+    found = []
+    for option in OPTIONS:
+        if option.name in want.values:
+            sides = Sides(want.values[option.name], option.read(have.data), option.name in want.purge)
+            found.append(between(option, option.sides(sides, case)))
+    return [each for each in found if each is not None]
+
+
+def _creation(want: Spec, seen: Seen) -> Iterator[Step]:
+    if not want.values.get("image"):
+        raise InvalidOption(
+            "image", None, "is needed to create a container that is not there yet", remedy="Name an image"
+        )
+    _check_networks(want, seen)
+    check_memory(want, {})
+    target = want.target("stopped")
+    if target != "stopped":
+        _check_ports(want, seen, want.values.get("ports") or {})
+    yield from creation(want.name, CONTAINERS.shown(want), target)
+
+
+def _changes(want: Spec, seen: Seen, have: Container, before: str, found: Sequence[Difference]) -> Iterator[Step]:
+    _check_networks(want, seen)
+    check_memory(want, have.data["HostConfig"])
+    now, target = state_of(have.data), want.target(before)
+    costly = any(_cost(each, have) == Disruption.RECREATE for each in found)
+    if target != "stopped" and (now == "stopped" or costly):
+        _check_ports(want, seen, want.values.get("ports") or {})
+    if costly:
+        yield recreation(want.name, found, now, target, have)
+        return
+    limits = tuple(each for each in found if option_of(each).limit)
+    if limits:
+        # One request changes them all: memory and swap, say, depend on each other.
+        yield replace(set_step(want.name, *before_after(limits), Disruption.LIVE), changes=limits, subject=have)
+    for each in found:
+        yield from () if option_of(each).limit else _connections(want.name, each)
+    if target == "stopped" != now and have.data["HostConfig"].get("AutoRemove"):
+        raise Refused(
+            "state: it was made to be removed as soon as it stops (docker run --rm), and cannot be stopped and kept",
+            remedy="Use state=absent to remove it, and then make it anew",
+        )
+    yield from power(want.name, now, target, have)
+
+
+def _connections(name: str, change: Difference) -> Iterator[Step]:
+    """One call for each entry; the engine has none that changes one."""
+    for part in change.parts:
+        action = Action.ATTACH if part.before is None else Action.DETACH if part.after is None else Action.REATTACH
+        yield Step(
+            name,
+            action,
+            key_of(change.option.name, part.key),
+            part.before,
+            part.after,
+            Disruption.LIVE,
+            changes=(change.of(part),),
+        )
+
+
+def _cost(difference: Difference, have: Container) -> Disruption:
+    """What it costs to bring this about in this very container."""
+    return option_of(difference).cost(difference.value, have)
+
+
+def _removal(want: Spec, seen: Seen) -> Iterator[Step]:
+    mine = {key: container for key, container in seen.containers.items() if (owner_of(key) or key) == want.name}
+    for key in sorted(set(mine) - {want.name}):
+        yield Step(want.name, Action.CLEAN, "leftover", key)
+    have = mine.get(want.name)
+    before: dict[str, Any] = {}
+    if have is not None:
+        now = state_of(have.data)
+        if now != "stopped":
+            yield from power(want.name, now, "stopped", have)
+        before = {"state": "stopped", "image": str(have.data["Config"].get("Image") or have.data["Image"])}
+    if want.steering.get("remove_storage"):
+        volumes = sorted(
+            {
+                *(volume for container in mine.values() for volume in own_volumes(want.name, seen, container)),
+                *(volume for volume in seen.doomed.get(want.name, ()) if _used_by(want.name, seen, volume)),
+            }
+        )
+        if volumes or have is not None:
+            before["volumes"] = volumes
+    if want.name in seen.doomed and not before.get("volumes"):
+        yield Step(want.name, Action.CLEAN, "leftover", want.name + STORAGE)
+    if before:
+        yield Step(want.name, Action.REMOVE, "", before, None, Disruption.DESTROY)
+
+
+def own_volumes(name: str, seen: Seen, have: Container) -> list[str]:
+    """The volumes that no other guest uses."""
+    volumes = {
+        str(record["source"])
+        for record in read_mounts(have.data).values()
+        if record["type"] == "volume" and record.get("source")
+    }
+    return sorted(volume for volume in volumes if _used_by(name, seen, volume))
+
+
+def _used_by(name: str, seen: Seen, volume: str) -> bool:
+    """Whether nobody but this guest uses that volume."""
+    return {owner_of(user) or user for user in seen.volume_users.get(volume, ())} <= {name}
+
+
+def _check_networks(want: Spec, seen: Seen) -> None:
+    for network in want.values.get("networks") or {}:
+        if seen.networks is not None and network not in seen.networks:
+            raise InvalidOption(
+                f"networks[{network}]",
+                network,
+                "does not exist",
+                remedy="Make it with docker_network first, or name another",
+            )
+    if want.values.get("networks") and lone(str(want.values.get("network_mode"))):
+        raise InvalidOption(
+            "network_mode",
+            want.values["network_mode"],
+            "cannot be combined with networks",
+            remedy="Set either networks or network_mode",
+        )
+
+
+def _check_ports(want: Spec, seen: Seen, ports: Mapping[str, Any]) -> None:
+    for mine in claims_of(want.name, ports):
+        other = next((claim for claim in seen.claims if claim.against(mine)), None)
+        if other is not None:
+            raise Refused(_in_the_way(mine, other), remedy="Choose another host port, or end what listens there")
+
+
+def _in_the_way(mine: Claim, other: Claim) -> str:
+    holder = f"the guest {other.holder}" if other.holder else "a program on this host"
+    return "ports: host port %d/%s%s is in use by %s" % (
+        mine.port,
+        mine.protocol,
+        " on " + mine.address if mine.address else "",
+        holder,
+    )

@@ -1,0 +1,152 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How the values of options go into the bodies that the engine is given, where that is more than their place there.
+Pure.
+
+The options name these functions on their lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from .compare import default_swap
+from .kinds import encode_mounts, encode_ports
+from .model import Container
+from .security import write_security
+
+
+@dataclass
+class Body:
+    """A container that is to be made: what the engine calls its Config and HostConfig, and the networks that it is
+    connected to.
+    """
+
+    config: dict[str, Any] = field(default_factory=dict)
+    host: dict[str, Any] = field(default_factory=dict)
+    networks: dict[str, Any] = field(default_factory=dict)
+    #: The engine's keys of what the task sets itself; all else may follow from that.
+    chosen: frozenset[str] = frozenset()
+
+    def section(self, name: str) -> dict[str, Any]:
+        """The part that an option's place names."""
+        return self.config if name == "Config" else self.host
+
+
+class Heir(NamedTuple):
+    """What a container's successor gets of one option that the task sets."""
+
+    #: As the task says it, and what it comes to beside what is there; None where nothing changes.
+    wanted: Any
+    change: Any
+    exact: bool
+    have: Container
+
+
+# Into a new container.
+
+
+def ports(body: Body, value: Mapping[str, Any]) -> None:
+    """What is published is exposed, too."""
+    body.config["ExposedPorts"] = {**(body.config.get("ExposedPorts") or {}), **{port: {} for port in value}}
+    body.host["PortBindings"] = encode_ports(value)
+
+
+def networks(body: Body, value: Mapping[str, Any]) -> None:
+    """They are connected when the container is made."""
+    body.networks = dict(value)
+
+
+def security(body: Body, value: frozenset[str]) -> None:
+    """One of them is a matter of two lists."""
+    write_security(body.host, value)
+
+
+def log_driver(body: Body, value: str) -> None:
+    """Another driver does not know the options of the one before."""
+    log = body.host.setdefault("LogConfig", {})
+    log.update(Type=value, Config=log.get("Config", {}) if log.get("Type") == value else {})
+
+
+def log_options(body: Body, value: Mapping[str, str]) -> None:
+    """Beside their driver."""
+    body.host.setdefault("LogConfig", {})["Config"] = dict(value)
+
+
+# Into a container's successor: what is written there of one option, None for nothing.
+
+
+def wanted(_body: Body, heir: Heir) -> Any:
+    """What the task says, whether it changes or not."""
+    return heir.wanted
+
+
+def env(body: Body, heir: Heir) -> Any:
+    """Beside what the container had of its own, and not its image's."""
+    own = (line.partition("=") for line in body.config.get("Env") or ())
+    return {**({} if heir.exact else {key: value for key, _equals, value in own}), **heir.wanted}
+
+
+def labels(body: Body, heir: Heir) -> Any:
+    """Beside those that the container had of its own."""
+    return {**({} if heir.exact else body.config.get("Labels") or {}), **heir.wanted}
+
+
+def own(key: str) -> Callable[[Body, Heir], Any]:
+    """What the task says in the place of what the container had of its own; where it says nothing, the image's."""
+
+    def succeed(body: Body, heir: Heir) -> Any:
+        body.config.pop(key, None)
+        return heir.wanted
+
+    return succeed
+
+
+def privileged(body: Body, heir: Heir) -> Any:
+    """The engine has its own word on labels for a privileged one."""
+    if heir.change is not None:
+        body.host["SecurityOpt"] = [word for word in body.host.get("SecurityOpt") or () if word != "label=disable"]
+    return heir.change
+
+
+def memory(body: Body, heir: Heir) -> Any:
+    """Swap that was left to the engine is left to it again."""
+    if heir.change is not None and "MemorySwap" not in body.chosen and default_swap(heir.have.data["HostConfig"]):
+        body.host.pop("MemorySwap", None)
+    return heir.change
+
+
+def mounts(body: Body, heir: Heir) -> Any:
+    """Binds and mounts stay as they were declared, with the wanted ones over them."""
+    if heir.change is None:
+        return None
+    declared, binds = body.host["Mounts"], body.host["Binds"] or []
+    targets = {mount["Target"] for mount in declared} | {bind_target(bind) for bind in binds}
+    unchanged = set() if heir.exact else targets - set(heir.change)
+    declared = [mount for mount in declared if mount["Target"] in unchanged] + encode_mounts(heir.change)
+    known = {mount["Target"] for mount in declared}
+    body.host["Mounts"] = declared
+    body.host["Binds"] = [
+        bind for bind in binds if bind_target(bind) in unchanged and bind_target(bind) not in known
+    ] or None
+    return None
+
+
+def bind_target(bind: str) -> str:
+    """Where a bind of the command line's form leads to."""
+    return bind.split(":")[1].rstrip("/") or "/"
+
+
+# Into an update of a container as it runs.
+
+
+def swap_beside(body: dict[str, Any], have: Container, chosen: frozenset[str]) -> None:
+    """Memory may not grow beyond memory and swap together; what was not asked for stays the engine's default, twice
+    the memory.
+    """
+    if "MemorySwap" not in chosen and default_swap(have.data["HostConfig"]):
+        body["MemorySwap"] = 2 * body["Memory"]

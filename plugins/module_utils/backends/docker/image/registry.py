@@ -1,0 +1,63 @@
+# Copyright (c) 2026 the kraal.virt contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Registries: credentials, what is there, and pulling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ....engine.errors import BackendError
+from .references import Reference
+
+if TYPE_CHECKING:
+    from ..client import Engine
+
+
+@dataclass(frozen=True)
+class Login:
+    """Credentials for a registry; without them, those that this user's docker login has left on the host are used."""
+
+    username: str = ""
+    password: str = ""
+
+    @classmethod
+    def of(cls, steering: Mapping[str, Any]) -> Login:
+        """The credentials of a task."""
+        return cls(steering.get("registry_username") or "", steering.get("registry_password") or "")
+
+    def as_auth(self) -> dict[str, str] | None:
+        """As the SDK takes them."""
+        return {"username": self.username, "password": self.password} if self.username else None
+
+    def __repr__(self) -> str:
+        return f"Login({self.username!r})"
+
+
+def remote_digest(engine: Engine, reference: Reference, login: Login) -> str | BackendError:
+    """The digest that the image's registry has for it now: only asks, pulls nothing.
+
+    An error is returned, not raised.
+    """
+    try:
+        found = engine.ask(engine.client.inspect_distribution, str(reference), auth_config=login.as_auth())
+    except BackendError as error:
+        return error
+    return str(found["Descriptor"]["digest"])
+
+
+def pull(engine: Engine, reference: Reference, login: Login) -> None:
+    """Pull an image. Raises BackendError."""
+    for _line in engine.stream(
+        engine.client.pull,
+        repository=reference.repository,
+        tag=reference.digest or reference.tag,
+        stream=True,
+        decode=True,
+        auth_config=login.as_auth(),
+    ):
+        # Progress lines: the stream ends when the image is there, and raises when it is not to be had.
+        continue
