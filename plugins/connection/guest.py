@@ -319,15 +319,15 @@ class Connection(ConnectionBase):
     def _in_guest(self, argv: list[str], in_data: bytes | None, sudoable: bool) -> tuple[int, bytes, bytes]:
         way = self._way
         prompted = sudoable and self.become is not None and self.become.expect_prompt()
-        sudoable = sudoable and way.converses
+        sudoable = sudoable and way.interactive
         self._host.set_become_plugin(self.become if sudoable else None)
-        relayed = prompted and way.minds_terminals and self.get_option("host_connection") == "local"
+        relayed = prompted and way.notices_terminals and self.get_option("host_connection") == "local"
         relay = [sys.executable, "-I", "-c", RELAY] if relayed else []
         code, out, err = self._on_host(way.enter(argv, bool(in_data)), in_data, sudoable, relay)
         if (
             code != 0
             and prompted
-            and not way.converses
+            and not way.interactive
             and any(self.become.check_password_prompt(said) for said in (out, err))
         ):
             raise AnsibleConnectionFailure(

@@ -302,7 +302,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         # Who stands in the file too, is reached as it says there.
         named += [host for host in hosts if host["name"] not in {each["name"] for each in (*named, *endpoints)}]
         backends = self.get_option("backends") or NAMES
-        program = payload(backends, self._told(), places) if named else ""
+        program = payload(backends, self._discovery_options(), places) if named else ""
         asks: list[tuple[dict[str, Any], Callable[[], Any]]] = [(host, self._asker(host, program)) for host in named]
         asks += [(endpoint, self._endpoint_asker(endpoint)) for endpoint in endpoints]
         guests, complete = [], True
@@ -364,7 +364,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         except AnsibleError as error:
             raise KraalError(f"how it is reached cannot be read: {error}", remedy="Correct its variables") from error
 
-    def _told(self) -> dict[str, Any]:
+    def _discovery_options(self) -> dict[str, Any]:
         """What the discovery is told."""
         return {key: self.get_option(key) for each in BACKENDS.values() for key in each.discovery}
 
@@ -378,7 +378,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         )
 
     def _endpoint_asker(self, endpoint: Mapping[str, Any]) -> Callable[[], Any]:
-        parameters = {**self._told(), **endpoint, "connect_timeout": self.get_option("connect_timeout")}
+        parameters = {**self._discovery_options(), **endpoint, "connect_timeout": self.get_option("connect_timeout")}
 
         def ask() -> dict[str, Any]:
             found = backend(endpoint["backend"]).guests(parameters)

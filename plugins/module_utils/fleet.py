@@ -337,7 +337,7 @@ def _absent(table: Table, name: str, defaults: Mapping[str, Any]) -> Spec:
     return table.read(found.validated_parameters)
 
 
-def tell_apart(outcomes: Sequence[Outcome]) -> None:
+def name_places(outcomes: Sequence[Outcome]) -> None:
     """Let messages and the diff say where a guest is, where one backend has two of its name."""
     times = Counter((outcome.backend, outcome.name) for outcome in outcomes)
     for outcome in outcomes:
@@ -459,7 +459,7 @@ def run_fleet() -> None:
         module.warn(warning)
     order = {entry.id: number for number, entry in enumerate(fleet.entries)}
     outcomes.sort(key=lambda outcome: order.get(outcome.id, len(order)))
-    tell_apart(outcomes)
+    name_places(outcomes)
     failures = failures_of(outcomes, module.no_log_values)
     answer = answer_of(outcomes, failures)
     if failures:

@@ -32,9 +32,9 @@ class Way(ABC):
     #: What to see to when the backend gave no answer.
     remedy: str
     #: Whether a terminal on the standard input would become one in the guest, and so change what is said there.
-    minds_terminals = False
+    notices_terminals = False
     #: Whether what a command says is heard while it runs, so that it can be answered when it asks for a password.
-    converses = True
+    interactive = True
 
     def __init__(self, option: Callable[[str], Any]) -> None:
         self.option = option
@@ -123,7 +123,7 @@ class Lxc(Way):
         "See that the guest exists under that path (ansible_guest_lxc_path), that the host has lxc-attach, and that "
         "it may be used: as root, or with ansible_guest_host_become."
     )
-    minds_terminals = True
+    notices_terminals = True
 
     def _which(self) -> list[str]:
         path = ["-P", self.option("lxc_path")] if self.option("lxc_path") else []
@@ -153,7 +153,7 @@ class Kvm(Way):
 
     running = "running"
     remedy = "See that the host has python3-libvirt, and which Python has it (ansible_guest_host_python)."
-    converses = False
+    interactive = False
 
     @property
     def where(self) -> str:

@@ -258,7 +258,7 @@ def test_guests_of_one_name_are_told_apart() -> None:
         outcome("a", error=broken, place="unix:///run/b.sock"),
         outcome("b", replace(change, guest="b"), place="unix:///run/b.sock"),
     ]
-    fleet.tell_apart(outcomes)
+    fleet.name_places(outcomes)
     answer = fleet.answer_of(outcomes, fleet.failures_of(outcomes))
     assert [(step["guest"], step["backend"], step["place"]) for step in answer["plan"]] == [
         ("a", "docker", ""),

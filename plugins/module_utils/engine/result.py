@@ -69,7 +69,9 @@ def foreseen(now: Guest | None, fresh: Guest, shown: Mapping[str, Any], steps: S
         return guest
     plain = {key: shown[key] for key in ("image", "cpus", "memory", "autostart") if key in shown}
     labels = {
-        key: text for key, text in guest.labels.items() if not any(_goes(f"labels[{key}]", step) for step in steps)
+        key: text
+        for key, text in guest.labels.items()
+        if not any(_key_is_removed(f"labels[{key}]", step) for step in steps)
     }
     labels.update(shown.get("labels", {}))
     states = [step.after for step in steps if step.key == "state"]
@@ -85,7 +87,7 @@ def in_state(guest: Guest, state: str) -> Guest:
     return guest if guest.state == state else replace(guest, state=state, raw_state="")
 
 
-def _goes(key: str, step: Step) -> bool:
+def _key_is_removed(key: str, step: Step) -> bool:
     """Whether the guest has that key before the step and not after it."""
     before, after = ({step.key: value} if step.key else value or {} for value in (step.before, step.after))
     return before.get(key) is not None and after.get(key) is None

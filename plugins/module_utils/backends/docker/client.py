@@ -26,7 +26,7 @@ from ...engine.errors import BackendError, KraalError, NotInstalled, Unreachable
 from ...engine.work import side_by_side
 from ...host.packages import install
 from .quick_import import without_setuptools
-from .reader import Late, one_of_many, place_of
+from .reader import TimedOut, one_of_many, place_of
 from .written_calls import write_request
 
 DOCKER_IMPORT_ERROR: ImportError | None = None
@@ -94,7 +94,7 @@ class Engine:
                 timeout=self.client.timeout if timeout is None else timeout,
             )
         except requests.exceptions.RequestException as error:
-            kind = Late if isinstance(error, requests.exceptions.Timeout) else Unreachable
+            kind = TimedOut if isinstance(error, requests.exceptions.Timeout) else Unreachable
             raise kind(
                 f"the engine at {self.url} did not answer: {error}", remedy="Look at its log, and run again"
             ) from error

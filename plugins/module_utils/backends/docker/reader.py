@@ -99,7 +99,7 @@ def place_of(parameters: Mapping[str, Any]) -> str:
     return "%s://%s%s:%d%s" % (scheme, user, where, port, target.path.rstrip("/"))
 
 
-class Late(Unreachable):
+class TimedOut(Unreachable):
     """The engine did not answer in time."""
 
 
@@ -114,7 +114,7 @@ def one_of_many(ask: Callable[[str], Answer]) -> Callable[[str], Answer | Backen
     def one(name: str) -> Answer | BackendError:
         try:
             return ask(name)
-        except Late as error:
+        except TimedOut as error:
             late.append(name)
             if len(late) > STUCK:
                 raise
@@ -243,7 +243,7 @@ class Reader:
             if connection is not None:
                 # What is left of this answer belongs to no other question.
                 connection.close()
-            kind = Late if isinstance(error, TimeoutError) else Unreachable
+            kind = TimedOut if isinstance(error, TimeoutError) else Unreachable
             raise kind(
                 f"the engine at {self.url} did not answer: {said or error}", remedy="Start it, or look at its log"
             ) from error

@@ -124,7 +124,7 @@ def _look(host: Host, seen: Seen, each: Any, inactive: int) -> None:
         )
 
 
-def see_users(host: Host, seen: Seen, used: Callable[[Element], Iterable[str]]) -> None:
+def read_users(host: Host, seen: Seen, used: Callable[[Element], Iterable[str]]) -> None:
     """All guests, both sides of each; ``used`` gives the names of what a guest of that definition uses."""
     for domain in host.ask(host.conn.listAllDomains, 0):
         with apart(seen.unread, "kvm", domain.name()), suppress(NotThere):

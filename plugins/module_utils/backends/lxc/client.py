@@ -80,7 +80,7 @@ def run(
             os.close(file)
 
 
-def told(text: str) -> str:
+def message_of(text: str) -> str:
     """What a tool said, without the places in its sources."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return "; ".join(line.rpartition(" - ")[2] if " - " in line else line for line in lines)
@@ -127,7 +127,7 @@ class Lxc:
         """Run lxc-NAME for one container; what it printed. Raises BackendError with what it says."""
         done = run(["lxc-" + name, "-P", self.path, "-n", guest, *args], seconds=seconds)
         if done.returncode:
-            why = told(done.stderr) or told(done.stdout) or "exit code %d" % done.returncode
+            why = message_of(done.stderr) or message_of(done.stdout) or "exit code %d" % done.returncode
             raise BackendError(f"lxc-{name} failed: {why}", remedy="Look at the container's configuration and log")
         return done.stdout
 
@@ -161,7 +161,7 @@ class Lxc:
         )
         if not done.returncode:
             return ""
-        said = list(dict.fromkeys(told(done.stderr).split("; ")))
+        said = list(dict.fromkeys(message_of(done.stderr).split("; ")))
         # Each level of liblxc says again that it failed; the first one says why, and one of them at which line.
         line = next((match[1] for match in (re.search(r'at line "(.*)"$', each) for each in said) if match), "")
         why = next(

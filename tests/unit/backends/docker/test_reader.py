@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker import reader as docker_reader
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.reader import Late, Reader
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.reader import Reader, TimedOut
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import (
     BackendError,
     InvalidOption,
@@ -98,14 +98,14 @@ def test_an_answer_is_read_and_the_connection_kept(reader: Reader, server: Serve
         ("/cut", Unreadable, "/cut is no JSON"),
         ("/deep", Unreadable, "/deep is no JSON"),
         ("/ends", Unreachable, "did not answer"),
-        ("/silent", Late, "did not answer"),
+        ("/silent", TimedOut, "did not answer"),
     ],
 )
 def test_what_is_no_answer_is_an_error_and_spoils_no_other(
     path: str, kind: type[BackendError], words: str, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patience, pytest.raises(kind) as caught:
-        if kind is Late:
+        if kind is TimedOut:
             patience.setattr(docker_reader, "SECONDS", 0.2)
         reader.get(path)
     HEARD.set()

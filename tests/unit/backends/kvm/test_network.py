@@ -187,7 +187,7 @@ M1, M2 = "52:54:00:aa:00:01", "52:54:00:aa:00:02"
 )
 def test_what_libvirt_can_tell_apart(option: str, have: dict[str, Any], want: dict[str, Any], apart: bool) -> None:
     merged = {key: value for key, value in {**have, **want}.items() if value is not None}
-    assert PIECES[option].told_apart(have, want, merged) is apart
+    assert PIECES[option].distinguishable(have, want, merged) is apart
 
 
 @pytest.mark.parametrize(

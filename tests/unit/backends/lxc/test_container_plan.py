@@ -108,7 +108,7 @@ def test_others_that_stand_on_it() -> None:
     ],
 )
 def test_what_goes_with_a_container(path: str, remove_storage: bool, goes: bool) -> None:
-    assert container_plan.goes(container(f"lxc.rootfs.path = {path}\n"), remove_storage) is goes
+    assert container_plan.rootfs_is_removed(container(f"lxc.rootfs.path = {path}\n"), remove_storage) is goes
 
 
 @pytest.mark.parametrize(

@@ -139,10 +139,10 @@ def log_options(sides: Sides, case: Case) -> Sides:
 
 def alone(have: Container) -> bool:
     """Whether a container, by its network mode, can be connected to no network."""
-    return lone(str(have.data["HostConfig"].get("NetworkMode")))
+    return without_networks(str(have.data["HostConfig"].get("NetworkMode")))
 
 
-def lone(mode: str) -> bool:
+def without_networks(mode: str) -> bool:
     """Whether a container in this network mode can be connected to no network."""
     return mode.partition(":")[0] in ("host", "none", "container")
 

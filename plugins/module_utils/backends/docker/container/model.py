@@ -75,7 +75,7 @@ class Seen:
     #: The names of the containers that use a volume.
     volume_users: dict[str, set[str]] = field(default_factory=dict)
     #: The volumes that are still to go of guests whose removal has begun, by the guest's name.
-    doomed: dict[str, list[str]] = field(default_factory=dict)
+    volumes_to_remove: dict[str, list[str]] = field(default_factory=dict)
 
     def replaced(self, name: str) -> tuple[str, Container] | None:
         """The container that a re-creation of this name put aside and did not get to remove, with its name."""

@@ -155,7 +155,7 @@ def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
         for volume in summary.volumes:
             seen.volume_users.setdefault(volume, set()).add(name)
     if wants is not None:
-        seen.doomed = _doomed(engine, {want.name for want in wants})
+        seen.volumes_to_remove = _volumes_to_remove(engine, {want.name for want in wants})
     if any("networks" in want.values for want in living):
         networks = map(as_mapping, as_list(engine.get("/networks")))
         seen.networks = frozenset(as_text(network.get(key)) for network in networks for key in ("Name", "Id")) - {""}
@@ -190,7 +190,7 @@ def _look(seen: Seen, summary: Summary, data: Any) -> None:
         seen.containers[name] = there
 
 
-def _doomed(engine: Engine | Reader, names: set[str]) -> dict[str, list[str]]:
+def _volumes_to_remove(engine: Engine | Reader, names: set[str]) -> dict[str, list[str]]:
     """What removals that died have left to do, for these guests; a volume that is gone by now is left out."""
     marks = volumes_of(engine, filters=json.dumps({"label": [REMOVES]}))
     mine = {

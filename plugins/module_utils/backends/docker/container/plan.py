@@ -16,7 +16,7 @@ from ....engine.errors import BackendError, InvalidOption, Refused
 from ....engine.plan import Step, creation, power, recreation, set_step
 from ....engine.spec import Spec
 from ..image.references import Reference
-from .compare import case_of, lone, to_pull
+from .compare import case_of, to_pull, without_networks
 from .kinds import read_mounts
 from .limits import check_memory
 from .model import Claim, Container, Seen
@@ -36,12 +36,12 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
     if image in seen.faults:
         raise seen.faults[image]
     steps: list[Step] = []
-    if want.name in seen.doomed:
+    if want.name in seen.volumes_to_remove:
         # A run died that was to remove the guest and its storage; it is wanted again.
         steps.append(Step(want.name, Action.CLEAN, "leftover", want.name + STORAGE))
     found = differences(want, seen, have) if have is not None else []
     before = have.state if aside is None and have is not None else "" if aside is None else aside[1].state
-    if aside is not None and have is not None and _begun_anew(have, found):
+    if aside is not None and have is not None and _never_ran_and_differs(have, found):
         # A run died before the new container's first start, and what is wanted now is another one: back to the old one.
         steps.append(Step(want.name, Action.CLEAN, "leftover", want.name))
         have = None
@@ -68,7 +68,7 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
     )
 
 
-def _begun_anew(have: Container, found: Sequence[Difference]) -> bool:
+def _never_ran_and_differs(have: Container, found: Sequence[Difference]) -> bool:
     """Whether this container has never run and will not do as it is."""
     return have.data["State"]["StartedAt"].startswith("0001-") and any(
         _cost(each, have) == Disruption.RECREATE for each in found
@@ -188,12 +188,12 @@ def _removal(want: Spec, seen: Seen) -> Iterator[Step]:
         volumes = sorted(
             {
                 *(volume for container in mine.values() for volume in own_volumes(want.name, seen, container)),
-                *(volume for volume in seen.doomed.get(want.name, ()) if _used_by(want.name, seen, volume)),
+                *(volume for volume in seen.volumes_to_remove.get(want.name, ()) if _used_by(want.name, seen, volume)),
             }
         )
         if volumes or have is not None:
             before["volumes"] = volumes
-    if want.name in seen.doomed and not before.get("volumes"):
+    if want.name in seen.volumes_to_remove and not before.get("volumes"):
         yield Step(want.name, Action.CLEAN, "leftover", want.name + STORAGE)
     if before:
         yield Step(want.name, Action.REMOVE, "", before, None, Disruption.DESTROY)
@@ -223,7 +223,7 @@ def _check_networks(want: Spec, seen: Seen) -> None:
                 "does not exist",
                 remedy="Make it with docker_network first, or name another",
             )
-    if want.values.get("networks") and lone(str(want.values.get("network_mode"))):
+    if want.values.get("networks") and without_networks(str(want.values.get("network_mode"))):
         raise InvalidOption(
             "network_mode",
             want.values["network_mode"],

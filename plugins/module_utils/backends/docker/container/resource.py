@@ -276,7 +276,7 @@ class Containers(Guests[Seen]):
 
     def do_remove(self, want: Spec, step: Step, seen: Seen) -> None:
         volumes, mark = list(step.before.get("volumes", ())), want.name + STORAGE
-        if volumes and seen.doomed.get(want.name) != volumes:
+        if volumes and seen.volumes_to_remove.get(want.name) != volumes:
             # The engine lets a volume go only after its container, and then nobody else knows that it was this guest's.
             self.engine.delete(f"/volumes/{mark}")
             self.engine.post("/volumes/create", {"Name": mark, "Labels": {REMOVES: json.dumps(volumes)}})

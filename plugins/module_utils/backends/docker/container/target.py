@@ -15,7 +15,7 @@ from typing import Any
 
 from ....engine.compare import Difference
 from ....engine.spec import Spec
-from .compare import lone
+from .compare import without_networks
 from .kinds import encode_endpoint, encode_mounts, read_mounts, read_networks
 from .model import Container
 from .options import OPTIONS, option_of
@@ -74,7 +74,7 @@ def replacement(want: Spec, have: Container, changes: Sequence[Difference]) -> d
         body.config.pop("Hostname", None)
     if "NetworkMode" not in body.chosen and body.networks and mode not in body.networks:
         body.host["NetworkMode"] = next(iter(body.networks))
-    if lone(str(body.host.get("NetworkMode"))):
+    if without_networks(str(body.host.get("NetworkMode"))):
         body.networks = {}
     return _flat(body)
 

@@ -71,7 +71,7 @@ class Pieces(ABC):
             return {}
         return dict(value) if isinstance(value, Mapping) else dict.fromkeys(value)
 
-    def told_apart(self, have: Mapping[str, Any], keys: Iterable[str], want: Mapping[str, Any]) -> bool:
+    def distinguishable(self, have: Mapping[str, Any], keys: Iterable[str], want: Mapping[str, Any]) -> bool:
         """Whether libvirt can tell the entries apart while those of these keys are brought from what there is to what
         is wanted, one by one.
 

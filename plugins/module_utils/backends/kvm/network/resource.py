@@ -20,7 +20,7 @@ from ....engine.compare import Difference, before_after, differences, key_of
 from ....engine.errors import InvalidOption, Refused
 from ....engine.plan import Step
 from ....engine.spec import Spec
-from ..definition import Definition, Definitions, Seen, View, observed, see_users, teller, written
+from ..definition import Definition, Definitions, Seen, View, observed, read_users, teller, written
 from ..xml import Element, attribute, serialize
 from .fields import ISOLATED, known_subnets, read_forward
 from .options import NETWORK_OPTIONS, NETWORKS_TABLE, PIECES, defined
@@ -36,7 +36,7 @@ class Networks(Definitions):
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """All networks and all guests, since subnets and names are shared; a handful of calls for each."""
         seen = observed(self.host, self.host.conn.listAllNetworks, self.host.api.VIR_NETWORK_XML_INACTIVE)
-        see_users(
+        read_users(
             self.host,
             seen,
             lambda guest: [source.get("network", "") for source in guest.findall("devices/interface/source")],
@@ -107,7 +107,7 @@ class Networks(Definitions):
         piece = PIECES[name]
         keys = [part.key for step in steps for each in step.changes for part in each.parts]
         return all(
-            piece.told_apart(
+            piece.distinguishable(
                 piece.entries(self.table[name].read(view)), keys, piece.entries(_merged_value(want, name, view))
             )
             for view in (have.view(), have.view(live=True))

@@ -20,7 +20,7 @@ from ....engine.plan import Step
 from ....engine.spec import Spec
 from ....engine.units import format_size
 from ..client import Host
-from ..definition import Definition, Definitions, Seen, observed, see_users, teller, written
+from ..definition import Definition, Definitions, Seen, observed, read_users, teller, written
 from ..xml import Element, attribute, child, serialize, size_of, text_of
 from .pool_options import FITS, NEEDS, POOLS_TABLE, defined
 from .use import BOOTED, real
@@ -36,7 +36,7 @@ class Pools(Definitions):
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """All pools and all guests; a handful of calls for each."""
         seen = observed(self.host, self.host.conn.listAllStoragePools, self.host.api.VIR_STORAGE_XML_INACTIVE)
-        see_users(
+        read_users(
             self.host,
             seen,
             lambda guest: [name for name, have in seen.defined.items() if _serves(self.host, have, guest)],

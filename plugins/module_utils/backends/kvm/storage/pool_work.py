@@ -27,12 +27,12 @@ def _key(host: Host, pool: Any) -> str:
     return f"kvm pool {host.ask(pool.UUIDString)}"
 
 
-def in_hand(path: str) -> AbstractContextManager[None]:
+def volume_lock(path: str) -> AbstractContextManager[None]:
     """A volume, for who makes it or takes it away."""
     return held(f"kvm volume {path}")
 
 
-def origin_in_hand(host: Host, pool: Any, name: str) -> AbstractContextManager[None]:
+def base_volume_lock(host: Host, pool: Any, name: str) -> AbstractContextManager[None]:
     """A volume of a pool that several guests are made from, for who brings it there."""
     return held(f"{_key(host, pool)} {name}")
 

@@ -358,7 +358,7 @@ class Volumes(Resource[Seen]):
             create(self.host, pool, serialize(tree))
             return
         with self._cleared_after(pool) as begun:
-            source = self._brought(pool, want, kind, image, begun) if isinstance(image, Image) else None
+            source = self._uploaded(pool, want, kind, image, begun) if isinstance(image, Image) else None
             if "clone" in want.values:
                 source = self._volume(*sources_of(want)["clone"])
             if self.host.find(pool.storageVolLookupByName, want.name) is not None:
@@ -380,7 +380,7 @@ class Volumes(Resource[Seen]):
         begun.remove(want.name)
         self._delete(pool, begun)
 
-    def _brought(self, pool: Any, want: Spec, kind: str, image: Image, begun: list[str]) -> Any:
+    def _uploaded(self, pool: Any, want: Spec, kind: str, image: Image, begun: list[str]) -> Any:
         """A volume with the file's content, under a name that says it is incomplete."""
         name = want.name + PART
         # Of the file's length, whatever a guest will see of it: this holds the file itself.

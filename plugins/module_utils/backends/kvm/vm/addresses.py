@@ -79,7 +79,7 @@ def find(
                 found = _asked(host, handles[name], "AGENT") if agent_connected(live.root) else []
             else:
                 found = _asked(host, handles[name], "ARP") if macs else []
-            addresses = _good(found, macs, own)
+            addresses = _reachable(found, macs, own)
             if addresses:
                 domains[name] = replace(have, addresses=addresses)
                 break
@@ -116,7 +116,7 @@ def _asked(host: Host, handle: Any, source: str) -> list[tuple[str, str]]:
     ]
 
 
-def _good(pairs: Sequence[tuple[str, str]], macs: Mapping[str, str], own: Collection[str]) -> tuple[Address, ...]:
+def _reachable(pairs: Sequence[tuple[str, str]], macs: Mapping[str, str], own: Collection[str]) -> tuple[Address, ...]:
     """The addresses under which the guest can be reached, of all that was said: of the domain's own interfaces, in
     their order, IPv4 first.
 

@@ -95,7 +95,7 @@ def same_disk(
             record["format"] = side.get("format")
         return {key: value for key, value in record.items() if value is not None}
     for side in sides:
-        _check_told(target, path, reals.get(path, path), side["path"], chains.get(side["path"], Chain()))
+        _check_chain_readable(target, path, reals.get(path, path), side["path"], chains.get(side["path"], Chain()))
     if given in (path, reals.get(path)):
         raise Refused(
             "disks[{}].path: an earlier task gave this disk {}, and another program has moved it to {} since".format(
@@ -125,7 +125,7 @@ def without_older(
             _drop_same_source(disk, there)
             continue
         if chains.get(now, Chain()).find(reals.get(path, path)) is None:
-            _check_told(target, path, reals.get(path, path), now, chains.get(now, Chain()))
+            _check_chain_readable(target, path, reals.get(path, path), now, chains.get(now, Chain()))
             continue
         for tag in ("source", "backingStore"):
             drop(disk, tag)
@@ -141,7 +141,7 @@ def _drop_same_source(disk: Element, there: Element) -> None:
         disk.remove(wished)
 
 
-def _check_told(target: str, path: str, place: str, now: str, chain: Chain) -> None:
+def _check_chain_readable(target: str, path: str, place: str, now: str, chain: Chain) -> None:
     if chain.unseen and now != path:
         raise Refused(
             f"disks[{target}].path: the disk has {now}, and whether {path} is an older image of it cannot be told: "

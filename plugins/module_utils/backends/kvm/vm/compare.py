@@ -204,7 +204,7 @@ _DEVICES = ("input", "sound", "hub", "redirdev", "iommu", "panic", "smartcard", 
 _GIVEN = ("address", "alias", "seclabel")
 
 
-def _unspoken(element: Element | None, path: str) -> Element | None:
+def _without_options(element: Element | None, path: str) -> Element | None:
     """A part without what an option speaks of; None where nothing else is in it."""
     if element is None or not _SPOKEN[path]:
         return element
@@ -221,8 +221,8 @@ def _other(stored: Element, live: Element) -> list[str]:
     """
     found = []
     for path in _PARTS:
-        for part in (_unspoken(each, path) for each in stored.findall(path)):
-            there = _unspoken(live.find(path), path)
+        for part in (_without_options(each, path) for each in stored.findall(path)):
+            there = _without_options(live.find(path), path)
             if part is None or (there is not None and canonical(part, _GIVEN) == canonical(there, _GIVEN)):
                 continue
             wished = overlay_values(part)

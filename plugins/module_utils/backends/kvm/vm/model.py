@@ -317,14 +317,14 @@ class Leftover:
 
 
 @dataclass(frozen=True)
-class Doomed:
+class VolumesToRemove:
     """The volumes that go with a guest, by their paths."""
 
     paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Making:
+class NewVolume:
     """A volume that is not there yet.
 
     ``size`` 0: as large as what it is made from. Empty texts: nothing of the kind.
@@ -356,7 +356,7 @@ class Comparison:
     #: The specification, with what it leaves to us filled in.
     want: Spec
     #: The volumes that are to be made first.
-    making: tuple[Making, ...] = ()
+    making: tuple[NewVolume, ...] = ()
     #: What differs in a domain that is there.
     changes: tuple[Change, ...] = ()
 

@@ -17,10 +17,10 @@ from ....engine.spec import Spec
 from ..storage.block_jobs import busy
 from .chain import behind
 from .compare import pending_after
-from .model import Change, Comparison, Domain, Doomed, Leftover, Seen, View
+from .model import Change, Comparison, Domain, Leftover, Seen, View, VolumesToRemove
 from .observe import guest_of
 from .options import VMS
-from .storage import doomed
+from .storage import volumes_to_remove
 
 
 def plan(want: Spec, seen: Seen) -> list[Step]:
@@ -110,14 +110,20 @@ def _set(name: str, found: Sequence[Change]) -> Step:
 
 
 def _removal(want: Spec, seen: Seen, have: Domain) -> Iterator[Step]:
-    volumes = doomed(want.name, seen, have) if want.steering.get("remove_storage") else []
+    volumes = volumes_to_remove(want.name, seen, have) if want.steering.get("remove_storage") else []
     if have.live is not None:
         yield Step(
-            want.name, Action.STOP, "state", have.state, "stopped", Disruption.RESTART, subject=Doomed(tuple(volumes))
+            want.name,
+            Action.STOP,
+            "state",
+            have.state,
+            "stopped",
+            Disruption.RESTART,
+            subject=VolumesToRemove(tuple(volumes)),
         )
     before: dict[str, Any] = {"state": "stopped", "image": guest_of(have).image}
     for target, job in have.jobs.items():
         raise busy(want.name, target, job)
     if want.steering.get("remove_storage"):
         before["volumes"] = volumes
-    yield Step(want.name, Action.REMOVE, "", before, None, Disruption.DESTROY, subject=Doomed(tuple(volumes)))
+    yield Step(want.name, Action.REMOVE, "", before, None, Disruption.DESTROY, subject=VolumesToRemove(tuple(volumes)))

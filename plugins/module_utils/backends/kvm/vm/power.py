@@ -23,11 +23,11 @@ from .observe import STATES, look
 PAUSE = 0.2
 
 
-def until(good: Callable[[], bool], seconds: float) -> bool:
+def until(reached: Callable[[], bool], seconds: float) -> bool:
     """Whether it comes true within that time. It is looked at again and again: see PAUSE."""
     deadline = time.monotonic() + seconds
     while True:
-        if good():
+        if reached():
             return True
         left = deadline - time.monotonic()
         if left <= 0:
@@ -125,7 +125,7 @@ def wait(host: Host, want: Spec) -> None:
     """
     domain = host.ask(host.conn.lookupByName, want.name)
 
-    def good() -> bool:
+    def reached() -> bool:
         state = state_of(host, domain)
         if state == "stopped":
             if want.state == "running":
@@ -143,7 +143,7 @@ def wait(host: Host, want: Spec) -> None:
         find(host, domains, {want.name: domain}, {want.name: want.steering.get("address_sources") or ()})
         return any(each.addresses for each in domains.values())
 
-    if not until(good, want.timeout):
+    if not until(reached, want.timeout):
         raise unmet(
             want.wait_for,
             want.timeout,

@@ -27,7 +27,7 @@ from . import seed as vm_seed
 from . import target as vm_target
 from . import volumes as vm_volumes
 from .compare import cold, live_change, pending, pending_after, trial, written
-from .model import STALE, Comparison, Domain, Doomed, Seen
+from .model import STALE, Comparison, Domain, Seen, VolumesToRemove
 from .observe import guest_of, look, observe
 from .options import VMS
 from .settings import guest_note, read_labels
@@ -213,7 +213,7 @@ class Vms(Guests[Seen]):
         for each in note.findall(STALE):
             if each.get("path") == path:
                 note.remove(each)
-        vm_target.tidy(root)
+        vm_target.drop_empty_note(root)
         vm_define.define(self.host, want, root, before)
 
     do_attach = do_detach = do_set
@@ -252,7 +252,7 @@ class Vms(Guests[Seen]):
 
 def _volumes(step: Step) -> Sequence[str]:
     """The volumes that go with the guest; none of one that cannot be read."""
-    return step.subject.paths if isinstance(step.subject, Doomed) else ()
+    return step.subject.paths if isinstance(step.subject, VolumesToRemove) else ()
 
 
 def guest_now(have: Domain) -> Guest:

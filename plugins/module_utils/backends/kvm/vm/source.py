@@ -15,11 +15,11 @@ from typing import Any
 from ....engine.errors import BackendError, InvalidOption
 from ..client import Host
 from ..names import INCOMPLETE, PART
-from ..storage.pool_work import create, origin_in_hand, refresh
+from ..storage.pool_work import base_volume_lock, create, refresh
 from ..storage.use import unused
 from ..storage.volume_import import Image, examine, send
 from ..xml import parse, serialize
-from .model import Making
+from .model import NewVolume
 from .observe import size_in_bytes
 from .xml import ET, get, put
 
@@ -130,7 +130,7 @@ def _fetched(host: Host, source: Mapping[str, Any], pool: str) -> tuple[str, str
     part = name + PART if host.local else f"{name}.{platform.node()}{PART}"
     # Many guests may be made from it at once: one fetches it, and what is incomplete while nobody holds it is what a
     # run that died has left.
-    with origin_in_hand(host, where, name):
+    with base_volume_lock(host, where, name):
         found, rest = host.find(where.storageVolLookupByName, name), host.find(where.storageVolLookupByName, part)
         begun = any(each.startswith(name) and each.endswith(PART) for each in host.ask(where.listVolumes))
         if found is not None and begun and unused(host, "", [host.ask(found.path)], anew=True):
@@ -143,7 +143,7 @@ def _fetched(host: Host, source: Mapping[str, Any], pool: str) -> tuple[str, str
             with tempfile.NamedTemporaryFile(prefix="kraal-image-") as file:
                 _download(str(source["image"]), file)
                 image = examined(source, file.name)
-                whole = brought(host, where, part, image)
+                whole = uploaded(host, where, part, image)
             # Under its own name only when it is complete.
             found = create(host, where, described(name, image.capacity, image.format), whole)
             host.ask(whole.delete, 0)
@@ -187,7 +187,7 @@ def described(name: str, size: int, kind: str, backing: str = "", backing_format
     return serialize(root)
 
 
-def brought(host: Host, pool: Any, name: str, image: Image) -> Any:
+def uploaded(host: Host, pool: Any, name: str, image: Image) -> Any:
     """A new volume with a file's content; the volume, of which libvirt knows what is in it."""
     return _filled(host, pool, _room(host, pool, name, image), name, image)
 
@@ -206,7 +206,7 @@ def _filled(host: Host, pool: Any, volume: Any, name: str, image: Image) -> Any:
     return host.ask(pool.storageVolLookupByName, name)
 
 
-def put_in(host: Host, pool: Any, want: Making, source: Mapping[str, Any], made: list[str]) -> None:
+def fill_disk(host: Host, pool: Any, want: NewVolume, source: Mapping[str, Any], made: list[str]) -> None:
     """The volume of a guest's first disk, with what it is made from. Its path is in ``made`` as soon as it is there."""
     base, kind = origin(host, source, want.pool)
     below = host.find(host.conn.storageVolLookupByPath, base)

@@ -15,13 +15,13 @@ from ....engine.errors import InvalidOption, Refused
 from ....engine.spec import Spec
 from ....engine.units import format_size
 from . import devices as dev
-from .model import Domain, Making, Seen, Volume
+from .model import Domain, NewVolume, Seen, Volume
 from .options import BY_NAME
 from .seed import Seed, seed_path
 from .xml import get
 
 
-def to_make(want: Spec, seen: Seen, have: Domain | None, backed: Mapping[str, Mapping[str, Any]]) -> list[Making]:
+def to_make(want: Spec, seen: Seen, have: Domain | None, backed: Mapping[str, Mapping[str, Any]]) -> list[NewVolume]:
     """The volumes that a guest's new disks and its seed need and that are not there. Raises InvalidOption and Refused.
 
     ``want`` is filled in; ``backed``: the entries of those disks for which the task names a backing image, by target.
@@ -56,13 +56,15 @@ def to_make(want: Spec, seen: Seen, have: Domain | None, backed: Mapping[str, Ma
     return [*found, *_seed_to_make(want.values.get("cloud_init"), seen, have)]
 
 
-def _seed_to_make(seed: Any, seen: Seen, have: Domain | None) -> list[Making]:
+def _seed_to_make(seed: Any, seen: Seen, have: Domain | None) -> list[NewVolume]:
     """The volume of the wanted seed, unless the guest has it, as it is stored or as it runs."""
     views = [view for view in (have.stored, have.live) if view] if have else []
     if not isinstance(seed, Seed) or seed.path in [seed_path(view.root, view.name) for view in views]:
         return []
     pool = seen.pool_of(seed.path)
-    return [Making("cloud_init", seed.path, pool.name if pool else "", os.path.basename(seed.path), "raw", seed=seed)]
+    return [
+        NewVolume("cloud_init", seed.path, pool.name if pool else "", os.path.basename(seed.path), "raw", seed=seed)
+    ]
 
 
 def _check_kept(target: str, record: Mapping[str, Any], there: Mapping[str, Any]) -> None:
@@ -110,7 +112,7 @@ def _check_top(target: str, record: Mapping[str, Any], seen: Seen) -> None:
         )
 
 
-def _larger(seen: Seen, target: str, path: str, volume: Volume, size: int) -> Making | None:
+def _larger(seen: Seen, target: str, path: str, volume: Volume, size: int) -> NewVolume | None:
     """What is to be done to a volume that is there, for a disk of this size (0: any). Raises Refused."""
     if size and size < volume.capacity:
         raise Refused(
@@ -125,7 +127,7 @@ def _larger(seen: Seen, target: str, path: str, volume: Volume, size: int) -> Ma
             remedy="Leave the size out, or make the volume larger where it comes from",
         )
     if size > volume.capacity:
-        return Making(key_of("disks", target), path, volume.pool, volume.name, volume.format, size, there=True)
+        return NewVolume(key_of("disks", target), path, volume.pool, volume.name, volume.format, size, there=True)
     return None
 
 
@@ -158,7 +160,7 @@ def _making(
     path: str,
     takes_source: bool,
     backed: Mapping[str, Any],
-) -> Making | None:
+) -> NewVolume | None:
     """``backed``: the task's own entry of the disk, where that names a backing image."""
     volume, size, key = seen.volumes.get(path), record.get("size") or 0, key_of("disks", target)
     if volume is not None:
@@ -179,7 +181,7 @@ def _making(
             "cannot have a backing image",
             remedy="Leave it out, or write %s" % ("clone: full" if linked else "no backing"),
         )
-    return Making(
+    return NewVolume(
         key,
         path,
         pool.name,
@@ -193,7 +195,7 @@ def _making(
     )
 
 
-def doomed(name: str, seen: Seen, have: Domain) -> list[str]:
+def volumes_to_remove(name: str, seen: Seen, have: Domain) -> list[str]:
     """The volumes that go with a domain: files of a pool that nobody else uses and nothing stands on, and its seed."""
     found = set()
     for view in (have.stored, have.live):

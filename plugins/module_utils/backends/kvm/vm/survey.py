@@ -35,7 +35,7 @@ from .observe import (
 from .options import BY_NAME
 from .settings import OverlayValues, same_machine
 from .source import check_format, check_source
-from .storage import doomed
+from .storage import volumes_to_remove
 from .target import Placed, compare, images_asked, placed_disks, wanted
 from .xml import Element, get
 
@@ -249,7 +249,7 @@ def _about_removal(host: Host, seen: Seen, have: Domain) -> None:
                 look_at_volume(host, seen, path)
                 look_at_users(host, seen, uses, path)
     doubt = uses.doubt(but=have.name)
-    if doubt is not None and doomed(have.name, seen, have):
+    if doubt is not None and volumes_to_remove(have.name, seen, have):
         seen.faults[have.name] = doubt
 
 

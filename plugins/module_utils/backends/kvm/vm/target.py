@@ -265,7 +265,7 @@ def _path_of_seed(want: Spec, value: Seed, seen: Seen, have: Domain | None) -> s
     return f"{pool.target}/{seed_volume(want.name, value.digest)}"
 
 
-def bare(want: Spec, seen: Seen) -> View:
+def blank_domain(want: Spec, seen: Seen) -> View:
     """A domain that has nothing yet but what every new one gets. ``want`` has a uuid."""
     emulator = seen.emulators[
         want.values.get("type", "auto") if want.values.get("type", "auto") in seen.emulators else "auto"
@@ -305,13 +305,13 @@ def creation(want: Spec, seen: Seen, uuid: str) -> Element:
     values = {"console": True, **want.values}
     values["uuid"] = values.get("uuid", uuid)
     want = replace(want, values=values)
-    view = bare(want, seen)
+    view = blank_domain(want, seen)
     # The machine and the firmware first: others build on them. The rest in the table's order.
     root = written(want, view, edits(want, view))
     image = source_name(want)
     if image:
         guest_note(root).set("image", image)
-    tidy(root)
+    drop_empty_note(root)
     for option in OPTIONS:
         if option.whole and option.name in values:
             # What a task writes of the XML itself has the last word.
@@ -329,7 +329,7 @@ def unfinished(root: Element, making: Sequence[str]) -> Element:
     return root
 
 
-def tidy(root: Element) -> None:
+def drop_empty_note(root: Element) -> None:
     """Leave no empty note behind."""
     note = guest_note(root)
     if not note.attrib and not len(note):

@@ -13,14 +13,14 @@ from typing import Any
 from ....engine.errors import BackendError, Refused
 from ..client import Host, NotThere
 from ..constants import constant
-from ..storage.pool_work import create, grown, in_hand, is_device, volume_at
+from ..storage.pool_work import create, grown, is_device, volume_at, volume_lock
 from ..storage.use import unused
 from ..storage.volume_import import Image
 from ..xml import parse
-from .model import Making
+from .model import NewVolume
 from .observe import size_in_bytes
 from .seed_image import build
-from .source import brought, described, examined, put_in
+from .source import described, examined, fill_disk, uploaded
 from .xml import Element, get
 
 
@@ -28,7 +28,7 @@ def _pool(host: Host, name: str) -> Any:
     return host.ask(host.conn.storagePoolLookupByName, name)
 
 
-def make(host: Host, guest: str, want: Making, source: Mapping[str, Any], made: list[str]) -> None:
+def make(host: Host, guest: str, want: NewVolume, source: Mapping[str, Any], made: list[str]) -> None:
     """Make one volume, or let it grow. Raises BackendError; what it began is in ``made``, for the caller to remove.
 
     Another guest may have made it since the plan: one that is shareable and just what is wanted is shared, and any
@@ -44,7 +44,7 @@ def make(host: Host, guest: str, want: Making, source: Mapping[str, Any], made: 
     if want.there:
         grow(host, want.path, want.size)
         return
-    with in_hand(want.path):
+    with volume_lock(want.path):
         found = host.find(pool.storageVolLookupByName, want.name)
         if found is not None and not (want.shareable and _is(parse(host.ask(found.XMLDesc, 0)), want)):
             raise BackendError(
@@ -53,14 +53,14 @@ def make(host: Host, guest: str, want: Making, source: Mapping[str, Any], made: 
                 "and format, and no source for it",
             )
         if found is None and want.source:
-            put_in(host, pool, want, source, made)
+            fill_disk(host, pool, want, source, made)
         elif found is None:
             size = want.size if want.size or not want.backing else _capacity(host, want.backing)
             create(host, pool, described(want.name, size, want.format, want.backing, want.backing_format))
             made.append(want.path)
 
 
-def _is(root: Element, want: Making) -> bool:
+def _is(root: Element, want: NewVolume) -> bool:
     """Whether a volume is one that would be made just so."""
     there = (size_in_bytes(root, "capacity"), get(root, "target/format@type"), get(root, "backingStore/path") or "")
     return not want.source and there == (want.size, want.format, want.backing)
@@ -82,7 +82,7 @@ def send_bytes(host: Host, pool: str, name: str, content: bytes) -> None:
     with tempfile.TemporaryFile() as file:
         file.write(content)
         file.flush()
-        brought(
+        uploaded(
             host, _pool(host, pool), name, Image("/proc/self/fd/%d" % file.fileno(), len(content), "raw", len(content))
         )
 
@@ -90,7 +90,7 @@ def send_bytes(host: Host, pool: str, name: str, content: bytes) -> None:
 def delete_unused(host: Host, name: str, paths: Sequence[str]) -> None:
     """Remove volumes that were made for a guest, except what somebody else has come to use since."""
     for path in paths:
-        with in_hand(path):
+        with volume_lock(path):
             for each in unused(host, name, [path], anew=True):
                 delete(host, each)
 

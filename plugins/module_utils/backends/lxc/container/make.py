@@ -22,7 +22,7 @@ from ....engine.errors import BackendError
 from ....engine.spec import Spec
 from ....host.packages import install
 from ....host.replace import replace_file
-from ..client import Lxc, run, told
+from ..client import Lxc, message_of, run
 from ..files import read_file
 from .arguments import checksum_of
 from .config import Config
@@ -60,7 +60,9 @@ def remove_tree(path: Path) -> None:
     """Remove a directory with all below it, and nothing that is mounted there."""
     done = run(["rm", "-rf", "--one-file-system", "--", str(path)], seconds=MAKE_SECONDS)
     if done.returncode:
-        raise BackendError(f"{path} cannot be removed: {told(done.stderr)}", remedy="Look at what is mounted there")
+        raise BackendError(
+            f"{path} cannot be removed: {message_of(done.stderr)}", remedy="Look at what is mounted there"
+        )
 
 
 def complete_hwaddr(text: str) -> str:
@@ -334,4 +336,4 @@ def unpack(image: Image, target: Path, idmap: Sequence[str]) -> None:
         done = run(command, seconds=MAKE_SECONDS, standard_input=archive.fileno())
     if done.returncode:
         remedy = f"Check the archive, and the space in {target.parent}"
-        raise BackendError(f"{image.path} cannot be unpacked: {told(done.stderr)[-500:]}", remedy=remedy)
+        raise BackendError(f"{image.path} cannot be unpacked: {message_of(done.stderr)[-500:]}", remedy=remedy)

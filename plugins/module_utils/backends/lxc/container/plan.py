@@ -147,7 +147,7 @@ def _changes(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
     if costly:
         # Snapshots of it would have another root file system below them.
         _check_free(want, seen)
-        _check_anew(want, have, costly)
+        _check_recreation(want, have, costly)
         yield recreation(want.name, found, now, target)
         return
     if found:
@@ -158,7 +158,7 @@ def _changes(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
     yield from power(want.name, now, target)
 
 
-def _check_anew(want: Spec, have: Container, costly: Sequence[Difference]) -> None:
+def _check_recreation(want: Spec, have: Container, costly: Sequence[Difference]) -> None:
     """Raises Refused where not even another root file system would do."""
     if (
         not want.values.get("image")
@@ -188,7 +188,7 @@ def _set(name: str, found: Sequence[Difference], have: Container) -> Step:
 def _removal(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
     _check_free(want, seen)
     before = {"image": image_of(have)}
-    if goes(have, bool(want.steering.get("remove_storage"))):
+    if rootfs_is_removed(have, bool(want.steering.get("remove_storage"))):
         before["storage"] = have.config.get("lxc.rootfs.path")
     yield from removal(want.name, have.state, before, before.get("storage"))
 
@@ -202,7 +202,7 @@ def _check_free(want: Spec, seen: Seen) -> None:
         )
 
 
-def goes(have: Container, remove_storage: bool) -> bool:
+def rootfs_is_removed(have: Container, remove_storage: bool) -> bool:
     """Whether the root file system goes with the container: one in its own directory does, a volume only if the task
     says so.
     """

@@ -20,7 +20,7 @@ from ....engine.resource import Guests
 from ....engine.result import in_state
 from ....engine.spec import Spec
 from ....host.replace import replace_file
-from ..client import Lxc, run, told
+from ..client import Lxc, message_of, run
 from ..files import read_file
 from . import cgroups
 from . import plan as container_plan
@@ -203,7 +203,7 @@ class Containers(Guests[Seen]):
                     for line in file.read().splitlines()
                     if "lxc_start.c" not in line and "lxccontainer.c" not in line
                 ]
-            why = told("\n".join(lines)) or told(done.stderr)
+            why = message_of("\n".join(lines)) or message_of(done.stderr)
             raise BackendError(f"it does not start: {why}", remedy=f"Correct its options; its log is {log}")
 
     def _stop(self, want: Spec, now: str) -> None:
@@ -242,7 +242,7 @@ class Containers(Guests[Seen]):
         if str(step.before).endswith(OLD):
             self._put_back(have)
             return
-        self.maker.remove(want.name, storage=container_plan.goes(have, True), runs=have.runs)
+        self.maker.remove(want.name, storage=container_plan.rootfs_is_removed(have, True), runs=have.runs)
 
     def do_recreate(self, want: Spec, step: Step, seen: Seen) -> None:
         """Another root file system beside the old one, which then takes its place."""
