@@ -27,7 +27,7 @@ from ..engine.resource import Resource
 from ..engine.spec import Option, Spec, Table, name_check
 from ..engine.units import format_size
 from .disk import LARGEST, MIB, SMALLEST, Identity, copy_kernel, make
-from .disk_contents import command_line, commands_of, files_of, packages_of
+from .disk_contents import EARLY, command_line, commands_of, files_of, packages_of
 from .rootfs import checksum_of, clear, machine_architecture, newest_time, obstacle, own_suite, run_mmdebstrap, run_tool
 
 WORD = r"[a-z0-9][a-z0-9.+-]*"
@@ -445,7 +445,7 @@ class BaseImages(Resource[Seen]):
             return {}
         identity = Identity(digest_of(request))
         root, raw = work / "root", work / "disk.raw"
-        contents = {"files": files_of(request, identity.root), "prepare": commands_of(request)}
+        contents = {"early": EARLY, "files": files_of(request, identity.root), "prepare": commands_of(request)}
         run_mmdebstrap(request, root, work, epoch, packages_of(request), contents)
         make(root, raw, want.values["disk_size"], identity, epoch, partial(run_tool, work))
         if form_of(request) == "raw":

@@ -189,9 +189,12 @@ def held(work: Path) -> Iterator[Callable[[], bool]]:
 
 
 def command_of(
-    request: Mapping[str, Any], target: Path, hook: Path | None, sources: bool, extra: Iterable[str] = ()
+    request: Mapping[str, Any], target: Path, hooks: Mapping[str, Path], sources: bool, extra: Iterable[str] = ()
 ) -> list[str]:
-    """mmdebstrap's argument vector; ``extra`` packages make a directory for a disk of it. Pure."""
+    """mmdebstrap's argument vector; ``extra`` packages make a directory for a disk of it. Pure.
+
+    ``hooks``: programs, by mmdebstrap's word for when they run.
+    """
     packages = sorted({*(request.get("packages") or ()), *extra})
     command = [
         "mmdebstrap",
@@ -204,8 +207,7 @@ def command_of(
     for flag, key in (("architectures", "architecture"), ("keyring", "keyring")):
         if request.get(key):
             command.append(f"--{flag}={request[key]}")
-    if hook is not None:
-        command.append(f"--customize-hook={hook}")
+    command += [f"--{when}-hook={hook}" for when, hook in hooks.items()]
     return [
         *command,
         "--",
@@ -320,21 +322,24 @@ def run_mmdebstrap(
     said last.
 
     ``epoch``: the time that everything has at most, in seconds.
-    ``contents``: the files and the commands (prepare) of a disk, which come before those that are asked for.
+    ``contents``: the files and the commands (prepare) of a disk, which come before those that are asked for; and files
+    (early) that are there before its packages are configured.
     """
-    hook = None
-    asked = {
-        **(contents or {}),
-        **{key: request[key] for key in ("user", "ssh_authorized_keys", "commands") if request.get(key)},
+    contents = dict(contents or {})
+    hooks = {
+        "essential": {"files": contents.pop("early", None)},
+        "customize": {**contents, **{key: request.get(key) for key in ("user", "ssh_authorized_keys", "commands")}},
     }
-    if asked:
-        hook = work / "hook"
-        hook.write_text(_HOOK.format(python=sys.executable, asked=json.dumps(asked)), encoding="utf-8")
-        hook.chmod(0o700)
+    programs = {when: work / f"{when}-hook" for when, asked in hooks.items() if any(asked.values())}
+    for when, program in programs.items():
+        program.write_text(_HOOK.format(python=sys.executable, asked=json.dumps(hooks[when])), encoding="utf-8")
+        program.chmod(0o700)
     sources = "" if request.get("mirror") else _own_sources(request["suite"], request.get("components"))
     environment = {**_proxies(), **os.environ, "SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": str(work)}
     work.chmod(0o755)
-    done = run_held(work, command_of(request, target, hook, bool(sources), packages), sources, environment, _apart())
+    done = run_held(
+        work, command_of(request, target, programs, bool(sources), packages), sources, environment, _apart()
+    )
     if done.returncode == 0:
         return
     said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("I:")]

@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import grp
 import hashlib
+import json
 import os
 import pwd
 import re
@@ -346,8 +347,8 @@ class Reader:
 
 def find_seed() -> Path | None:
     """The device with the label of a NoCloud seed."""
-    # The kernel has named its devices; udev may still be at work on their labels.
-    subprocess.run(["udevadm", "settle", "--timeout=60"], check=False)
+    # The kernel has named its devices; udev may still be at work on their labels, and on much else.
+    subprocess.run(["udevadm", "settle", f"--exit-if-exists={LABELS / 'cidata'}", "--timeout=60"], check=False)
     return next((LABELS / label for label in ("cidata", "CIDATA") if (LABELS / label).exists()), None)
 
 
@@ -367,20 +368,33 @@ def read_files(device: Path) -> dict[str, str]:
 
 def understood(texts: Mapping[str, str], warn: Warn) -> dict[str, Any]:
     """The data of each text; what is none is named and left out."""
-    import yaml  # pylint: disable=import-outside-toplevel
-
     found: dict[str, Any] = {}
     for name, text in texts.items():
         if name == "user-data" and text.strip() and not text.startswith("#cloud-config"):
             warn("user-data is no #cloud-config and left out")
             continue
         try:
-            data = yaml.safe_load(text)
+            data = _data_of(text)
             found[name] = data if name == "network-config" else mapping(data, "it")
-        except (yaml.YAMLError, Invalid):
-            # What YAML says of an error quotes the text.
+        except Invalid:
             warn(f"{name} cannot be read and is left out")
     return found
+
+
+def _data_of(text: str) -> Any:
+    """The data of JSON or YAML. Raises Invalid."""
+    try:
+        # Most seeds are JSON behind a comment, and an emulated machine loads the reader of YAML for half a second.
+        return json.loads(re.sub(r"\A(?:#.*\n)*", "", text))
+    except ValueError:
+        pass
+    import yaml  # pylint: disable=import-outside-toplevel
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        # What it says of an error quotes the text.
+        raise Invalid("it is neither JSON nor YAML") from None
 
 
 def main() -> int:

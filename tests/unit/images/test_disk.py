@@ -170,7 +170,7 @@ def test_what_reads_the_seed(reader) -> None:
 
 def test_commands(tmp_path) -> None:
     asked = {"variant": "minbase", "suite": "bookworm", "packages": ["b"], "components": ["main"]}
-    assert rootfs.command_of(asked, Path("/t"), None, False) == [
+    assert rootfs.command_of(asked, Path("/t"), {}, False) == [
         *(
             "mmdebstrap",
             "--format=tar",
@@ -182,13 +182,16 @@ def test_commands(tmp_path) -> None:
             "/t",
         ),
     ]
-    assert rootfs.command_of(asked, Path("/t"), Path("/h"), True, ["c", "a", "b"]) == [
+    assert rootfs.command_of(
+        asked, Path("/t"), {"essential": Path("/e"), "customize": Path("/h")}, True, ["c", "a", "b"]
+    ) == [
         *(
             "mmdebstrap",
             "--format=directory",
             "--variant=minbase",
             "--include=a,b,c",
             "--components=main",
+            "--essential-hook=/e",
             "--customize-hook=/h",
             "--",
             "bookworm",

@@ -9,6 +9,7 @@ they are alike.
 from __future__ import annotations
 
 import copy
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -22,11 +23,13 @@ from ...engine.plan import Step
 from ...engine.reading import apart
 from ...engine.resource import Resource
 from ...engine.spec import Option, Spec, Table
-from .client import Host, NotThere
+from .client import Host, LibvirtError, NotThere
 from .network.pieces import Pieces
 from .xml import Element, parse
 
 RESTART, DESTROY = Disruption.RESTART, Disruption.DESTROY
+#: For how many seconds what was stopped may still hold its address, and how often that is tried.
+LINGER, PAUSE = 10.0, 0.2
 
 
 @dataclass(frozen=True)
@@ -252,7 +255,7 @@ class Definitions(Resource[Seen]):
     def do_restart(self, want: Spec, step: Step, seen: Seen) -> None:
         """Bring into effect what is stored."""
         self.do_stop(want, step, seen)
-        self.do_start(want, step, seen)
+        self._start(self._there(want), seen.defined.get(want.name), patience=LINGER)
 
     def do_set(self, want: Spec, step: Step, seen: Seen) -> None:
         """Store it, or change options of it."""
@@ -271,10 +274,13 @@ class Definitions(Resource[Seen]):
             raise BackendError("it has gone meanwhile", remedy="Run again")
         return there
 
-    def _start(self, there: Any, have: Definition | None) -> None:
-        """Where that fails, a new one goes again, and one that was active gets its old definition back."""
+    def _start(self, there: Any, have: Definition | None, patience: float = 0) -> None:
+        """Where that fails, a new one goes again, and one that was active gets its old definition back.
+
+        ``patience``: for how many seconds its address may still be taken by itself.
+        """
         try:
-            self.host.ask(there.create)
+            self._activate(there, time.monotonic() + patience)
         except BackendError as error:
             if have is None:
                 self.host.ask(there.undefine)
@@ -283,6 +289,16 @@ class Definitions(Resource[Seen]):
                 self.host.ask(self._define(have.live).create)
                 error.add("the old definition was put back")
             raise
+
+    def _activate(self, there: Any, deadline: float) -> None:
+        """Libvirt tells a network's dnsmasq to end, and does not wait until it has (libvirt 11.3, seen on a busy host)."""
+        while True:
+            try:
+                return self.host.ask(there.create)
+            except LibvirtError as error:
+                if "Address already in use" not in error.message or time.monotonic() >= deadline:
+                    raise
+            time.sleep(PAUSE)
 
     def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
         """It as it was seen."""
