@@ -27,7 +27,7 @@ from ..engine.resource import Resource
 from ..engine.spec import Option, Spec, Table, name_check
 from ..engine.units import format_size
 from .disk import LARGEST, MIB, SMALLEST, Identity, copy_kernel, make
-from .disk_contents import EARLY, command_line, commands_of, files_of, packages_of
+from .disk_contents import EARLY, command_line, commands_of, files_of, old_command_line, packages_of
 from .rootfs import checksum_of, clear, machine_architecture, newest_time, obstacle, own_suite, run_mmdebstrap, run_tool
 
 WORD = r"[a-z0-9][a-z0-9.+-]*"
@@ -420,6 +420,7 @@ class BaseImages(Resource[Seen]):
                 build["beside"] = {
                     key: {"file": path.name, "size": path.stat().st_size} for key, path in beside.items()
                 }
+                build["command_line"] = command_line(Identity(digest_of(request)).root)
             (work / "description").write_text(_text(build), encoding="utf-8")
             (work / "description").chmod(MODE)
             for path in (image, *beside.values()):
@@ -470,7 +471,10 @@ class BaseImages(Resource[Seen]):
             "size": format_size(build["size"]) if build["size"] else "",
             "kernel": str(stem) + ".vmlinuz" if disk else "",
             "initrd": str(stem) + ".initrd" if disk else "",
-            "command_line": command_line(Identity(stem.name.rpartition("-")[2]).root) if disk else "",
+            # A guest of a build from before that was written down keeps its line.
+            "command_line": (build.get("command_line") or old_command_line(Identity(stem.name.rpartition("-")[2]).root))
+            if disk
+            else "",
             "request": noted(build["request"]),
         }
 
@@ -483,5 +487,12 @@ class BaseImages(Resource[Seen]):
             if is_of(build, request):
                 return self._described(build)
         return self._described(
-            {"name": want.name, "file": file_of(want.name, request), "checksum": "", "size": 0, "request": request}
+            {
+                "name": want.name,
+                "file": file_of(want.name, request),
+                "checksum": "",
+                "size": 0,
+                "request": request,
+                "command_line": command_line(Identity(digest_of(request)).root),
+            }
         )

@@ -10,6 +10,8 @@ from xml.etree.ElementTree import Element
 
 import pytest
 
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import definition
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import LibvirtError
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.definition import Definition, Seen, View
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network.options import (
     NETWORK_OPTIONS,
@@ -69,6 +71,38 @@ def test_readings(name: str) -> None:
         option.name: option.kind.shown(option.read(view)) for option in NETWORK_OPTIONS if option.name != "autostart"
     }
     assert read == LAB
+
+
+class Lingering:
+    """A libvirt that is asked for nothing but a call, and a network whose address is held for some calls."""
+
+    message = "failed to create listening socket for 198.18.1.1: Address already in use"
+
+    def __init__(self, calls: int) -> None:
+        self.left, self.calls = calls, 0
+
+    def ask(self, call: Any) -> Any:
+        return call()
+
+    def create(self) -> None:
+        self.calls += 1
+        if self.calls <= self.left:
+            raise LibvirtError(self.message)
+
+
+@pytest.mark.parametrize(("patience", "calls"), [(60, 3), (0, 1)])
+def test_a_restart_waits_for_the_address_that_it_had_itself(
+    monkeypatch: pytest.MonkeyPatch, patience: float, calls: int
+) -> None:
+    monkeypatch.setattr(definition, "PAUSE", 0)
+    resource, host = Networks.__new__(Networks), Lingering(2)
+    resource.host = host  # type: ignore[assignment]
+    if patience:
+        resource._start(host, None, patience=patience)
+    else:
+        with pytest.raises(LibvirtError, match="already in use"):
+            resource._activate(host, 0)
+    assert host.calls == calls
 
 
 def test_an_isolated_network() -> None:

@@ -105,10 +105,10 @@ class Pools(Definitions):
             return [0, int(api.VIR_STORAGE_POOL_CREATE_WITH_BUILD)]
         return []
 
-    def _start(self, there: Any, have: Definition | None) -> None:
+    def _start(self, there: Any, have: Definition | None, patience: float = 0) -> None:
         # A new one that was built is active already.
         if have is not None or not self.host.ask(there.isActive):
-            super()._start(there, have)
+            super()._start(there, have, patience)
 
     def _merged(self, want: Spec, have: Definition | None) -> Element:
         return defined(want.name, want.values, None if have is None else have.config)
