@@ -294,7 +294,8 @@ class Definitions(Resource[Seen]):
         """Libvirt tells a network's dnsmasq to end, and does not wait until it has (libvirt 11.3, seen on a busy host)."""
         while True:
             try:
-                return self.host.ask(there.create)
+                self.host.ask(there.create)
+                return
             except LibvirtError as error:
                 if "Address already in use" not in error.message or time.monotonic() >= deadline:
                     raise
