@@ -33,13 +33,14 @@ from tests.support.paths import CACHE, ROOT
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="disks are built for amd64 alone")
 
-MAKERS = ROOT / "plugins" / "module_utils" / "backends" / "mmdebstrap"
+MAKERS = ROOT / "plugins" / "module_utils" / "images"
 
 
 @pytest.fixture(scope="module")
 def place() -> Path:
     """Where the disk of just these sources is, with the key that opens it."""
     texts = b"".join(path.read_bytes() for path in sorted(MAKERS.glob("*.py")))
+    assert texts, "a disk of before would be taken for one of these sources"
     return CACHE / "disk" / hashlib.sha256(texts).hexdigest()[:12]
 
 

@@ -75,12 +75,13 @@ menuentry "Linux" {
 }
 """
 
-#: What a disk can be attached to. All else that a machine has finds its drivers on the root file system, which is ext4:
-#: Debian's kernels have that built in. Debian's own choice is twice as large, and an emulated machine unpacks it for
-#: seconds. A driver that the kernel does not have is left out.
+#: What a disk can be attached to, and CDs: cloud-init looks for its seed before udev runs (ds-identify of 25.1), and
+#: without one it turns itself off. All else that a machine has finds its drivers on the root file system, an ext4.
+#: Debian's own choice is twice as large, and an emulated machine unpacks it for seconds. A driver that the kernel does
+#: not have is left out.
 _STORAGE = (
     *("virtio_pci", "virtio_mmio", "virtio_blk", "virtio_scsi"),
-    *("ahci", "ata_piix", "ata_generic", "nvme", "sd_mod", "mmc_block", "sdhci_pci"),
+    *("ahci", "ata_piix", "ata_generic", "nvme", "sd_mod", "sr_mod", "mmc_block", "sdhci_pci"),
     *("uas", "usb_storage", "xhci_pci", "ehci_pci", "uhci_hcd"),
     *("xen_blkfront", "hv_storvsc", "vmw_pvscsi", "mptspi", "mptsas", "megaraid_sas", "sym53c8xx"),
     "ext4",
