@@ -129,8 +129,8 @@ RETURN = r"""
 plan:
   description:
     - What was done, or would be done in check mode; empty where nothing was to do.
-    - C(guest) is V(host). C(key) is a module of the kernel such as V(modules[kvm_amd]), V(groups[libvirt]), a line of
-      libvirtd's configuration such as V(libvirtd.conf[auth_unix_rw]), a unit of systemd such as
+    - C(guest) is V(host). C(key) is a module of the kernel such as V(modules[kvm_amd]), V(device[/dev/kvm]),
+      V(groups[libvirt]), a line of libvirtd's configuration such as V(libvirtd.conf[auth_unix_rw]), a unit of systemd such as
       V(service[libvirtd.socket]), with V(autostart[libvirtd.socket]) for whether it starts at boot, V(service) for
       libvirt itself, or V(network[default]) and V(pool[default]), with V(.autostart) and the like for a single option
       of them.

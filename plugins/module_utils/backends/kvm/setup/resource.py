@@ -30,12 +30,15 @@ from ..storage.pool import Pools
 from . import daemons as setup_daemons
 from .daemons import DAEMONS, PIDFILE, Access, Daemons, Libvirt, units
 from .definitions import POOL_PATH, network_wish, part, pool_wish
+from .device import UDEV, device
 
 #: What an installation takes, in bytes.
 SPACE = {"/usr": 600 << 20}
 POOL_SPACE = 1 << 30
 #: The port of the DNS of guests' networks.
 DNS = 53
+
+KVM = "/dev/kvm"
 
 #: Where QEMU's words go, by the guest's name; libvirt keeps them for ever, and the proof's name is used once.
 LOGS = Path("/var/log/libvirt/qemu")
@@ -96,6 +99,10 @@ class KvmSetup(Setup):
         if self.module is None and verdict["code"] == "module_not_loaded":
             self.module = Module(self.host, verdict["remedy"].split()[-1], verdict, bool(given["allow_emulation"]))
             parts.append(self.module)
+        # Before the daemon first asks QEMU what it can do.
+        node = device(KVM, UDEV, comes)
+        if node is not None:
+            parts.append(node)
         if given["users"]:
             parts.append(members(self.host, "libvirt", given["users"], "kvm_host_users", comes))
         running = engine["answers"] is True
