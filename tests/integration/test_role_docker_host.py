@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+import docker
 import pytest
 import yaml
 
@@ -66,10 +67,17 @@ def role(*tasks_from: str, check: bool = False, **variables: Any) -> Run:
     )
 
 
-def test_a_host_that_is_ready_is_looked_at_once(docker_daemon: str, leftovers: None) -> None:
-    """`make test` has prepared this machine, and containers run on it; the engine that answers stays as it is,
-    however it was started.
-    """
+@pytest.fixture
+def container(docker_api: docker.APIClient, scratch: Any, base_image: str) -> str:
+    """One that runs: a proof that containers run, and what a restart of the engine would interrupt."""
+    name: str = scratch("runs")
+    docker_api.create_container(base_image, ["sleep", "600"], name=name)
+    docker_api.start(name)
+    return name
+
+
+def test_a_host_that_is_ready_is_looked_at_once(docker_daemon: str, container: str) -> None:
+    """`make test` has prepared this machine; the engine that answers stays as it is, however it was started."""
     before = engine()
     play = role()
     assert play.rc == 0, play.output
@@ -96,7 +104,7 @@ def test_check_mode_says_what_would_change_and_hides_secrets(docker_daemon: str,
     assert "kt-hush" not in play.output and "(hidden)" in play.output
 
 
-def test_what_is_in_the_way_is_told_before_anything_is_touched(docker_daemon: str, leftovers: None) -> None:
+def test_what_is_in_the_way_is_told_before_anything_is_touched(docker_daemon: str, container: str) -> None:
     play = role(daemon_options={"log-driver": "local"}, users=["kt-nobody"])
     (failure,) = [result for result in play.results if result.failed]
     assert failure.task.endswith("Tell all that is in the way")
