@@ -153,8 +153,10 @@ options:
       - The network interfaces, each a mapping, or the name of a libvirt network.
       - C(network) is a network of libvirt, C(bridge) a bridge of the host, C(macvtap) an interface of the host (with
         C(mode) V(bridge), V(vepa), V(private) or V(passthrough)), and C(type=user) needs nothing on the host.
-      - An interface is found again by its C(mac) where the entry has one, else by what it is connected to. A new one
-        without a C(mac) gets one that stays the same.
+      - An interface is found again by its C(mac) where the entry has one. A C(mac) that no interface has is that of a
+        new one. To give an interface another C(mac), O(purge) the networks; the guest then has a new interface.
+      - An entry without a C(mac) means the next interface that is connected to the same. A new one gets a C(mac) that
+        stays the same.
       - C(model) is V(virtio) unless given, C(filter) a network filter of libvirt, C(link) V(up) or V(down), C(mtu) and
         C(boot_order) are numbers.
       - Interfaces come and go while the guest runs, and the connection, the C(filter) and the C(link) change. The rest

@@ -21,6 +21,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.model i
     View,
     Volume,
 )
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.networks import own_mac
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.options import BY_NAME as OPTIONS_BY_NAME
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.options import OPTIONS, VMS
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.plan import plan
@@ -130,6 +131,46 @@ def test_only_that_changes(options: dict[str, Any], touched: set[str]) -> None:
         NAME,
     ]
     assert before.root.find("devices/sound") is not None and after.root.find("devices/sound") is not None
+
+
+#: By their MACs and networks: what there is, what is wanted, and what comes of it.
+A, B = "52:54:00:0a:00:01", "52:54:00:0a:00:02"
+INTERFACES: tuple[tuple[list[tuple[str, str]], list[Any], list[tuple[str, str]]], ...] = (
+    ([("n", A)], [{"network": "n", "mac": B}], [("n", A), ("n", B)]),
+    ([("n", A)], [{"network": "n", "mac": B}, "n"], [("n", A), ("n", B)]),
+    ([("n", A), ("n", B)], [{"network": "n", "mac": B}, "n"], [("n", A), ("n", B)]),
+    ([("n", A), ("n", B)], ["n", {"network": "n", "mac": A}], [("n", A), ("n", B)]),
+    ([("n", A), ("m", B)], [{"network": "m", "mac": A}, "m"], [("m", A), ("m", B)]),
+    ([("n", A)], ["n", "n"], [("n", A), ("n", "")]),
+)
+
+
+@pytest.mark.parametrize(("have", "want", "after"), INTERFACES)
+def test_which_interface_an_entry_means(
+    have: list[tuple[str, str]], want: list[Any], after: list[tuple[str, str]]
+) -> None:
+    nics = "".join(
+        f"<interface type='network'><mac address='{mac}'/><source network='{network}'/></interface>"
+        for network, mac in have
+    )
+    before = View(parse(f"<domain><name>{NAME}</name><uuid>u</uuid><devices>{nics}</devices></domain>"), NAME, False)
+    full = wanted(spec(state="present", networks=want), Seen(), Domain(NAME, "stopped", before, None))
+    done = View(written(full, before, edits(full, before)), NAME, False)
+    found = [(nic.find("source").get("network"), nic.find("mac").get("address")) for nic in done.root.iter("interface")]
+    assert [network for network, _mac in found] == [network for network, _mac in after]
+    assert {mac for _network, mac in after} - {""} <= {mac for _network, mac in found}
+    assert len({mac for _network, mac in found}) == len(after)
+    assert edits(full, done) == {}
+
+
+def test_a_new_interface_has_an_address_of_its_own() -> None:
+    """Also where the one that had it first was moved to another network."""
+    before = view()
+    for networks in (["kt"], [{"network": "kt2", "mac": own_mac(before.root, "kt")}], ["kt"]):
+        want = wanted(spec(state="present", networks=networks), Seen(), domain())
+        before = View(written(want, before, edits(want, before)), NAME, False, SIZES)
+    macs = [each.get("address") for each in before.root.iterfind("devices/interface/mac")]
+    assert len(set(macs)) == len(macs) == 4
 
 
 def test_the_tree_that_was_read_is_not_written_to() -> None:

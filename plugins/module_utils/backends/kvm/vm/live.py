@@ -90,7 +90,7 @@ def _update_disk(host: Host, domain: Any, new: Element) -> None:
 def network(host: Host, domain: Any, change: LiveChange) -> None:
     """Plug an interface in or out, or connect it to something else."""
     key, affect = change.key, constant("DOMAIN_AFFECT_LIVE")
-    mac = (change.before or {}).get("mac") or change.value.get(key, {}).get("mac") or nets.own_mac(change.then, key)
+    mac = (change.before or {}).get("mac") or change.value.get(key, {}).get("mac") or nets.own_mac(change.now, key)
     old, new = nets.interface_of(change.now, mac), nets.interface_of(change.then, mac)
     if new is None and old is not None:
         host.ask(domain.detachDeviceFlags, serialize(old), affect)

@@ -120,7 +120,7 @@ def _read_interface(key: str, interface: Element) -> dict[str, Any]:
     kind = interface.get("type", "")
     record = {**read_fields(NETWORK_FIELDS, interface), "type": _OURS.get(kind, kind), "source": ""}
     if kind in ("network", "bridge", "direct"):
-        record["source"] = key.partition("#")[0]
+        record["source"] = _connection(key)
     if kind == "direct":
         record["mode"] = get(interface, "source@mode") or "vepa"
     return record
@@ -134,14 +134,23 @@ def read_networks(root: Element) -> dict[str, dict[str, Any]]:
 def matched(want: Mapping[str, Any], have: Mapping[str, Any]) -> dict[str, str]:
     """Which interface each wanted entry means: wanted key to observed key.
 
-    By MAC where it has one, else by what it is connected to.
+    By its MAC where it has one: an address that no interface has is a new interface's. Else the next one that is
+    connected to the same, of those that no entry means by its MAC.
     """
     by_mac = {record["mac"]: key for key, record in have.items() if record.get("mac")}
     found = {key: by_mac[record["mac"]] for key, record in want.items() if record.get("mac") in by_mac}
-    for key in want:
-        if key not in found and key in have and key not in found.values():
-            found[key] = key
+    left = [key for key in have if key not in found.values()]
+    for key, record in want.items():
+        there = next((each for each in left if _connection(each) == _connection(key)), None)
+        if not record.get("mac") and there is not None:
+            found[key] = there
+            left.remove(there)
     return found
+
+
+def _connection(key: str) -> str:
+    """What an interface of that key is connected to."""
+    return key.partition("#")[0]
 
 
 def rekeyed(want: Mapping[str, Any], have: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,9 +174,16 @@ def interface_of(root: Element, mac: str) -> Element | None:
 
 
 def own_mac(root: Element, key: str) -> str:
-    """An address that this guest's interface has whenever it is made: from the domain's uuid and the key."""
-    digest = hashlib.sha256(("{} {}".format(get(root, "uuid"), key)).encode()).hexdigest()
-    return f"52:54:00:{digest[:2]}:{digest[2:4]}:{digest[4:6]}"
+    """An address that this guest's interface has whenever it is made: from the domain's uuid and the key, and of those
+    that no interface of the guest has.
+    """
+    taken = {(get(each, "mac@address") or "").lower() for each in devices(root, "interface")}
+    text = "{} {}".format(get(root, "uuid"), key)
+    while True:
+        text = hashlib.sha256(text.encode()).hexdigest()
+        mac = f"52:54:00:{text[:2]}:{text[2:4]}:{text[4:6]}"
+        if mac not in taken:
+            return mac
 
 
 def write_networks(root: Element, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
