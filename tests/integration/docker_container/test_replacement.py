@@ -184,6 +184,15 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def test_a_guest_without_a_network_stays_so(driver: Driver) -> None:
+    """It is made so, and what takes its place is so, too."""
+    driver.do(networks=[], purge=["networks"])
+    assert driver.inside("ls", "/sys/class/net") == "lo"
+    driver.do(env={"KT_A": "1"})
+    assert driver.inside("ls", "/sys/class/net") == "lo"
+    driver.again(networks=[], purge=["networks"])
+
+
 @pytest.fixture
 def images(driver: Driver) -> Iterator[tuple[str, str]]:
     """Two images that bring much of their own, and not the same."""

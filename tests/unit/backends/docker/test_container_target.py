@@ -70,13 +70,14 @@ def test_an_empty_command_is_the_images_own(option: str) -> None:
 def test_the_first_network_is_the_mode_and_the_others_are_connected_later() -> None:
     body = container_body.creation(want("web", networks=["front", {"name": "back", "aliases": ["db"]}]))
     assert body["HostConfig"]["NetworkMode"] == "front"
-    single, others = container_body.endpoints(body)
+    single, others, unwanted = container_body.endpoints(body)
+    assert unwanted == []
     assert single["NetworkingConfig"] == {"EndpointsConfig": {"front": {}}}
     assert others == {"back": {"Aliases": ["db"]}}
 
 
 def test_a_mode_that_is_set_comes_first() -> None:
-    single, others = container_body.endpoints(
+    single, others, _unwanted = container_body.endpoints(
         container_body.creation(want("web", network_mode="back", networks=["front", "back"]))
     )
     assert list(single["NetworkingConfig"]["EndpointsConfig"]) == ["back"]
@@ -84,8 +85,30 @@ def test_a_mode_that_is_set_comes_first() -> None:
 
 
 def test_without_networks_there_is_nothing_to_connect() -> None:
-    single, others = container_body.endpoints(container_body.creation(want("web", network_mode="host")))
-    assert (single["NetworkingConfig"], others) == ({"EndpointsConfig": {}}, {})
+    single, *others = container_body.endpoints(container_body.creation(want("web", network_mode="host")))
+    assert (single["NetworkingConfig"], others) == ({"EndpointsConfig": {}}, [{}, []])
+
+
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        ({"networks": []}, "bridge"),
+        ({"networks": [], "network_mode": "front"}, "front"),
+        ({"networks": ["back"], "network_mode": "front"}, "front"),
+    ],
+)
+def test_the_network_of_the_mode_is_left_where_the_networks_are_complete_without_it(
+    options: dict[str, Any], left: str
+) -> None:
+    single, others, unwanted = container_body.endpoints(
+        container_body.creation(want("web", purge=["networks"], **options))
+    )
+    assert (single["NetworkingConfig"], list(others), unwanted) == (
+        {"EndpointsConfig": {}},
+        options["networks"],
+        [left],
+    )
+    assert container_body.endpoints(container_body.creation(want("web", **options)))[2] == []
 
 
 # Re-creation ------------------------------------------------------------------------------------------------------
@@ -199,6 +222,19 @@ def test_networks_and_a_mode_that_stands_alone_exclude_each_other() -> None:
     data["NetworkSettings"]["Networks"] = {"none": {}}
     body = replacement(data, networks=["front"])
     assert (body["HostConfig"]["NetworkMode"], body["NetworkingConfig"]["EndpointsConfig"]) == ("front", {"front": {}})
+
+
+@pytest.mark.parametrize("mode", ["default", "bridge", "front"])
+def test_a_container_that_was_taken_off_its_network_stays_off(mode: str) -> None:
+    data = inspected("apart", NetworkMode=mode)
+    data["NetworkSettings"]["Networks"] = {}
+    single, *others = container_body.endpoints(replacement(data, env={"A": "1"}))
+    assert single["HostConfig"]["NetworkMode"] == mode
+    assert others == [{}, ["bridge" if mode == "default" else mode]]
+    # A mode that names a network by its id is no other network.
+    data["HostConfig"]["NetworkMode"] = "0" * 64
+    data["NetworkSettings"]["Networks"] = {"front": {"NetworkID": "0" * 64}}
+    assert container_body.endpoints(replacement(data, env={"A": "1"}, network_mode="0" * 64))[2] == []
 
 
 def test_another_log_driver_starts_without_the_options_of_the_old_one() -> None:

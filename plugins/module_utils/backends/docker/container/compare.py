@@ -142,6 +142,11 @@ def alone(have: Container) -> bool:
     return without_networks(str(have.data["HostConfig"].get("NetworkMode")))
 
 
+def network_of(mode: object) -> str:
+    """The network that a mode names; the engine has two more ways to name its own bridge."""
+    return "bridge" if mode in (None, "", "default") else str(mode)
+
+
 def without_networks(mode: str) -> bool:
     """Whether a container in this network mode can be connected to no network."""
     return mode.partition(":")[0] in ("host", "none", "container")

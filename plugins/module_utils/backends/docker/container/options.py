@@ -211,10 +211,6 @@ def _encode_ulimits(value: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"Name": name, "Soft": record["soft"], "Hard": record["hard"]} for name, record in sorted(value.items())]
 
 
-def _network_mode(value: Any) -> str:
-    return "bridge" if value in (None, "", "default") else str(value)
-
-
 class _Limit(Integer):
     """A number whose 0 and -1 both mean that there is no limit."""
 
@@ -224,7 +220,7 @@ class _Limit(Integer):
 
 class _NetworkMode(Text):
     def parse(self, value: Any, option: str) -> str:
-        return _network_mode(super().parse(value, option))
+        return compare.network_of(super().parse(value, option))
 
 
 def _nanocpus(value: Any) -> Decimal:
@@ -312,7 +308,7 @@ OPTIONS: tuple[ContainerOption, ...] = (
         decode=read_tmpfs,
         encode=lambda value: {key: ",".join(words) for key, words in value.items()},
     ),
-    _host("network_mode", _NetworkMode(), "NetworkMode", decode=_network_mode, sides=compare.joined),
+    _host("network_mode", _NetworkMode(), "NetworkMode", decode=compare.network_of, sides=compare.joined),
     ContainerOption(
         "networks",
         NETWORKS,

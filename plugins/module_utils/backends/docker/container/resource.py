@@ -89,13 +89,15 @@ class Containers(Guests[Seen]):
 
     def _make(self, want: Spec, name: str, body: dict[str, Any]) -> str:
         """A new container that does not run yet; its id. What cannot be made as it is wanted is not left behind."""
-        single, others = container_body.endpoints(body)
+        single, others, unwanted = container_body.endpoints(body)
         made = self.engine.post("/containers/create", single, name=name)
         try:
             if made.get("Warnings"):
                 self._check_kept(want, made["Id"], made["Warnings"])
             for network, endpoint in others.items():
                 self.engine.post(f"/networks/{network}/connect", {"Container": made["Id"], "EndpointConfig": endpoint})
+            for network in unwanted:
+                self.engine.post(f"/networks/{network}/disconnect", {"Container": made["Id"], "Force": False})
         except BackendError:
             self._discard(made["Id"])
             raise

@@ -15,7 +15,7 @@ from typing import Any
 
 from ....engine.compare import Difference
 from ....engine.spec import Spec
-from .compare import without_networks
+from .compare import network_of, without_networks
 from .kinds import encode_endpoint, encode_mounts, read_mounts, read_networks
 from .model import Container
 from .options import OPTIONS, option_of
@@ -51,7 +51,19 @@ def creation(want: Spec) -> dict[str, Any]:
             option.put(body, want.values[option.name])
     if body.networks and "NetworkMode" not in body.chosen:
         body.host["NetworkMode"] = next(iter(body.networks))
+    if "networks" in want.values and "networks" in want.purge:
+        _leave_others(body, {})
     return _flat(body)
+
+
+def _leave_others(body: Body, ids: Mapping[str, str]) -> None:
+    """The engine connects a new container to the network of its mode: out of that one again, unless it is wanted.
+
+    ``ids``: of the networks that are there, by their names.
+    """
+    mode = network_of(body.host.get("NetworkMode"))
+    if mode not in {*body.networks, *map(ids.get, body.networks)} and not without_networks(mode):
+        body.networks[mode] = None
 
 
 def replacement(want: Spec, have: Container, changes: Sequence[Difference]) -> dict[str, Any]:
@@ -76,19 +88,24 @@ def replacement(want: Spec, have: Container, changes: Sequence[Difference]) -> d
         body.host["NetworkMode"] = next(iter(body.networks))
     if without_networks(str(body.host.get("NetworkMode"))):
         body.networks = {}
+    if "network_mode" not in changed or ("networks" in want.values and "networks" in want.purge):
+        ends = have.data.get("NetworkSettings", {}).get("Networks") or {}
+        _leave_others(body, {name: end.get("NetworkID", "") for name, end in ends.items()})
     return _flat(body)
 
 
-def endpoints(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split a body: the creation itself with its first network, and the networks to connect before the start.
+def endpoints(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """Split a body: the creation itself with its first network, the networks to connect before the start, and those
+    to disconnect from before it.
 
     Engines before API 1.44 take one network at a creation.
     """
-    networks = body["NetworkingConfig"]["EndpointsConfig"]
+    networks = {name: end for name, end in body["NetworkingConfig"]["EndpointsConfig"].items() if end is not None}
+    unwanted = sorted(set(body["NetworkingConfig"]["EndpointsConfig"]) - set(networks))
     mode = body["HostConfig"].get("NetworkMode")
     first = mode if mode in networks else None
     single = {**body, "NetworkingConfig": {"EndpointsConfig": {first: networks[first]} if first else {}}}
-    return single, {name: endpoint for name, endpoint in networks.items() if name != first}
+    return single, {name: endpoint for name, endpoint in networks.items() if name != first}, unwanted
 
 
 def update(want: Spec, have: Container, changes: Sequence[Difference]) -> dict[str, Any]:
@@ -106,7 +123,9 @@ def _flat(body: Body) -> dict[str, Any]:
         **body.config,
         "HostConfig": body.host,
         "NetworkingConfig": {
-            "EndpointsConfig": {name: encode_endpoint(record) for name, record in body.networks.items()}
+            "EndpointsConfig": {
+                name: None if record is None else encode_endpoint(record) for name, record in body.networks.items()
+            }
         },
     }
 

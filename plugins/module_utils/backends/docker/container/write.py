@@ -28,6 +28,7 @@ class Body:
 
     config: dict[str, Any] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
+    #: None: the engine connects it to this one, and it shall not stay there.
     networks: dict[str, Any] = field(default_factory=dict)
     #: The engine's keys of what the task sets itself; all else may follow from that.
     chosen: frozenset[str] = frozenset()
