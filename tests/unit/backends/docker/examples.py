@@ -73,7 +73,7 @@ EXAMPLES: dict[str, Example] = {
     "dns": Example(["192.0.2.1", "192.0.2.2"], (), ["192.0.2.2", "192.0.2.1"]),
     "dns_search": Example(["one.example"], (), ["two.example"]),
     "dns_options": Example(["ndots:2"], (), ["rotate"]),
-    "extra_hosts": Example(["a:192.0.2.1", "b:2001:db8::1"], (["b:2001:db8::1", "a:192.0.2.1"],), ["a:192.0.2.3"]),
+    "extra_hosts": Example(["a:192.0.2.1", "b:2001:db8::1"], (["b:[2001:DB8:0::1]", "a:192.0.2.1"],), ["a:192.0.2.3"]),
     "cap_add": Example(["NET_ADMIN"], (["cap_net_admin"], ["Net_Admin"]), ["SYS_TIME"]),
     "cap_drop": Example(["CAP_MKNOD", "net_raw"], (["NET_RAW", "MKNOD"],), ["CHOWN"]),
     "devices": Example(

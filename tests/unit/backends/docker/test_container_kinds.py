@@ -19,6 +19,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.contain
     Ports,
     encode_ports,
     encode_restart,
+    read_hosts,
     read_mounts,
     read_networks,
     read_ports,
@@ -132,12 +133,12 @@ WRITTEN: dict[str, st.SearchStrategy[Any]] = {
     "restart_policy": st.sampled_from(
         ["no", False, "always", "unless-stopped", "on-failure", "on-failure:0", "on-failure:5"]
     ),
-    "dns": st.lists(IPV4, max_size=3),
+    "dns": st.lists(st.one_of(IPV4, IPV6), max_size=3),
     "dns_search": st.lists(LINE, max_size=3),
     "dns_options": st.lists(LINE, max_size=3),
-    "extra_hosts": unique(
-        st.builds("{}:{}".format, NAME, st.one_of(IPV4, IPV6, st.just("host-gateway"))),
-        lambda entry: entry.partition(":")[0],
+    "extra_hosts": st.lists(
+        st.builds("{}:{}".format, st.one_of(NAME, st.just("db")), st.one_of(IPV4, IPV6, st.just("host-gateway"))),
+        max_size=4,
     ),
     "cap_add": st.lists(st.sampled_from(["NET_ADMIN", "cap_net_admin", "Sys_Time", "ALL"]), max_size=3),
     "cap_drop": st.lists(st.sampled_from(["MKNOD", "cap_mknod", "all"]), max_size=3),
@@ -237,6 +238,24 @@ def test_a_port_that_is_named_replaces_all_that_was_published_for_it() -> None:
 )
 def test_ports_are_shown_one_by_one(written: list[Any], shown: list[str]) -> None:
     assert Ports().show(Ports().parse(written, "ports")) == shown
+
+
+def test_a_host_keeps_all_its_addresses_beside_another() -> None:
+    kind, lines = CONTAINERS["extra_hosts"].kind, ["db:10.0.0.1", "db:2001:DB8:0::1"]
+    have = read_hosts(lines)
+    assert kind.parse(lines, "extra_hosts") == have
+    want = kind.parse(["x:192.0.2.1"], "extra_hosts")
+    assert kind.show(kind.merge(want, have, False)) == ["db:10.0.0.1", "db:2001:db8::1", "x:192.0.2.1"]
+    assert kind.parts(want, have, False) == [Part("x", None, ["x:192.0.2.1"])]
+    with pytest.raises(InvalidOption, match="is not a host and its address"):
+        kind.parse(["db:other"], "extra_hosts")
+
+
+def test_a_name_server_is_an_address_in_any_spelling() -> None:
+    option = CONTAINERS["dns"]
+    assert option.kind.parse(["2001:DB8:0::1"], "dns") == option.read({"HostConfig": {"Dns": ["2001:db8:0:0::1"]}})
+    with pytest.raises(InvalidOption, match="is not an IP address"):
+        option.kind.parse(["ns1.example.com"], "dns")
 
 
 @given(WRITTEN["restart_policy"])

@@ -426,16 +426,59 @@ ULIMITS = Records(
 )
 
 
-def _colon_pair(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
-    name, _colon, address = str(entry).partition(":")
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name) or not address or re.search(r"\s", address):
-        raise InvalidOption(
-            option, entry, "is not a host and its address", remedy="Write db:192.0.2.5 or gateway:host-gateway"
-        )
-    yield name, address
+def parse_address(text: str) -> str:
+    """An IP address in its one spelling. Raises ValueError."""
+    return str(ipaddress.ip_address(text))
 
 
-EXTRA_HOSTS = Records(_colon_pair, lambda name, address: f"{name}:{address}", {"elements": "str"})
+class Nameserver(Text):
+    """An IP address."""
+
+    def parse(self, value: Any, option: str) -> str:
+        try:
+            return parse_address(super().parse(value, option))
+        except ValueError as error:
+            raise InvalidOption(option, value, "is not an IP address", remedy="Write 192.0.2.53, say") from error
+
+
+def _host_address(text: str) -> str:
+    return text if text == "host-gateway" else parse_address(text[1:-1] if text[:1] + text[-1:] == "[]" else text)
+
+
+class ExtraHosts(Entries):
+    """Lines of /etc/hosts: from a name to its sorted addresses, of which it may have one of each family, or more."""
+
+    argument = {"type": "list", "elements": "str"}
+
+    def parse(self, value: Any, option: str) -> dict[str, tuple[str, ...]]:
+        found: dict[str, set[str]] = {}
+        for entry in value:
+            name, _colon, text = str(entry).strip().partition(":")
+            try:
+                address = _host_address(text)
+            except ValueError:
+                address = ""
+            if not re.fullmatch(r"[A-Za-z0-9_.-]+", name) or not address:
+                raise InvalidOption(
+                    option, entry, "is not a host and its address", remedy="Write db:192.0.2.5 or gateway:host-gateway"
+                )
+            found.setdefault(name, set()).add(address)
+        return {name: tuple(sorted(addresses)) for name, addresses in found.items()}
+
+    def show_entry(self, key: str, value: Any) -> list[str]:
+        return [f"{key}:{address}" for address in value]
+
+    def show(self, value: Mapping[str, Any]) -> list[str]:
+        return [line for key in sorted(value) for line in self.show_entry(key, value[key])]
+
+
+def read_hosts(lines: Iterable[str] | None) -> dict[str, tuple[str, ...]]:
+    """HostConfig.ExtraHosts."""
+    found: dict[str, set[str]] = {}
+    for line in lines or ():
+        name, _colon, address = line.partition(":")
+        found.setdefault(name, set()).add(as_read(_host_address, address))
+    return {name: tuple(sorted(addresses)) for name, addresses in found.items()}
 
 
 class Healthcheck(Kind):

@@ -37,11 +37,12 @@ from . import compare, write
 from .compare import Case
 from .kinds import (
     DEVICES,
-    EXTRA_HOSTS,
     MOUNTS,
     NETWORKS,
     ULIMITS,
+    ExtraHosts,
     Healthcheck,
+    Nameserver,
     Ports,
     RestartPolicy,
     Signal,
@@ -49,6 +50,8 @@ from .kinds import (
     encode_endpoint,
     encode_mounts,
     encode_restart,
+    parse_address,
+    read_hosts,
     read_mounts,
     read_networks,
     read_ports,
@@ -152,10 +155,10 @@ def _emptied(value: Any, _have: Container) -> bool:
     return not value
 
 
-def pairs(lines: list[str] | None, separator: str = "=") -> dict[str, str]:
+def pairs(lines: list[str] | None) -> dict[str, str]:
     """A list of KEY=value as a mapping."""
-    split = (line.partition(separator) for line in lines or ())
-    return {key: value for key, _separator, value in split}
+    split = (line.partition("=") for line in lines or ())
+    return {key: value for key, _equals, value in split}
 
 
 def _lines(values: Mapping[str, str]) -> list[str]:
@@ -353,16 +356,16 @@ OPTIONS: tuple[ContainerOption, ...] = (
     _host("pids_limit", _Limit(-1), "PidsLimit", LIVE, lambda value: value if value and value > 0 else -1),
     _host("blkio_weight", Integer(10, 1000), "BlkioWeight", LIVE, _number),
     _host("restart_policy", RestartPolicy(), "RestartPolicy", LIVE, read_restart, encode_restart),
-    _host("dns", Sequence(), "Dns", decode=_words, encode=_list),
+    _host(
+        "dns",
+        Sequence(Nameserver()),
+        "Dns",
+        decode=lambda value: tuple(as_read(parse_address, each) for each in value or ()),
+        encode=_list,
+    ),
     _host("dns_search", Sequence(), "DnsSearch", decode=_words, encode=_list),
     _host("dns_options", Sequence(), "DnsOptions", decode=_words, encode=_list),
-    _host(
-        "extra_hosts",
-        EXTRA_HOSTS,
-        "ExtraHosts",
-        decode=lambda value: pairs(value, ":"),
-        encode=lambda value: ["{}:{}".format(*pair) for pair in sorted(value.items())],
-    ),
+    _host("extra_hosts", ExtraHosts(), "ExtraHosts", decode=read_hosts, encode=ExtraHosts().show),
     _host("cap_add", Members(Capability()), "CapAdd", decode=read_capabilities, encode=_sorted),
     _host("cap_drop", Members(Capability()), "CapDrop", decode=read_capabilities, encode=_sorted),
     _host("devices", DEVICES, "Devices", decode=_devices, encode=_encode_devices),
