@@ -64,12 +64,12 @@ options:
     type: dict
   user:
     description:
-      - The user, and behind a colon the group, that the command runs as.
+      - The user, and behind a colon the group, that the command runs as. An empty text is the image's own.
       - A change needs a re-creation.
     type: str
   workdir:
     description:
-      - The directory that the command starts in.
+      - The directory that the command starts in. An empty text is the image's own.
       - A change needs a re-creation.
     type: str
   hostname:
@@ -150,7 +150,7 @@ options:
     description:
       - What to mount. Each is a text like V(data:/data) or V(/srv/site:/site:ro), or a mapping with C(target), and with
         C(type) (V(bind), V(volume) or V(tmpfs)), C(source), C(read_only), C(propagation) (for V(bind)), C(size) and
-        C(mode) (for V(tmpfs)).
+        C(mode) (for V(tmpfs), quoted, like V("1777")).
       - A source that begins with a slash is a path on the engine's host, which must exist. Any other is a volume, which
         is made if it is not there. A mapping without a source and type is an anonymous volume.
       - An entry is known by its target. What it does not name (the source, say, or the propagation) stays as it is,
@@ -254,6 +254,7 @@ options:
   extra_hosts:
     description:
       - Names that the container finds in C(/etc/hosts), as V(db:192.0.2.5) or V(gateway:host-gateway).
+        A name can have several addresses, each on an entry of its own, which are managed together.
       - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
     type: list
     elements: str

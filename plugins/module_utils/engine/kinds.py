@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from ansible.module_utils.parsing.convert_bool import boolean
+
 from .errors import InvalidOption
 from .secrets import HIDDEN, SECRET_KEY
 from .units import (
@@ -110,12 +112,17 @@ class Text(Kind):
 
 
 class Flag(Kind):
-    """Yes or no."""
+    """Yes or no, in the words that Ansible has for them. It has no look itself at what is in the entries of a list."""
 
     argument = {"type": "bool"}
 
     def parse(self, value: Any, option: str) -> bool:
-        return bool(value)
+        if not isinstance(value, str):
+            return bool(value)
+        try:
+            return bool(boolean(value))
+        except TypeError as error:
+            raise InvalidOption(option, value, "is neither yes nor no", remedy="Write true or false") from error
 
 
 class Integer(Kind):

@@ -94,7 +94,14 @@ ROWS = (
     ),
     Row("user", "app", "1000:1000", config("User"), ("app", "1000:1000"), inside=(("id", "-u"), "1000", "1000")),
     Row("user", "app", "", config("User"), ("app", ""), about="none", inside=(("id", "-u"), "1000", "0")),
-    Row("workdir", "/data", "/tmp", config("WorkingDir"), ("/data", "/tmp"), inside=(("pwd",), "/data", "/tmp")),
+    Row(
+        "workdir",
+        "/data",
+        "//data/../tmp/",
+        config("WorkingDir"),
+        ("/data", "/tmp"),
+        inside=(("pwd",), "/data", "/tmp"),
+    ),
     Row(
         "hostname",
         "kt-one",
@@ -185,7 +192,7 @@ ROWS = (
     Row(
         "mounts",
         ["<vol1>:/data"],
-        ["<vol2>:/data:ro", "<dir>:/mnt"],
+        ["<vol2>://data/./:ro", "/tmp/../<dir>/.://mnt/x/.."],
         mounts,
         ([("volume", "/data", True)], [("bind", "/mnt", True), ("volume", "/data", False)]),
         same=(

@@ -248,6 +248,13 @@ def test_a_record_may_be_given_twice_if_it_is_the_same() -> None:
         RECORDS.parse(["a=xy", "a=xz"], "limits")
 
 
+def test_a_flag_in_an_entry_is_what_its_text_says() -> None:
+    assert [Flag().parse(word, "disks[a].read_only") for word in ("no", "False", "off", None, False)] == [False] * 5
+    assert [Flag().parse(word, "disks[a].read_only") for word in ("yes", "True", "1", True)] == [True] * 4
+    with pytest.raises(InvalidOption, match="neither yes nor no"):
+        Flag().parse("perhaps", "disks[a].read_only")
+
+
 def test_records_are_shown_in_one_order() -> None:
     assert RECORDS.show(RECORDS.parse(["b=1", "a=2"], "limits")) == ["a=2", "b=1"]
 

@@ -23,7 +23,7 @@ EXAMPLES: dict[str, Example] = {
     "entrypoint": Example(["/bin/sh", "/bin/kt-guest"], ("/bin/sh /bin/kt-guest",), [""]),
     "env": Example({"B": "2", "A": "a=b c"}, ({"A": "a=b c", "B": 2},), {"A": "a=b"}),
     "user": Example("app", (), "1000:1000"),
-    "workdir": Example("/tmp", (), "/data"),
+    "workdir": Example("/tmp", ("/tmp/", "//tmp/./x/.."), "/data"),
     "hostname": Example("web-1", (), "web-2.example"),
     "domainname": Example("one.example", (), "two.example"),
     "labels": Example({"role": "web", "number": "1"}, ({"number": 1, "role": "web"},), {"role": "db"}),
@@ -47,13 +47,13 @@ EXAMPLES: dict[str, Example] = {
         (
             [
                 {"target": "/data/", "source": "volume-a", "type": "volume", "read_only": False},
-                {"target": "/srv", "source": "/srv/", "read_only": True},
+                {"target": "/a/..//srv", "source": "/srv/", "read_only": "yes"},
                 {"type": "tmpfs", "target": "/scratch", "size": 1048576, "mode": "01770"},
             ],
         ),
         ["volume-b:/data"],
     ),
-    "tmpfs": Example(["/run:size=32m,noexec", "/var/run"], (["/var/run/", "/run:noexec,size=33554432"],), ["/run"]),
+    "tmpfs": Example(["/run:size=32m,noexec", "/var/run"], (["/var//./run/", "/run:noexec,size=33554432"],), ["/run"]),
     "network_mode": Example("front", (), "none"),
     "networks": Example(
         ["front", {"name": "back", "ipv4_address": "172.31.241.7", "aliases": ["db", "cache"]}],

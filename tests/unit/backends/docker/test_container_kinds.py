@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from typing import Any
 
@@ -279,6 +280,29 @@ def test_another_type_of_mount_keeps_nothing() -> None:
     have = {"/data": {"type": "tmpfs", "read_only": False, "size": 4096}}
     want = MOUNTS.parse(["data:/data"], "mounts")
     assert MOUNTS.merge(want, have, False) == {"/data": {"type": "volume", "read_only": False, "source": "data"}}
+
+
+def test_what_a_text_says_of_writing_counts() -> None:
+    for word in ("no", "False", "false", "0", False, None):
+        assert MOUNTS.parse([{"target": "/x", "source": "/tmp", "read_only": word}], "mounts")["/x"] == {
+            "type": "bind",
+            "source": "/tmp",
+            "read_only": False,
+        }
+    with pytest.raises(InvalidOption, match=re.escape("mounts[/x].read_only")):
+        MOUNTS.parse([{"target": "/x", "source": "/tmp", "read_only": "perhaps"}], "mounts")
+
+
+@pytest.mark.parametrize(
+    ("entry", "match"),
+    [
+        ({"type": "tmpfs", "target": "/x", "mode": 0o1777}, "not octal, or not a text"),
+        ("/srv:/a/..", "the guest's root"),
+    ],
+)
+def test_mounts_that_would_not_be_what_was_meant_are_refused(entry: Any, match: str) -> None:
+    with pytest.raises(InvalidOption, match=match):
+        MOUNTS.parse([entry], "mounts")
 
 
 def test_recorded_mounts_are_those_that_were_asked_for() -> None:

@@ -60,6 +60,25 @@ def test_every_option_that_is_set_is_in_the_body() -> None:
     }
 
 
+@pytest.mark.parametrize("option", ["user", "workdir"])
+def test_an_empty_user_and_directory_are_the_images_own(option: str) -> None:
+    data = inspected("plain")
+    assert replacement(data, env={"A": "1"}, **{option: ""}) == replacement(data, env={"A": "1"})
+    scene = seen(containers={"web": data})
+    assert container_plan.differences(want("web", **{option: ""}), scene, scene.containers["web"]) == []
+    key = {"user": "User", "workdir": "WorkingDir"}[option]
+    assert key not in container_body.creation(want("web", **{option: ""}))
+    # And the image's own comes back.
+    assert key not in replacement({**data, "Config": {**data["Config"], key: "/other"}}, **{option: ""})
+
+
+def test_the_root_is_where_a_command_runs_that_has_no_other_place() -> None:
+    data = inspected("apart")
+    data["Config"]["WorkingDir"] = ""
+    scene = seen(containers={"web": data})
+    assert container_plan.differences(want("web", workdir="/"), scene, scene.containers["web"]) == []
+
+
 @pytest.mark.parametrize("option", ["command", "entrypoint"])
 def test_an_empty_command_is_the_images_own(option: str) -> None:
     key = {"command": "Cmd", "entrypoint": "Entrypoint"}[option]

@@ -16,7 +16,7 @@ from typing import Any
 from ....engine.compare import Sides
 from ....engine.spec import Spec
 from ..image.references import Reference
-from .kinds import read_mounts
+from .kinds import clean_path, read_mounts
 from .model import Container, Seen
 
 
@@ -104,6 +104,20 @@ def command(sides: Sides, case: Case) -> Sides:
     return sides._replace(
         want=tuple(case.image.get("Cmd") or ()) if now == tuple(case.image.get("Entrypoint") or ()) else ()
     )
+
+
+#: Where a command runs that neither the container nor its image has another place for.
+ROOT = "/"
+
+
+def user(sides: Sides, case: Case) -> Sides:
+    """An empty one is the image's own."""
+    return sides if sides.want else sides._replace(want=case.image.get("User") or "")
+
+
+def workdir(sides: Sides, case: Case) -> Sides:
+    """An empty one is the image's own."""
+    return sides if sides.want else sides._replace(want=clean_path(case.image.get("WorkingDir") or ROOT))
 
 
 def memory_swap(sides: Sides, case: Case) -> Sides:

@@ -11,13 +11,14 @@ own form of it again.
 from __future__ import annotations
 
 import ipaddress
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from ....engine.errors import InvalidOption
-from ....engine.kinds import Entries, Kind, Records, Text, as_read
+from ....engine.kinds import Entries, Flag, Kind, Records, Text, as_read
 from ....engine.units import format_duration, format_size, parse_duration, parse_size
 
 _PORT = re.compile(
@@ -97,11 +98,18 @@ MOUNT_REMEDY = "Write name:/target, /host/path:/target:ro, or a mapping with typ
 _MOUNT_FIELDS = {"type", "source", "target", "read_only", "propagation", "size", "mode"}
 
 
+def clean_path(path: str) -> str:
+    """A path as the engine keeps it: freed of //, /./, /../ and a slash at its end."""
+    return "/" + posixpath.normpath(path).lstrip("/") if path.startswith("/") else path
+
+
 def check_target(target: str, option: str, entry: object) -> str:
-    """An absolute path inside the guest, freed of a slash at its end."""
-    if not target.startswith("/") or "\0" in target or "\n" in target or "/../" in target + "/":
+    """An absolute path inside the guest."""
+    if not target.startswith("/") or "\0" in target or "\n" in target:
         raise InvalidOption(option, entry, "has no absolute target path", remedy=MOUNT_REMEDY)
-    return target.rstrip("/") or "/"
+    if clean_path(target) == "/":
+        raise InvalidOption(option, entry, "has the guest's root as its target", remedy=MOUNT_REMEDY)
+    return clean_path(target)
 
 
 def _read_mount(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
@@ -130,20 +138,21 @@ def _read_mount(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     }
     if not good.get(kind, False):
         raise InvalidOption(option, entry, "has no source that fits its type", remedy=MOUNT_REMEDY)
-    record: dict[str, Any] = {"type": kind, "read_only": bool(fields.get("read_only", False))}
+    read_only = Flag().parse(fields.get("read_only", False), f"{option}[{target}].read_only")
+    record: dict[str, Any] = {"type": kind, "read_only": read_only}
     if source:
-        record["source"] = source.rstrip("/") or "/"
+        record["source"] = clean_path(source)
     if fields.get("propagation"):
         record["propagation"] = str(fields["propagation"])
     if kind == "tmpfs" and fields.get("size") is not None:
         record["size"] = parse_size(fields["size"], option)
     if kind == "tmpfs" and fields.get("mode") is not None:
-        try:
-            record["mode"] = int(str(fields["mode"]), 8)
-        except ValueError as error:
+        # YAML reads an octal number that is not quoted as another one: 01777 is 1023.
+        if not re.fullmatch("[0-7]{1,5}", fields["mode"] if isinstance(fields["mode"], str) else "", re.ASCII):
             raise InvalidOption(
-                option, entry, "has a mode that is not octal", remedy='Write it quoted, like "1777"'
-            ) from error
+                option, entry, "has a mode that is not octal, or not a text", remedy='Write it quoted, like "1777"'
+            )
+        record["mode"] = int(fields["mode"], 8)
     yield target, record
 
 
@@ -168,10 +177,10 @@ MOUNTS = _Mounts(_read_mount, _write_mount)
 
 def read_mounts(inspect: Mapping[str, Any]) -> dict[str, Any]:
     """All mounts that a container really has, anonymous volumes included; those of ``tmpfs`` are that option's."""
-    declared = {mount.get("Target"): mount for mount in inspect["HostConfig"].get("Mounts") or ()}
+    declared = {clean_path(mount["Target"]): mount for mount in inspect["HostConfig"].get("Mounts") or ()}
     found: dict[str, Any] = {}
     for mount in inspect.get("Mounts") or ():
-        kind, target = mount.get("Type"), str(mount.get("Destination"))
+        kind, target = mount.get("Type"), clean_path(str(mount.get("Destination")))
         record: dict[str, Any] = {"type": kind, "read_only": not mount.get("RW", True)}
         if kind == "tmpfs":
             options = (declared.get(target) or {}).get("TmpfsOptions") or {}
@@ -182,10 +191,10 @@ def read_mounts(inspect: Mapping[str, Any]) -> dict[str, Any]:
             if options.get("Mode"):
                 record["mode"] = options["Mode"]
         else:
-            record["source"] = mount.get("Name") if kind == "volume" else mount.get("Source")
+            record["source"] = mount.get("Name") if kind == "volume" else clean_path(mount.get("Source") or "")
             if mount.get("Propagation"):
                 record["propagation"] = mount["Propagation"]
-        found[target.rstrip("/") or "/"] = record
+        found[target] = record
     for target, mount in declared.items():
         if mount.get("Type") == "tmpfs" and target not in found:
             options = mount.get("TmpfsOptions") or {}
@@ -193,7 +202,7 @@ def read_mounts(inspect: Mapping[str, Any]) -> dict[str, Any]:
             record.update(
                 {name: options[key] for name, key in (("size", "SizeBytes"), ("mode", "Mode")) if options.get(key)}
             )
-            found[str(target)] = record
+            found[target] = record
     return found
 
 
@@ -249,7 +258,7 @@ def tmpfs_options(text: str, read: Callable[[str], object] = lambda size: parse_
 def read_tmpfs(value: Mapping[str, str] | None) -> dict[str, tuple[str, ...]]:
     """HostConfig.Tmpfs. The kernel knows more ways to write a size than a task."""
     return {
-        key.rstrip("/") or "/": tmpfs_options(text, lambda size: as_read(parse_size, size))
+        clean_path(key): tmpfs_options(text, lambda size: as_read(parse_size, size))
         for key, text in (value or {}).items()
     }
 

@@ -47,6 +47,7 @@ from .kinds import (
     RestartPolicy,
     Signal,
     Tmpfs,
+    clean_path,
     encode_endpoint,
     encode_mounts,
     encode_restart,
@@ -169,6 +170,10 @@ def _text(value: Any) -> str:
     return value or ""
 
 
+def _path(value: Any) -> str:
+    return clean_path(value or compare.ROOT)
+
+
 def _number(value: Any) -> int:
     return value or 0
 
@@ -221,6 +226,11 @@ class _Limit(Integer):
         return super().parse(value, option) or -1
 
 
+class _Path(Text):
+    def parse(self, value: Any, option: str) -> str:
+        return clean_path(super().parse(value, option))
+
+
 class _NetworkMode(Text):
     def parse(self, value: Any, option: str) -> str:
         return compare.network_of(super().parse(value, option))
@@ -248,7 +258,7 @@ def _unless_empty(key: str) -> Callable[[Body, Any], None]:
 
     def put(body: Body, value: Any) -> None:
         if value:
-            body.config[key] = list(value)
+            body.config[key] = value if isinstance(value, str) else list(value)
 
     return put
 
@@ -277,8 +287,16 @@ OPTIONS: tuple[ContainerOption, ...] = (
         succeed=write.own("Entrypoint"),
     ),
     _config("env", Texts(guarded=True), "Env", pairs, _lines, sides=compare.env, succeed=write.env),
-    _config("user", Text(), "User", _text),
-    _config("workdir", Text(pattern=r"/.*", remedy="Write an absolute path"), "WorkingDir", _text),
+    _config("user", Text(), "User", _text, sides=compare.user, write=_unless_empty("User"), succeed=write.own("User")),
+    _config(
+        "workdir",
+        _Path(pattern=r"(/.*)?", remedy="Write an absolute path"),
+        "WorkingDir",
+        _path,
+        sides=compare.workdir,
+        write=_unless_empty("WorkingDir"),
+        succeed=write.own("WorkingDir"),
+    ),
     _config(
         "hostname",
         Text(pattern=r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", remedy="Write letters, digits, dots and dashes"),

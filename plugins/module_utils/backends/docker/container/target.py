@@ -16,7 +16,7 @@ from typing import Any
 from ....engine.compare import Difference
 from ....engine.spec import Spec
 from .compare import network_of, without_networks
-from .kinds import encode_endpoint, encode_mounts, read_mounts, read_networks
+from .kinds import clean_path, encode_endpoint, encode_mounts, read_mounts, read_networks
 from .model import Container
 from .options import OPTIONS, option_of
 from .write import Body, Heir, bind_target
@@ -182,7 +182,7 @@ def _carried_mounts(host: Mapping[str, Any], have: Container) -> tuple[list[dict
     real = {target: record for target, record in read_mounts(have.data).items() if record["type"] == "volume"}
     declared: list[dict[str, Any]] = list(host.get("Mounts") or ())
     for mount in declared:
-        mount["Target"] = mount["Target"].rstrip("/") or "/"
+        mount["Target"] = clean_path(mount["Target"])
         if mount.get("Type") == "volume" and not mount.get("Source") and mount["Target"] in real:
             mount["Source"] = real[mount["Target"]]["source"]
     binds: list[str] = list(host.get("Binds") or ())

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .compare import default_swap
-from .kinds import encode_mounts, encode_ports
+from .kinds import clean_path, encode_mounts, encode_ports
 from .model import Container
 from .security import write_security
 
@@ -139,7 +139,7 @@ def mounts(body: Body, heir: Heir) -> Any:
 
 def bind_target(bind: str) -> str:
     """Where a bind of the command line's form leads to."""
-    return bind.split(":")[1].rstrip("/") or "/"
+    return clean_path(bind.split(":")[1])
 
 
 # Into an update of a container as it runs.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ....engine.errors import InvalidOption
-from ....engine.kinds import Entries, Kind, Part, Records, Text
+from ....engine.kinds import Entries, Flag, Kind, Part, Records, Text
 from ....engine.network_kinds import is_mac
 from .config import Config, is_list, read_mount, words_of, write_mount
 
@@ -262,9 +262,9 @@ def _read_mount(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
             option, entry, "has a type, source, option or create that is not understood", remedy=MOUNT_REMEDY
         )
     words += ["bind"] if kind == "bind" and not {"bind", "rbind"} & set(words) else []
-    words += ["ro"] if fields.get("read_only") else []
+    words += ["ro"] if Flag().parse(fields.get("read_only", False), f"{option}[{target}].read_only") else []
     words += ["create=" + create] if create in ("dir", "file") else []
-    words += ["optional"] if fields.get("optional") else []
+    words += ["optional"] if Flag().parse(fields.get("optional", False), f"{option}[{target}].optional") else []
     yield target, {"source": source, "type": "none" if kind == "bind" else kind, "options": tuple(sorted(set(words)))}
 
 
