@@ -296,8 +296,12 @@ options:
     description:
       - What there is no option for, as a part of libvirt's domain XML, beginning with C(<domain>).
       - Its attributes and texts are set. Everything that it does not name stays. Elements that there are several of are
-        found again by what tells them apart (a disk by its target, an interface by its MAC). Where nothing does, the
-        first one here means the first one of the name there, the second one the second.
+        found again by what tells them apart (a disk by its target, an interface by its MAC, a controller by its type
+        and index), and added where they are not there. Where nothing does, the first one here means the first one of
+        the name there, the second one the second. Arguments of QEMU and the order of booting are sequences, which are
+        compared as a whole. The guide has a table of this,
+        R(Virtual machines,ansible_collections.kraal.virt.docsite.guide_kvm_vm).
+      - It does not matter how a value is written, V(0,1) or V(0-1), V(1) with the unit V(GiB) or V(1048576).
       - Plans and differences hide the values of what is called a password, a secret or a key.
       - Needs a restart. Of what a guest that runs waits for, changes below devices that have an option of their own are
         not told by C(pending_restart) of RV(guest).

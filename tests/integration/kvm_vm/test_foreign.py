@@ -223,3 +223,36 @@ def test_storage_is_spared_while_a_guest_cannot_be_read(driver: Driver, odd: Dri
         "kraal.virt.kvm_network", {"uri": odd.host.uri, "name": "kt-net2", "dhcp_hosts": []}, env=half, check=True
     )
     assert not same.failed, same.msg
+
+
+QEMU = "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'"
+ARGUMENTS = "<qemu:commandline><qemu:arg value='-fw_cfg'/><qemu:arg value='name=opt/{0},string=1'/></qemu:commandline>"
+THERE = f"""<domain type='qemu' {QEMU}><name>{{name}}</name><memory unit='GiB'>2</memory><vcpu>2</vcpu>
+<os><type arch='x86_64' machine='q35'>hvm</type></os><devices>
+<controller type='usb' index='0' model='qemu-xhci'/><serial type='pty'><target port='0'/></serial>
+<hostdev mode='subsystem' type='pci'><source><address domain='0' bus='0x03' slot='0' function='0'/></source></hostdev></devices>
+{ARGUMENTS.format("a")}</domain>"""
+OVERLAY = f"""<domain {QEMU}><vcpu cpuset='0,1'>2</vcpu><cputune><emulatorpin cpuset='1,0'/></cputune>
+<cpu><numa><cell id='0' cpus='0,1' memory='2' unit='GiB'/></numa></cpu>
+<memoryBacking><hugepages><page size='1' unit='G'/></hugepages></memoryBacking><devices>
+<controller type='usb' index='1' model='qemu-xhci'/><serial type='null'><target port='1'/></serial>
+<hostdev mode='subsystem' type='pci'><source><address domain='0' bus='4' slot='0' function='0'/></source></hostdev>
+</devices>{ARGUMENTS.format("b")}</domain>"""
+
+
+def test_xml_adds_to_what_is_there_in_any_spelling(odd: Driver) -> None:
+    odd.host.define("", THERE.format(name=odd.name))
+    before = odd.xml()
+    odd.change(state="present", memory=..., type=..., xml=OVERLAY)
+    root = odd.xml()
+    devices = {
+        "controller[@type='usb']": ("index", ["0", "1"]),
+        "serial/target": ("port", ["0", "1"]),
+        "hostdev/source/address": ("bus", ["0x03", "0x04"]),
+    }
+    for path, (attribute, found) in devices.items():
+        assert [each.get(attribute) for each in root.iterfind(f"devices/{path}")] == found, path
+        there = before.find(f"devices/{path}")
+        assert there is not None and ET.tostring(there) == ET.tostring(root.findall(f"devices/{path}")[0])
+    arguments = [each.get("value") for each in root.iter("{http://libvirt.org/schemas/domain/qemu/1.0}arg")]
+    assert arguments == [text for name in "ab" for text in ("-fw_cfg", f"name=opt/{name},string=1")]

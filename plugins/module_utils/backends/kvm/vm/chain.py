@@ -18,8 +18,9 @@ from ....engine.errors import Refused
 from ..xml import NAMESPACE
 from .devices import source_of
 from .model import GUEST, Chain
+from .overlay import overlay_seen, overlay_values
 from .settings import guest_note
-from .xml import ET, Element, copied, drop, get, overlay_seen, overlay_values, put
+from .xml import ET, Element, copied, drop, get, put
 
 #: The image that a task gave to a disk, in the note that the domain bears.
 GIVEN = f"{{{NAMESPACE}}}disk"

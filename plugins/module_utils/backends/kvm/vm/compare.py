@@ -19,7 +19,8 @@ from . import devices as dev
 from .fields import DeviceSet
 from .model import NO_IMAGE, Change, Comparison, Domain, Edit, LiveChange, View, VmOption
 from .options import OPTIONS, VMS
-from .xml import Element, copied, drop, make, overlay_seen, overlay_values, put
+from .overlay import overlay_seen, overlay_values
+from .xml import Element, copied, drop, make, put
 
 #: By the option's name, and the entry's key; that is empty for an option without entries.
 Edits = Mapping[tuple[str, str], Edit]

@@ -25,6 +25,7 @@ from . import networks as nets
 from .chain import note_images
 from .fields import PATH, Field, FieldSet, Line, read_fields, set_waits, word, write_fields
 from .model import Edit, View, VmOption, Write, never
+from .overlay import lay_over, overlay_seen
 from .seed import CLOUD_INIT, read_seed, seed_path, seed_waits, write_seed
 from .settings import (
     CPU_FIELDS,
@@ -52,7 +53,7 @@ from .settings import (
     write_memory_max,
     write_secure,
 )
-from .xml import Element, drop, get, lay_over, make, overlay_seen, put, size_of
+from .xml import Element, drop, get, make, put, size_of
 
 NONE, LIVE, RESTART, RECREATE = Disruption.NONE, Disruption.LIVE, Disruption.RESTART, Disruption.RECREATE
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+:@-]*", re.ASCII)

@@ -16,7 +16,8 @@ from ....engine.secrets import HIDDEN
 from ..xml import NAMESPACE
 from .fields import Field, set_waits, word, write_fields
 from .model import GUEST, View, differing
-from .xml import ET, Element, drop, get, make, overlay_disks, overlay_values, put, put_size, read_overlay, size_of
+from .overlay import is_run, overlay_disks, overlay_values, read_overlay
+from .xml import ET, Element, drop, get, make, put, put_size, size_of
 
 MIB = 1024**2
 LABEL = f"{{{NAMESPACE}}}label"
@@ -212,8 +213,9 @@ def guest_note(root: Element) -> Element:
     return ET.SubElement(metadata, GUEST) if found is None else found
 
 
-#: In the last step of an overlay's path, an element's or attribute's name: what may be known to nobody.
-_SECRET_STEP = re.compile(r"(passw|secret|token|credential|key(?!map|wrap))[^/]*$", re.IGNORECASE)
+#: In the last step of an overlay's path, an element's or attribute's name, or an argument of QEMU's: what may be known
+#: to nobody.
+_SECRET = re.compile(r"passw|secret|token|credential|key(?!map|wrap)", re.IGNORECASE)
 
 
 class Overlay(Texts):
@@ -226,7 +228,8 @@ class Overlay(Texts):
         return OverlayValues(read_overlay(str(value), option))
 
     def show_entry(self, key: str, value: Any) -> Any:
-        return HIDDEN if _SECRET_STEP.search(key) else value
+        told = "{} {}".format(key.rpartition("/")[2], value) if is_run(key) else key.rpartition("/")[2]
+        return HIDDEN if _SECRET.search(told) else value
 
 
 class OverlayValues(dict):  # type: ignore[type-arg]
