@@ -60,7 +60,10 @@ options:
         restart. O(cpus_max) is raised with it.
     type: int
   cpus_max:
-    description: How many processors the guest can be given while it runs. As many as O(cpus) for a new guest.
+    description:
+      - How many processors the guest can be given while it runs. As many as O(cpus) for a new guest.
+      - Whether a guest shows them at once is up to its kernel. One of Linux 6.12 that is emulated keeps no room for
+        more, and shows them after its next start.
     type: int
   cpu:
     description:
