@@ -53,6 +53,8 @@ options:
       - The network's subnets. Each is the host's own address in it, like V(192.168.100.1/24), or a subnet like
         V(192.168.100.0/24), or a mapping with C(subnet) and C(address). Without an address, the host takes the first
         one of a new subnet.
+      - A subnet in the place of another one, with another length say, keeps the ranges and hosts of DHCP that fit into
+        it. The plan names those that go.
       - The list is complete for each family of addresses that it names. An empty list takes all of them away.
     type: list
     elements: raw

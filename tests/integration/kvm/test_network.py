@@ -298,6 +298,73 @@ def test_a_subnet_that_goes_takes_its_ranges_along(network: LibvirtModule, clean
     assert every("ip/dhcp/host", "mac")(shown(clean)) == [MAC2]
 
 
+#: Two ranges and two hosts, one of each in the lower half, with what no option names.
+OLD_DHCP = """<network><name>kt-net</name><bridge name='ktbr1'/><ip address='198.18.1.1' prefix='24'><tftp root='/srv'/><dhcp>
+<range start='198.18.1.10' end='198.18.1.20'><lease expiry='5' unit='minutes'/></range><range start='198.18.1.200' end='198.18.1.210'/>
+<host mac='52:54:00:00:00:01' name='low' ip='198.18.1.5'><lease expiry='7' unit='hours'/></host><host mac='52:54:00:00:00:02' ip='198.18.1.205'/>
+<bootp file='pxe'/></dhcp></ip></network>"""
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_another_length_of_a_subnet_keeps_what_fits(network: LibvirtModule, clean: LibvirtDaemon, live: bool) -> None:
+    clean.define("net-", OLD_DHCP)
+    state = {"name": NAME, "state": "active" if live else "present", "disruption": "restart"}
+    if live:
+        clean.virsh("net-start", NAME)
+    before = shown(clean, inactive=True).find("ip")
+    assert before is not None
+    network.change(**state, subnets=["198.18.0.1/23"])
+    after = shown(clean, inactive=True).find("ip")
+    assert after is not None and after.get("address") == "198.18.0.1"
+    inside = [[ET.canonicalize(ET.tostring(each), strip_text=True) for each in side] for side in (before, after)]
+    assert sorted(inside[0]) == sorted(inside[1])
+    done = network.change(**state, subnets=["198.18.1.1/25"], dhcp_hosts=[{"mac": MAC1, "address": "198.18.1.6"}])
+    gone = done["plan"][0]
+    assert gone["before"]["dhcp_ranges"] == ["198.18.1.10-198.18.1.20", "198.18.1.200-198.18.1.210"]
+    assert gone["after"]["dhcp_ranges"] == ["198.18.1.10-198.18.1.20"]
+    assert gone["before"][f"dhcp_hosts[{MAC2}]"]["address"] == "198.18.1.205"
+    assert f"dhcp_hosts[{MAC2}]" not in gone["after"]
+    tree = shown(clean, inactive=not live)
+    assert [each.get("expiry") for each in tree.iter("lease")] == ["5", "7"]
+    assert every("ip/dhcp/host", "mac", "ip")(tree) == [f"{MAC1} 198.18.1.6"]
+    # The lease of a host that changes while the network is active.
+    network.change(name=NAME, state=state["state"], dhcp_hosts=[{"mac": MAC1, "address": "198.18.1.7", "name": "new"}])
+    assert [each.get("expiry") for each in shown(clean, inactive=not live).iter("lease")] == ["5", "7"]
+
+
+def test_interfaces_of_the_host_need_no_bridge(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+    for mode in ("bridge", "vepa"):
+        clean.define(
+            "net-", f"<network><name>kt-net</name><forward mode='{mode}'><interface dev='kt9'/></forward></network>"
+        )
+        network.again(name=NAME, state="present")
+        network.change(name=NAME, state="present", autostart=True)
+        network.refused("dhcp_ranges", name=NAME, state="present", dhcp_ranges=["198.18.1.10-198.18.1.20"])
+        assert [each.get("dev") for each in shown(clean).iter("interface")] == ["kt9"]
+        if mode == "vepa":
+            network.refused("bridge", "is needed", name=NAME, state="present", forward="bridge")
+        else:
+            network.again(name=NAME, state="present", forward="bridge")
+        network.change(name=NAME, state="present", forward="bridge", bridge="ktbr9")
+        assert shown(clean).find("forward/interface") is None
+        network.change(name=NAME, state="absent")
+
+
+def test_no_names_for_a_dns_that_is_off(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+    network.change(**OPEN, dns=False)
+    network.refused("dns_hosts", "off", name=NAME, dns_hosts=[{"address": "198.18.1.5", "names": ["a"]}])
+    network.change(name=NAME, dns=True, dns_txt={"a": "b"}, disruption="restart")
+    network.refused("dns_txt", "off", name=NAME, dns=False)
+    network.change(name=NAME, dns=False, dns_txt={}, purge=["dns_txt"], disruption="restart")
+    network.change(name=NAME, state="absent")
+    srv = "<dns><srv service='s' protocol='tcp' domain='d' target='t' port='1'/></dns>"
+    clean.define(
+        "net-",
+        f"<network><name>kt-net</name><bridge name='ktbr1'/>{srv}<ip address='198.18.1.1' prefix='24'/></network>",
+    )
+    network.refused("dns", "<srv>", name=NAME, state="present", dns=False)
+
+
 def test_a_transient_network_is_written_down(network: LibvirtModule, clean: LibvirtDaemon) -> None:
     file = clean.directory / "transient.xml"
     text = "<network><name>kt-net</name><forward mode='nat'/><bridge name='ktbr1'/><ip address='198.18.1.1' prefix='24'/></network>"

@@ -22,6 +22,8 @@ ISOLATED = "isolated"
 #: Libvirt's forward modes that have a bridge of their own, no forwarding among them, and the one that uses a bridge of
 #: the host's.
 FORWARDS = ("nat", "route", "open", ISOLATED, "bridge")
+#: The modes without a bridge of libvirt's own: what it does for its own bridges does not go with them.
+OF_THE_HOST = ("bridge", "private", "vepa", "passthrough", "hostdev")
 _SUBNET = "Write the host's own address in it, like 192.168.100.1/24, a subnet like 192.168.100.0/24, or a mapping with subnet and address"
 _RANGE = "Write the first and the last address, like 192.168.100.10-192.168.100.99"
 _HOST = "Write a mapping with mac (for IPv6, id) and address, and with name if wanted"

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import copy
 import ipaddress
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -38,6 +39,8 @@ class Pieces(ABC):
     holders: str
     #: The schema wants ranges before hosts, and texts before hosts.
     first = False
+    #: What an entry has in it that no option names, and keeps.
+    keeps = ""
     #: Whether libvirt can change an entry in one call, with no moment without it.
     modifies = False
 
@@ -100,21 +103,28 @@ class Pieces(ABC):
 
     def rewrite(self, network: Element, value: Any) -> None:
         """Bring the elements to that value; those that stay the same keep what else they have in them."""
-        wanted = self.entries(value)
+        wanted, before = self.entries(value), {}
         for holder, each, key in self._found(network):
             if not key:
                 continue
             if key in wanted and self.same(each, wanted[key]):
                 del wanted[key]
             else:
+                before[key] = each
                 holder.remove(each)
         for key in sorted(wanted):
             number = self.place(network, key, wanted[key])
             parent = child(network, "dns") if number < 0 else child(network.findall("ip")[number], "dhcp")
-            element = self.element(key, wanted[key])
+            element = self._renewed(key, wanted[key], before.get(key))
             parent.insert(
                 len(parent.findall(element.tag)) if self.first else len(parent) - len(parent.findall("bootp")), element
             )
+
+    def _renewed(self, key: str, fields: Any, old: Element | None) -> Element:
+        """The element of an entry, with what the old one keeps."""
+        element = self.element(key, fields)
+        element.extend(copy.deepcopy(old.findall(self.keeps)) if old is not None and self.keeps else ())
+        return element
 
     def updates(self, network: Element, key: str, fields: Any, there: bool) -> list[Update]:
         """The calls that bring an entry of one side of a network to these fields, or, with ``there`` false, remove
@@ -128,10 +138,12 @@ class Pieces(ABC):
         for holder, each in old:
             before = next((number for number, ip in enumerate(network.findall("ip")) if ip.find("dhcp") is holder), -1)
             if there and self.modifies and before == fresh:
-                return [Update("MODIFY", self.section, fresh, self.element(key, fields))]
+                return [Update("MODIFY", self.section, fresh, self._renewed(key, fields, each))]
             calls.append(Update("DELETE", self.section, before, each))
         if there:
-            calls.append(Update("ADD_LAST", self.section, fresh, self.element(key, fields)))
+            calls.append(
+                Update("ADD_LAST", self.section, fresh, self._renewed(key, fields, old[0][1] if old else None))
+            )
         return calls
 
 
@@ -175,6 +187,7 @@ class DhcpHosts(Pieces):
     """Hosts with an address of their own, by their MAC or DUID."""
 
     section, tag, holders, modifies = "IP_DHCP_HOST", "host", "ip/dhcp", True
+    keeps = "lease"
 
     def key(self, element: Element) -> str:
         return dhcp_host_of(element)[0]

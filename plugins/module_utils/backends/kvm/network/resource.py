@@ -22,7 +22,7 @@ from ....engine.plan import Step
 from ....engine.spec import Spec
 from ..definition import Definition, Definitions, Seen, View, observed, read_users, teller, written
 from ..xml import Element, attribute, serialize
-from .fields import ISOLATED, known_subnets, read_forward
+from .fields import ISOLATED, OF_THE_HOST, known_subnets, read_forward
 from .options import NETWORK_OPTIONS, NETWORKS_TABLE, PIECES, defined
 
 LIVE, RESTART = Disruption.LIVE, Disruption.RESTART
@@ -80,6 +80,8 @@ class Networks(Definitions):
             if have.active and not ends
             else {}
         )
+        if "subnets" in stored:
+            stored.update(self._with_subnets(want, have))
         whole = (
             not have.active
             or ends
@@ -101,6 +103,16 @@ class Networks(Definitions):
                 )
             steps.append(Step(want.name, Action.RESTART, "", before, after, RESTART, deferred=True))
         return steps
+
+    def _with_subnets(self, want: Spec, have: Definition) -> dict[str, Difference]:
+        """How DHCP differs where subnets change: what is in none of them any more goes, named by the task or not."""
+        then, found = View(self._merged(want, have), have.autostart), {}
+        for option in (self.table[name] for name in ("dhcp_ranges", "dhcp_hosts")):
+            value, before = option.read(then), option.read(have.view())
+            parts = option.kind.parts(value, before, True)
+            if parts:
+                found[option.name] = Difference(option, tuple(parts), value)
+        return found
 
     def _taken(self, want: Spec, name: str, steps: Sequence[Step], have: Definition) -> bool:
         """Whether libvirt takes these steps of one option while the network is active, on both its sides."""
@@ -232,17 +244,20 @@ def _check_options(want: Spec, seen: Seen, have: Definition | None) -> None:
         for option in NETWORK_OPTIONS
     }
     forward = values["forward"] or "nat"
-    if forward == "bridge":
-        if not values["bridge"]:
+    if forward in OF_THE_HOST:
+        if not values["bridge"] and (have is None or read_forward(have.config) != forward):
             raise InvalidOption("bridge", None, "is needed with forward=bridge", remedy="Name a bridge of the host")
-        for name in ("subnets", *PIECES, "domain", "forward_dev"):
+        for name in ("subnets", *PIECES, "domain", "domain_local_only", "forward_dev", "mtu"):
             if want.values.get(name):
                 raise InvalidOption(
                     name,
                     want.name,
-                    "is not libvirt's to give on a bridge of the host",
-                    remedy="Leave it out with forward=bridge",
+                    "is not libvirt's to give on a bridge of the host"
+                    if forward == "bridge"
+                    else f"is not libvirt's to give with the forward mode {forward}",
+                    remedy=f"Leave it out with forward={forward}",
                 )
+    _check_dns(values, have)
     if forward in (ISOLATED, "open") and want.values.get("forward_dev"):
         raise InvalidOption(
             "forward_dev", want.values["forward_dev"], f"means nothing with forward={forward}", remedy="Leave it out"
@@ -262,6 +277,28 @@ def _check_options(want: Spec, seen: Seen, have: Definition | None) -> None:
         raise InvalidOption("domain_local_only", True, "needs a domain", remedy="Set domain")
     _check_addresses(want)
     _check_rivals(want, seen, values, have)
+
+
+def _check_dns(values: Mapping[str, Any], have: Definition | None) -> None:
+    """Libvirt takes no names for a DNS that does not answer."""
+    if values["dns"] is not False:
+        return
+    for name in ("dns_hosts", "dns_txt"):
+        if values[name]:
+            raise InvalidOption(
+                name,
+                sorted(values[name]),
+                "is for a DNS that is off",
+                remedy=f"Set dns=true, or leave nothing in {name} (an empty value, with {name} in purge)",
+            )
+    others = {each.tag for each in (have.config.findall("dns/*") if have else ())} - {"host", "txt"}
+    if others:
+        raise InvalidOption(
+            "dns",
+            False,
+            "is not possible, as its DNS has {}".format(", ".join(f"<{tag}>" for tag in sorted(others))),
+            remedy="Take these out of the network first (virsh net-edit), or set dns=true",
+        )
 
 
 def _check_addresses(want: Spec) -> None:

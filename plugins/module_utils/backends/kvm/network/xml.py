@@ -10,8 +10,11 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
-from ..xml import Element, child, drop, make, yes
+from ..xml import Element, attribute, child, drop, make, yes
 from .fields import ISOLATED, interface_of
+
+#: Of an entry of DHCP: a range's, and a host's.
+_ADDRESSES = ("start", "end", "ip")
 
 
 def forward(network: Element, mode: str) -> None:
@@ -20,6 +23,8 @@ def forward(network: Element, mode: str) -> None:
         drop(network, "forward")
         return
     forward = child(network, "forward")
+    if forward.get("mode") == mode:
+        return
     forward.set("mode", mode)
     if mode != "nat":
         drop(forward, "nat")
@@ -53,7 +58,10 @@ def _written(network: Element, tag: str, key: str, value: str) -> None:
 
 
 def bridge(network: Element, name: str) -> None:
-    """The name of its bridge."""
+    """The name of its bridge. One of the host's is in the place of the host's interfaces that there were."""
+    if attribute(network, "forward", "mode") == "bridge":
+        drop(network, "forward/interface")
+        child(network, "forward").attrib.pop("dev", None)
     child(network, "bridge").set("name", name)
 
 
@@ -79,18 +87,44 @@ def domain_local_only(network: Element, value: bool) -> None:
 
 
 def subnets(network: Element, value: Mapping[str, Any]) -> None:
-    """Its own address in each of them."""
-    left = dict(value)
+    """Its own address in each of them.
+
+    One that takes the place of another keeps what else is said of that, and what of its DHCP fits.
+    """
+    left, gone = dict(value), []
     for ip in network.findall("ip"):
         interface = interface_of(ip)
         record = left.pop(str(interface.network), None)
         if record is None:
+            gone.append(ip)
             network.remove(ip)
         elif record.get("address", str(interface.ip)) != str(interface.ip):
             ip.set("address", record["address"])
     for subnet, record in sorted(left.items()):
         net = ipaddress.ip_network(subnet)
         address = record.get("address") or str(net[1])
-        network.append(
-            make("ip", {"family": "ipv6" if net.version == 6 else None, "address": address, "prefix": net.prefixlen}),
+        fresh = make(
+            "ip", {"family": "ipv6" if net.version == 6 else None, "address": address, "prefix": net.prefixlen}
         )
+        for old in gone:
+            if _overlap(net, interface_of(old).network):
+                _inherit(fresh, old, net)
+        network.append(fresh)
+
+
+def _overlap(one: Any, other: Any) -> bool:
+    return bool(one.version == other.version and one.overlaps(other))
+
+
+def _inherit(fresh: Element, old: Element, net: Any) -> None:
+    """What of a subnet that goes fits into the one in its place."""
+    # Libvirt makes no domain of another length for it, and does not start.
+    if "localPtr" in old.attrib and net.prefixlen % (8 if net.version == 4 else 4) == 0:
+        fresh.set("localPtr", old.attrib["localPtr"])
+    for part in old:
+        if part.tag == "dhcp":
+            for entry in part:
+                if all(ipaddress.ip_address(entry.attrib[key]) in net for key in _ADDRESSES if key in entry.attrib):
+                    child(fresh, "dhcp").append(entry)
+        elif fresh.find(part.tag) is None:
+            fresh.append(part)
