@@ -169,6 +169,7 @@ options:
       - V(bridge), V(host), V(none), V(container:NAME) or a network. V(default) is V(bridge).
       - V(host), V(none) and V(container:NAME) exclude O(networks). A network can be named here and in O(networks), and
         is then the first one.
+      - Another one takes the container off the network of the old one, unless O(networks) names that.
       - A change needs a re-creation.
     type: str
   networks:
@@ -176,7 +177,8 @@ options:
       - Networks to connect the container to. Each is a name, or a mapping with C(name), C(ipv4_address),
         C(ipv6_address) and C(aliases).
       - A new container is connected to these only, before it starts. Networks that a container has beyond these are
-        kept unless O(purge) names V(networks). The same goes for the aliases of one network.
+        kept unless O(purge) names V(networks). The same goes for the aliases of one network. An empty list with such
+        a O(purge) is no network at all, V(bridge) included.
       - Networks are connected and disconnected live. Another address or alias disconnects the network and connects it
         again. A container whose O(network_mode) is V(host), V(none) or V(container:NAME) can be connected by a
         re-creation only.

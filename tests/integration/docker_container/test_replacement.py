@@ -115,6 +115,7 @@ def test_a_failed_creation_leaves_nothing(driver: Driver, network: str) -> None:
 
 
 def test_settings_that_the_task_does_not_name_survive(driver: Driver, network: str, tmp_path) -> None:
+    own(driver.of("db"), HostConfig={"NetworkMode": network})
     own(
         driver,
         Env=["KT_HAND=made", "KT_A=1"],
@@ -155,7 +156,14 @@ def test_settings_that_the_task_does_not_name_survive(driver: Driver, network: s
             "MaskedPaths": [],
         },
         NetworkingConfig={
-            "EndpointsConfig": {network: {"IPAMConfig": {"IPv4Address": "10.214.0.77"}, "Aliases": ["hand"]}}
+            "EndpointsConfig": {
+                network: {
+                    "IPAMConfig": {"IPv4Address": "10.214.0.77"},
+                    "Aliases": ["hand"],
+                    "Links": [f"{driver.scratch('db')}:db"],
+                    "DriverOpts": {"kt": "1"},
+                }
+            }
         },
     )
     driver.api.connect_container_to_network(driver.name, "bridge")
@@ -173,6 +181,8 @@ def test_settings_that_the_task_does_not_name_survive(driver: Driver, network: s
         sorted(ends) == sorted(["bridge", network])
         and ends[network]["IPAddress"] == "10.214.0.77"
         and "hand" in ends[network]["Aliases"]
+        and ends[network]["Links"] == [f"{driver.scratch('db')}:db"]
+        and ends[network]["DriverOpts"] == {"kt": "1"}
     )
     driver.again(image=..., env={"KT_A": "2"})
 
@@ -182,6 +192,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(entry) for key, entry in value.items() if entry not in (None, [], {}, "", False, 0)}
     return value
+
+
+def test_what_was_said_in_another_way_makes_way(driver: Driver, network: str) -> None:
+    """The network of a mode for that of another, and a quota for a number of processors."""
+    own(driver, HostConfig={"CpuQuota": 50000})
+    driver.again(cpus=0.5)
+    driver.do(cpus=0.25, network_mode=network)
+    new = driver.inspect()
+    assert (list(new["NetworkSettings"]["Networks"]), new["HostConfig"]["NanoCpus"]) == ([network], 250_000_000)
 
 
 def test_a_guest_without_a_network_stays_so(driver: Driver) -> None:

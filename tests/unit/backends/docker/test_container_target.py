@@ -256,6 +256,44 @@ def test_a_container_that_was_taken_off_its_network_stays_off(mode: str) -> None
     assert container_body.endpoints(replacement(data, env={"A": "1"}, network_mode="0" * 64))[2] == []
 
 
+def test_another_mode_takes_the_place_of_the_network_of_the_old_one() -> None:
+    assert list(replacement(inspected("full"), network_mode="bridge")["NetworkingConfig"]["EndpointsConfig"]) == [
+        "back"
+    ]
+    body = replacement(inspected("full"), network_mode="bridge", networks=["front"])
+    assert sorted(body["NetworkingConfig"]["EndpointsConfig"]) == ["back", "front"]
+
+
+def test_what_else_the_engine_was_told_of_an_endpoint_goes_with_it() -> None:
+    data = inspected("full")
+    told = {"Links": ["db:l"], "DriverOpts": {"a": "b"}, "GwPriority": 3}
+    data["NetworkSettings"]["Networks"]["back"].update(told)
+    end = {"IPAMConfig": {"IPv4Address": "172.31.241.7"}, "Aliases": ["cache", "db"], **told}
+    assert replacement(data, env={"A": "1"})["NetworkingConfig"]["EndpointsConfig"]["back"] == end
+    scene = seen(containers={"web": data})
+    wanted = want("web", networks=[{"name": "back", "ipv4_address": "172.31.241.8"}], purge=["networks"])
+    changes = {step.key: step.changes[0] for step in container_plan.plan(wanted, scene) if step.changes}
+    change = changes["networks[back]"]
+    assert CONTAINERS["networks"].attach(change.value["back"]) == {
+        **end,
+        "IPAMConfig": {"IPv4Address": "172.31.241.8"},
+    }
+    assert set(change.parts[0].after) == {"name", "ipv4_address", "aliases"}
+
+
+def test_processors_that_were_limited_by_a_quota_are_limited_anew() -> None:
+    data = inspected("full", NanoCpus=0, CpuQuota=25000, CpuPeriod=50000)
+    scene = seen(containers={"web": data})
+    assert container_plan.differences(want("web", cpus=0.5), scene, scene.containers["web"]) == []
+    (step,) = container_plan.plan(want("web", cpus=0.25, state="present"), scene)
+    assert (step.action, step.before, step.after) == ("recreate", {"cpus": 0.5}, {"cpus": 0.25})
+    host = replacement(data, cpus=0.25)["HostConfig"]
+    assert (host["NanoCpus"], host["CpuQuota"], host["CpuPeriod"]) == (250_000_000, 0, 0)
+    # Nor is it said twice where nothing changes.
+    host = replacement(data, cpus=0.5, env={"A": "1"})["HostConfig"]
+    assert (host["NanoCpus"], host["CpuQuota"], host["CpuPeriod"]) == (0, 25000, 50000)
+
+
 def test_another_log_driver_starts_without_the_options_of_the_old_one() -> None:
     assert replacement(inspected("full"), log_driver="local")["HostConfig"]["LogConfig"] == {
         "Type": "local",

@@ -266,14 +266,14 @@ def read_tmpfs(value: Mapping[str, str] | None) -> dict[str, tuple[str, ...]]:
 # Networks ----------------------------------------------------------------------------------------------------------
 
 NETWORK_REMEDY = "Write a network's name, or a mapping with name, ipv4_address, ipv6_address and aliases"
-_NETWORK_FIELDS = {"name", "ipv4_address", "ipv6_address", "aliases"}
+_NETWORK_FIELDS = ("name", "ipv4_address", "ipv6_address", "aliases")
 
 
 def _read_network(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     fields = {"name": entry} if isinstance(entry, str) else entry
     if (
         not isinstance(fields, Mapping)
-        or set(fields) - _NETWORK_FIELDS
+        or set(fields) - set(_NETWORK_FIELDS)
         or not re.fullmatch(r"[^\s/-][^\s/]*", str(fields.get("name") or ""))
     ):
         raise InvalidOption(option, entry, "is not a network", remedy=NETWORK_REMEDY)
@@ -320,14 +320,19 @@ class _Networks(Records):
         return merged
 
 
-NETWORKS = _Networks(
-    _read_network,
-    lambda name, record: {"name": name, **{k: list(v) if isinstance(v, tuple) else v for k, v in record.items()}},
-)
+def _write_network(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {key: record[key] for key in _NETWORK_FIELDS if key in record}
+    return {"name": name, **{key: list(value) if isinstance(value, tuple) else value for key, value in shown.items()}}
+
+
+NETWORKS = _Networks(_read_network, _write_network)
+#: What an endpoint has that a task cannot write, and that goes with it where it is made anew.
+_CARRIED = ("Links", "DriverOpts", "GwPriority")
 
 
 def read_networks(inspect: Mapping[str, Any]) -> dict[str, Any]:
-    """The networks that a container is connected to, with the addresses that were asked for and the aliases.
+    """The networks that a container is connected to, with the addresses that were asked for, the aliases, and what
+    else the engine was told of them, in its own words.
 
     The engine adds the container's short id and its hostname to the aliases by itself.
     """
@@ -344,7 +349,7 @@ def read_networks(inspect: Mapping[str, Any]) -> dict[str, Any]:
         aliases = tuple(sorted(set(endpoint.get("Aliases") or ()) - own))
         if aliases:
             record["aliases"] = aliases
-        found[name] = record
+        found[name] = {**record, **{key: endpoint[key] for key in _CARRIED if endpoint.get(key)}}
     return found
 
 
@@ -355,7 +360,9 @@ def encode_endpoint(record: Mapping[str, Any]) -> dict[str, Any]:
         for name, key in (("ipv4_address", "IPv4Address"), ("ipv6_address", "IPv6Address"))
         if name in record
     }
-    endpoint: dict[str, Any] = {"IPAMConfig": addresses} if addresses else {}
+    endpoint = {key: record[key] for key in _CARRIED if key in record}
+    if addresses:
+        endpoint["IPAMConfig"] = addresses
     if record.get("aliases"):
         endpoint["Aliases"] = list(record["aliases"])
     return endpoint
@@ -400,6 +407,14 @@ def encode_restart(value: str) -> dict[str, Any]:
     """HostConfig.RestartPolicy."""
     name, _colon, count = value.partition(":")
     return {"Name": name, "MaximumRetryCount": int(count or 0)}
+
+
+def read_cpus(host: Mapping[str, Any]) -> Decimal:
+    """How many processors HostConfig allows, which has two ways to say so; 0: all."""
+    nano = host.get("NanoCpus") or 0
+    if not nano and (host.get("CpuQuota") or 0) > 0:
+        nano = host["CpuQuota"] * 10**9 // (host.get("CpuPeriod") or 100000)
+    return (Decimal(nano) / 10**9).normalize()
 
 
 def _read_device(entry: Any, option: str) -> Iterable[tuple[str, Any]]:

@@ -13,7 +13,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ....engine.action import PowerState
@@ -27,6 +26,7 @@ from ....engine.units import format_cpus, format_size
 from ....host.sockets import listening_ports
 from ..image.references import ImageIndex, Reference, parse_reference
 from ..image.registry import Login, remote_digest
+from .kinds import read_cpus
 from .model import Claim, Container, Seen
 
 if TYPE_CHECKING:
@@ -297,9 +297,7 @@ def guest_of(container: Container, name: str = "") -> Guest:
             # An engine has words for "none", too.
             if address_of(end.get(key)):
                 addresses.append(Address(end[key], family, network, str(end.get("MacAddress") or "").lower()))
-    nano = host.get("NanoCpus") or 0
-    if not nano and (host.get("CpuQuota") or 0) > 0:
-        nano = host["CpuQuota"] * 10**9 // (host.get("CpuPeriod") or 100000)
+    cpus = read_cpus(host)
     return Guest(
         name=name or str(data["Name"])[1:],
         backend="docker",
@@ -308,7 +306,7 @@ def guest_of(container: Container, name: str = "") -> Guest:
         # One that was put aside is described as it was before.
         raw_state=str(data["State"]["Status"]) if container.state == state_of(data) else "",
         image=str(config.get("Image") or data["Image"]),
-        cpus=format_cpus(Decimal(nano) / 10**9) if nano else None,
+        cpus=format_cpus(cpus) if cpus else None,
         memory=format_size(host["Memory"]) if host.get("Memory") else "",
         addresses=tuple(addresses),
         labels={str(key): str(text) for key, text in (config.get("Labels") or {}).items()},

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from ....engine.action import Disruption
@@ -52,6 +51,7 @@ from .kinds import (
     encode_mounts,
     encode_restart,
     parse_address,
+    read_cpus,
     read_hosts,
     read_mounts,
     read_networks,
@@ -236,10 +236,6 @@ class _NetworkMode(Text):
         return compare.network_of(super().parse(value, option))
 
 
-def _nanocpus(value: Any) -> Decimal:
-    return (Decimal(value or 0) / 10**9).normalize()
-
-
 def _mac(data: Inspect) -> str:
     """The engine shows a chosen MAC in Config (before API 1.44), or at its endpoint."""
     endpoints = (data.get("NetworkSettings", {}).get("Networks") or {}).values()
@@ -340,7 +336,16 @@ OPTIONS: tuple[ContainerOption, ...] = (
         attach=encode_endpoint,
         costly=lambda value, have: compare.alone(have),
     ),
-    _host("cpus", Cpus(), "NanoCpus", LIVE, _nanocpus, lambda value: int(value * 10**9), costly=_emptied),
+    ContainerOption(
+        "cpus",
+        Cpus(),
+        lambda data: read_cpus(data["HostConfig"]),
+        LIVE,
+        ("HostConfig", "NanoCpus"),
+        lambda value: int(value * 10**9),
+        write=write.cpus,
+        costly=lambda value, have: not value or any(have.data["HostConfig"].get(key) for key in write.QUOTA),
+    ),
     _host("cpu_shares", Integer(2, 262144), "CpuShares", LIVE, _number),
     _host(
         "cpuset_cpus",

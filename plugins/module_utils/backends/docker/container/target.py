@@ -79,6 +79,11 @@ def replacement(want: Spec, have: Container, changes: Sequence[Difference]) -> d
             value = option.succeed(body, heir)
             if value is not None:
                 option.put(body, value)
+    if "network_mode" in changed and network_of(have.data["HostConfig"].get("NetworkMode")) not in want.values.get(
+        "networks", {}
+    ):
+        # The one network takes the other's place.
+        body.networks.pop(network_of(have.data["HostConfig"].get("NetworkMode")), None)
     mode = body.host.get("NetworkMode")
     if mode == "default" and "bridge" in body.networks:
         mode = body.host["NetworkMode"] = "bridge"

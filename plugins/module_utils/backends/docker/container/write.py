@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from .compare import default_swap
@@ -55,6 +56,15 @@ def ports(body: Body, value: Mapping[str, Any]) -> None:
     """What is published is exposed, too."""
     body.config["ExposedPorts"] = {**(body.config.get("ExposedPorts") or {}), **{port: {} for port in value}}
     body.host["PortBindings"] = encode_ports(value)
+
+
+#: The other way to limit processors, beside which the engine takes no NanoCpus.
+QUOTA = ("CpuQuota", "CpuPeriod")
+
+
+def cpus(body: Body, value: Decimal) -> None:
+    """They take the place of what was said in the other way."""
+    body.host.update(dict.fromkeys(QUOTA, 0), NanoCpus=int(value * 10**9))
 
 
 def networks(body: Body, value: Mapping[str, Any]) -> None:
