@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.support.warm_module import WarmModule
 
 from .driver import MODULE, Driver, actions
 
-PATIENT = "from ansible_collections.kraal.virt.plugins.module_utils.backends.docker import container; container.SETTLE_SECONDS = 20"
+PATIENT = "from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container import resource; resource.SETTLE_SECONDS = 20"
 FAILING = ["/bin/sh", "-c", "echo no such luck; exit 3"]
 
 
@@ -108,6 +109,16 @@ def test_a_failed_creation_leaves_nothing(driver: Driver, network: str) -> None:
     result = driver.run(**args, networks=["bridge", {"name": network, "ipv4_address": "10.99.0.1"}])
     assert result.failed and "address" in result.msg.lower()
     assert driver.mine() == [] and volumes() == []
+
+
+def test_a_guest_that_ends_again_and_again_is_repaired(driver: Driver) -> None:
+    """Also while it waits for its next start: the engine does not rename it then."""
+    own(driver, Entrypoint=FAILING, HostConfig={"RestartPolicy": {"Name": "always"}})
+    events = driver.api.events(filters={"container": driver.name, "event": ["die"]}, since=0, decode=True)
+    assert len(list(itertools.islice(events, 4))) == 4
+    assert driver.state() == "restarting"
+    driver.make(entrypoint=["/bin/kt-guest"], restart_policy="always")
+    assert (driver.state(), driver.mine()) == ("running", [driver.word])
 
 
 # What it keeps

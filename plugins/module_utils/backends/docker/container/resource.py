@@ -123,7 +123,7 @@ class Containers(Guests[Seen]):
         target = want.target(before)
         successor = self._make(want, name + NEW, container_body.replacement(want, have, step.changes))
         try:
-            self.engine.post(f"/containers/{have.id}/rename", name=f"{name}.kraal-was-{before}")
+            self._rename(have, f"{name}.kraal-was-{before}")
             if now != "stopped":
                 self._halt(have.id, now, have)
             self.engine.post(f"/containers/{successor}/rename", name=name)
@@ -136,6 +136,24 @@ class Containers(Guests[Seen]):
             error.add(self._put_back(name, have, now))
             raise
         self._delete(have.id, force="1")
+
+    def _rename(self, have: Container, name: str) -> None:
+        try:
+            self.engine.post(f"/containers/{have.id}/rename", name=name)
+        except BackendError:
+            if not self._halt_loop(have):
+                raise
+            self.engine.post(f"/containers/{have.id}/rename", name=name)
+
+    def _halt_loop(self, have: Container) -> bool:
+        """Stop a container that ends and is started by its restart policy, again and again; whether it is such a one.
+
+        While it waits for its next start, the engine does not rename it, nor change its limits.
+        """
+        loops = bool(self.engine.get(f"/containers/{have.id}/json").get("RestartCount"))
+        if loops:
+            self._halt(have.id, "running", have)
+        return loops
 
     def _settle(self, want: Spec, key: str) -> None:
         """Do not take a container that ends at once for one that runs."""
@@ -173,7 +191,14 @@ class Containers(Guests[Seen]):
     def do_set(self, want: Spec, step: Step, seen: Seen) -> None:
         """Change limits, in one request."""
         have = self._subject(want, step, seen)
-        answer = self.engine.post(f"/containers/{have.id}/update", container_body.update(want, have, step.changes))
+        body = container_body.update(want, have, step.changes)
+        try:
+            answer = self.engine.post(f"/containers/{have.id}/update", body)
+        except BackendError:
+            if not self._halt_loop(have):
+                raise
+            answer = self.engine.post(f"/containers/{have.id}/update", body)
+            self.engine.post(f"/containers/{have.id}/start")
         if answer.get("Warnings"):
             self._check_kept(want, have.id, answer["Warnings"])
 
