@@ -45,6 +45,17 @@ def test_a_size_that_is_rounded_is_no_difference(volume: LibvirtModule, images: 
     volume.change(**args(capacity=12_000_001))
 
 
+def test_what_was_removed_beside_libvirt_is_made_again(volume: LibvirtModule, images: Path) -> None:
+    """Its pool still lists it, and what a run that died had left beside it."""
+    for form in ("qcow2", "raw"):
+        volume.change(**args(capacity="1MiB", format=form))
+        (images / NAME).unlink()
+        volume.change(**args(capacity="1MiB", format=form))
+        assert (images / NAME).exists()
+        (images / NAME).unlink()
+        volume.again(**args(state="absent"))
+
+
 def test_allocation(volume: LibvirtModule, images: Path) -> None:
     volume.change(**args(capacity="8MiB"))
     assert (images / NAME).stat().st_blocks == 0

@@ -113,6 +113,18 @@ def test_a_disk_of_its_own_that_is_gone_is_no_reason_to_keep_a_guest(driver: Dri
     assert driver.names() == [] and driver.volumes() == []
 
 
+def test_what_was_removed_beside_libvirt_is_made_again(driver: Driver) -> None:
+    """Its pool still lists it."""
+    task = {"state": "present", "disks": [{"size": "1MiB"}], "cloud_init": {"user_data": "one"}}
+    driver.make(**task)
+    driver.host.virsh("undefine", driver.name)
+    files = sorted((driver.host.pools / "default").iterdir())
+    for path in files:
+        path.unlink()
+    driver.change(**task)
+    assert sorted((driver.host.pools / "default").iterdir()) == files and len(files) == 2
+
+
 def test_a_guest_with_all_that_libvirt_keeps_for_it(driver: Driver) -> None:
     """nvram, the state of a TPM, a saved memory image, snapshots."""
     driver.make(state="running", firmware="uefi", memory="128MiB", disks=[{"size": "4MiB"}])

@@ -18,7 +18,7 @@ from typing import Any
 
 from ....engine.lock import held
 from ..client import Host
-from ..xml import parse, size_of
+from ..xml import parse, size_of, text_of
 from .volume_options import DEVICES
 
 
@@ -39,11 +39,29 @@ def base_volume_lock(host: Host, pool: Any, name: str) -> AbstractContextManager
 
 def create(host: Host, pool: Any, text: str, source: Any = None) -> Any:
     """A new volume from its XML, with the content of another one where that is given."""
+    present(host, pool, text_of(parse(text), "name") or "")
     pools = [pool] if source is None else [pool, host.ask(source.storagePoolLookupByVolume)]
     with ExitStack() as stack:
         for key in sorted({_key(host, each) for each in pools}):
             stack.enter_context(held(key, shared=True))
         return host.ask(pool.createXML, text, 0) if source is None else host.ask(pool.createXMLFrom, text, source, 0)
+
+
+def there(host: Host, pool: Any, name: str) -> Any | None:
+    """The volume of that name; None for one that is still listed though its file is gone. Only reads."""
+    volume = host.find(pool.storageVolLookupByName, name)
+    return None if volume is None or host.find(volume.XMLDesc, 0) is None else volume
+
+
+def present(host: Host, pool: Any, name: str) -> Any | None:
+    """The same. What was removed beside libvirt is in its list until it looks anew, and nothing of that name can be
+    made.
+    """
+    volume = host.find(pool.storageVolLookupByName, name)
+    if volume is None or host.find(volume.XMLDesc, 0) is not None:
+        return volume
+    refresh(host, pool)
+    return host.find(pool.storageVolLookupByName, name)
 
 
 def refresh(host: Host, pool: Any) -> None:

@@ -24,7 +24,7 @@ from ..client import Host, LibvirtError, NotThere, code
 from ..names import INCOMPLETE, PART, check_name
 from ..xml import Element, attribute, parse, serialize, size_of, text_of
 from .block_jobs import busy, job_on
-from .pool_work import create, grown, refresh
+from .pool_work import create, grown, present, refresh
 from .use import real, uses_of
 from .volume_import import Image, examine, send
 from .volume_options import DEVICES, STEP, STEPS, VOLUMES_TABLE, backing_of, defined
@@ -361,7 +361,7 @@ class Volumes(Resource[Seen]):
             source = self._uploaded(pool, want, kind, image, begun) if isinstance(image, Image) else None
             if "clone" in want.values:
                 source = self._volume(*sources_of(want)["clone"])
-            if self.host.find(pool.storageVolLookupByName, want.name) is not None:
+            if present(self.host, pool, want.name) is not None:
                 raise _somebody_elses(want)
             mark = defined(want.name + INCOMPLETE, kind, {"capacity": STEPS.get(kind, STEP), "format": "raw"})
             begun.append(ask(create(self.host, pool, serialize(mark)).name))

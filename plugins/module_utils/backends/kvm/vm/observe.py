@@ -27,6 +27,7 @@ from ..backend import SOURCES
 from ..client import Host, LibvirtError, NotThere
 from ..constants import constant
 from ..names import INCOMPLETE
+from ..storage.pool_work import there
 from ..storage.use import Uses, real
 from ..storage.volume_import import read_header
 from ..xml import parse, serialize
@@ -209,7 +210,7 @@ def volume_of(host: Host, handle: Any, path: str = "") -> Volume | None:
     except NotThere:
         return None
     pool, name, path = host.ask(handle.storagePoolLookupByVolume), handle.name(), path or get(root, "target/path") or ""
-    incomplete = host.find(pool.storageVolLookupByName, name + INCOMPLETE) is not None
+    incomplete = there(host, pool, name + INCOMPLETE) is not None
     kind, backing = get(root, "target/format@type") or "", get(root, "backingStore/path") or ""
     return Volume(pool.name(), name, path, size_in_bytes(root, "capacity"), kind, backing, incomplete)
 

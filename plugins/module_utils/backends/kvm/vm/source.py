@@ -15,7 +15,7 @@ from typing import Any
 from ....engine.errors import BackendError, InvalidOption
 from ..client import Host
 from ..names import INCOMPLETE, PART
-from ..storage.pool_work import base_volume_lock, create, refresh
+from ..storage.pool_work import base_volume_lock, create, present, refresh, there
 from ..storage.use import unused
 from ..storage.volume_import import Image, examine, send
 from ..xml import parse, serialize
@@ -106,7 +106,7 @@ def origin(host: Host, source: Mapping[str, Any], pool: str) -> tuple[str, str]:
                 "does not exist in the pool %s" % (source.get("pool") or "default"),
                 remedy="Make it first (kvm_volume), or name another",
             )
-        if host.find(where.storageVolLookupByName, source["volume"] + INCOMPLETE) is not None:
+        if there(host, where, source["volume"] + INCOMPLETE) is not None:
             raise InvalidOption(
                 "source.volume",
                 source["volume"],
@@ -131,7 +131,7 @@ def _fetched(host: Host, source: Mapping[str, Any], pool: str) -> tuple[str, str
     # Many guests may be made from it at once: one fetches it, and what is incomplete while nobody holds it is what a
     # run that died has left.
     with base_volume_lock(host, where, name):
-        found, rest = host.find(where.storageVolLookupByName, name), host.find(where.storageVolLookupByName, part)
+        found, rest = present(host, where, name), present(host, where, part)
         begun = any(each.startswith(name) and each.endswith(PART) for each in host.ask(where.listVolumes))
         if found is not None and begun and unused(host, "", [host.ask(found.path)], anew=True):
             # Whoever copied the one to the other did not come to its end, and so libvirt may not have either.

@@ -13,7 +13,7 @@ from typing import Any
 from ....engine.errors import BackendError, Refused
 from ..client import Host, NotThere
 from ..constants import constant
-from ..storage.pool_work import create, grown, is_device, volume_at, volume_lock
+from ..storage.pool_work import create, grown, is_device, present, volume_at, volume_lock
 from ..storage.use import unused
 from ..storage.volume_import import Image
 from ..xml import parse
@@ -45,7 +45,7 @@ def make(host: Host, guest: str, want: NewVolume, source: Mapping[str, Any], mad
         grow(host, want.path, want.size)
         return
     with volume_lock(want.path):
-        found = host.find(pool.storageVolLookupByName, want.name)
+        found = present(host, pool, want.name)
         if found is not None and not (want.shareable and _is(parse(host.ask(found.XMLDesc, 0)), want)):
             raise BackendError(
                 f"{want.path} is there now, and was not when this run began: it is somebody else's",
