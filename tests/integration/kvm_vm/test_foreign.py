@@ -240,6 +240,23 @@ OVERLAY = f"""<domain {QEMU}><vcpu cpuset='0,1'>2</vcpu><cputune><emulatorpin cp
 </devices>{ARGUMENTS.format("b")}</domain>"""
 
 
+def test_a_new_guest_with_cells(odd: Driver) -> None:
+    cells = "<domain><cpu><numa><cell id='0' cpus='0,1' memory='64' unit='MiB'/></numa></cpu></domain>"
+    odd.refused("memory", "64MiB", state="present", memory=..., cpus=2, xml=cells)
+    odd.refused("cpus", "cells", state="present", memory="64MiB", xml=cells)
+    odd.change(state="present", memory="64MiB", cpus=2, xml=cells)
+
+
+def test_a_loader_of_its_own_is_without_secure_boot(odd: Driver, tmp_path: Path) -> None:
+    loader = tmp_path / "code.fd"
+    loader.write_bytes(bytes(1024))
+    text = ODD.format(name=odd.name, devices="").replace(
+        "</os>", f"<loader readonly='yes' type='pflash'>{loader}</loader></os>"
+    )
+    odd.host.define("", text.replace("<devices>", "<features><acpi/></features><devices>"))
+    odd.again(state="present", memory=..., firmware="uefi", secure_boot=False)
+
+
 def test_xml_adds_to_what_is_there_in_any_spelling(odd: Driver) -> None:
     odd.host.define("", THERE.format(name=odd.name))
     before = odd.xml()
@@ -254,5 +271,14 @@ def test_xml_adds_to_what_is_there_in_any_spelling(odd: Driver) -> None:
         assert [each.get(attribute) for each in root.iterfind(f"devices/{path}")] == found, path
         there = before.find(f"devices/{path}")
         assert there is not None and ET.tostring(there) == ET.tostring(root.findall(f"devices/{path}")[0])
+    # Memory and processors are counted by the cells from now on.
+    off = {"state": "present", "type": ..., "xml": OVERLAY}
+    for more in ({"memory": "4GiB"}, {"memory": ..., "memory_max": "1GiB"}):
+        odd.refused("memory", "2GiB", **off, **more)
+    for cpus in ({"cpus": 4}, {"cpus_max": 1}):
+        odd.refused("cpus", "cells", **off, memory=..., **cpus)
+    odd.change(**off, memory="1GiB", cpus=1)
+    more = OVERLAY.replace("memory='2' unit='GiB'", "memory='4' unit='GiB'").replace("cpus='0,1'", "cpus='0-3'")
+    odd.change(**{**off, "xml": more.replace("<vcpu cpuset='0,1'>2<", "<vcpu>4<")}, memory="4GiB", cpus=4)
     arguments = [each.get("value") for each in root.iter("{http://libvirt.org/schemas/domain/qemu/1.0}arg")]
     assert arguments == [text for name in "ab" for text in ("-fw_cfg", f"name=opt/{name},string=1")]

@@ -286,16 +286,24 @@ def _size(tag: str, text: str, unit: str | None) -> str:
     return "%dB" % (-(-size // 1024) * 1024 if tag in _KEPT_IN_KIB else size)
 
 
-def _cpu_set(text: str) -> str:
-    """A set of numbers as libvirt writes it, 0-3,7; what is none as it stands."""
+def numbers_of(text: str) -> set[int] | None:
+    """The members of a set like 0-3,^2,7; None for what is none."""
     members: set[int] = set()
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\^?)([0-9]{1,5})(?:-([0-9]{1,5}))?\s*", part)
         if match is None:
-            return text
+            return None
         first, last = int(match[2]), int(match[3] or match[2])
         # Libvirt reads from left to right as well: what is taken out was put in before.
         members = members - {first} if match[1] else members | {*range(first, last + 1)}
+    return members
+
+
+def _cpu_set(text: str) -> str:
+    """A set of numbers as libvirt writes it, 0-3,7; what is none as it stands."""
+    members = numbers_of(text)
+    if members is None:
+        return text
     numbers = sorted(members)
     starts = [each for each in numbers if each - 1 not in members]
     ends = [each for each in numbers if each + 1 not in members]

@@ -161,12 +161,17 @@ def read_secure(view: View) -> bool | None:
     feature = view.root.find("os/firmware/feature[@name='secure-boot']")
     if feature is not None:
         return feature.get("enabled") == "yes"
-    loader = get(view.root, "os/loader@secure")
-    return None if loader is None else loader == "yes"
+    loader = view.root.find("os/loader")
+    if loader is None or (loader.get("secure") is None and not (loader.text or "").strip()):
+        return None
+    # Without the word it is one that does not check what it starts.
+    return loader.get("secure") == "yes"
 
 
 def write_secure(root: Element, _before: Any, after: bool) -> None:
-    """Whether what is started must be signed."""
+    """Whether what is started must be signed. A loader that was named is in the way of one of libvirt's choice."""
+    if read_firmware(View(root)) == "uefi":
+        put(root, "os@firmware", "efi")
     for stale in ("os/loader", "os/nvram", "os/firmware"):
         drop(root, stale)
     firmware = make(root, "os/firmware")

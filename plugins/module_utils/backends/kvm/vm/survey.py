@@ -21,7 +21,9 @@ from ..storage.volume_import import Image
 from . import devices as dev
 from .addresses import networks_by_mac
 from .chain_observe import earlier_images, look_below, overlay_on
+from .compare import cold, written
 from .model import Comparison, Domain, Emulator, Seen
+from .numa import CELLS, check_cells
 from .observe import (
     look_at_emulator,
     look_at_named,
@@ -36,7 +38,7 @@ from .options import BY_NAME
 from .settings import OverlayValues, same_machine
 from .source import check_format, check_source
 from .storage import volumes_to_remove
-from .target import Placed, compare, images_asked, placed_disks, wanted
+from .target import Placed, compare, creation, images_asked, placed_disks, wanted
 from .xml import Element, get
 
 
@@ -90,6 +92,9 @@ def _look_around(host: Host, seen: Seen, want: Spec) -> None:
     if wrong is not None:
         raise wrong
     seen.compared[want.name] = done = compare(want, full, seen, have)
+    if have.stored.root.find(CELLS) is not None if have else "xml" in full.values:
+        after = written(full, have.stored, cold(done.changes)) if have else creation(full, seen, "")
+        check_cells(full, after, have.stored.root if have else None)
     if have is not None and about_disks:
         _about_jobs(
             host, seen, have, [each.option.disk(full.values[each.option.name], each.entry) for each in done.changes]
