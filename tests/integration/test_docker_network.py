@@ -187,6 +187,7 @@ def test_crash_after_each_step(driver, docker_api, base_image, scratch) -> None:
         (["driver", "no-such-driver", "bridge"], {"driver": "no-such-driver"}),
         (["subnets", "10.1.2.3/24", "host bits"], {"subnets": ["10.1.2.3/24"]}),
         (["subnets", "is not a subnet"], {"subnets": [{"net": "10.1.2.0/24"}]}),
+        (["subnets", "10.1.2.0 has no prefix length"], {"subnets": ["10.1.2.0"]}),
         (["subnets", "10.9.9.9"], {"subnets": [{"subnet": "10.1.2.0/24", "gateway": "10.9.9.9"}]}),
         (["subnets", "enable_ipv6=true"], {"subnets": ["fd00:213::/64"]}),
     ],

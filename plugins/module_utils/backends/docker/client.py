@@ -213,8 +213,10 @@ def refusal(status: int, message: str) -> BackendError:
     remedy = "Correct the option that it speaks of, and run again"
     if "no space left on device" in lower:
         remedy = "The disk of the engine's data root is full: free space there, or move the data root"
-    elif "port is already allocated" in lower or "address already in use" in lower:
+    elif "port is already allocated" in lower or "bind: address already in use" in lower:
         remedy = "Choose another host port, or end what listens there"
+    elif "address already in use" in lower:
+        remedy = "Choose another ipv4_address or ipv6_address, or disconnect the container that has it"
     elif "exec: " in lower and ("not found" in lower or "no such file" in lower):
         remedy = "Name a program that the image has, in command or entrypoint"
     elif "bind source path does not exist" in lower:

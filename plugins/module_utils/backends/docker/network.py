@@ -42,6 +42,9 @@ def _read_subnet(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     ):
         raise InvalidOption(option, entry, "is not a subnet", remedy=_REMEDY)
     try:
+        for key in {"subnet", "ip_range"} & set(fields):
+            if fields[key] and "/" not in str(fields[key]):
+                raise ValueError(f"{fields[key]} has no prefix length")
         subnet = ipaddress.ip_network(str(fields.get("subnet")))
         record: dict[str, Any] = {}
         if fields.get("gateway"):

@@ -29,7 +29,7 @@ EXAMPLES: dict[str, Example] = {
     "labels": Example({"role": "web", "number": "1"}, ({"number": 1, "role": "web"},), {"role": "db"}),
     "tty": Example(True, (), False),
     "interactive": Example(True, (), False),
-    "stop_signal": Example("int", ("SIGINT", "INT"), "15"),
+    "stop_signal": Example("int", ("SIGINT", "INT", 2), "15"),
     "stop_timeout": Example(3, (), 0),
     "healthcheck": Example(
         {"test": "test -e /tmp/healthy", "interval": "1m30s", "timeout": "500ms", "retries": 2},

@@ -365,6 +365,30 @@ def test_a_health_check_that_is_off_has_nothing_else() -> None:
     assert kind.merge(want, {"Test": ["CMD", "true"], "Interval": 5}, False) == {"Test": ["NONE"]}
 
 
+@pytest.mark.parametrize("test", [[], ["CMD"], ["CMD-SHELL"], ""])
+def test_a_check_that_names_no_command_is_refused(test: Any) -> None:
+    with pytest.raises(InvalidOption, match="names no command"):
+        Healthcheck().parse({"test": test}, "healthcheck")
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("SIGTERM", "TERM"),
+        ("SIGKILL", "9"),
+        ("SIGRTMIN+3", "37"),
+        ("SIGRTMIN", "34"),
+        ("SIGRTMAX-1", "SIGRTMIN+29"),
+        ("SIGRTMAX", "64"),
+        ("SIGCHLD", "cld"),
+    ],
+)
+def test_a_signal_is_known_by_any_of_its_names(name: str, other: str) -> None:
+    option = CONTAINERS["stop_signal"]
+    assert option.kind.parse(other, "stop_signal") == option.kind.parse(name, "stop_signal") == name
+    assert option.read({"Config": {"StopSignal": other}}) == name
+
+
 @pytest.mark.parametrize(
     ("written", "words"),
     [

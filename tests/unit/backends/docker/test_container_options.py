@@ -245,6 +245,11 @@ def test_env_files_are_read_like_the_command_line_does(tmp_path: Path) -> None:
     assert spec.values["env"] == {"A": "2", "B": "'quoted' # kept", "C": "3", "D": "a=b"}
 
 
+def test_a_byte_order_mark_is_no_part_of_an_env_file(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text("\ufeffA=1\n", encoding="utf-8")
+    assert want("web", env_file=[str(tmp_path / "one")]).values["env"] == {"A": "1"}
+
+
 def test_a_bad_env_file_is_named_and_not_repeated(tmp_path: Path) -> None:
     path = tmp_path / "env"
     path.write_text("A=1\nhunter2\n", encoding="utf-8")

@@ -47,11 +47,12 @@ def root(tmp_path: Path) -> Path:
         (["**/*.key"], ALL - KEYS - {"sub/deep/x.key"}),
         (["?.key"], ALL - KEYS),
         (["\\?.key", "\\!.key"], ALL - {"!.key"}),
+        (["\ufeffkeep", "README"], ALL - {"keep", "README"}),
     ],
     ids=lambda value: " ".join(sorted(value)),
 )
 def test_what_belongs_to_a_build(root: Path, lines: list[str], left: set[str]) -> None:
-    (root / ".dockerignore").write_text("\n".join(lines))
+    (root / ".dockerignore").write_text("\n".join(lines), encoding="utf-8")
     assert set(files_of(root, "Dockerfile")) == left | {"Dockerfile", ".dockerignore"}
 
 

@@ -58,6 +58,7 @@ from .kinds import (
     read_ports,
     read_restart,
     read_tmpfs,
+    signal_name,
 )
 from .model import Container
 from .security import Capability, SecurityOptions, read_capabilities, read_security
@@ -303,7 +304,7 @@ OPTIONS: tuple[ContainerOption, ...] = (
     _config("labels", Texts(), "Labels", lambda value: value or {}, sides=compare.labels, succeed=write.labels),
     _config("tty", Flag(), "Tty", bool),
     _config("interactive", Flag(), "OpenStdin", bool),
-    _config("stop_signal", Signal(), "StopSignal", lambda value: value or "SIGTERM"),
+    _config("stop_signal", Signal(), "StopSignal", lambda value: as_read(signal_name, value or "SIGTERM")),
     _config("stop_timeout", Integer(0, 86400), "StopTimeout"),
     _config("healthcheck", Healthcheck(), "Healthcheck"),
     ContainerOption("mac_address", mac("02:42:ac:11:00:02"), _mac, RECREATE, ("Config", "MacAddress")),
@@ -463,7 +464,8 @@ def _profile(word: str) -> str:
 
 def _read_file(option: str, path: str) -> str:
     try:
-        with open(path, encoding="utf-8") as file:
+        # A byte order mark is no part of the text.
+        with open(path, encoding="utf-8-sig") as file:
             return file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidOption(

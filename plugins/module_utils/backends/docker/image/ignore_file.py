@@ -69,7 +69,7 @@ def files_of(root: Path, dockerfile: str) -> list[str]:
     """
     ignore = root / NAME
     always = [dockerfile, *([NAME] if ignore.is_file() else [])]
-    ignored = patterns(ignore.read_text(encoding="utf-8")) if ignore.is_file() else []
+    ignored = patterns(ignore.read_text(encoding="utf-8-sig")) if ignore.is_file() else []
     files = {path for path in _walk(root) if path in always or not left_out(path, ignored)}
     # A file that is kept in a directory that is left out brings that directory along.
     above = {os.path.dirname(path) for path in files}

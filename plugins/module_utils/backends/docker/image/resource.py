@@ -27,7 +27,7 @@ from ..container.observe import summaries_of
 from .ignore_file import files_of
 from .references import ImageIndex, Reference, parse_reference, repository_of
 from .registry import Login, pull, remote_digest
-from .source import LABEL, SOURCES, build_base, changes_of, complete, dockerfile_of, file_digest
+from .source import LABEL, SOURCES, arguments_of, build_base, changes_of, complete, dockerfile_of, file_digest
 
 #: Colours and the like in what a build says.
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -291,7 +291,7 @@ class Images(Resource[Seen]):
     def do_build(self, want: Spec, _step: Step, _seen: Seen) -> None:
         """Build it of a directory."""
         options, content = want.steering["build"], str(want.values["content"])
-        arguments = {str(key): str(value) for key, value in (options.get("args") or {}).items()}
+        arguments = arguments_of(options) or {}
         labels = {str(key): str(value) for key, value in (options.get("labels") or {}).items()}
         said: deque[str] = deque(maxlen=5)
         root = Path(str(options["path"]))

@@ -188,8 +188,13 @@ def _build_content(options: Mapping[str, Any]) -> str:
     name = dockerfile_of(root, options)
     entries = [(path, *_entry(root / path)) for path in files_of(root, name)]
     # What says how to build rather than what is left out: another network or an empty cache gives no other image.
-    settings = {key: options.get(key) for key in ("args", "target", "labels")}
+    settings = {"args": arguments_of(options), "target": options.get("target"), "labels": options.get("labels")}
     return f"build {digest_of([entries, name, settings])}"
+
+
+def arguments_of(options: Mapping[str, Any]) -> dict[str, str] | None:
+    """What is given to the ARGs of its Dockerfile. Raises InvalidOption."""
+    return None if options.get("args") is None else Texts().parse(options["args"], "build.args")
 
 
 def dockerfile_of(root: Path, options: Mapping[str, Any]) -> str:
@@ -208,7 +213,7 @@ def dockerfile_of(root: Path, options: Mapping[str, Any]) -> str:
 def build_base(options: Mapping[str, Any]) -> Reference | None:
     """The image that a build stands on; None where there is none, or it cannot be told."""
     root = Path(str(options["path"]))
-    text = (root / dockerfile_of(root, options)).read_text(encoding="utf-8", errors="replace")
+    text = (root / dockerfile_of(root, options)).read_text(encoding="utf-8-sig", errors="replace")
     found = base_of(
         text,
         {str(key): str(value) for key, value in (options.get("args") or {}).items()},
