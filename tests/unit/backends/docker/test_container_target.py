@@ -207,6 +207,46 @@ def test_binds_of_another_tool_stay() -> None:
     assert [mount["Target"] for mount in body["HostConfig"]["Mounts"]] == ["/mnt"]
 
 
+def test_mounts_that_stay_keep_all_that_was_said_of_them() -> None:
+    labelled = {"Type": "volume", "Source": "volume-a", "Target": "/v", "VolumeOptions": {"NoCopy": True}}
+    data = inspected("apart", Binds=["/:/rootfs:ro", "/srv:/srv:Z"])
+    data["HostConfig"]["Mounts"] = [labelled]
+    data["Mounts"] = [
+        {"Type": "bind", "Source": "/", "Destination": "/rootfs", "RW": False, "Propagation": "rslave"},
+        {"Type": "bind", "Source": "/srv", "Destination": "/srv", "RW": True, "Propagation": "rprivate"},
+        {
+            "Type": "volume",
+            "Name": "volume-a",
+            "Source": "/var/lib/v",
+            "Destination": "/v",
+            "RW": True,
+            "Propagation": "",
+        },
+    ]
+    for purge in ([], ["mounts"]):
+        named = ["/:/rootfs:ro", "/srv:/srv", "volume-a:/v", "/mnt:/mnt"]
+        host = replacement(data, mounts=named, purge=purge)["HostConfig"]
+        assert host["Binds"] == ["/:/rootfs:ro", "/srv:/srv:Z"]
+        assert host["Mounts"] == [labelled, {"Type": "bind", "Target": "/mnt", "ReadOnly": False, "Source": "/mnt"}]
+    # What the engine chose for one source is nothing to the next; what somebody chose stays.
+    (mount,) = replacement({**data, "HostConfig": {**data["HostConfig"], "Mounts": []}}, mounts=["/:/rootfs"])[
+        "HostConfig"
+    ]["Mounts"][-1:]
+    assert mount == {"Type": "bind", "Target": "/rootfs", "ReadOnly": False, "Source": "/"}
+    data["HostConfig"]["Binds"][0] = "/:/rootfs:ro,rslave"
+    mount = replacement(data, mounts=["/:/rootfs"])["HostConfig"]["Mounts"][-1]
+    assert mount["BindOptions"] == {"Propagation": "rslave"}
+
+
+def test_a_named_volume_where_the_image_asks_for_one_goes_with_the_others() -> None:
+    data = inspected("plain")
+    scene = seen(containers={"web": data})
+    wanted = want("web", mounts=[], purge=["mounts"])
+    assert container_plan.differences(wanted, scene, scene.containers["web"]) == []
+    data["Mounts"][0].update(Name="mine")
+    assert replacement(data, mounts=[], purge=["mounts"])["HostConfig"]["Mounts"] == []
+
+
 def test_environment_and_labels_are_merged_with_the_containers_own() -> None:
     body = replacement(inspected("full"), env={"B": "3", "C": "4"}, labels={"role": "db"})
     assert body["Env"] == ["A=a=b c", "B=3", "C=4"]

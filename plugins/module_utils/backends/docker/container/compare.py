@@ -9,6 +9,7 @@ The options name these functions on their lines; each takes both sides of the co
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -73,13 +74,13 @@ def labels(sides: Sides, case: Case) -> Sides:
 
 
 def mounts(sides: Sides, case: Case) -> Sides:
-    """Mounts that are complete are so beside the volumes that the image asks for."""
+    """Mounts that are complete are so beside the nameless volumes that the image asks for."""
     if not sides.exact:
         return sides
     kept = {
         target: record
         for target, record in read_mounts(case.have.data).items()
-        if target in (case.image.get("Volumes") or {})
+        if target in (case.image.get("Volumes") or {}) and re.fullmatch("[0-9a-f]{64}", str(record.get("source")))
     }
     return sides._replace(want={**kept, **sides.want})
 

@@ -10,13 +10,14 @@ The options name these functions on their lines.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from .compare import default_swap
-from .kinds import clean_path, encode_mounts, encode_ports
+from .kinds import clean_path, encode_mounts, encode_ports, read_mounts
 from .model import Container
 from .security import write_security
 
@@ -132,19 +133,32 @@ def memory(body: Body, heir: Heir) -> Any:
 
 
 def mounts(body: Body, heir: Heir) -> Any:
-    """Binds and mounts stay as they were declared, with the wanted ones over them."""
+    """Binds and mounts stay as they were declared, with all that they say, but for those that differ."""
     if heir.change is None:
         return None
-    declared, binds = body.host["Mounts"], body.host["Binds"] or []
+    declared, binds, now = body.host["Mounts"], body.host["Binds"] or [], read_mounts(heir.have.data)
     targets = {mount["Target"] for mount in declared} | {bind_target(bind) for bind in binds}
-    unchanged = set() if heir.exact else targets - set(heir.change)
-    declared = [mount for mount in declared if mount["Target"] in unchanged] + encode_mounts(heir.change)
-    known = {mount["Target"] for mount in declared}
-    body.host["Mounts"] = declared
-    body.host["Binds"] = [
-        bind for bind in binds if bind_target(bind) in unchanged and bind_target(bind) not in known
-    ] or None
+    different = {
+        target: record
+        for target, record in heir.change.items()
+        if target not in targets or target not in now or record != now[target]
+    }
+    said = propagations(heir.have.data["HostConfig"])
+    for target, record in different.items():
+        if "propagation" not in heir.wanted.get(target, {}) and target in now and target not in said:
+            # It was the engine's choice for the source that it had.
+            different[target] = {key: value for key, value in record.items() if key != "propagation"}
+    kept = (targets & set(heir.change) if heir.exact else targets) - set(different)
+    body.host["Mounts"] = [mount for mount in declared if mount["Target"] in kept] + encode_mounts(different)
+    body.host["Binds"] = [bind for bind in binds if bind_target(bind) in kept] or None
     return None
+
+
+def propagations(host: Mapping[str, Any]) -> frozenset[str]:
+    """The targets of those mounts that somebody chose a propagation for."""
+    mounts = [mount for mount in host.get("Mounts") or () if (mount.get("BindOptions") or {}).get("Propagation")]
+    binds = [bind for bind in host.get("Binds") or () if re.search(r":[^/]*(shared|slave|private)[^/]*$", bind)]
+    return frozenset([*(clean_path(mount["Target"]) for mount in mounts), *map(bind_target, binds)])
 
 
 def bind_target(bind: str) -> str:
