@@ -158,6 +158,8 @@ options:
         C(mode) V(bridge), V(vepa), V(private) or V(passthrough)), and C(type=user) needs nothing on the host.
       - An interface is found again by its C(mac) where the entry has one. A C(mac) that no interface has is that of a
         new one. To give an interface another C(mac), O(purge) the networks; the guest then has a new interface.
+      - Connected to something else, an interface loses the port group that it had, and keeps a name of the host's
+        device that was given to it.
       - An entry without a C(mac) means the next interface that is connected to the same. A new one gets a C(mac) that
         stays the same.
       - C(model) is V(virtio) unless given, C(filter) a network filter of libvirt, C(link) V(up) or V(down), C(mtu) and

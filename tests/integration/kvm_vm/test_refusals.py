@@ -72,6 +72,11 @@ WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
         {"networks": [{"network": n, "mac": "52:54:00:00:00:01"} for n in ("kt-net1", "kt-net2")]},
         ("networks", "two interfaces"),
     ),
+    (
+        "disk-same-image",
+        {"disks": [{"volume": "kt-one", "pool": "default", "size": "1MiB"} for _number in range(2)]},
+        ("disks[vdb]", "is the image of vda as well"),
+    ),
     ("network-xml", {"networks": ["<x/>"]}, ("networks", "<x/>")),
     ("graphics", {"graphics": ["hologram"]}, ("graphics", "hologram")),
     ("host-device", {"host_devices": ["the blue one"]}, ("host_devices", "the blue one")),

@@ -27,8 +27,10 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.options
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.plan import plan
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.target import compare, placed_disks
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.target import wanted as wanted_of
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.xml import put
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, parse, serialize
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, Refused
+from ansible_collections.kraal.virt.plugins.module_utils.engine.secrets import HIDDEN
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -161,6 +163,40 @@ def test_which_interface_an_entry_means(
     assert {mac for _network, mac in after} - {""} <= {mac for _network, mac in found}
     assert len({mac for _network, mac in found}) == len(after)
     assert edits(full, done) == {}
+
+
+def shown_change(**options: Any) -> tuple[Any, Any]:
+    """Before and after of the only change of one entry."""
+    want = wanted(spec(state="present", **options), Seen(), domain())
+    (edit,) = edits(want, view()).values()
+    return edit.part.before, edit.part.after
+
+
+def test_what_moves_is_shown_as_it_is_written() -> None:
+    before, after = shown_change(networks=[{"network": "other", "mac": "52:54:00:0a:0b:0c"}])
+    assert (before["network"], after["network"]) == ("default", "other")
+    assert {**before, "network": ""} == {**after, "network": ""} and not {"name", "type", "source", "secret"} & set(
+        after
+    )
+    # What is shown can be given back.
+    assert steps(networks=[before]) == []
+
+
+def test_of_a_secret_is_shown_that_it_changes() -> None:
+    before, after = shown_change(graphics=[{"type": "vnc", "password": "kt-new"}])
+    assert (before["password"], after["password"]) == (HIDDEN, HIDDEN + " (new)") and "secret" not in after
+    before, after = shown_change(graphics=[{"type": "vnc", "listen": "127.0.0.1", "password": "kt-pass"}])
+    assert (before["password"], after["password"]) == (HIDDEN, HIDDEN)
+    before, after = shown_change(graphics=[{"type": "vnc", "password": ""}])
+    assert (before["password"], "password" in after) == (HIDDEN, False)
+
+
+def test_a_name_of_the_hosts_device_stays_where_an_interface_moves() -> None:
+    for name, kept in (("tap-web", 1), ("vnet3", 0)):
+        before = view()
+        put(before.root.find("devices/interface"), "target@dev", name)
+        want = wanted(spec(state="present", networks=[{"network": "o", "mac": "52:54:00:0a:0b:0c"}]), Seen(), domain())
+        assert len(written(want, before, edits(want, before)).findall("devices/interface/target")) == kept
 
 
 def test_a_new_interface_has_an_address_of_its_own() -> None:

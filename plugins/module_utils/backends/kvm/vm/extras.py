@@ -21,7 +21,7 @@ from .xml import ET, Element, get, put
 GRAPHICS_FIELDS = (
     Field("port", Integer(-1, 65535), ""),
     Field("listen", Text(pattern=r"[0-9A-Za-z.:%-]+", remedy="Write an address, like 127.0.0.1 or 0.0.0.0"), "@listen"),
-    Field("password", Text(), "@passwd", secret=True),
+    Field("password", Text(), "@passwd", "", secret=True),
 )
 
 

@@ -188,12 +188,20 @@ class DeviceSet(Records):
 
     def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
         found = super().parts(want, have, exact)
+        secrets = [field.name for field in self.fields if field.secret]
         return [
-            part._replace(after={**part.after, "secret": HIDDEN + " (new)"})
-            if part.before == part.after and part.after
+            part._replace(after={**part.after, **_new_secrets(secrets, want.get(part.key), (have or {}).get(part.key))})
+            if part.before and part.after
             else part
             for part in found
         ]
+
+
+def _new_secrets(secrets: Sequence[str], want: Any, have: Any) -> dict[str, str]:
+    """The secrets that change, as far as that is told."""
+    return {
+        name: HIDDEN + " (new)" for name in secrets if (want or {}).get(name) and want[name] != (have or {}).get(name)
+    }
 
 
 class Line(Text):

@@ -16,7 +16,7 @@ from typing import Any
 from ....engine.errors import InvalidOption
 from ....engine.kinds import Integer, Text
 from .devices import add, devices, remove
-from .fields import MAC, ORDER, DeviceSet, Field, only_live, parse_fields, read_fields, word, write_fields
+from .fields import MAC, ORDER, DeviceSet, Field, only_live, parse_fields, read_fields, show_fields, word, write_fields
 from .model import Edit, View
 from .xml import ET, Element, get, put
 
@@ -83,9 +83,10 @@ class Networks(DeviceSet):
         return records
 
     def _write(self, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
-        shown = super()._write(key, record)
-        shown.pop("source", None)
-        return shown
+        """As a user writes it, {"network": NAME}."""
+        shown = show_fields(self.fields, record)
+        kind, source = shown.pop("type", ""), shown.pop("source", "")
+        return {**({kind: source} if source else {"type": kind}), **shown}
 
 
 def numbered(key: str, taken: Mapping[str, Any]) -> str:
@@ -208,8 +209,11 @@ def write_networks(root: Element, before: Mapping[str, Any], after: Mapping[str,
 
 def _connect(interface: Element, record: Mapping[str, Any]) -> None:
     interface.set("type", NETWORK_TYPES.get(record["type"], record["type"]))
-    for tag in ("source", "target"):
-        for old in interface.findall(tag):
+    for old in interface.findall("source"):
+        interface.remove(old)
+    for old in interface.findall("target"):
+        # A name of libvirt's choice goes with the connection.
+        if record["type"] == "user" or old.get("dev", "").startswith(("vnet", "macvtap")):
             interface.remove(old)
     attribute = {"network": "network", "bridge": "bridge", "macvtap": "dev"}.get(record["type"])
     if attribute:

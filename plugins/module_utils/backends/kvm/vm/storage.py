@@ -31,6 +31,7 @@ def to_make(want: Spec, seen: Seen, have: Domain | None, backed: Mapping[str, Ma
     given = want.values.get("disks", {})
     found = []
     takes_source = bool(source.get("image") or source.get("volume")) and have is None
+    _check_images_apart(given, attached)
     for target, record in given.items():
         if target in attached and record.get("path", attached[target]["path"]) == attached[target]["path"]:
             _check_kept(target, record, attached[target])
@@ -54,6 +55,24 @@ def to_make(want: Spec, seen: Seen, have: Domain | None, backed: Mapping[str, Ma
             remedy="Name a disk with the size it shall have",
         )
     return [*found, *_seed_to_make(want.values.get("cloud_init"), seen, have)]
+
+
+def _check_images_apart(given: Mapping[str, Mapping[str, Any]], attached: Mapping[str, Mapping[str, Any]]) -> None:
+    """Two disks that write have an image each; what a guest has already is not looked at."""
+    taken: dict[str, str] = {}
+    for target, record in given.items():
+        whole = {**attached.get(target, {}), **record}
+        path = whole.get("path", "")
+        if not path or whole.get("device", "disk") != "disk" or whole.get("shareable") or whole.get("read_only"):
+            continue
+        other = taken.setdefault(path, target)
+        if other != target and path != attached.get(target, {}).get("path"):
+            raise InvalidOption(
+                f"disks[{target}]",
+                path,
+                f"is the image of {other} as well",
+                remedy="Name another image for one of the two, or set shareable or read_only at both",
+            )
 
 
 def _seed_to_make(seed: Any, seen: Seen, have: Domain | None) -> list[NewVolume]:
