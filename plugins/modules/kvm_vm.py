@@ -28,6 +28,8 @@ description:
     fail then, and a new guest goes again.
   - A run that was cut off is cleared up by the next one. A guest that was not made to its end is removed, with the
     volumes that were begun for it.
+  - A guest that runs and that libvirt has not stored (a transient one) is stored by a task that changes what is written
+    down of it, a label say. It is there after it was stopped, then.
   - After every change the guest is read again. The task fails if libvirt shows something else than was asked for.
 options:
   state:
@@ -140,6 +142,8 @@ options:
       - C(format) is V(qcow2) or V(raw), C(cache) V(none), V(writeback), V(writethrough), V(directsync) or V(unsafe),
         C(discard) V(unmap) or V(ignore), C(io) V(threads), V(native) or V(io_uring). C(serial), C(read_only),
         C(shareable) and C(boot_order) (1 is first, 0 takes it away) are what they are called.
+        Libvirt has no C(boot_order) beside an order of kinds of devices (C(<boot dev=>)). That goes, and the plan names
+        it.
       - The C(format) is that of the image. It cannot change while the image stays, and another one than the pool knows
         of an image is refused, since the guest would write over what it does not see.
       - An image in the backing chain of the one that the disk has is no other image. A snapshot or a linked clone has

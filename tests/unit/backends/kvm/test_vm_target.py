@@ -27,7 +27,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.options
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.plan import plan
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.target import compare, placed_disks
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.target import wanted as wanted_of
-from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.xml import put
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.xml import ET, drop, make, put
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.xml import canonical, parse, serialize
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption, Refused
 from ansible_collections.kraal.virt.plugins.module_utils.engine.secrets import HIDDEN
@@ -163,6 +163,19 @@ def test_which_interface_an_entry_means(
     assert {mac for _network, mac in after} - {""} <= {mac for _network, mac in found}
     assert len({mac for _network, mac in found}) == len(after)
     assert edits(full, done) == {}
+
+
+def test_a_boot_order_says_what_it_takes_away() -> None:
+    have = domain()
+    for order, told in ((["hd"], None), (["network", "hd"], "network, hd")):
+        drop(have.stored.root, "os/boot")
+        for kind in order:
+            ET.SubElement(make(have.stored.root, "os"), "boot", {"dev": kind})
+        want, seen = spec(state="present", disks=[{"target": "vda", "boot_order": 1}]), Seen({NAME: have})
+        seen.compared[NAME] = compared(want, seen, have)
+        (step,) = plan(want, seen)
+        side = step.before if step.key == "" else {}
+        assert side.get("xml[os/boot]") == told and "xml[os/boot]" not in step.after
 
 
 def shown_change(**options: Any) -> tuple[Any, Any]:

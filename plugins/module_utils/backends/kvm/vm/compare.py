@@ -159,6 +159,16 @@ def trial(done: Comparison, have: Domain) -> Element | None:
     return None if serialize(root) == serialize(have.stored.root) else root
 
 
+def order_lost(want: Spec, have: Domain, found: Sequence[Change]) -> str:
+    """The kinds of devices that a guest is booted from in turn, where a device that gets a place of its own in the
+    order takes that away; empty where nothing is lost, or what libvirt gives to every guest.
+    """
+    order = [each.get("dev", "") for each in have.stored.root.findall("os/boot")]
+    if order in ([], ["hd"]) or written(want, have.stored, cold(found)).find("os/boot") is not None:
+        return ""
+    return ", ".join(order)
+
+
 def pending_after(want: Spec, have: Domain, found: Sequence[Change]) -> list[str]:
     """What will wait for a restart once these changes are made."""
     if have.live is None:

@@ -16,7 +16,7 @@ from ....engine.plan import Step, power
 from ....engine.spec import Spec
 from ..storage.block_jobs import busy
 from .chain import behind
-from .compare import pending_after
+from .compare import order_lost, pending_after
 from .model import Change, Comparison, Domain, Leftover, Seen, View, VolumesToRemove
 from .observe import guest_of
 from .options import VMS
@@ -78,7 +78,7 @@ def _changes(done: Comparison, have: Domain) -> Iterator[Step]:
             yield Step(want.name, each.action, each.key, each.part.before, each.part.after, cost, subject=(each,))
     cold = [each for each in found if not each.hot and each.action != Action.RESIZE]
     if cold:
-        yield _set(want.name, cold)
+        yield _set(want.name, cold, order_lost(want, have, found))
     waiting = pending_after(want, have, found)
     if have.live is not None and (target == "stopped" or (waiting and want.allow >= Disruption.RESTART)):
         _check_behind(have.stored, have.live)
@@ -99,9 +99,11 @@ def _check_behind(stored: View, live: View) -> None:
         )
 
 
-def _set(name: str, found: Sequence[Change]) -> Step:
+def _set(name: str, found: Sequence[Change], order: str = "") -> Step:
     before = {each.key: each.part.before for each in found if each.part.before is not None}
     after = {each.key: each.part.after for each in found if each.part.after is not None}
+    if order:
+        before["xml[os/boot]"] = order
     if len({**before, **after}) == 1:
         (key,) = {**before, **after}
         return Step(name, Action.SET, key, before.get(key), after.get(key), subject=tuple(found))
