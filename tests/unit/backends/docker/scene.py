@@ -62,7 +62,7 @@ def seen(**more: Any) -> Seen:
         containers=containers,
         images=ImageIndex(load("images")),
         configs=load("image-configs"),
-        networks=frozenset(["front", "back", "bridge", "host", "none"]),
+        networks={name: f"{name:0<64}" for name in ("front", "back", "bridge", "host", "none")},
         ids={name: have.id for name, have in containers.items()},
         **more,
     )

@@ -253,6 +253,9 @@ def test_always_fails_when_the_registry_does_not_answer() -> None:
 def test_a_network_has_to_be_there() -> None:
     with pytest.raises(InvalidOption, match="networks\\[dmz\\]: 'dmz' does not exist"):
         plan(want("web", image="base:1", networks=["dmz"]), seen())
+    for length in (12, 64):
+        with pytest.raises(InvalidOption, match="is an id. Write the name, which is front"):
+            plan(want("web", image="base:1", networks=[f"{'front':0<{length}}"]), seen())
 
 
 @pytest.mark.parametrize("mode", ["host", "none", "container:db"])

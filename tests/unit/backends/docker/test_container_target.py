@@ -304,6 +304,29 @@ def test_another_mode_takes_the_place_of_the_network_of_the_old_one() -> None:
     assert sorted(body["NetworkingConfig"]["EndpointsConfig"]) == ["back", "front"]
 
 
+@pytest.mark.parametrize(("there", "wanted"), [("0" * 64, "front"), ("front", "0" * 64), ("front", "front")])
+def test_a_network_of_a_mode_may_be_named_by_its_id(there: str, wanted: str) -> None:
+    data = inspected("apart", NetworkMode=there)
+    data["NetworkSettings"]["Networks"] = {"front": {"NetworkID": "0" * 64}}
+    scene = seen(containers={"web": data})
+    assert container_plan.differences(want("web", network_mode=wanted), scene, scene.containers["web"]) == []
+    other = want("web", network_mode="back")
+    assert container_plan.differences(other, scene, scene.containers["web"]) != []
+    assert replacement(data, network_mode="back")["NetworkingConfig"]["EndpointsConfig"] == {}
+
+
+def test_of_a_health_check_only_what_is_the_containers_own_goes_to_another_image() -> None:
+    data = inspected("plain")
+    image = container(data).image["Healthcheck"]
+    data["Config"]["Healthcheck"] = {**image, "Interval": 9 * 10**9}
+    assert replacement(data, image="base:2")["Healthcheck"] == {"Interval": 9 * 10**9}
+    own = replacement(data, image="base:2", healthcheck={"interval": "9s"})
+    assert own["Healthcheck"] == {"Interval": 9 * 10**9}
+    own = replacement(data, image="base:2", healthcheck={"retries": 7})
+    assert own["Healthcheck"] == {"Interval": 9 * 10**9, "Retries": 7}
+    assert replacement(data, healthcheck={"test": "NONE"})["Healthcheck"] == {"Test": ["NONE"]}
+
+
 def test_what_else_the_engine_was_told_of_an_endpoint_goes_with_it() -> None:
     data = inspected("full")
     told = {"Links": ["db:l"], "DriverOpts": {"a": "b"}, "GwPriority": 3}

@@ -137,6 +137,19 @@ def joined(sides: Sides, case: Case) -> Sides:
     return sides._replace(have=sides.want) if same else sides
 
 
+def network_ids(have: Container) -> dict[str, str]:
+    """The ids of the networks that a container is connected to, by name."""
+    ends = (have.data.get("NetworkSettings", {}).get("Networks") or {}).items()
+    return {name: str(end["NetworkID"]) for name, end in ends if end.get("NetworkID")}
+
+
+def network_mode(sides: Sides, case: Case) -> Sides:
+    """A network may be named by its id, in a task and in a container that another tool made."""
+    names = {key: name for name, key in network_ids(case.have).items()}
+    same = names.get(sides.have, sides.have) == names.get(sides.want, sides.want)
+    return sides._replace(have=sides.want) if same else joined(sides, case)
+
+
 def networks(sides: Sides, case: Case) -> Sides:
     """The host name is an alias by itself: where it is asked for, it is there."""
     own, have = case.have.data["Config"].get("Hostname"), dict(sides.have)

@@ -68,7 +68,8 @@ class Seen:
     faults: dict[str, BackendError] = field(default_factory=dict)
     #: What their registries say of images that may have to be pulled, by name: a digest, or why there is none.
     remote: dict[str, str | BackendError] = field(default_factory=dict)
-    networks: frozenset[str] | None = None
+    #: The ids of all networks, by name.
+    networks: dict[str, str] | None = None
     #: The ids of all containers, by name: others than those that are spoken of may be joined.
     ids: dict[str, str] = field(default_factory=dict)
     claims: list[Claim] = field(default_factory=list)

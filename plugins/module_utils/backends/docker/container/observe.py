@@ -158,7 +158,7 @@ def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
         seen.volumes_to_remove = _volumes_to_remove(engine, {want.name for want in wants})
     if any("networks" in want.values for want in living):
         networks = map(as_mapping, as_list(engine.get("/networks")))
-        seen.networks = frozenset(as_text(network.get(key)) for network in networks for key in ("Name", "Id")) - {""}
+        seen.networks = {as_text(network.get("Name")): as_text(network.get("Id")) for network in networks}
     if any(want.state != "stopped" for want in living):
         leaving = {want.name for want in wants or () if want.state in ("absent", "stopped")}
         seen.claims = [claim for claim in _claims(engine, living, seen, summaries) if claim.holder not in leaving]

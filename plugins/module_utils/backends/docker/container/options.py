@@ -306,7 +306,7 @@ OPTIONS: tuple[ContainerOption, ...] = (
     _config("interactive", Flag(), "OpenStdin", bool),
     _config("stop_signal", Signal(), "StopSignal", lambda value: as_read(signal_name, value or "SIGTERM")),
     _config("stop_timeout", Integer(0, 86400), "StopTimeout"),
-    _config("healthcheck", Healthcheck(), "Healthcheck"),
+    _config("healthcheck", Healthcheck(), "Healthcheck", succeed=write.healthcheck),
     ContainerOption("mac_address", mac("02:42:ac:11:00:02"), _mac, RECREATE, ("Config", "MacAddress")),
     _host("ports", Ports(), "PortBindings", decode=read_ports, write=write.ports),
     ContainerOption(
@@ -326,7 +326,7 @@ OPTIONS: tuple[ContainerOption, ...] = (
         decode=read_tmpfs,
         encode=lambda value: {key: ",".join(words) for key, words in value.items()},
     ),
-    _host("network_mode", _NetworkMode(), "NetworkMode", decode=compare.network_of, sides=compare.joined),
+    _host("network_mode", _NetworkMode(), "NetworkMode", decode=compare.network_of, sides=compare.network_mode),
     ContainerOption(
         "networks",
         NETWORKS,

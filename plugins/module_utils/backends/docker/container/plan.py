@@ -216,13 +216,18 @@ def _used_by(name: str, seen: Seen, volume: str) -> bool:
 
 def _check_networks(want: Spec, seen: Seen) -> None:
     for network in want.values.get("networks") or {}:
-        if seen.networks is not None and network not in seen.networks:
-            raise InvalidOption(
-                f"networks[{network}]",
-                network,
-                "does not exist",
-                remedy="Make it with docker_network first, or name another",
-            )
+        if seen.networks is None or network in seen.networks:
+            continue
+        name = next((name for name, key in seen.networks.items() if len(network) >= 12 and key.startswith(network)), "")
+        if name:
+            # What a container is connected to is known by name.
+            raise InvalidOption(f"networks[{network}]", network, "is an id", remedy=f"Write the name, which is {name}")
+        raise InvalidOption(
+            f"networks[{network}]",
+            network,
+            "does not exist",
+            remedy="Make it with docker_network first, or name another",
+        )
     if want.values.get("networks") and without_networks(str(want.values.get("network_mode"))):
         raise InvalidOption(
             "network_mode",

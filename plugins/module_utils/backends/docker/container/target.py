@@ -15,7 +15,7 @@ from typing import Any
 
 from ....engine.compare import Difference
 from ....engine.spec import Spec
-from .compare import network_of, without_networks
+from .compare import network_ids, network_of, without_networks
 from .kinds import clean_path, encode_endpoint, encode_mounts, read_mounts, read_networks
 from .model import Container
 from .options import OPTIONS, option_of
@@ -79,11 +79,11 @@ def replacement(want: Spec, have: Container, changes: Sequence[Difference]) -> d
             value = option.succeed(body, heir)
             if value is not None:
                 option.put(body, value)
-    if "network_mode" in changed and network_of(have.data["HostConfig"].get("NetworkMode")) not in want.values.get(
-        "networks", {}
-    ):
+    old = network_of(have.data["HostConfig"].get("NetworkMode"))
+    old = next((name for name, key in network_ids(have).items() if key == old), old)
+    if "network_mode" in changed and old not in want.values.get("networks", {}):
         # The one network takes the other's place.
-        body.networks.pop(network_of(have.data["HostConfig"].get("NetworkMode")), None)
+        body.networks.pop(old, None)
     mode = body.host.get("NetworkMode")
     if mode == "default" and "bridge" in body.networks:
         mode = body.host["NetworkMode"] = "bridge"
@@ -94,8 +94,7 @@ def replacement(want: Spec, have: Container, changes: Sequence[Difference]) -> d
     if without_networks(str(body.host.get("NetworkMode"))):
         body.networks = {}
     if "network_mode" not in changed or ("networks" in want.values and "networks" in want.purge):
-        ends = have.data.get("NetworkSettings", {}).get("Networks") or {}
-        _leave_others(body, {name: end.get("NetworkID", "") for name, end in ends.items()})
+        _leave_others(body, network_ids(have))
     return _flat(body)
 
 
@@ -145,6 +144,11 @@ def own_command(have: Container) -> bool:
 def _carried_config(have: Container) -> dict[str, Any]:
     config, image = have.data["Config"], have.image
     kept = {key: copy.deepcopy(config[key]) for key in _OWN if config.get(key) and config[key] != image.get(key)}
+    if kept.get("Healthcheck"):
+        # The engine fills in what is not said from the image.
+        inherited = image.get("Healthcheck") or {}
+        check = {key: value for key, value in kept.pop("Healthcheck").items() if value != inherited.get(key)}
+        kept.update({"Healthcheck": check} if check else {})
     if config.get("StopTimeout") == 0:
         # No time at all is a wish, too.
         kept["StopTimeout"] = 0

@@ -108,6 +108,12 @@ def labels(body: Body, heir: Heir) -> Any:
     return {**({} if heir.exact else body.config.get("Labels") or {}), **heir.wanted}
 
 
+def healthcheck(body: Body, heir: Heir) -> Any:
+    """Beside what the container had of its own, and not its image's."""
+    alone = heir.wanted.get("Test") == ["NONE"]
+    return heir.wanted if alone else {**(body.config.get("Healthcheck") or {}), **heir.wanted}
+
+
 def own(key: str) -> Callable[[Body, Heir], Any]:
     """What the task says in the place of what the container had of its own; where it says nothing, the image's."""
 
