@@ -155,7 +155,10 @@ class Size(Kind):
             return self.unlimited
         size = parse_size(value, option)
         if 0 < size < self.least:
-            raise InvalidOption(option, value, "is too small", remedy=f"Write {format_size(self.least)} or more")
+            remedy = f"Write {format_size(self.least)} or more"
+            if str(value).strip().isdigit():
+                remedy += f". A bare number is bytes: write {value}MiB if you mean that"
+            raise InvalidOption(option, value, "is too small", remedy=remedy)
         return size
 
     def show(self, value: int) -> str:

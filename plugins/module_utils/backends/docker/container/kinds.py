@@ -104,12 +104,12 @@ def clean_path(path: str) -> str:
     return "/" + posixpath.normpath(path).lstrip("/") if path.startswith("/") else path
 
 
-def check_target(target: str, option: str, entry: object) -> str:
+def check_target(target: str, option: str, entry: object, remedy: str = MOUNT_REMEDY) -> str:
     """An absolute path inside the guest."""
     if not target.startswith("/") or "\0" in target or "\n" in target:
-        raise InvalidOption(option, entry, "has no absolute target path", remedy=MOUNT_REMEDY)
+        raise InvalidOption(option, entry, "has no absolute target path", remedy=remedy)
     if clean_path(target) == "/":
-        raise InvalidOption(option, entry, "has the guest's root as its target", remedy=MOUNT_REMEDY)
+        raise InvalidOption(option, entry, "has the guest's root as its target", remedy=remedy)
     return clean_path(target)
 
 
@@ -236,7 +236,7 @@ class Tmpfs(Entries):
         found = {}
         for entry in value:
             target, _colon, options = str(entry).partition(":")
-            found[check_target(target, option, entry)] = tmpfs_options(options)
+            found[check_target(target, option, entry, "Write /run, or /run:size=64m,noexec")] = tmpfs_options(options)
         return found
 
     def show_entry(self, key: str, value: Any) -> str:
