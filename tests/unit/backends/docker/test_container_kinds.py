@@ -52,11 +52,11 @@ def spans(most: int) -> st.SearchStrategy[int]:
 
 def ports() -> st.SearchStrategy[str]:
     return st.builds(
-        lambda address, host, inside, more, protocol: (
-            f"{address}{host and f'{host}-{host + more}:'}{inside}-{inside + more}{protocol}"
+        # A host port goes to one port inside only.
+        lambda address, inside, more, protocol: (
+            f"{address}{inside + 7}-{inside + more + 7}:{inside}-{inside + more}{protocol}"
         ),
         st.one_of(st.just(""), IPV4.map("{}:".format), IPV6.map("[{}]:".format)),
-        PORT,
         PORT,
         spans(3),
         st.sampled_from(["", "/tcp", "/udp", "/UDP", "/sctp"]),
@@ -402,6 +402,13 @@ def test_a_signal_is_known_by_any_of_its_names(name: str, other: str) -> None:
 )
 def test_ways_to_write_a_check(written: Any, words: list[str]) -> None:
     assert Healthcheck().parse({"test": written}, "healthcheck")["Test"] == words
+
+
+def test_a_host_port_goes_to_one_port_of_the_container() -> None:
+    with pytest.raises(InvalidOption, match="host port 28700 to a second port"):
+        Ports().parse(["28700:80", "28700:81"], "ports")
+    fine = ["28700:80", "28700:80/udp", "127.0.0.1:28701:80", "127.0.0.2:28701:81", "80", "81"]
+    assert len(Ports().show(Ports().parse(fine, "ports"))) == 6
 
 
 def test_one_of_two_different_ports_ranges_is_refused() -> None:

@@ -47,6 +47,7 @@ class Ports(Entries):
 
     def parse(self, value: Any, option: str) -> dict[str, tuple[tuple[str, str], ...]]:
         found: dict[str, set[tuple[str, str]]] = {}
+        taken: dict[tuple[str, str, str], str] = {}
         for entry in value:
             text = str(entry).strip()
             match = _PORT.fullmatch(text)
@@ -65,7 +66,12 @@ class Ports(Entries):
             except ValueError as error:
                 raise InvalidOption(option, text, "has no valid host address", remedy=PORT_REMEDY) from error
             for one, other in zip(inside, host):
-                found.setdefault("%d/%s" % (one, (match["protocol"] or "tcp").lower()), set()).add((address, other))
+                protocol = (match["protocol"] or "tcp").lower()
+                key = "%d/%s" % (one, protocol)
+                if other.isdigit() and taken.setdefault((protocol, address, other), key) != key:
+                    why = f"gives host port {other} to a second port of the container"
+                    raise InvalidOption(option, text, why, remedy="Choose another host port for one of the two")
+                found.setdefault(key, set()).add((address, other))
         return {key: tuple(sorted(bindings)) for key, bindings in found.items()}
 
     def show_entry(self, key: str, value: Any) -> list[str]:
