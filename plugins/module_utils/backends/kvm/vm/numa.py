@@ -38,14 +38,14 @@ def check_cells(want: Spec, root: Element, before: Element | None) -> None:
     there = set().union(*numbers)
     if not there or len(there) == most or (before is not None and int(get(before, "vcpu") or 1) == most):
         return
-    for option in ("cpus_max", "cpus"):
-        if option in want.values or (before is None and option == "cpus"):
-            raise InvalidOption(
-                option,
-                want.values.get(option, most),
-                "is not the number of the processors in the NUMA cells of the guest, %d" % len(there),
-                remedy="Write that, or change the cells along with it (xml)",
-            )
+    told = [option for option in ("cpus_max", "cpus") if option in want.values]
+    if told or before is None:
+        raise InvalidOption(
+            told[0] if told else "cpus",
+            most,
+            "is not the number of the processors in the NUMA cells of the guest, %d" % len(there),
+            remedy="Write that, or change the cells along with it (xml)",
+        )
 
 
 def _memory(root: Element) -> int:

@@ -114,6 +114,8 @@ _KEPT_IN_KIB = frozenset(
         *("hard_limit", "soft_limit", "swap_hard_limit", "min_guarantee"),
     ]
 )
+#: Attributes in which capital letters mean nothing.
+_FOLDED = frozenset(["address", "uuid"])
 _FREE_TEXT = frozenset(["name", "value"])
 
 
@@ -269,7 +271,7 @@ def _attribute(element: Element, key: str) -> str:
         return str(int(text, 16))
     if key in _PADDED and text.isdigit():
         return str(int(text))
-    return text.lower() if key in ("address", "uuid") else text
+    return text.lower() if key in _FOLDED else text
 
 
 def _size(tag: str, text: str, unit: str | None) -> str:
