@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from ansible.module_utils.parsing.convert_bool import boolean
-
 from .errors import InvalidOption
 from .secrets import HIDDEN, SECRET_KEY
 from .units import (
@@ -111,6 +109,12 @@ class Text(Kind):
         return text.lower() if self.fold else text
 
 
+#: The words that Ansible takes for true and false (ansible.module_utils.parsing.convert_bool of 2.19): hosts on which
+#: guests are discovered have no Ansible.
+_YES = frozenset(["y", "yes", "on", "1", "true", "t", "1.0"])
+_NO = frozenset(["n", "no", "off", "0", "false", "f", "0.0"])
+
+
 class Flag(Kind):
     """Yes or no, in the words that Ansible has for them. It has no look itself at what is in the entries of a list."""
 
@@ -119,10 +123,10 @@ class Flag(Kind):
     def parse(self, value: Any, option: str) -> bool:
         if not isinstance(value, str):
             return bool(value)
-        try:
-            return bool(boolean(value))
-        except TypeError as error:
-            raise InvalidOption(option, value, "is neither yes nor no", remedy="Write true or false") from error
+        word = value.strip().lower()
+        if word not in _YES | _NO:
+            raise InvalidOption(option, value, "is neither yes nor no", remedy="Write true or false")
+        return word in _YES
 
 
 class Integer(Kind):
