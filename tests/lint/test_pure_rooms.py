@@ -41,7 +41,6 @@ OF_PATHS = {"basename", "commonpath", "dirname", "isabs", "join", "normpath", "r
 ASK = {"datetime": {"now", "today", "utcnow"}, "uuid": {"uuid1", "uuid4", "getnode"}}
 #: What is let pass, by file, with its reason.
 EXCEPTIONS = {
-    "backends/docker/container/kinds.py": [("signal", "the numbers of signals are read there by their names")],
     "backends/docker/container/options.py": [
         ("open()", "a task's arguments are completed from the file env_file before they are understood")
     ],

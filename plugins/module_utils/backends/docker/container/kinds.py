@@ -13,7 +13,6 @@ from __future__ import annotations
 import ipaddress
 import posixpath
 import re
-import signal
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -376,37 +375,6 @@ def encode_endpoint(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # The small ones ----------------------------------------------------------------------------------------------------
-
-
-class Signal(Text):
-    """A signal's name with SIG; the number of one that has no name here."""
-
-    def parse(self, value: Any, option: str) -> str:
-        name = super().parse(value, option).upper()
-        if not re.fullmatch(r"(SIG)?[A-Z][A-Z0-9+-]*|[0-9]{1,2}", name, re.ASCII):
-            raise InvalidOption(option, value, "is not a signal", remedy="Write SIGTERM, TERM or 15")
-        return signal_name(name)
-
-
-#: The numbers of the real-time signals with names of their own (moby/sys/signal for Linux).
-_REAL_TIME = {"SIGRTMIN": 34, "SIGRTMAX": 64}
-
-
-def signal_name(text: str) -> str:
-    """One name for a signal, which has several, and a number."""
-    name = text.upper()
-    name = name if name.startswith("SIG") or name.isdigit() else "SIG" + name
-    real = re.fullmatch(r"(SIGRTMIN|SIGRTMAX)(?:([+-][0-9]+))?", name, re.ASCII)
-    number = int(name) if name.isdigit() else _REAL_TIME[real[1]] + int(real[2] or 0) if real else 0
-    if 34 <= number <= 64:
-        # The engine names those in the middle by their distance from the nearer end.
-        return (
-            ("SIGRTMIN+%d" % (number - 34) if number < 50 else "SIGRTMAX-%d" % (64 - number))
-            .replace("+0", "")
-            .replace("-0", "")
-        )
-    known = {int(each): each.name for each in signal.Signals}
-    return known.get(number) or known.get(int(getattr(signal.Signals, name, 0)), name)
 
 
 class RestartPolicy(Text):

@@ -44,7 +44,6 @@ from .kinds import (
     Nameserver,
     Ports,
     RestartPolicy,
-    Signal,
     Tmpfs,
     clean_path,
     encode_endpoint,
@@ -58,10 +57,10 @@ from .kinds import (
     read_ports,
     read_restart,
     read_tmpfs,
-    signal_name,
 )
 from .model import Container
 from .security import Capability, SecurityOptions, read_capabilities, read_security
+from .signals import Signal, signal_name
 from .write import Body, Heir
 
 RECREATE, LIVE = Disruption.RECREATE, Disruption.LIVE

@@ -138,22 +138,18 @@ class Containers(Guests[Seen]):
         self._delete(have.id, force="1")
 
     def _rename(self, have: Container, name: str) -> None:
+        """Rename one that is replaced.
+
+        The engine does not rename one that waits for its restart policy to start it again; such a one is stopped
+        first, as it will be anyway.
+        """
         try:
             self.engine.post(f"/containers/{have.id}/rename", name=name)
         except BackendError:
-            if not self._halt_loop(have):
+            if not self.engine.get(f"/containers/{have.id}/json").get("RestartCount"):
                 raise
-            self.engine.post(f"/containers/{have.id}/rename", name=name)
-
-    def _halt_loop(self, have: Container) -> bool:
-        """Stop a container that ends and is started by its restart policy, again and again; whether it is such a one.
-
-        While it waits for its next start, the engine does not rename it, nor change its limits.
-        """
-        loops = bool(self.engine.get(f"/containers/{have.id}/json").get("RestartCount"))
-        if loops:
             self._halt(have.id, "running", have)
-        return loops
+            self.engine.post(f"/containers/{have.id}/rename", name=name)
 
     def _settle(self, want: Spec, key: str) -> None:
         """Do not take a container that ends at once for one that runs."""
@@ -191,14 +187,7 @@ class Containers(Guests[Seen]):
     def do_set(self, want: Spec, step: Step, seen: Seen) -> None:
         """Change limits, in one request."""
         have = self._subject(want, step, seen)
-        body = container_body.update(want, have, step.changes)
-        try:
-            answer = self.engine.post(f"/containers/{have.id}/update", body)
-        except BackendError:
-            if not self._halt_loop(have):
-                raise
-            answer = self.engine.post(f"/containers/{have.id}/update", body)
-            self.engine.post(f"/containers/{have.id}/start")
+        answer = self.engine.post(f"/containers/{have.id}/update", container_body.update(want, have, step.changes))
         if answer.get("Warnings"):
             self._check_kept(want, have.id, answer["Warnings"])
 
