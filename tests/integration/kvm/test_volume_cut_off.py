@@ -206,7 +206,7 @@ def test_no_room_leaves_nothing(
             assert result.failed and "Free space" in result.msg
             # What libvirt would not survive is not sent.
             assert (
-                "1028KiB, and in the pool kt-small only 512KiB are free" if way == "sent" else "No space left"
+                "takes 1028KiB, and the pool kt-small has only 512KiB free" if way == "sent" else "No space left"
             ) in result.msg
             assert clean.inside("ls", "-A", str(small)).split() == (["kt-there"] if way == "clone" else [])
     finally:

@@ -27,8 +27,8 @@ UDEV = "/run/udev/control"
 class Device:
     """A device that QEMU's user, who is in the group kvm, cannot open.
 
-    Libvirt asks QEMU as root what it can do, hears that KVM is there, sees that QEMU's user has no way to it, and
-    believes none of it: it asks again at each definition and start (libvirt 9.0: seven seconds each).
+    Libvirt asks QEMU what it can do, and hears that KVM is there. It then sees that QEMU's user cannot open the
+    device, discards the answer, and asks again at each definition and start (libvirt 9.0: seven seconds each).
     """
 
     path: str

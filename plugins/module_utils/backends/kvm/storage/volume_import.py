@@ -276,8 +276,8 @@ def _check_room(host: Host, volume: Any, image: Image, sparse: bool) -> None:
         _state, _size, _used, free = host.ask(pool.info)
     if needed > free:
         raise BackendError(
-            f"{image.path} has {format_size(filled)}, and in the pool {host.ask(pool.name)} only {format_size(free)} "
-            "are free",
+            f"{image.path} takes {format_size(filled)}, and the pool {host.ask(pool.name)} has only "
+            f"{format_size(free)} free",
             remedy="Free space there, or name a pool with more",
         )
 
