@@ -422,7 +422,23 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 self.inventory.add_child(group, name)
             self._set_composite_vars(self.get_option("compose"), variables, name, strict=strict)
             self._add_host_to_composed_groups(self.get_option("groups"), variables, name, strict=strict)
-            self._add_host_to_keyed_groups(self.get_option("keyed_groups"), variables, name, strict=strict)
+            self._add_to_keyed_groups(variables, name, strict)
+
+    def _add_to_keyed_groups(self, variables: dict[str, Any], name: str, strict: bool) -> None:
+        """Each key by itself: a key that is a number or true is an error of Ansible's whatever `strict` says
+        (ansible-core 2.19), and the other groups and guests would be lost with it.
+        """
+        for keyed in self.get_option("keyed_groups"):
+            try:
+                self._add_host_to_keyed_groups([keyed], variables, name, strict=strict)
+            except AnsibleParserError as error:
+                if strict:
+                    raise
+                key = keyed.get("key")
+                self.display.warning(
+                    f"keyed_groups: {key!r} makes no group for {name}: {error.message}. "
+                    f'For a number, or for true and false, write "{key} | string".'
+                )
 
     @staticmethod
     def _reached(guest: Mapping[str, Any]) -> dict[str, str]:

@@ -199,6 +199,19 @@ def test_composed_and_keyed(source: Any, guests: Guests) -> None:
     assert "docker" not in data
 
 
+def test_a_key_that_is_a_number_takes_no_guest_away(source: Any, guests: Guests) -> None:
+    key = "kraal_guest.addresses | length"
+    inventory = source(
+        keyed_groups=[{"key": key, "prefix": "n"}, {"key": f"({key}) | string", "prefix": "text"}], strict=False
+    )
+    run = run_inventory(inventory, "--list")
+    data = listed(run)
+    assert guests("web") in data["text_1"]["hosts"]
+    assert not [group for group in data if group.startswith("n_")]
+    assert f"keyed_groups: '{key}' makes no group for {guests('web')}" in words(run.stderr)
+    assert f'write "{key} | string"' in words(run.stderr)
+
+
 def test_query_without_jmespath(source: Any, tmp_path: Path) -> None:
     (tmp_path / "jmespath.py").write_text("raise ImportError('not here')\n")
     run = run_inventory(
