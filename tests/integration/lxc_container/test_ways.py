@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,33 @@ def test_clones(driver: Driver) -> None:
     for each in (snapshot, copy, source):
         each.do(state="absent")
     assert list(driver.lab.path.iterdir()) == []
+
+
+def test_hooks_of_a_clone(driver: Driver) -> None:
+    """Those in its directory come along; those of a container whose name begins the same are nobody's to move."""
+    source, copy = driver.of("h"), driver.of("copy")
+    source.make(state="stopped")
+    place, neighbour = source.config.parent, driver.lab.path / f"{source.name}2"
+    hooks = [f"{place}/hook", f"{neighbour}/hook", f"/bin/true {place}"]
+    neighbour.mkdir()
+    try:
+        for file, word in ((place / "hook", "own"), (neighbour / "hook", "of another")):
+            file.write_text(f"#!/bin/sh\n: {word}\n", encoding="utf-8")
+            file.chmod(0o755)
+        before = source.config.read_text(encoding="utf-8")
+        lines = [f"lxc.hook.pre-start = {hook}" for hook in hooks]
+        source.config.write_text("\n".join([before, *lines, ""]), encoding="utf-8")
+        copy.do(clone={"name": source.name})
+        kept = [line for line in copy.config.read_text(encoding="utf-8").split("\n") if "pre-start" in line]
+        assert kept == [lines[0].replace(str(place), str(copy.config.parent)), *lines[1:]]
+        assert (copy.config.parent / "hook").read_text(encoding="utf-8") == "#!/bin/sh\n: own\n"
+        copy.again(clone={"name": source.name})
+        copy.do(state="absent")
+        source.config.write_text(f"{before}\nlxc.hook.stop = {place}/hook --quiet\n", encoding="utf-8")
+        copy.refused(source.name, f"{place}/hook --quiet", "outside of", clone={"name": source.name})
+    finally:
+        shutil.rmtree(neighbour)
+    source.do(state="absent")
 
 
 def test_a_clone_of_another_directory(driver: Driver, tmp_path: Path) -> None:

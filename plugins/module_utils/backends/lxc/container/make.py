@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from ..client import Lxc, message_of, run
 from ..files import read_file
 from .arguments import checksum_of
 from .config import Config
+from .hooks import hooks_inside, hooks_of_copy
 from .kinds import Image
 from .observe import BASES, MARK, NOTE, RDEPENDS, SNAPSHOTS, first_config, read_pairs
 from .options import template_arguments
@@ -246,7 +248,15 @@ class Maker:
                 "lxc-copy made nothing of {}".format(clone["name"]),
                 remedy="{}, which a copy that is no snapshot needs".format(install("rsync")),
             )
-        return Config(_text(config), fresh.includes)
+        return self._with_hooks(Path(source.path, str(clone["name"])), Config(_text(config), fresh.includes), want.name)
+
+    def _with_hooks(self, origin: Path, copied: Config, name: str) -> Config:
+        """The copy's configuration with the hooks that it should have, whose files are there."""
+        own = Config(_text(origin / "config"), copied.includes)
+        for hook in map(Path, hooks_inside(own, str(origin))):
+            if hook.is_file():
+                shutil.copy2(hook, self.root / name / hook.name)
+        return copied.assigned(hooks_of_copy(own, copied, str(origin)))
 
     def remove(self, name: str, *, storage: bool, runs: bool = False) -> None:
         """Take a container away. ``storage``: its root file system too, by liblxc, which knows what it is."""

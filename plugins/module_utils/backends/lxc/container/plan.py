@@ -17,6 +17,7 @@ from ....engine.errors import InvalidOption, Refused, Unreadable
 from ....engine.plan import Step, creation, power, recreation, removal, restart, set_step
 from ....engine.spec import Spec
 from .describe import guest_of, image_of, pending_words
+from .hooks import hooks_inside
 from .limits import check_memory
 from .model import Container, Seen
 from .observe import OLD
@@ -137,6 +138,12 @@ def _check_source(clone: dict[str, Any], want: Spec, seen: Seen) -> None:
             f"the container {name} runs, and only a stopped one can be cloned",
             remedy="Stop it first, or clone one that is kept stopped",
         )
+    for hook in hooks_inside(source.config, os.path.join(source.path, name)):
+        if " " in hook:
+            raise Refused(
+                f"the container {name} has the hook {hook!r}, and lxc-copy takes that for the name of a file",
+                remedy="Let the hook need no arguments, or keep it outside of the container's directory",
+            )
 
 
 def _changes(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
