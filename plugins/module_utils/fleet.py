@@ -227,9 +227,8 @@ def _read_guest(guest: Mapping[str, Any], place: str, fleet: Fleet) -> Entry:
 def _labelled(labels: Mapping[str, Any], label: str) -> dict[str, Any]:
     other = labels.get(LABEL, label)
     if other != label:
-        raise InvalidOption(
-            f"labels[{LABEL}]", other, f"is not this fleet's name, {label}", remedy="Leave this label to the fleet"
-        )
+        why = f"is not this fleet's name, {label}"
+        raise InvalidOption(f"labels[{LABEL}]", other, why, remedy="Leave this label to the fleet")
     return {**labels, LABEL: label}
 
 
@@ -389,11 +388,8 @@ def shared(errors: Sequence[KraalError]) -> list[KraalError]:
 def listed(messages: Sequence[str]) -> str:
     """The messages as one sentence, the first few only: none hides behind a page of others. Pure."""
     hidden = len(messages) - SHOWN
-    return (
-        "; ".join(message.rstrip(".") for message in messages[:SHOWN])
-        + ("; and %d other errors" % hidden if hidden > 0 else "")
-        + "."
-    )
+    more = ["and %d other errors" % hidden] if hidden > 0 else []
+    return "; ".join([*(message.rstrip(".") for message in messages[:SHOWN]), *more]) + "."
 
 
 def shortened(text: str, most: int) -> str:

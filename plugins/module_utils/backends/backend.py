@@ -59,10 +59,8 @@ class Backend:
     made_of: tuple[str, ...] = ()
 
     def guests(self, parameters: Mapping[str, Any]) -> Found:
-        """All its guests on this host, or where the connection options among the parameters say.
-
-        Needs no Ansible, and no library that the host may lack. Raises NotInstalled where the host has none of it, and
-        BackendError.
+        """All its guests on this host, or where the connection options among the parameters say. Needs no Ansible, and
+        no library that the host may lack. Raises BackendError, and NotInstalled where the host has none of it.
         """
         found: Found = import_module(f"{__package__}.{self.name}.discover").guests(parameters)
         return found

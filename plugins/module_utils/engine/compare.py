@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -42,9 +42,8 @@ class Difference:
         return replace(self, parts=(part,))
 
 
-def before_after(changes: Iterable[Difference]) -> tuple[dict[str, Any], dict[str, Any]]:
+def before_after(changes: Sequence[Difference]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The keys of these differences with their values before, and with those after."""
-    changes = list(changes)
     before, after = (
         {key: value for each in changes for key, value in each.shown(side).items()} for side in ("before", "after")
     )
@@ -65,12 +64,9 @@ def differences(table: Table, want: Spec, have: Any) -> list[Difference]:
 
 def compared(table: Table, want: Spec, have: Mapping[str, Any]) -> list[Difference]:
     """The same, with the observed values already in their canonical forms, by option name."""
-    found = (
-        between(option, Sides(want.values[option.name], have.get(option.name), option.name in want.purge))
-        for option in table.options
-        if option.name in want.values
-    )
-    return [each for each in found if each is not None]
+    options = (each for each in table.options if each.name in want.values)
+    sides = ((each, Sides(want.values[each.name], have.get(each.name), each.name in want.purge)) for each in options)
+    return [found for each, both in sides if (found := between(each, both)) is not None]
 
 
 def between(option: Option, sides: Sides) -> Difference | None:

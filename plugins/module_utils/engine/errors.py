@@ -48,9 +48,7 @@ class KraalError(Exception):
         where = " ".join(part for part in (self.backend, self.guest) if part)
         text = f"{where}: {self.message}" if where else self.message
         # What daemons, tools and guests said stands in there too.
-        return printable(
-            "{}. {}.".format(text.rstrip("."), self.remedy.rstrip(".")) if self.remedy else text, keep="\n"
-        )
+        return printable(f"{text.rstrip('.')}. {self.remedy.rstrip('.')}." if self.remedy else text, keep="\n")
 
 
 class InvalidOption(KraalError):
@@ -88,6 +86,24 @@ class Unreadable(BackendError):
 
 class NotKept(KraalError):
     """The plan was performed, and yet the backend shows something else."""
+
+
+@contextmanager
+def os_errors(what: str, remedy: str) -> Iterator[None]:
+    """Inside, what the system says no to is a BackendError: WHAT, and the system's reason."""
+    try:
+        yield
+    except OSError as error:
+        raise BackendError(f"{what}: {error.strerror or error}", remedy=remedy) from error
+
+
+@contextmanager
+def unread_file(option: str, path: object, remedy: str) -> Iterator[None]:
+    """Inside, a file that cannot be read is an InvalidOption."""
+    try:
+        yield
+    except OSError as error:
+        raise InvalidOption(option, path, f"cannot be read: {error.strerror or error}", remedy=remedy) from error
 
 
 @contextmanager

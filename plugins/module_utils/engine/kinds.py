@@ -37,10 +37,7 @@ class Foreign(str):
 
 
 def as_read(parse: Callable[[Any], Any], value: Any) -> Any:
-    """The canonical form of what a backend shows.
-
-    It is data and no user's input: where our own grammar does not know it, it stays as it is.
-    """
+    """The canonical form of what a backend shows, which stays as it is where our own grammar does not know it."""
     try:
         return parse(value)
     except (InvalidOption, ValueError, ArithmeticError):
@@ -140,7 +137,7 @@ class Integer(Kind):
         number = int(value)
         if not self.least <= number <= self.most:
             raise InvalidOption(
-                option, value, "is out of bounds", remedy="Write a number from %d to %d" % (self.least, self.most)
+                option, value, "is out of bounds", remedy=f"Write a number from {self.least} to {self.most}"
             )
         return number
 

@@ -42,14 +42,8 @@ class Step:
 
     def as_dict(self) -> dict[str, Any]:
         """The public form."""
-        return {
-            "guest": self.guest,
-            "action": str(self.action),
-            "key": self.key,
-            "before": self.before,
-            "after": self.after,
-            "disruption": self.disruption.label,
-        }
+        what = {"guest": self.guest, "action": str(self.action), "key": self.key}
+        return {**what, "before": self.before, "after": self.after, "disruption": self.disruption.label}
 
 
 #: What brings a guest from one power state to another, where each action leads, and what it costs.

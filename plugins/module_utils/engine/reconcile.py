@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
@@ -104,11 +104,8 @@ def reconcile(
 @contextmanager
 def _locks(jobs: Sequence[Job[Any]], check: bool, seconds: int) -> Iterator[None]:
     """A check changes nothing, the lock file included."""
-    if check:
-        yield
-        return
     keys = [f"{guest.backend} {job.resource.table.kind} {guest.called}" for job in jobs for guest in job.ids]
-    with locked(keys, seconds=seconds):
+    with nullcontext() if check else locked(keys, seconds=seconds):
         yield
 
 
@@ -243,13 +240,9 @@ def _verify(works: Sequence[_Work]) -> None:
 
 def _got_address(work: _Work) -> bool:
     """Whether it was given, while it was waited for, the address that it had not."""
-    outcome = work.outcome
-    return (
-        outcome.error is None
-        and work.want.wait_for == "address"
-        and outcome.described is not None
-        and not outcome.described.get("addresses")
-    )
+    if work.outcome.error is not None or work.want.wait_for != "address":
+        return False
+    return work.outcome.described is not None and not work.outcome.described.get("addresses")
 
 
 def _unkept(step: Step) -> str:

@@ -46,9 +46,7 @@ class Resource(ABC, Generic[Seen]):
         """Perform one step."""
         perform = getattr(self, f"do_{step.action}", None)
         if perform is None:
-            raise NotImplementedError(
-                f"{type(self).__name__} plans the action {step.action!r} and has no method do_{step.action}"
-            )
+            raise NotImplementedError(f"{type(self).__name__} plans {step.action!r} and has no method do_{step.action}")
         perform(want, step, seen)
 
     def wait(self, want: Spec) -> None:
@@ -58,9 +56,8 @@ class Resource(ABC, Generic[Seen]):
         """The result form after these steps, as far as it can be known before them. Pure."""
         if want.state == "absent":
             return None
-        return (None if steps else self.describe(want.name, seen)) or self.describe(
-            want.name, self.ahead(want, steps, seen)
-        )
+        now = None if steps else self.describe(want.name, seen)
+        return now or self.describe(want.name, self.ahead(want, steps, seen))
 
     def ahead(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Seen:
         """What would be seen after these steps, as far as a result shows it. Pure."""

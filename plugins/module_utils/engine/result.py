@@ -49,11 +49,8 @@ class Guest:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, lists rather than tuples."""
-        data = asdict(self)
-        data["state"] = str(self.state)
-        data["addresses"] = [dict(address) for address in data["addresses"]]
-        data["pending_restart"] = list(data["pending_restart"])
-        return data
+        lists = {"addresses": [dict(each) for each in self.addresses], "pending_restart": [*self.pending_restart]}
+        return {**asdict(self), **lists, "state": str(self.state)}
 
 
 def foreseen(now: Guest | None, fresh: Guest, shown: Mapping[str, Any], steps: Sequence[Step]) -> Guest | None:

@@ -91,9 +91,7 @@ def secrets_in(value: Any, key: str = "") -> Iterator[str]:
 
 
 def secrets_of_steps(steps: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """The secrets in a public plan, those that are to go included: a step has its key beside its values, or keys in
-    them.
-    """
+    """The secrets in a public plan, those that go included. A step has its key beside its values, or keys in them."""
     for step in steps:
         for side in ("before", "after"):
             yield from secrets_in(step.get(side), str(step.get("key") or ""))
@@ -173,21 +171,15 @@ def _speaks(key: str) -> bool:
 
 def _is_option(before: Any, content: Any) -> bool:
     """Whether a word of a command is the value of the word before it."""
-    return (
-        isinstance(before, str)
-        and isinstance(content, str)
-        and _OPTION_WORD.fullmatch(before) is not None
-        and not content.startswith("-")
-    )
+    if not isinstance(before, str) or not isinstance(content, str):
+        return False
+    return _OPTION_WORD.fullmatch(before) is not None and not content.startswith("-")
 
 
 def _long_enough(found: Iterable[str]) -> Iterator[str]:
     # What is hidden already hides nothing: with it, every other hidden part would be starred out.
-    return (
-        each
-        for each in found
-        if len(each) >= SHORTEST and each.lower() not in _COMMON and not each.startswith(HIDDEN.rstrip(")"))
-    )
+    long = (each for each in found if len(each) >= SHORTEST and not each.startswith(HIDDEN.rstrip(")")))
+    return (each for each in long if each.lower() not in _COMMON)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -204,14 +196,10 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def _spans(text: str) -> Iterator[Span]:
-    """Where the secrets of a text stand.
-
-    Some overlap: where a value ends cannot always be told, and then each end is given.
-    """
-    if not _HINT.search(text):
-        return
-    yield from _spans_of_words(text)
-    yield from _spans_of_documents(text)
+    """Where its secrets stand. Some overlap: where a value ends cannot always be told, and then each end is given."""
+    if _HINT.search(text):
+        yield from _spans_of_words(text)
+        yield from _spans_of_documents(text)
 
 
 def _spans_of_words(text: str) -> Iterator[Span]:

@@ -95,12 +95,9 @@ class Recorder:
 
 
 def _entry(call: Call, mask: Callable[[str], str]) -> dict[str, Any]:
-    return {
-        "call": shortened(mask(call.words)),
-        # A call that still waits when the task ends has no status yet.
-        "status": call.status or "no answer",
-        "seconds": round(call.seconds, 3),
-    }
+    # A call that still waits when the task ends has no status yet.
+    status = call.status or "no answer"
+    return {"call": shortened(mask(call.words)), "status": status, "seconds": round(call.seconds, 3)}
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:

@@ -23,6 +23,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from ..engine.errors import BackendError
@@ -83,11 +84,10 @@ def stale(pidfiles: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
 
 def _of_this_host(pid: int) -> bool:
     """Not one of a container on this host, whose processes are seen from here too."""
-    try:
+    # Nor one that has ended meanwhile.
+    with suppress(OSError):
         return os.readlink("/proc/%d/ns/pid" % pid) == os.readlink("/proc/self/ns/pid")
-    except OSError:
-        # It has ended meanwhile.
-        return False
+    return False
 
 
 def running(names: Iterable[str]) -> dict[str, int]:

@@ -76,11 +76,8 @@ def launch(argv: list[str], pidfile: str, log: str, seconds: float) -> str:
 def is_ready(socket_: socket.socket, pid: int) -> bool:
     """Whether the daemon itself says so: what it starts may use the same socket."""
     data, ancillary = socket_.recvmsg(4096, socket.CMSG_SPACE(CREDENTIALS.size))[:2]
-    senders = [
-        CREDENTIALS.unpack(part[: CREDENTIALS.size])[0]
-        for _level, kind, part in ancillary
-        if kind == socket.SCM_CREDENTIALS
-    ]
+    parts = [part for _level, kind, part in ancillary if kind == socket.SCM_CREDENTIALS]
+    senders = [CREDENTIALS.unpack(part[: CREDENTIALS.size])[0] for part in parts]
     return senders == [pid] and b"READY=1" in data.split(b"\n")
 
 

@@ -29,13 +29,8 @@ INCUS_SOCKETS = ("/run/incus/unix.socket", "/var/lib/incus/unix.socket")
 
 
 def _finding(program: str, version: str = "", answers: bool | None = False, error: str = "") -> dict[str, Any]:
-    return {
-        "installed": bool(program),
-        "program": program,
-        "version": version,
-        "answers": answers if program else False,
-        "error": error,
-    }
+    found = {"installed": bool(program), "program": program, "version": version}
+    return {**found, "answers": answers if program else False, "error": error}
 
 
 def _first(host: Host, *programs: str) -> str:
@@ -44,12 +39,9 @@ def _first(host: Host, *programs: str) -> str:
 
 def version_in(text: str) -> str:
     """The first version number of a text; programs like to print warnings before it, and other things behind."""
-    for line in text.splitlines():
-        if line.strip() and not line.startswith("WARNING"):
-            number = _NUMBER.search(line)
-            if number:
-                return number[0].rstrip(",)")
-    return ""
+    lines = (line for line in text.splitlines() if not line.startswith("WARNING"))
+    numbers = filter(None, map(_NUMBER.search, lines))
+    return next((number[0].rstrip(",)") for number in numbers), "")
 
 
 def _version(host: Host, program: str, option: str = "--version") -> tuple[str, str]:
@@ -83,11 +75,9 @@ def _sleeper(host: Host, path: str) -> str:
 def _ask(host: Host, path: str, request: str) -> Answer:
     """What the daemon on that socket says. One that sleeps is let lie: with it, its guests would start."""
     sleeper = _sleeper(host, path)
-    return (
-        Answer(error=f"{sleeper} is stopped, and would be started by the question ({path})")
-        if sleeper
-        else host.ask(path, request)
-    )
+    if sleeper:
+        return Answer(error=f"{sleeper} is stopped, and would be started by the question ({path})")
+    return host.ask(path, request)
 
 
 def _docker(host: Host) -> dict[str, Any]:

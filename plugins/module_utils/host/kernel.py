@@ -92,11 +92,8 @@ def _module_names(text: str | None) -> set[str]:
 
 def nested(files: Files) -> bool | None:
     """Whether guests may run guests; None where no KVM module that knows the parameter is there."""
-    for module in ("kvm_intel", "kvm_amd"):
-        value = files.word(f"/sys/module/{module}/parameters/nested")
-        if value:
-            return value in ("Y", "1")
-    return None
+    values = [files.word(f"/sys/module/{module}/parameters/nested") for module in ("kvm_intel", "kvm_amd")]
+    return next((value in ("Y", "1") for value in values if value), None)
 
 
 def iommu(files: Files) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from . import subnets
@@ -21,13 +22,10 @@ _NETPLAN = ("/etc/netplan", "/run/netplan", "/usr/lib/netplan")
 
 def _json(said: Said | None) -> list[dict[str, Any]]:
     """What ip prints; an empty list where it could not be asked."""
-    if said is None or said.rc:
-        return []
-    try:
-        found = json.loads(said.out or "[]")
-    except ValueError:
-        return []
-    return [entry for entry in found if isinstance(entry, dict) and entry]
+    if said is not None and not said.rc:
+        with suppress(ValueError):
+            return [entry for entry in json.loads(said.out or "[]") if isinstance(entry, dict) and entry]
+    return []
 
 
 def bridges(files: Files, addresses: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:

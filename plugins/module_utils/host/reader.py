@@ -24,6 +24,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,12 +141,9 @@ class Files:
     def unpacked(self, path: str) -> str | None:
         """The text of a file packed with gzip."""
         content = self.octets(path)
-        if content is None:
-            return None
-        try:
-            return gzip.decompress(content).decode("utf-8", "replace")
-        except (OSError, EOFError):
-            return None
+        with suppress(OSError, EOFError):
+            return None if content is None else gzip.decompress(content).decode("utf-8", "replace")
+        return None
 
 
 class Host(Files):
@@ -252,19 +250,16 @@ class Host(Files):
 
     def space(self, path: str) -> Space | None:
         """Of the file system that the path is on; ``free`` is what an ordinary user may still take."""
-        try:
+        with suppress(OSError):
             seen, found = os.stat(self._at(path)), os.statvfs(self._at(path))
-        except OSError:
-            return None
-        return Space(found.f_frsize * found.f_blocks, found.f_frsize * found.f_bavail, seen.st_dev)
+            return Space(found.f_frsize * found.f_blocks, found.f_frsize * found.f_bavail, seen.st_dev)
+        return None
 
     def knows(self, user: str) -> bool:
         """Whether there is such a user, in whatever directory this host looks for them."""
-        try:
-            pwd.getpwnam(user)
-        except KeyError:
-            return False
-        return True
+        with suppress(KeyError):
+            return bool(pwd.getpwnam(user))
+        return False
 
     def environment(self) -> Mapping[str, str]:
         """That of this process."""

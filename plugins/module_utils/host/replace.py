@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from ..engine import trace
-from ..engine.errors import BackendError
+from ..engine.errors import os_errors
 
 
 def replace_file(path: Path, text: str, mode: int = 0o640, *, keep_old: bool = False) -> None:
@@ -23,25 +24,18 @@ def replace_file(path: Path, text: str, mode: int = 0o640, *, keep_old: bool = F
     Raises BackendError.
     """
     fresh = path.with_name(f".{path.name}.kraal-new")
-    try:
+    with os_errors(f"{path} cannot be written", "Run as root (become), and look for space on its disk"):
         with trace.call(lambda: f"write {path}"), fresh.open("w", encoding="utf-8", errors="surrogateescape") as file:
-            try:
+            # A new file's permissions are those that were asked for.
+            with suppress(FileNotFoundError):
                 found = path.stat()
                 os.fchown(file.fileno(), found.st_uid, found.st_gid)
                 mode = found.st_mode & 0o7777
                 if keep_old:
                     old = "%s.%d.%s" % (path.name, os.getpid(), time.strftime("%Y-%m-%d@%H:%M:%S~"))
                     shutil.copy2(path, path.with_name(old))
-            except FileNotFoundError:
-                # A new file: its permissions are those that were asked for.
-                pass
             os.fchmod(file.fileno(), mode)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, path)
-    except OSError as error:
-        raise BackendError(
-            f"{path} cannot be written: {error.strerror}",
-            remedy="Run as root (become), and look for space on its disk",
-        ) from error

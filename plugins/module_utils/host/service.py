@@ -70,11 +70,9 @@ class Service:
 
     def enable(self) -> None:
         """Let it start at boot. Raises BackendError."""
-        if self.manager == "systemd":
-            self._must("enabled", self.host.run(["systemctl", "enable", self.name]))
-        else:
-            self._must("enabled", self.host.run(["update-rc.d", self.name, "defaults"]))
-            self._must("enabled", self.host.run(["update-rc.d", self.name, "enable"]))
+        script = [["update-rc.d", self.name, "defaults"], ["update-rc.d", self.name, "enable"]]
+        for argv in [["systemctl", "enable", self.name]] if self.manager == "systemd" else script:
+            self._must("enabled", self.host.run(argv))
 
     def disable(self) -> None:
         """Stop it, and let it not start at boot: one of systemd's. Raises BackendError."""

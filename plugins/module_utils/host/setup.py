@@ -89,13 +89,14 @@ class Setup(Resource[Seen]):
     #: Ansible's declaration of the options that this setup has beside ARGUMENTS.
     arguments: ClassVar[Mapping[str, Any]] = {}
 
+    seen: Seen | None = None
+    changed = False
+    proved = False
+
     def __init__(self, options: Mapping[str, Any]) -> None:
         """``options``: the module's arguments. Raises InvalidOption for what is invalid."""
         self.options = options
         self.table = Table(self.backend, "setup", (), states=("present",), state="present")
-        self.seen: Seen | None = None
-        self.changed = False
-        self.proved = False
 
     @abstractmethod
     def gather(self) -> Mapping[str, Any]:

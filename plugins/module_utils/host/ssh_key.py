@@ -18,7 +18,7 @@ from typing import Any
 
 from ..engine import trace
 from ..engine.action import Action, Disruption
-from ..engine.errors import BackendError, InvalidOption, Refused
+from ..engine.errors import BackendError, InvalidOption, Refused, os_errors
 from ..engine.plan import Step
 from ..engine.resource import Resource
 from ..engine.spec import Spec, Table
@@ -86,14 +86,12 @@ def _keygen(*words: str) -> subprocess.CompletedProcess[str]:
 def look(path: Path) -> Seen:
     """Read what is there of a key. Raises BackendError."""
     seen = Seen(directory=path.parent.is_dir())
-    try:
+    with os_errors(f"{path} cannot be read", "Choose another path"):
         if path.exists():
             seen.size = path.stat().st_size
         if _beside(path, ".pub").exists():
             seen.public = _beside(path, ".pub").read_text(encoding="utf-8", errors="replace").strip()
         seen.known_hosts = _beside(path, ".known_hosts").exists()
-    except OSError as error:
-        raise BackendError(f"{path} cannot be read: {error.strerror}", remedy="Choose another path") from error
     if seen.size and shutil.which("ssh-keygen"):
         # A passphrase that is asked for is a passphrase that is wrong: no question, and no hang.
         done = _keygen("-y", "-P", "", "-f", str(path))
@@ -140,12 +138,8 @@ class Keys(Resource[Mapping[str, Seen]]):
 
     def apply(self, want: Spec, step: Step, seen: Mapping[str, Seen]) -> None:
         """Perform one step."""
-        try:
+        with os_errors("it cannot be written", "Choose another path, or make the key yourself"):
             super().apply(want, step, seen)
-        except OSError as error:
-            raise BackendError(
-                f"it cannot be written: {error.strerror}", remedy="Choose another path, or make the key yourself"
-            ) from error
 
     def do_remove(self, want: Spec, _step: Step, _seen: Mapping[str, Seen]) -> None:
         """Remove it, with all that stands beside it."""

@@ -46,15 +46,9 @@ def routes(text: str) -> list[Route]:
 
 
 def networks(text: str, *, direct: bool = False) -> list[There]:
-    """The networks of /proc/net/route without the default routes.
-
-    ``direct``: only those that the host itself has a leg in.
-    """
-    return [
-        (route.link, route.network)
-        for route in routes(text)
-        if route.network.prefixlen and not (direct and route.gateway)
-    ]
+    """The networks of /proc/net/route without the default routes; ``direct``: those that the host has a leg in."""
+    found = [route for route in routes(text) if route.network.prefixlen and not (direct and route.gateway)]
+    return [(route.link, route.network) for route in found]
 
 
 def overlapping(network: ipaddress.IPv4Network, there: Iterable[There]) -> list[There]:
@@ -66,9 +60,8 @@ def first_free(addresses: Iterable[str], there: Sequence[There]) -> str:
     """The first of these addresses, each with its prefix, whose network nobody has a part of; empty where there is
     none.
     """
-    return next(
-        (address for address in addresses if not overlapping(ipaddress.IPv4Interface(address).network, there)), ""
-    )
+    free = (each for each in addresses if not overlapping(ipaddress.IPv4Interface(each).network, there))
+    return next(free, "")
 
 
 def host_address(text: str) -> ipaddress.IPv4Interface:

@@ -88,11 +88,8 @@ class SubordinateIds:
 
     def plan(self) -> Sequence[Step]:
         """A step for each user and file."""
-        return [
-            Step(HOST, Action.SET, f"{KINDS[kind][0]}[{grant.user}]", None, grant.range)
-            for grant in self.missing
-            for kind in grant.kinds
-        ]
+        wanted = [(grant, kind) for grant in self.missing for kind in grant.kinds]
+        return [Step(HOST, Action.SET, f"{KINDS[kind][0]}[{grant.user}]", None, grant.range) for grant, kind in wanted]
 
     def apply(self, step: Step) -> None:
         """By usermod, which takes the locks of these files, as all do who give out ids. Raises BackendError."""

@@ -44,14 +44,10 @@ def _in_own_network(host: Host, modules: Modules, check: str, option: str, argv:
 
 
 def _namespaces(host: Host, modules: Modules) -> Iterator[Finding]:
-    error = _attempt(
-        host, ["unshare", "--mount", "--uts", "--ipc", "--pid", "--net", "--cgroup", "--fork", "--", "true"]
-    )
-    remedy = (
-        _CONTAINER
-        + " (docker: --cap-add=SYS_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined)"
-    )
-    yield _finding("making namespaces", not error, error or "works", remedy)
+    kinds = ["--mount", "--uts", "--ipc", "--pid", "--net", "--cgroup"]
+    error = _attempt(host, ["unshare", *kinds, "--fork", "--", "true"])
+    options = "--cap-add=SYS_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined"
+    yield _finding("making namespaces", not error, error or "works", f"{_CONTAINER} (docker: {options})")
 
 
 def _user_namespaces(host: Host, modules: Modules) -> Iterator[Finding]:
@@ -71,14 +67,8 @@ def _links(host: Host, modules: Modules) -> Iterator[Finding]:
 def _rules(*rules: tuple[str, str, str], otherwise: str) -> Callable[[Host, Modules], Iterator[Finding]]:
     def trial(host: Host, modules: Modules) -> Iterator[Finding]:
         for check, option, rule in rules:
-            yield _in_own_network(
-                host,
-                modules,
-                "iptables " + check,
-                option,
-                ["iptables", "--wait", *rule.split()],
-                _INTERFACE + otherwise,
-            )
+            argv = ["iptables", "--wait", *rule.split()]
+            yield _in_own_network(host, modules, "iptables " + check, option, argv, _INTERFACE + otherwise)
 
     return trial
 
@@ -113,9 +103,6 @@ TRIALS: dict[str, Callable[[Host, Modules], Iterator[Finding]]] = {
 def tried(host: Host, modules: Modules, names: Collection[str]) -> list[Finding]:
     """``check``, ``ok`` (None where it cannot be told), ``found`` and ``remedy`` of each part of the named trials."""
     if host.user() != 0:
-        return [
-            _finding(name, None, "only root can try", "try it as root (become: true)")
-            for name in TRIALS
-            if name in names
-        ]
+        wanted = [name for name in TRIALS if name in names]
+        return [_finding(name, None, "only root can try", "try it as root (become: true)") for name in wanted]
     return [finding for name, trial in TRIALS.items() if name in names for finding in trial(host, modules)]

@@ -12,6 +12,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 
 from ..engine.action import Action, Disruption
 from ..engine.compare import before_after, differences
-from ..engine.errors import BackendError, InvalidOption, KraalError
+from ..engine.errors import BackendError, InvalidOption, KraalError, os_errors
 from ..engine.kinds import Sequence as Ordered
 from ..engine.kinds import Size, Text, Words
 from ..engine.plan import Step
@@ -241,13 +242,9 @@ def described_builds(directory: Path) -> Iterator[dict[str, Any]]:
 
 def is_whole(directory: Path, build: Mapping[str, Any]) -> bool:
     """Whether all files of a build have the size that its description tells."""
-    for name, size in sizes_of(build).items():
-        try:
-            if (directory / name).stat().st_size != size:
-                return False
-        except FileNotFoundError:
-            return False
-    return True
+    with suppress(FileNotFoundError):
+        return all((directory / name).stat().st_size == size for name, size in sizes_of(build).items())
+    return False
 
 
 def links(directory: Path) -> dict[str, str]:
@@ -378,7 +375,7 @@ class BaseImages(Resource[Seen]):
     def do_set(self, want: Spec, step: Step, seen: Seen) -> None:
         """Let nobody else read a file that an earlier version made; nor the commands that it wrote down."""
         path: Path = step.subject
-        try:
+        with os_errors(f"{path} cannot be kept from others", "Run the task with become"):
             for build in seen.builds.get(want.name, []):
                 if path.name == files_of_build(build)[-1] and build["request"] != noted(build["request"]):
                     work = Path(tempfile.mkdtemp(prefix=f".building-{want.name}-", dir=self.directory))
@@ -391,10 +388,6 @@ class BaseImages(Resource[Seen]):
                     (work / path.name).rename(path)
                     clear(work)
             path.chmod(MODE)
-        except OSError as error:
-            raise BackendError(
-                f"{path} cannot be kept from others: {error.strerror}", remedy="Run the task with become"
-            ) from error
 
     def _path(self, build: Mapping[str, Any]) -> str:
         return str(self.directory / build["file"])

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.action import Action
-from ..engine.errors import BackendError
+from ..engine.errors import BackendError, os_errors
 from ..engine.plan import Step
 from ..engine.resource import Resource
 from ..engine.spec import Spec, Table
@@ -99,20 +99,14 @@ class BaseImageFiles(Resource[Seen]):
 
     def apply(self, want: Spec, step: Step, seen: Seen) -> None:
         """Perform one step."""
-        try:
+        with os_errors(f"{step.subject} cannot be changed", "Run the task with become"):
             super().apply(want, step, seen)
-        except OSError as error:
-            raise BackendError(
-                f"{step.subject} cannot be changed: {error.strerror}", remedy="Run the task with become"
-            ) from error
 
     def do_copy(self, want: Spec, _step: Step, _seen: Seen) -> None:
         """Whoever has the file has to bring it."""
         path = self.directory / Path(want.steering["path"]).name
-        raise BackendError(
-            f"{path} is not on this host",
-            remedy="Copy it here from the host that built it, and its description after it",
-        )
+        remedy = "Copy it here from the host that built it, and its description after it"
+        raise BackendError(f"{path} is not on this host", remedy=remedy)
 
     def do_set(self, _want: Spec, step: Step, seen: Seen) -> None:
         """Close a file to others; or make a link, in the place of what has the name, in one move."""
@@ -137,9 +131,6 @@ class BaseImageFiles(Resource[Seen]):
 
 
 def bundle(built: Mapping[str, Any]) -> list[str]:
-    """The paths of all files of a build as base_image returns it, its description last, since with that it counts.
-
-    Pure.
-    """
+    """The paths of a build as base_image returns it, its description last, since with that it counts. Pure."""
     files = [built["path"], built.get("kernel"), built.get("initrd"), str(Path(built["path"]).with_suffix(".json"))]
     return [file for file in files if file]

@@ -14,6 +14,7 @@ import struct
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from ..engine.errors import BackendError
@@ -122,11 +123,8 @@ def times_script(inodes: int, epoch: int) -> str:
     """For debugfs: the times that mke2fs takes from the directory and nobody can set there. Pure."""
     fields = ("ctime", "ctime_extra", "crtime", "crtime_extra")
     values = {"ctime": "@%d" % epoch, "crtime": "@%d" % epoch}
-    return "".join(
-        "set_inode_field <%d> %s %s\n" % (inode, field, values.get(field, "0"))
-        for inode in range(11, inodes + 1)
-        for field in fields
-    )
+    places = product(range(11, inodes + 1), fields)
+    return "".join("set_inode_field <%d> %s %s\n" % (*place, values.get(place[1], "0")) for place in places)
 
 
 def settle_times(root: Path, epoch: int) -> None:
@@ -195,8 +193,7 @@ def make(root: Path, disk: Path, size: int, identity: Identity, epoch: int, run:
 
 def copy_kernel(root: Path, disk: Path) -> dict[str, Path]:
     """The kernel and its initramfs beside a disk, for guests that are booted without the boot loader."""
-    found = {}
-    for key, name, ending in (("kernel", "vmlinuz", ".vmlinuz"), ("initrd", "initrd.img", ".initrd")):
-        found[key] = disk.with_suffix(ending)
-        shutil.copyfile(kernel_of(root, name), found[key])
+    found = {"kernel": disk.with_suffix(".vmlinuz"), "initrd": disk.with_suffix(".initrd")}
+    shutil.copyfile(kernel_of(root, "vmlinuz"), found["kernel"])
+    shutil.copyfile(kernel_of(root, "initrd.img"), found["initrd"])
     return found

@@ -9,7 +9,6 @@ cleared away if it fails.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engine import trace
+from ..engine.digest import sha256_of
 from ..engine.errors import BackendError, InvalidOption, KraalError
 from ..host.packages import install, joined
 
@@ -79,11 +79,7 @@ def tool(program: str) -> str | None:
 
 def checksum_of(path: Path) -> str:
     """sha256:... of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return "sha256:" + digest.hexdigest()
+    return "sha256:" + sha256_of(path)
 
 
 def apt_sources(suite: str, lines: Iterable[str], own: str, components: Iterable[str] | None = None) -> str:

@@ -158,9 +158,8 @@ class Volumes(Resource[Seen]):
         """With the volume as it will be."""
         have = seen.volumes.get(want.name, {})
         body = _body(want.name, steps[-1].changes, have)
-        return Seen(
-            {want.name: {**body, "Options": body["DriverOpts"], "Mountpoint": have.get("Mountpoint", "")}}, seen.users
-        )
+        made = {**body, "Options": body["DriverOpts"], "Mountpoint": have.get("Mountpoint", "")}
+        return Seen({want.name: made}, seen.users)
 
 
 def _body(name: str, changes: Iterable[Difference], have: Mapping[str, Any]) -> dict[str, Any]:

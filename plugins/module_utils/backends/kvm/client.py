@@ -100,10 +100,7 @@ class Host:
         self._guard = threading.Lock()
 
     def ask(self, function: Callable[..., T], *arguments: Any) -> T:
-        """One of libvirt's own calls (a bound method), with its errors turned into ours.
-
-        Raises NotThere and LibvirtError.
-        """
+        """One of libvirt's own calls (a bound method), its errors turned into ours: NotThere and LibvirtError."""
         with trace.call(lambda: write_call(function, arguments)), self.translated():
             return function(*arguments)
 
@@ -303,11 +300,9 @@ def place_of(uri: str) -> str:
 
 def library_missing(error: ImportError) -> NotInstalled:
     """What to do about a missing binding."""
-    return NotInstalled(
-        f"the Python that the module runs with has no libvirt ({error})",
-        remedy=install("python:libvirt")
-        + ", and set ansible_python_interpreter to the distribution's own Python, /usr/bin/python3",
-    )
+    remedy = "set ansible_python_interpreter to the distribution's own Python, /usr/bin/python3"
+    why = f"the Python that the module runs with has no libvirt ({error})"
+    return NotInstalled(why, remedy=f"{install('python:libvirt')}, and {remedy}")
 
 
 def full_uri(uri: str) -> str:

@@ -48,7 +48,6 @@ class Path(Text):
     def parse(self, value: object, option: str) -> str:
         text = super().parse(value, option)
         if not text.startswith("/") or "/../" in text + "/":
-            raise InvalidOption(
-                option, text, "is not an absolute path", remedy="Write it from the root, like /var/lib/libvirt/images"
-            )
+            remedy = "Write it from the root, like /var/lib/libvirt/images"
+            raise InvalidOption(option, text, "is not an absolute path", remedy=remedy)
         return re.sub("/+", "/", text).rstrip("/") or "/"

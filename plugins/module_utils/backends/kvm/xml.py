@@ -55,12 +55,8 @@ def parse_foreign(text: str, option: str) -> Element:
     shown = hide(text)[:60]
 
     def refuse(*_declaration: Any) -> None:
-        raise InvalidOption(
-            option,
-            shown,
-            "declares a document type or an entity",
-            remedy="Write the elements only, without <!DOCTYPE> and <!ENTITY>",
-        )
+        remedy = "Write the elements only, without <!DOCTYPE> and <!ENTITY>"
+        raise InvalidOption(option, shown, "declares a document type or an entity", remedy=remedy)
 
     scan = expat.ParserCreate()
     scan.StartDoctypeDeclHandler = refuse

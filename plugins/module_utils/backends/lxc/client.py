@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...engine import trace
-from ...engine.errors import BackendError, InvalidOption, NotInstalled
+from ...engine.errors import BackendError, InvalidOption, NotInstalled, os_errors
 from ...engine.printable import printable
 from ...engine.secrets import hide
 from ...host.packages import install
@@ -178,14 +178,10 @@ class Lxc:
         if self.path == self.standard:
             return
         link = self._link()
-        try:
+        with os_errors(f"{link} cannot be written", "Run as root (become)"), contextlib.suppress(FileExistsError):
             KNOWN_PATHS.mkdir(mode=0o755, parents=True, exist_ok=True)
             if not link.is_symlink():
                 link.symlink_to(self.path)
-        except FileExistsError:
-            return
-        except OSError as error:
-            raise BackendError(f"{link} cannot be written: {error.strerror}", remedy="Run as root (become)") from error
 
     def forget(self) -> None:
         """The reverse, when the last container of this directory is gone.

@@ -93,10 +93,8 @@ def pending(change: dict[str, Any] | None, host: Host) -> str:
 def _run(host: Host, *argv: str) -> None:
     said = host.run(list(argv))
     if said is None or said.rc:
-        raise BackendError(
-            "{}: {}".format(argv[0], said.error if said else "is not installed"),
-            remedy="Nothing of the network was changed; look at the journal",
-        )
+        why = said.error if said else "is not installed"
+        raise BackendError(f"{argv[0]}: {why}", remedy="Nothing of the network was changed; look at the journal")
 
 
 def _links_as_they_are(plan: Plan, seen: Seen) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from .manager import FileState
 
@@ -35,8 +36,5 @@ def parse(text: str) -> Sections:
 
 def write(sections: Iterable[tuple[str, Sequence[tuple[str, str]]]], note: str, mode: int = 0o644) -> FileState:
     """The opposite."""
-    parts = [f"# {note}"]
-    for name, pairs in sections:
-        if pairs:
-            parts.append("\n[{}]\n{}".format(name, "\n".join("{}={}".format(*pair) for pair in pairs)))
-    return FileState(("\n".join(parts) + "\n").encode(), mode)
+    parts = [[f"\n[{name}]", *map("=".join, pairs)] for name, pairs in sections if pairs]
+    return FileState("\n".join([f"# {note}", *chain(*parts), ""]).encode(), mode)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from ..reader import Files, Host
@@ -25,12 +25,7 @@ class FileState:
     gid: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        return {
-            "content": base64.b64encode(self.content).decode("ascii"),
-            "mode": self.mode,
-            "uid": self.uid,
-            "gid": self.gid,
-        }
+        return {**asdict(self), "content": base64.b64encode(self.content).decode("ascii")}
 
     @classmethod
     def of(cls, stored: Mapping[str, Any] | None) -> FileState | None:

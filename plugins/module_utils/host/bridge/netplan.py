@@ -231,10 +231,8 @@ class Netplan:
 def _definition(shape: Shape, files: Files) -> tuple[str, str, str, Mapping[str, Any]]:
     found = definition(files, shape.uplink_name, shape.link.mac if shape.link else "")
     if found is None:
-        raise Refused(
-            f"no file of netplan's describes {shape.uplink_name} any more",
-            remedy="Put it back, or remove the bridge first",
-        )
+        why = f"no file of netplan's describes {shape.uplink_name} any more"
+        raise Refused(why, remedy="Put it back, or remove the bridge first")
     return found
 
 

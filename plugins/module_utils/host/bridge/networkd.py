@@ -175,13 +175,9 @@ class Networkd:
         return None
 
     def way(self, old: Shape | None, new: Shape | None, paths: list[str]) -> Way:
-        after: list[dict[str, Any]] = []
-        if old and not new:
-            after += remove_link(old)
-        after += commands(old, new)
-        if old and new:
-            after += settle_link(new)
-        return Way([], after)
+        before = remove_link(old) if old and not new else []
+        after = settle_link(new) if old and new else []
+        return Way([], [*before, *commands(old, new), *after])
 
     def boot(self) -> list[dict[str, Any]]:
         return []
@@ -191,10 +187,8 @@ def commands(old: Shape | None, new: Shape | None) -> list[dict[str, Any]]:
     """Have networkd work by the files that are there now."""
     links = [new.name] if new else []
     links += dict.fromkeys(shape.uplink_name for shape in (old, new) if shape and shape.link)
-    return [
-        command("networkctl", "reload", must=True),
-        *([command("networkctl", "reconfigure", *links)] if links else []),
-    ]
+    reconfigure = [command("networkctl", "reconfigure", *links)] if links else []
+    return [command("networkctl", "reload", must=True), *reconfigure]
 
 
 def iaid_of(lease: str) -> str:

@@ -184,13 +184,8 @@ class NetworkManager:
 
 def _connection(bridge: str, part: str, kind: str, interface: str) -> list[tuple[str, str]]:
     name = f"kraal-{bridge}" + ("-" + part if part else "")
-    return [
-        ("id", name),
-        ("uuid", identity(bridge, part)),
-        ("type", kind),
-        ("interface-name", interface),
-        ("autoconnect", "true"),
-    ]
+    named = [("id", name), ("uuid", identity(bridge, part)), ("type", kind)]
+    return [*named, ("interface-name", interface), ("autoconnect", "true")]
 
 
 def own_addresses(shape: Shape) -> Sections:

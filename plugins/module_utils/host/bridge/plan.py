@@ -164,10 +164,8 @@ def _check_new(name: str, seen: Seen) -> None:
     link = seen.links.get(name)
     if link is not None:
         what = "is a bridge that host_bridge did not make" if link.kind == "bridge" else "is a link already"
-        raise Refused(
-            f"{name} {what}",
-            remedy="Use it as it is, or give the new bridge another name, or remove that one where it is configured",
-        )
+        remedy = "Use it as it is, or give the new bridge another name, or remove that one where it is configured"
+        raise Refused(f"{name} {what}", remedy=remedy)
 
 
 def _resolve(given: str | None, seen: Seen) -> str | None:
@@ -343,18 +341,20 @@ def _had_addresses(shape: Shape) -> bool:
 def _warnings(shape: Shape, seen: Seen) -> list[str]:
     others = [each for each in seen.ports(shape.name) if each != shape.port and kind_of(seen.host, each) == "physical"]
     if shape.port and others and not shape.stp:
+        links = ", ".join([shape.port, *others])
         return [
-            "{} has several links to the outside ({}) and no STP: a loop would take the network down".format(
-                shape.name, ", ".join([shape.port, *others])
-            )
+            f"{shape.name} has several links to the outside ({links}) and no STP: a loop would take the network down"
         ]
     return []
 
 
 def diff_of_files(made: Plan) -> list[dict[str, str]]:
     """What Ansible shows under --diff: each file."""
-    found = []
-    for path, (before, after) in made.files.items():
-        texts = [masked(state.content.decode("utf-8", "replace")) if state else "" for state in (before, after)]
-        found.append({"before_header": path, "after_header": path, "before": texts[0], "after": texts[1]})
-    return found
+    return [
+        {"before_header": path, "after_header": path, "before": _text(before), "after": _text(after)}
+        for path, (before, after) in made.files.items()
+    ]
+
+
+def _text(state: FileState | None) -> str:
+    return masked(state.content.decode("utf-8", "replace")) if state else ""

@@ -129,10 +129,7 @@ def locked() -> Iterator[None]:
 
 
 def boot_id() -> str:
-    """Another one after every boot.
-
-    A container's host gives its own, so the time of the first process's start goes with it.
-    """
+    """Another one after every boot. A container's host gives its own, so its first process's start goes with it."""
     started = Path("/proc/1/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip() + "/" + started
 

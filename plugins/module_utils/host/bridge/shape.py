@@ -57,20 +57,15 @@ class Router(Kind):
         try:
             return str(ipaddress.ip_address(str(value)))
         except ValueError as error:
-            raise InvalidOption(
-                option, value, "is not a valid address", remedy="Write it like 192.0.2.1 or 2001:db8::1"
-            ) from error
+            remedy = "Write it like 192.0.2.1 or 2001:db8::1"
+            raise InvalidOption(option, value, "is not a valid address", remedy=remedy) from error
 
 
 def check_link(value: str, option: str) -> None:
     """Raises InvalidOption for what the kernel or a configuration file would not take as a link's name."""
     if not _LINK.fullmatch(value) or ".." in value:
-        raise InvalidOption(
-            option,
-            value,
-            "is not a valid name for a link",
-            remedy="Use at most 15 letters, digits, dots, dashes and underscores, a letter or digit first",
-        )
+        remedy = "Use at most 15 letters, digits, dots, dashes and underscores, a letter or digit first"
+        raise InvalidOption(option, value, "is not a valid name for a link", remedy=remedy)
 
 
 def _check_name(name: str) -> None:

@@ -78,15 +78,15 @@ def _kvm_checks(verdict: Verdict, found: Found, flag: bool | None, what: str, mo
     )
 
 
+#: By what the processor can do, or by who made it.
+_CPU_MODULES = {"vmx": "kvm_intel", "svm": "kvm_amd", "GenuineIntel": "kvm_intel", "AuthenticAMD": "kvm_amd"}
+
+
 def cpu_module(found: Found) -> str:
     """The module that drives this processor's virtualisation; nothing where it is a part of kvm, or not known."""
     if found["architecture"] not in X86:
         return ""
-    extension = found["cpu"]["extension"]
-    return {"vmx": "kvm_intel", "svm": "kvm_amd"}.get(extension) or {
-        "GenuineIntel": "kvm_intel",
-        "AuthenticAMD": "kvm_amd",
-    }.get(found["cpu"]["vendor"], "")
+    return _CPU_MODULES.get(found["cpu"]["extension"]) or _CPU_MODULES.get(found["cpu"]["vendor"], "")
 
 
 def _device_text(device: Found) -> str:

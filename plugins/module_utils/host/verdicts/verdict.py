@@ -67,14 +67,8 @@ class Verdict:
         self.usable, self.code, self.reason, self.remedy = usable, code, reason, remedy
 
     def as_dict(self, good: str) -> dict[str, Any]:
-        return {
-            "capable": self.capable,
-            "usable": self.usable,
-            "code": self.code,
-            "reason": self.reason or good,
-            "remedy": self.remedy,
-            "checks": self.checks,
-        }
+        found = {"capable": self.capable, "usable": self.usable, "code": self.code, "reason": self.reason or good}
+        return {**found, "remedy": self.remedy, "checks": self.checks}
 
 
 def _engine_text(name: str, found: Found) -> str:

@@ -239,10 +239,8 @@ class _NetworkMode(Text):
 def _mac(data: Inspect) -> str:
     """The engine shows a chosen MAC in Config (before API 1.44), or at its endpoint."""
     endpoints = (data.get("NetworkSettings", {}).get("Networks") or {}).values()
-    found = data["Config"].get("MacAddress") or next(
-        (end["MacAddress"] for end in endpoints if end.get("MacAddress")), ""
-    )
-    return str(found).lower()
+    shown = [end["MacAddress"] for end in endpoints if end.get("MacAddress")]
+    return str(data["Config"].get("MacAddress") or next(iter(shown), "")).lower()
 
 
 SIX_MEBIBYTES = 6 * 1024**2
@@ -435,9 +433,7 @@ def check_name(name: str) -> None:
     """What the engine takes for a container's name, and the names that a re-creation uses on its way."""
     _check(name)
     if re.search(r"\.kraal-(new|was-[a-z]+)$", name):
-        raise InvalidOption(
-            "name", name, "is kept for a container that is being replaced", remedy="Choose another name"
-        )
+        raise InvalidOption("name", name, "is kept for a container that is being replaced", remedy="Choose another one")
 
 
 def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:

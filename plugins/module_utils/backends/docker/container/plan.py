@@ -201,11 +201,8 @@ def _removal(want: Spec, seen: Seen) -> Iterator[Step]:
 
 def own_volumes(name: str, seen: Seen, have: Container) -> list[str]:
     """The volumes that no other guest uses."""
-    volumes = {
-        str(record["source"])
-        for record in read_mounts(have.data).values()
-        if record["type"] == "volume" and record.get("source")
-    }
+    records = [record for record in read_mounts(have.data).values() if record["type"] == "volume"]
+    volumes = {str(record["source"]) for record in records if record.get("source")}
     return sorted(volume for volume in volumes if _used_by(name, seen, volume))
 
 
@@ -246,9 +243,5 @@ def _check_ports(want: Spec, seen: Seen, ports: Mapping[str, Any]) -> None:
 
 def _in_the_way(mine: Claim, other: Claim) -> str:
     holder = f"the guest {other.holder}" if other.holder else "a program on this host"
-    return "ports: host port %d/%s%s is in use by %s" % (
-        mine.port,
-        mine.protocol,
-        " on " + mine.address if mine.address else "",
-        holder,
-    )
+    where = f" on {mine.address}" if mine.address else ""
+    return f"ports: host port {mine.port}/{mine.protocol}{where} is in use by {holder}"

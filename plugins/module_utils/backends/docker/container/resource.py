@@ -53,9 +53,8 @@ class Containers(Guests[Seen]):
         """The labels of all that goes by this name."""
         aside = seen.replaced(name)
         found = [aside[1] if aside else None, seen.containers.get(name + NEW), seen.containers.get(name)]
-        return {
-            key: value for each in found if each for key, value in as_texts(each.data["Config"].get("Labels")).items()
-        }
+        labels = (as_texts(each.data["Config"].get("Labels")) for each in found if each)
+        return {key: value for each in labels for key, value in each.items()}
 
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
         """See plan.py."""
@@ -107,10 +106,8 @@ class Containers(Guests[Seen]):
         """The engine only warns of limits that this kernel does not know, and leaves them out."""
         lost = not_kept(want, self.engine.get(f"/containers/{key}/json"))
         if lost:
-            raise BackendError(
-                "the engine does not keep {} ({})".format(", ".join(lost), " ".join(warnings)),
-                remedy="Leave it out on this host, or boot a kernel that knows it",
-            )
+            why = "the engine does not keep {} ({})".format(", ".join(lost), " ".join(warnings))
+            raise BackendError(why, remedy="Leave it out on this host, or boot a kernel that knows it")
 
     def _discard(self, name: str) -> None:
         """Remove a container that has come to nothing, with the volumes that were made for it alone."""

@@ -80,13 +80,9 @@ class ImageIndex:
     """The images that the daemon has, found by any of their names."""
 
     def __init__(self, summaries: Iterable[Any]) -> None:
-        self.summaries = {
-            summary["Id"]: summary for summary in map(as_mapping, summaries) if as_text(summary.get("Id"))
-        }
-        self._names: dict[str, str] = {}
-        for key in self.summaries:
-            for name in self.names(key):
-                self._names[short_name(name)] = key
+        known = map(as_mapping, summaries)
+        self.summaries = {summary["Id"]: summary for summary in known if as_text(summary.get("Id"))}
+        self._names = {short_name(name): key for key in self.summaries for name in self.names(key)}
 
     def find(self, reference: Reference) -> str:
         """The id of that image, or nothing."""

@@ -81,9 +81,8 @@ class ImageTable(Table):
         """A digest names what a registry has, and nothing that is made here."""
         want = super().read(parameters)
         if _source(want) and parse_reference(want.name, "name").digest:
-            raise InvalidOption(
-                "name", want.name, "names no image that could be made", remedy="Write a name with a tag, like app:1.2"
-            )
+            why = "names no image that could be made"
+            raise InvalidOption("name", want.name, why, remedy="Write a name with a tag, like app:1.2")
         return want
 
     def argument_spec(self) -> dict[str, Any]:
@@ -259,10 +258,8 @@ class Images(Resource[Seen]):
     def do_tag(self, want: Spec, _step: Step, seen: Seen) -> None:
         """Give the name to an image that is there."""
         content = want.values.get("content")
-        self._tag(
-            seen.made_from(content)[0] if content else seen.images.find(parse_reference(want.steering["tag"], "tag")),
-            want,
-        )
+        key = seen.made_from(content)[0] if content else seen.images.find(parse_reference(want.steering["tag"], "tag"))
+        self._tag(key, want)
 
     def _tag(self, key: str, want: Spec) -> None:
         reference = parse_reference(want.name, "name")

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ....engine.errors import InvalidOption
+from ....engine.digest import sha256_of
+from ....engine.errors import InvalidOption, unread_file
 from ....engine.kinds import Texts
 from .dockerfile import base_of
 from .ignore_file import files_of
@@ -35,14 +36,8 @@ def digest_of(value: Any) -> str:
 
 def file_digest(path: str, option: str) -> str:
     """The SHA-256 of a file's content."""
-    digest = hashlib.sha256()
-    try:
-        with open(path, "rb") as file:
-            for block in iter(lambda: file.read(1 << 20), b""):
-                digest.update(block)
-    except OSError as error:
-        raise InvalidOption(option, path, f"cannot be read: {error.strerror}", remedy=_HERE) from error
-    return digest.hexdigest()
+    with unread_file(option, path, _HERE):
+        return sha256_of(path)
 
 
 def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -227,12 +222,10 @@ def build_base(options: Mapping[str, Any]) -> Reference | None:
 
 
 def _entry(path: Path) -> Iterable[Any]:
-    try:
+    with unread_file("build.path", str(path), _HERE):
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
             return ("link", os.readlink(path))
-    except OSError as error:
-        raise InvalidOption("build.path", str(path), f"cannot be read: {error.strerror}", remedy=_HERE) from error
     if stat.S_ISREG(mode):
         return ("file", stat.S_IMODE(mode), file_digest(str(path), "build.path"))
     return (stat.S_IFMT(mode), stat.S_IMODE(mode))

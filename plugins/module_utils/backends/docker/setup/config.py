@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,8 +112,7 @@ def configured(path: str, text: str | None, options: Mapping[str, Any]) -> Confi
 
 def read(path: str, options: Mapping[str, Any]) -> Config:
     """The same of a file on this host. Raises OSError."""
-    try:
+    text = None
+    with suppress(FileNotFoundError):
         text = Path(path).read_bytes().decode("utf-8", "surrogateescape")
-    except FileNotFoundError:
-        text = None
     return configured(path, text, options)

@@ -260,9 +260,8 @@ class Engine:
         try:
             action()
         except KraalError as error:
-            raise BackendError(
-                f"the engine was started, but {error.message}{self._log()}", remedy=error.remedy
-            ) from error
+            why = f"the engine was started, but {error.message}{self._log()}"
+            raise BackendError(why, remedy=error.remedy) from error
 
     def _log(self) -> str:
         if self.manager == "systemd":

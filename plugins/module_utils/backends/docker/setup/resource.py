@@ -145,12 +145,8 @@ class DockerSetup(Setup):
 
 def is_foreign(facts: Mapping[str, Any], source: str) -> bool:
     """Whether an engine answers that is not of the package that would be installed: it is used as it is."""
-    found = facts["packages"]
-    return (
-        source == "distribution"
-        and facts["engines"]["docker"]["answers"] is True
-        and found["of"]["dockerd"] not in found["installed"]
-    )
+    found, answers = facts["packages"], facts["engines"]["docker"]["answers"] is True
+    return source == "distribution" and answers and found["of"]["dockerd"] not in found["installed"]
 
 
 def faults_of(facts: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:

@@ -343,8 +343,5 @@ def _check_rivals(want: Spec, seen: Seen, values: Mapping[str, Any], have: Defin
 
 def _overlapping(taken: str, subnets: Iterable[str]) -> list[str]:
     net: Any = ipaddress.ip_network(taken)
-    return [
-        subnet
-        for subnet in subnets
-        if ipaddress.ip_network(subnet).version == net.version and ipaddress.ip_network(subnet).overlaps(net)
-    ]
+    same = [each for each in subnets if ipaddress.ip_network(each).version == net.version]
+    return [each for each in same if ipaddress.ip_network(each).overlaps(net)]

@@ -147,10 +147,7 @@ class Units:
         ]
 
     def _silent(self) -> list[str]:
-        """The sockets that do not listen.
-
-        A daemon that runs already holds its own, and systemd would refuse to start them.
-        """
+        """The sockets that do not listen. A daemon that runs holds its own, which systemd would refuse to start."""
         listeners = [unit for unit in (*SOCKETS[self.kind], LOGS) if "-" not in unit and unit in self.states]
         return [unit for unit in listeners if not {unit, unit.replace(".socket", ".service")} & set(self.active)]
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ....engine.action import Action
-from ....engine.errors import BackendError
+from ....engine.errors import os_errors
 from ....engine.plan import Step
 from ....host.setup import HOST
 
@@ -45,14 +45,10 @@ class Device:
 
     def apply(self, step: Step) -> None:
         """Raises BackendError."""
-        try:
+        remedy = f"Give it to this host with the group {GROUP} and the mode {MODE:04o}, or take it away"
+        with os_errors(f"{self.path} cannot be given to the group {GROUP}", remedy):
             shutil.chown(self.path, group=GROUP)
             os.chmod(self.path, MODE)
-        except OSError as error:
-            raise BackendError(
-                f"{self.path} cannot be given to the group {GROUP}: {error.strerror}",
-                remedy=f"Give it to this host with the group {GROUP} and the mode {MODE:04o}, or take it away",
-            ) from error
 
 
 def shown(group: str, mode: int) -> str:

@@ -150,11 +150,9 @@ def _size(live: Element | None, key: str) -> str | None:
 
 
 def _spare_guests(want: Spec, seen: Seen, what: str) -> None:
-    users = sorted(seen.users.get(want.name, ()))
+    users = ", ".join(sorted(seen.users.get(want.name, ())))
     if users:
-        raise Refused(
-            "{} in use by: {}".format(what, ", ".join(users)), remedy="Take its volumes from these guests first"
-        )
+        raise Refused(f"{what} in use by: {users}", remedy="Take its volumes from these guests first")
     seen.doubt("it stays as it is", "Look at these guests with virsh, or remove them first")
 
 

@@ -57,10 +57,7 @@ class Uses:
     def of(self, pool: str, volume: str, path: str) -> list[Use]:
         """The uses of a volume, under whatever name."""
         keys: tuple[tuple[str, ...], ...] = (("path", path), ("volume", pool, volume), ("network", path))
-        found: list[Use] = []
-        for key in keys:
-            found += [use for use in self.guests.get(key, ()) if use not in found]
-        return found
+        return list(dict.fromkeys(use for key in keys for use in self.guests.get(key, ())))
 
     def doubt(self, but: str = "") -> Refused | None:
         """Why nothing may be deleted, whoever uses it, where a guest (``but`` that one) may stand on anything."""

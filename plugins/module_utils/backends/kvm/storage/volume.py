@@ -111,11 +111,8 @@ class Volumes(Resource[Seen]):
     def _see_volume(self, seen: Seen, pool: str, name: str) -> None:
         if seen.pools.get(pool) is None:
             return
-        try:
-            volume = self._volume(pool, name)
-            seen.volumes[pool, name] = parse(self.host.ask(volume.XMLDesc, 0))
-        except NotThere:
-            return
+        with suppress(NotThere):
+            seen.volumes[pool, name] = parse(self.host.ask(self._volume(pool, name).XMLDesc, 0))
 
     def _volume(self, pool: str, name: str) -> Any:
         return self.host.ask(self.host.ask(self.host.conn.storagePoolLookupByName, pool).storageVolLookupByName, name)

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ....engine.errors import BackendError, InvalidOption
+from ....engine.errors import BackendError, InvalidOption, unread_file
 from ....engine.units import format_size
 from ..client import Host, LibvirtError
 from ..names import INCOMPLETE
@@ -57,19 +57,11 @@ class Image:
 def _readable(source: Mapping[str, str]) -> tuple[int, bytes]:
     """The size and the first bytes of a file that is complete and an image. Raises InvalidOption."""
     path = source["path"]
-    try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            head = file.read(104)
-            if "checksum" in source:
-                _compare(file, source)
-    except OSError as error:
-        raise InvalidOption(
-            "import.path",
-            path,
-            f"cannot be read: {error.strerror}",
-            remedy="Name a file on the host where the task runs",
-        ) from error
+    with unread_file("import.path", path, "Name a file on the host where the task runs"), open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        head = file.read(104)
+        if "checksum" in source:
+            _compare(file, source)
     if os.path.lexists(path + INCOMPLETE):
         raise InvalidOption(
             "import.path",

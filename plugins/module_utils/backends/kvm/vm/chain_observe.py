@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 
 from ..client import Host
 from ..storage.use import real
@@ -74,11 +75,9 @@ def overlay_on(host: Host, pool: str, path: str) -> str:
 def _files(directory: str) -> list[str]:
     if directory.startswith("/dev/"):
         return []
-    try:
-        with os.scandir(directory) as entries:
-            return sorted(entry.path for entry in entries if entry.is_file())
-    except OSError:
-        return []
+    with suppress(OSError), os.scandir(directory) as entries:
+        return sorted(entry.path for entry in entries if entry.is_file())
+    return []
 
 
 def _backing_or_none(path: str) -> list[str]:

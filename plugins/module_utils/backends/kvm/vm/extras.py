@@ -89,11 +89,8 @@ CHANNELS = DeviceSet(CHANNEL_FIELDS, _read_channel, "name", {"elements": "raw"})
 
 def read_channels(root: Element) -> dict[str, dict[str, Any]]:
     """By their names in the guest."""
-    return {
-        get(each, "target@name") or "": read_fields(CHANNEL_FIELDS, each)
-        for each in devices(root, "channel")
-        if get(each, "target@name")
-    }
+    named = ((get(each, "target@name") or "", each) for each in devices(root, "channel"))
+    return {name: read_fields(CHANNEL_FIELDS, each) for name, each in named if name}
 
 
 def write_channels(root: Element, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

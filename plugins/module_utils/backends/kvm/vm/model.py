@@ -404,9 +404,7 @@ class Seen:
         )
 
     def format_of(self, path: str) -> str:
-        """What a disk with that image is told of its format; empty where the pool cannot know, as of what is on a
-        device.
-        """
+        """What a disk with that image is told of its format; empty where the pool cannot know, as on a device."""
         volume = self.volumes.get(path)
         if volume is None or not (volume.pool in self.pools and self.pools[volume.pool].holds_files):
             return ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain, count
 from typing import Any
 
 from ....engine.errors import InvalidOption
@@ -91,11 +92,8 @@ class Networks(DeviceSet):
 
 def numbered(key: str, taken: Mapping[str, Any]) -> str:
     """The key, with the number of its like where there is one already."""
-    number, found = 1, key
-    while found in taken:
-        number += 1
-        found = "%s#%d" % (key, number)
-    return found
+    names = chain([key], ("%s#%d" % (key, number) for number in count(2)))
+    return next(name for name in names if name not in taken)
 
 
 NETWORKS = Networks()

@@ -59,9 +59,8 @@ def _sizes(stats: Mapping[str, Any]) -> dict[str, int]:
 def bulk(host: Host) -> list[tuple[Any, Mapping[str, Any]]]:
     """Every domain with what libvirt has at hand of it; nothing waits for a guest that is busy."""
     kinds = constant("DOMAIN_STATS_STATE") | constant("DOMAIN_STATS_BLOCK")
-    found: list[tuple[Any, Mapping[str, Any]]] = host.ask(
-        host.conn.getAllDomainStats, kinds, constant("CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT")
-    )
+    flags = constant("CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT")
+    found: list[tuple[Any, Mapping[str, Any]]] = host.ask(host.conn.getAllDomainStats, kinds, flags)
     return found
 
 

@@ -181,7 +181,5 @@ def _answers(host: Host, domain: Any) -> bool:
 def wait_gone(host: Host, domain: Any, there: Callable[[Any], bool], what: str, seconds: float = 20) -> None:
     """Until the live XML has a device no more: a guest lets go of one in its own time."""
     if not until(lambda: not there(parse(host.ask(domain.XMLDesc, 0))), seconds):
-        raise BackendError(
-            "the guest did not let go of %s within %d seconds" % (what, seconds),
-            remedy="See that it is not in use in the guest, and run again",
-        )
+        why = "the guest did not let go of %s within %d seconds" % (what, seconds)
+        raise BackendError(why, remedy="See that it is not in use in the guest, and run again")

@@ -92,11 +92,8 @@ def seed_volume(name: str, digest: str) -> str:
 def seed_path(root: Element, name: str) -> str:
     """The path of the seed that a domain has; empty where it has none of ours."""
     pattern = re.compile(rf".*/{re.escape(name)}-seed-[0-9a-f]{{16}}\.iso")
-    for disk in root.findall("devices/disk"):
-        path = get(disk, "source@file") or ""
-        if disk.get("device") == "cdrom" and pattern.fullmatch(path):
-            return path
-    return ""
+    paths = (get(disk, "source@file") or "" for disk in root.findall("devices/disk[@device='cdrom']"))
+    return next((path for path in paths if pattern.fullmatch(path)), "")
 
 
 def read_seed(root: Element, name: str) -> Seed | None:

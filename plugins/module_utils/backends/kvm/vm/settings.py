@@ -139,12 +139,8 @@ def write_machine(root: Element, before: Any, after: str) -> None:
 
 def read_firmware(view: View) -> str:
     """uefi or bios."""
-    loader = view.root.find("os/loader")
-    return (
-        "uefi"
-        if get(view.root, "os@firmware") == "efi" or (loader is not None and loader.get("type") == "pflash")
-        else "bios"
-    )
+    efi = get(view.root, "os@firmware") == "efi" or get(view.root, "os/loader@type") == "pflash"
+    return "uefi" if efi else "bios"
 
 
 def write_firmware(root: Element, _before: Any, after: str) -> None:

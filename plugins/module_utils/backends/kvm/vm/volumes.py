@@ -69,11 +69,9 @@ def _is(root: Element, want: NewVolume) -> bool:
 def _capacity(host: Host, path: str) -> int:
     """The size of the disk in an image: what a pool says of it, or what its own header says."""
     volume = host.find(host.conn.storageVolLookupByPath, path)
-    return (
-        size_in_bytes(parse(host.ask(volume.XMLDesc, 0)), "capacity")
-        if volume is not None
-        else examined({}, path).capacity
-    )
+    if volume is None:
+        return examined({}, path).capacity
+    return size_in_bytes(parse(host.ask(volume.XMLDesc, 0)), "capacity")
 
 
 def send_bytes(host: Host, pool: str, name: str, content: bytes) -> None:

@@ -7,24 +7,20 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from ....engine.errors import InvalidOption
+from ....engine.digest import sha256_of
+from ....engine.errors import InvalidOption, unread_file
 from .kinds import check_text
 
 
 @functools.lru_cache(maxsize=64)
 def _digest(path: str, _stamp: tuple[int, ...]) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return "sha256:" + digest.hexdigest()
+    return "sha256:" + sha256_of(path)
 
 
 def checksum_of(path: str) -> str:
@@ -63,11 +59,8 @@ def complete_image(given: Any) -> dict[str, str]:
         )
     if not checksum and ("checksum" not in fields or os.path.exists(path)):
         # base_image gives an empty one under check mode, for what it would build.
-        try:
+        with unread_file("image.path", path, "Build it with base_image, or copy it to the host first"):
             checksum = _described(path) or checksum_of(path)
-        except OSError as error:
-            remedy = "Build it with base_image, or copy it to the host first"
-            raise InvalidOption("image.path", path, f"cannot be read: {error.strerror}", remedy=remedy) from error
     return {"path": path, "checksum": checksum}
 
 

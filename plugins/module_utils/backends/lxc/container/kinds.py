@@ -269,12 +269,8 @@ def _read_mount(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
 
 
 def _write_mount(target: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "source": record["source"],
-        "target": target,
-        "type": "bind" if record["type"] == "none" else record["type"],
-        "options": list(record["options"]),
-    }
+    kind = "bind" if record["type"] == "none" else record["type"]
+    return {"source": record["source"], "target": target, "type": kind, "options": list(record["options"])}
 
 
 class Mounts(Records):
@@ -416,11 +412,8 @@ class ConfigKeys(Entries):
 
     def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
         seen = have or {}
-        return [
-            Part(key, self.show_entry(key, seen.get(key, ())), self.show_entry(key, want[key]))
-            for key in sorted(want)
-            if want[key] != seen.get(key, ())
-        ]
+        keys = [key for key in sorted(want) if want[key] != seen.get(key, ())]
+        return [Part(key, self.show_entry(key, seen.get(key, ())), self.show_entry(key, want[key])) for key in keys]
 
     def merge(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> dict[str, Any]:
         return dict(want)

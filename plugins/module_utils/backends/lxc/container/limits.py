@@ -191,12 +191,10 @@ class CpuLimit(Limit):
     def encode(self, groups: Groups, value: Decimal, _values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
         if not value:
             return dict.fromkeys(self.files(groups), ())
-        quota = str(int(value * PERIOD))
-        return (
-            {"cpu.cfs_period_us": (str(PERIOD),), "cpu.cfs_quota_us": (quota,)}
-            if groups.version == 1
-            else {"cpu.max": ("%s %d" % (quota, PERIOD),)}
-        )
+        quota, period = str(int(value * PERIOD)), str(PERIOD)
+        if groups.version == 1:
+            return {"cpu.cfs_period_us": (period,), "cpu.cfs_quota_us": (quota,)}
+        return {"cpu.max": (f"{quota} {period}",)}
 
     def reset(self, groups: Groups, file: str) -> tuple[str, ...]:
         return {"cpu.cfs_period_us": (str(PERIOD),), "cpu.cfs_quota_us": ("-1",)}.get(file, ("max %d" % PERIOD,))

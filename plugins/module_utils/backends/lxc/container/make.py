@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ....engine.errors import BackendError
+from ....engine.errors import BackendError, os_errors
 from ....engine.spec import Spec
 from ....host.packages import install
 from ....host.replace import replace_file
@@ -62,9 +62,7 @@ def remove_tree(path: Path) -> None:
     """Remove a directory with all below it, and nothing that is mounted there."""
     done = run(["rm", "-rf", "--one-file-system", "--", str(path)], seconds=MAKE_SECONDS)
     if done.returncode:
-        raise BackendError(
-            f"{path} cannot be removed: {message_of(done.stderr)}", remedy="Look at what is mounted there"
-        )
+        raise BackendError(f"{path} cannot be removed: {message_of(done.stderr)}", remedy="See what is mounted there")
 
 
 def complete_hwaddr(text: str) -> str:
@@ -85,13 +83,9 @@ class Maker:
 
     def mark(self, name: str, base: str = "") -> None:
         """From now on what has this name is not whole."""
-        try:
+        with os_errors(f"{self.root} cannot be written", "Run as root (become)"):
             self.root.mkdir(mode=0o755, parents=True, exist_ok=True)
             (self.root / (MARK + name)).write_text(base, encoding="utf-8")
-        except OSError as error:
-            raise BackendError(
-                f"{self.root} cannot be written: {error.strerror}", remedy="Run as root (become)"
-            ) from error
 
     def unmark(self, name: str) -> None:
         """It is whole, or gone."""
@@ -306,12 +300,8 @@ def _text(path: Path) -> str:
 
 
 def _check_content(image: Image) -> None:
-    try:
+    with os_errors(f"image.path: {image.path!r} cannot be read", "Build it anew with base_image"):
         found = checksum_of(image.path)
-    except OSError as error:
-        raise BackendError(
-            f"image.path: {image.path!r} cannot be read: {error.strerror}", remedy="Build it anew with base_image"
-        ) from error
     if found != image.checksum:
         raise BackendError(
             f"image.path: {image.path!r} has the checksum {found}, not {image.checksum}",
@@ -321,11 +311,8 @@ def _check_content(image: Image) -> None:
 
 def _give(path: Path, idmap: Sequence[str]) -> None:
     """Let a directory belong to the guest's root."""
-    owners = {}
-    for line in idmap:
-        kind, inside, outside, _count = line.split()
-        if inside == "0":
-            owners[kind] = int(outside)
+    fields = (line.split() for line in idmap)
+    owners = {kind: int(outside) for kind, inside, outside, _count in fields if inside == "0"}
     if owners:
         os.chown(path, owners.get("u", -1), owners.get("g", -1))
 

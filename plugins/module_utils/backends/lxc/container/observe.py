@@ -11,12 +11,13 @@ import os
 import re
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ....engine.action import PowerState
-from ....engine.errors import BackendError, KraalError, Unreachable
+from ....engine.errors import BackendError, KraalError, Unreachable, os_errors
 from ....engine.reading import Unread, apart, each_apart
 from ....engine.result import Guest
 from ....engine.spec import Spec
@@ -182,12 +183,9 @@ def _read_all(path: str, files: Files, groups: Groups) -> tuple[dict[str, Contai
     found: dict[str, Container] = {}
     not_containers: list[str] = []
     faults: dict[str, KraalError] = {}
-    try:
+    listed: list[os.DirEntry[str]] = []
+    with os_errors(f"{path} cannot be read", "Look as root (become)"), suppress(FileNotFoundError):
         listed = list(os.scandir(path))
-    except FileNotFoundError:
-        return found, not_containers, faults
-    except OSError as error:
-        raise BackendError(f"{path} cannot be read: {error.strerror}", remedy="Look as root (become)") from error
     marked = {entry.name[len(MARK) :] for entry in listed if entry.name.startswith(MARK)}
     names = {entry.name for entry in listed if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")}
     for name in sorted(names | marked):
@@ -228,15 +226,11 @@ def _read(path: str, name: str, files: Files, groups: Groups, *, unfinished: boo
 
 
 def _unread(error: OSError, what: str) -> BackendError:
-    """Why a file cannot be read: its own fault, unless this user may read nobody's, and then knows not even what
-    runs.
-    """
-    kind, remedy = (
-        (Unreachable, "Look as root (become)")
-        if isinstance(error, PermissionError)
-        else (BackendError, "Look at that file")
-    )
-    return kind(f"{what} cannot be read: {error.strerror}", remedy=remedy)
+    """Its own fault, unless this user may read nobody's, and then knows not even what runs."""
+    why = f"{what} cannot be read: {error.strerror}"
+    if isinstance(error, PermissionError):
+        return Unreachable(why, remedy="Look as root (become)")
+    return BackendError(why, remedy="Look at that file")
 
 
 def read_note(path: Path) -> tuple[dict[str, Any], str]:

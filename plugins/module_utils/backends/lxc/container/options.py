@@ -125,10 +125,8 @@ def _idmap(value: tuple[str, ...], _config: Config) -> Lines:
 
 def _image(have: Container) -> Image | None:
     if have.unread_note:
-        raise Unreadable(
-            f"what it was made from is not known: {have.unread_note}",
-            remedy="Mend or remove that file, or leave the option image out",
-        )
+        why = f"what it was made from is not known: {have.unread_note}"
+        raise Unreadable(why, remedy="Mend or remove that file, or leave the option image out")
     kept = as_mapping(have.note.get("image"))
     return Image(str(kept["checksum"]), str(kept.get("path", ""))) if kept.get("checksum") else None
 

@@ -201,12 +201,10 @@ def _removal(want: Spec, seen: Seen, have: Container) -> Iterator[Step]:
 
 
 def _check_free(want: Spec, seen: Seen) -> None:
-    standing = sorted(name for name in seen.dependants.get(want.name, ()) if name != want.name)
+    standing = ", ".join(sorted(name for name in seen.dependants.get(want.name, ()) if name != want.name))
     if standing:
-        raise Refused(
-            "the root file systems of {} are overlays of this one's".format(", ".join(standing)),
-            remedy="Remove those first, or leave this one as it is",
-        )
+        remedy = "Remove those first, or leave this one as it is"
+        raise Refused(f"the root file systems of {standing} are overlays of this one's", remedy=remedy)
 
 
 def rootfs_is_removed(have: Container, remove_storage: bool) -> bool:

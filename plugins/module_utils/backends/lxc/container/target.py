@@ -22,12 +22,8 @@ from .options import CONTAINERS, OPTIONS, option_of
 
 def differences(want: Spec, have: Container) -> list[Difference]:
     """All options that are set and are not so."""
-    wanted = [
-        (option, want.values[option.name], option.name in want.purge)
-        for option in OPTIONS
-        if option.name in want.values
-    ]
-    found = (between(option, option.sides(have, value, exact)) for option, value, exact in wanted)
+    values = [(option, want.values[option.name]) for option in OPTIONS if option.name in want.values]
+    found = (between(each, each.sides(have, value, each.name in want.purge)) for each, value in values)
     return [each for each in found if each is not None]
 
 
@@ -64,11 +60,7 @@ def config_after(found: Sequence[Difference], have: Container) -> Config:
 
 def note_after(found: Sequence[Difference], have: Container) -> dict[str, Any]:
     """The note beside the configuration, likewise."""
-    note = dict(have.note)
-    for each in found:
-        if option_of(each).note:
-            note[option_of(each).note] = each.value
-    return note
+    return {**have.note, **{option_of(each).note: each.value for each in found if option_of(each).note}}
 
 
 def shown_creation(want: Spec) -> Mapping[str, Any]:
