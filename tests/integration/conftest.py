@@ -26,7 +26,7 @@ from tests.lab.images import HostImage, unload_all
 from tests.support.certificates import Authority
 from tests.support.daemons import SecondDaemon
 from tests.support.images import BUSYBOX, BaseImages
-from tests.support.leftovers import PREFIX, Bystanders, Scratch, find, remove
+from tests.support.leftovers import PREFIX, Bystanders, Scratch, find, nameless, remove
 from tests.support.libvirt_calls import ALLOWED, CALLED
 from tests.support.libvirt_daemon import LibvirtDaemon
 from tests.support.libvirt_host import LibvirtHost
@@ -131,7 +131,9 @@ def base_images(docker_api: docker.APIClient, prefix: str, leftovers: None) -> I
     """
     images = BaseImages.create(docker_api, prefix)
     yield images
-    images.remove(docker_api)
+    built = nameless(docker_api, {*images.ids.values()})
+    remove(docker_api, images.one.partition(":")[0])
+    assert not built, f"left over by the tests: {built}"
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.ansible_runner import Result
 from tests.support.images import root_tar
-from tests.support.leftovers import Scratch
+from tests.support.leftovers import Scratch, nameless
 from tests.support.proxy import RecordingProxy
 from tests.support.registry import Registry
 from tests.support.warm_module import WarmModule
@@ -103,7 +103,8 @@ def modules() -> Iterator[dict[str, WarmModule]]:
 
 
 @pytest.fixture
-def words(tmp_path: Path, base_images: Any) -> dict[str, str]:
+def words(tmp_path: Path, docker_api: docker.APIClient, base_images: Any) -> Iterator[dict[str, str]]:
+    """What the <words> of the rows stand for. A crash may leave a build without a name."""
     context = tmp_path / "context"
     context.mkdir()
     (context / "Dockerfile").write_text(
@@ -116,13 +117,15 @@ def words(tmp_path: Path, base_images: Any) -> dict[str, str]:
         files[name].write_bytes(root_tar(name))
     digest = hashlib.sha256(files["one"].read_bytes()).hexdigest()
     paths = {name: str(path) for name, path in files.items()}
-    return {
+    yield {
         **paths,
         "sum": f"sha256:{digest}",
         "context": str(context),
         "base": base_images.one,
         "other": base_images.two,
     }
+    for key in nameless(docker_api, {*base_images.ids.values()}):
+        docker_api.remove_image(key)
 
 
 def fill(value: Any, words: Mapping[str, str]) -> Any:

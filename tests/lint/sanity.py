@@ -121,8 +121,16 @@ def run(collection: Path, versions: Sequence[str], *tests: str) -> subprocess.Co
             link = directory / f"python{version}"
             link.unlink(missing_ok=True)
             link.symlink_to(path)
+        # One that is killed leaves there what it has made.
+        temporary = HOME / "tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
         environment = dict(
-            os.environ, HOME=str(HOME), PATH=f"{directory}:/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL="C.UTF-8"
+            os.environ,
+            HOME=str(HOME),
+            PATH=f"{directory}:/usr/sbin:/usr/bin:/sbin:/bin",
+            LC_ALL="C.UTF-8",
+            TMPDIR=str(temporary),
         )
         command = [
             program("ansible-test"),

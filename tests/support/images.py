@@ -103,7 +103,3 @@ class BaseImages:
             healthy: import_image(client, healthy, "health", [HEALTHCHECK]),
         }
         return cls(one, two, healthy, ids)
-
-    def remove(self, client: docker.APIClient) -> None:
-        for name in (self.one, self.two, self.healthy):
-            client.remove_image(name, force=True)

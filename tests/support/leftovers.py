@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import docker
@@ -62,8 +63,25 @@ def remove(client: docker.APIClient, prefix: str) -> None:
         _gone(client.remove_network, name)
     for name in found.volumes:
         _gone(client.remove_volume, name)
+    ids = {image["Id"] for image in client.images() if {*found.images} & {*(image.get("RepoTags") or ())}}
     for name in found.images:
         _gone(client.remove_image, name, force=True)
+    while left := nameless(client, ids) if ids else []:
+        for key in left:
+            _gone(client.remove_image, key, force=True)
+
+
+def nameless(client: docker.APIClient, ids: set[str]) -> list[str]:
+    """Those of these images, and of what was built upon them, that have no name (a digest is none) and no child."""
+    parents = {image["Id"]: image["ParentId"] for image in client.images(all=True)}
+    dangling = (image["Id"] for image in client.images(filters={"dangling": True}))
+    return [key for key in dangling if ids & {*_lineage(key, parents)}]
+
+
+def _lineage(key: str, parents: Mapping[str, str]) -> Iterator[str]:
+    while key:
+        yield key
+        key = parents.get(key, "")
 
 
 def _gone(call: object, name: str, **options: bool) -> None:
