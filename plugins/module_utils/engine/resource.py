@@ -46,7 +46,8 @@ class Resource(ABC, Generic[Seen]):
         """Perform one step."""
         perform = getattr(self, f"do_{step.action}", None)
         if perform is None:
-            raise NotImplementedError(f"{type(self).__name__} plans {step.action!r} and has no method do_{step.action}")
+            what = f"plans the action {step.action!r} and has no method do_{step.action}"
+            raise NotImplementedError(f"{type(self).__name__} {what}")
         perform(want, step, seen)
 
     def wait(self, want: Spec) -> None:

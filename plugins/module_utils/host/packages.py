@@ -125,7 +125,7 @@ def this_system(release: Path = Path("/etc/os-release")) -> list[str]:
 
 
 def install(*things: str, systems: Sequence[str] | None = None) -> str:
-    """What to do where these are missing on this host, as a remedy: names the packages, or the things where none is known."""
+    """What to do where these are missing on this host, as a remedy: the packages, or the things where none is known."""
     names = packages_of(things, this_system() if systems is None else systems)
     if not names:
         return "Install " + joined([thing.partition(":")[2] or thing for thing in things])

@@ -433,7 +433,8 @@ def check_name(name: str) -> None:
     """What the engine takes for a container's name, and the names that a re-creation uses on its way."""
     _check(name)
     if re.search(r"\.kraal-(new|was-[a-z]+)$", name):
-        raise InvalidOption("name", name, "is kept for a container that is being replaced", remedy="Choose another one")
+        why = "is kept for a container that is being replaced"
+        raise InvalidOption("name", name, why, remedy="Choose another name")
 
 
 def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
