@@ -49,7 +49,7 @@ class Guest:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, lists rather than tuples."""
-        lists = {"addresses": [dict(each) for each in self.addresses], "pending_restart": [*self.pending_restart]}
+        lists = {"addresses": [asdict(each) for each in self.addresses], "pending_restart": [*self.pending_restart]}
         return {**asdict(self), **lists, "state": str(self.state)}
 
 
