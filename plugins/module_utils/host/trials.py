@@ -44,8 +44,8 @@ def _in_own_network(host: Host, modules: Modules, check: str, option: str, argv:
 
 
 def _namespaces(host: Host, modules: Modules) -> Iterator[Finding]:
-    kinds = ["--mount", "--uts", "--ipc", "--pid", "--net", "--cgroup"]
-    error = _attempt(host, ["unshare", *kinds, "--fork", "--", "true"])
+    argv = ["unshare", "--mount", "--uts", "--ipc", "--pid", "--net", "--cgroup", "--fork", "--", "true"]
+    error = _attempt(host, argv)
     options = "--cap-add=SYS_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined"
     yield _finding("making namespaces", not error, error or "works", f"{_CONTAINER} (docker: {options})")
 

@@ -82,7 +82,7 @@ class ImageIndex:
     def __init__(self, summaries: Iterable[Any]) -> None:
         known = map(as_mapping, summaries)
         self.summaries = {summary["Id"]: summary for summary in known if as_text(summary.get("Id"))}
-        self._names = {short_name(name): key for key in self.summaries for name in self.names(key)}
+        self._names: dict[str, str] = {short_name(name): key for key in self.summaries for name in self.names(key)}
 
     def find(self, reference: Reference) -> str:
         """The id of that image, or nothing."""
