@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -29,7 +30,7 @@ HOLDER = """
 import sys
 from ansible_collections.kraal.virt.plugins.module_utils.engine import lock
 
-lock.DIRECTORIES = (sys.argv[1],)
+lock.ROOTS, lock.OTHERS = sys.argv[1], sys.argv[1] + "-"
 with lock.locked(sys.argv[2:], seconds=60):
     print("held", flush=True)
     sys.stdin.read()
@@ -40,7 +41,7 @@ COMMON_HOLDER = """
 import sys
 from ansible_collections.kraal.virt.plugins.module_utils.engine import lock
 
-lock.DIRECTORIES = (sys.argv[1],)
+lock.ROOTS, lock.OTHERS = sys.argv[1], sys.argv[1] + "-"
 with lock.held(sys.argv[2], shared=sys.argv[3] == "shared"):
     print("held", flush=True)
     sys.stdin.read()
@@ -52,7 +53,7 @@ class Holder:
 
     def __init__(self, directory: Path, *keys: str, program: str = HOLDER) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", program, str(directory), *keys],
+            [sys.executable, "-c", program, lock.ROOTS, *keys],
             env={**os.environ, "PYTHONPATH": str(COLLECTIONS)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -69,8 +70,10 @@ class Holder:
 
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(lock, "DIRECTORIES", (str(tmp_path),))
-    return tmp_path
+    """The directory of this user; it is not there yet."""
+    monkeypatch.setattr(lock, "ROOTS", str(tmp_path / "locks"))
+    monkeypatch.setattr(lock, "OTHERS", str(tmp_path / "locks") + "-")
+    return Path(lock.directory())
 
 
 @pytest.fixture
@@ -142,25 +145,75 @@ def test_the_alarm_of_the_caller_stays(directory: Path) -> None:
         signal.signal(signal.SIGALRM, before)
 
 
-def test_one_file_serves_every_user_and_is_left_closed(directory: Path) -> None:
+def test_one_file_serves_all_guests_and_is_left_closed(directory: Path) -> None:
     before = set(os.listdir("/proc/self/fd"))
     for _again in range(2):
         with lock.locked(["boxes box a", "boxes box a", "boxes box b"]):
             pass
     assert set(os.listdir("/proc/self/fd")) == before
     (file,) = directory.iterdir()
-    assert stat.S_IMODE(file.stat().st_mode) == 0o666
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (directory, file)] == [0o700, 0o600]
     assert file.stat().st_size == 0
 
 
-def test_a_link_in_the_place_of_the_file_is_not_followed(
-    directory: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    target = tmp_path_factory.mktemp("elsewhere") / "target"
-    (directory / "kraal.virt.lock").symlink_to(target)
-    with pytest.raises(OSError), lock.locked(["boxes box a"]):
-        pytest.fail("the link was followed")
+def test_each_user_has_locks_of_his_own(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else can hold them, and no session's environment says where they are."""
+    monkeypatch.setenv("TMPDIR", "/nowhere")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/nowhere")
+    for user, path in ((0, lock.ROOTS), (1000, f"{lock.OTHERS}1000")):
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
+        assert lock.directory() == path
+
+
+def take(name: str) -> None:
+    with lock.held("pool a") if name == lock.COMMON else lock.locked(["boxes box a"]):
+        pytest.fail("it was taken for a lock")
+
+
+@pytest.mark.parametrize("name", [lock.GUESTS, lock.COMMON])
+@pytest.mark.parametrize("what", ["directory", "link", "pipe", "socket", "device", "another's"])
+def test_something_else_in_the_place_of_the_file_is_told(directory: Path, tmp_path: Path, name: str, what: str) -> None:
+    directory.mkdir(mode=0o700)
+    path, target = directory / name, tmp_path / "target"
+    with socket.socket(socket.AF_UNIX) as listener:
+        {
+            "directory": path.mkdir,
+            "link": lambda: path.symlink_to(target),
+            "pipe": lambda: os.mkfifo(path),
+            "socket": lambda: listener.bind(str(path)),
+            "device": lambda: os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3)),
+            "another's": lambda: (path.touch(), os.chown(path, 1, 1)),
+        }[what]()
+    with pytest.raises(KraalError) as caught:
+        take(name)
+    assert str(caught.value) == (
+        f"the lock {path} cannot be used: it is not a file of this user alone. Look who made it, remove it, and run again."
+    )
     assert not target.exists()
+
+
+@pytest.mark.parametrize("what", ["file", "link", "another's", "everybody's"])
+def test_something_else_in_the_place_of_the_directory_is_told(directory: Path, tmp_path: Path, what: str) -> None:
+    {
+        "file": directory.touch,
+        "link": lambda: directory.symlink_to(tmp_path),
+        "another's": lambda: (directory.mkdir(mode=0o700), os.chown(directory, 1, 1)),
+        "everybody's": lambda: (directory.mkdir(), directory.chmod(0o1777)),
+    }[what]()
+    for name in (lock.GUESTS, lock.COMMON):
+        with pytest.raises(KraalError) as caught:
+            take(name)
+        assert f"the lock {directory} cannot be used: it is not a directory of this user alone. Look" in str(
+            caught.value
+        )
+    assert not (tmp_path / lock.GUESTS).exists()
+
+
+def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "directory", lambda: str(tmp_path / "none" / "locks"))
+    for name in (lock.GUESTS, lock.COMMON):
+        with pytest.raises(KraalError, match="cannot be opened: No such file or directory"):
+            take(name)
 
 
 class Taker(threading.Thread):
@@ -209,6 +262,20 @@ def test_processes_wait_for_what_is_held_until_its_holder_is_gone(directory: Pat
     assert alone.has_had_it() and shared.has_had_it()
 
 
+@pytest.mark.parametrize("how", ["alone", "shared"])
+def test_too_long_a_wait_for_what_is_in_common_names_the_process(directory: Path, how: str) -> None:
+    other = Holder(directory, "pool a", how, program=COMMON_HOLDER)
+    other.wait()
+    with pytest.raises(KraalError) as caught, lock.held("pool a", seconds=0.2):
+        pytest.fail("it was free")
+    assert str(caught.value) == (
+        f"another run (process {other.process.pid}) has held pool a for 0 seconds. Wait for it or end it, then run again."
+    )
+    # What came too late is given back as soon as it is had.
+    other.end()
+    assert Taker("pool a").has_had_it()
+
+
 def test_what_guests_have_in_common_lets_go_of_no_guest(directory: Path) -> None:
     with lock.locked(["boxes box a"], seconds=1):
         with lock.held("boxes box a"):
@@ -222,7 +289,7 @@ def test_what_guests_have_in_common_lets_go_of_no_guest(directory: Path) -> None
 
 def test_who_looks_makes_no_file_and_waits_where_there_is_one(directory: Path) -> None:
     with lock.held("pool a", looks=True):
-        assert list(directory.iterdir()) == []
+        assert not directory.exists()
     with lock.held("pool a", shared=True):
         looking = Taker("pool a", looks=True)
         assert looking.waits()
