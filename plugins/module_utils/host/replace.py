@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A file of the configuration is replaced in one move."""
+"""A file of the configuration is replaced in one move, which a loss of power leaves done or not done."""
 
 from __future__ import annotations
 
@@ -14,6 +14,15 @@ from pathlib import Path
 
 from ..engine import trace
 from ..engine.errors import os_errors
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a directory, would survive a loss of power. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def replace_file(path: Path, text: str, mode: int = 0o640, *, keep_old: bool = False) -> None:
@@ -36,6 +45,6 @@ def replace_file(path: Path, text: str, mode: int = 0o640, *, keep_old: bool = F
                     shutil.copy2(path, path.with_name(old))
             os.fchmod(file.fileno(), mode)
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        sync(fresh)
         os.replace(fresh, path)
+        sync(path.parent)

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,9 +26,23 @@ from ..engine.plan import Step
 from ..engine.resource import Resource
 from ..engine.spec import Option, Spec, Table, name_check
 from ..engine.units import format_size
+from ..host.replace import sync
 from .disk import LARGEST, MIB, SMALLEST, Identity, copy_kernel, make
 from .disk_contents import EARLY, command_line, commands_of, files_of, old_command_line, packages_of
-from .rootfs import checksum_of, clear, machine_architecture, newest_time, obstacle, own_suite, run_mmdebstrap, run_tool
+from .rootfs import (
+    BUILDING,
+    checksum_of,
+    clear,
+    is_left,
+    machine_architecture,
+    name_of,
+    newest_time,
+    obstacle,
+    own_suite,
+    run_mmdebstrap,
+    run_tool,
+    workplace,
+)
 
 WORD = r"[a-z0-9][a-z0-9.+-]*"
 _MIRROR = "Write an address like http://mirror.example/debian; credentials belong into the host's apt configuration"
@@ -313,8 +326,12 @@ class BaseImages(Resource[Seen]):
             if whole:
                 seen.open.setdefault(build["name"], {}).update(open_files(self.directory, build))
         seen.links = links(self.directory)
-        for path in sorted(self.directory.glob(".building-*")):
-            seen.leftovers.setdefault(path.name[len(".building-") :].rpartition("-")[0], []).append(str(path))
+        mine = [want.name for want in wants or ()]
+        for path in sorted(self.directory.glob(BUILDING + "*")):
+            name = name_of(path)
+            # Of a name that nobody asks for again, it would stay for ever.
+            cleaner = mine[0] if mine and name not in mine and is_left(path) else name
+            seen.leftovers.setdefault(cleaner, []).append(str(path))
         return seen
 
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
@@ -378,16 +395,18 @@ class BaseImages(Resource[Seen]):
         with os_errors(f"{path} cannot be kept from others", "Run the task with become"):
             for build in seen.builds.get(want.name, []):
                 if path.name == files_of_build(build)[-1] and build["request"] != noted(build["request"]):
-                    work = Path(tempfile.mkdtemp(prefix=f".building-{want.name}-", dir=self.directory))
-                    (work / path.name).write_text(
-                        _text({**build, "request": noted(build["request"])}), encoding="utf-8"
-                    )
-                    (work / path.name).chmod(MODE)
-                    # The newest build is known by its time.
-                    os.utime(work / path.name, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
-                    (work / path.name).rename(path)
-                    clear(work)
+                    self._describe_anew(want, build, path)
             path.chmod(MODE)
+
+    def _describe_anew(self, want: Spec, build: Mapping[str, Any], path: Path) -> None:
+        with workplace(self.directory, want.name) as work:
+            fresh = work / path.name
+            fresh.write_text(_text({**build, "request": noted(build["request"])}), encoding="utf-8")
+            fresh.chmod(MODE)
+            # The newest build is known by its time.
+            os.utime(fresh, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+            sync(fresh)
+            fresh.rename(path)
 
     def _path(self, build: Mapping[str, Any]) -> str:
         return str(self.directory / build["file"])
@@ -398,37 +417,46 @@ class BaseImages(Resource[Seen]):
         final = self.directory / file_of(want.name, request)
         # QEMU's user has to get through to what it is given, and has no business with anything else.
         self.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".building-{want.name}-", dir=self.directory))
         try:
-            image = work / final.name
-            beside = self._make(want, request, image, work)
-            build = {
-                "name": want.name,
-                "file": final.name,
-                "request": noted(request),
-                "checksum": checksum_of(image),
-                "size": image.stat().st_size,
-            }
-            if beside:
-                build["beside"] = {
-                    key: {"file": path.name, "size": path.stat().st_size} for key, path in beside.items()
-                }
-                build["command_line"] = command_line(Identity(digest_of(request)).root)
-            (work / "description").write_text(_text(build), encoding="utf-8")
-            (work / "description").chmod(MODE)
-            for path in (image, *beside.values()):
-                path.chmod(MODE)
-                (self.directory / path.name).unlink(missing_ok=True)
-            # The description first, the image last: what is described and not whole is known as such, and written over
-            # or removed by the next run.
-            (work / "description").rename(final.with_suffix(".json"))
-            for path in (*beside.values(), image):
-                path.rename(self.directory / path.name)
+            with workplace(self.directory, want.name) as work:
+                image = work / final.name
+                beside = self._make(want, request, image, work)
+                self._put(self._description(want, image, beside), [*beside.values(), image], work)
         except OSError as error:
             remedy = f"Free space in {self.directory}, or choose another directory"
             raise BackendError(f"{final} cannot be written: {error.strerror}", remedy=remedy) from error
-        finally:
-            clear(work)
+
+    def _description(self, want: Spec, image: Path, beside: Mapping[str, Path]) -> dict[str, Any]:
+        """What is written down of a build."""
+        request = request_of(want)
+        build = {
+            "name": want.name,
+            "file": image.name,
+            "request": noted(request),
+            "checksum": checksum_of(image),
+            "size": image.stat().st_size,
+        }
+        if beside:
+            build["beside"] = {key: {"file": path.name, "size": path.stat().st_size} for key, path in beside.items()}
+            build["command_line"] = command_line(Identity(digest_of(request)).root)
+        return build
+
+    def _put(self, build: Mapping[str, Any], made: Sequence[Path], work: Path) -> None:
+        """Give the files of a build their names, the image last."""
+        description = work / "description"
+        description.write_text(_text(build), encoding="utf-8")
+        for path in (*made, description):
+            path.chmod(MODE)
+            # After a loss of power too, a file that has its name and size has its content.
+            sync(path)
+        for path in made:
+            (self.directory / path.name).unlink(missing_ok=True)
+        # The description first, the image last: what is described and not whole is known as such, and written over
+        # or removed by the next run.
+        description.rename((self.directory / build["file"]).with_suffix(".json"))
+        for path in made:
+            path.rename(self.directory / path.name)
+        sync(self.directory)
 
     def _make(self, want: Spec, request: Mapping[str, Any], image: Path, work: Path) -> dict[str, Path]:
         """Write the image; what stands beside it, by what it is called in the result."""

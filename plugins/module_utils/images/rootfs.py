@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -143,11 +144,68 @@ def _proxies() -> dict[str, str]:
     return found
 
 
+#: How the directories in which builds work are called: this, the image's name, a dash and a word that is theirs alone.
+BUILDING = ".building-"
+
+
+@contextmanager
+def workplace(directory: Path, name: str) -> Iterator[Path]:
+    """A directory for a build of that name. It is held until it is cleared away: one that nobody holds is what a build
+    left that was killed.
+    """
+    while True:
+        work = Path(tempfile.mkdtemp(prefix=f"{BUILDING}{name}-", dir=directory))
+        file = _hold(work)
+        # Between the two, another run may have taken it for left, and removed it.
+        if file is not None:
+            break
+    try:
+        yield work
+    finally:
+        os.close(file)
+        clear(work)
+
+
+def _hold(work: Path) -> int | None:
+    """A descriptor that holds a directory, beside others that do; None where it is gone."""
+    try:
+        file = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return None
+    fcntl.flock(file, fcntl.LOCK_SH)
+    if work.exists():
+        return file
+    os.close(file)
+    return None
+
+
+def name_of(work: Path) -> str:
+    """The name of the image that a directory was made for. Pure."""
+    return work.name[len(BUILDING) :].rpartition("-")[0]
+
+
+def is_left(work: Path) -> bool:
+    """Whether a build that is at work in a directory is over: nobody holds it, and nothing is mounted there."""
+    try:
+        with held(work) as free:
+            return free() and not _mounts(work)
+    except (FileNotFoundError, PermissionError):
+        return False
+
+
+def _mounts(work: Path) -> list[str]:
+    """What is mounted below a directory."""
+    lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    return [mount for mount in (line.split(" ")[4] for line in lines) if mount.startswith(f"{work}/")]
+
+
 def clear(work: Path) -> None:
     """Remove what a build has left.
 
     Raises BackendError while something is mounted below it: that could be the host's /dev.
     """
+    if not work.exists():
+        return
     deadline = time.monotonic() + PATIENCE
     with held(work) as free:
         # A lock has no deadline of its own. Whoever holds this one was told to end, and does so in a second or two.
@@ -157,8 +215,7 @@ def clear(work: Path) -> None:
             raise BackendError(
                 f"a build that outlived its run is still at work in {work}", remedy="End its mmdebstrap, and run again"
             )
-        mounts = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
-        below = [mount for mount in mounts if mount.startswith(f"{work}/")]
+        below = _mounts(work)
         if below:
             raise BackendError(
                 f"{work} cannot be removed: {below[0]} is mounted there", remedy="Unmount it, and run again"
@@ -168,7 +225,9 @@ def clear(work: Path) -> None:
 
 @contextmanager
 def held(work: Path) -> Iterator[Callable[[], bool]]:
-    """A lock on a directory that goes with the last process that has it; what is given tries to get it."""
+    """A directory as nobody's but ours; what is given tries to have it so. Whoever holds it lets go when the last of
+    its processes ends.
+    """
     file = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
 
     def free() -> bool:
@@ -281,7 +340,7 @@ def run_held(
     start = ["setpriv", "--pdeathsig", "KILL" if apart else "TERM", "--", *apart]
     file = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_SH)
         with trace.command(command) as call:
             done = subprocess.run(  # pylint: disable=ansible-bad-function
                 [*start, tool(command[0]) or command[0], *command[1:]],

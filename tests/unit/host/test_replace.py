@@ -31,3 +31,8 @@ def test_a_new_file_and_one_that_was_there(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="cannot be written: No such file or directory"):
         replace_file(tmp_path / "none" / "file", "")
+
+
+def test_a_loss_of_power_leaves_the_old_file_or_the_new_one(tmp_path: Path, moves: list[str]) -> None:
+    replace_file(tmp_path / "config", "one\n")
+    assert moves == ["sync .config.kraal-new", "move .config.kraal-new", f"sync {tmp_path.name}"]
