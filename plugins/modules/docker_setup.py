@@ -112,6 +112,8 @@ plan:
     - What was done, or would be done in check mode; empty where nothing was to do.
     - C(guest) is V(host). C(key) is V(autostart), V(service), V(groups[docker]), or a key of the configuration such as
       V(daemon.json[labels]); where several of them change, C(before) and C(after) have them by that name.
+    - What the proof has left of a run that was killed is cleared up; C(key) is then
+      such as V(leftover[images/kraal-verify-0123456789ab:1]).
   returned: always
   type: list
   elements: dict

@@ -134,6 +134,8 @@ plan:
       V(service[libvirtd.socket]), with V(autostart[libvirtd.socket]) for whether it starts at boot, V(service) for
       libvirt itself, or V(network[default]) and V(pool[default]), with V(.autostart) and the like for a single option
       of them.
+    - What the proof has left of a run that was killed is cleared up; C(key) is then
+      such as V(leftover[kraal-verify-0123456789ab]).
   returned: always
   type: list
   elements: dict

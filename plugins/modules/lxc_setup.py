@@ -128,6 +128,8 @@ plan:
     - C(guest) is V(host). C(key) is V(service) for C(lxc-net), V(autostart[lxc-net]), V(autostart[lxc]),
       V(subuid[USER]), V(subgid[USER]), V(lxc-usernet[USER]), or a key of a file such as V(lxc-net[LXC_ADDR]) or
       V(default.conf[lxc.net.0.link]); where several of a file change, C(before) and C(after) have them by that name.
+    - What the proof has left of a run that was killed is cleared up; C(key) is then
+      such as V(leftover[/var/lib/lxc/kraal-verify-abc12345]).
   returned: always
   type: list
   elements: dict

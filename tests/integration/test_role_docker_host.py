@@ -11,6 +11,7 @@ see the unit tests. The tests on the hosts build on each other in their order, a
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,10 +23,12 @@ import docker
 import pytest
 import yaml
 
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.setup import proof
 from tests.integration.test_examples import check_return, examples
 from tests.lab.hosts import Lab, LabHost
 from tests.lab.images import ENGINES, HostImage
 from tests.support.ansible_runner import Result, Run, run_tasks
+from tests.support.daemons import SecondDaemon
 from tests.support.host_module import BINDS, run_on
 from tests.support.paths import ROOT, SYSTEM_PYTHON
 
@@ -123,6 +126,25 @@ def test_dockers_own_repository(docker_daemon: str) -> None:
     assert "\nTypes: deb\nURIs: https://mirror.example.com/linux/debian\n" in written
     assert "\nSuites: trixie\nComponents: stable\nSigned-By: /etc/apt/keyrings/docker.asc\n" in written
     assert not Path("/etc/apt/sources.list.d/docker.sources").exists()
+
+
+def test_what_a_killed_proof_has_left_is_found_and_removed(
+    second_daemon: SecondDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, asked = str(second_daemon.socket), proof._call
+    assert proof.left(path) == []
+    with monkeypatch.context() as killed:
+        killed.setattr(proof, "_call", lambda *call, **named: [] if "DELETE" in call else asked(*call, **named))
+        proof.prove(path)
+    container, image = left = proof.left(path)
+    assert re.fullmatch("containers/kraal-verify-[0-9a-f]{12}", container)
+    assert image == container.replace("containers", "images") + ":1"
+    with second_daemon.client() as client:
+        client.tag(image.partition("/")[2], "kraal-verify-mine")
+        for name in left:
+            proof.remove_left(path, name)
+        assert proof.left(path) == [] and client.containers(all=True) == []
+        client.remove_image("kraal-verify-mine")
 
 
 def test_every_option_reaches_the_module() -> None:

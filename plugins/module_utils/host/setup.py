@@ -11,12 +11,12 @@ runs. A part is one thing of the host: a file of the configuration, a service, t
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from ..engine.action import Disruption
+from ..engine.action import Action, Disruption
 from ..engine.errors import BackendError, KraalError, Refused
 from ..engine.plan import Step, diff_of
 from ..engine.reconcile import Job, Outcome, reconcile
@@ -54,6 +54,30 @@ class Part(Protocol):
 
         A part that can cut guests off, or break what runs, takes itself back when it fails, and says so.
         """
+
+
+#: What is made for a proof is called this, with something behind it that is its own alone.
+PROOF = "kraal-verify-"
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """What a proof has left that was killed. Of each backend one setup runs at a time on a host, so it is nobody's."""
+
+    names: Sequence[str]
+    remove: Callable[[str], None]
+
+    def faults(self) -> Sequence[str]:
+        """None."""
+        return []
+
+    def plan(self) -> Sequence[Step]:
+        """A step for each."""
+        return [Step(HOST, Action.CLEAN, f"leftover[{name}]", name) for name in self.names]
+
+    def apply(self, step: Step) -> None:
+        """Raises KraalError and OSError."""
+        self.remove(str(step.before))
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,19 @@ def test_the_parts_are_set_up_in_their_order_and_a_guest_proves_it() -> None:
     assert not run(work)[1]["changed"]
 
 
+def test_what_a_killed_proof_has_left_is_removed() -> None:
+    there = ["one", "two"]
+    part = setup.Leftovers(tuple(there), there.remove)
+    steps = part.plan()
+    assert [(step.action, step.key, step.before, step.after) for step in steps] == [
+        ("clean", "leftover[one]", "one", None),
+        ("clean", "leftover[two]", "two", None),
+    ]
+    for step in steps:
+        part.apply(step)
+    assert there == [] and part.faults() == []
+
+
 def test_a_check_plans_the_same_and_changes_and_proves_nothing() -> None:
     work = Switches("one")
     answer = run(work, check=True)[1]

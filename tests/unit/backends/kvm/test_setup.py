@@ -521,3 +521,26 @@ def test_a_guest_that_does_not_start() -> None:
         setup.prove(cast(Any, Guests(BackendError("no such accelerator"))), "kvm")
     with pytest.raises(BackendError, match="it cannot keep a guest of the type kvm running"):
         setup.prove(cast(Any, Guests(runs=False)), "kvm")
+
+
+def test_what_a_killed_proof_has_left_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guest outlives libvirtd, which forgets then that it goes with its connection; a log is there for good."""
+    monkeypatch.setattr(setup, "LOGS", tmp_path)
+    (tmp_path / "kraal-verify-0123456789ab.log").touch()
+    (tmp_path / "kraal-verify-my-own.log").touch()
+    assert setup.left(["web", "kraal-verify-ba9876543210"]) == [
+        "kraal-verify-0123456789ab",
+        "kraal-verify-ba9876543210",
+    ]
+    guests: dict[str, Guests] = {"kraal-verify-ba9876543210": Guests()}
+
+    class Connected(Guests):
+        lookupByName = staticmethod(guests.get)
+        find = Guests.ask
+
+    work = setup.KvmSetup({"connect_timeout": 10, "uri": ""})
+    monkeypatch.setattr(work.libvirt, "host", Connected)
+    for name in setup.left(list(guests)):
+        work._remove_left(name)
+    assert guests["kraal-verify-ba9876543210"].destroyed
+    assert [path.name for path in tmp_path.iterdir()] == ["kraal-verify-my-own.log"]

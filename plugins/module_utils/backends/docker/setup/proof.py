@@ -14,6 +14,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import re
 import struct
 import tarfile
 import uuid
@@ -24,6 +25,7 @@ from urllib.parse import urlencode
 from ....engine import trace
 from ....engine.errors import BackendError
 from ....host.reader import UnixConnection
+from ....host.setup import PROOF
 from ..written_calls import write_request
 
 #: The engine brings the first along, to be the first process of containers; it says its version and ends.
@@ -36,6 +38,7 @@ PROGRAMS = (
 #: Seconds that each step may take.
 SECONDS = 60
 PROGRAM = "/kraal-verify"
+_OURS = re.compile(PROOF + "[0-9a-f]{12}")
 
 
 class Unproven(BackendError):
@@ -44,7 +47,7 @@ class Unproven(BackendError):
 
 def prove(path: str) -> None:
     """Run a container on the engine of that socket. Raises Unproven."""
-    name = f"kraal-verify-{uuid.uuid4().hex[:12]}"
+    name = PROOF + uuid.uuid4().hex[:12]
     program, argument = find_program()
     importing = urlencode({"fromSrc": "-", "repo": name, "tag": "1"})
     _call(
@@ -54,6 +57,29 @@ def prove(path: str) -> None:
         _run_container(path, name, argument)
     finally:
         _call("remove the image", path, "DELETE", f"/images/{name}:1?force=1")
+
+
+def left(path: str) -> list[str]:
+    """What proofs have left which were killed, as the engine's paths to it: containers, then images.
+
+    Raises Unproven.
+    """
+    step = "say what there is"
+    containers, images = (
+        [each for documents in _call(step, path, "GET", request) for each in documents]
+        for request in ("/containers/json?all=1", "/images/json")
+    )
+    names = [name.lstrip("/") for each in containers for name in each.get("Names") or ()]
+    tags = [tag for each in images for tag in each.get("RepoTags") or ()]
+    return [
+        *(f"containers/{name}" for name in sorted(names) if _OURS.fullmatch(name)),
+        *(f"images/{tag}" for tag in sorted(tags) if _OURS.fullmatch(tag.partition(":")[0])),
+    ]
+
+
+def remove_left(path: str, name: str) -> None:
+    """Remove it. Raises Unproven."""
+    _call("remove what a killed run has left", path, "DELETE", f"/{name}?force=1")
 
 
 def _run_container(path: str, name: str, argument: str) -> None:

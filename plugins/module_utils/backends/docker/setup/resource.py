@@ -12,6 +12,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from ....engine.errors import BackendError
@@ -20,10 +21,10 @@ from ....host.installed import packages
 from ....host.members import members
 from ....host.reader import Host
 from ....host.service import Service, manager_faults, manager_of
-from ....host.setup import Seen, Setup, obstacles, unknown_users
+from ....host.setup import Leftovers, Seen, Setup, obstacles, unknown_users
 from . import config as setup_config
 from .engine import LOG, Engine, refusal
-from .proof import Unproven, prove
+from .proof import Unproven, left, prove, remove_left
 
 #: Recommended packages are not installed, so what an engine needs in practice is named.
 NEEDS = ("apparmor_parser", "ip", "iptables", "update-ca-certificates", "xz")
@@ -95,8 +96,11 @@ class DockerSetup(Setup):
             *([] if options["python_package"] in ["", *missing] else library_faults(options["python_package"])),
             *(obstacles(facts) if missing else []),
         ]
+        old = Leftovers(
+            left(options["socket"]) if part.info is not None else [], partial(remove_left, options["socket"])
+        )
         proven = part.info is not None and bool(part.info.get("ContainersRunning"))
-        return Seen(facts, [part, users], faults, missing, manager, proven)
+        return Seen(facts, [part, users, old], faults, missing, manager, proven)
 
     def _engine(self, facts: Mapping[str, Any], manager: str, foreign: bool, missing: Sequence[str]) -> Engine:
         options, host = self.options, self.host

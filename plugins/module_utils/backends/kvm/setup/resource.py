@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import uuid
 import xml.etree.ElementTree as ET
@@ -22,7 +23,7 @@ from ....host.members import members
 from ....host.packages import KVM_NEEDS, this_system
 from ....host.reader import Host
 from ....host.service import MANAGERS, manager_faults
-from ....host.setup import HOST, Part, Seen, Setup, obstacles, unknown_users
+from ....host.setup import HOST, PROOF, Leftovers, Part, Seen, Setup, obstacles, unknown_users
 from ....host.subnets import networks
 from .. import client
 from ..network.resource import Networks
@@ -39,6 +40,7 @@ POOL_SPACE = 1 << 30
 DNS = 53
 
 KVM = "/dev/kvm"
+_OURS = re.compile(PROOF + "[0-9a-f]{12}")
 
 #: Where QEMU's words go, by the guest's name; libvirt keeps them for ever, and the proof's name is used once.
 LOGS = Path("/var/log/libvirt/qemu")
@@ -126,7 +128,9 @@ class KvmSetup(Setup):
             *([] if comes else binding_faults(given["python_package"])),
             *([error] if error else []),
         ]
-        proven = answers and self.libvirt.host().ask(self.libvirt.host().conn.numOfDomains) > 0
+        guests = running_guests(self.libvirt.host()) if answers else []
+        parts.append(Leftovers(left(guests), self._remove_left))
+        proven = any(not _OURS.fullmatch(name) for name in guests)
         return Seen(facts, parts, found, missing, manager, proven, notes_of(verdict, bool(given["allow_emulation"])))
 
     def _definitions(self, answers: bool) -> list[Part]:
@@ -155,6 +159,13 @@ class KvmSetup(Setup):
                 )
             )
         return found
+
+    def _remove_left(self, name: str) -> None:
+        host = self.libvirt.host()
+        guest = host.find(host.conn.lookupByName, name)
+        if guest is not None:
+            host.find(guest.destroy)
+        (LOGS / f"{name}.log").unlink(missing_ok=True)
 
     def prove(self, seen: Seen) -> None:
         """With a guest that has a processor, some memory and nothing else, and that vanishes when it is stopped."""
@@ -261,9 +272,21 @@ def guest_xml(name: str, kind: str) -> str:
     return ET.tostring(root, encoding="unicode")
 
 
+def running_guests(host: client.Host) -> list[str]:
+    """The names of the guests that run. Raises BackendError."""
+    running = host.ask(host.conn.listAllDomains, host.api.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+    return [str(host.ask(domain.name)) for domain in running]
+
+
+def left(guests: Sequence[str]) -> list[str]:
+    """What proofs have left which were killed: guests of these, or the logs of what ran."""
+    found = {*guests, *(path.stem for path in LOGS.glob(PROOF + "*.log"))}
+    return sorted(name for name in found if _OURS.fullmatch(name))
+
+
 def prove(host: client.Host, kind: str) -> None:
     """Start such a guest and stop it again; nothing is left of it. Raises BackendError."""
-    name = "kraal-verify-" + uuid.uuid4().hex[:12]
+    name = PROOF + uuid.uuid4().hex[:12]
     step = f"start a guest of the type {kind}"
     try:
         guest = host.ask(host.conn.createXML, guest_xml(name, kind), host.api.VIR_DOMAIN_START_AUTODESTROY)

@@ -18,6 +18,7 @@ from pathlib import Path
 from ....engine.errors import BackendError
 from ....host.network import addresses_of
 from ....host.reader import Host, Said
+from ....host.setup import PROOF
 from .. import sockets
 from .files import GUESTS
 
@@ -35,9 +36,24 @@ _BOUND = """#!/bin/busybox sh
 
 
 def guests_run() -> bool:
-    """Whether a container of root's runs on this host, wherever it is kept."""
-    found = {address: inode for address, inode in sockets.listening().items() if sockets.listener(address) == 0}
+    """Whether a container of root's runs on this host, wherever it is kept; not that of a proof."""
+    found = {
+        address: inode
+        for address, inode in sockets.listening().items()
+        if not address.startswith(f"{_HOME}/{PROOF}") and sockets.listener(address) == 0
+    }
     return bool(sockets.of_this_system(found.values()))
+
+
+def left(home: Path = Path(_HOME)) -> list[str]:
+    """The directories that proofs have left which were killed."""
+    # What has a configuration is somebody's container.
+    return sorted(str(each) for each in home.glob(PROOF + "*") if each.is_dir() and not (each / "config").exists())
+
+
+def remove_left(path: str) -> None:
+    """Stop what may run there, and remove it. Raises OSError."""
+    Guest(Host(timeout=SECONDS), Path(path)).remove()
 
 
 class Unproven(BackendError):
@@ -131,7 +147,7 @@ def prove(host: Host, bridge: str, given: str) -> None:
     """
     if not Path(BUSYBOX).exists():
         raise Unproven("find a static program", f"{BUSYBOX} is not there", "Install the package busybox-static")
-    guest = Guest(host, Path(tempfile.mkdtemp(prefix="kraal-verify-", dir=_HOME)))
+    guest = Guest(host, Path(tempfile.mkdtemp(prefix=PROOF, dir=_HOME)))
     try:
         guest.make()
         guest.start()

@@ -13,11 +13,11 @@ from ....host.info import gather
 from ....host.lxc_network import Links, Unfit, Wish, default_file, forwarding, usernet_file
 from ....host.reader import Host
 from ....host.service import PATIENCE, manager_faults, manager_of, service
-from ....host.setup import Part, Seen, Setup, obstacles, unknown_users
+from ....host.setup import Leftovers, Part, Seen, Setup, obstacles, unknown_users
 from ....host.subordinate_ids import subordinate_ids
 from .files import GUESTS, USERS, Edit, EditedFile, text_of
 from .network import AtBoot, LxcNet, Planned, Unmade, bridge_of, planned
-from .proof import SECONDS, guests_run, prove
+from .proof import SECONDS, guests_run, left, prove, remove_left
 
 #: Recommended packages are not installed, so what guests need in practice is named: rsync, which copies them,
 #: newuidmap, and the static program that the proof is made of.
@@ -127,6 +127,7 @@ class LxcSetup(Setup):
                 count_option="lxc_host_subordinate_count",
             )
             yield EditedFile(_edit(host, USERS, *usernet_file(text_of(host, USERS) or "", options["users"], bridge)))
+        yield Leftovers(left(), remove_left)
 
     def _unreached(self) -> list[str]:
         """What keeps guests from the world outside."""
