@@ -10,6 +10,7 @@ see the unit tests. The tests on the hosts build on each other in their order, a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -52,21 +53,21 @@ T = TypeVar("T")
 
 
 def role(*tasks_from: str, check: bool = False, **variables: Any) -> Run:
-    """On this machine."""
+    """On this machine. A name with an underscore before it is a variable of the role's own."""
+    given = {
+        f"__docker_host{key}" if key[0] == "_" else f"docker_host_{key}": value for key, value in variables.items()
+    }
     name = {"name": "kraal.virt.docker_host"}
     tasks: list[dict[str, Any]] = [
-        {"ansible.builtin.include_role": {**name, "tasks_from": each}} for each in tasks_from
+        {"ansible.builtin.include_role": {**name, "tasks_from": each}, "vars": given} for each in tasks_from
     ]
-    given = {f"docker_host_{key}": value for key, value in variables.items()}
-    env = {"ANSIBLE_INJECT_FACT_VARS": "false"}
     return run_tasks(
-        tasks or [{"ansible.builtin.import_role": name}],
-        variables=given,
+        tasks or [{"ansible.builtin.import_role": name, "vars": given}],
         check=check,
         diff=True,
         verbosity=3,
         keep_going=False,
-        env=env,
+        env={"ANSIBLE_INJECT_FACT_VARS": "false"},
     )
 
 
@@ -126,6 +127,27 @@ def test_dockers_own_repository(docker_daemon: str) -> None:
     assert "\nTypes: deb\nURIs: https://mirror.example.com/linux/debian\n" in written
     assert "\nSuites: trixie\nComponents: stable\nSigned-By: /etc/apt/keyrings/docker.asc\n" in written
     assert not Path("/etc/apt/sources.list.d/docker.sources").exists()
+
+
+def test_only_the_known_key_of_dockers_repository_is_taken(tmp_path: Path) -> None:
+    key, there = tmp_path / "key", tmp_path / "keyrings" / "docker.asc"
+    key.write_text("a key", encoding="utf-8")
+    given = {"repository_key_url": f"file://{key}", "_key": str(there)}
+    checksum = f"sha256:{hashlib.sha256(key.read_bytes()).hexdigest()}"
+    play = role("set_vars", "key", **given)
+    (failure,) = [result for result in play.results if "no key" in result.task]
+    assert "did not match" in failure.msg and "9DC8 5822 9FC7 DD38" in failure.msg, failure.msg
+    assert "docker_host_repository_key_checksum" in failure.msg and not there.exists()
+    assert role("set_vars", "key", **given, repository_key_checksum=checksum).rc == 0
+    assert there.read_text(encoding="utf-8") == "a key"
+
+
+def test_a_key_that_anybody_could_exchange_is_refused(docker_daemon: str) -> None:
+    given = {"source": "docker", "repository_url": "http://mirror.example.com/linux", "repository_key_checksum": ""}
+    play = role(check=True, **given)
+    (failure,) = [result for result in play.results if result.failed]
+    assert "http://mirror.example.com/linux/debian/gpg" in failure.msg, failure.msg
+    assert "docker_host_repository_key_checksum is empty" in failure.msg and "https://" in failure.msg
 
 
 def test_what_a_killed_proof_has_left_is_found_and_removed(
