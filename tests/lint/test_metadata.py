@@ -9,6 +9,7 @@ import ast
 import graphlib
 import json
 import os
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import NAMES
 from tests.lint import tree
@@ -165,6 +167,27 @@ def test_no_import_goes_in_a_circle() -> None:
     except graphlib.CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
     assert imports
+
+
+def test_what_make_installs_for_a_fleet_has_an_upper_bound() -> None:
+    """A next version is tried by the tests before a user's run takes it; README tells the lines of ansible-core."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = [
+        Requirement(line)
+        for name in ("scripts/requirements.txt", "meta/ee-requirements.txt")
+        for line in (ROOT / name).read_text(encoding="utf-8").splitlines()
+        if not line.startswith("#")
+    ]
+    assert [str(line) for line in lines if not {each.operator for each in line.specifier} & {"<", "=="}] == []
+    for python, release in (("3.11", "Debian 12"), ("3.13", "Debian 13")):
+        (core,) = [
+            line.specifier
+            for line in lines
+            if line.name == "ansible-core"
+            and line.marker is not None
+            and line.marker.evaluate({"python_version": python})
+        ]
+        assert re.search(rf"{str(core)[2:-2]} on {release} \(Python {python}\)", readme), f"{python}: {core}"
 
 
 def test_no_file_grows_too_long() -> None:
