@@ -26,7 +26,7 @@ from .engine.identity import GuestId, check_unique
 from .engine.reading import apart, check_read, labels_of, reading
 from .engine.reconcile import Job, Outcome, reconcile
 from .engine.resource import Guests
-from .engine.spec import Spec, Table
+from .engine.spec import ONLY_LOOKS, Spec, Table
 from .engine.task import KraalModule
 
 #: The label that tells a fleet's guests from all others.
@@ -84,7 +84,13 @@ class Fleet:
     take_over: Sequence[str] = ()
     #: Where guests may be left, beside the places of its guests.
     places: Sequence[places.Place] = ()
+    #: Whether the task only looks.
+    check: bool = False
     _places: dict[str, str] = field(default_factory=dict)
+
+    def connect(self, entry: Managed, connection: Mapping[str, Any]) -> Guests[Any]:
+        """The guests where these connection options lead. Raises KraalError."""
+        return entry.connect({**connection, ONLY_LOOKS: self.check})
 
     def place(self, entry: Managed, connection: Mapping[str, Any]) -> str:
         """Where these connection options lead; asked once, for many guests have the same. Raises KraalError."""
@@ -241,7 +247,7 @@ def _jobs(fleet: Fleet, failed: list[Outcome]) -> list[FleetJob]:
     for entries in groups.values():
         name = entries[0].id.backend
         try:
-            resource = backend(name).managed().connect(entries[0].connection)
+            resource = fleet.connect(backend(name).managed(), entries[0].connection)
             jobs.append(FleetJob(resource, [entry.want for entry in entries], fleet))
         except KraalError as error:
             for entry in entries:
@@ -303,7 +309,7 @@ def _other_places(fleet: Fleet, warnings: list[str]) -> list[FleetJob]:
             where = fleet.place(manage, place.connection)
             if (name, where) not in there:
                 there.add((name, where))
-                jobs.append(FleetJob(manage.connect(place.connection), [], fleet, needed))
+                jobs.append(FleetJob(fleet.connect(manage, place.connection), [], fleet, needed))
         except KraalError as error:
             if needed:
                 raise error.about(backend=name) from error
@@ -439,6 +445,7 @@ def run_fleet() -> None:
     warnings: list[str] = []
     try:
         fleet = read_fleet(parameters)
+        fleet.check = module.check_mode
         module.keep_secret(fleet.secrets)
         jobs = _jobs(fleet, outcomes)
         if parameters["prune"]:

@@ -18,7 +18,7 @@ from .engine.action import Action
 from .engine.entries import checked
 from .engine.errors import InvalidOption, KraalError
 from .engine.reconcile import Job, Outcome, reconcile
-from .engine.spec import Spec
+from .engine.spec import ONLY_LOOKS, Spec
 from .engine.task import KraalModule, answer_of
 from .host.installed import packages
 from .host.reader import Host
@@ -44,6 +44,7 @@ ARGUMENTS: dict[str, Any] = {
     "directory": dict(BASE_IMAGES.steering["directory"]),
     "concurrency": {"type": "int", "default": 2},
     "assume_packages": {"type": "bool", "default": False},
+    "start_engine": {"type": "bool", "default": False},
 }
 
 #: What is read of a base image that another host has built.
@@ -118,9 +119,9 @@ def file_wants(images: Iterable[Mapping[str, Any]], backends: Collection[str]) -
 
 
 def docker_jobs(
-    images: Iterable[Mapping[str, Any]], networks: Sequence[Mapping[str, Any]], secrets: set[str]
+    images: Iterable[Mapping[str, Any]], networks: Sequence[Mapping[str, Any]], secrets: set[str], *, looks: bool
 ) -> list[Job[Any]]:
-    """What Docker's engines are to have. Raises KraalError."""
+    """What Docker's engines are to have; ``looks``: not from one that would have to be started. Raises KraalError."""
     imported = [image for image in images if image["docker_image"]]
     if not imported and not networks:
         return []
@@ -137,7 +138,9 @@ def docker_jobs(
             for image in imported
         ]
         arguments = [checked(spec, each, secrets, "kraal.virt.docker_image") for each in given]
-        jobs.append(Job(Images(connect(arguments[0])), [IMAGES.read(each) for each in arguments]))
+        jobs.append(
+            Job(Images(connect({**arguments[0], ONLY_LOOKS: looks})), [IMAGES.read(each) for each in arguments])
+        )
     spec = {**NETWORKS_TABLE.argument_spec(), **CONNECTION}
     engines: dict[str, list[dict[str, Any]]] = {}
     for number, network in enumerate(networks, start=1):
@@ -152,7 +155,7 @@ def docker_jobs(
             raise error.about(backend="docker", guest=str(network.get("name") or "networks[%d]" % number)) from error
         engines.setdefault(repr([entry.get(key) for key in CONNECTION]), []).append(entry)
     jobs += [
-        Job(Networks(connect(entries[0])), [NETWORKS_TABLE.read(entry) for entry in entries])
+        Job(Networks(connect({**entries[0], ONLY_LOOKS: looks})), [NETWORKS_TABLE.read(entry) for entry in entries])
         for entries in engines.values()
     ]
     return jobs
@@ -220,7 +223,8 @@ class Work:
         files = file_wants(images, self.parameters["backends"])
         try:
             jobs = [Job(resource, files)] if files else []
-            jobs += docker_jobs(images, self.parameters["networks"], secrets)
+            looks = self.module.check_mode and not self.parameters["start_engine"]
+            jobs += docker_jobs(images, self.parameters["networks"], secrets, looks=looks)
         finally:
             self.module.keep_secret(secrets)
         outcomes = self._reconcile(jobs, 8)

@@ -79,6 +79,10 @@ options:
     description: Plan as if the packages that RV(missing_packages) names were installed. For check mode only.
     type: bool
     default: false
+  start_engine:
+    description: Whether an engine that sleeps, and that systemd starts when somebody asks it, may be asked in check mode too.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_kraal

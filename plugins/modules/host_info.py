@@ -307,11 +307,12 @@ ansible_facts:
           description:
             - The engines C(docker), C(lxc), C(lxd), C(incus), C(libvirt), C(qemu), C(xen) and C(virtualbox).
             - C(answers) is V(none) where this user may not ask. An engine without a daemon answers when its program
-              runs.
+              runs. C(hangs) says that there is a daemon which did not answer in time.
             - That of Docker has its C(client) too, and the version of its C(api) where it answers.
           type: dict
           sample:
-            docker: {installed: true, program: /usr/sbin/dockerd, version: 20.10.24+dfsg1, answers: true, error: ""}
+            docker: {installed: true, program: /usr/sbin/dockerd, version: 20.10.24+dfsg1, answers: true, hangs: false,
+              error: ""}
         memory:
           description: In bytes, huge pages by number.
           type: dict

@@ -443,9 +443,24 @@ def test_an_engine_from_elsewhere_is_used_as_it_is(hosts: Hosts) -> None:
             "docker.service is stopped",
             "start that engine, which is then used as it is",
         )
+        for module, args in (
+            ("docker_container", {"name": "kt-guest", "image": "kt"}),
+            ("docker_volume", {"name": "kt-guest"}),
+            ("fleet", {"guests": [{"name": "kt-guest", "backend": "docker", "image": "kt"}]}),
+            ("fleet_resources", {"networks": [{"name": "kt-net"}]}),
+        ):
+            failed(
+                run_on(hosts.lab, host, f"kraal.virt.{module}", args, check=True),
+                "docker.service is stopped, and a mere look would start it",
+                "systemctl start docker.service",
+            )
+        (warning,) = run_on(hosts.lab, host, "kraal.virt.guests_info", {"backends": ["docker"]})["warnings"]
+        assert "docker.service is stopped" in warning
         assert (
             hosts.lab.run(host, ["systemctl", "is-active", "docker.service"], check=False).stdout.strip() == "inactive"
         )
+        started = run_on(hosts.lab, host, "kraal.virt.docker_volume", {"name": "kt-guest", "state": "absent"})
+        assert not succeeded(started).changed and hosts.engine(host)
     finally:
         hosts.run(host, *rename[:2], "s/^Package: docker-ce$/Package: docker.io/", rename[3])
     hosts.run(host, "systemctl", "disable", "docker.service")

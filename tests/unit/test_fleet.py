@@ -478,7 +478,7 @@ def test_one_refused_guest_stops_no_other(tmp_path: Path, monkeypatch: pytest.Mo
     """The same plan and the same errors in check and in real mode; a refused guest counts as a failure for
     max_failures.
     """
-    monkeypatch.setattr(lock, "DIRECTORIES", (str(tmp_path),))
+    monkeypatch.setattr(lock, "directory", lambda: str(tmp_path / "locks"))
 
     class Labelled(Boxes):
         def labels(self, name: str, seen: Any) -> Mapping[str, str]:

@@ -24,6 +24,8 @@ from .secrets import secrets_in
 STATES = (*map(str, (PowerState.RUNNING, PowerState.STOPPED, PowerState.PAUSED)), "present", "absent")
 #: No option: the texts among a task's completed arguments that are secret, whatever their keys say.
 READ_SECRETS = "read secrets"
+#: No option either: among connection options, whether somebody only looks, as in check mode.
+ONLY_LOOKS = "only looks"
 WAITS = ("none", "running", "address", "agent", "healthy")
 
 

@@ -17,7 +17,7 @@ from .plan import diff_of
 from .reconcile import Job, Outcome, reconcile
 from .resource import Resource
 from .secrets import HIDDEN, forms_of, hidden, hidden_steps, hide, secrets_in, secrets_of_steps
-from .spec import Table
+from .spec import ONLY_LOOKS, Table
 
 
 class KraalModule(AnsibleModule):  # type: ignore[misc]
@@ -101,7 +101,8 @@ def run_resource(
     try:
         want = table.read(module.params)
         module.keep_secret(want.secrets)
-        outcome = reconcile([Job(connect(module.params), [want])], check=module.check_mode)[0]
+        resource = connect({**module.params, ONLY_LOOKS: module.check_mode})
+        outcome = reconcile([Job(resource, [want])], check=module.check_mode)[0]
     except KraalError as error:
         module.fail_json(msg=str(error.about(backend=table.backend)))
     answer = {

@@ -5,7 +5,8 @@
 """Which engines are installed here, and whether they answer.
 
 Each finding: ``installed``, ``program``, ``version`` (the daemon's where it answers, else the program's), ``answers``
-(None: this user may not ask) and ``error``. An engine without a daemon answers when its program runs.
+(None: this user may not ask), ``hangs`` (there is a daemon that does not answer in time) and ``error``. An engine
+without a daemon answers when its program runs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .reader import Answer, Host
+from .socket_activation import libvirt_sleeper, sleeper
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)+\S*|\d+")
 _DENIED = re.compile(
@@ -23,14 +25,15 @@ _DENIED = re.compile(
 )
 
 DOCKER_SOCKETS = ("/var/run/docker.sock",)
-LIBVIRT_SOCKETS = ("/run/libvirt/virtqemud-sock", "/run/libvirt/libvirt-sock")
 LXD_SOCKETS = ("/var/snap/lxd/common/lxd/unix.socket", "/var/lib/lxd/unix.socket")
 INCUS_SOCKETS = ("/run/incus/unix.socket", "/var/lib/incus/unix.socket")
 
 
-def _finding(program: str, version: str = "", answers: bool | None = False, error: str = "") -> dict[str, Any]:
+def _finding(
+    program: str, version: str = "", answers: bool | None = False, error: str = "", hangs: bool = False
+) -> dict[str, Any]:
     found = {"installed": bool(program), "program": program, "version": version}
-    return {**found, "answers": answers if program else False, "error": error}
+    return {**found, "answers": answers if program else False, "hangs": hangs, "error": error}
 
 
 def _first(host: Host, *programs: str) -> str:
@@ -57,26 +60,11 @@ def _refused(host: Host, error: str) -> bool | None:
     return None if host.user() and _DENIED.search(error) else False
 
 
-def _sleeper(host: Host, path: str) -> str:
-    """The service that systemd would start if somebody connected to that socket; nothing where it runs, or nobody
-    would be started.
-    """
-    if not host.exists("/run/systemd/system"):
-        return ""
-    listed = host.run(["systemctl", "list-sockets", "--no-legend", "--no-pager", "--full"])
-    for line in (listed.out if listed and listed.rc == 0 else "").splitlines():
-        words = line.split()
-        if len(words) >= 3 and words[0].replace("/var/run/", "/run/") == path.replace("/var/run/", "/run/"):
-            state = host.run(["systemctl", "is-active", words[2]])
-            return words[2] if state and state.out.strip() in ("inactive", "failed") else ""
-    return ""
-
-
 def _ask(host: Host, path: str, request: str) -> Answer:
     """What the daemon on that socket says. One that sleeps is let lie: with it, its guests would start."""
-    sleeper = _sleeper(host, path)
-    if sleeper:
-        return Answer(error=f"{sleeper} is stopped, and would be started by the question ({path})")
+    asleep = sleeper(host, path)
+    if asleep:
+        return Answer(error=f"{asleep} is stopped, and would be started by the question ({path})")
     return host.ask(path, request)
 
 
@@ -99,7 +87,8 @@ def _docker(host: Host) -> dict[str, Any]:
     answer = _ask(host, socket, "/version")
     if answer.document is None:
         version = _version(host, "dockerd")[0] if program else ""
-        return {**_finding(program or socket, version, None if answer.denied else False, answer.error), **client}
+        denied = None if answer.denied else False
+        return {**_finding(program or socket, version, denied, answer.error, answer.late), **client}
     return {
         **_finding(program or socket, str(answer.document.get("Version", "")), True),
         "api": str(answer.document.get("ApiVersion", "")),
@@ -117,9 +106,8 @@ def _container_manager(daemon: str, client: str, sockets: tuple[str, ...]) -> Ca
             return _finding(program, _version(host, daemon)[0], error=f"there is no socket {sockets[-1]}")
         answer = _ask(host, socket, "/1.0")
         if answer.document is None:
-            return _finding(
-                program or socket, _version(host, client)[0], None if answer.denied else False, answer.error
-            )
+            denied, version = None if answer.denied else False, _version(host, client)[0]
+            return _finding(program or socket, version, denied, answer.error, answer.late)
         environment = (answer.document.get("metadata") or {}).get("environment") or {}
         trusted = (answer.document.get("metadata") or {}).get("auth") == "trusted"
         return _finding(
@@ -146,19 +134,14 @@ def _libvirt(host: Host) -> dict[str, Any]:
     if not program:
         return _finding("")
     version = _version(host, program.rpartition("/")[2])[0]
-    # One that ends when nobody asks it is its own custom. But the first start since the host's makes its guests start.
-    sleepers = [_sleeper(host, path) for path in LIBVIRT_SOCKETS if host.exists(path)]
-    if any(sleepers) and all(sleepers) and not host.exists("/run/libvirt/qemu/autostarted"):
-        return _finding(
-            program,
-            version,
-            False,
-            f"{sleepers[0]} has not run since the host started, and would be started by the question",
-        )
+    asleep = libvirt_sleeper(host)
+    if asleep:
+        why = f"{asleep} has not run since the host started, and would be started by the question"
+        return _finding(program, version, False, why)
     said = host.run(["virsh", "--connect", "qemu:///system", "hostname"])
     if said is None:
         return _finding(program, version, None, "virsh is not installed, so nobody could ask it")
-    return _finding(program, version, True if said.rc == 0 else _refused(host, said.error), said.error)
+    return _finding(program, version, True if said.rc == 0 else _refused(host, said.error), said.error, said.late)
 
 
 def _qemu(host: Host) -> dict[str, Any]:

@@ -41,11 +41,12 @@ _KVM_CAP_ARM_VM_IPA_SIZE = 165
 
 @dataclass(frozen=True)
 class Said:
-    """What a program gave; ``rc`` is -1 where it did not end in time or could not be run."""
+    """What a program gave; ``rc`` is -1 where it did not end in time (``late``) or could not be run."""
 
     rc: int
     out: str = ""
     err: str = ""
+    late: bool = False
 
     @property
     def error(self) -> str:
@@ -78,11 +79,14 @@ class KvmTrial:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a daemon said on its socket; ``denied`` where this user may not ask."""
+    """What a daemon said on its socket; ``denied`` where this user may not ask, ``late`` where there is a daemon that
+    did not answer in time.
+    """
 
     document: dict[str, Any] | None = None
     error: str = ""
     denied: bool = False
+    late: bool = False
 
 
 @dataclass(frozen=True)
@@ -187,7 +191,7 @@ class Host(Files):
                 )
                 call.status = str(done.returncode)
         except subprocess.TimeoutExpired:
-            return Said(-1, "", f"{argv[0]} did not end within {self.timeout:g} s")
+            return Said(-1, "", f"{argv[0]} did not end within {self.timeout:g} s", late=True)
         except OSError as error:
             return Said(-1, "", str(error))
         return Said(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
@@ -312,6 +316,8 @@ class Host(Files):
             content = json.loads(response.read())
         except PermissionError as exc:
             return Answer(error=f"{path}: {exc.strerror}", denied=True)
+        except TimeoutError:
+            return Answer(error=f"{path}: no answer within {self.timeout:g} s", late=True)
         except (OSError, http.client.HTTPException, ValueError) as exc:
             return Answer(error=f"{path}: {exc}")
         finally:

@@ -215,6 +215,18 @@ def unknown_users(facts: Mapping[str, Any], backend: str) -> list[str]:
     return [fault % (backend, users)] if users else []
 
 
+def hang_faults(found: Mapping[str, Any], name: str, command: str) -> list[str]:
+    """That an engine runs and does not answer: starting it would start a second one, or nothing. Pure.
+
+    ``command``: what starts it anew.
+    """
+    if not found["hangs"]:
+        return []
+    return [
+        f"{name} runs, but it does not answer ({found['error']}). Look at its log, and end it or start it anew ({command})."
+    ]
+
+
 def obstacles(facts: Mapping[str, Any]) -> list[str]:
     """What stands in the way of the plans that were given to gather(). Pure."""
     return [each["text"] for each in facts["obstacles"]]

@@ -103,7 +103,7 @@ def test_a_listing_has_the_form_that_is_promised(odd: Guest) -> None:
 
 @pytest.fixture(autouse=True)
 def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "DIRECTORIES", (str(tmp_path),))
+    monkeypatch.setattr(lock, "directory", lambda: str(tmp_path / "locks"))
 
 
 @dataclass

@@ -34,7 +34,7 @@ WANTS = st.dictionaries(
 
 @pytest.fixture(autouse=True)
 def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(lock, "DIRECTORIES", (str(tmp_path),))
+    monkeypatch.setattr(lock, "directory", lambda: str(tmp_path / "locks"))
     return tmp_path
 
 

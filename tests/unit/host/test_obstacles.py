@@ -7,6 +7,7 @@ are missing; who sleeps.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.host.engines import eng
 from ansible_collections.kraal.virt.plugins.module_utils.host.installed import packages
 from ansible_collections.kraal.virt.plugins.module_utils.host.packages import install, install_there, systems_in
 from ansible_collections.kraal.virt.plugins.module_utils.host.reader import Host
+from ansible_collections.kraal.virt.plugins.module_utils.host.verdicts.verdict import Verdict
 
 from .recorded import Recorded
 
@@ -279,6 +281,25 @@ def test_a_stopped_engine_is_not_asked(tmp_path: Path, state: str) -> None:
         assert found["api"] == "1.45"
     else:
         assert "docker.service is stopped, and would be started by the question" in found["error"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_engine_that_hangs_is_told_from_none(tmp_path: Path, there: bool) -> None:
+    path = tmp_path / "docker.sock"
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(path))
+        if there:
+            silent.listen()
+        found = engines(Host(timeout=0.2, docker_socket=str(path)), ("docker",))["docker"]
+    assert (found["answers"], found["hangs"]) == (False, there)
+    assert ("no answer within 0.2 s" in found["error"]) is there
+    verdict = Verdict()
+    verdict.engine("docker", {**found, "installed": True}, "the role")
+    assert ("runs and does not answer" in verdict.reason, "start it anew" in verdict.remedy) == (there, there)
+
+
+def test_a_program_that_hangs_is_late() -> None:
+    assert Host(timeout=0.2).run(["sleep", "60"]).late and not Host().run(["false"]).late
 
 
 def test_an_engine_that_systemd_did_not_start_is_asked(tmp_path: Path) -> None:

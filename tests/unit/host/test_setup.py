@@ -127,6 +127,16 @@ def test_what_a_killed_proof_has_left_is_removed() -> None:
     assert there == [] and part.faults() == []
 
 
+def test_an_engine_that_hangs_is_in_the_way() -> None:
+    assert setup.hang_faults({"hangs": False, "error": "it is not there"}, "The engine", "restart") == []
+    assert setup.hang_faults({"hangs": True, "error": "no answer within 30 s"}, "The engine", "restart it") == [
+        (
+            "The engine runs, but it does not answer (no answer within 30 s). Look at its log, and end it or start it anew "
+            "(restart it)."
+        )
+    ]
+
+
 def test_a_check_plans_the_same_and_changes_and_proves_nothing() -> None:
     work = Switches("one")
     answer = run(work, check=True)[1]

@@ -25,8 +25,9 @@ from ...engine import trace
 from ...engine.errors import BackendError, KraalError, NotInstalled, Unreachable, Unreadable
 from ...engine.work import side_by_side
 from ...host.packages import install
+from ...host.socket_activation import check_awake
 from .quick_import import without_setuptools
-from .reader import TimedOut, one_of_many, place_of
+from .reader import TimedOut, asleep, one_of_many, place_of
 from .written_calls import write_request
 
 DOCKER_IMPORT_ERROR: ImportError | None = None
@@ -249,6 +250,11 @@ def _unreachable(url: str, error: Exception) -> BackendError:
             f"no Docker engine answers at {url}",
             remedy="Install and start it (the role kraal.virt.docker_host does), or name the right docker_host",
         )
+    if "timed out" in text:
+        return TimedOut(
+            f"the Docker engine at {url} did not answer in time: {text}",
+            remedy="See whether the engine and the way to it are well, start it anew where it hangs, or raise api_timeout",
+        )
     if "paramiko" in text:
         # The SDK wants it for ssh:// even where, as here, the system's own ssh makes the connection.
         remedy = install("python:paramiko") + ", or paramiko with pip, for that Python"
@@ -303,6 +309,7 @@ def connect(parameters: Mapping[str, Any]) -> Engine:
         raise sdk_missing(DOCKER_IMPORT_ERROR) from DOCKER_IMPORT_ERROR
     url = str(parameters["docker_host"] or CONNECTION["docker_host"]["default"])
     place = place_of(parameters)
+    check_awake(parameters, asleep(url))
     files = {key: parameters.get(key) for key in ("tls_ca", "tls_cert", "tls_key")}
     for key, path in files.items():
         if path and not os.access(path, os.R_OK):

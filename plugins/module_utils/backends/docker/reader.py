@@ -24,9 +24,11 @@ from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from ...engine import trace
 from ...engine.errors import BackendError, InvalidOption, NotInstalled, Unreachable, Unreadable
+from ...engine.spec import ONLY_LOOKS
 from ...engine.work import side_by_side
 from ...host.packages import install
-from ...host.reader import UnixConnection
+from ...host.reader import Host, UnixConnection
+from ...host.socket_activation import check_awake, sleeper
 from .written_calls import write_request
 
 Answer = TypeVar("Answer")
@@ -99,6 +101,12 @@ def place_of(parameters: Mapping[str, Any]) -> str:
     return "%s://%s%s:%d%s" % (scheme, user, where, port, target.path.rstrip("/"))
 
 
+def asleep(url: str) -> Callable[[Host], str]:
+    """Finds the service that a connection to this engine would start."""
+    target = urlsplit(url)
+    return lambda host: sleeper(host, target.path) if target.scheme == "unix" else ""
+
+
 class TimedOut(Unreachable):
     """The engine did not answer in time."""
 
@@ -142,6 +150,7 @@ class Reader:
                 "is not a valid address of an engine",
                 remedy="Write unix://..., tcp://... or ssh://...",
             )
+        check_awake({ONLY_LOOKS: True}, asleep(self.url))
         self.local = self._target.scheme == "unix"
         self.place = place_of(given)
         self._tls = self._trust({key: given.get(key) for key in ("tls_ca", "tls_cert", "tls_key")})

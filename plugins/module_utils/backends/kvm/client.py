@@ -22,6 +22,7 @@ from ...engine import trace
 from ...engine.errors import BackendError, InvalidOption, NotInstalled, Unreachable
 from ...engine.secrets import hide
 from ...host.packages import install, install_there
+from ...host.socket_activation import check_awake, libvirt_sleeper
 from .written_calls import write_call
 
 LIBVIRT_IMPORT_ERROR: ImportError | None = None
@@ -390,6 +391,8 @@ def connect(parameters: Mapping[str, Any]) -> Host:
     seconds = int(parameters.get("connect_timeout") or CONNECTION["connect_timeout"]["default"])
     if seconds < 1:
         raise InvalidOption("connect_timeout", seconds, "must be at least 1 second", remedy="Write 1 or more")
+    if not place_of(uri):
+        check_awake(parameters, libvirt_sleeper)
     _run_loop()
     conn = _open(uri, seconds)
     try:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from ...engine.reading import Found
+from ...engine.spec import ONLY_LOOKS
 from .backend import SOURCES
 
 
@@ -20,7 +21,7 @@ def guests(parameters: Mapping[str, Any]) -> Found:
     from .vm.observe import known_of, observe
     from .vm.resource import guest_now
 
-    host = connect(parameters)
+    host = connect({**parameters, ONLY_LOOKS: True})
     try:
         seen = observe(host, None, parameters.get("address_sources") or SOURCES)
     finally:

@@ -55,6 +55,9 @@ class Verdict:
             self._not_now(
                 None, "permission", "{} may not be asked: {}".format(name, found["error"]), "ask as root (become: true)"
             )
+        elif found["hangs"]:
+            reason = "{} runs and does not answer: {}".format(name, found["error"])
+            self._not_now(False, "no_answer", reason, "look at its log, and start it anew")
         elif not found["answers"]:
             self._not_now(
                 False,

@@ -21,7 +21,7 @@ from ....host.installed import packages
 from ....host.members import members
 from ....host.reader import Host
 from ....host.service import Service, manager_faults, manager_of
-from ....host.setup import Leftovers, Seen, Setup, obstacles, unknown_users
+from ....host.setup import Leftovers, Seen, Setup, hang_faults, obstacles, unknown_users
 from . import config as setup_config
 from .engine import LOG, Engine, refusal
 from .proof import Unproven, left, prove, remove_left
@@ -92,6 +92,7 @@ class DockerSetup(Setup):
             *manager_faults(manager, facts["init"], "the engine", "docker_host_service_manager"),
             *([] if foreign else rival_faults(rivals, source, engine["error"])),
             *(old_faults(options["socket"], str(engine.get("api") or "")) if foreign else []),
+            *hang_faults(engine, "The Docker engine", "systemctl restart docker"),
             *unknown_users(facts, self.backend),
             *([] if options["python_package"] in ["", *missing] else library_faults(options["python_package"])),
             *(obstacles(facts) if missing else []),

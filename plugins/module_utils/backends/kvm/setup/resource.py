@@ -23,7 +23,7 @@ from ....host.members import members
 from ....host.packages import KVM_NEEDS, this_system
 from ....host.reader import Host
 from ....host.service import MANAGERS, manager_faults
-from ....host.setup import HOST, PROOF, Leftovers, Part, Seen, Setup, obstacles, unknown_users
+from ....host.setup import HOST, PROOF, Leftovers, Part, Seen, Setup, hang_faults, obstacles, unknown_users
 from ....host.subnets import networks
 from .. import client
 from ..network.resource import Networks
@@ -38,6 +38,9 @@ SPACE = {"/usr": 600 << 20}
 POOL_SPACE = 1 << 30
 #: The port of the DNS of guests' networks.
 DNS = 53
+
+#: What starts a libvirt anew that hangs.
+RESTART = "systemctl restart libvirtd, or virtqemud; guests go on running"
 
 KVM = "/dev/kvm"
 _OURS = re.compile(PROOF + "[0-9a-f]{12}")
@@ -120,6 +123,8 @@ class KvmSetup(Setup):
             *verdict_faults(verdict, bool(given["allow_emulation"])),
             *manager_faults(manager, facts["init"], "libvirt", "kvm_host_service_manager", "auto or direct"),
             *daemons_faults(manager, given["daemons"]),
+            # Without systemd, the part that starts it says so.
+            *(hang_faults(engine, "libvirt", RESTART) if manager == "systemd" else []),
             *unknown_users(facts, self.backend),
             # Where libvirt answers, the network may be there, and be served.
             *obstacles(
