@@ -531,8 +531,9 @@ guest:
     - R(The guide,ansible_collections.kraal.virt.docsite.guide_plans_guest) tells what each key has.
     - C(place) is the engine, like C(unix:///srv/b/docker.sock) or C(tcp://192.0.2.10:2376), empty for the host's own
       socket. C(id) is the engine's. C(raw_state) is the engine's word, such as C(exited), C(created) or C(restarting).
-    - C(image) is what it was made from, as that was named then. C(labels) has those of its image too. C(autostart)
-      comes of O(restart_policy=always) and O(restart_policy=unless-stopped).
+    - C(image) is what it was made from, as that was named then. C(autostart) comes of
+      O(restart_policy=always) and O(restart_policy=unless-stopped).
+    - C(labels) has those of the container alone. One that its image has with the same text is its image's.
     - C(pending_restart) is always empty, since a container's changes are live or take a new one.
   returned: always
   type: dict

@@ -149,6 +149,21 @@ def test_stopped_guests_when_they_are_asked_for(source: Any, guests: Guests) -> 
     assert set(hosts_of(run_inventory(source(states=["stopped"]), "--list"))) == {guests("off")}
 
 
+def test_the_labels_of_an_image_are_none_of_its_guest(
+    source: Any, guests: Guests, docker_api: docker.APIClient
+) -> None:
+    """Who made the image would choose the groups of a guest, and so its variables."""
+    image = guests("labelled")
+    changes = ["LABEL tier=theirs", "LABEL kt.role=db", "LABEL kt.same=1"]
+    docker_api.commit(guests("off"), image, changes=changes)
+    made = docker_api.create_container(image, name=guests("theirs"), labels={"tier": "own", "kt.same": "2"})
+    data = listed(run_inventory(source(states=["stopped"]), "--list"))
+    assert data["_meta"]["hostvars"][guests("theirs")]["kraal_guest"]["labels"] == {"tier": "own", "kt.same": "2"}
+    groups = [name for name, group in data.items() if guests("theirs") in group.get("hosts", ())]
+    assert sorted(name for name in groups if name.startswith("label_")) == ["label_kt_same_2", "label_tier_own"]
+    docker_api.remove_container(made, force=True)
+
+
 def test_graph(source: Any, guests: Guests) -> None:
     run = run_inventory(source(), "--graph", "label_tier_data")
     assert run.stdout.splitlines() == ["@label_tier_data:", f"  |--{guests('db')}"]

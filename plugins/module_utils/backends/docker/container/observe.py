@@ -142,12 +142,11 @@ def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
         seen.images = ImageIndex(as_list(engine.get("/images/json")))
     ids = {as_text(as_mapping(data).get("Image")) for data in inspected.values()}
     ids.update(seen.images.find(want.values["image"]) for want in living if "image" in want.values)
-    if wants is not None:
-        for key, image in engine.inspect_all("images", filter(None, ids)).items():
-            if isinstance(image, BackendError):
-                seen.faults[key] = image
-            else:
-                seen.configs[key] = as_mapping(as_mapping(image).get("Config"))
+    for key, image in engine.inspect_all("images", filter(None, ids)).items():
+        if not isinstance(image, BackendError):
+            seen.configs[key] = as_mapping(as_mapping(image).get("Config"))
+        elif wants is not None:
+            seen.faults[key] = image
     for name in sorted(mine):
         if summaries[name].id in inspected:
             _look(seen, summaries[name], inspected[summaries[name].id])
@@ -277,10 +276,21 @@ def claims_of(name: str, ports: Mapping[str, Any]) -> Iterator[Claim]:
                 yield Claim(protocol, address, int(port), name)
 
 
+def own_labels(labels: Mapping[str, str], image: Mapping[str, Any]) -> dict[str, str]:
+    """Those of a container's labels that are not its image's: whoever made that says nothing of this guest. Pure."""
+    inherited = as_mapping(image.get("Labels"))
+    return {key: text for key, text in labels.items() if inherited.get(key) != text}
+
+
+def labels_of(container: Container) -> dict[str, str]:
+    """The container's own labels."""
+    return own_labels(as_texts(as_mapping(container.data.get("Config")).get("Labels")), container.image)
+
+
 def known_of(name: str, container: Container) -> Guest:
     """What is known of a container whatever its options are."""
     config = as_mapping(container.data.get("Config"))
-    labels = as_texts(config.get("Labels"))
+    labels = labels_of(container)
     state, word = container.state, as_text(as_mapping(container.data.get("State")).get("Status"))
     return Guest(
         name, "docker", as_text(container.data.get("Id")), state, word, as_text(config.get("Image")), labels=labels
@@ -309,6 +319,6 @@ def guest_of(container: Container, name: str = "") -> Guest:
         cpus=format_cpus(cpus) if cpus else None,
         memory=format_size(host["Memory"]) if host.get("Memory") else "",
         addresses=tuple(addresses),
-        labels={str(key): str(text) for key, text in (config.get("Labels") or {}).items()},
+        labels=own_labels({str(key): str(text) for key, text in (config.get("Labels") or {}).items()}, container.image),
         autostart=(host.get("RestartPolicy") or {}).get("Name") in ("always", "unless-stopped"),
     )

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ....engine.errors import BackendError
 from ....engine.plan import Step
-from ....engine.reading import as_texts
 from ....engine.resource import Guests
 from ....engine.result import Guest, foreseen
 from ....engine.secrets import secrets_in, without
@@ -24,7 +24,7 @@ from . import plan as container_plan
 from . import target as container_body
 from .limits import not_kept
 from .model import Container, Seen
-from .observe import NEW, REMOVES, STORAGE, guest_of, observe, owner_of, state_of, summaries_of
+from .observe import NEW, REMOVES, STORAGE, guest_of, labels_of, observe, own_labels, owner_of, state_of, summaries_of
 from .options import CONTAINERS, option_of, pairs
 
 #: How long a replaced container's successor is watched before the old one goes, unless the task waits for more.
@@ -53,8 +53,7 @@ class Containers(Guests[Seen]):
         """The labels of all that goes by this name."""
         aside = seen.replaced(name)
         found = [aside[1] if aside else None, seen.containers.get(name + NEW), seen.containers.get(name)]
-        labels = (as_texts(each.data["Config"].get("Labels")) for each in found if each)
-        return {key: value for each in labels for key, value in each.items()}
+        return {key: value for each in found if each for key, value in labels_of(each).items()}
 
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
         """See plan.py."""
@@ -72,7 +71,11 @@ class Containers(Guests[Seen]):
             return None
         now = guest_of(have, want.name) if have else None
         guest = foreseen(now, Guest(want.name, "docker"), CONTAINERS.shown(want), steps)
-        return guest.as_dict() if guest else None
+        if guest is None:
+            return None
+        image = seen.images.find(want.values["image"]) if "image" in want.values else ""
+        config = seen.configs.get(image) if image else have.image if have else None
+        return replace(guest, labels=own_labels(guest.labels, config or {})).as_dict()
 
     def wait_for(self, want: Spec) -> None:
         """Return when the guest runs, has an address, or is healthy."""
