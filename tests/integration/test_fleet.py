@@ -369,16 +369,6 @@ def test_another_fleets_guests_are_left_alone(fleet: Fleet) -> None:
     )
 
 
-def test_what_an_image_says_makes_no_guest_of_a_fleet(fleet: Fleet, docker_api: docker.APIClient) -> None:
-    """An image of a fleet's guest (docker commit) has its label; whoever runs that image has no guest of the fleet."""
-    fleet.good({"name": "a"}, name="kt-first")
-    docker_api.commit(fleet.scratch("a"), fleet.scratch("image"))
-    docker_api.create_container(fleet.scratch("image"), name=fleet.scratch("own"))
-    assert fleet.inspect("own")["Config"]["Labels"]["kraal.fleet"] == "kt-first"
-    assert not fleet.good({"name": "a"}, name="kt-first", prune=True).changed
-    assert fleet.states("own") == ["created"]
-
-
 def test_a_fleet_takes_over_what_its_task_says(fleet: Fleet) -> None:
     fleet.good({"name": "a"}, {"name": "b"}, name="kt-first")
     taken = {"name": "kt-second", "take_over": ["kt-first"], "prune": True}
