@@ -8,6 +8,7 @@ together.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,9 @@ from .engine.task import KraalModule
 
 #: The label that tells a fleet's guests from all others.
 LABEL = "kraal.fleet"
+
+#: How many guests one entry may stand for.
+MOST_GUESTS = 10000
 
 #: How many failures a message tells, and how many characters each has at most.
 SHOWN, MOST = 5, 300
@@ -129,8 +133,9 @@ def expanded(guest: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[
         yield merged
         return
     name = str(merged.get("name", ""))
-    if not str(count).isdigit():
-        raise InvalidOption("count", count, "is not a number of guests", remedy="Write 0 or more", guest=name)
+    if not re.fullmatch(r"[0-9]{1,6}", str(count), re.ASCII) or int(count) > MOST_GUESTS:
+        remedy = f"Write a number from 0 to {MOST_GUESTS}"
+        raise InvalidOption("count", count, "is not a number of guests", remedy=remedy, guest=name)
     if "{i}" not in name:
         raise InvalidOption(
             "name", name, "has no place for the number that count needs", remedy="Write it like web-{i}", guest=name

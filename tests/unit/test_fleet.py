@@ -160,11 +160,11 @@ def test_without_a_count_the_name_is_taken_as_it_is() -> None:
     assert "web-{i}" in said({"name": "web-{i}"}, defaults=DOCKER)
 
 
-@pytest.mark.parametrize("count", [-1, "many", 1.5, True, [2]])
+@pytest.mark.parametrize("count", [-1, "many", 1.5, True, [2], "²", 10001, 2**31])
 def test_what_is_no_count(count: object) -> None:
     assert (
         said({"name": "web-{i}", "count": count}, defaults=DOCKER)
-        == f"web-{{i}}: count: {count!r} is not a number of guests. Write 0 or more."
+        == f"web-{{i}}: count: {count!r} is not a number of guests. Write a number from 0 to 10000."
     )
 
 

@@ -14,7 +14,9 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from .argument_values import check_values
 from .errors import KraalError
+from .printable import printable
 
 
 def checked(spec: Mapping[str, Any], given: Mapping[str, Any], secrets: set[str], options: str) -> dict[str, Any]:
@@ -23,13 +25,14 @@ def checked(spec: Mapping[str, Any], given: Mapping[str, Any], secrets: set[str]
     ``spec``: Ansible's declaration of the options. ``secrets``: gets those of the entry. ``options``: how an error
     names what the options belong to.
     """
-    unknown = sorted(str(key) for key in given if key not in spec)
+    unknown = sorted(printable(key) for key in given if key not in spec)
     if unknown:
         near = get_close_matches(unknown[0], spec, 1, 0.7)
         hint = f"Did you mean {near[0]}? " if near else ""
         raise KraalError(
             "{}: no such option".format(", ".join(unknown)), remedy=f"{hint}The options are those of {options}"
         )
+    check_values(spec, given)
     found = ArgumentSpecValidator(dict(spec)).validate(dict(given))
     secrets.update(filter(None, found._no_log_values))
     if found.error_messages:

@@ -12,6 +12,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from . import trace
+from .argument_values import check_values
 from .errors import KraalError
 from .plan import diff_of
 from .reconcile import Job, Outcome, reconcile
@@ -41,6 +42,15 @@ class KraalModule(AnsibleModule):  # type: ignore[misc]
         """Mask these texts in all that is logged or returned, in whatever form it has them."""
         self.no_log_values.update(form for secret in secrets for form in forms_of(secret))
 
+    def _set_internal_properties(self, *arguments: Any, **named: Any) -> None:
+        # From here on the module can answer; what comes next is Ansible's own check of the arguments.
+        super()._set_internal_properties(*arguments, **named)
+        try:
+            check_values(self.argument_spec, self.params)
+        except KraalError as error:
+            name = self.params.get("name")
+            self.fail_json(msg=str(error.about(guest=name if isinstance(name, str) else "")))
+
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         # Arguments that are refused end in the line above: nothing was sent then.
@@ -63,11 +73,6 @@ class KraalModule(AnsibleModule):  # type: ignore[misc]
 
     def fail_json(self, msg: str, **answer: Any) -> None:
         super().fail_json(hide(str(msg)), **self._shown(answer))
-
-    def log(self, msg: Any, log_args: Any = None) -> None:
-        # From Python 3.12 on syslog refuses a NUL, and core fails for that before anybody could say which option has
-        # it.
-        super().log(msg.replace("\0", "\\0") if isinstance(msg, str) else msg, log_args)
 
 
 def plan_of(outcome: Outcome) -> list[dict[str, Any]]:

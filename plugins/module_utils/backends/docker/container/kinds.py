@@ -522,6 +522,9 @@ class Healthcheck(Kind):
         if isinstance(test, str):
             body["Test"] = ["NONE"] if test.upper() == "NONE" else ["CMD-SHELL", test]
         elif test is not None:
+            if not isinstance(test, (list, tuple)):
+                remedy = "Write a text, a list of words, or NONE for no check"
+                raise InvalidOption(f"{option}.test", test, "is not a command", remedy=remedy)
             words = [str(word) for word in test]
             body["Test"] = words if words[:1] in (["CMD"], ["CMD-SHELL"], ["NONE"]) else ["CMD", *words]
         if body.get("Test") in (["CMD"], ["CMD-SHELL"], ["CMD-SHELL", ""]):

@@ -178,7 +178,7 @@ def _load_content(options: Mapping[str, Any], name: str) -> str:
 
 def _build_content(options: Mapping[str, Any]) -> str:
     root = Path(str(options["path"]))
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise InvalidOption("build.path", str(root), "is not a directory on this host", remedy=_HERE)
     name = dockerfile_of(root, options)
     entries = [(path, *_entry(root / path)) for path in files_of(root, name)]
@@ -195,7 +195,7 @@ def arguments_of(options: Mapping[str, Any]) -> dict[str, str] | None:
 def dockerfile_of(root: Path, options: Mapping[str, Any]) -> str:
     """Its path inside the directory."""
     name = os.path.normpath(str(options.get("dockerfile") or "Dockerfile"))
-    if os.path.isabs(name) or name.startswith("..") or not (root / name).is_file():
+    if os.path.isabs(name) or name.startswith("..") or not os.path.isfile(root / name):
         raise InvalidOption(
             "build.dockerfile",
             name,
