@@ -142,7 +142,7 @@ WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
     ("name-slash", {"name": "kt/x"}, ("name", "kt/x", "slash", "Use letters")),
     ("name-dots", {"name": "kt..x"}, ("name", "kt..x", "two dots", "Use letters")),
     ("name-newline", {"name": "kt-x\n"}, ("name", "kt-x\\n", "control character", "Use letters")),
-    ("name-nul", {"name": "kt-x\0"}, ("name", "kt-x\\x00", "control character", "Use letters")),
+    ("name-nul", {"name": "kt-x\0"}, ("name", "kt-x\\x00", "NUL", "Remove it")),
     ("name-dash", {"name": "-kt"}, ("name", "-kt", "starts with a dash", "Use letters")),
     ("name-empty", {"name": ""}, ("name", "is empty", "Use letters")),
     ("name-space", {"name": "kt x"}, ("name", "kt x", "is not a valid name", "Use two or more letters")),
