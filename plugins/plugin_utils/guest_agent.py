@@ -89,8 +89,18 @@ rm -r "$mine"
 _CLEAR = 'rm -rf "/dev/shm/$1" "/run/$1" "/tmp/$1"'
 
 
+#: What comes of an answer in which something is missing, or of another type: an agent says what its guest likes.
+ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+
+
 class Failed(Exception):
     """What went wrong, as a sentence with its remedy."""
+
+
+def not_understood(error: Exception) -> str:
+    """What to do about an agent that speaks another language."""
+    said = f"{type(error).__name__}: {error}"[:200].encode("ascii", "backslashreplace").decode()
+    return f"what its guest agent answered is not understood ({said}). Restart qemu-guest-agent in the guest, or update it."
 
 
 def within(seconds: float, function: Callable[..., T], *arguments: Any) -> T:
@@ -210,8 +220,10 @@ class Agent:
         handle = self.ask("guest-file-open", path=path, mode="w")
         for piece in pieces(data, SENT_PIECE):
             while piece:
-                done = self.ask("guest-file-write", handle=handle, buf_b64=base64.b64encode(piece).decode())
-                piece = piece[done["count"] :]
+                done = self.ask("guest-file-write", handle=handle, buf_b64=base64.b64encode(piece).decode())["count"]
+                if not 0 < done <= len(piece):
+                    raise ValueError(f"it has written {done} of {len(piece)} bytes")
+                piece = piece[done:]
         self.ask("guest-file-close", handle=handle)
 
     def read(self, path: str, size: int) -> bytes:
@@ -325,8 +337,8 @@ def main(request: Mapping[str, Any]) -> int:
             sys.stdout.write(state(domain, request["seconds"]) + "\n")
             return 0
         code, out, err = Agent(domain, request["seconds"]).run(request["command"], request["environment"], data)
-    except Failed as error:
-        sys.stderr.write(f"{error}\n")
+    except (Failed, *ODD) as error:
+        sys.stderr.write(f"{error if isinstance(error, Failed) else not_understood(error)}\n")
         return NOT_RUN if "command" in request else NO_STATE
     sys.stdout.buffer.write(out)
     sys.stdout.buffer.flush()

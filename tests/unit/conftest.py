@@ -37,3 +37,9 @@ def moves(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(os, "replace", moved(replace))
     monkeypatch.setattr(os, "rename", moved(rename))
     return told
+
+
+@pytest.fixture
+def cases(pytestconfig: pytest.Config) -> Callable[[int], int]:
+    """How many mutants of an answer a reader is given: as few as the test says, with --all ten thousand."""
+    return (lambda few: 10_000) if pytestconfig.getoption("--all") else (lambda few: few)

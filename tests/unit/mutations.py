@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -117,3 +118,28 @@ def of_lines(text: str, count: int, seed: int = 1) -> Iterator[str]:
                 )
             )
         yield "\n".join(lines)
+
+
+def of_words(text: str, count: int, seed: int = 1) -> Iterator[str]:
+    """So many mutants of a text of lines with words in them, as programs and the kernel print it; one of ten is cut
+    off.
+    """
+    chance = random.Random(seed)
+    for _number in range(count):
+        lines = [re.split(r"(\s+)", line) for line in text.split("\n")]
+        for _time in range(chance.choice((1, 1, 2, 5))):
+            words = chance.choice(lines)
+            place, word = chance.randrange(len(words)), chance.choice(WORDS)
+            words[place] = chance.choice((word, word, "", words[place] + word, words[place] * 2, words[place] + "\n"))
+        mutant = "\n".join("".join(words) for words in lines)
+        yield mutant[: chance.randrange(len(mutant))] if mutant and chance.random() < 0.1 else mutant
+
+
+def of_octets(data: bytes, count: int, seed: int = 1) -> Iterator[bytes]:
+    """So many mutants of octets: some are others, or the end is missing."""
+    chance = random.Random(seed)
+    for _number in range(count):
+        mutant = bytearray(data)
+        for _time in range(chance.choice((1, 1, 2, 5))):
+            mutant[chance.randrange(len(mutant))] = chance.randrange(256)
+        yield bytes(mutant[: chance.randrange(len(mutant))]) if chance.random() < 0.2 else bytes(mutant)

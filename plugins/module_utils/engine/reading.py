@@ -95,6 +95,16 @@ def as_mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def listed(value: Any, what: str) -> list[Any]:
+    """All things of a kind as a backend lists them; it may say nothing where there are none.
+
+    Raises Unreadable for anything else, which must not look as if nothing were there.
+    """
+    if value is None or isinstance(value, list):
+        return value or []
+    raise Unreadable(f"what is said of all {what} is no list", remedy="See that it is this backend that answers there")
+
+
 def as_list(value: Any) -> list[Any]:
     """A list that a backend shows; an empty one for anything else."""
     return value if isinstance(value, list) else []

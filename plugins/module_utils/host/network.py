@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from ..engine.reading import as_list, as_mapping, as_number, as_text
 from . import subnets
 from .reader import Files, Host, Said
 
@@ -23,8 +24,8 @@ _NETPLAN = ("/etc/netplan", "/run/netplan", "/usr/lib/netplan")
 def _json(said: Said | None) -> list[dict[str, Any]]:
     """What ip prints; an empty list where it could not be asked."""
     if said is not None and not said.rc:
-        with suppress(ValueError):
-            return [entry for entry in json.loads(said.out or "[]") if isinstance(entry, dict) and entry]
+        with suppress(ValueError, RecursionError):
+            return [entry for entry in as_list(json.loads(said.out or "[]")) if isinstance(entry, dict) and entry]
     return []
 
 
@@ -77,13 +78,13 @@ def parse_addresses(links: Sequence[dict[str, Any]]) -> dict[str, list[dict[str,
     """From `ip -json address`, by link. Without link-local ones, which say nothing about a network."""
     found: dict[str, list[dict[str, Any]]] = {}
     for link in links:
-        for address in link.get("addr_info", []):
-            if address.get("scope") == "global" and "local" in address:
-                found.setdefault(str(link["ifname"]), []).append(
+        for address in map(as_mapping, as_list(link.get("addr_info"))):
+            if address.get("scope") == "global" and as_text(address.get("local")):
+                found.setdefault(as_text(link.get("ifname")), []).append(
                     {
                         "address": address["local"],
-                        "prefix": address["prefixlen"],
-                        "family": {"inet": "ipv4", "inet6": "ipv6"}.get(address.get("family", ""), ""),
+                        "prefix": as_number(address.get("prefixlen")),
+                        "family": {"inet": "ipv4", "inet6": "ipv6"}.get(as_text(address.get("family")), ""),
                         "dynamic": bool(address.get("dynamic", False)),
                     }
                 )
@@ -96,16 +97,16 @@ def default_routes(host: Host) -> list[dict[str, Any]]:
     for family, option in (("ipv4", "-4"), ("ipv6", "-6")):
         routes = []
         for route in _json(host.run(["ip", "-json", option, "route", "show", "default"])):
-            hops = [route, *route.get("nexthops", [])]
+            hops = [route, *map(as_mapping, as_list(route.get("nexthops")))]
             routes += [
                 {
                     "interface": hop["dev"],
-                    "gateway": hop.get("gateway", ""),
+                    "gateway": as_text(hop.get("gateway")),
                     "family": family,
-                    "metric": int(route.get("metric", 0)),
+                    "metric": as_number(route.get("metric")),
                 }
                 for hop in hops
-                if "dev" in hop
+                if as_text(hop.get("dev"))
             ]
         found += sorted(routes, key=lambda route: int(route["metric"]))
     return found or _routes_of_the_kernel(host)

@@ -26,7 +26,9 @@ def parse_trie(text: str) -> Iterator[str]:
 def parse_inet6(text: str) -> Iterator[str]:
     """IPv6's, from /proc/net/if_inet6: 32 hexadecimal digits at the beginning of each line."""
     for line in text.splitlines():
-        yield str(IPv6Address(bytes.fromhex(line.split()[0])))
+        # What is no address is none.
+        with suppress(IndexError, ValueError):
+            yield str(IPv6Address(bytes.fromhex(line.split()[0])))
 
 
 def own_addresses(root: Path = Path("/proc/net")) -> frozenset[str]:

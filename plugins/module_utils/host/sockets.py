@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 #: From the kernel's include/net/tcp_states.h: TCP_LISTEN; for UDP a bound socket without a peer is TCP_CLOSE.
@@ -31,9 +32,11 @@ def parse_sockets(text: str, state: str) -> set[tuple[str, int]]:
     found = set()
     for line in text.splitlines()[1:]:
         fields = line.split()
-        if len(fields) > 3 and fields[3] == state:
+        # What is no socket is none.
+        with suppress(IndexError, ValueError):
             address, _colon, port = fields[1].partition(":")
-            found.add((_address(address), int(port, 16)))
+            if fields[3] == state:
+                found.add((_address(address), int(port, 16)))
     return found
 
 

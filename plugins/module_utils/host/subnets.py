@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 #: A link of the host, and a network that is reached by it.
@@ -38,7 +39,8 @@ def routes(text: str) -> list[Route]:
     found = []
     for line in text.splitlines()[1:]:
         fields = line.split()
-        if len(fields) >= 8:
+        # What is no route is none.
+        with suppress(IndexError, ValueError, OverflowError):
             network = ipaddress.IPv4Network(f"{_address(fields[1])}/{_address(fields[7])}")
             gateway = "" if int(fields[2], 16) == 0 else str(_address(fields[2]))
             found.append(Route(fields[0], network, gateway, int(fields[6])))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -15,6 +16,8 @@ from ansible_collections.kraal.virt.plugins.module_utils.discovery import MARK
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
 from ansible_collections.kraal.virt.plugins.module_utils.engine.result import Guest
 from ansible_collections.kraal.virt.plugins.plugin_utils import answer
+
+from ..mutations import of_json
 
 UUID = "6f1d5e0a-3c0b-4f0e-9a3d-1b2c3d4e5f60"
 ADDRESS = {"address": "192.0.2.7", "family": "ipv4", "network": "default", "mac": "52:54:00:00:00:01"}
@@ -220,3 +223,28 @@ def test_an_answer_that_is_no_json(text: str) -> None:
 def test_no_answer_in_the_output() -> None:
     with pytest.raises(ValueError, match="no answer"):
         answer.document_in("Welcome!\n")
+
+
+def test_whatever_a_host_says_of_one_guest_the_others_are_listed(cases: Callable[[int], int]) -> None:
+    other = guest("docker", name="other")
+    whole = read(other)[0]
+    for number, mutant in enumerate(
+        of_json(guest(cpus=0.5, labels={"a": "b"}, pending_restart=["memory"]), cases(200))
+    ):
+        found, warnings = read(mutant, other) if number % 2 else read(other, mutant)
+        # One that has taken the other's name and id is no other.
+        assert [each for each in found if each["name"] == "other"] == whole
+        assert len(found) == 2 or warnings
+        assert all(warning.isprintable() for warning in warnings)
+
+
+def test_whatever_a_host_says_it_is_an_answer_or_it_is_said_why_not(cases: Callable[[int], int]) -> None:
+    taken = 0
+    for mutant in of_json({"guests": [guest(), guest("lxc")], "warnings": ["lxc web: x"]}, cases(200)):
+        try:
+            found, _warnings = answer.read(json.loads(json.dumps(mutant)), ALL)
+        except KraalError as error:
+            assert "its answer is none" in str(error)
+            continue
+        taken += len(found)
+    assert taken > cases(200) / 2

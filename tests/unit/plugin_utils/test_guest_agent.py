@@ -5,14 +5,23 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.kraal.virt.plugins.module_utils.engine.reading import as_mapping
 from ansible_collections.kraal.virt.plugins.plugin_utils import guest_agent
+
+from ..mutations import of_json
 
 
 @given(st.binary(max_size=50), st.integers(min_value=1, max_value=20))
@@ -81,3 +90,62 @@ def test_no_place_at_all(places: Path) -> None:
         ["/bin/sh", "-c", guest_agent._RUN, "sh", "kraal-kt", "", "true"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1 and "no directory can be made" in done.stderr
+
+
+#: What an agent answers, one after the other, to a command that says little, to one that says much and is fed, and to
+#: the question for the state.
+ANSWERS: dict[str, list[Any]] = {
+    "guest-info": [{"version": "7.2.0", "supported_commands": [{"name": call, "enabled": True} for call in guest_agent.CALLS]}],
+    "guest-exec": [{"pid": 7}],
+    "guest-exec-status": [
+        {"exited": True, "exitcode": 0, "out-data": base64.b64encode(b"0 2097152 2 /run/kraal-kt\n").decode(), "err-data": ""}
+    ],
+    "guest-file-open": [1000],
+    "guest-file-write": [{"count": guest_agent.SENT_PIECE, "eof": False}],
+    "guest-file-read": [{"count": 4, "buf-b64": base64.b64encode(b"word" * 262144).decode(), "eof": False}],
+    "guest-file-close": [{}],
+}  # fmt: skip
+
+
+class Domain:
+    """A machine that runs."""
+
+    @staticmethod
+    def state() -> tuple[int, int]:
+        return 1, 1
+
+
+@pytest.mark.parametrize("odd", ANSWERS)
+@pytest.mark.parametrize("more", [{}, {"command": ["cat"], "environment": [], "fed": True}])
+def test_whatever_an_agent_answers_there_is_an_end(
+    odd: str,
+    more: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    cases: Callable[[int], int],
+) -> None:
+    """A code, and where that says that nothing was run, a sentence."""
+    said: dict[str, Any] = {}
+
+    def answer(_domain: Any, text: str, _seconds: int, _flags: int) -> str:
+        call = json.loads(text)["execute"]
+        return str(said[call])
+
+    binding = SimpleNamespace(libvirtError=NotImplementedError)
+    monkeypatch.setattr(guest_agent, "libvirt", binding, raising=False)
+    monkeypatch.setattr(guest_agent, "libvirt_qemu", SimpleNamespace(qemuAgentCommand=answer), raising=False)
+    monkeypatch.setattr(guest_agent, "within", lambda _seconds, function, *arguments: function(*arguments))
+    monkeypatch.setattr(guest_agent, "connect", lambda *_where: Domain())
+    monkeypatch.setattr(guest_agent.time, "sleep", lambda _seconds: None)
+    request = {"uri": "", "guest": "kt", "seconds": 1, **more}
+    whole = {call: json.dumps({"return": answers[0]}) for call, answers in ANSWERS.items()}
+    for mutant in of_json({"return": ANSWERS[odd][0]}, cases(25)):
+        # A command that has not ended is waited for.
+        if odd == "guest-exec-status" and not as_mapping(as_mapping(mutant).get("return")).get("exited", True):
+            continue
+        said.update({**whole, odd: json.dumps(mutant)})
+        stdin = SimpleNamespace(buffer=io.BytesIO(b"word" * guest_agent.SENT_PIECE))
+        monkeypatch.setattr(guest_agent.sys, "stdin", stdin)
+        code = guest_agent.main(request)
+        errors = capfdbinary.readouterr().err.decode()
+        assert code not in (guest_agent.NOT_RUN, guest_agent.NO_STATE) or errors.strip()

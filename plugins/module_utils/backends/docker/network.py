@@ -20,11 +20,11 @@ from ...engine.errors import BackendError, InvalidOption, Refused
 from ...engine.kinds import Flag, Foreign, Text, Texts, as_read
 from ...engine.network_kinds import Subnets, family_of
 from ...engine.plan import Step
-from ...engine.reading import as_list, as_mapping, as_text
+from ...engine.reading import as_list, as_mapping, as_text, listed
 from ...engine.resource import Resource
 from ...engine.spec import Option, Spec, Table, name_check
 from .client import Engine
-from .container.observe import summaries_of
+from .container.observe import drivers_of, summaries_of
 
 RECREATE = Disruption.RECREATE
 PREDEFINED = ("bridge", "host", "none")
@@ -147,13 +147,13 @@ class Networks(Resource[Seen]):
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """Two lists: networks, and containers."""
         seen = Seen()
-        for network in map(as_mapping, as_list(self.engine.get("/networks"))):
+        for network in map(as_mapping, listed(self.engine.get("/networks"), "networks")):
             seen.networks.setdefault(as_text(network.get("Name")), []).append(network)
         for summary in summaries_of(self.engine):
             for name in summary.networks:
                 seen.users.setdefault(name, []).append(summary.name)
         if any("driver" in want.values for want in wants or ()):
-            seen.drivers = list(self.engine.get("/info")["Plugins"]["Network"] or ())
+            seen.drivers = drivers_of(self.engine, "Network")
         return seen
 
     def plan(self, want: Spec, seen: Seen) -> list[Step]:

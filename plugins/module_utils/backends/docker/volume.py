@@ -19,7 +19,7 @@ from ...engine.resource import Resource
 from ...engine.secrets import HIDDEN, hide
 from ...engine.spec import Option, Spec, Table, name_check
 from .client import Engine
-from .container.observe import summaries_of, volumes_of
+from .container.observe import drivers_of, summaries_of, volumes_of
 
 DESTROY = Disruption.DESTROY
 
@@ -92,7 +92,7 @@ class Volumes(Resource[Seen]):
             for volume in summary.volumes:
                 seen.users.setdefault(volume, []).append(summary.name)
         if any("driver" in want.values for want in wants or ()):
-            seen.drivers = list(self.engine.get("/info")["Plugins"]["Volume"] or ())
+            seen.drivers = drivers_of(self.engine, "Volume")
         return seen
 
     def plan(self, want: Spec, seen: Seen) -> list[Step]:

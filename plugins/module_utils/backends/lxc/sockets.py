@@ -30,9 +30,12 @@ def parse_sockets(text: str) -> Iterator[tuple[str, int]]:
     """
     for line in text.splitlines():
         head, _at, address = line.partition(" @")
-        words = head.split()
-        if address.endswith("/command") and len(words) == 7 and int(words[3], 16) & _LISTENS:
-            yield address, int(words[6])
+        # What is no socket is none.
+        with suppress(IndexError, ValueError):
+            words = head.split()
+            flags, inode = int(words[3], 16), int(words[6])
+            if address.endswith("/command") and flags & _LISTENS:
+                yield address, inode
 
 
 def listening() -> dict[str, int]:

@@ -12,15 +12,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ...engine.errors import BackendError
+from ...engine.errors import BackendError, KraalError
+from ...engine.reading import ODD, as_list, as_mapping, as_number, as_text
 from ..network import default_routes
 from ..packages import install
 from ..reader import Files, Host
 from . import runner
 from .manager import FileState
-from .shape import OPTIONS, Shape, Uplink, shape_of
+from .shape import MANAGERS, OPTIONS, Shape, Uplink, check_link, shape_of
 
-_LISTS = frozenset(option.name for option in OPTIONS if option.kind.argument["type"] == "list")
+_KINDS = {option.name: option.kind for option in OPTIONS}
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,11 @@ class Record:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Record:
-        values = {key: tuple(value) if key in _LISTS else value for key, value in stored["values"].items()}
+        """Raises InvalidOption, or one of ODD, for what nobody here has written."""
+        values = {
+            key: value if value is None or key not in _KINDS else _KINDS[key].parse(value, key)
+            for key, value in stored["values"].items()
+        }
         files = {each["path"]: (FileState.of(each["before"]), FileState.of(each["after"])) for each in stored["files"]}
         return cls(
             stored["name"], stored["manager"], values, Uplink(**stored["uplink"]) if stored["uplink"] else None, files
@@ -77,7 +82,7 @@ class LinkState:
     @property
     def cidrs(self) -> list[str]:
         return [
-            "%s/%d" % (each["local"], each["prefixlen"])
+            "%s/%d" % (each["local"], as_number(each.get("prefixlen")))
             for each in self.addresses
             if each.get("scope") == "global" and "local" in each
         ]
@@ -91,6 +96,8 @@ class Seen:
     links: dict[str, LinkState]
     routes: list[dict[str, Any]]
     records: dict[str, Record]
+    #: Why the records of some bridges cannot be read, by the bridge's name.
+    faults: dict[str, BackendError] = field(default_factory=dict)
 
     def ports(self, bridge: str) -> list[str]:
         return sorted(name for name, link in self.links.items() if link.master == bridge)
@@ -103,36 +110,52 @@ def links_of(host: Host) -> dict[str, LinkState]:
         raise BackendError(
             "ip does not show the links: %s" % (said.error if said else "it is not there"), remedy=install("ip")
         )
-    found = {}
-    for link in json.loads(said.out or "[]"):
-        if not link:
-            continue
-        info = link.get("linkinfo", {})
-        found[link["ifname"]] = LinkState(
-            link["ifname"],
-            info.get("info_kind", ""),
-            link.get("address", ""),
-            int(link.get("mtu", 0)),
-            link.get("master", ""),
-            bool(info.get("info_data", {}).get("stp_state")),
-            [each for each in link.get("addr_info", []) if each],
-        )
-    return found
+    try:
+        listed = as_list(json.loads(said.out or "[]"))
+    except ValueError as error:
+        raise BackendError(
+            f"what ip says of the links is no JSON ({error})", remedy="Look at `ip -json address`"
+        ) from error
+    return {link.name: link for link in map(_link, map(as_mapping, listed)) if link.name}
 
 
-def records_of(files: Files) -> dict[str, Record]:
-    """The bridges that were made here, by name."""
-    found = {}
-    for entry in files.names(str(runner.DIRECTORY)):
-        if entry.endswith(".json") and entry != "change.json":
-            record = Record.of(json.loads(files.text(str(runner.DIRECTORY / entry)) or "{}"))
-            found[record.name] = record
-    return found
+def _link(link: Mapping[str, Any]) -> LinkState:
+    info = as_mapping(link.get("linkinfo"))
+    return LinkState(
+        as_text(link.get("ifname")),
+        as_text(info.get("info_kind")),
+        as_text(link.get("address")),
+        as_number(link.get("mtu")),
+        as_text(link.get("master")),
+        bool(as_mapping(info.get("info_data")).get("stp_state")),
+        [dict(each) for each in map(as_mapping, as_list(link.get("addr_info"))) if as_text(each.get("local"))],
+    )
 
 
 def observe(host: Host) -> Seen:
     """Reads only."""
-    return Seen(host, links_of(host), default_routes(host), records_of(host))
+    seen = Seen(host, links_of(host), default_routes(host), {})
+    for entry in host.names(str(runner.DIRECTORY)):
+        if entry.endswith(".json") and entry != "change.json":
+            _read_record(seen, entry[: -len(".json")], str(runner.DIRECTORY / entry))
+    return seen
+
+
+def _read_record(seen: Seen, name: str, path: str) -> None:
+    """What is known of a bridge that was made here; its fault alone where that cannot be read."""
+    try:
+        record = Record.of(json.loads(seen.host.text(path) or "{}"))
+        if record.name != name or record.manager not in MANAGERS:
+            raise ValueError(f"it is of {record.name!r} by {record.manager!r}")
+        if record.shape.link:
+            check_link(record.shape.link.interface, "uplink")
+    except (KraalError, *ODD) as error:
+        seen.faults[name] = BackendError(
+            f"{path}, which says what was there before the bridge, is not understood ({error})",
+            remedy="Put it back from a backup; or take the bridge away by hand, and that file too",
+        )
+    else:
+        seen.records[name] = record
 
 
 def state_of(files: Files, path: str) -> FileState | None:

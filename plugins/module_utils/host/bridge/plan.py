@@ -63,6 +63,8 @@ class Plan:
 
 def plan(want: Spec, seen: Seen) -> Plan:
     """Raises Refused, InvalidOption or NotInstalled before anything is touched."""
+    if want.name in seen.faults:
+        raise seen.faults[want.name]
     record = seen.records.get(want.name)
     if want.state == "absent":
         return _remove(want.name, record, seen)

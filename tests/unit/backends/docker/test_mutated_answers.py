@@ -9,25 +9,30 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
 
 import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker import discover
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.resource import Containers
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.image.references import parse_reference
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.image.registry import Login, remote_digest
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.image.resource import IMAGES, Images
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.network import NETWORKS_TABLE, Networks
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.reader import Reader
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.volume import VOLUMES_TABLE, Volumes
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import Unreadable
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Job, Outcome, reconcile
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec, Table
 
 from ...mutations import of_json
+from ...strays import LABELS, strays
 from .examples import EXAMPLES
-from .scene import inspected, load, want
+from .scene import image_id, inspected, load, want
 
 CASES = 120
+Cases = Callable[[int], int]
 OTHER, ODD = "1" * 64, "2" * 64
 OPTIONS = {name: example.value for name, example in EXAMPLES.items() if name not in ("image", "network_mode")}
 
@@ -57,7 +62,12 @@ def _scene() -> dict[str, Any]:
         f"/images/{key.replace(':', '%3A')}/json": {"Id": key, "Config": config}
         for key, config in load("image-configs").items()
     }
+    info = {
+        "Plugins": {"Volume": ["local"], "Network": ["bridge", "host", "macvlan", "null"]}, "DockerRootDir": "/var/lib/docker",
+        "SystemTime": "2026-01-01T00:00:00.000000001Z",
+    }  # fmt: skip
     return {
+        "/info": info,
         "/containers/json": [_summary(other, "other"), _summary(odd, "odd")], f"/containers/{OTHER}/json": other, f"/containers/{ODD}/json": odd,
         "/images/json": load("images"), "/networks": networks, "/volumes": {"Volumes": volumes}, **configs,
     }  # fmt: skip
@@ -77,17 +87,15 @@ class Engine(Reader):
         return copy.deepcopy(self.answers.get(path))
 
 
-def _mutants(path: str, place: int | str | None = None) -> list[dict[str, Any]]:
+def _mutants(count: int, path: str, place: int | None = None) -> Iterator[dict[str, Any]]:
     """The scene with one answer mutated, or one entry of it."""
     answer = SCENE[path]
-    if place is None:
-        return [{**SCENE, path: mutant} for mutant in of_json(answer, CASES)]
-    entries = answer["Volumes"] if isinstance(answer, dict) else answer
-    lists = [
-        [entry if number != place else mutant for number, entry in enumerate(entries)]
-        for mutant in of_json(entries[place], CASES)
-    ]
-    return [{**SCENE, path: {"Volumes": mutant} if isinstance(answer, dict) else mutant} for mutant in lists]
+    entries = answer.get("Volumes") if isinstance(answer, dict) else answer
+    for mutant in of_json(answer if place is None else entries[place], count):
+        if place is not None:
+            listed = [entry if number != place else mutant for number, entry in enumerate(entries)]
+            mutant = {"Volumes": listed} if isinstance(answer, dict) else listed
+        yield {**SCENE, path: mutant}
 
 
 def _listed(answers: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], list[str]]:
@@ -103,11 +111,11 @@ def _planned(answers: Mapping[str, Any], *wants: Spec, resource: Any = Container
 
 
 @pytest.mark.parametrize("path", [f"/containers/{ODD}/json", "/containers/json"])
-def test_every_other_container_is_listed(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_other_container_is_listed(path: str, monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
     whole, none = _listed(SCENE, monkeypatch)
     assert set(whole) == {"other", "odd"} and none == []
     with_fault = 0
-    for answers in _mutants(path, 1 if path == "/containers/json" else None):
+    for answers in _mutants(cases(CASES), path, 1 if path == "/containers/json" else None):
         guests, faults = _listed(answers, monkeypatch)
         assert guests["other"] == whole["other"]
         # What the engine lists and does not find under that id is gone.
@@ -121,17 +129,31 @@ def test_every_other_container_is_listed(path: str, monkeypatch: pytest.MonkeyPa
     assert with_fault > CASES / 40
 
 
+@pytest.mark.parametrize("path", [f"/containers/{ODD}/json", "/containers/json"])
+def test_a_fleet_that_prunes_finds_every_other_of_its_guests(
+    path: str, monkeypatch: pytest.MonkeyPatch, cases: Cases
+) -> None:
+    """And takes no guest away of which it is not certain that it is its own."""
+    mine = copy.deepcopy(SCENE)
+    mine["/containers/json"][0]["Labels"] = mine[f"/containers/{OTHER}/json"]["Config"]["Labels"] = LABELS
+    monkeypatch.setitem(SCENE, f"/containers/{OTHER}/json", mine[f"/containers/{OTHER}/json"])
+    monkeypatch.setitem(SCENE, "/containers/json", mine["/containers/json"])
+    for answers in _mutants(cases(CASES // 2), path, 1 if path == "/containers/json" else None):
+        assert strays(monkeypatch, Containers(cast("Any", Engine(answers))))[0] == ["other"]
+
+
 @pytest.mark.parametrize(
     ("path", "place"),
     [
         (f"/containers/{ODD}/json", None),
+        (f"/images/{image_id('base:1').replace(':', '%3A')}/json", None),
         ("/containers/json", 1),
         ("/images/json", 0),
         ("/networks", 1),
         ("/volumes", 1),
     ],
 )
-def test_every_other_container_is_managed(path: str, place: int | None) -> None:
+def test_every_other_container_is_managed(path: str, place: int | None, cases: Cases) -> None:
     mine = want("other", labels={"a": "b"}, networks=["front"], pull="never")
     odd = [
         want("odd", **OPTIONS, purge=["env"], pull="never"),
@@ -140,7 +162,7 @@ def test_every_other_container_is_managed(path: str, place: int | None) -> None:
     ]
     expected = _planned(SCENE, mine)[0]
     assert expected.steps and not expected.error
-    for number, answers in enumerate(_mutants(path, place)):
+    for number, answers in enumerate(_mutants(cases(CASES), path, place)):
         other, outcome = _planned(answers, mine, odd[number % 3])
         assert (other.error, other.steps, other.described) == (None, expected.steps, expected.described)
         assert outcome.error is None or "docker odd: " in str(outcome.error)
@@ -155,6 +177,8 @@ def _read(table: Table, name: str, **values: Any) -> Spec:
 @pytest.mark.parametrize(
     ("resource", "mine", "path", "place"),
     [
+        (Networks, _read(NETWORKS_TABLE, "new", driver="bridge"), "/info", None),
+        (Volumes, _read(VOLUMES_TABLE, "volume-new", driver="local"), "/info", None),
         (Networks, _read(NETWORKS_TABLE, "new", subnets=["172.30.0.0/16"]), "/networks", 1),
         (Networks, _read(NETWORKS_TABLE, "back", state="absent", force=True), "/containers/json", 1),
         (Volumes, _read(VOLUMES_TABLE, "volume-a"), "/volumes", 1),
@@ -163,9 +187,62 @@ def _read(table: Table, name: str, **values: Any) -> Spec:
         (Images, _read(IMAGES, "base:2", state="absent"), "/containers/json", 1),
     ],
 )
-def test_every_other_thing_is_managed(resource: Any, mine: Spec, path: str, place: int) -> None:
+def test_every_other_thing_is_managed(resource: Any, mine: Spec, path: str, place: int | None, cases: Cases) -> None:
     expected = _planned(SCENE, mine, resource=resource)[0]
     assert expected.error is None
-    for answers in _mutants(path, place):
+    for answers in _mutants(cases(CASES), path, place):
         (outcome,) = _planned(answers, mine, resource=resource)
-        assert (outcome.error, outcome.steps) == (None, expected.steps)
+        # Of which drivers there are, the engine may say nothing; that it has others is an answer, too.
+        if path != "/info" or outcome.error is None:
+            assert (outcome.error, outcome.steps) == (None, expected.steps)
+        else:
+            assert " driver of this engine. It has: " in str(outcome.error)
+
+
+@pytest.mark.parametrize(
+    ("resource", "want", "path"),
+    [
+        (Containers, want("other", labels={"a": "b"}, image="rich:1", networks=["front"]), "/containers/json"),
+        (Containers, want("other", labels={"a": "b"}, image="rich:1", networks=["front"]), "/images/json"),
+        (Containers, want("other", labels={"a": "b"}, image="rich:1", networks=["front"]), "/networks"),
+        (Networks, _read(NETWORKS_TABLE, "new"), "/networks"),
+        (Volumes, _read(VOLUMES_TABLE, "new"), "/volumes"),
+        (Images, _read(IMAGES, "base:2", pull="never"), "/images/json"),
+    ],
+)
+def test_what_is_no_list_is_not_taken_for_an_empty_one(resource: Any, want: Spec, path: str) -> None:
+    assert _planned(SCENE, want, resource=resource)[0].error is None
+    for value in ({"message": "page not found"}, "hologram", 0, 2**70, True):
+        (outcome,) = _planned(
+            {**SCENE, path: {"Volumes": value} if path == "/volumes" else value}, want, resource=resource
+        )
+        assert "no list" in str(outcome.error), value
+
+
+def test_what_a_registry_says_is_about_one_image(monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
+    """A digest, or an error that is the answer."""
+    digest = "sha256:" + "a" * 64
+    whole = {
+        "Descriptor": {"mediaType": "application/vnd.oci.image.index.v1+json", "digest": digest, "size": 2372},
+        "Platforms": [
+            {"architecture": "amd64", "os": "linux"},
+            {"architecture": "arm64", "os": "linux", "variant": "v8"},
+        ],
+    }
+
+    class Asked:
+        def __init__(self, answer: Any) -> None:
+            self.client, self.answer = self, answer
+
+        def inspect_distribution(self, *_arguments: Any, **_named: Any) -> Any:
+            return self.answer
+
+        def ask(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+            return function(*arguments, **named)
+
+    found = [
+        remote_digest(cast("Any", Asked(mutant)), parse_reference("debian:12"), Login())
+        for mutant in of_json(whole, cases(CASES))
+    ]
+    assert {type(each) for each in found} == {str, Unreadable}
+    assert all(each == digest or isinstance(each, Unreadable) for each in found)

@@ -24,15 +24,18 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm import 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm import target as vm_target
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.options import VMS
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.resource import Vms, guest_now
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.settings import write_labels
 from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reading import Found, plan_unread, reading, unread_in
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec, Table
 
 from ...mutations import of_xml
+from ...strays import LABELS, strays
 from .recorded import recorded
 
-CASES = 60
+CASES = 180
+Cases = Callable[[int], int]
 UUID = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
 #: One value of every option that needs nothing of the host.
 OPTIONS: dict[str, Any] = {
@@ -136,13 +139,14 @@ def text(name: str) -> str:
     return ET.tostring(recorded(name), encoding="unicode")
 
 
-def mutants(stored: str, live: str) -> Iterator[Thing]:
-    """One side mutated, or both."""
-    for mutant in of_xml(recorded(stored), CASES):
+def mutants(stored: str, live: str, count: int) -> Iterator[Thing]:
+    """One side mutated, or both; so many in all."""
+    count = count // 3 + 1
+    for mutant in of_xml(recorded(stored), count):
         yield Thing("odd", mutant, text(live))
-    for mutant in of_xml(recorded(live), CASES, 2):
+    for mutant in of_xml(recorded(live), count, 2):
         yield Thing("odd", text(stored), mutant)
-    for mutant in of_xml(recorded(stored), CASES, 3):
+    for mutant in of_xml(recorded(stored), count, 3):
         yield Thing("odd", mutant)
 
 
@@ -157,26 +161,36 @@ def listed(host: Any) -> tuple[dict[str, Any], list[str]]:
 
 
 @pytest.mark.parametrize(("stored", "live"), [("stored", "live"), ("stored-11", "live-11")])
-def test_every_other_guest_is_listed(stored: str, live: str) -> None:
+def test_every_other_guest_is_listed(stored: str, live: str, cases: Cases) -> None:
     other = Thing("other", text(stored), text(live))
     whole, none = listed(Host(other))
     assert none == []
     with_fault = 0
-    for odd in mutants(stored, live):
+    for odd in mutants(stored, live, cases(CASES)):
         guests, faults = listed(Host(other, odd))
         assert guests["other"] == whole["other"] and set(guests) == {"other", "odd"}
         assert (guests["odd"]["id"] or faults) and guests["odd"]["state"] == ("running" if odd.live else "stopped")
         assert all(fault.startswith("kvm odd: ") for fault in faults)
         with_fault += bool(faults)
-    assert CASES / 10 < with_fault < CASES
+    assert cases(CASES) / 30 < with_fault < cases(CASES) / 3
+
+
+def test_a_fleet_that_prunes_finds_every_other_of_its_guests(monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
+    """And takes no guest away of which it is not certain that it is its own."""
+    mine = recorded("stored")
+    write_labels(mine, None, LABELS)
+    other = Thing("other", ET.tostring(mine, encoding="unicode"))
+    for odd in mutants("stored", "live", cases(CASES)):
+        host: Any = Host(other, odd)
+        assert strays(monkeypatch, Vms(host))[0] == ["other"]
 
 
 @pytest.mark.parametrize(("stored", "live"), [("stored", "live"), ("stored-11", "live-11")])
-def test_every_guest_is_planned_or_has_an_error(stored: str, live: str) -> None:
+def test_every_guest_is_planned_or_has_an_error(stored: str, live: str, cases: Cases) -> None:
     wants = [read(VMS, "odd", **OPTIONS), read(VMS, "odd", state="absent")]
     wants += [read(VMS, "odd", **{name: OPTIONS[name]}) for name in ("labels", "disks", "networks")]
     planned = 0
-    for number, odd in enumerate(mutants(stored, live)):
+    for number, odd in enumerate(mutants(stored, live, cases(CASES))):
         host: Any = Host(odd)
         want, vms = wants[number % len(wants)], Vms(host)
         seen = vm_observe.observe(host, [want])
@@ -190,7 +204,7 @@ def test_every_guest_is_planned_or_has_an_error(stored: str, live: str) -> None:
             planned += 1
         except KraalError as error:
             assert "kvm odd: " in str(error)
-    assert planned > CASES
+    assert planned > cases(CASES) / 3
 
 
 #: Where the domain's XML has a word that is one of several, and which option is about it.
@@ -256,7 +270,7 @@ def test_a_word_of_libvirts_stays_as_it_is(name: str, tag: str, place: str) -> N
 @pytest.mark.parametrize(
     ("resource", "fixture", "kind"), [(Networks, "network", "networks"), (Pools, "pool-dir-live", "pools")]
 )
-def test_every_other_network_and_pool_is_managed(resource: Any, fixture: str, kind: str) -> None:
+def test_every_other_network_and_pool_is_managed(resource: Any, fixture: str, kind: str, cases: Cases) -> None:
     table = resource.table
     wants = [read(table, "other", autostart=True, state="present"), read(table, "other", state="absent")]
     wants += [
@@ -268,7 +282,7 @@ def test_every_other_network_and_pool_is_managed(resource: Any, fixture: str, ki
             ),
         )
     ]
-    for number, mutant in enumerate(of_xml(recorded(fixture), CASES)):
+    for number, mutant in enumerate(of_xml(recorded(fixture), cases(CASES // 3))):
         host: Any = Host(**{kind: (Thing("other", text(fixture), text(fixture)), Thing("odd", mutant, mutant))})
         (want, odd), work = (wants[number % 3], read(table, "odd", autostart=True, state="present")), resource(host)
         seen = work.observe([want, odd])

@@ -26,8 +26,10 @@ from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
 
 from ...mutations import of_json, of_lines
+from ...strays import LABELS, strays
 
 CASES = 100
+Cases = Callable[[int], int]
 CONFIG = """# A container of this project, with all that one may have.
 lxc.include = {root}/more.conf
 lxc.rootfs.path = dir:{root}/odd/rootfs
@@ -145,25 +147,39 @@ def expected(root: Path) -> Any:
     return whole["other"], mine, (outcome.steps, outcome.described)
 
 
-def test_configurations(root: Path, expected: Any) -> None:
+def test_configurations(root: Path, expected: Any, cases: Cases) -> None:
     planned = 0
-    for number, text in enumerate(of_lines(CONFIG.format(root=root), CASES)):
+    for number, text in enumerate(of_lines(CONFIG.format(root=root), cases(CASES))):
         write(root, "odd", text, json.dumps(NOTE))
         planned += check(root, expected, number)
     assert planned > CASES / 2
 
 
-def test_notes(root: Path, expected: Any) -> None:
+def test_a_fleet_that_prunes_finds_every_other_of_its_guests(
+    root: Path, monkeypatch: pytest.MonkeyPatch, cases: Cases
+) -> None:
+    """And takes no guest away of which it is not certain that it is its own."""
+    config = CONFIG.format(root=root)
+    write(root, "other", config, json.dumps({**NOTE, "labels": LABELS}))
+    for text in of_lines(config, cases(CASES // 2)):
+        write(root, "odd", text, json.dumps(NOTE))
+        assert strays(monkeypatch, Containers(Lxc({"lxc_path": str(root)})))[0] == ["other"]
+    for note in of_json(NOTE, cases(CASES // 2)):
+        write(root, "odd", config, json.dumps(note))
+        assert strays(monkeypatch, Containers(Lxc({"lxc_path": str(root)})))[0] == ["other"]
+
+
+def test_notes(root: Path, expected: Any, cases: Cases) -> None:
     planned = 0
-    for number, note in enumerate(of_json(NOTE, CASES)):
+    for number, note in enumerate(of_json(NOTE, cases(CASES))):
         text = json.dumps(note)
         write(root, "odd", CONFIG.format(root=root), text[: number % len(text)] if number % 10 == 0 else text)
         planned += check(root, expected, number)
     assert planned > CASES / 2
 
 
-def test_what_the_tools_say(root: Path, expected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number, text in enumerate(of_lines("odd   RUNNING 4194304", CASES)):
+def test_what_the_tools_say(root: Path, expected: Any, monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
+    for number, text in enumerate(of_lines("odd   RUNNING 4194304", cases(CASES))):
         if "other" not in text:
             monkeypatch.setattr(container_observe.sockets, "answering", lambda _path, names: list(names))
             monkeypatch.setattr(

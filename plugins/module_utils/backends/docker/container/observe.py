@@ -19,7 +19,7 @@ from ....engine.action import PowerState
 from ....engine.addresses import address_of
 from ....engine.errors import BackendError
 from ....engine.kinds import as_read
-from ....engine.reading import Unread, as_list, as_mapping, as_number, as_text, as_texts, each_apart
+from ....engine.reading import Unread, as_list, as_mapping, as_number, as_text, as_texts, each_apart, listed
 from ....engine.result import Address, Guest
 from ....engine.spec import Spec
 from ....engine.units import format_cpus, format_size
@@ -98,7 +98,11 @@ class Summary:
 
 def summaries_of(engine: Engine | Reader) -> list[Summary]:
     """All containers that have a name; one that is on its way out may have none."""
-    return [each for each in map(_summary, as_list(engine.get("/containers/json", all="1"))) if each.name and each.id]
+    return [
+        each
+        for each in map(_summary, listed(engine.get("/containers/json", all="1"), "containers"))
+        if each.name and each.id
+    ]
 
 
 def _summary(listed: Any) -> Summary:
@@ -128,18 +132,18 @@ def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
     """Look at the containers that are spoken of (None: all) and their surroundings, in a fixed few requests and one
     for each.
     """
-    listed = as_list(engine.get("/containers/json", all="1"))
-    summaries = {each.name: each for each in map(_summary, listed) if each.name and each.id}
+    answer = listed(engine.get("/containers/json", all="1"), "containers")
+    summaries = {each.name: each for each in map(_summary, answer) if each.name and each.id}
     if wants is None:
         mine = set(summaries)
     else:
         names = {want.name for want in wants}
         mine = {name for name in summaries if name in names or owner_of(name) in names}
     inspected = engine.inspect_all("containers", [summaries[name].id for name in sorted(mine)])
-    seen = Seen(ids={name: summary.id for name, summary in summaries.items()}, nameless=len(listed) - len(summaries))
+    seen = Seen(ids={name: summary.id for name, summary in summaries.items()}, nameless=len(answer) - len(summaries))
     living = [want for want in wants or () if want.state != "absent"]
     if living:
-        seen.images = ImageIndex(as_list(engine.get("/images/json")))
+        seen.images = ImageIndex(listed(engine.get("/images/json"), "images"))
     ids = {as_text(as_mapping(data).get("Image")) for data in inspected.values()}
     ids.update(seen.images.find(want.values["image"]) for want in living if "image" in want.values)
     for key, image in engine.inspect_all("images", filter(None, ids)).items():
@@ -156,7 +160,7 @@ def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
     if wants is not None:
         seen.volumes_to_remove = _volumes_to_remove(engine, {want.name for want in wants})
     if any("networks" in want.values for want in living):
-        networks = map(as_mapping, as_list(engine.get("/networks")))
+        networks = map(as_mapping, listed(engine.get("/networks"), "networks"))
         seen.networks = {as_text(network.get("Name")): as_text(network.get("Id")) for network in networks}
     if any(want.state != "stopped" for want in living):
         leaving = {want.name for want in wants or () if want.state in ("absent", "stopped")}
@@ -208,8 +212,15 @@ def _volumes_to_remove(engine: Engine | Reader, names: set[str]) -> dict[str, li
 
 def volumes_of(engine: Engine | Reader, **filters: str) -> dict[str, Mapping[str, Any]]:
     """All volumes by name."""
-    listed = map(as_mapping, as_list(as_mapping(engine.get("/volumes", **filters)).get("Volumes")))
-    return {as_text(volume.get("Name")): volume for volume in listed if as_text(volume.get("Name"))}
+    answer = engine.get("/volumes", **filters)
+    found = listed(answer.get("Volumes") if isinstance(answer, Mapping) else answer, "volumes")
+    return {as_text(each.get("Name")): each for each in map(as_mapping, found) if as_text(each.get("Name"))}
+
+
+def drivers_of(engine: Engine | Reader, kind: str) -> list[str] | None:
+    """The engine's drivers of that kind, Network or Volume; None where it does not tell."""
+    found = as_mapping(as_mapping(engine.get("/info")).get("Plugins")).get(kind)
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else None
 
 
 def _named(text: str) -> list[str]:

@@ -6,15 +6,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ....engine.errors import BackendError
+from ....engine.errors import BackendError, Unreadable
+from ....engine.reading import as_mapping, as_text
 from .references import Reference
 
 if TYPE_CHECKING:
     from ..client import Engine
+
+#: As the specification of OCI images has it.
+_DIGEST = re.compile(r"[a-z0-9]+([+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]{32,}")
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,13 @@ def remote_digest(engine: Engine, reference: Reference, login: Login) -> str | B
         found = engine.ask(engine.client.inspect_distribution, str(reference), auth_config=login.as_auth())
     except BackendError as error:
         return error
-    return str(found["Descriptor"]["digest"])
+    digest = as_text(as_mapping(as_mapping(found).get("Descriptor")).get("digest"))
+    if not _DIGEST.fullmatch(digest):
+        return Unreadable(
+            f"the registry does not say which image {reference} is",
+            remedy="See that it is a registry that answers there",
+        )
+    return digest
 
 
 def pull(engine: Engine, reference: Reference, login: Login) -> None:

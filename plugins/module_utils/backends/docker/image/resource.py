@@ -18,7 +18,7 @@ from ....engine.action import Action, Disruption
 from ....engine.errors import BackendError, InvalidOption, Refused
 from ....engine.kinds import Text
 from ....engine.plan import Step
-from ....engine.reading import as_list, as_mapping, as_number, as_texts
+from ....engine.reading import as_list, as_mapping, as_number, as_texts, listed
 from ....engine.resource import Resource
 from ....engine.spec import Option, Spec, Table
 from ....engine.units import format_size
@@ -147,7 +147,7 @@ class Images(Resource[Seen]):
 
     def observe(self, wants: Sequence[Spec] | None) -> Seen:
         """Two lists: images, and containers; for a pull, the registry's word."""
-        seen = Seen(ImageIndex(as_list(self.engine.get("/images/json"))))
+        seen = Seen(ImageIndex(listed(self.engine.get("/images/json"), "images")))
         for each in summaries_of(self.engine):
             seen.users.setdefault(each.image_id, []).append(each.name)
         for want in wants or ():

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from ....engine.addresses import reachable
+from ....engine.reading import as_list, as_mapping, as_number, as_text
 from ....engine.result import Address
 from ....host.own_addresses import own_addresses
 from ..backend import SOURCES
@@ -96,8 +97,10 @@ def _leases(host: Host) -> dict[str, list[tuple[str, str]]]:
             continue
         # The newest first, and before it what never expires: a guest that was made anew leaves the lease of the one
         # before.
-        for lease in sorted(leases, key=lambda lease: float(lease.get("expirytime") or math.inf), reverse=True):
-            found.setdefault(str(lease.get("mac") or "").lower(), []).append((network.name(), str(lease.get("ipaddr"))))
+        there = list(map(as_mapping, as_list(leases)))
+        for lease in sorted(there, key=lambda each: as_number(each.get("expirytime")) or math.inf, reverse=True):
+            mac, address = (as_text(lease.get(key)) for key in ("mac", "ipaddr"))
+            found.setdefault(mac.lower(), []).append((network.name(), address))
     return found
 
 
@@ -110,9 +113,9 @@ def _asked(host: Host, handle: Any, source: str) -> list[tuple[str, str]]:
         # The guest ended in this moment, or its agent hangs, or cannot say.
         return []
     return [
-        (str(each.get("hwaddr") or "").lower(), str(address.get("addr")))
-        for each in interfaces.values()
-        for address in each.get("addrs") or ()
+        (as_text(each.get("hwaddr")).lower(), as_text(address.get("addr")))
+        for each in map(as_mapping, as_mapping(interfaces).values())
+        for address in map(as_mapping, as_list(each.get("addrs")))
     ]
 
 

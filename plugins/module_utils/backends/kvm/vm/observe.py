@@ -19,7 +19,7 @@ from typing import Any
 
 from ....engine.action import PowerState
 from ....engine.errors import InvalidOption
-from ....engine.reading import apart, each_apart
+from ....engine.reading import apart, as_number, as_text, each_apart
 from ....engine.result import Guest
 from ....engine.spec import Spec
 from ....engine.units import format_size
@@ -48,11 +48,13 @@ STATES = {
 
 
 def _sizes(stats: Mapping[str, Any]) -> dict[str, int]:
+    """The bytes of the disks' contents, by target."""
     found = {}
-    for number in range(int(stats.get("block.count", 0))):
-        target, size = stats.get("block.%d.name" % number), stats.get("block.%d.capacity" % number)
-        if target and size:
-            found[str(target)] = int(size)
+    for key, target in stats.items():
+        place, _dot, what = key.rpartition(".")
+        size = as_number(stats.get(place + ".capacity"))
+        if what == "name" and place.startswith("block.") and as_text(target) and size > 0:
+            found[target] = size
     return found
 
 
@@ -80,7 +82,7 @@ def observe(host: Host, wants: Sequence[Spec] | None, sources: Sequence[str] = S
     )
     for name in sorted(mine):
         domain, found = stats[name]
-        number = found.get("state.state", 0)
+        number = as_number(found.get("state.state"))
         state, word = STATES.get(number, PowerState.STOPPED), WORDS[number] if 0 <= number < len(WORDS) else str(number)
         with each_apart(
             seen.unread, Guest(name, "kvm", str(domain.UUIDString()), state, word, autostart=name in starting)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ....engine.errors import InvalidOption
+from ....engine.errors import InvalidOption, Refused
 from ....engine.spec import Spec
 from . import devices as dev
 from .chain import images_given, same_disk, without_older
@@ -192,7 +192,8 @@ def _add_installation(disks: dict[str, Any], iso: str, there: Mapping[str, Mappi
 def _pool(seen: Seen, name: str | None, target: str) -> Pool:
     pool = seen.pools.get(name or "default")
     if (name or "default") in seen.odd_pools:
-        raise seen.odd_pools[name or "default"]
+        odd = seen.odd_pools[name or "default"]
+        raise Refused(f"disks[{target}].pool: {name or 'default'}: {odd.message}", remedy=odd.remedy)
     if pool is None:
         raise InvalidOption(
             f"disks[{target}].pool",

@@ -86,6 +86,8 @@ def _messages(link: socket.socket, request: int) -> Iterator[tuple[int, bytes]]:
         data = link.recv(1 << 18)
         while data:
             length, kind, _flags, _sequence, _port = struct.unpack_from("=IHHII", data)
+            if length < 16:
+                raise OSError("the kernel does not tell addresses")
             if kind == _DONE:
                 return
             if kind == _ERROR:
@@ -98,12 +100,22 @@ def _attributes(data: bytes) -> dict[int, bytes]:
     found = {}
     while len(data) >= 4:
         length, kind = struct.unpack_from("=HH", data)
+        if length < 4:
+            break
         found[kind & 0x3FFF] = data[4:length]
         data = data[(length + 3) & ~3 :]
     return found
 
 
 def _dump(link: socket.socket) -> tuple[Found, ...]:
+    """All addresses of the namespace that the connection was made in. Raises OSError."""
+    try:
+        return _told(link)
+    except (struct.error, ValueError) as error:
+        raise OSError(f"what the kernel tells of addresses is not understood: {error}") from error
+
+
+def _told(link: socket.socket) -> tuple[Found, ...]:
     names: dict[int, tuple[str, str]] = {}
     for kind, body in _messages(link, _GETLINK):
         if kind == _NEWLINK:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ....engine import trace
-from ....engine.errors import BackendError
+from ....engine.errors import BackendError, InvalidOption
 from ....engine.units import parse_cpuset
 from .limits import Groups
 
@@ -49,7 +49,7 @@ def _weight(root: Path, version: int) -> str:
 def _processors(path: Path) -> tuple[int, ...]:
     try:
         return parse_cpuset(path.read_text(encoding="ascii").strip())
-    except OSError:
+    except (OSError, InvalidOption):
         return ()
 
 
@@ -58,12 +58,15 @@ def directories(pid: int, own: str = "") -> dict[str, Path]:
     empty name.
     """
     try:
-        lines = Path("/proc/%d/cgroup" % pid).read_text(encoding="utf-8").splitlines()
+        lines = Path("/proc/%d/cgroup" % pid).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return {}
     found = {}
     for line in lines:
-        _number, controllers, path = line.split(":", 2)
+        _number, _colon, place = line.partition(":")
+        controllers, colon, path = place.partition(":")
+        if not colon:
+            continue
         parts = path.strip("/").split("/")
         # An init system moves itself into a group below the container's own.
         ends = [
