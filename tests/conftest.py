@@ -41,6 +41,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--changed", action="store_true", help="lint what was changed since main alone")
     parser.addoption("--shown", help="write which promises the collected tests show to this file")
     parser.addoption(
+        "--corpus", help="the directory with the definitions of others that libvirt's modules are tried with (--all)"
+    )
+    parser.addoption(
         "--libvirt",
         choices=["bookworm", "trixie"],
         help="run all tests of libvirt with the one of a lab host of that release",

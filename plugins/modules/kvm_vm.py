@@ -166,6 +166,8 @@ options:
         device that was given to it.
       - An entry without a C(mac) means the next interface that is connected to the same. A new one gets a C(mac) that
         stays the same.
+      - An interface of another kind of libvirt's, like C(type=vhostuser) or C(type=ethernet), is not made. It is found
+        again by its C(mac), which then suffices, and stays connected as it is.
       - C(model) is V(virtio) unless given, C(filter) a network filter of libvirt, C(link) V(up) or V(down), C(mtu) and
         C(boot_order) are numbers.
       - Interfaces come and go while the guest runs, and the connection, the C(filter) and the C(link) change. The rest
@@ -177,6 +179,7 @@ options:
     description:
       - The displays, V(vnc) or V(spice), or mappings with C(type), C(port) (V(-1) for one of libvirt's choice),
         C(listen) and C(password). Needs a restart.
+      - A display of another type of libvirt's, like C(type=sdl), is not made, and can be named where it is there.
       - Merged with what is there, unless O(purge) names it.
     type: list
     elements: raw
@@ -200,6 +203,8 @@ options:
     description:
       - Channels between host and guest, by their names in the guest, or mappings with C(name), C(type) (V(unix),
         V(spicevmc), V(pty)) and C(path). V(org.qemu.guest_agent.0) is the channel of the QEMU guest agent.
+      - Without C(type) a new one is V(unix), or V(spicevmc) where its name says so, and one that is there stays as it
+        is.
       - Needs a restart. Merged with what is there, unless O(purge) names it.
     type: list
     elements: raw
@@ -207,6 +212,8 @@ options:
     description:
       - Devices of the host that the guest is given, like V(pci:0000:03:00.0), V(usb:046d:c52b) (vendor and product) or
         V(mdev:UUID).
+      - One that the guest has by its place on the host, like V(usb:1.4) (bus and device) or V(scsi:scsi_host0:0:0:7),
+        is not given to another, and can be named where it is there.
       - Needs a restart. Merged with what is there, unless O(purge) names it.
     type: list
     elements: str

@@ -24,6 +24,7 @@ from tests.lab import images, keys, machine
 from tests.lab.hosts import LABEL, LASTING_LIBVIRTD, Lab, LabHost
 from tests.lab.images import HostImage, unload_all
 from tests.support.certificates import Authority
+from tests.support.corpus import NoCorpus, fetched
 from tests.support.daemons import SecondDaemon
 from tests.support.images import BUSYBOX, BaseImages
 from tests.support.leftovers import PREFIX, Bystanders, Scratch, find, nameless, remove
@@ -212,6 +213,16 @@ def libvirt_daemon(request: pytest.FixtureRequest) -> Iterator[LibvirtDaemon]:
         LibvirtHost(Path(directory), suite, lab) as daemon,
     ):
         yield daemon
+
+
+@pytest.fixture(scope="session")
+def corpus_directory(pytestconfig: pytest.Config) -> Path:
+    """Definitions of guests, networks and pools that others have written."""
+    named = pytestconfig.getoption("--corpus")
+    try:
+        return Path(named) if named else fetched()
+    except NoCorpus as error:
+        pytest.skip(str(error))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -16,7 +16,7 @@ from string import ascii_lowercase
 from typing import Any
 
 from ....engine.errors import InvalidOption, Refused
-from ....engine.kinds import Flag, Text
+from ....engine.kinds import Flag, Foreign, Text
 from ....engine.units import format_size
 from .fields import ORDER, PATH, SIZE, DeviceSet, Field, Line, only_live, parse_fields, read_fields, word, write_fields
 from .model import Edit, View
@@ -168,8 +168,10 @@ def read_disks(root: Element, sizes: Mapping[str, int], places: Mapping[str, str
     found = {}
     for disk in devices(root, "disk"):
         target = get(disk, "target@dev") or ""
-        path = source_of(disk)
-        record = {**read_fields(DISK_FIELDS, disk), "path": places.get(path, path)}
+        path = places.get(source_of(disk), source_of(disk))
+        # A name on the network, or a path from who knows where, is no path that a task could write.
+        path = path if path.startswith("/") or not path else Foreign(path)
+        record = {**read_fields(DISK_FIELDS, disk), "path": path}
         if target in sizes:
             record["size"] = sizes[target]
         found[target] = record

@@ -9,7 +9,7 @@ written. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ....engine.errors import InvalidOption
@@ -25,10 +25,14 @@ GRAPHICS_FIELDS = (
 )
 
 
+#: What is made here, and what else libvirt has (9.0 to 12.8), which is found again.
+_MADE, _KEPT = ("vnc", "spice"), ("dbus", "desktop", "egl-headless", "rdp", "sdl")
+
+
 def _read_graphics(entry: Any, option: str) -> tuple[str, dict[str, Any]]:
     fields = {"type": entry} if isinstance(entry, str) else entry
     kind = str(fields.get("type") or "") if isinstance(fields, Mapping) else ""
-    if kind not in ("vnc", "spice"):
+    if kind not in (*_MADE, *_KEPT):
         raise InvalidOption(
             option,
             kind or entry,
@@ -38,7 +42,9 @@ def _read_graphics(entry: Any, option: str) -> tuple[str, dict[str, Any]]:
     return kind, parse_fields(GRAPHICS_FIELDS, fields, f"{option}[{kind}]", more=("type",))
 
 
-GRAPHICS = DeviceSet(GRAPHICS_FIELDS, _read_graphics, "type", {"elements": "raw"})
+GRAPHICS = DeviceSet(
+    GRAPHICS_FIELDS, _read_graphics, "type", {"elements": "raw"}, lambda kind, _record: kind not in _MADE
+)
 
 
 def read_graphics(root: Element) -> dict[str, dict[str, Any]]:
@@ -79,9 +85,7 @@ def _read_channel(entry: Any, option: str) -> tuple[str, dict[str, Any]]:
     name = str(fields.get("name") or "") if isinstance(fields, Mapping) else ""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise InvalidOption(option, name or entry, "is not a valid name of a channel", remedy=f"Write one like {AGENT}")
-    record = parse_fields(CHANNEL_FIELDS, fields, f"{option}[{name}]", more=("name",))
-    record.setdefault("type", "spicevmc" if name.startswith("com.redhat.spice") else "unix")
-    return name, record
+    return name, parse_fields(CHANNEL_FIELDS, fields, f"{option}[{name}]", more=("name",))
 
 
 CHANNELS = DeviceSet(CHANNEL_FIELDS, _read_channel, "name", {"elements": "raw"})
@@ -104,7 +108,8 @@ def write_channels(root: Element, before: Mapping[str, Any], after: Mapping[str,
             (each for each in devices(root, "channel") if get(each, "target@name") == name), None
         )
         if element is None:
-            element = add(root, "channel", type=record["type"])
+            kind = "spicevmc" if name.startswith("com.redhat.spice") else "unix"
+            element = add(root, "channel", type=record.get("type", kind))
             ET.SubElement(element, "target", {"type": "virtio", "name": name})
         if "path" in record and record["path"] != old.get("path"):
             put(element, "source@mode", "bind")
@@ -122,7 +127,7 @@ FILESYSTEM_FIELDS = (
 def _read_filesystem(entry: Any, option: str) -> tuple[str, dict[str, Any]]:
     fields = dict(entry) if isinstance(entry, Mapping) else {}
     target = str(fields.get("target") or "")
-    if not re.fullmatch(r"[A-Za-z0-9_./-]{1,36}", target) or not fields.get("source"):
+    if not re.fullmatch(r"[A-Za-z0-9_./-]{1,36}", target):
         raise InvalidOption(
             option,
             entry,
@@ -134,7 +139,13 @@ def _read_filesystem(entry: Any, option: str) -> tuple[str, dict[str, Any]]:
     return target, record
 
 
-FILESYSTEMS = DeviceSet(FILESYSTEM_FIELDS, _read_filesystem, "target", {"elements": "raw"})
+FILESYSTEMS = DeviceSet(
+    FILESYSTEM_FIELDS,
+    _read_filesystem,
+    "target",
+    {"elements": "raw"},
+    lambda _target, record: not record.get("source"),
+)
 
 
 def read_filesystems(root: Element) -> dict[str, dict[str, Any]]:
@@ -182,10 +193,17 @@ _PCI = re.compile(r"(?:pci:)?(?:([0-9a-f]{4}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0
 _USB = re.compile(r"usb:([0-9a-f]{4}):([0-9a-f]{4})")
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[1-9][0-9]*|0")
 _MDEV = re.compile(r"mdev:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+#: What is found again and not made: a device by its place on the host, like usb:1.4 or scsi:scsi_host0:0:0:0.
+_KEPT_DEVICE = re.compile(r"(usb|scsi|scsi_host|storage|misc|net):\S+")
 
 
 class HostDevices(Entries):
     """Devices of the host, written as one word each: pci:0000:03:00.0, usb:046d:c52b, mdev:UUID."""
+
+    @staticmethod
+    def kept(key: str, _record: Any) -> bool:
+        """Whether it is of a kind that is not made here."""
+        return not (_PCI.fullmatch(key) or _USB.fullmatch(key) or _MDEV.fullmatch(key))
 
     merges = True
     argument = {"type": "list", "elements": "str"}
@@ -195,9 +213,11 @@ class HostDevices(Entries):
         for entry in value:
             text = str(entry).strip().lower()
             pci = _PCI.fullmatch(text)
+            if _KEPT_DEVICE.fullmatch(str(entry).strip()) and not _USB.fullmatch(text):
+                text = str(entry).strip()
             if pci:
                 text = "pci:{}:{}:{}.{}".format(pci[1] or "0000", pci[2], pci[3], pci[4])
-            elif not _USB.fullmatch(text) and not _MDEV.fullmatch(text):
+            elif not any(each.fullmatch(text) for each in (_USB, _MDEV, _KEPT_DEVICE)):
                 raise InvalidOption(
                     option,
                     entry,
@@ -224,7 +244,18 @@ def _hostdev_key(element: Element) -> str:
         )
     if kind == "usb" and element.find("source/vendor") is not None:
         return "usb:{:04x}:{:04x}".format(number("source/vendor@id"), number("source/product@id"))
-    return "{}:{}".format(kind, get(element, "source/address@uuid") or get(element, "source/address@device") or "")
+    if kind == "usb":
+        return "usb:%d.%d" % (number("source/address@bus"), number("source/address@device"))
+    if kind == "mdev":
+        return "mdev:{}".format(get(element, "source/address@uuid") or "")
+    source = element.find("source")
+    return "{}:{}".format(kind, ":".join(_words(source)) if source is not None else "")
+
+
+def _words(source: Element) -> Iterator[str]:
+    """What a source says, in its own order: the device, or the adapter and the place on it."""
+    for each in source.iter():
+        yield from (re.sub(r"\s", "_", word) for word in (*each.attrib.values(), (each.text or "").strip()) if word)
 
 
 def read_hostdevs(root: Element) -> dict[str, str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ....engine.errors import InvalidOption
-from ....engine.kinds import Entries, Flag, Integer, Kind, Part, Records, Size, Text, as_read
+from ....engine.kinds import Entries, Flag, Foreign, Integer, Kind, Part, Records, Size, Text, as_read
 from ....engine.network_kinds import mac
 from ....engine.secrets import HIDDEN
 from .model import Edit, View
@@ -89,7 +89,8 @@ def parse_fields(
         )
     record = {}
     for key, value in given.items():
-        if key in known and value is not None:
+        # A secret as it is shown is none: it stays as it is.
+        if key in known and value is not None and not (known[key].secret and value == HIDDEN):
             record[key] = _parse(known[key], value, f"{option}.{key}")
     return record
 
@@ -111,11 +112,17 @@ def _parse(field: Field, value: Any, option: str) -> Any:
 
 
 def show_fields(fields: Sequence[Field], record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record as a user would write it, secrets hidden; fields that are as they would be anyway are left out."""
+    """The record as a user would write it, secrets hidden.
+
+    Fields that are as they would be anyway are left out, and those with a word that no user can write: what is not
+    set is not managed.
+    """
     known = {field.name: field for field in fields}
     shown = {}
     for key, value in record.items():
         field = known.get(key)
+        if isinstance(value, Foreign):
+            continue
         if field is None:
             shown[key] = value
         elif value is not None and value != field.absent:
@@ -169,9 +176,20 @@ class FieldSet(Entries):
     def show_entry(self, key: str, value: Any) -> Any:
         return self.fields[key].kind.shown(value)
 
+    def show(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(super().show({key: each for key, each in value.items() if not isinstance(each, Foreign)}))
+
+
+def never_kept(_key: str, _record: Any) -> bool:
+    """For devices all of which can be made here."""
+    return False
+
 
 class DeviceSet(Records):
-    """A list of devices, each found again by its key; a field that is a secret shows that it changes, and not how."""
+    """A list of devices, each found again by its key; a field that is a secret shows that it changes, and not how.
+
+    ``kept``: whether an entry is of a kind that is not made here: such a device is found again, and left as it is.
+    """
 
     def __init__(
         self,
@@ -179,22 +197,30 @@ class DeviceSet(Records):
         key: Callable[[Any, str], tuple[str, dict[str, Any]]],
         key_field: str,
         argument: Mapping[str, Any],
+        kept: Callable[[str, Any], bool] = never_kept,
     ) -> None:
         super().__init__(lambda entry, option: [key(entry, option)], self._write, argument)
-        self.fields, self.key_field = tuple(fields), key_field
+        self.fields, self.key_field, self.kept = tuple(fields), key_field, kept
 
     def _write(self, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
         return {self.key_field: key, **show_fields(self.fields, record)}
 
     def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
-        found = super().parts(want, have, exact)
+        return [self._told(part, want, have or {}) for part in super().parts(want, have, exact)]
+
+    def _told(self, part: Part, want: Mapping[str, Any], have: Mapping[str, Any]) -> Part:
+        """With the secrets that change, and the words that go and that no user could write."""
+        if not part.before:
+            return part
+        new, old = want.get(part.key) or {}, have.get(part.key) or {}
+        gone = {
+            name: str(word)
+            for name, word in old.items()
+            if isinstance(word, Foreign) and (not part.after or new.get(name, word) != word)
+        }
         secrets = [field.name for field in self.fields if field.secret]
-        return [
-            part._replace(after={**part.after, **_new_secrets(secrets, want.get(part.key), (have or {}).get(part.key))})
-            if part.before and part.after
-            else part
-            for part in found
-        ]
+        after = {**part.after, **_new_secrets(secrets, new, old)} if part.after else part.after
+        return part._replace(before={**part.before, **gone}, after=after)
 
 
 def _new_secrets(secrets: Sequence[str], want: Any, have: Any) -> dict[str, str]:

@@ -15,21 +15,35 @@ from itertools import chain, count
 from typing import Any
 
 from ....engine.errors import InvalidOption
-from ....engine.kinds import Integer, Text
+from ....engine.kinds import Foreign, Integer, Text
 from .devices import add, devices, remove
 from .fields import MAC, ORDER, DeviceSet, Field, only_live, parse_fields, read_fields, show_fields, word, write_fields
 from .model import Edit, View
 from .xml import ET, Element, get, put
 
-NETWORK_REMEDY = "Write a network's name, or a mapping with one of network, bridge, macvtap or type: user"
+NETWORK_REMEDY = "Write a network's name, or a mapping with one of network, bridge, macvtap or type: user; or with the mac of one that is there"
 #: In our words, and in libvirt's.
 NETWORK_TYPES = {"network": "network", "bridge": "bridge", "macvtap": "direct", "user": "user"}
 _OURS = {value: key for key, value in NETWORK_TYPES.items()}
+#: Libvirt's other kinds (9.0 to 12.8), which are found again and not made.
+_KEPT_TYPES = (
+    "client",
+    "ethernet",
+    "hostdev",
+    "internal",
+    "mcast",
+    "null",
+    "server",
+    "udp",
+    "vdpa",
+    "vds",
+    "vhostuser",
+)
 NETWORK_FIELDS = (
-    Field("type", word(*NETWORK_TYPES), "", live=True),
+    Field("type", word(*NETWORK_TYPES, *_KEPT_TYPES), "", live=True),
     Field("source", Text(), "", live=True),
     Field("mac", MAC, "mac@address"),
-    Field("model", Text(pattern=r"[A-Za-z0-9-]+", remedy="Write a model like virtio or e1000e"), "model@type"),
+    Field("model", Text(pattern=r"[A-Za-z0-9_-]+", remedy="Write a model like virtio or e1000e"), "model@type"),
     Field("filter", Text(), "filterref@filter", "", live=True),
     Field("link", word("up", "down"), "link@state", "up", live=True),
     Field("mtu", Integer(0, 65535), "mtu@size", 0),
@@ -45,15 +59,17 @@ def _read_network(entry: Any, option: str) -> tuple[str, dict[str, Any]]:
     given = dict(fields)
     ways = [key for key in ("network", "bridge", "macvtap") if given.get(key)]
     kind = ways[0] if ways else str(given.get("type") or "")
-    if len(ways) > 1 or (not ways and kind != "user") or (ways and given.get("type") not in (None, kind)):
+    alone = kind in ("user", *_KEPT_TYPES) or (not kind and bool(given.get("mac")))
+    if len(ways) > 1 or (not ways and not alone) or (ways and given.get("type") not in (None, kind)):
         raise InvalidOption(option, entry, "does not say what the guest is connected to", remedy=NETWORK_REMEDY)
     source = str(given.pop(kind)) if ways else ""
     for key in ("network", "bridge", "macvtap", "source"):
         given.pop(key, None)
-    key = source or "user"
+    key = source or kind or str(given["mac"]).lower()
     if source and not re.fullmatch(r"[^\s/<>\"'&-][^\s/<>\"'&]*", source):
         raise InvalidOption(option, source, "is not a valid name of a network or device", remedy=NETWORK_REMEDY)
-    record = parse_fields(NETWORK_FIELDS, {**given, "type": kind, "source": source}, f"{option}[{key}]")
+    connection = {"type": kind, "source": source} if kind else {}
+    record = parse_fields(NETWORK_FIELDS, {**given, **connection}, f"{option}[{key}]")
     if "mac" in record and int(record["mac"][:2], 16) & 1:
         raise InvalidOption(
             f"{option}[{key}].mac",
@@ -64,11 +80,16 @@ def _read_network(entry: Any, option: str) -> tuple[str, dict[str, Any]]:
     return key, record
 
 
+def is_kept(_key: str, record: Mapping[str, Any]) -> bool:
+    """Whether an entry is for an interface that is there, and says nothing that one could be made of."""
+    return record.get("type") not in NETWORK_TYPES
+
+
 class Networks(DeviceSet):
     """The interfaces of a guest, by what they are connected to; a second one to the same is NAME#2."""
 
     def __init__(self) -> None:
-        super().__init__(NETWORK_FIELDS, _read_network, "name", {"elements": "raw"})
+        super().__init__(NETWORK_FIELDS, _read_network, "name", {"elements": "raw"}, is_kept)
 
     def parse(self, value: Any, option: str) -> dict[str, Any]:
         records: dict[str, Any] = {}
@@ -87,7 +108,16 @@ class Networks(DeviceSet):
         """As a user writes it, {"network": NAME}."""
         shown = show_fields(self.fields, record)
         kind, source = shown.pop("type", ""), shown.pop("source", "")
-        return {**({kind: source} if source else {"type": kind}), **shown}
+        return {**({kind: source} if source else {"type": kind} if kind else {}), **shown}
+
+    def show(self, value: Mapping[str, Any]) -> list[Any]:
+        """Interfaces that share an address (a team) are told apart by what they are connected to."""
+        shown, taken = list[Any](), set[Any]()
+        for entry in super().show(value):
+            mac = entry.get("mac")
+            shown.append({key: each for key, each in entry.items() if key != "mac" or mac not in taken})
+            taken.add(mac)
+        return shown
 
 
 def numbered(key: str, taken: Mapping[str, Any]) -> str:
@@ -103,21 +133,16 @@ def _interfaces(root: Element) -> Iterator[tuple[str, Element]]:
     seen: dict[str, Any] = {}
     for interface in devices(root, "interface"):
         kind = interface.get("type", "")
-        source = (
-            get(
-                interface,
-                "source@{}".format({"network": "network", "bridge": "bridge", "direct": "dev"}.get(kind, "name")),
-            )
-            or ""
-        )
-        key = numbered(source or kind, seen)
+        place = {"network": "network", "bridge": "bridge", "direct": "dev"}.get(kind)
+        key = numbered((get(interface, f"source@{place}") if place else "") or kind, seen)
         seen[key] = interface
         yield key, interface
 
 
 def _read_interface(key: str, interface: Element) -> dict[str, Any]:
     kind = interface.get("type", "")
-    record = {**read_fields(NETWORK_FIELDS, interface), "type": _OURS.get(kind, kind), "source": ""}
+    ours = _OURS.get(kind) or (kind if kind in _KEPT_TYPES else Foreign(kind))
+    record = {**read_fields(NETWORK_FIELDS, interface), "type": ours, "source": ""}
     if kind in ("network", "bridge", "direct"):
         record["source"] = _connection(key)
     if kind == "direct":
@@ -133,11 +158,15 @@ def read_networks(root: Element) -> dict[str, dict[str, Any]]:
 def matched(want: Mapping[str, Any], have: Mapping[str, Any]) -> dict[str, str]:
     """Which interface each wanted entry means: wanted key to observed key.
 
-    By its MAC where it has one: an address that no interface has is a new interface's. Else the next one that is
-    connected to the same, of those that no entry means by its MAC.
+    By its MAC where it has one: an address that no interface has is a new interface's. Of several with that address
+    (a team) the one that is connected to the same. Else the next one that is connected to the same, of those that no
+    entry means by its MAC.
     """
-    by_mac = {record["mac"]: key for key, record in have.items() if record.get("mac")}
-    found = {key: by_mac[record["mac"]] for key, record in want.items() if record.get("mac") in by_mac}
+    found: dict[str, str] = {}
+    for key, record in want.items():
+        alike = [each for each in have if record.get("mac") and have[each].get("mac") == record["mac"]]
+        if alike:
+            found[key] = next((each for each in alike if _connection(each) == _connection(key)), alike[0])
     left = [key for key in have if key not in found.values()]
     for key, record in want.items():
         there = next((each for each in left if _connection(each) == _connection(key)), None)

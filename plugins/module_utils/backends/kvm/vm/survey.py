@@ -147,7 +147,9 @@ def _missing_network(host: Host, seen: Seen, want: Spec, have: Domain | None) ->
         return None
     connected = set(networks_by_mac(live.root).values()) if live else set()
     asked = {
-        record["source"]: key for key, record in want.values.get("networks", {}).items() if record["type"] == "network"
+        record["source"]: key
+        for key, record in want.values.get("networks", {}).items()
+        if record.get("type") == "network"
     }
     for name in sorted(set(asked) - connected):
         if seen.networks is None:

@@ -16,7 +16,7 @@ from ....engine.spec import Spec
 from . import devices as dev
 from .chain import images_given, same_disk, without_older
 from .compare import changes, edits, written
-from .model import MAKING, Comparison, Domain, Pool, Seen, View
+from .model import MAKING, Comparison, Domain, Pool, Seen, View, VmOption
 from .options import BY_NAME, OPTIONS
 from .seed import Seed, read_seed, seed, seed_volume
 from .settings import OverlayValues, guest_note
@@ -78,6 +78,9 @@ def wanted(want: Spec, seen: Seen, have: Domain | None, placed: Placed | None) -
         values["memory"] = memory_of_new(want)
     if placed is not None:
         values["disks"] = _completed(placed, seen, have)
+    for option in OPTIONS:
+        if option.name in values:
+            check_kept(option, values[option.name], replace(want, values=values), have)
     value = values.get("cloud_init")
     if isinstance(value, Seed):
         values["cloud_init"] = seed(value, value.digest, _path_of_seed(want, value, seen, have))
@@ -86,6 +89,24 @@ def wanted(want: Spec, seen: Seen, have: Domain | None, placed: Placed | None) -
         places = {**have.stored.places, **seen.places()}
         values["xml"] = OverlayValues(without_older(overlay.root, have.stored.root, have.chains, have.reals, places))
     return replace(want, values=values)
+
+
+def check_kept(option: VmOption, wished: Any, want: Spec, have: Domain | None) -> None:
+    """A device of a kind that is not made here has to be there. Raises InvalidOption."""
+    kept = getattr(option.kind, "kept", None)
+    sides = [option.seen(want, view) for view in ((have.stored, have.live) if have else ()) if view is not None]
+    for key, record in wished.items() if kept is not None else ():
+        if not kept(key, record):
+            continue
+        there = [side[key] for side in sides if key in side]
+        kind = record.get("type") if isinstance(record, Mapping) else None
+        if not any(kind is None or each.get("type", kind) == kind for each in there):
+            raise InvalidOption(
+                f"{option.name}[{key}]",
+                key,
+                "is not there, and nothing that it could be made of is said",
+                remedy="Write the whole of it as the documentation of this option has it, or with the option xml",
+            )
 
 
 def compare(given: Spec, full: Spec, seen: Seen, have: Domain | None) -> Comparison:
