@@ -26,8 +26,8 @@ MAC = "<mac address='52:54:00:00:00:01'/>"
 #: By what they have that no option names: devices, and the option that describes them so.
 DEVICES = {
     "disk on the network": (
-        "<disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='rbd' name='pool/image'><host name='x'/></source>"
-        "<target dev='vda' bus='virtio'/></disk>", "disks", [{"target": "vda", "bus": "virtio", "format": "raw"}],
+        ("<disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='rbd' name='pool/image'><host name='x'/></source>"
+        "<target dev='vda' bus='virtio'/></disk>"), "disks", [{"target": "vda", "bus": "virtio", "format": "raw"}],
     ),
     "disk by a relative path": (
         "<disk type='file' device='disk'><source file='images/a'/><target dev='vda' bus='virtio'/></disk>", "disks",
@@ -68,9 +68,9 @@ DEVICES = {
         "<channel type='qemu-vdagent'><target type='virtio' name='com.redhat.spice.0'/></channel>", "channels", [{"name": "com.redhat.spice.0"}],
     ),
     "devices by their places": (
-        "<hostdev mode='subsystem' type='usb'><source><address bus='14' device='6'/></source></hostdev>"
+        ("<hostdev mode='subsystem' type='usb'><source><address bus='14' device='6'/></source></hostdev>"
         "<hostdev mode='subsystem' type='scsi'><source><adapter name='scsi_host0'/><address bus='0' target='0' unit='7'/></source></hostdev>"
-        "<hostdev mode='capabilities' type='storage'><source><block>/dev/sdf1</block></source></hostdev>", "host_devices",
+        "<hostdev mode='capabilities' type='storage'><source><block>/dev/sdf1</block></source></hostdev>"), "host_devices",
         ["scsi:scsi_host0:0:0:7", "storage:/dev/sdf1", "usb:14.6"],
     ),
     "file system without a directory": (
