@@ -117,7 +117,7 @@ class LibvirtModule:
         """
         before = stored(self.daemon)
         result = self.run(check=True, **args)
-        self._notes.assert_only_reads()
+        self._notes.assert_only_reads(connected=not result.failed)
         self.assert_stored(before)
         return result
 
