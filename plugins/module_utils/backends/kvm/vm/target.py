@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ....engine.errors import InvalidOption, Refused
 from ....engine.spec import Spec
 from . import devices as dev
+from . import fields
 from .chain import images_given, same_disk, without_older
 from .compare import changes, edits, written
 from .model import MAKING, Comparison, Domain, Pool, Seen, View, VmOption
@@ -93,20 +94,25 @@ def wanted(want: Spec, seen: Seen, have: Domain | None, placed: Placed | None) -
 
 def check_kept(option: VmOption, wished: Any, want: Spec, have: Domain | None) -> None:
     """A device of a kind that is not made here has to be there. Raises InvalidOption."""
-    kept = getattr(option.kind, "kept", None)
-    sides = [option.seen(want, view) for view in ((have.stored, have.live) if have else ()) if view is not None]
-    for key, record in wished.items() if kept is not None else ():
-        if not kept(key, record):
-            continue
-        there = [side[key] for side in sides if key in side]
-        kind = record.get("type") if isinstance(record, Mapping) else None
-        if not any(kind is None or each.get("type", kind) == kind for each in there):
-            raise InvalidOption(
-                f"{option.name}[{key}]",
-                key,
-                "is not there, and nothing that it could be made of is said",
-                remedy="Write the whole of it as the documentation of this option has it, or with the option xml",
-            )
+    kept = getattr(option.kind, "kept", fields.never_kept)
+    missing = [key for key in wished if kept(key, wished[key])] if kept is not fields.never_kept else []
+    for view in (have.stored, have.live) if have and missing else ():
+        there = option.seen(want, view) if view is not None else {}
+        missing = [key for key in missing if not _is_that(wished[key], there.get(key))]
+    if missing:
+        raise InvalidOption(
+            f"{option.name}[{missing[0]}]",
+            missing[0],
+            "is not there, and nothing that it could be made of is said",
+            remedy="Write the whole of it as the documentation of this option has it, or with the option xml",
+        )
+
+
+def _is_that(wished: Any, there: Any) -> bool:
+    """Whether a device that is there is of the type that is named, if one is."""
+    if there is None or not isinstance(wished, Mapping):
+        return there is not None
+    return bool(wished.get("type") in (None, there.get("type")))
 
 
 def compare(given: Spec, full: Spec, seen: Seen, have: Domain | None) -> Comparison:
