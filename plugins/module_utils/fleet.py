@@ -223,7 +223,7 @@ def _read_guest(guest: Mapping[str, Any], place: str, fleet: Fleet) -> Entry:
     given = {key: value for key, value in guest.items() if key != "backend"}
     spec = {**entry.table.argument_spec(), **entry.connection}
     try:
-        values = checked(spec, given, fleet.secrets, f"the module for {kind} guests")
+        values = checked(spec, given, fleet.secrets, f"the module for {kind} guests", entry.peers)
         if fleet.name and "labels" in spec:
             values["labels"] = _labelled(values.get("labels") or {}, fleet.name)
         want = entry.table.read(values)

@@ -548,11 +548,14 @@ trace: {returned: at C(-vvv), type: list, elements: dict,
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.client import CONNECTION, connect
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.resource import Containers
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.peers import CONTAINER
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource
 
 
 def main() -> None:
-    run_resource(Containers.table, lambda parameters: Containers(connect(parameters)), CONNECTION, "guest")
+    run_resource(
+        Containers.table, lambda parameters: Containers(connect(parameters)), CONNECTION, "guest", peers=CONTAINER
+    )
 
 
 if __name__ == "__main__":

@@ -229,11 +229,12 @@ trace: {returned: at C(-vvv), type: list, elements: dict,
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.client import CONNECTION, connect
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.image.resource import Images
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.peers import IMAGE
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource
 
 
 def main() -> None:
-    run_resource(Images.table, lambda parameters: Images(connect(parameters)), CONNECTION, "image")
+    run_resource(Images.table, lambda parameters: Images(connect(parameters)), CONNECTION, "image", peers=IMAGE)
 
 
 if __name__ == "__main__":

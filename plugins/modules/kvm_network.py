@@ -198,11 +198,12 @@ trace: {returned: at C(-vvv), type: list, elements: dict,
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import CONNECTION, connect
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network.resource import Networks
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.peers import NETWORK
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource
 
 
 def main() -> None:
-    run_resource(Networks.table, lambda parameters: Networks(connect(parameters)), CONNECTION, "network")
+    run_resource(Networks.table, lambda parameters: Networks(connect(parameters)), CONNECTION, "network", peers=NETWORK)
 
 
 if __name__ == "__main__":

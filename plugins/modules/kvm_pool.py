@@ -180,12 +180,13 @@ trace: {returned: at C(-vvv), type: list, elements: dict,
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import CONNECTION, connect
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.peers import POOL
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.pool import Pools
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource
 
 
 def main() -> None:
-    run_resource(Pools.table, lambda parameters: Pools(connect(parameters)), CONNECTION, "pool")
+    run_resource(Pools.table, lambda parameters: Pools(connect(parameters)), CONNECTION, "pool", peers=POOL)
 
 
 if __name__ == "__main__":

@@ -498,12 +498,13 @@ trace: {returned: at C(-vvv), type: list, elements: dict,
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import CONNECTION, connect
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.peers import VM
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.resource import Vms
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource
 
 
 def main() -> None:
-    run_resource(Vms.table, lambda parameters: Vms(connect(parameters)), CONNECTION, "guest")
+    run_resource(Vms.table, lambda parameters: Vms(connect(parameters)), CONNECTION, "guest", peers=VM)
 
 
 if __name__ == "__main__":

@@ -168,12 +168,13 @@ trace: {returned: at C(-vvv), type: list, elements: dict,
 """
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.client import CONNECTION, connect
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.peers import VOLUME
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.storage.volume import Volumes
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource
 
 
 def main() -> None:
-    run_resource(Volumes.table, lambda parameters: Volumes(connect(parameters)), CONNECTION, "volume")
+    run_resource(Volumes.table, lambda parameters: Volumes(connect(parameters)), CONNECTION, "volume", peers=VOLUME)
 
 
 if __name__ == "__main__":

@@ -331,11 +331,12 @@ trace: {returned: at C(-vvv), type: list, elements: dict,
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.client import CONNECTION, Lxc
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.resource import Containers
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.peers import CONTAINER
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import run_resource
 
 
 def main() -> None:
-    run_resource(Containers.table, lambda parameters: Containers(Lxc(parameters)), CONNECTION, "guest")
+    run_resource(Containers.table, lambda parameters: Containers(Lxc(parameters)), CONNECTION, "guest", peers=CONTAINER)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ class Managed:
     connect: Callable[[Mapping[str, Any]], Guests[Any]]
     #: Where the guests are that these connection options reach (see GuestId), before anybody connects.
     place: Callable[[Mapping[str, Any]], str]
+    #: The modules of other collections for such guests: see engine/peers.py, which discovery does without.
+    peers: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)

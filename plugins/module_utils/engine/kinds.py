@@ -23,6 +23,7 @@ from .units import (
     format_cpuset,
     format_duration,
     format_size,
+    meant_size,
     parse_cpus,
     parse_cpuset,
     parse_duration,
@@ -143,23 +144,28 @@ class Integer(Kind):
 
 
 class Size(Kind):
-    """Bytes. ``unlimited``: the number that stands for no limit at all, written as that word (or as -1)."""
+    """Bytes.
+
+    ``unlimited``: the number that stands for no limit at all, written as that word (or as -1). ``bare``: the least that
+    a number without a unit is taken for bytes from; what is less was meant in another unit.
+    """
 
     argument = {"type": "str"}
 
-    def __init__(self, *, unlimited: int | None = None, least: int = 0) -> None:
+    def __init__(self, *, unlimited: int | None = None, least: int = 0, bare: int = 0) -> None:
         self.unlimited = unlimited
-        self.least = least
+        self.least, self.bare = least, max(least, bare)
 
     def parse(self, value: Any, option: str) -> int:
         if self.unlimited is not None and str(value) in ("unlimited", "-1"):
             return self.unlimited
         size = parse_size(value, option)
-        if 0 < size < self.least:
-            remedy = f"Write {format_size(self.least)} or more"
-            if str(value).strip().isdigit():
-                remedy += f". A bare number is bytes: write {value}MiB if you mean that"
-            raise InvalidOption(option, value, "is too small", remedy=remedy)
+        bare = str(value).strip().isdigit()
+        if 0 < size < (self.bare if bare else self.least):
+            remedies = [f"Write {format_size(self.least)} or more"] if self.least else []
+            if bare:
+                remedies.append(f"A bare number is bytes: write {meant_size(size)} if you mean that")
+            raise InvalidOption(option, value, "is too small", remedy=". ".join(remedies))
         return size
 
     def show(self, value: int) -> str:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from .errors import InvalidOption
 from .kinds import Foreign, Part, Records, Text
 
 _MAC = r"(?i)[0-9a-f]{2}(:[0-9a-f]{2}){5}"
@@ -21,9 +22,42 @@ def is_mac(text: str) -> bool:
     return re.fullmatch(_MAC, text, re.ASCII) is not None
 
 
-def mac(example: str) -> Text:
-    """MAC addresses, in lower case; ``example``: one that the backend would take."""
-    return Text(pattern=_MAC, remedy=f"Write it like {example}", fold=True)
+def unquoted_mac(value: object) -> str:
+    """The MAC address that YAML took for a number, as it takes digits with colons between them for one of base 60.
+
+    Empty for what is no such number.
+    """
+    text, groups = str(value), list[str]()
+    number = int(text) if re.fullmatch(r"[0-9]{9,12}", text, re.ASCII) else 0
+    while number:
+        number, group = divmod(number, 60)
+        groups.insert(0, "%02d" % group)
+    return ":".join(groups) if len(groups) == 6 else ""
+
+
+def check_quoted(value: object, option: str) -> None:
+    """Raises InvalidOption for a MAC address that YAML took for a number."""
+    meant = unquoted_mac(value)
+    if meant:
+        raise InvalidOption(
+            option,
+            value,
+            "is a number: YAML reads digits between colons as one",
+            remedy=f'Write it in quotes, "{meant}"',
+        )
+
+
+class Mac(Text):
+    """A MAC address, in lower case."""
+
+    def parse(self, value: Any, option: str) -> str:
+        check_quoted(value, option)
+        return super().parse(value, option)
+
+
+def mac(example: str) -> Mac:
+    """MAC addresses; ``example``: one that the backend would take."""
+    return Mac(pattern=_MAC, remedy=f"Write it like {example}", fold=True)
 
 
 def family_of(subnet: str) -> int:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -14,6 +15,7 @@ from ansible.module_utils.basic import AnsibleModule
 from . import trace
 from .argument_values import check_values
 from .errors import KraalError
+from .peers import Peer, advice
 from .plan import diff_of
 from .reconcile import Job, Outcome, reconcile
 from .resource import Resource
@@ -28,14 +30,21 @@ class KraalModule(AnsibleModule):  # type: ignore[misc]
     All answers leave through here: what is secret by its key or as a part of a text is hidden at its place, old values
     included, and what is known to be secret is masked wherever else it stands.
 
+    Arguments that are none here, and are some of a module that does the same elsewhere, are refused with what they are
+    here.
+
     At -vvv the answer has what was sent to the engines as well.
     """
 
+    #: What a task gave, before its defaults joined it.
+    _given: Mapping[str, Any] = MappingProxyType({})
+    _peers: Sequence[Peer] = ()
     _trace: trace.Recorder | None = None
 
     def _load_params(self) -> None:
         # The first thing that the constructor does: nothing can be logged or returned before.
         super()._load_params()
+        self._given = {key: value for key, value in self.params.items() if not key.startswith("_ansible_")}
         self.keep_secret(secrets_in(self.params))
 
     def keep_secret(self, secrets: Iterable[str]) -> None:
@@ -51,7 +60,8 @@ class KraalModule(AnsibleModule):  # type: ignore[misc]
             name = self.params.get("name")
             self.fail_json(msg=str(error.about(guest=name if isinstance(name, str) else "")))
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
+    def __init__(self, *arguments: Any, peers: Sequence[Peer] = (), **named: Any) -> None:
+        self._peers = peers
         super().__init__(*arguments, **named)
         # Arguments that are refused end in the line above: nothing was sent then.
         self._trace = trace.start() if self._verbosity >= trace.VERBOSITY else None
@@ -72,7 +82,9 @@ class KraalModule(AnsibleModule):  # type: ignore[misc]
         super().exit_json(**self._shown(answer))
 
     def fail_json(self, msg: str, **answer: Any) -> None:
-        super().fail_json(hide(str(msg)), **self._shown(answer))
+        meant = [each for each in advice(self._peers, self.argument_spec, self._given) if each]
+        text = " ".join([str(msg).rstrip(".") + ".", *meant]) if meant else str(msg)
+        super().fail_json(hide(text), **self._shown(answer))
 
 
 def plan_of(outcome: Outcome) -> list[dict[str, Any]]:
@@ -101,7 +113,10 @@ def run_resource(
     result: str,
     **rules: Any,
 ) -> None:
-    """The whole of a module for one resource: ``connect`` gets the arguments, ``result`` names the returned object."""
+    """The whole of a module for one resource: ``connect`` gets the arguments, ``result`` names the returned object.
+
+    ``rules``: more for KraalModule.
+    """
     module = KraalModule(argument_spec={**table.argument_spec(), **connection}, supports_check_mode=True, **rules)
     try:
         want = table.read(module.params)

@@ -46,6 +46,11 @@ def parse_size(value: object, option: str = "size") -> int:
     return int(amount)
 
 
+def meant_size(number: int) -> str:
+    """What was probably meant by a bare number that is too small for so many bytes. Libvirt's XML counts in KiB."""
+    return "{}{}".format(number, "GiB" if number < 64 else "MiB" if number < 1 << 20 else "KiB")
+
+
 def format_size(size: int) -> str:
     """The shortest exact way to write so many bytes: 536870912 is 512MiB, 1000 is 1000B."""
     for unit in ("e", "p", "t", "g", "m", "k"):

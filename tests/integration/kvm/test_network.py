@@ -539,6 +539,7 @@ def test_runs_at_once(network: LibvirtModule, clean: LibvirtDaemon) -> None:
         (["dhcp_ranges", "none of the network's subnets"], {"dhcp_ranges": ["198.18.2.10-198.18.2.20"]}),
         (["dhcp_ranges", "lower"], {"dhcp_ranges": ["198.18.1.20-198.18.1.10"]}),
         (["dhcp_hosts", "MAC"], {"dhcp_hosts": [{"mac": "x", "name": "a"}]}),
+        (["dhcp_hosts.mac", '"52:54:00:12:34:56"'], {"dhcp_hosts": [{"mac": 41135085296, "address": "198.18.1.5"}]}),
         (["dhcp_hosts", "none of the network's subnets"], {"dhcp_hosts": [{"mac": MAC1, "address": "198.18.2.1"}]}),
         (
             ["dhcp_hosts", "two hosts"],

@@ -362,6 +362,7 @@ def test_imports_that_are_refused(volume: LibvirtModule, images: Path, raw: Path
         (["pool", "kt-none", "is not a pool"], {"pool": "kt-none"}),
         (["capacity", "8EiB"], {"capacity": "10EiB"}),
         (["capacity", "is not a size"], {"capacity": "much"}),
+        (["capacity", "10GiB if you mean that"], {"capacity": 10}),
         (["capacity", "is needed"], {"capacity": None}),
         (["capacity", "not a valid size of a volume"], {"capacity": 0}),
         (["format"], {"format": "floppy"}),
@@ -375,6 +376,7 @@ def test_imports_that_are_refused(volume: LibvirtModule, images: Path, raw: Path
         (["together"], {"backing": {"path": "/x", "format": "raw"}, "clone": "x"}),
         (["format", "cannot have a backing image"], {"backing": {"path": "/x", "format": "raw"}, "format": "raw"}),
         (["wipe", "absent"], {"wipe": True}),
+        (["allocation", "512MiB if you mean that"], {"capacity": "1MiB", "allocation": 512}),
         (["allocation", "much", "not a size"], {"capacity": "1MiB", "allocation": "much"}),
     ],
 )

@@ -23,6 +23,8 @@ WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
     ("choice", {"state": "started"}, ("state", "started", "running")),
     ("unit", {"memory": "64MX"}, ("memory", "64MX", "like 512MiB")),
     ("small", {"memory": "64KiB"}, ("memory", "64KiB", "Write 1MiB or more")),
+    ("bare", {"memory": 512}, ("memory", "512MiB if you mean that")),
+    ("kib", {"memory": 1048576}, ("memory", "1048576KiB if you mean that")),
     ("cpus", {"cpus": 0.001}, ("cpus", "0.001", "0.01 or more")),
     ("cpuset", {"cpuset_cpus": "3-1"}, ("cpuset_cpus", "3-1", "Write a list like 0-2,4")),
     ("swap", {"memory": "64MiB", "memory_swap": "32MiB"}, ("memory_swap", "32MiB", "Write as much as memory or more")),
@@ -66,6 +68,7 @@ WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
         {"networks": [{"link": "br0", "ipv4_address": "192.0.2.1"}]},
         ("networks[eth0].ipv4_address", "192.0.2.5/24"),
     ),
+    ("network-unquoted", {"networks": [{"link": "br0", "mac_address": 41135085296}]}, ('"52:54:00:12:34:56"',)),
     ("network-mac", {"networks": [{"link": "br0", "mac_address": "zz"}]}, ("networks[eth0].mac_address", "zz")),
     (
         "network-twice",

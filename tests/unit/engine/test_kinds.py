@@ -9,6 +9,7 @@ import string
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.engine.kinds import (
     Texts,
     Words,
 )
+from ansible_collections.kraal.virt.plugins.module_utils.engine.network_kinds import mac
 from ansible_collections.kraal.virt.plugins.module_utils.engine.secrets import HIDDEN, SECRET_KEY
 
 WORD = st.text(string.ascii_letters + string.digits + " =:/.-_'\"\\$", max_size=12)
@@ -234,6 +236,42 @@ def test_keys_that_do_not(key: str) -> None:
 
 def test_texts_are_shown_as_they_are_where_nothing_is_guarded() -> None:
     assert Texts().show({"token": "x"}) == {"token": "x"}
+
+
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [
+        (4, "write 4GiB if you mean that"),
+        (512, "write 512MiB if you mean that"),
+        ("2048", "write 2048MiB if you mean that"),
+        (1048576, "write 1048576KiB if you mean that"),
+        ("4KiB", "Write 1MiB or more"),
+        (0, ""),
+        ("1MiB", ""),
+        (16 << 20, ""),
+    ],
+)
+def test_a_bare_number_that_is_too_small_was_meant_otherwise(value: object, remedy: str) -> None:
+    kind = Size(least=1 << 20, bare=16 << 20)
+    if not remedy:
+        kind.parse(value, "memory")
+        return
+    with pytest.raises(InvalidOption, match="is too small") as caught:
+        kind.parse(value, "memory")
+    assert remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize("digits", ["52:54:00:12:34:56", "10:00:00:00:00:00", "59:59:59:59:59:59"])
+def test_a_mac_address_that_yaml_takes_for_a_number(digits: str) -> None:
+    number = yaml.safe_load(digits)
+    assert isinstance(number, int)
+    for value in (number, str(number)):
+        with pytest.raises(InvalidOption, match=f'Write it in quotes, "{digits}"'):
+            mac("02:00:00:00:00:01").parse(value, "mac")
+    assert mac("x").parse("52:54:00:12:34:5A", "mac") == "52:54:00:12:34:5a"
+    for other in (7, 60**5 - 1, 60**6, "zz"):
+        with pytest.raises(InvalidOption, match="Write it like x"):
+            mac("x").parse(other, "mac")
 
 
 @given(TEXTS)

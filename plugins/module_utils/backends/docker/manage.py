@@ -13,6 +13,9 @@ def managed() -> Managed:
     """See Backend.managed()."""
     from .client import CONNECTION, connect
     from .container.resource import Containers
+    from .peers import CONTAINER
     from .reader import place_of
 
-    return Managed(Containers.table, CONNECTION, lambda parameters: Containers(connect(parameters)), place_of)
+    return Managed(
+        Containers.table, CONNECTION, lambda parameters: Containers(connect(parameters)), place_of, CONTAINER
+    )

@@ -12,6 +12,7 @@ from ..backend import Managed
 def managed() -> Managed:
     """See Backend.managed()."""
     from .client import CONNECTION, connect, place_of, uri_of
+    from .peers import VM
     from .vm.resource import Vms
 
     return Managed(
@@ -19,4 +20,5 @@ def managed() -> Managed:
         CONNECTION,
         lambda parameters: Vms(connect(parameters)),
         lambda parameters: place_of(uri_of(parameters)),
+        VM,
     )

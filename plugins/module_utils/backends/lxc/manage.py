@@ -13,5 +13,6 @@ def managed() -> Managed:
     """See Backend.managed()."""
     from .client import CONNECTION, Lxc, place_of
     from .container.resource import Containers
+    from .peers import CONTAINER
 
-    return Managed(Containers.table, CONNECTION, lambda parameters: Containers(Lxc(parameters)), place_of)
+    return Managed(Containers.table, CONNECTION, lambda parameters: Containers(Lxc(parameters)), place_of, CONTAINER)

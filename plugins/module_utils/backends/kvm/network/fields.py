@@ -14,7 +14,7 @@ from typing import Any
 
 from ....engine.errors import InvalidOption
 from ....engine.kinds import Integer, Text
-from ....engine.network_kinds import Subnets, is_mac
+from ....engine.network_kinds import Subnets, check_quoted, is_mac
 from ..names import LINK
 from ..xml import Element, attribute
 
@@ -82,6 +82,7 @@ class Range(Text):
 
 def read_dhcp_host(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     fields = _fields(entry, option, ("mac", "id", "address", "name"), _HOST)
+    check_quoted(fields.get("mac", ""), f"{option}.mac")
     key = str(fields.pop("mac", "")).lower()
     if key and not is_mac(key):
         raise InvalidOption(option, entry, "has no MAC address in mac", remedy="Write it like 52:54:00:12:34:56")

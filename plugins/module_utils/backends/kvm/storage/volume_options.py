@@ -110,8 +110,10 @@ def backing_of(volume: Element) -> dict[str, str] | None:
 
 
 VOLUME_OPTIONS: tuple[Option, ...] = (
-    Option("capacity", Size(), lambda volume: size_of(volume.find("capacity")), Disruption.LIVE),
-    Option("allocation", Allocation(), lambda volume: size_of(volume.find("allocation")), Disruption.RECREATE),
+    Option("capacity", Size(bare=1 << 20), lambda volume: size_of(volume.find("capacity")), Disruption.LIVE),
+    Option(
+        "allocation", Allocation(bare=1 << 20), lambda volume: size_of(volume.find("allocation")), Disruption.RECREATE
+    ),
     Option(
         "format", Text(choices=FORMATS), lambda volume: attribute(volume, "target/format", "type"), Disruption.RECREATE
     ),

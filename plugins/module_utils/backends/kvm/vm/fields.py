@@ -239,4 +239,5 @@ class Line(Text):
 
 MAC = mac("52:54:00:12:34:56")
 ORDER = Integer(0, 4096)
-SIZE = Size()
+#: Of a disk.
+SIZE = Size(bare=1 << 20)

@@ -97,7 +97,7 @@ class Memory(Size):
     """Memory, in whole MiB: libvirt keeps KiB, and gives a guest that starts the next MiB."""
 
     def __init__(self) -> None:
-        super().__init__(least=MIB)
+        super().__init__(least=MIB, bare=16 * MIB)
 
     def parse(self, value: Any, option: str) -> int:
         size = super().parse(value, option)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ....engine.errors import InvalidOption
 from ....engine.kinds import Entries, Flag, Kind, Part, Records, Text
-from ....engine.network_kinds import is_mac
+from ....engine.network_kinds import check_quoted, is_mac
 from .config import Config, is_list, read_mount, words_of, write_mount
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -107,6 +107,7 @@ class Networks(Records):
             for key in NET_KEYS
             if fields.get(key) is not None
         }
+        check_quoted(record.get("mac_address", ""), f"{option}[{name}].mac_address")
         kind = record.setdefault("type", "veth")
         checks = {
             "name": _INTERFACE.fullmatch(name),

@@ -360,9 +360,11 @@ LIMITS: dict[str, Limit] = {
     "cpus": CpuLimit(CpuShare(), ("cpu", "cpu"), ("", "")),
     "cpu_shares": WeightLimit(Integer(2, 262144), ("cpu", "cpu"), ("cpu.shares", "cpu.weight"), default=1024),
     "cpuset_cpus": CpusetLimit(Cpuset(), ("cpuset", "cpuset"), ("cpuset.cpus", "cpuset.cpus")),
-    "memory": Limit(PageSize(least=1024**2), ("memory", "memory"), ("memory.limit_in_bytes", "memory.max")),
+    "memory": Limit(
+        PageSize(least=1024**2, bare=16 * 1024**2), ("memory", "memory"), ("memory.limit_in_bytes", "memory.max")
+    ),
     "memory_swap": SwapLimit(
-        PageSize(unlimited=UNLIMITED, least=1024**2),
+        PageSize(unlimited=UNLIMITED, least=1024**2, bare=16 * 1024**2),
         ("memory", "memory"),
         ("memory.memsw.limit_in_bytes", "memory.swap.max"),
         none=UNLIMITED,
