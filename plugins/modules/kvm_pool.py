@@ -34,41 +34,67 @@ options:
   type:
     description:
       - What the pool is. A new pool needs it, and it cannot change.
-      - V(dir) is a directory, V(fs) a file system that libvirt mounts, V(logical) a volume group of LVM, V(zfs) a pool
-        of ZFS, V(iscsi) a target, V(rbd) a pool of Ceph.
-      - All but V(dir) and V(fs) may need a package of their own on the host, such as Debian's
-        C(libvirt-daemon-driver-storage-zfs).
+      - V(dir) is a directory, V(fs) a file system that libvirt mounts, V(netfs) one that a server exports, V(logical) a
+        volume group of LVM, V(disk) the partitions of a disk, V(zfs) a pool of ZFS, V(iscsi) a target whose units the
+        host logs in to, V(iscsi-direct) one that QEMU talks to itself, V(scsi) the units of a SCSI host adapter,
+        V(mpath) the multipath devices of the host, V(rbd) a pool of Ceph, V(gluster) a volume of Gluster, V(vstorage) a
+        cluster of Virtuozzo Storage.
+      - All but V(dir), V(fs) and V(netfs) may need a package of their own on the host, such as Debian's
+        C(libvirt-daemon-driver-storage-zfs). A type that the host's libvirt cannot have is refused.
     type: str
-    choices: [dir, fs, logical, zfs, iscsi, rbd]
+    choices: [dir, fs, netfs, logical, disk, zfs, iscsi, iscsi-direct, scsi, mpath, rbd, gluster, vstorage]
   path:
     description:
-      - Where the volumes are, on the host that O(uri) names. Needed with V(dir), V(fs) and V(iscsi) (there mostly
-        C(/dev/disk/by-path)).
+      - Where the volumes are, on the host that O(uri) names. Needed with V(dir), V(fs), V(netfs), V(vstorage), V(disk)
+        (there mostly C(/dev)), V(iscsi) and V(scsi) (C(/dev/disk/by-path)) and V(mpath) (C(/dev/mapper)).
     type: str
   devices:
-    description: The block devices below V(fs) (one), V(logical) and V(zfs); with V(iscsi) the name of the target.
+    description: The block devices below V(fs) and V(disk) (one), V(logical) and V(zfs); with V(iscsi) and
+      V(iscsi-direct) the name of the target.
     type: list
     elements: str
   source_name:
     description:
-      - The name of the volume group, or of the pool of ZFS or Ceph. Needed with V(zfs) and V(rbd); with V(logical) the
-        pool's own name unless given.
+      - The name of the volume group, of the pool of ZFS or Ceph, of the volume of Gluster, or of the cluster of
+        Virtuozzo Storage. Needed with all of these but V(logical), where it is the pool's own name unless given.
     type: str
+  source_path:
+    description: The directory that the server of V(netfs) exports, or one in the volume of V(gluster).
+    type: str
+  adapter:
+    description: The SCSI host adapter of V(scsi), by O(adapter.name), or a virtual one of Fibre Channel, by
+      O(adapter.wwnn) and O(adapter.wwpn).
+    type: dict
+    suboptions:
+      name:
+        description: The adapter's name, like V(scsi_host5).
+        type: str
+      parent:
+        description: The adapter that a virtual one is made on. Libvirt chooses unless it is given.
+        type: str
+      wwnn:
+        description: The World Wide Node Name of a virtual one, 16 hexadecimal digits.
+        type: str
+      wwpn:
+        description: Its World Wide Port Name.
+        type: str
   host:
-    description: The host of the source, with V(iscsi) the portal, with V(rbd) a monitor.
+    description: The host of the source, with V(netfs) the server, with V(iscsi) and V(iscsi-direct) the portal, with
+      V(rbd) a monitor.
     type: str
   port:
     description: The port there.
     type: int
   initiator:
-    description: The initiator's name, with V(iscsi).
+    description: The initiator's name, with V(iscsi) and V(iscsi-direct), which needs it.
     type: str
   format:
-    description: The file system, with V(fs). Libvirt finds out unless it is given.
+    description: The file system, with V(fs). Libvirt finds out unless it is given. With V(netfs) V(nfs), V(cifs) or
+      V(glusterfs), with V(disk) the kind of its table of partitions (V(gpt), V(dos)), with V(logical) V(lvm2).
     type: str
   auth:
     description:
-      - How to log in at the source, with V(iscsi) and V(rbd).
+      - How to log in at the source, with V(iscsi), V(iscsi-direct) and V(rbd).
       - The secret itself is libvirt's to keep (C(virsh secret-define), C(virsh secret-set-value)); it is only referred
         to here.
     type: dict
@@ -86,9 +112,11 @@ options:
   build:
     description:
       - Whether to make what a new pool stands on. It has no effect on one that is there.
-      - Unless it is set, the directory of V(dir) and V(fs) is made where it is missing, and nothing else.
-      - With V(true), V(fs) gets a file system and V(logical) a volume group, unless there is one on O(devices) already,
-        which is an error, and V(zfs) a pool on O(devices). What was on them is lost.
+      - Unless it is set, the directory of V(dir), V(fs), V(netfs) and V(vstorage) is made where it is missing, and
+        nothing else. A new pool that is built is started for that.
+      - With V(true), V(fs) gets a file system, V(logical) a volume group and V(disk) a table of partitions, unless
+        there is one on O(devices) already, which is an error, and V(zfs) a pool on O(devices). What was on them is
+        lost.
     type: bool
   autostart:
     description: Start the pool when libvirt starts.
@@ -112,6 +140,17 @@ EXAMPLES = r"""
     type: dir
     path: /var/lib/libvirt/images
     autostart: true
+
+- name: What a server exports, to be mounted later
+  kraal.virt.kvm_pool:
+    name: nfs
+    state: present
+    type: netfs
+    path: /srv/nfs
+    host: nfs1.example.org
+    source_path: /srv/images
+    format: nfs
+    build: false
 
 - name: A volume group that is there already, to be started later
   kraal.virt.kvm_pool:
@@ -164,6 +203,8 @@ pool:
     path: /var/lib/libvirt/images
     devices: []
     source_name: null
+    source_path: null
+    adapter: null
     host: null
     port: null
     initiator: null

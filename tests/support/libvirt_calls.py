@@ -21,8 +21,8 @@ COUNTER = ROOT / "tests" / "support" / "libvirt_counter"
 READS = {
     "libvirt": "open",
     "virConnect": (
-        "close getAllDomainStats getCPUModelNames getCapabilities getLibVersion baselineCPU listAllDomains "
-        "listAllNetworks listAllStoragePools lookupByName networkLookupByName setKeepAlive storagePoolLookupByName "
+        "close getAllDomainStats getCPUModelNames getCapabilities getLibVersion baselineCPU "
+        "getStoragePoolCapabilities listAllDomains listAllNetworks listAllStoragePools lookupByName networkLookupByName setKeepAlive storagePoolLookupByName "
         "storageVolLookupByPath"
     ),
     "virDomain": "UUIDString XMLDesc backupGetXMLDesc blockJobInfo connect interfaceAddresses isActive isPersistent "

@@ -22,6 +22,14 @@ NAME = "kt-pool"
 UUID1, UUID2 = "3b1bd1c2-0c1e-4a5f-9b8f-4cb6a3a6f0d8", "3b1bd1c2-0c1e-4a5f-9b8f-4cb6a3a6f0d9"
 FS = {"type": "fs", "path": "/kt/fs", "devices": ["/dev/kt1"], "build": False}
 ISCSI = {"type": "iscsi", "path": "/dev/disk/by-path", "host": "192.0.2.1", "devices": ["iqn.2026-01.org.example:one"]}
+NETFS = {"type": "netfs", "path": "/kt/nfs", "host": "192.0.2.1", "source_path": "/srv/one", "build": False}
+DISK = {"type": "disk", "path": "/dev", "devices": ["/dev/kt1"]}
+SCSI = {"type": "scsi", "path": "/dev/disk/by-path"}
+DIRECT = {**ISCSI, "type": "iscsi-direct", "initiator": "iqn.2026-01.org.example:a"}
+del DIRECT["path"]
+GLUSTER = {"type": "gluster", "host": "192.0.2.1", "source_name": "volume1"}
+VSTORAGE = {"type": "vstorage", "path": "/kt/vstorage", "build": False}
+FIBRE = {"wwnn": "20000000c9831b4b", "wwpn": "10000000c9831b4b"}
 RBD = {"type": "rbd", "host": "192.0.2.1", "source_name": "pool1"}
 GUEST = """<domain type='qemu'><name>kt-guest</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os>
 <devices><disk type='{type}' device='disk'>{source}<target dev='vda' bus='virtio'/></disk></devices></domain>"""
@@ -59,6 +67,19 @@ ROWS = (
     Row("initiator", ISCSI, "iqn.2026-01.org.example:a", "iqn.2026-01.org.example:b", "source/initiator/iqn", "name",
         ("iqn.2026-01.org.example:a", "iqn.2026-01.org.example:b")),
     Row("format", FS, "ext4", "xfs", "source/format", "type", ("ext4", "xfs")),
+    Row("format", {"type": "logical"}, "lvm2", "unknown", "source/format", "type", ("lvm2", "unknown"), "logical"),
+    Row("format", NETFS, "nfs", "auto", "source/format", "type", ("nfs", "auto"), "netfs"),
+    Row("format", DISK, "dos", "gpt", "source/format", "type", ("dos", "gpt"), "disk"),
+    Row("source_path", NETFS, "/srv/one", "/srv/two", "source/dir", "path", ("/srv/one", "/srv/two")),
+    Row("source_path", GLUSTER, "/one", "/two", "source/dir", "path", ("/one", "/two"), "gluster"),
+    Row("host", NETFS, "192.0.2.1", "nfs.example.org", "source/host", "name", ("192.0.2.1", "nfs.example.org"), "netfs"),
+    Row("devices", DISK, ["/dev/kt1"], ["/dev/kt2"], "source/device", "path", ("/dev/kt1", "/dev/kt2"), "disk"),
+    Row("devices", DIRECT, ["iqn.2026-01.org.example:one"], ["iqn.2026-01.org.example:two"], "source/device", "path",
+        ("iqn.2026-01.org.example:one", "iqn.2026-01.org.example:two"), "iscsi-direct"),
+    Row("path", {"type": "mpath"}, "/dev/mapper", "/dev/disk/by-id", "target/path", seen=("/dev/mapper", "/dev/disk/by-id"), about="mpath"),
+    Row("adapter", SCSI, {"name": "scsi_host1"}, {"name": "scsi_host2"}, "source/adapter", "name", ("scsi_host1", "scsi_host2")),
+    Row("adapter", SCSI, {"name": "scsi_host1"}, {**FIBRE, "parent": "scsi_host2"}, "source/adapter", "wwnn", (None, FIBRE["wwnn"]), "fibre"),
+    Row("source_name", VSTORAGE, "cluster1", "cluster2", "source/name", seen=("cluster1", "cluster2"), about="vstorage"),
     Row("auth", RBD, {"username": "a", "secret_uuid": UUID1}, {"username": "b", "secret_uuid": UUID2.upper()}, "source/auth/secret", "uuid",
         (UUID1, UUID2)),
     Row("auth", ISCSI, {"username": "a", "secret_usage": "one"}, {"username": "a", "secret_usage": "two"}, "source/auth/secret", "usage",
@@ -85,9 +106,19 @@ def test_every_option_has_a_row() -> None:
     assert {option.name for option in POOL_OPTIONS} == {row.option for row in ROWS} | {"type", "autostart"}
 
 
+def types(daemon: LibvirtDaemon) -> set[str]:
+    """The types of pools that libvirt has a part for."""
+    said = ET.fromstring(daemon.virsh("pool-capabilities"))
+    return {each.get("type", "") for each in said.findall("pool") if each.get("supported") == "yes"}
+
+
 @pytest.mark.parametrize("row", ROWS, ids=label)
 def test_option(pool: LibvirtModule, clean: LibvirtDaemon, row: Row) -> None:
-    """Create, again, change, again, as a definition."""
+    """Create, again, change, again, as a definition. What this libvirt cannot have is refused before it is touched."""
+    if row.base["type"] not in types(clean):
+        words = f"libvirt-daemon-driver-storage-{row.base['type']}"
+        pool.refused("has no pools", words, name=NAME, state="present", **{**row.base, row.option: row.first})
+        return
     first = {"name": NAME, "state": "present", **row.base, row.option: row.first}
     second = {**first, row.option: row.second}
     made = pool.change(**first)
@@ -278,6 +309,16 @@ def test_runs_at_once(pool: LibvirtModule, clean: LibvirtDaemon) -> None:
         (["auth", "UUID"], {**RBD, "path": None, "auth": {"username": "a", "secret_uuid": "x"}}),
         (["auth.username"], {**RBD, "path": None, "auth": {"username": "a\nb", "secret_usage": "x"}}),
         (["format", "x y", "not understood"], {"type": "fs", "path": "/kt", "devices": ["/dev/kt"], "format": "x y"}),
+        (["format", "is none with type=netfs", "nfs"], {**NETFS, "format": "ext4"}),
+        (["format", "means nothing"], {"format": "lvm2"}),
+        (["source_path", "is needed"], {**NETFS, "source_path": None}),
+        (["source_path", "not understood"], {**NETFS, "source_path": "/srv/../etc"}),
+        (["source_path", "means nothing"], {"source_path": "/srv"}),
+        (["adapter", "exactly one adapter"], {**SCSI, "adapter": {"name": "scsi_host1", **FIBRE}}),
+        (["adapter.wwnn", "not understood"], {**SCSI, "adapter": {**FIBRE, "wwnn": "x"}}),
+        (["adapter.name", "scsi_host5"], {**SCSI, "adapter": {"name": "<x/>"}}),
+        (["adapter", "is needed"], SCSI),
+        (["devices", "not one device"], {**DISK, "devices": ["/dev/a", "/dev/b"]}),
         (["initiator", "x y", "iqn"], {"initiator": "x y"}),
         (["port", "65535"], {**RBD, "path": None, "port": 70000}),
         (["build", "means nothing"], {**RBD, "path": None, "build": True}),
@@ -294,3 +335,6 @@ def test_rivals_and_types(pool: LibvirtModule, clean: LibvirtDaemon) -> None:
     pool.refused("path", "kt-other", **directory(clean))
     pool.change(**directory(clean, "two"))
     pool.refused("type", "dir", "logical", name=NAME, type="logical")
+    # Disks and targets share a directory of the host's.
+    pool.change(name="kt-disk", state="present", **DISK)
+    pool.change(name="kt-iscsi", state="present", **{**ISCSI, "path": "/dev"})

@@ -93,6 +93,8 @@ class Seen:
     running: dict[str, set[str]] = field(default_factory=dict)
     #: Why some of them cannot be read, by name.
     faults: dict[str, KraalError] = field(default_factory=dict)
+    #: The types that libvirt can have here; empty where it was not asked, or does not say.
+    types: frozenset[str] = frozenset()
     #: The guests of which nobody can say what they use.
     unread: dict[str, KraalError] = field(default_factory=dict)
 

@@ -10,6 +10,7 @@ What a pool holds is somebody's data: it is built only when it is new, and never
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,8 +22,8 @@ from ....engine.spec import Spec
 from ....engine.units import format_size
 from ..client import Host
 from ..definition import Definition, Definitions, Seen, observed, read_users, teller, written
-from ..xml import Element, attribute, child, serialize, size_of, text_of
-from .pool_options import FITS, NEEDS, POOLS_TABLE, defined
+from ..xml import Element, attribute, child, flag, parse, serialize, size_of, text_of
+from .pool_options import FITS, FORMATS, NEEDS, POOLS_TABLE, PROTOCOLS, SHARED, SINGLE, defined
 from .use import BOOTED, real
 
 RESTART = Disruption.RESTART
@@ -41,6 +42,8 @@ class Pools(Definitions):
             seen,
             lambda guest: [name for name, have in seen.defined.items() if _serves(self.host, have, guest)],
         )
+        if any(want.name not in seen.defined and want.state != "absent" for want in wants or ()):
+            seen.types = _types(self.host)
         return seen
 
     def _check(self, want: Spec, have: Definition | None, seen: Seen) -> None:
@@ -95,12 +98,12 @@ class Pools(Definitions):
     def _ways_to_build(self, want: Spec) -> list[int]:
         """Flags of a creation that builds, to be tried in turn; none where nothing is built."""
         build, kind, api = want.steering.get("build"), want.values["type"], self.host.api
-        if build and kind in ("fs", "logical"):
-            # Makes a file system or a volume group, and refuses where there is one.
+        if build and kind in ("fs", "logical", "disk"):
+            # Makes a file system, a volume group or a table of partitions, and refuses where there is one.
             return [int(api.VIR_STORAGE_POOL_CREATE_WITH_BUILD_NO_OVERWRITE)]
         if build and kind == "zfs":
             return [int(api.VIR_STORAGE_POOL_CREATE_WITH_BUILD)]
-        if build is not False and kind in ("dir", "fs"):
+        if build is not False and kind in ("dir", "fs", "netfs", "vstorage"):
             # A directory that is there keeps its mode, which libvirt would set when it builds.
             return [0, int(api.VIR_STORAGE_POOL_CREATE_WITH_BUILD)]
         return []
@@ -115,6 +118,12 @@ class Pools(Definitions):
 
     def _figures(self, have: Definition) -> Mapping[str, Any]:
         return {key: _size(have.live, key) for key in ("capacity", "allocation", "available")}
+
+
+def _types(host: Host) -> frozenset[str]:
+    """The types of pools that this libvirt can have; none where it does not say."""
+    said = parse(host.ask(host.conn.getStoragePoolCapabilities, 0))
+    return frozenset(pool.get("type", "") for pool in said.findall("pool") if flag(pool.get("supported")))
 
 
 def _serves(host: Host, have: Definition, guest: Element) -> bool:
@@ -133,13 +142,19 @@ def serves(host: Host, pool: Element, guest: Element) -> bool:
     ]
     if any(source.get("pool") == text_of(pool, "name") for source in sources):
         return True
-    if pool.get("type") == "rbd":
-        inside = "{}/".format(text_of(pool, "source/name"))
-        return any(source.get("protocol") == "rbd" and source.get("name", "").startswith(inside) for source in sources)
-    if pool.get("type") == "iscsi":
+    kind, unit = pool.get("type", ""), attribute(pool, "source/device", "path") or ""
+    if kind in PROTOCOLS:
+        inside = "{}/".format(text_of(pool, "source/name") or unit)
+        return any(
+            source.get("protocol") == PROTOCOLS[kind] and source.get("name", "").startswith(inside)
+            for source in sources
+        )
+    if kind == "iscsi":
         # All iSCSI pools may have one directory; the links in it have the target's name in theirs.
-        unit = attribute(pool, "source/device", "path") or ""
         return any(f"-iscsi-{unit}-lun-" in os.path.basename(path) for path in paths)
+    if kind == "disk":
+        # All disks have one directory; their partitions begin with their names.
+        return any(re.fullmatch(re.escape(unit) + r"((-part|p)?[0-9]+)?", path) for path in paths)
     # The directory's links are followed, not those in it: a logical volume is one, and leads away from its group.
     return bool(target) and any(real(host, os.path.dirname(path)) == real(host, str(target)) for path in paths if path)
 
@@ -160,13 +175,19 @@ def _check_options(want: Spec, seen: Seen, have: Definition | None) -> None:
     """Raises InvalidOption or Refused for what libvirt would refuse, or take and then not start, before anything is
     touched.
     """
-    kind = want.values.get("type") or (have.config.get("type") if have else None)
+    kind: Any = want.values.get("type") or (have.config.get("type") if have else None)
     if have is None and kind is None:
         raise InvalidOption(
             "type",
             None,
             "is needed for a new pool",
             remedy="Write one of: {}".format(", ".join(POOLS_TABLE["type"].kind.argument["choices"])),
+        )
+    if have is None and seen.types and kind not in seen.types:
+        raise Refused(
+            f"this host's libvirt has no pools with type={kind}",
+            remedy=f"Install the part of libvirt that does (Debian: libvirt-daemon-driver-storage-{kind}), and restart "
+            "its daemon",
         )
     if have is not None and kind != have.config.get("type"):
         raise Refused(
@@ -182,19 +203,17 @@ def _check_options(want: Spec, seen: Seen, have: Definition | None) -> None:
         for name in NEEDS.get(str(kind), ()):
             if not want.values.get(name):
                 raise InvalidOption(name, want.values.get(name), f"is needed with type={kind}", remedy="Set it")
-    if kind == "fs" and len(want.values.get("devices") or "x") != 1:
+    if kind in SINGLE and len(want.values.get("devices") or "x") != 1:
+        what = "target" if "iscsi" in kind else "device"
         raise InvalidOption(
-            "devices",
-            list(want.values["devices"]),
-            "is not one device",
-            remedy="Name the one that the file system is on",
+            "devices", list(want.values["devices"]), f"is not one {what}", remedy=f"Name {SINGLE[kind]}, and no other"
         )
-    if kind == "iscsi" and len(want.values.get("devices") or "x") != 1:
-        raise InvalidOption(
-            "devices", list(want.values["devices"]), "is not one target", remedy="Name one target (iqn....)"
-        )
+    form = want.values.get("format")
+    if form is not None and form not in FORMATS.get(str(kind), ()):
+        known = ", ".join(FORMATS[str(kind)])
+        raise InvalidOption("format", form, f"is none with type={kind}", remedy=f"Write one of: {known}")
     for name, other in seen.defined.items():
-        path = want.values.get("path")
+        path = want.values.get("path") if kind not in SHARED else None
         if name != want.name and path and path == text_of(other.config, "target/path"):
             raise InvalidOption(
                 "path", path, f"is the path of the pool {name}", remedy="Use that pool, or choose another path"

@@ -21,28 +21,61 @@ from ..xml import Element, attribute, child, drop, make, text_of
 
 RESTART, RECREATE = Disruption.RESTART, Disruption.RECREATE
 
-TYPES = ("dir", "fs", "logical", "zfs", "iscsi", "rbd")
+TYPES = (
+    *("dir", "fs", "netfs", "logical", "disk", "zfs", "iscsi", "iscsi-direct", "scsi", "mpath", "rbd", "gluster"),
+    "vstorage",
+)
+#: Whose volumes guests reach over the network: the protocol of their disks.
+PROTOCOLS: Mapping[str, str] = {"rbd": "rbd", "gluster": "gluster", "iscsi-direct": "iscsi"}
 #: What a definition of each type needs, beside its name. Libvirt would take some without, and never start them.
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "dir": ("path",),
     "fs": ("path", "devices"),
+    "netfs": ("path", "host", "source_path"),
     "logical": (),
+    "disk": ("path", "devices"),
     "zfs": ("source_name",),
     "iscsi": ("path", "host", "devices"),
+    "iscsi-direct": ("host", "devices", "initiator"),
+    "scsi": ("path", "adapter"),
+    "mpath": ("path",),
     "rbd": ("source_name", "host"),
+    "gluster": ("source_name", "host"),
+    "vstorage": ("path", "source_name"),
+}
+#: The types that stand on exactly one device or target, and what it is.
+SINGLE: Mapping[str, str] = {
+    "fs": "the device that the file system is on",
+    "disk": "the disk whose partitions are the volumes",
+    "iscsi": "the target (iqn....)",
+    "iscsi-direct": "the target (iqn....)",
+}
+#: The formats that libvirt's schema knows (9.0).
+FORMATS: Mapping[str, tuple[str, ...]] = {
+    "fs": (
+        *("auto", "ext2", "ext3", "ext4", "gfs", "gfs2", "hfs+", "iso9660", "ocfs2", "udf", "ufs", "vfat", "vmfs"),
+        "xfs",
+    ),
+    "netfs": ("auto", "nfs", "cifs", "glusterfs"),
+    "logical": ("lvm2", "unknown"),
+    "disk": ("dos", "gpt", "bsd", "dvh", "lvm2", "mac", "pc98", "sun", "unknown"),
 }
 #: What means something to which types.
 FITS: Mapping[str, tuple[str, ...]] = {
-    "path": ("dir", "fs", "logical", "iscsi"),
-    "devices": ("fs", "logical", "zfs", "iscsi"),
-    "source_name": ("logical", "zfs", "rbd"),
-    "host": ("iscsi", "rbd"),
-    "port": ("iscsi", "rbd"),
-    "initiator": ("iscsi",),
-    "format": ("fs",),
-    "auth": ("iscsi", "rbd"),
-    "build": ("dir", "fs", "logical", "zfs"),
+    "path": ("dir", "fs", "netfs", "logical", "disk", "iscsi", "scsi", "mpath", "vstorage"),
+    "devices": ("fs", "logical", "disk", "zfs", "iscsi", "iscsi-direct"),
+    "source_name": ("logical", "zfs", "rbd", "gluster", "vstorage"),
+    "source_path": ("netfs", "gluster"),
+    "adapter": ("scsi",),
+    "host": ("netfs", "iscsi", "iscsi-direct", "rbd", "gluster"),
+    "port": ("netfs", "iscsi", "iscsi-direct", "rbd", "gluster"),
+    "initiator": ("iscsi", "iscsi-direct"),
+    "format": tuple(FORMATS),
+    "auth": ("iscsi", "iscsi-direct", "rbd"),
+    "build": ("dir", "fs", "netfs", "logical", "disk", "zfs", "vstorage"),
 }
+#: Whose volumes are in a directory that they share with the rest of the host.
+SHARED = ("disk", "iscsi", "scsi", "mpath")
 _AUTH = "Write a mapping with username and with secret_uuid or secret_usage, which name a secret that libvirt keeps"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -76,6 +109,31 @@ class Auth(Kind):
         return auth
 
 
+_ADAPTER = "Write a mapping with name, like scsi_host5, or one with wwnn and wwpn, and with parent if wanted"
+
+
+class Adapter(Kind):
+    """A SCSI host adapter: one of the host's, or a virtual one of Fibre Channel by its names."""
+
+    argument = {
+        "type": "dict",
+        "options": {key: {"type": "str"} for key in ("name", "parent", "wwnn", "wwpn")},
+    }
+
+    def parse(self, value: Any, option: str) -> dict[str, str]:
+        adapter = {key: str(text).lower() for key, text in value.items() if text is not None}
+        virtual = {"wwnn", "wwpn"} <= set(adapter)
+        if set(adapter) - {"parent"} != ({"wwnn", "wwpn"} if virtual else {"name"}):
+            raise InvalidOption(option, value, "names not exactly one adapter", remedy=_ADAPTER)
+        for key, text in adapter.items():
+            if not (_WWN if key.startswith("ww") else _ADAPTER_NAME).fullmatch(text):
+                raise InvalidOption(f"{option}.{key}", value[key], "is not understood", remedy=_ADAPTER)
+        return adapter
+
+
+_ADAPTER_NAME = re.compile(r"(scsi_)?host[0-9]{1,5}", re.ASCII)
+_WWN = re.compile(r"[0-9a-f]{16}", re.ASCII)
+
 TOKEN = Text(pattern=r"\S(.*\S)?", remedy="Write it without blanks around it")
 _DEVICE = Text(
     pattern=r"[A-Za-z0-9_./:@+-]{1,255}", remedy="Write a block device's path, or for iscsi the target's name (iqn....)"
@@ -94,17 +152,29 @@ def _auth(definition: Element) -> dict[str, str] | None:
     return {"username": auth.get("username", ""), **{key: value for key, value in secret.items() if value}}
 
 
+def _adapter(definition: Element) -> dict[str, str] | None:
+    adapter = definition.find("source/adapter")
+    if adapter is None:
+        return None
+    return {key: adapter.attrib[key] for key in ("name", "parent", "wwnn", "wwpn") if key in adapter.attrib}
+
+
 def _port(definition: Element) -> int | None:
     port = attribute(definition, "source/host", "port")
     return int(port) if port else None
 
 
 SOURCE_NAME = Text(
-    pattern=r"[A-Za-z0-9_][A-Za-z0-9_./+-]*", remedy="Write the name of a volume group, or of a pool of ZFS or Ceph"
+    pattern=r"[A-Za-z0-9_][A-Za-z0-9_./+-]*",
+    remedy="Write the name of a volume group, of a pool of ZFS or Ceph, or of a volume of Gluster",
+)
+SOURCE_PATH = Text(
+    pattern=r"(?!.*(^|/)\.\.(/|$))[A-Za-z0-9_.,:%@+/-]+",
+    remedy="Write the directory that the server exports, like /srv/images",
 )
 SERVER = Text(pattern=r"[A-Za-z0-9_.:\[\]-]+", remedy="Write the name or the address of a host")
 INITIATOR = Text(pattern=r"[A-Za-z0-9.:_-]+", remedy="Write an initiator's name (iqn....)")
-FORMAT = Text(pattern=r"[a-z0-9]+", remedy="Write the file system's name, like ext4, or auto")
+FORMAT = Text(pattern=r"[a-z0-9+]+", remedy="Write its name, like ext4, nfs or gpt, or auto")
 
 
 def _write_text(pool: Element, path: str, text: str) -> None:
@@ -117,6 +187,12 @@ def _write_devices(pool: Element, devices: tuple[str, ...]) -> None:
         source.remove(each)
     for path in reversed(devices):
         source.insert(0, make("device", {"path": path}))
+
+
+def _write_adapter(pool: Element, adapter: Mapping[str, str]) -> None:
+    drop(pool, "source/adapter")
+    kind = "scsi_host" if "name" in adapter else "fc_host"
+    child(pool, "source").append(make("adapter", {"type": kind, **adapter}))
 
 
 def _write_auth(pool: Element, auth: Mapping[str, str]) -> None:
@@ -133,6 +209,9 @@ POOL_OPTIONS: tuple[DefinitionOption, ...] = (
     DefinitionOption("devices", Sequence(_DEVICE), lambda view: _devices(view.definition), RESTART, _write_devices),
     DefinitionOption("source_name", SOURCE_NAME, lambda view: text_of(view.definition, "source/name"), RESTART,
                      lambda pool, value: _write_text(pool, "source/name", value)),
+    DefinitionOption("source_path", SOURCE_PATH, lambda view: attribute(view.definition, "source/dir", "path"), RESTART,
+                     lambda pool, value: child(pool, "source/dir").set("path", value)),
+    DefinitionOption("adapter", Adapter(), lambda view: _adapter(view.definition), RESTART, _write_adapter),
     DefinitionOption("host", SERVER, lambda view: attribute(view.definition, "source/host", "name"), RESTART,
                      lambda pool, value: child(pool, "source/host").set("name", value)),
     DefinitionOption("port", Integer(1, 65535), lambda view: _port(view.definition), RESTART,
