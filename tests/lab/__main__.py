@@ -17,7 +17,7 @@ from tests.support.proxy import DOCKER_SOCKET
 
 from . import hypervisor
 from .hosts import Lab, running
-from .images import BASES, RELEASES, HostImage, unload_all
+from .images import BASES, RELEASES, SUITES, HostImage, unload_all
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
             nargs="*",
             default=list(RELEASES),
             metavar="SUITE",
-            help=f"any of {', '.join(RELEASES)}, repeated for more hosts",
+            help=f"any of {', '.join(SUITES)}, repeated for more hosts",
         )
         sub.add_argument("--package", action="append", default=[], help="one more package in the image")
         sub.add_argument(

@@ -63,7 +63,7 @@ class LabHost:
 
     @property
     def distribution(self) -> str:
-        return f"Debian {images.RELEASES[self.suite]}"
+        return f"Debian {images.RELEASES.get(self.suite, self.suite)}"
 
     @property
     def ssh_options(self) -> list[str]:
@@ -272,7 +272,11 @@ class Lab:
         volume = f"{name}-docker"
         self.directory.mkdir(parents=True, exist_ok=True)
         self._client.create_volume(volume, labels={LABEL: self.name})
-        binds = [f"{volume}:/var/lib/docker", "/sys/fs/cgroup:/sys/fs/cgroup:rw", f"{notify}:/notify:rw"]
+        binds = [
+            f"{volume}:/var/lib/docker",
+            f"{machine.control_groups(image.suite)}:/sys/fs/cgroup:rw",
+            f"{notify}:/notify:rw",
+        ]
         binds += [f"{directory}:{directory}:ro" for directory in machine.pip().directories]
         binds.append(f"{images.archive(image.suite)}:{machine.ARCHIVE}")
         binds += more

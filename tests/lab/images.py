@@ -36,6 +36,7 @@ INSTALL = Path(__file__).with_name("install.py")
 REPOSITORY = "kt-lab"
 CONFLICT = 409
 RELEASES = {"bookworm": "12", "trixie": "13"}
+SUITES = (*RELEASES, machine.SID)
 
 PACKAGES = (
     "ca-certificates",
@@ -215,8 +216,8 @@ class HostImage:
     boots: bool = True
 
     def __post_init__(self) -> None:
-        if self.suite not in RELEASES:
-            raise ValueError(f"no lab image of {self.suite}: choose one of {', '.join(RELEASES)}")
+        if self.suite not in SUITES:
+            raise ValueError(f"no lab image of {self.suite}: choose one of {', '.join(SUITES)}")
 
     @property
     def has_init(self) -> bool:

@@ -44,6 +44,12 @@ def _output(*argv: str) -> str:
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 
+#: The release that is never released: it has no updates and no security beside it, its lists are good for a week alone,
+#: and a mirror may be older. It is signed with the keys of the newest releases.
+SID = "sid"
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
 def codename() -> str:
     """The Debian release of this machine."""
     for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines():
@@ -60,16 +66,17 @@ def apt_sources(suite: str) -> str:
     stanzas: dict[tuple[str, str], set[str]] = {}
     for line in _output("apt-get", "indextargets", "--format", form, "Created-By: Packages").splitlines():
         origin, uri, release, component = line.split("|")
-        if origin == "Debian" and release.startswith(own):
+        if origin == "Debian" and (release == own or (release.startswith(own) and suite != SID)):
             stanzas.setdefault((uri, suite + release.removeprefix(own)), set()).add(component)
     if (not any(release == suite for dummy, release in stanzas)) or not Path(KEYRING).exists():
         raise RuntimeError(
             f"this machine has no index of Debian {own} to take sources from, or no {KEYRING}: run 'apt-get update' "
             "and install debian-archive-keyring"
         )
+    always = "Check-Valid-Until: no\n" if suite == SID else ""
     parts = [
         f"Types: deb\nURIs: {uri}\nSuites: {release}\nComponents: {' '.join(sorted(components))}\nSigned-By: "
-        f"{KEYRING}\n"
+        f"{KEYRING}\n{always}"
         for (uri, release), components in sorted(stanzas.items(), key=lambda item: (item[0][1] != suite, item[0]))
     ]
     return "\n".join(parts)
@@ -77,7 +84,8 @@ def apt_sources(suite: str) -> str:
 
 def check_keys(suite: str) -> None:
     """This machine's keyring must have the keys of the release, or mmdebstrap fails late with a worse message."""
-    if not list(Path(KEYRING).parent.glob(f"debian-archive-{suite}-stable.*")):
+    keys = "trixie" if suite == SID else suite
+    if not list(Path(KEYRING).parent.glob(f"debian-archive-{keys}-stable.*")):
         raise RuntimeError(
             f"the keyring of this machine lacks the keys of {suite}: run 'apt-get install debian-archive-keyring' (an "
             "update of this release has them)"
@@ -88,6 +96,20 @@ def apt_options() -> str:
     """apt's configuration of how mirrors are reached, in apt.conf form."""
     lines = _output("apt-config", "dump", "Acquire", "--no-empty").splitlines()
     return "".join(line + "\n" for line in lines if APT_OPTION.match(line))
+
+
+def control_groups(suite: str) -> Path:
+    """What of this machine's control groups a host of that release is to see as all of them.
+
+    systemd 262 ends at once where it finds version 1, and says so on its console alone; of version 2 beside that, which
+    has no controllers, it makes do.
+    """
+    if suite != SID or (_CGROUPS / "cgroup.controllers").exists():
+        return _CGROUPS
+    beside = _CGROUPS / "unified"
+    if not (beside / "cgroup.procs").exists():
+        raise RuntimeError(f"{suite} needs control groups of version 2: mount -t cgroup2 cgroup2 {beside}")
+    return beside
 
 
 def mtu() -> int:
