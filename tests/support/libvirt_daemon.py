@@ -80,6 +80,11 @@ for link, target in (("ptmx", "pts/ptmx"), ("fd", "/proc/self/fd"), ("stdin", "/
 for place, name in places.items():
     os.makedirs(place, exist_ok=True)
     run("mount", "--bind", os.path.join(directory, name), place)
+# libvirt 12 ends where a mount of huge pages is listed that it cannot see.
+with open("/proc/mounts") as mounts:
+    for place, kind in [line.split()[1:3] for line in mounts]:
+        if kind == "hugetlbfs":
+            run("umount", "--lazy", place)
 run("mount", "--rbind", devices, "/dev")
 # The mount of /sys shows the network of whoever made it. The new one has no cgroups in it, which is as well.
 run("mount", "-t", "sysfs", "sys", "/sys")
@@ -235,7 +240,10 @@ class LibvirtDaemon:
         self._init = int(children.split()[0])
 
     def start(self) -> None:
-        """Start libvirtd; returns when it listens."""
+        """Start libvirtd; returns when it answers.
+
+        That it is ready, libvirt 12 says before its drivers have started, and ends when one of them does not.
+        """
         path = self.directory / "notify"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, self.log.open("ab") as log:
             ready.bind(str(path))
@@ -252,6 +260,10 @@ class LibvirtDaemon:
                 _wait_for(self._daemon, ready, self.log)
             finally:
                 path.unlink()
+        try:
+            self.virsh("hostname")
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}\n{self.log.read_text(errors='replace')[-4000:]}") from error
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End libvirtd alone; its guests run on, as they do on a host."""
