@@ -200,9 +200,10 @@ ansible_facts:
                     - For KVM also V(unproven), V(firmware), V(nested_off), V(no_cpu_flag), V(no_device),
                       V(device_fails), V(no_module), V(module_not_loaded), V(driver_refused), V(xen_dom0), V(xen_domu);
                       V(permission) is also that of C(/dev/kvm).
-                    - For containers also V(no_cgroups), V(no_namespaces), V(no_module), V(trial_failed). For Xen also
-                      V(domu), V(not_booted), V(container) and V(architecture). For VirtualBox also V(no_driver),
-                      V(architecture) and those of the processor.
+                    - For containers also V(no_cgroups), V(no_namespaces), V(no_module), V(trial_failed), for LXC
+                      V(cgroup_version) and V(no_apparmor_parser). For Xen also V(domu), V(not_booted), V(container)
+                      and V(architecture). For VirtualBox also V(no_driver), V(architecture) and those of the
+                      processor.
                   type: str
                 reason:
                   description: The reason in words.

@@ -125,7 +125,7 @@ def _lxc(host: Host) -> dict[str, Any]:
     if not program:
         return _finding("")
     version, error = _version(host, "lxc-start")
-    return _finding(program, version, not error, error)
+    return {**_finding(program, version, not error, error), "apparmor_parser": _first(host, "apparmor_parser")}
 
 
 def _libvirt(host: Host) -> dict[str, Any]:

@@ -288,11 +288,58 @@ def test_no_control_groups(look: Any) -> None:
         assert (found["backends"][backend]["capable"], found["backends"][backend]["code"]) == (False, "no_cgroups")
 
 
-def test_nobody_has_subordinate_ids(look: Any) -> None:
+@pytest.mark.parametrize(
+    ("empty", "reason"),
+    [
+        (("/etc/subuid",), "/etc/subuid names nobody"),
+        (("/etc/subuid", "/etc/subgid"), "/etc/subuid and /etc/subgid name nobody"),
+    ],
+)
+def test_nobody_has_subordinate_ids(look: Any, empty: tuple[str, ...], reason: str) -> None:
+    files = {**load("intel")["files"], **{path: [""] for path in empty}}
+    verdict = look("intel", files=files)["backends"]["lxc"]["unprivileged"]
+    assert (verdict["usable"], verdict["reason"]) == (False, reason)
+
+
+#: What LXC 7 says of itself.
+LXC_7 = {"lxc-start --version": {"rc": 0, "out": ["7.0.0"], "err": []}}
+MOUNTS = {
+    "1": ["cgroup /sys/fs/cgroup/devices cgroup rw,devices 0 0", "cgroup /sys/fs/cgroup/freezer cgroup rw,freezer 0 0"],
+}
+MOUNTS["hybrid"] = [*MOUNTS["1"], "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0"]
+
+
+@pytest.mark.parametrize("version", ["1", "hybrid"])
+@pytest.mark.parametrize("lxc", ["5.0.2", "7.0.0"])
+def test_lxc_7_takes_control_groups_of_version_2_alone(look: Any, version: str, lxc: str) -> None:
     host = load("intel")
-    found = look("intel", files={**host["files"], "/etc/subuid": [""]})
-    assert found["backends"]["lxc"]["unprivileged"]["usable"] is False
-    assert "/etc/subuid" in found["backends"]["lxc"]["unprivileged"]["reason"]
+    commands = {**host["commands"], "lxc-start --version": {"rc": 0, "out": [lxc], "err": []}}
+    verdict = look("intel", files={**host["files"], "/proc/self/mounts": MOUNTS[version]}, commands=commands)[
+        "backends"
+    ]["lxc"]
+    if lxc == "5.0.2":
+        assert verdict["code"] == "ok"
+        return
+    assert (verdict["capable"], verdict["usable"], verdict["code"]) == (False, False, "cgroup_version")
+    assert (
+        verdict["reason"] == f"LXC {lxc} needs control groups of version 2 alone, and this host has version {version}"
+    )
+    assert "systemd.unified_cgroup_hierarchy=1" in verdict["remedy"]
+
+
+def test_lxc_7_on_version_2_is_good(look: Any) -> None:
+    assert look("intel", commands={**load("intel")["commands"], **LXC_7})["backends"]["lxc"]["code"] == "ok"
+
+
+@pytest.mark.parametrize("parser", ["", "/usr/sbin/apparmor_parser"])
+def test_lxc_needs_the_parser_of_profiles_where_apparmor_is_on(look: Any, parser: str) -> None:
+    """A kernel of Debian's has it on; the package is only recommended by that of LXC."""
+    host = load("intel")
+    files = {**host["files"], "/sys/module/apparmor/parameters/enabled": ["Y"]}
+    verdict = look("intel", files=files, programs={**host["programs"], "apparmor_parser": parser})["backends"]["lxc"]
+    assert (verdict["capable"], verdict["usable"]) == (True, bool(parser))
+    assert verdict["code"] == ("ok" if parser else "no_apparmor_parser")
+    assert ("apparmor" in verdict["remedy"]) is not bool(parser)
 
 
 def test_virtualbox_without_its_driver(look: Any) -> None:

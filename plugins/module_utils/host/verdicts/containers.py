@@ -123,7 +123,7 @@ def unprivileged(found: Found) -> dict[str, Any]:
     if lacking:
         return {
             "usable": False,
-            "reason": "{} names nobody".format(" and ".join(lacking)),
+            "reason": "{} {} nobody".format(" and ".join(lacking), "name" if len(lacking) > 1 else "names"),
             "remedy": "give the user that owns the containers a range: usermod --add-subuids 100000-165535 "
             "--add-subgids 100000-165535 USER",
         }
@@ -144,10 +144,41 @@ def _owners(ids: Mapping[str, Sequence[Found]]) -> list[str]:
     return list(dict.fromkeys(str(entry["owner"]) for entry in ids["users"]))
 
 
+def _lxc_of_this_version(verdict: Verdict, version: str, cgroups: str) -> None:
+    """LXC 7 has no control groups of version 1, not even beside those of version 2: it starts no container there."""
+    if not version.partition(".")[0].isdigit() or int(version.partition(".")[0]) < 7:
+        return
+    verdict.check("cgroup version", cgroups == "2", f"{cgroups or 'none'}; LXC {version} takes 2 alone")
+    if cgroups != "2":
+        verdict.because(
+            False,
+            "cgroup_version",
+            f"LXC {version} needs control groups of version 2 alone, and this host has version {cgroups or 'none'}",
+            "boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line; in a container, start it with "
+            "the host's cgroup2 alone at /sys/fs/cgroup",
+        )
+
+
+def _profiles(verdict: Verdict, enabled: bool, parser: str) -> None:
+    """Profiles of AppArmor, one of which liblxc makes for each container as Debian configures it."""
+    if enabled:
+        verdict.check("apparmor", bool(parser), parser or "it is on, and apparmor_parser is not installed")
+    if enabled and not parser:
+        verdict.not_now(
+            False,
+            "no_apparmor_parser",
+            "AppArmor is on, and without apparmor_parser LXC starts no container there",
+            "install the package apparmor, on SUSE apparmor-parser; the role kraal.virt.lxc_host does",
+        )
+
+
 def lxc(found: Found) -> dict[str, Any]:
-    verdict = Verdict()
+    verdict, engine = Verdict(), found["engines"]["lxc"]
     _containers(verdict, found, "LXC", ("devices", "freezer"))
-    verdict.engine("lxc", found["engines"]["lxc"], "the role kraal.virt.lxc_host")
+    _lxc_of_this_version(verdict, str(engine["version"]), found["cgroups"]["version"])
+    verdict.engine("lxc", engine, "the role kraal.virt.lxc_host")
+    if engine["installed"]:
+        _profiles(verdict, found["apparmor"], engine["apparmor_parser"])
     return {**verdict.as_dict("the tools run"), "unprivileged": unprivileged(found)}
 
 

@@ -45,29 +45,29 @@ class Verdict:
     def engine(self, name: str, found: Found, role: str) -> None:
         """The engine's part, once the host itself is good enough."""
         self.check("engine " + name, found["answers"] if found["installed"] else False, _engine_text(name, found))
-        if self.code != "ok":
-            return
         if not found["installed"]:
-            self._not_now(
+            self.not_now(
                 False, "not_installed", f"{name} is not installed", f"install it; {role} does" if role else "install it"
             )
         elif found["answers"] is None:
-            self._not_now(
+            self.not_now(
                 None, "permission", "{} may not be asked: {}".format(name, found["error"]), "ask as root (become: true)"
             )
         elif found["hangs"]:
             reason = "{} runs and does not answer: {}".format(name, found["error"])
-            self._not_now(False, "no_answer", reason, "look at its log, and start it anew")
+            self.not_now(False, "no_answer", reason, "look at its log, and start it anew")
         elif not found["answers"]:
-            self._not_now(
+            self.not_now(
                 False,
                 "no_answer",
                 "{} is installed but does not answer: {}".format(name, found["error"]),
                 f"start it; {role} does" if role else "start it",
             )
 
-    def _not_now(self, usable: bool | None, code: str, reason: str, remedy: str) -> None:
-        self.usable, self.code, self.reason, self.remedy = usable, code, reason, remedy
+    def not_now(self, usable: bool | None, code: str, reason: str, remedy: str) -> None:
+        """The host can, but something on it is missing yet. What was found before stays the reason."""
+        if self.code == "ok":
+            self.usable, self.code, self.reason, self.remedy = usable, code, reason, remedy
 
     def as_dict(self, good: str) -> dict[str, Any]:
         found = {"capable": self.capable, "usable": self.usable, "code": self.code, "reason": self.reason or good}
