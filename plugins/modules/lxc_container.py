@@ -161,7 +161,11 @@ options:
     type: float
   cpu_shares:
     description:
-      - Its weight against others for processors, from 2 to 262144. 1024 is usual.
+      - Its weight against others for processors, from 2 to 262144. 1024 is what a container has that is not given
+        any.
+      - On a host with control groups of version 2 this is its C(cpu.weight), by the formula of runc 1.3.2 and later,
+        512 is 59 and 1024 is 100. A weight that an earlier version of this collection gave it, 20 and 39, stays until
+        the value changes.
       - Changed live.
     type: int
   cpuset_cpus:

@@ -24,7 +24,7 @@ PERFORM = {
     "docker/volume.py": {"plan"},
     "lxc/container/resource.py": {"do_create"},
 }
-DERIVES = {"between", "compared", "differences", "wanted"}
+DERIVES = {"between", "changes_of", "compared", "differences", "wanted"}
 
 #: Where a resource plans beside its own folder: what it is the base of.
 BESIDE = {"backends/kvm/definition.py": ("backends/kvm/network/resource.py", "backends/kvm/storage/pool.py")}

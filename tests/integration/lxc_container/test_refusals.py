@@ -183,6 +183,14 @@ def test_an_archive_that_cannot_be_unpacked(driver: Driver, tmp_path: Path) -> N
         assert list(driver.lab.path.iterdir()) == []
 
 
+def test_ids_that_are_not_this_users(driver: Driver) -> None:
+    """newuidmap(1) gives away what /etc/subuid names alone, root's too."""
+    result = driver.run(idmap=["b 0 3000000000 65536"])
+    assert result.failed and "cannot be unpacked" in result.msg, result.msg
+    assert "usermod --add-subuids 3000000000-3000065535 --add-subgids 3000000000-3000065535 root" in result.msg
+    assert list(driver.lab.path.iterdir()) == []
+
+
 def test_what_does_not_start_says_why(driver: Driver) -> None:
     """The container is kept, and a task that mends it goes on."""
     result = driver.run(networks=["kt-no-bridge"])

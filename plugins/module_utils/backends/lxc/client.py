@@ -23,6 +23,7 @@ from ...engine.printable import printable
 from ...engine.secrets import hide
 from ...host.packages import install
 from .files import changeable
+from .remedies import remedy_for
 from .sockets import listener, listening, of_this_system
 
 #: The argument spec of the one option that says where the containers are.
@@ -128,7 +129,8 @@ class Lxc:
         done = run(["lxc-" + name, "-P", self.path, "-n", guest, *args], seconds=seconds)
         if done.returncode:
             why = message_of(done.stderr) or message_of(done.stdout) or "exit code %d" % done.returncode
-            raise BackendError(f"lxc-{name} failed: {why}", remedy="Look at the container's configuration and log")
+            remedy = remedy_for(why, "Look at the container's configuration and log")
+            raise BackendError(f"lxc-{name} failed: {why}", remedy=remedy)
         return done.stdout
 
     def listed(self, pattern: str) -> str:
@@ -163,12 +165,16 @@ class Lxc:
             return ""
         said = list(dict.fromkeys(message_of(done.stderr).split("; ")))
         # Each level of liblxc says again that it failed; the first one says why, and one of them at which line.
-        line = next((match[1] for match in (re.search(r'at line "(.*)"$', each) for each in said) if match), "")
+        found = next(filter(None, (re.search(r'config file "(.*?)" at line "(.*)"$', each) for each in said)), None)
         why = next(
             (each for each in said if "Failed to parse" not in each and not each.startswith("Failed to load")),
             "it does not understand it",
         )
-        return f"{why}, at the line {hide(line)!r}" if line else why
+        if found is None:
+            return why
+        # An included file has a name of its own.
+        file = "" if found[1].startswith("/dev/fd/") else f" of {found[1]}"
+        return f"{why}, at the line {hide(found[2])!r}{file}"
 
     def _link(self) -> Path:
         return KNOWN_PATHS / hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]

@@ -22,6 +22,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.
     config_after,
     differences,
     limit_files,
+    note_after,
 )
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
@@ -32,7 +33,8 @@ GROUPS = {1: Groups(1, "blkio.bfq.weight", processors=(0, 1, 2, 3)), 2: Groups(2
 WRITTEN: tuple[tuple[str, Any, dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]], ...] = (
     ("cpus", 1.5, {"cpu.cfs_period_us": ("100000",), "cpu.cfs_quota_us": ("150000",)}, {"cpu.max": ("150000 100000",)}),
     ("cpus", 0, {"cpu.cfs_period_us": (), "cpu.cfs_quota_us": ()}, {"cpu.max": ()}),
-    ("cpu_shares", 1024, {"cpu.shares": ("1024",)}, {"cpu.weight": ("39",)}),
+    ("cpu_shares", 1024, {"cpu.shares": ("1024",)}, {"cpu.weight": ("100",)}),
+    ("cpu_shares", 512, {"cpu.shares": ("512",)}, {"cpu.weight": ("59",)}),
     ("cpuset_cpus", "0-1,3", {"cpuset.cpus": ("0-1,3",)}, {"cpuset.cpus": ("0-1,3",)}),
     ("cpuset_cpus", "", {"cpuset.cpus": ()}, {"cpuset.cpus": ()}),
     ("memory", "64MiB", {"memory.limit_in_bytes": ("67108864",)}, {"memory.max": ("67108864",)}),
@@ -146,3 +148,52 @@ def test_a_device_is_let_go(version: int, text: str, wanted: tuple[str, ...]) ->
 def test_limits_that_contradict_each_other(values: dict[str, int], have: dict[str, int]) -> None:
     with pytest.raises(InvalidOption):
         check_memory(values, have)
+
+
+BFQ = Groups(2, "io.bfq.weight")
+
+
+@pytest.mark.parametrize("shares", [2, 3, 17, 512, 1023, 1024, 1025, 262143, 262144])
+@pytest.mark.parametrize("groups", [GROUPS[1], GROUPS[2]], ids=["1", "2"])
+def test_what_a_task_wrote_is_shown_back(groups: Groups, shares: int) -> None:
+    """Many values have one number in version 2: the note beside the configuration has the one that was meant."""
+    want = Spec("c", "stopped", {"cpu_shares": shares})
+    blank = Container("c", "/lxc", Config(""), groups=groups)
+    found = differences(want, blank)
+    made = Container("c", "/lxc", config_after(found, blank), note_after(found, blank), groups=groups)
+    assert made.limit("cpu_shares") == shares and differences(want, made) == []
+    other = Spec("c", "stopped", {"cpu_shares": 700})
+    assert [part.before for each in differences(other, made) for part in each.parts] == [shares]
+
+
+def test_a_number_that_was_changed_by_hand_is_put_right() -> None:
+    for noted, weight in ((512, "60"), (1024, "39")):
+        have = Container(
+            "c", "/lxc", Config(f"lxc.cgroup2.cpu.weight = {weight}\n"), {"cpu_shares": noted}, groups=GROUPS[2]
+        )
+        assert differences(Spec("c", "stopped", {"cpu_shares": noted}), have)
+
+
+def test_the_number_of_an_earlier_version_will_do() -> None:
+    """It kept no note. Another value is a change, and is noted."""
+    old = Container("c", "/lxc", Config("lxc.cgroup2.cpu.weight = 39\n"), groups=GROUPS[2])
+    assert differences(Spec("c", "stopped", {"cpu_shares": 1024}), old) == []
+    found = differences(Spec("c", "stopped", {"cpu_shares": 512}), old)
+    assert config_after(found, old).text == "lxc.cgroup2.cpu.weight = 59\n"
+    assert note_after(found, old) == {"cpu_shares": 512}
+
+
+def test_each_weight_has_shares() -> None:
+    scale = LIMITS["cpu_shares"].scale  # type: ignore[attr-defined]
+    assert [weight for weight in range(1, 10001) if scale.weight(scale.value(weight)) != weight] == []
+
+
+def test_a_group_that_was_given_no_weight_has_none() -> None:
+    live = {"io.weight": ("default 100",), "cpu.weight": ("100",)}
+    have = Container("c", "/lxc", Config(""), state="running", groups=GROUPS[2], live=live)
+    assert (have.limit("blkio_weight"), have.limit("cpu_shares")) == (None, 1024)
+
+
+def test_bfq_takes_the_number_of_version_1() -> None:
+    assert LIMITS["blkio_weight"].encode(BFQ, 500, {}) == {"io.bfq.weight": ("500",)}
+    assert LIMITS["blkio_weight"].decode(BFQ, {"io.bfq.weight": ("default 300",)}) == 300

@@ -18,6 +18,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.
     read_networks,
     write_networks,
 )
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.limits import Groups
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.model import Container, Seen
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.monitor import address_of
 from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.container.options import (
@@ -111,6 +112,15 @@ def test_what_goes_with_a_container(path: str, remove_storage: bool, goes: bool)
     assert container_plan.rootfs_is_removed(container(f"lxc.rootfs.path = {path}\n"), remove_storage) is goes
 
 
+OLD = Groups(1)
+
+
+def refused(key: str, groups: Groups | None = None) -> dict[str, Any]:
+    """liblxc's word on a line with that key."""
+    said = f"Unsupported config key \"{key}\", at the line '{key} = 1'"
+    return {"objections": {"web": said}, "groups": groups or Groups(2)}
+
+
 @pytest.mark.parametrize(
     ("want", "have", "seen", "words"),
     [
@@ -120,6 +130,16 @@ def test_what_goes_with_a_container(path: str, remove_storage: bool, goes: bool)
         (spec(image=IMAGE), container(note={}), {}, "recreate"),
         (spec(storage="lvm"), container(), {}, "cannot change in a container that is there"),
         (spec(hostname="a"), container(), {"objections": {"web": "because"}}, "liblxc refuses: because"),
+        # By the line, and not by what else the task sets.
+        (spec(cpus=1.5, hostname="a"), container(), refused("lxc.cgroup2.cpu.max"), r"cpus: 1\.5 is what"),
+        (
+            spec(cpus=1.5, networks=[]),
+            container(groups=OLD),
+            refused("lxc.cgroup.cpu.cfs_quota_us", OLD),
+            "version 2 alone",
+        ),
+        (spec(config={"lxc.cgroup.x": "1"}), container(), refused("lxc.cgroup.x"), r"config\[lxc.cgroup.x\].*cgroup2"),
+        (spec(cpus=1.5), container(), refused("lxc.no.such"), "its configuration.*config: {lxc.no.such: null}"),
         (spec(clone={"name": "web"}), None, {}, "is not a container to clone"),
     ],
 )

@@ -14,10 +14,9 @@ from pathlib import Path
 from ....engine import trace
 from ....engine.errors import BackendError, InvalidOption
 from ....engine.units import parse_cpuset
-from .limits import Groups
+from .limits import WEIGHTS, Groups
 
 ROOT = Path("/sys/fs/cgroup")
-WEIGHTS = {1: ("blkio.weight", "blkio.bfq.weight"), 2: ("io.weight", "io.bfq.weight")}
 #: A component of the path of a container's own group: what it makes below it is its own business.
 _OWN = re.compile(r"lxc\.payload(\..*)?|lxc(\.monitor)?")
 

@@ -19,12 +19,16 @@ from typing import Any
 from ....engine.errors import InvalidOption
 from ....engine.kinds import Cpus, Cpuset, Integer, Kind, Records, Size
 from ....engine.units import format_cpuset, format_size, parse_cpuset, parse_size
+from .scale import Scale, ShareScale
 
 PERIOD = 100000
 PAGE = 4096
 UNLIMITED = -1
 #: What version 1 shows where there is no limit.
 ENDLESS = 2**62
+
+#: What the weight for block devices may be called, by version.
+WEIGHTS = {1: ("blkio.weight", "blkio.bfq.weight"), 2: ("io.weight", "io.bfq.weight")}
 
 Raw = Mapping[str, Sequence[str]]
 
@@ -236,36 +240,62 @@ class CpusetLimit(Limit):
 
 @dataclass(frozen=True)
 class WeightLimit(Limit):
-    """A weight, which version 2 counts on another scale: from a range of version 1 to 1..10000."""
+    """A weight, which version 2 counts on another scale."""
 
-    span: tuple[int, int] = (2, 262144)
+    scale: Scale = Scale(10, 1000)
     default: int | None = None
+    #: What a group of version 2 has from the start, where no value stands for that.
+    unset: int | None = None
+    #: How earlier versions of this collection weighed it.
+    former: Scale | None = None
 
     def files(self, groups: Groups) -> tuple[str, ...]:
         if self.file[0]:
             return (self.file[groups.version - 1],)
         return (groups.weight,) if groups.weight else ()
 
-    def scaled(self, groups: Groups, value: int) -> int:
-        """The number that is written."""
-        return value if groups.version == 1 else 1 + (value - self.span[0]) * 9999 // (self.span[1] - self.span[0])
+    def _same(self, groups: Groups) -> bool:
+        """Whether the number is the value: the scheduler BFQ takes that of version 1 in version 2, too."""
+        return groups.version == 1 or self.files(groups) == ("io.bfq.weight",)
+
+    def _number(self, groups: Groups, value: int) -> int:
+        return value if self._same(groups) else self.scale.weight(value)
 
     def encode(self, groups: Groups, value: int, _values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-        return {file: (str(self.scaled(groups, value)),) for file in self.files(groups)}
+        return {file: (str(self._number(groups, value)),) for file in self.files(groups)}
+
+    def _found(self, groups: Groups, raw: Raw) -> int | None:
+        texts = [(raw.get(file) or ("",))[0] for file in self.files(groups)]
+        # The files for block devices begin with "default".
+        words = texts[0].split("\n")[0].split() if texts else []
+        return number(words[-1]) if words else None
 
     def decode(
         self, groups: Groups, raw: Raw, want: Any = None, _values: Mapping[str, Any] | None = None
     ) -> int | None:
-        for file in self.files(groups):
-            # The files for block devices begin with "default".
-            words = (raw.get(file) or ("",))[0].split("\n")[0].split()
-            if not words:
-                return self.default if groups.version == 1 else None
-            found = number(words[-1])
-            if want is not None and self.scaled(groups, want) == found:
-                return int(want)
-            return found if groups.version == 1 else self.span[0] + (found - 1) * (self.span[1] - self.span[0]) // 9999
-        return None
+        found = self._found(groups, raw)
+        if found is None:
+            return self.default if groups.version == 1 and self.files(groups) else None
+        if want is not None and self._number(groups, want) == found:
+            return int(want)
+        if self._same(groups):
+            return found
+        return None if found == self.unset else self.scale.value(found)
+
+    def kept(self, groups: Groups, raw: Raw, noted: int, want: int | None) -> int | None:
+        """Which of the many values that have the number there is meant: the one that a task has noted, if it still is
+        there.
+
+        Where none is noted (0), an earlier version has made the container, and its number for the wanted value will do.
+        None: nothing tells.
+        """
+        found = self._found(groups, raw)
+        if noted:
+            return (
+                noted if self.scale.least <= noted <= self.scale.most and self._number(groups, noted) == found else None
+            )
+        old = self.former is not None and want is not None and not self._same(groups) and self.former.weight(want)
+        return want if old and old == found else None
 
 
 @dataclass(frozen=True)
@@ -358,7 +388,14 @@ def _freed(groups: Groups, line: str, written: Sequence[str]) -> list[str]:
 
 LIMITS: dict[str, Limit] = {
     "cpus": CpuLimit(CpuShare(), ("cpu", "cpu"), ("", "")),
-    "cpu_shares": WeightLimit(Integer(2, 262144), ("cpu", "cpu"), ("cpu.shares", "cpu.weight"), default=1024),
+    "cpu_shares": WeightLimit(
+        Integer(2, 262144),
+        ("cpu", "cpu"),
+        ("cpu.shares", "cpu.weight"),
+        scale=ShareScale(2, 262144),
+        default=1024,
+        former=Scale(2, 262144),
+    ),
     "cpuset_cpus": CpusetLimit(Cpuset(), ("cpuset", "cpuset"), ("cpuset.cpus", "cpuset.cpus")),
     "memory": Limit(
         PageSize(least=1024**2, bare=16 * 1024**2), ("memory", "memory"), ("memory.limit_in_bytes", "memory.max")
@@ -370,7 +407,7 @@ LIMITS: dict[str, Limit] = {
         none=UNLIMITED,
     ),
     "pids_limit": Limit(Count(-1), ("pids", "pids"), ("pids.max", "pids.max"), none=UNLIMITED, free=("max", "max")),
-    "blkio_weight": WeightLimit(Integer(10, 1000), ("blkio", "io"), ("", ""), span=(10, 1000)),
+    "blkio_weight": WeightLimit(Integer(10, 1000), ("blkio", "io"), ("", ""), unset=100),
     "io_limits": IoLimit(Records(_read_io, _write_io), ("blkio", "io"), ("", "")),
 }
 

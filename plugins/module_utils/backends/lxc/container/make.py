@@ -25,6 +25,7 @@ from ....host.packages import install
 from ....host.replace import replace_file
 from ..client import Lxc, message_of, run
 from ..files import read_file
+from ..remedies import remedy_for
 from .arguments import checksum_of
 from .config import Config
 from .hooks import hooks_inside, hooks_of_copy
@@ -332,5 +333,5 @@ def unpack(image: Image, target: Path, idmap: Sequence[str]) -> None:
         command += [option for magic, option in _COMPRESSED.items() if begin.startswith(magic)]
         done = run(command, seconds=MAKE_SECONDS, standard_input=archive.fileno())
     if done.returncode:
-        remedy = f"Check the archive, and the space in {target.parent}"
+        remedy = remedy_for(done.stderr, f"Check the archive, and the space in {target.parent}")
         raise BackendError(f"{image.path} cannot be unpacked: {message_of(done.stderr)[-500:]}", remedy=remedy)

@@ -13,9 +13,9 @@ from typing import Any
 from ....engine.action import PowerState
 from ....engine.compare import Difference
 from ....engine.errors import KraalError
-from ....engine.reading import Unread
+from ....engine.reading import Unread, as_number
 from .config import Config
-from .limits import LIMITS, Groups
+from .limits import LIMITS, Groups, WeightLimit
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,14 @@ class Container:
     def limit(self, name: str, want: Any = None, *, live: bool | None = None) -> Any:
         """A limit as it is in effect (live), or written in the configuration."""
         raw = self.live if (self.runs if live is None else live) else self.written
-        return LIMITS[name].decode(self.groups, raw, want, {"memory": LIMITS["memory"].decode(self.groups, raw)})
+        limit = LIMITS[name]
+        kept = (
+            limit.kept(self.groups, raw, as_number(self.note.get(name)), want)
+            if isinstance(limit, WeightLimit)
+            else None
+        )
+        memory = {"memory": LIMITS["memory"].decode(self.groups, raw)}
+        return limit.decode(self.groups, raw, want, memory) if kept is None else kept
 
 
 @dataclass
@@ -82,7 +89,7 @@ class Seen:
     stuck: dict[str, str] = field(default_factory=dict)
     #: What is wrong with what guests would become, by name.
     faults: dict[str, KraalError] = field(default_factory=dict)
-    #: Why liblxc refuses the configuration that a guest would get, by its name.
+    #: Why liblxc refuses the configuration that a guest would get, by its name; empty where it takes it.
     objections: dict[str, str] = field(default_factory=dict)
     #: What will wait for a restart once a running guest's new configuration is written, by its name.
     pending: dict[str, tuple[str, ...]] = field(default_factory=dict)

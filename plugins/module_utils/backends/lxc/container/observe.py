@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ....engine.action import PowerState
+from ....engine.compare import Difference
 from ....engine.errors import BackendError, KraalError, Unreachable, os_errors
 from ....engine.reading import Unread, apart, each_apart
 from ....engine.result import Guest
@@ -28,10 +29,11 @@ from ..files import read_file
 from . import addresses, cgroups
 from .config import Config
 from .describe import known_of, pending_words
-from .limits import LIMITS, Groups
+from .limits import LIMITS, WEIGHTS, Groups
 from .model import Container, Seen
 from .monitor import running as monitor_of
 from .monitor import started_with
+from .old_keys import carried_over, old_keys
 from .options import storage_of
 from .target import config_after, differences
 
@@ -95,7 +97,6 @@ ASKED = (
     "lxc.prlimit",
     "lxc.sysctl",
     "lxc.proc",
-    "lxc.cgroup",
     "lxc.cgroup2",
     "lxc.console.buffer.size",
 )
@@ -105,7 +106,7 @@ _IDLE = re.compile(r"lxc\.(start\.(auto|order|delay)|group|include|log\..*|cgrou
 _LIMITED = frozenset(
     name
     for version in (1, 2)
-    for weight in cgroups.WEIGHTS[version]
+    for weight in WEIGHTS[version]
     for limit in LIMITS.values()
     for name in limit.files(Groups(version, weight))
 )
@@ -356,9 +357,10 @@ def _changed(container: Container, files: Files) -> bool:
 def _pending(lxc: Lxc, container: Container) -> tuple[str, ...]:
     """The keys that the container was started without, or with another value; liblxc itself writes both sides."""
     nets = ["lxc.net.%d.%s" % (number, rest) for number in container.config.nets() for rest in ASKED_OF_NETS]
-    keys = list(
-        dict.fromkeys([*ASKED, *nets, *(key for key in sorted(container.config.values) if not _IDLE.fullmatch(key))])
-    )
+    written_keys = (key for key in sorted(container.config.values) if not _IDLE.fullmatch(key))
+    # LXC 7 does not know it, and where it would mean something, that does not run.
+    groups = ["lxc.cgroup"] if container.groups.version == 1 else []
+    keys = list(dict.fromkeys([*ASKED, *groups, *nets, *written_keys]))
     words = [word for key in keys for word in ("-c", key)]
     done = run(
         ["lxc-info", "-P", "/nonexistent", "-n", "kraal.none", "--rcfile", "CONFIG", *words],
@@ -436,7 +438,7 @@ def _look_ahead(lxc: Lxc, want: Spec, seen: Seen) -> None:
         have = seen.blank[want.name] = Container(
             want.name, lxc.path, first_config(want, seen.fresh), groups=seen.groups
         )
-    changes = seen.changes[want.name] = tuple(differences(want, have))
+    changes = seen.changes[want.name] = changes_of(lxc, want, have)
     after = config_after(changes, have)
     if after.text == have.config.text:
         return
@@ -445,6 +447,16 @@ def _look_ahead(lxc: Lxc, want: Spec, seen: Seen) -> None:
         seen.pending[want.name] = pending_words(
             replace(have, config=after, pending=_pending(lxc, replace(have, config=after)))
         )
+
+
+def changes_of(lxc: Lxc, want: Spec, have: Container) -> tuple[Difference, ...]:
+    """How a container has to change. Keys of version 1 of control groups go along where liblxc refuses them, as it does
+    since release 7: beside version 2 they were of no use.
+    """
+    changes = tuple(differences(want, have))
+    if have.groups.version == 2 and old_keys(have) and lxc.objection(config_after(changes, have).text):
+        return (*changes, *carried_over(want, have))
+    return changes
 
 
 def _lacks_image(want: Spec) -> bool:

@@ -36,7 +36,7 @@ from .kinds import (
     write_mounts,
     write_networks,
 )
-from .limits import LIMITS, Limit
+from .limits import LIMITS, Groups, Limit, WeightLimit
 from .model import Container
 
 NONE, LIVE, RESTART, RECREATE = Disruption.NONE, Disruption.LIVE, Disruption.RESTART, Disruption.RECREATE
@@ -116,7 +116,10 @@ def _members(name: str, kind: Kind, key: str, change: Disruption) -> ContainerOp
 
 
 def _limit(name: str) -> ContainerOption:
-    return ContainerOption(name, LIMITS[name].kind, lambda have: have.limit(name), LIVE, limit=LIMITS[name])
+    limit = LIMITS[name]
+    # Of a weight, the file has a number that stands for many.
+    note = name if isinstance(limit, WeightLimit) else ""
+    return ContainerOption(name, limit.kind, lambda have: have.limit(name), LIVE, limit=limit, note=note)
 
 
 def _idmap(value: tuple[str, ...], _config: Config) -> Lines:
@@ -189,9 +192,22 @@ OPTIONS: tuple[ContainerOption, ...] = (
 _BY_NAME = {option.name: option for option in OPTIONS}
 
 
+def option_named(name: str) -> ContainerOption:
+    """An option by its name, with all that its line says."""
+    return _BY_NAME[name]
+
+
 def option_of(change: Difference) -> ContainerOption:
     """The option of a difference, with all that its line says."""
     return _BY_NAME[change.option.name]
+
+
+def limit_of(key: str, groups: Groups) -> str:
+    """The limit that a configuration key is a part of; empty where it is of none."""
+    if not key.startswith(groups.prefix):
+        return ""
+    file = key[len(groups.prefix) :]
+    return next((name for name, limit in LIMITS.items() if file in limit.files(groups)), "")
 
 
 def option_keys(key: str, config: Config) -> str:

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,16 +17,21 @@ from ....engine.compare import Difference, before_after
 from ....engine.errors import InvalidOption, Refused, Unreadable
 from ....engine.plan import Step, creation, power, recreation, removal, restart, set_step
 from ....engine.spec import Spec
+from ..remedies import NEEDS_VERSION_2
 from .describe import guest_of, image_of, pending_words
 from .hooks import hooks_inside
 from .limits import check_memory
 from .model import Container, Seen
 from .observe import OLD
-from .options import OPTIONS, option_of, storage_of
+from .old_keys import NEW, is_old
+from .options import CONTAINERS, OPTIONS, limit_of, option_keys, option_of, storage_of
 from .target import shown_creation
 
 #: What is done to a container that runs by the tools that read its configuration.
 NEED_LIBLXC = frozenset((Action.STOP, Action.PAUSE, Action.RESUME, Action.RESTART, Action.RECREATE, Action.CLEAN))
+#: The key of the line that liblxc names.
+_LINE = re.compile(r"at the line ['\"](?P<key>lxc[^\s=]*)")
+CORRECT = "Correct the value"
 
 
 def plan(want: Spec, seen: Seen) -> list[Step]:
@@ -33,7 +39,8 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
     if want.name in seen.faults:
         raise seen.faults[want.name]
     steps = _steps(want, seen)
-    if want.name in seen.stuck and any(step.action in NEED_LIBLXC for step in steps):
+    mended = seen.objections.get(want.name) == ""
+    if want.name in seen.stuck and not mended and any(step.action in NEED_LIBLXC for step in steps):
         raise Refused(
             "it runs, and liblxc does not take its configuration any more: %s"
             % (seen.stuck[want.name] or "it says not why"),
@@ -83,13 +90,40 @@ def _check(want: Spec, seen: Seen) -> None:
                 remedy="Leave it out on this host",
             )
     if seen.objections.get(want.name):
-        named = [option.name for option in wanted if option.lines is not None and option.change >= Disruption.RESTART]
-        raise InvalidOption(
-            ", ".join(named) or "options",
-            want.name,
-            f"is what liblxc refuses: {seen.objections[want.name]}",
-            remedy="Correct the values",
-        )
+        raise _objection(want, seen, seen.objections[want.name])
+
+
+def _objection(want: Spec, seen: Seen, why: str) -> InvalidOption | Refused:
+    """What liblxc refuses: an option of the task's, by the line that comes from it, or a line that was there before."""
+    line = _LINE.search(why)
+    config = seen.containers[want.name].config if want.name in seen.containers else seen.fresh
+    if line is None:
+        named = [option.name for option in OPTIONS if option.name in want.values and option.lines is not None]
+        return InvalidOption(", ".join(named) or "options", want.name, f"is what liblxc refuses: {why}", remedy=CORRECT)
+    key = line["key"]
+    name = limit_of(key, seen.groups) or option_keys(key, config)
+    remedy = _remedy_of_version_1(key, seen)
+    value = _value_of(name, CONTAINERS.shown(want))
+    if value is not None:
+        return InvalidOption(name, value, f"is what liblxc refuses: {why}", remedy=remedy or CORRECT)
+    take = f"Take that line away, by hand or with config: {{{key}: null}}"
+    return Refused(f"liblxc refuses its configuration: {why}", remedy=remedy or take)
+
+
+def _value_of(name: str, shown: Mapping[str, Any]) -> Any:
+    """What the task says of an option, or of an entry of one; None where it does not."""
+    option, _bracket, entry = name.partition("[")
+    value = shown.get(option)
+    return value.get(entry[:-1]) if isinstance(value, Mapping) else value
+
+
+def _remedy_of_version_1(key: str, seen: Seen) -> str:
+    """What to do about a key of version 1 of control groups; empty for another one."""
+    if not is_old(key):
+        return ""
+    if seen.groups.version == 1:
+        return NEEDS_VERSION_2
+    return f"Write a key of version 2 of control groups, which begins with {NEW}"
 
 
 def _creation(want: Spec, seen: Seen) -> Iterator[Step]:

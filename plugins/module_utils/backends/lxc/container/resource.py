@@ -22,6 +22,7 @@ from ....engine.spec import Spec
 from ....host.replace import replace_file
 from ..client import Lxc, message_of, run
 from ..files import read_file
+from ..remedies import NEEDS_VERSION_2, remedy_for
 from . import cgroups
 from . import plan as container_plan
 from .addresses import wait_for_address
@@ -30,9 +31,10 @@ from .describe import guest_of
 from .kinds import Image
 from .make import Maker, made_from, remove_tree, unpack, write_note
 from .model import Container, Seen
-from .observe import NEW, NOTE, OLD, REPLACING, Files, observe, read_note
+from .observe import NEW, NOTE, OLD, REPLACING, Files, changes_of, observe, read_note
+from .old_keys import OLD as OLD_KEYS
 from .options import CONTAINERS
-from .target import config_after, differences, limit_files, note_after
+from .target import config_after, limit_files, note_after
 
 
 class Containers(Guests[Seen]):
@@ -146,7 +148,7 @@ class Containers(Guests[Seen]):
             config, note = self.maker.make(want, seen.fresh)
             have = Container(want.name, self.lxc.path, config, note, groups=seen.groups)
             # A template and a clone bring more than anybody knew before.
-            found = differences(want, have)
+            found = changes_of(self.lxc, want, have)
             self._write(have, config_after(found, have), note_after(found, have))
             self.maker.unmark(want.name)
 
@@ -204,7 +206,11 @@ class Containers(Guests[Seen]):
                     if "lxc_start.c" not in line and "lxccontainer.c" not in line
                 ]
             why = message_of("\n".join(lines)) or message_of(done.stderr)
-            raise BackendError(f"it does not start: {why}", remedy=f"Correct its options; its log is {log}")
+            remedy = f"Correct its options; its log is {log}"
+            if cgroups.look().version == 1 and self.lxc.objection(f"{OLD_KEYS}cpu.shares = 1024\n"):
+                remedy = NEEDS_VERSION_2
+            remedy = remedy_for(why, remedy)
+            raise BackendError(f"it does not start: {why}", remedy=remedy)
 
     def _stop(self, want: Spec, now: str) -> None:
         if now == "paused":
