@@ -129,8 +129,9 @@ class Engine:
             return time.time()
         return parse_time(str(self.get("/info")["SystemTime"]))
 
-    def upload(self, path: str, file: Any, **query: Any) -> None:
-        """Send a file; the engine's progress is read for the error that it may end with."""
+    def upload(self, path: str, file: Any, **query: Any) -> list[str]:
+        """Send a file; what the engine says of it. Its progress is read for the error that it may end with."""
+        told: list[str] = []
         with self._translated():
             answer = self.client.request(
                 "POST",
@@ -147,6 +148,8 @@ class Engine:
                 said = json.loads(line) if line.startswith(b"{") else {}
                 if said.get("error"):
                     raise refusal(500, str(said["error"]))
+                told += str(said.get("stream") or "").splitlines()
+        return told
 
     def inspect_all(self, kind: str, names: Iterable[str]) -> dict[str, Any]:
         """Inspect many objects side by side (``kind`` is the API's plural); those that are gone meanwhile are left out.

@@ -27,6 +27,7 @@ from ..container.observe import summaries_of
 from .ignore_file import files_of
 from .references import ImageIndex, Reference, parse_reference, repository_of
 from .registry import Login, pull, remote_digest
+from .saved import saved_image
 from .source import LABEL, SOURCES, arguments_of, build_base, changes_of, complete, dockerfile_of, file_digest
 
 #: Colours and the like in what a build says.
@@ -116,6 +117,8 @@ class Seen:
     free: int | None = None
     #: What a build stands on, if it is on the host.
     base: str = ""
+    #: The image on the host that an archive's is, by the content that the archive stands for.
+    loaded: dict[str, str] = field(default_factory=dict)
     #: The layers of the images that matter to a build, by id.
     layers: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -131,8 +134,7 @@ class Seen:
     def made_from(self, content: str) -> list[str]:
         """The images of that content, the newest first."""
         if content.startswith("load "):
-            key = content.partition(" ")[2]
-            return [key] if key in self.images.summaries else []
+            return [self.loaded[content]] if content in self.loaded else []
         found = [key for key in self.images.summaries if self.label(key) == content and self.stands(key)]
         return sorted(found, key=lambda key: (-(as_number(self.images.summaries[key].get("Created"))), key))
 
@@ -165,6 +167,9 @@ class Images(Resource[Seen]):
             path = want.steering[source]["path"]
             seen.size = os.path.getsize(path) if os.path.isfile(path) else None
             seen.free = _free(self.engine) if self.engine.local and seen.size is not None else None
+        if source == "load":
+            key = self._loaded(want, seen)
+            seen.loaded.update({str(want.values["content"]): key} if key else {})
         if source == "build":
             base = build_base(want.steering["build"])
             seen.base = seen.images.find(base) if base else ""
@@ -175,6 +180,18 @@ class Images(Resource[Seen]):
                     key: tuple(as_list(as_mapping(as_mapping(data).get("RootFS")).get("Layers")))
                     for key, data in found.items()
                 }
+
+    def _loaded(self, want: Spec, seen: Seen) -> str:
+        """The image on the host that the archive's is: by the digest of its configuration, or one of its names if it
+        has the same content. Empty where none is.
+        """
+        key = str(want.values["content"]).partition(" ")[2]
+        if key in seen.images.summaries:
+            return key
+        saved = saved_image(str(want.steering["load"]["path"]), want.name)
+        known = [seen.images.find(parse_reference(name, "load.path")) for name in (want.name, *saved.tags)]
+        found = self.engine.inspect_all("images", dict.fromkeys(filter(None, known)))
+        return next((name for name, image in found.items() if saved.is_image(image)), "")
 
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
         """Pure."""
@@ -281,9 +298,12 @@ class Images(Resource[Seen]):
 
     def do_load(self, want: Spec, _step: Step, _seen: Seen) -> None:
         """Bring back one that was saved, under the name that is wanted."""
-        with open(want.steering["load"]["path"], "rb") as file:
-            self.engine.upload("/images/load", file, quiet="1")
-        self._tag(str(want.values["content"]).partition(" ")[2], want)
+        path = str(want.steering["load"]["path"])
+        with open(path, "rb") as file:
+            told = self.engine.upload("/images/load", file, quiet="1")
+        saved = saved_image(path, want.name)
+        if not saved.named(want.name):
+            self._tag(saved.loaded(told), want)
 
     def do_build(self, want: Spec, _step: Step, _seen: Seen) -> None:
         """Build it of a directory."""

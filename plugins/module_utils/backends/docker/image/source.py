@@ -11,7 +11,6 @@ import json
 import os
 import re
 import stat
-import tarfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,11 @@ from ....engine.kinds import Texts
 from .dockerfile import base_of
 from .ignore_file import files_of
 from .references import Reference, parse_reference
+from .saved import HERE, check_tar, saved_image
 
 #: The label in which an image remembers what it was made from.
 LABEL = "kraal.virt.source"
 SOURCES = ("build", "import", "load", "tag")
-_HERE = "Name a path that exists on the host where the task runs"
 
 
 def digest_of(value: Any) -> str:
@@ -36,7 +35,7 @@ def digest_of(value: Any) -> str:
 
 def file_digest(path: str, option: str) -> str:
     """The SHA-256 of a file's content."""
-    with unread_file(option, path, _HERE):
+    with unread_file(option, path, HERE):
         return sha256_of(path)
 
 
@@ -111,7 +110,7 @@ def _import_content(options: Mapping[str, Any]) -> str:
     if checksum.startswith("sha256:"):
         checksum = checksum[len("sha256:") :]
     if not checksum:
-        _check_tar(path, "import.path")
+        check_tar(path, "import.path")
         checksum = file_digest(path, "import.path")
     elif len(checksum) != 64 or set(checksum.lower()) - set("0123456789abcdef"):
         raise InvalidOption(
@@ -120,66 +119,14 @@ def _import_content(options: Mapping[str, Any]) -> str:
     return f"import {digest_of([checksum.lower(), changes_of(options)])}"
 
 
-def _check_tar(path: str, option: str) -> None:
-    if not os.path.isfile(path):
-        raise InvalidOption(option, path, "is not a file on this host", remedy=_HERE)
-    if not os.access(path, os.R_OK):
-        raise InvalidOption(option, path, "cannot be read", remedy="Run the task as a user who may read it")
-    if not tarfile.is_tarfile(path):
-        raise InvalidOption(
-            option, path, "is not a tar archive", remedy="Name a tar archive of a root file system, compressed or not"
-        )
-
-
-def load_ids(path: str) -> list[tuple[str, list[str]]]:
-    """The ids and names of the images in an archive that the engine has saved. Raises InvalidOption."""
-    _check_tar(path, "load.path")
-    try:
-        with tarfile.open(path) as archive:
-            member = archive.extractfile("manifest.json")
-            manifest = json.load(member) if member else []
-        return [
-            ("sha256:" + _stem(str(entry["Config"])), [str(tag) for tag in entry.get("RepoTags") or ()])
-            for entry in manifest
-        ]
-    except (KeyError, ValueError, TypeError, AttributeError, EOFError, OSError, tarfile.TarError) as error:
-        raise InvalidOption(
-            "load.path", path, f"holds no saved images ({error})", remedy="Make it with: docker save"
-        ) from error
-
-
-def _stem(config: str) -> str:
-    """The digest in the name of an image's configuration: DIGEST.json, or blobs/sha256/DIGEST."""
-    stem = config.rpartition("/")[2]
-    return stem[: -len(".json")] if stem.endswith(".json") else stem
-
-
 def _load_content(options: Mapping[str, Any], name: str) -> str:
-    images = load_ids(str(options["path"]))
-    mine = [
-        key
-        for key, tags in images
-        if str(parse_reference(name, "name")) in [str(parse_reference(tag, "load.path")) for tag in tags]
-    ]
-    if not mine and len(images) == 1:
-        # An archive of one image may name it differently, or not at all.
-        mine = [images[0][0]]
-    if not mine:
-        tags = sorted(tag for _key, tags in images for tag in tags)
-        remedy = "Name one of them" if tags else "Save the image to an archive of its own"
-        raise InvalidOption(
-            "load.path",
-            options["path"],
-            "holds %d images, none called %s: %s" % (len(images), name, ", ".join(tags)),
-            remedy=remedy,
-        )
-    return f"load {mine[0]}"
+    return f"load {saved_image(str(options['path']), name).key}"
 
 
 def _build_content(options: Mapping[str, Any]) -> str:
     root = Path(str(options["path"]))
     if not os.path.isdir(root):
-        raise InvalidOption("build.path", str(root), "is not a directory on this host", remedy=_HERE)
+        raise InvalidOption("build.path", str(root), "is not a directory on this host", remedy=HERE)
     name = dockerfile_of(root, options)
     entries = [(path, *_entry(root / path)) for path in files_of(root, name)]
     # What says how to build rather than what is left out: another network or an empty cache gives no other image.
@@ -222,7 +169,7 @@ def build_base(options: Mapping[str, Any]) -> Reference | None:
 
 
 def _entry(path: Path) -> Iterable[Any]:
-    with unread_file("build.path", str(path), _HERE):
+    with unread_file("build.path", str(path), HERE):
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
             return ("link", os.readlink(path))
