@@ -13,6 +13,7 @@ from typing import Any
 from ....engine.errors import BackendError
 from ....engine.reading import Unread
 from ..image.references import ImageIndex
+from ..other_store import OtherStore
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,9 @@ class Seen:
     volume_users: dict[str, set[str]] = field(default_factory=dict)
     #: The volumes that are still to go of guests whose removal has begun, by the guest's name.
     volumes_to_remove: dict[str, list[str]] = field(default_factory=dict)
+
+    #: What the engine has kept in another store, where one of these guests is to be created.
+    other: OtherStore = field(default_factory=OtherStore)
 
     def replaced(self, name: str) -> tuple[str, Container] | None:
         """The container that a re-creation of this name put aside and did not get to remove, with its name."""

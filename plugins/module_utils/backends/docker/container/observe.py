@@ -26,6 +26,7 @@ from ....engine.units import format_cpus, format_size
 from ....host.sockets import listening_ports
 from ..image.references import ImageIndex, Reference, parse_reference
 from ..image.registry import Login, remote_digest
+from ..other_store import other_store
 from .kinds import read_cpus
 from .model import Claim, Container, Seen
 
@@ -144,6 +145,8 @@ def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
     living = [want for want in wants or () if want.state != "absent"]
     if living:
         seen.images = ImageIndex(listed(engine.get("/images/json"), "images"))
+    if engine.local and any(want.name not in summaries for want in living):
+        seen.other = other_store(as_mapping(engine.get("/info")), {each.id for each in summaries.values()})
     ids = {as_text(as_mapping(data).get("Image")) for data in inspected.values()}
     ids.update(seen.images.find(want.values["image"]) for want in living if "image" in want.values)
     for key, image in engine.inspect_all("images", filter(None, ids)).items():

@@ -87,7 +87,9 @@ def _pull(want: Spec, seen: Seen) -> Iterator[Step]:
                 if reference.id
                 else "Import or build it (docker_image), or let it be pulled: pull=missing"
             )
-            raise InvalidOption("image", str(reference), "does not exist on this host", remedy=remedy)
+            raise InvalidOption(
+                "image", str(reference), "does not exist on this host", remedy=_bring(reference, seen) or remedy
+            )
         return
     if str(reference) not in seen.remote:
         return
@@ -99,10 +101,22 @@ def _pull(want: Spec, seen: Seen) -> Iterator[Step]:
             f"cannot be pulled ({digest.message})"
             if here
             else f"does not exist on this host and cannot be pulled ({digest.message})",
-            remedy=digest.remedy or "Import or build it (docker_image), check its name, or reach its registry",
+            remedy=_bring(reference, seen)
+            or digest.remedy
+            or "Import or build it (docker_image), check its name, or reach its registry",
         ) from digest
     if to_pull(want, seen):
         yield Step(want.name, Action.PULL, "image", None, f"{reference} ({digest[:19]})")
+
+
+def _bring(reference: Reference, seen: Seen) -> str:
+    """How an image comes over from a store that the engine does not use; empty where it is not there either."""
+    if str(reference) not in seen.other.images:
+        return ""
+    return (
+        "The engine's other store has it: load it from an archive of docker save (docker_image), made while the engine "
+        f"uses that ({seen.other.switch})"
+    )
 
 
 def differences(want: Spec, seen: Seen, have: Container) -> list[Difference]:
@@ -120,6 +134,13 @@ def _creation(want: Spec, seen: Seen) -> Iterator[Step]:
     if not want.values.get("image"):
         raise InvalidOption(
             "image", None, "is needed to create a container that is not there yet", remedy="Name an image"
+        )
+    if want.name in seen.other.containers:
+        raise Refused(
+            "a container of this name is on this host that the engine does not see, since it keeps containers and images "
+            f"in another store now: {seen.other.containers[want.name]}",
+            remedy=f"To have it again, set {seen.other.switch}; to make a new one, remove that file's directory while "
+            "the engine is stopped",
         )
     _check_networks(want, seen)
     check_memory(want, {})

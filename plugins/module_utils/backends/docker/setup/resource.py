@@ -22,6 +22,7 @@ from ....host.members import members
 from ....host.reader import Host
 from ....host.service import Service, manager_faults, manager_of
 from ....host.setup import Leftovers, Seen, Setup, hang_faults, obstacles, unknown_users
+from ..other_store import hidden, other_store
 from . import config as setup_config
 from .engine import LOG, Engine, refusal
 from .proof import Unproven, left, prove, remove_left
@@ -101,7 +102,8 @@ class DockerSetup(Setup):
             left(options["socket"]) if part.info is not None else [], partial(remove_left, options["socket"])
         )
         proven = part.info is not None and bool(part.info.get("ContainersRunning"))
-        return Seen(facts, [part, users, old], faults, missing, manager, proven)
+        notes = hidden(other_store(part.info or {}))
+        return Seen(facts, [part, users, old], faults, missing, manager, proven, notes)
 
     def _engine(self, facts: Mapping[str, Any], manager: str, foreign: bool, missing: Sequence[str]) -> Engine:
         options, host = self.options, self.host
