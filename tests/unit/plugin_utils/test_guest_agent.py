@@ -98,11 +98,11 @@ ANSWERS: dict[str, list[Any]] = {
     "guest-info": [{"version": "7.2.0", "supported_commands": [{"name": call, "enabled": True} for call in guest_agent.CALLS]}],
     "guest-exec": [{"pid": 7}],
     "guest-exec-status": [
-        {"exited": True, "exitcode": 0, "out-data": base64.b64encode(b"0 2097152 2 /run/kraal-kt\n").decode(), "err-data": ""}
+        {"exited": True, "exitcode": 0, "out-data": base64.b64encode(b"0 128 2 /run/kraal-kt\n").decode(), "err-data": ""}
     ],
     "guest-file-open": [1000],
-    "guest-file-write": [{"count": guest_agent.SENT_PIECE, "eof": False}],
-    "guest-file-read": [{"count": 4, "buf-b64": base64.b64encode(b"word" * 262144).decode(), "eof": False}],
+    "guest-file-write": [{"count": 64, "eof": False}],
+    "guest-file-read": [{"count": 4, "buf-b64": base64.b64encode(b"word" * 16).decode(), "eof": False}],
     "guest-file-close": [{}],
 }  # fmt: skip
 
@@ -137,6 +137,9 @@ def test_whatever_an_agent_answers_there_is_an_end(
     monkeypatch.setattr(guest_agent, "within", lambda _seconds, function, *arguments: function(*arguments))
     monkeypatch.setattr(guest_agent, "connect", lambda *_where: Domain())
     monkeypatch.setattr(guest_agent.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(guest_agent, "READ_PIECE", 64)
+    monkeypatch.setattr(guest_agent, "SENT_PIECE", 64)
+    monkeypatch.setattr(guest_agent, "SENT_WITH_COMMAND", 64)
     request = {"uri": "", "guest": "kt", "seconds": 1, **more}
     whole = {call: json.dumps({"return": answers[0]}) for call, answers in ANSWERS.items()}
     for mutant in of_json({"return": ANSWERS[odd][0]}, cases(25)):
@@ -144,7 +147,7 @@ def test_whatever_an_agent_answers_there_is_an_end(
         if odd == "guest-exec-status" and not as_mapping(as_mapping(mutant).get("return")).get("exited", True):
             continue
         said.update({**whole, odd: json.dumps(mutant)})
-        stdin = SimpleNamespace(buffer=io.BytesIO(b"word" * guest_agent.SENT_PIECE))
+        stdin = SimpleNamespace(buffer=io.BytesIO(b"word" * 32))
         monkeypatch.setattr(guest_agent.sys, "stdin", stdin)
         code = guest_agent.main(request)
         errors = capfdbinary.readouterr().err.decode()

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...engine.action import Action, Disruption
-from ...engine.compare import Difference, before_after
+from ...engine.compare import Difference, before_after, differences
 from ...engine.errors import BackendError, KraalError, Refused
 from ...engine.plan import Step
 from ...engine.reading import apart
@@ -217,7 +217,7 @@ class Definitions(Resource[Seen]):
         if want.name in seen.faults:
             raise seen.faults[want.name]
         have = seen.defined.get(want.name)
-        self._check(want, have, seen)
+        self._check(self._changing(want, have), have, seen)
         active = have is not None and have.active
         turn = []
         if want.state == "active" and not active:
@@ -235,6 +235,13 @@ class Definitions(Resource[Seen]):
             return [Step(want.name, Action.CREATE, "", None, self.table.shown(want)), *turn]
         # Written before it is stopped: one that is not written down would be gone.
         return [*self._changes(want, have, seen, ends=want.state == "inactive"), *turn]
+
+    def _changing(self, want: Spec, have: Definition | None) -> Spec:
+        """The specification without what is so already: nothing can be said against that."""
+        if have is None or want.state == "absent":
+            return want
+        names = {each.option.name for each in differences(self.table, want, have.view())}
+        return replace(want, values={name: value for name, value in want.values.items() if name in names})
 
     def do_create(self, want: Spec, _step: Step, _seen: Seen) -> None:
         """Make a new one, which need not be active then."""
