@@ -70,6 +70,19 @@ def of_json(data: Any, count: int, seed: int = 1) -> Iterator[Any]:
         yield mutant
 
 
+def each_of_json(data: Any) -> Iterator[Any]:
+    """Every mutant of what JSON carries in which one value alone is another, or missing."""
+    for place in range(len(list(_places(data)))):
+        for value in (..., *VALUES):
+            mutant = copy.deepcopy(data)
+            holder, key = list(_places(mutant))[place]
+            if value is ...:
+                del holder[key]
+            else:
+                holder[key] = copy.deepcopy(value)
+            yield mutant
+
+
 def of_xml(root: ET.Element, count: int, seed: int = 1) -> Iterator[str]:
     """So many mutants of an XML document; one of ten is no XML any more."""
     chance = random.Random(seed)

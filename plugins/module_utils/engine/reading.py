@@ -115,6 +115,11 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def as_word(value: Any) -> str:
+    """A text that a backend shows and that can be sent back to it; an empty one for anything else."""
+    return value if isinstance(value, str) and value.isprintable() else ""
+
+
 def as_number(value: Any) -> int:
     """A whole number that a backend shows; 0 for anything else."""
     return value if isinstance(value, int) else 0

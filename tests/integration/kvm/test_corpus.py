@@ -34,7 +34,7 @@ def _network_change(before: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pool_change(before: Mapping[str, Any]) -> dict[str, Any]:
-    return {"path": "/kt-elsewhere"} if before["path"] else {}
+    return {"path": "/kt-elsewhere"} if before["type"] == "dir" else {}
 
 
 #: By kind: the tag, what virsh puts before its commands, the table, what a task changes beside the autostart, and the

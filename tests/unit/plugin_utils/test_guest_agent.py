@@ -150,5 +150,5 @@ def test_whatever_an_agent_answers_there_is_an_end(
         stdin = SimpleNamespace(buffer=io.BytesIO(b"word" * 32))
         monkeypatch.setattr(guest_agent.sys, "stdin", stdin)
         code = guest_agent.main(request)
-        errors = capfdbinary.readouterr().err.decode()
+        errors = capfdbinary.readouterr().err
         assert code not in (guest_agent.NOT_RUN, guest_agent.NO_STATE) or errors.strip()

@@ -26,7 +26,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import Un
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Job, Outcome, reconcile
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec, Table
 
-from ...mutations import of_json
+from ...mutations import each_of_json, of_json
 from ...strays import LABELS, strays
 from .examples import EXAMPLES
 from .scene import image_id, inspected, load, want
@@ -127,6 +127,15 @@ def test_every_other_container_is_listed(path: str, monkeypatch: pytest.MonkeyPa
         assert all("docker" in fault and ("odd" in fault or "no name" in fault) for fault in faults), faults
         with_fault += bool(faults)
     assert with_fault > CASES / 40
+
+
+def test_no_value_in_the_list_hides_another_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each value of an entry in turn is each word and type."""
+    whole, _none = _listed(SCENE, monkeypatch)
+    listed, names = SCENE["/containers/json"], {"odd", "other"}
+    for mutant in each_of_json(listed[1]):
+        guests, _faults = _listed({**SCENE, "/containers/json": [listed[0], mutant]}, monkeypatch)
+        assert guests["other"] == whole["other"] and set(guests) <= names
 
 
 @pytest.mark.parametrize("path", [f"/containers/{ODD}/json", "/containers/json"])

@@ -19,7 +19,7 @@ from ....engine.action import PowerState
 from ....engine.addresses import address_of
 from ....engine.errors import BackendError
 from ....engine.kinds import as_read
-from ....engine.reading import Unread, as_list, as_mapping, as_number, as_text, as_texts, each_apart, listed
+from ....engine.reading import Unread, as_list, as_mapping, as_number, as_text, as_texts, as_word, each_apart, listed
 from ....engine.result import Address, Guest
 from ....engine.spec import Spec
 from ....engine.units import format_cpus, format_size
@@ -116,7 +116,7 @@ def _summary(listed: Any) -> Summary:
     return Summary(
         # The other names are links (/web/db).
         name=next((name[1:] for name in map(as_text, as_list(data.get("Names"))) if name.count("/") == 1), ""),
-        id=as_text(data.get("Id")),
+        id=as_word(data.get("Id")),
         state=as_text(data.get("State")),
         image=as_text(data.get("Image")),
         image_id=as_text(data.get("ImageID")),
@@ -147,7 +147,7 @@ def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
         seen.images = ImageIndex(listed(engine.get("/images/json"), "images"))
     if engine.local and any(want.name not in summaries for want in living):
         seen.other = other_store(as_mapping(engine.get("/info")), {each.id for each in summaries.values()})
-    ids = {as_text(as_mapping(data).get("Image")) for data in inspected.values()}
+    ids = {as_word(as_mapping(data).get("Image")) for data in inspected.values()}
     ids.update(seen.images.find(want.values["image"]) for want in living if "image" in want.values)
     for key, image in engine.inspect_all("images", filter(None, ids)).items():
         if not isinstance(image, BackendError):
@@ -184,6 +184,8 @@ def _look(seen: Seen, summary: Summary, data: Any) -> None:
         if isinstance(data, BackendError):
             raise data
         name = str(data["Name"])[1:]
+        if not as_word(name):
+            raise ValueError(f"{name!r} is not a valid name")
         if data["Image"] in seen.faults:
             raise seen.faults[data["Image"]]
         match = OLD.fullmatch(name)
