@@ -112,6 +112,9 @@ class Host:
     def listAllStoragePools(self, *_flags: int) -> list[Thing]:
         return list(self._pools)
 
+    def getStoragePoolCapabilities(self, *_flags: int) -> str:
+        return "<storagepoolCapabilities><pool type='dir' supported='yes'/></storagepoolCapabilities>"
+
 
 @pytest.fixture(autouse=True)
 def no_libvirt(monkeypatch: pytest.MonkeyPatch) -> None:
