@@ -30,8 +30,8 @@ options:
   image:
     description:
       - The image, by name with a tag (V(latest) unless given) or a digest, or by its id. V(debian:12),
-        V(docker.io/library/debian:12), V(registry.example:5000/team/app:1.2), V(debian@sha256:...) and V(sha256:...)
-        are understood.
+        V(docker.io/library/debian:12), V(registry.example:5000/team/app:1.2), V(debian@sha256:...), V(sha256:...) and
+        the first twelve or more digits of an id are understood.
       - Needed to create a container. A container has the wanted image when its image's id is the one that this name
         stands for on the host now, whichever name it was created with. When a tag has moved on to another image, the
         next run re-creates the container with that one.
@@ -142,6 +142,7 @@ options:
       - Ports to publish. V(8080:80) is port 8080 of the host for port 80 of the container, V(127.0.0.1:8080:80/udp) one
         address of the host and UDP, V([2001:db8::5]:8080:80) one of IPv6, V(8000-8003:80-83) four ports, V(80) a host
         port of the engine's choice, V(8000-8010:80) the first free one of a range.
+      - Quote them. YAML reads C(22:22) without quotes as the number 1342.
       - A port of the container that is named replaces all that was published for it.
       - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
     type: list
@@ -149,10 +150,15 @@ options:
   mounts:
     description:
       - What to mount. Each is a text like V(data:/data) or V(/srv/site:/site:ro), or a mapping with C(target), and with
-        C(type) (V(bind), V(volume) or V(tmpfs)), C(source), C(read_only), C(propagation) (for V(bind)), C(size) and
-        C(mode) (for V(tmpfs), quoted, like V("1777")).
-      - A source that begins with a slash is a path on the engine's host, which must exist. Any other is a volume, which
-        is made if it is not there. A mapping without a source and type is an anonymous volume.
+        C(type) (V(bind), V(volume) or V(tmpfs)), C(source) and C(read_only).
+      - A mapping of V(bind) can have C(propagation) and C(selinux), one of V(volume) C(selinux), C(no_copy), C(labels),
+        C(driver) and C(driver_options), one of V(tmpfs) C(size) and C(mode) (quoted, like V("1777")).
+      - Behind the second colon of a text stand words like those of C(docker run -v), with commas between them. V(ro)
+        and V(rw) are C(read_only), V(rslave) and the like C(propagation), V(nocopy) is C(no_copy), and V(z) and V(Z)
+        are C(selinux), with which SELinux labels the source for all containers or for this one alone.
+      - A source that begins with a slash is a path on the engine's host, which must exist, unless C(selinux) is set.
+        Then the engine makes it. Any other source is a volume, which is made if it is not there, with its C(labels) and
+        C(driver). A text that is a target alone, or a mapping without a source and type, is an anonymous volume.
       - An entry is known by its target. What it does not name (the source, say, or the propagation) stays as it is,
         unless the type changes.
       - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
@@ -175,13 +181,16 @@ options:
   networks:
     description:
       - Networks to connect the container to. Each is a name, or a mapping with C(name), C(ipv4_address),
-        C(ipv6_address) and C(aliases).
+        C(ipv6_address), C(aliases), C(links) (like V([db, postgres-1:db])), C(driver_options), C(mac_address) (engines
+        with API 1.44, Docker 25, or later) and C(gw_priority) (API 1.48, Docker 28, or later).
       - A new container is connected to these only, before it starts. Networks that a container has beyond these are
-        kept unless O(purge) names V(networks). The same goes for the aliases of one network. An empty list with such
-        a O(purge) is no network at all, V(bridge) included.
+        kept unless O(purge) names V(networks). The same goes for the aliases, links and driver options of one network.
+        An empty list with such a O(purge) is no network at all, V(bridge) included.
+      - An address has to be one of the network's subnets, and nobody else's.
       - Networks are connected and disconnected live. Another address or alias disconnects the network and connects it
-        again. A container whose O(network_mode) is V(host), V(none) or V(container:NAME) can be connected by a
-        re-creation only.
+        again. What is not named of it stays as it is, and so it does at a re-creation, the MAC address included.
+      - A container whose O(network_mode) is V(host), V(none) or V(container:NAME) can be connected by a re-creation
+        only.
     type: list
     elements: raw
   cpus:
@@ -226,7 +235,7 @@ options:
   memory_swap:
     description:
       - How much memory and swap it may use together, as a size, or V(unlimited). V(0) is the engine's default, twice
-        the O(memory).
+        the O(memory). To take a limit away needs a re-creation.
       - Changed live.
     type: str
   restart_policy:
@@ -249,17 +258,18 @@ options:
     elements: str
   dns_options:
     description:
-      - Options of the resolver.
+      - Options of the resolver, managed as a whole. Their order does not matter.
       - A change needs a re-creation.
     type: list
     elements: str
   extra_hosts:
     description:
-      - Names that the container finds in C(/etc/hosts), as V(db:192.0.2.5) or V(gateway:host-gateway).
-        A name can have several addresses, each on an entry of its own, which are managed together.
+      - "Names that the container finds in C(/etc/hosts), as a list of V(db:192.0.2.5) or V(gateway:host-gateway), or as
+        a mapping like V({db: 192.0.2.5})."
+      - A name can have several addresses, which are managed together. In a list each is an entry of its own, in a
+        mapping they are a list.
       - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
-    type: list
-    elements: str
+    type: raw
   cap_add:
     description:
       - Capabilities to add, with or without C(CAP_).
@@ -291,7 +301,8 @@ options:
     type: dict
   ulimits:
     description:
-      - Limits of its processes, as V(nofile=1024) or V(nofile=1024:2048) (soft and hard).
+      - Limits of its processes, as V(nofile=1024) or V(nofile=1024:2048) (soft and hard). A colon in the place of the
+        equals sign is the same.
       - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
     type: list
     elements: str
@@ -389,7 +400,9 @@ options:
       - Also waited for when nothing had to change. A re-creation whose successor does not get there within O(timeout)
         is undone.
       - Without it, a container that is started has to run for half a second at a re-creation, and be found running
-        otherwise. Use O(state=present) for one that ends by itself.
+        otherwise. One that ended by itself in the first ten seconds of its last run is watched for longer than it ran.
+        One that ends again and again, and is started by its O(restart_policy), does not count as running.
+        Use O(state=present) for one that ends by itself.
     type: str
     choices: [none, running, address, healthy]
     default: none
@@ -433,11 +446,14 @@ extends_documentation_fragment:
   - kraal.virt.attributes
   - kraal.virt.attributes.actiongroup_docker
 notes:
-  - A container on its way to replace another is called C(NAME.kraal-new), the one that it replaces
-    C(NAME.kraal-was-STATE). These names are taken.
+  - A container on its way to replace another is called C(NAME.kraal-new) or C(NAME.kraal-new-STATE), the one that it
+    replaces C(NAME.kraal-was-STATE). These names are taken.
   - Two tasks on one container, on the same host, wait for each other. A task that was killed holds up nobody.
   - A limit that the host's kernel does not know (C(blkio_weight) often) fails the task, where the engine itself would
     only warn.
+  - What the engine would refuse is refused before anything is touched, under check mode too, as far as it can be known.
+    So are more processors than its host has, an address that another container has, a container to join that is not
+    there, and what does not go with O(network_mode).
   - Whether a port of the host is free is checked before anything is touched, among containers, and where the engine is
     on the same host among all programs.
 seealso:

@@ -400,6 +400,7 @@ def test_the_registry_password_is_shown_nowhere(registry, base_image) -> None:
         (["build.dockerfile", "../passwd"], {"build": {"path": "/etc/apt", "dockerfile": "../passwd"}}),
         (["load.path", "holds no saved images"], {"load": {"path": "<tar>"}}),
         (["tag", "kt-nosuch:1", "does not exist"], {"tag": "kt-nosuch:1"}),
+        (["tag", "kt-latest", "It is the image to give the name to", "the name is "], {"tag": "kt-latest"}),
         (["load", "together", "tag"], {"tag": "a:1", "load": {"path": "/x"}}),
         (["pull", "tag"], {"tag": "a:1", "pull": "always"}),
         (["import", "absent"], {"state": "absent", "import": {"path": "/x"}}),

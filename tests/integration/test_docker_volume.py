@@ -30,7 +30,7 @@ def driver(module, proxy, scratch, pytestconfig: pytest.Config) -> ResourceDrive
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        ({"driver_options": {**TMPFS, "o": "size=1m"}}, {"driver_options": {"o": "size=2m"}}),
+        ({"driver_options": {**TMPFS, "o": "size=1m,uid=5"}}, {"driver_options": {"o": "size=2m"}}),
         ({"driver": "local", "labels": {"a": "1", "b": True}}, {"labels": {"a": "2"}}),
     ],
     ids=["driver_options", "labels"],
@@ -40,6 +40,8 @@ def test_option(driver, scratch, first, second) -> None:
     name = scratch("v")
     driver.change(name=name, **first)
     driver.again(name=name)
+    if "driver_options" in first:
+        driver.again(name=name, driver_options={"o": "uid=5,size=1m"})
     driver.refused("disruption=destroy", next(iter(second)), name=name, **second)
     driver.refused("disruption=destroy", name=name, disruption="recreate", **second)
     driver.change(name=name, disruption="destroy", **second)

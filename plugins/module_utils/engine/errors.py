@@ -58,7 +58,9 @@ class InvalidOption(KraalError):
 
     def __init__(self, option: str, value: object, why: str, *, remedy: str = "", guest: str = "") -> None:
         shown = hidden(value, option)
-        super().__init__(f"{option}: {HIDDEN if shown == HIDDEN else repr(shown)} {why}", remedy=remedy, guest=guest)
+        # Of an option that is missing there is no value to show.
+        what = option if value is None else f"{option}: {HIDDEN if shown == HIDDEN else repr(shown)}"
+        super().__init__(f"{what} {why}", remedy=remedy, guest=guest)
         self.option = option
 
 

@@ -10,6 +10,7 @@ reports is read into the same form, so that a rewritten size, a reordered list o
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
@@ -85,6 +86,16 @@ class Kind:
         return None if value is None else str(value) if isinstance(value, Foreign) else self.show(value)
 
 
+def _written_by_python(text: str) -> bool:
+    """Whether a text is what Ansible makes of a list or a mapping where it wants a text: ['a'] of [a]."""
+    if text[:1] + text[-1:] not in ("[]", "{}") or len(text) == 2:
+        return False
+    try:
+        return repr(ast.literal_eval(text)) == text
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return False
+
+
 class Text(Kind):
     """A text without control characters."""
 
@@ -102,6 +113,8 @@ class Text(Kind):
         text = str(value)
         if _CONTROL.search(text):
             raise InvalidOption(option, text, "contains a control character", remedy="Write it on one line")
+        if _written_by_python(text):
+            raise InvalidOption(option, text, "is a list or a mapping, and not a text", remedy="Write one text")
         if self.pattern is not None and not self.pattern.fullmatch(text):
             raise InvalidOption(option, text, "is not understood", remedy=self.remedy)
         return text.lower() if self.fold else text
@@ -135,7 +148,14 @@ class Integer(Kind):
         self.least, self.most = least, most
 
     def parse(self, value: Any, option: str) -> int:
-        number = int(value)
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            number = None
+        if number is None or (isinstance(value, float) and number != value):
+            raise InvalidOption(
+                option, value, "is not a whole number", remedy=f"Write a number like {max(self.least, 1)}"
+            )
         if not self.least <= number <= self.most:
             raise InvalidOption(
                 option, value, "is out of bounds", remedy=f"Write a number from {self.least} to {self.most}"

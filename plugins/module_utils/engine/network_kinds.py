@@ -13,6 +13,7 @@ from typing import Any
 
 from .errors import InvalidOption
 from .kinds import Foreign, Part, Records, Text
+from .units import unquoted
 
 _MAC = r"(?i)[0-9a-f]{2}(:[0-9a-f]{2}){5}"
 
@@ -27,12 +28,8 @@ def unquoted_mac(value: object) -> str:
 
     Empty for what is no such number.
     """
-    text, groups = str(value), list[str]()
-    number = int(text) if re.fullmatch(r"[0-9]{9,12}", text, re.ASCII) else 0
-    while number:
-        number, group = divmod(number, 60)
-        groups.insert(0, "%02d" % group)
-    return ":".join(groups) if len(groups) == 6 else ""
+    groups = unquoted(value, 6)
+    return ":".join(f"{group:02d}" for group in groups) if groups and groups[0] < 100 else ""
 
 
 def check_quoted(value: object, option: str) -> None:

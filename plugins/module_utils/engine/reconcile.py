@@ -15,13 +15,12 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
-from .errors import KraalError, NotKept
+from .errors import KraalError
 from .identity import GuestId, check_unique
 from .lock import locked
 from .plan import Step, permitted
 from .reading import foresee_unread, plan_unread, reading, unread_in
 from .resource import Resource, Seen
-from .secrets import hidden
 from .spec import Spec
 from .work import side_by_side
 
@@ -227,13 +226,7 @@ def _verify(works: Sequence[_Work]) -> None:
                 with reading(outcome.backend, outcome.name):
                     rest = _planned(resource, work.want, seen)[0]
                 if rest:
-                    raise NotKept(
-                        "the plan was performed, but {} did not keep: {}".format(
-                            outcome.backend, "; ".join(map(_unkept, rest))
-                        ),
-                        remedy=f"Look at what {outcome.backend} has logged, or write these options the way it keeps "
-                        "them",
-                    )
+                    raise resource.not_kept(work.want, rest)
             except KraalError as error:
                 outcome.error = error.about(guest=outcome.name, backend=outcome.backend)
 
@@ -243,7 +236,3 @@ def _got_address(work: _Work) -> bool:
     if work.outcome.error is not None or work.want.wait_for != "address":
         return False
     return work.outcome.described is not None and not work.outcome.described.get("addresses")
-
-
-def _unkept(step: Step) -> str:
-    return f"{step.key or step.action} is {hidden(step.before, step.key)!r}, wanted {hidden(step.after, step.key)!r}"

@@ -12,7 +12,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
+from .errors import KraalError, NotKept
 from .plan import Step
+from .secrets import hidden
 from .spec import Spec, Table
 
 Seen = TypeVar("Seen")
@@ -53,6 +55,14 @@ class Resource(ABC, Generic[Seen]):
     def wait(self, want: Spec) -> None:
         """Return when all is there that the task waits for. Raises BackendError when it is not in time."""
 
+    def not_kept(self, want: Spec, rest: Sequence[Step]) -> KraalError:
+        """The error for a plan that was performed and has left these steps to do."""
+        backend = self.table.backend
+        return NotKept(
+            "the plan was performed, but {} did not keep: {}".format(backend, "; ".join(map(_unkept, rest))),
+            remedy=f"Look at what {backend} has logged, or write these options the way it keeps them",
+        )
+
     def foresee(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Mapping[str, Any] | None:
         """The result form after these steps, as far as it can be known before them. Pure."""
         if want.state == "absent":
@@ -63,6 +73,10 @@ class Resource(ABC, Generic[Seen]):
     def ahead(self, want: Spec, steps: Sequence[Step], seen: Seen) -> Seen:
         """What would be seen after these steps, as far as a result shows it. Pure."""
         return seen
+
+
+def _unkept(step: Step) -> str:
+    return f"{step.key or step.action} is {hidden(step.before, step.key)!r}, wanted {hidden(step.after, step.key)!r}"
 
 
 class Guests(Resource[Seen]):

@@ -30,6 +30,21 @@ SIZE_REMEDY = "Write a number and a unit, like 512MiB, 1.5GiB, 2G (binary) or 50
 DURATION_REMEDY = "Write seconds, or a number and a unit, like 30s, 1m30s, 500ms or 2h"
 
 
+def unquoted(number: object, parts: int) -> tuple[int, ...]:
+    """What somebody wrote with colons between so many numbers, and without quotes, where this whole number came of it.
+
+    YAML 1.1, which PyYAML reads, has numbers to the base of 60: 22:22 is 1342, 52:54:00:12:34:56 is 41135085296.
+    Nothing where such a text cannot have been it.
+    """
+    text = str(number)
+    if not re.fullmatch("[1-9][0-9]{0,17}", text, re.ASCII):
+        return ()
+    numbers = [int(text)]
+    for _part in range(parts - 1):
+        numbers[:1] = divmod(numbers[0], 60)
+    return tuple(numbers) if numbers[0] else ()
+
+
 def parse_size(value: object, option: str = "size") -> int:
     """Bytes of a size as a user writes it: an integer, or a number with a unit. Fractions of a byte are refused."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -128,6 +129,13 @@ class Driver:
     def mine(self) -> list[str]:
         """The containers of this test, by the words they were named with."""
         return [name.removeprefix(self.scratch.prefix) for name in self.scratch.found().containers]
+
+
+def wait_for_loop(driver: Driver) -> None:
+    """Return when the guest has ended often enough that the engine waits for a while before it starts it again."""
+    events = driver.api.events(filters={"container": driver.name, "event": ["die"]}, since=0, decode=True)
+    assert len(list(itertools.islice(events, 5))) == 5
+    assert driver.state() == "restarting"
 
 
 def actions(result: Result) -> list[str]:

@@ -7,6 +7,13 @@ from __future__ import annotations
 
 from .row import MIB, Row, host
 
+#: Whether the kernel has a limit of memory and swap, or of swap: a number of less digits than its largest one.
+SWAP_IS_LIMITED = (
+    "sh",
+    "-c",
+    "cd /sys/fs/cgroup; cat memory/memory.memsw.limit_in_bytes memory.swap.max 2>/dev/null | grep -cE '^[0-9]{1,15}$' || true",
+)
+
 LIMIT_ROWS = (
     Row("cpus", 0.5, 1.25, host("NanoCpus"), (5 * 10**8, 125 * 10**7), live=True, same=("1.250", "1.25")),
     Row("cpus", 0.5, 0, host("NanoCpus"), (5 * 10**8, 0), about="none", same=("0.0",)),
@@ -25,6 +32,17 @@ LIMIT_ROWS = (
     Row(
         "memory", "64MiB", "32MiB", host("Memory"), (64 * MIB, 32 * MIB), live=True, about="less", same=("0.03125GiB",)
     ),
+    Row(
+        "memory",
+        "64MiB",
+        "96MiB",
+        host("Memory"),
+        (64 * MIB, 96 * MIB),
+        live=True,
+        about="beside no limit of swap",
+        extra={"memory_swap": "unlimited"},
+        same=("96M",),
+    ),
     Row("memory", "64MiB", 0, host("Memory"), (64 * MIB, 0), about="none", same=("0", "0B")),
     Row(
         "memory_reservation",
@@ -41,9 +59,9 @@ LIMIT_ROWS = (
         "unlimited",
         host("MemorySwap"),
         (128 * MIB, -1),
-        live=True,
         extra={"memory": "64MiB"},
         same=("-1", -1),
+        inside=(SWAP_IS_LIMITED, "1", "0"),
     ),
     Row(
         "memory_swap",

@@ -10,6 +10,7 @@ change costs.
 from __future__ import annotations
 
 from .limit_rows import LIMIT_ROWS
+from .mount_rows import MOUNT_ROWS
 from .row import (
     MIB,
     Row,
@@ -17,12 +18,10 @@ from .row import (
     capabilities,
     config,
     connected,
-    declared,
     devices,
     host,
     mac,
     members,
-    mounts,
     restart,
     seccomp,
     security,
@@ -61,7 +60,7 @@ ROWS = (
         lambda data: data["Image"],
         ("<one-id>", "<two-id>"),
         about="id",
-        same=("<two>", "<two-short>"),
+        same=("<two>", "<two-short>", "<two-digits>"),
     ),
     Row(
         "command",
@@ -105,10 +104,10 @@ ROWS = (
     Row(
         "hostname",
         "kt-one",
-        "kt-two.example",
+        "kt_two.example",
         config("Hostname"),
-        ("kt-one", "kt-two.example"),
-        inside=(("hostname",), "kt-one", "kt-two.example"),
+        ("kt-one", "kt_two.example"),
+        inside=(("hostname",), "kt-one", "kt_two.example"),
     ),
     Row("domainname", "one.example", "two.example", config("Domainname"), ("one.example", "two.example")),
     Row(
@@ -189,59 +188,7 @@ ROWS = (
         about="any",
         same=(["81/udp", "80/tcp"], [80, ":81/udp"]),
     ),
-    Row(
-        "mounts",
-        ["<vol1>:/data"],
-        ["<vol2>://data/./:ro", "/tmp/../<dir>/.://mnt/x/.."],
-        mounts,
-        ([("volume", "/data", True)], [("bind", "/mnt", True), ("volume", "/data", False)]),
-        same=(
-            [{"type": "volume", "source": "<vol2>", "target": "/data/", "read_only": True}],
-            ["<dir>/:/mnt/:rw"],
-            [{"source": "<dir>", "target": "/mnt"}],
-        ),
-        purge=True,
-    ),
-    Row(
-        "mounts",
-        [{"type": "tmpfs", "target": "/mnt", "size": "1MiB"}],
-        [{"type": "tmpfs", "target": "/mnt", "size": "2MiB", "mode": "0700"}],
-        declared,
-        ([("tmpfs", "/mnt", {"SizeBytes": MIB})], [("tmpfs", "/mnt", {"SizeBytes": 2 * MIB, "Mode": 0o700})]),
-        about="tmpfs",
-        same=(
-            [{"type": "tmpfs", "target": "/mnt", "size": 2097152}],
-            [{"type": "tmpfs", "target": "/mnt/", "mode": "700"}],
-        ),
-    ),
-    Row(
-        "mounts",
-        ["<dir>:/mnt"],
-        [{"source": "<dir>", "target": "/mnt", "read_only": True, "propagation": "private"}],
-        lambda data: [(mount["Source"], mount["RW"], mount["Propagation"]) for mount in data["Mounts"]],
-        ([("<dir>", True, "rprivate")], [("<dir>", False, "private")]),
-        about="bind",
-        same=(["<dir>:/mnt:ro"],),
-    ),
-    Row(
-        "mounts",
-        ["<vol1>:/data"],
-        [{"target": "/data"}, {"target": "/mnt"}],
-        lambda data: sorted(
-            (mount["Destination"], len(mount["Name"])) for mount in data["Mounts"] if mount["Destination"] != "/data"
-        ),
-        ([], [("/mnt", 64)]),
-        about="anonymous",
-    ),
-    Row(
-        "tmpfs",
-        ["/run:size=64m"],
-        ["/run:size=32m,noexec", "/var/kt"],
-        host("Tmpfs"),
-        ({"/run": "size=67108864"}, {"/run": "noexec,size=33554432", "/var/kt": ""}),
-        same=(["/run/:noexec,size=32MiB"], ["/run:size=33554432,noexec"], ["/var/kt/"]),
-        purge=True,
-    ),
+    *MOUNT_ROWS,
     Row("network_mode", "bridge", "none", host("NetworkMode"), ("bridge", "none"), apart=NO_NETWORK),
     Row(
         "network_mode",
@@ -268,11 +215,12 @@ ROWS = (
     Row(
         "networks",
         [{"name": "<net2>", "ipv4_address": "<addr>.7"}],
-        [{"name": "<net2>", "ipv4_address": "<addr>.8", "aliases": ["db"]}],
-        connected,
-        ({"<net2>": ("<addr>.7", [])}, {"<net2>": ("<addr>.8", ["db"])}),
+        [{"name": "<net2>", "ipv4_address": "<addr>.8", "aliases": ["db"], "driver_options": {"kt.a": 1}}],
+        lambda data: (connected(data), [end["DriverOpts"] for end in data["NetworkSettings"]["Networks"].values()]),
+        (({"<net2>": ("<addr>.7", [])}, [None]), ({"<net2>": ("<addr>.8", ["db"])}, [{"kt.a": "1"}])),
         live=True,
         about="address",
+        same=([{"name": "<net2>", "driver_options": {"kt.a": "1"}}],),
     ),
     *LIMIT_ROWS,
     Row(
@@ -302,14 +250,21 @@ ROWS = (
         host("DnsSearch"),
         (["one.example"], ["two.example", "one.example"]),
     ),
-    Row("dns_options", ["ndots:2"], ["ndots:3", "rotate"], host("DnsOptions"), (["ndots:2"], ["ndots:3", "rotate"])),
+    Row(
+        "dns_options",
+        ["ndots:2"],
+        ["ndots:3", "rotate"],
+        host("DnsOptions"),
+        (["ndots:2"], ["ndots:3", "rotate"]),
+        same=(["rotate", "ndots:3"],),
+    ),
     Row(
         "extra_hosts",
         ["a:192.0.2.1", "b:192.0.2.2"],
         ["a:192.0.2.3", "c:2001:db8::1", "a:2001:db8::2"],
         members("ExtraHosts"),
         (["a:192.0.2.1", "b:192.0.2.2"], ["a:192.0.2.3", "a:2001:db8::2", "b:192.0.2.2", "c:2001:db8::1"]),
-        same=(["c:2001:DB8:0::1"], ["a:2001:db8::2", "a:192.0.2.3"]),
+        same=({"c": "2001:DB8:0::1"}, ["a:2001:db8::2", "a:192.0.2.3"], {"a": ["2001:db8::2", "192.0.2.3"]}),
         purge=True,
     ),
     Row(
@@ -366,7 +321,7 @@ ROWS = (
         ["nofile=256:512", "core=0"],
         ulimits,
         ([("nofile", 512, 512)], [("core", 0, 0), ("nofile", 256, 512)]),
-        same=(["core=0:0"],),
+        same=(["core=0:0"], ["core:0", "nofile:256:512"]),
         purge=True,
         inside=(("sh", "-c", "grep -c 'Max open files *512 *512' /proc/1/limits || true"), "1", "0"),
     ),

@@ -34,7 +34,8 @@ def words(driver: Driver, worker_id: str, tmp_path, request) -> Mapping[str, str
     ids, images = driver.images.ids, driver.images
     found = {
         "one": images.one, "two": images.two, "one-id": ids[images.one], "two-id": ids[images.two], "two-hex": ids[images.two].partition(":")[2],
-        "two-short": ids[images.two][:19], "vol1": driver.scratch("vol1"), "vol2": driver.scratch("vol2"), "net1": driver.scratch("net1"),
+        "two-short": ids[images.two][:19], "two-digits": ids[images.two][7:19],
+        "vol1": driver.scratch("vol1"), "vol2": driver.scratch("vol2"), "net1": driver.scratch("net1"),
         "net2": driver.scratch("net2"), "dir": str(tmp_path), "profile": str(profile), "port": str(2350 + number), "addr": f"10.213.{number}",
     }  # fmt: skip
     if any(row.option == "networks" for row in request.getfixturevalue("rows")):

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +14,10 @@ from typing import Any
 import pytest
 
 from tests.support.images import import_image
+from tests.support.proxy import Cut
 from tests.support.warm_module import WarmModule
 
-from .driver import MODULE, Driver, actions
+from .driver import MODULE, Driver, actions, wait_for_loop
 
 PATIENT = "from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container import resource; resource.SETTLE_SECONDS = 20"
 FAILING = ["/bin/sh", "-c", "echo no such luck; exit 3"]
@@ -113,12 +113,23 @@ def test_a_failed_creation_leaves_nothing(driver: Driver, network: str) -> None:
 
 def test_a_guest_that_ends_again_and_again_is_repaired(driver: Driver) -> None:
     """Also while it waits for its next start: the engine does not rename it then."""
-    own(driver, Entrypoint=FAILING, HostConfig={"RestartPolicy": {"Name": "always"}})
-    events = driver.api.events(filters={"container": driver.name, "event": ["die"]}, since=0, decode=True)
-    assert len(list(itertools.islice(events, 4))) == 4
-    assert driver.state() == "restarting"
-    driver.make(entrypoint=["/bin/kt-guest"], restart_policy="always")
+    loop = {"Entrypoint": FAILING, "HostConfig": {"RestartPolicy": {"Name": "always"}}}
+    repaired = {"entrypoint": ["/bin/kt-guest"], "restart_policy": "always", "state": "present"}
+    own(driver, **loop)
+    wait_for_loop(driver)
+    driver.proxy.clear()
+    driver.make(**repaired)
     assert (driver.state(), driver.mine()) == ("running", [driver.word])
+    steps = [str(step).partition("/containers/")[2].rpartition("/")[2] for step in driver.proxy.steps]
+    assert steps[:5] == ["create", "rename", "rename", "stop", "rename"]
+    for number in (3, 4, 5):
+        driver.scratch.clean()
+        own(driver, **loop)
+        wait_for_loop(driver)
+        driver.proxy.fail_after(number, Cut.KILL)
+        assert driver.run(**repaired).failed and driver.proxy.heal(), f"no crash after {steps[number - 1]}"
+        driver.make(**repaired)
+        assert (driver.state(), driver.mine()) == ("running", [driver.word]), f"after {steps[number - 1]}"
 
 
 # What it keeps
@@ -196,6 +207,12 @@ def test_settings_that_the_task_does_not_name_survive(driver: Driver, network: s
         and ends[network]["DriverOpts"] == {"kt": "1"}
     )
     driver.again(image=..., env={"KT_A": "2"})
+    links = {"networks": [{"name": network, "links": [f"{driver.scratch('db')}:more"]}]}
+    driver.do(image=..., **links)
+    end = driver.inspect()["NetworkSettings"]["Networks"][network]
+    assert sorted(end["Links"]) == [f"{driver.scratch('db')}:db", f"{driver.scratch('db')}:more"]
+    assert (end["IPAddress"], end["DriverOpts"]) == ("10.214.0.77", {"kt": "1"})
+    driver.again(image=..., **links)
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from .driver import Driver
+from .driver import Driver, wait_for_loop
 
 
 def inspections(driver: Driver) -> int:
@@ -57,6 +57,42 @@ def test_a_guest_that_ends_is_not_waited_for(driver: Driver) -> None:
     result = driver.run(image=driver.images.healthy, command=command, wait_for="healthy", timeout=60)
     assert result.failed and r"exit code 4: that was it\x1b[31m\x07" in result.msg
     assert time.monotonic() - began < 30
+
+
+def test_a_guest_that_ends_at_once_is_told(driver: Driver) -> None:
+    result = driver.run(command=["/bin/sh", "-c", "echo no such luck; exit 4"])
+    assert result.failed and "exit code 4: no such luck" in result.msg and "state=present" in result.msg
+
+
+def test_a_guest_that_ended_soon_is_watched_when_it_is_started_again(driver: Driver) -> None:
+    """For longer than it ran; a guest that was told to end is not."""
+    wish = {"command": ["/bin/sh", "-c", "sleep 0.4; echo bye; exit 4"]}
+    driver.run(**wish)
+    driver.api.wait(driver.name)
+    result = driver.run(**wish)
+    assert result.failed and "exit code 4: bye" in result.msg
+    assert driver.run(**wish, check=True)["plan"][0]["action"] == "start"
+    driver.make(command=["/bin/kt-guest"])
+    driver.make(state="stopped")
+    driver.proxy.clear()
+    driver.make()
+    assert [
+        request.query["filters"][0].count('"die"') for request in driver.proxy.requests if request.route == "/events"
+    ] == [0]
+
+
+def test_a_guest_that_ends_again_and_again_does_not_run(driver: Driver) -> None:
+    """Neither for the task that starts it nor for the next one; what changes live does so all the same."""
+    loop = {"command": ["/bin/sh", "-c", "exit 3"], "restart_policy": "always"}
+    result = driver.run(**loop)
+    assert result.failed and "exit code 3" in result.msg
+    wait_for_loop(driver)
+    driver.refused("ends again and again", "exit code 3", "Correct its command", **loop)
+    driver.again(**loop, state="present")
+    driver.do(**loop, memory="64MiB", state="present")
+    result = driver.run(**loop, memory="96MiB")
+    assert result.failed and result.changed and driver.inspect()["HostConfig"]["Memory"] == 96 * 1024**2
+    driver.do(**loop, state="stopped")
 
 
 @pytest.mark.parametrize("condition", ["running", "address"])

@@ -85,6 +85,18 @@ def test_a_size_may_be_unlimited_where_that_is_said() -> None:
             Size().parse(value, "memory")
 
 
+def test_what_ansible_makes_of_a_list_is_no_text() -> None:
+    for value in (["a"], {"a": "b"}, [5]):
+        with pytest.raises(InvalidOption, match="a list or a mapping"):
+            Text().parse(str(value), "user")
+    assert [Text().parse(text, "text") for text in ("[]", "[a]", '{"a": 1, }', "{}")] == [
+        "[]",
+        "[a]",
+        '{"a": 1, }',
+        "{}",
+    ]
+
+
 def test_a_size_may_have_a_least() -> None:
     kind = Size(least=4096)
     assert kind.parse("4KiB", "memory") == 4096
@@ -269,7 +281,7 @@ def test_a_mac_address_that_yaml_takes_for_a_number(digits: str) -> None:
         with pytest.raises(InvalidOption, match=f'Write it in quotes, "{digits}"'):
             mac("02:00:00:00:00:01").parse(value, "mac")
     assert mac("x").parse("52:54:00:12:34:5A", "mac") == "52:54:00:12:34:5a"
-    for other in (7, 60**5 - 1, 60**6, "zz"):
+    for other in (7, 60**5 - 1, 100 * 60**5, "zz"):
         with pytest.raises(InvalidOption, match="Write it like x"):
             mac("x").parse(other, "mac")
 

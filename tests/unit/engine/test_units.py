@@ -8,6 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.engine.units import (
     parse_cpuset,
     parse_duration,
     parse_size,
+    unquoted,
 )
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
@@ -55,6 +57,21 @@ def test_sizes_that_are_understood(text: object, size: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("number", "parts"),
+    [(1342, (22, 22)), ("133342", (2222, 22)), (59, ()), (0, ()), ("01342", ()), ("22:22", ()), (True, ())],
+)
+def test_what_yaml_reads_as_a_number_to_the_base_of_60(number: object, parts: tuple[int, ...]) -> None:
+    assert unquoted(number, 2) == parts
+    if parts:
+        assert yaml.safe_load("{}:{}".format(*parts)) == int(str(number))
+
+
+@pytest.mark.parametrize("text", ["52:54:00:12:34:56", "10:00:00:00:00:01"])
+def test_a_mac_address_without_quotes(text: str) -> None:
+    assert ":".join(map("{:02d}".format, unquoted(yaml.safe_load(text), 6))) == text
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",
@@ -83,7 +100,7 @@ def test_sizes_that_are_refused(text: object) -> None:
     with pytest.raises(InvalidOption) as caught:
         parse_size(text, "memory")
     assert caught.value.option == "memory"
-    assert repr(text) in str(caught.value)
+    assert ("memory is not" if text is None else repr(text)) in str(caught.value)
     assert "512MiB" in str(caught.value), "the remedy shows how to write it"
 
 

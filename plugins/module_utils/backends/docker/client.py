@@ -75,6 +75,8 @@ class Engine:
         self.base = f"{client.base_url}/v{client.api_version}"
         #: Whether the engine runs on this host, so that this host's ports and paths are the engine's.
         self.local = url.startswith("unix://")
+        #: The version of the API that both sides know, like (1, 41).
+        self.api = tuple(map(int, client.api_version.split(".")))
 
     def call(
         self,

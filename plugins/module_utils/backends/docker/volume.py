@@ -35,11 +35,19 @@ class DriverOptions(Texts):
         return shown if shown == HIDDEN else hide(value)
 
     def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
+        now = (have or {}).get("o")
+        if now is not None and "o" in want and _mount_options(want["o"]) == _mount_options(now):
+            want = {**want, "o": now}
         # Two different secrets look the same when hidden; the plan has to show that something changes.
         return [
             part._replace(after=f"{part.after} (new)") if part.before == part.after else part
             for part in super().parts(want, have, exact)
         ]
+
+
+def _mount_options(text: str) -> list[str]:
+    """They mean the same in any order, but for one that is given twice."""
+    return sorted(text.split(","), key=lambda word: word.partition("=")[0])
 
 
 VOLUME_OPTIONS: tuple[Option, ...] = (

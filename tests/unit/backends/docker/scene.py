@@ -11,12 +11,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.model import Container, Seen
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.model import Container, Network, Seen
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.observe import OLD, state_of
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.options import CONTAINERS
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.image.references import ImageIndex
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
 
+#: Those of the recorded containers, and those that every engine has.
+NETWORKS = {
+    **{
+        name: Network(f"{name:0<64}", (subnet,))
+        for name, subnet in (("front", "172.31.240.0/24"), ("back", "172.31.241.0/24"))
+    },
+    **{name: Network(f"{name:0<64}", predefined=True) for name in ("bridge", "host", "none")},
+}
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
@@ -62,7 +70,7 @@ def seen(**more: Any) -> Seen:
         containers=containers,
         images=ImageIndex(load("images")),
         configs=load("image-configs"),
-        networks={name: f"{name:0<64}" for name in ("front", "back", "bridge", "host", "none")},
+        networks=NETWORKS,
         ids={name: have.id for name, have in containers.items()},
         **more,
     )

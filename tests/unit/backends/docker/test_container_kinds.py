@@ -13,20 +13,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.kinds import (
-    MOUNTS,
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.endpoints import (
     NETWORKS,
+    read_networks,
+)
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.kinds import (
     Healthcheck,
-    Ports,
-    encode_ports,
     encode_restart,
     read_hosts,
-    read_mounts,
-    read_networks,
-    read_ports,
     read_restart,
 )
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.mounts import (
+    MOUNTS,
+    encode_binds,
+    encode_mounts,
+    read_mounts,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.options import CONTAINERS
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.ports import (
+    Ports,
+    encode_ports,
+    read_ports,
+)
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.kinds import Part
 from tests.unit.backends.docker.examples import EXAMPLES
@@ -79,7 +87,16 @@ MOUNT = st.one_of(
 NETWORK = st.one_of(
     NAME,
     st.fixed_dictionaries(
-        {"name": NAME}, optional={"ipv4_address": IPV4, "ipv6_address": IPV6, "aliases": st.lists(NAME, max_size=3)}
+        {"name": NAME},
+        optional={
+            "ipv4_address": IPV4,
+            "ipv6_address": IPV6,
+            "aliases": st.lists(NAME, max_size=3),
+            "links": st.lists(st.one_of(NAME, NAME.map("db:{}".format)), max_size=3),
+            "driver_options": TEXTS,
+            "mac_address": st.sampled_from(["02:42:AC:11:00:02", "02:42:ac:11:00:03"]),
+            "gw_priority": st.integers(-5, 5),
+        },
     ),
 )
 TEST = st.one_of(
@@ -115,14 +132,17 @@ WRITTEN: dict[str, st.SearchStrategy[Any]] = {
         optional={"interval": DURATION, "timeout": DURATION, "start_period": DURATION, "retries": st.integers(0, 9)},
     ),
     "mac_address": st.binary(min_size=6, max_size=6).map(lambda octets: octets.hex(":").upper()),
-    "ports": st.lists(st.one_of(ports(), PORT, PORT.map("{}/udp".format), PORT.map("8000-8010:{}".format)), max_size=4),
+    "ports": st.lists(
+        st.one_of(ports(), PORT.map("{}/tcp".format), PORT.map("{}/udp".format), PORT.map("8000-8010:{}".format)),
+        max_size=4,
+    ),
     "mounts": unique(MOUNT, lambda entry: entry["target"] if isinstance(entry, dict) else entry.split(":")[1]),
     "tmpfs": st.lists(
         st.one_of(PATH, PATH.map("{}:size=64m,noexec".format), PATH.map("{}:noexec,size=50%".format)), max_size=3
     ),
     "network_mode": st.sampled_from(["bridge", "default", "host", "none", "container:web", "front"]),
     "networks": unique(NETWORK, lambda entry: entry["name"] if isinstance(entry, dict) else entry),
-    "cpus": st.integers(0, 10**12).map(lambda billionths: billionths / 10**9),
+    "cpus": st.one_of(st.just(0), st.integers(10**7, 10**12)).map(lambda billionths: billionths / 10**9),
     "cpu_shares": st.integers(2, 262144),
     "cpuset_cpus": CPUSET,
     "cpuset_mems": CPUSET,
@@ -243,6 +263,10 @@ def test_ports_are_shown_one_by_one(written: list[Any], shown: list[str]) -> Non
 
 def test_a_host_keeps_all_its_addresses_beside_another() -> None:
     kind, lines = CONTAINERS["extra_hosts"].kind, ["db:10.0.0.1", "db:2001:DB8:0::1"]
+    assert kind.parse({"db": ["10.0.0.1", "2001:db8::1"]}, "extra_hosts") == kind.parse(lines, "extra_hosts")
+    assert kind.parse({"db": "10.0.0.1"}, "extra_hosts") == kind.parse("db:10.0.0.1", "extra_hosts")
+    with pytest.raises(InvalidOption, match="is no list of hosts"):
+        kind.parse(5, "extra_hosts")
     have = read_hosts(lines)
     assert kind.parse(lines, "extra_hosts") == have
     want = kind.parse(["x:192.0.2.1"], "extra_hosts")
@@ -297,12 +321,36 @@ def test_what_a_text_says_of_writing_counts() -> None:
     ("entry", "match"),
     [
         ({"type": "tmpfs", "target": "/x", "mode": 0o1777}, "not octal, or not a text"),
+        ({"type": "tmpfs", "target": "/x", "propagation": "shared"}, "is nothing for a tmpfs"),
+        ("vol:/x:rshared", "is nothing for a volume"),
+        ("vol:/x:ro,rw", "is not a mount"),
+        ({"source": "vol", "target": "/x", "selinux": "Z", "driver": "local"}, "cannot be combined"),
+        ({"source": "/srv", "target": "/x", "propagation": "up"}, "Write private, rprivate"),
         ("/srv:/a/..", "the guest's root"),
     ],
 )
 def test_mounts_that_would_not_be_what_was_meant_are_refused(entry: Any, match: str) -> None:
     with pytest.raises(InvalidOption, match=match):
         MOUNTS.parse([entry], "mounts")
+
+
+def test_mounts_as_the_command_line_has_them() -> None:
+    texts = ["/anon", "vol:/a:nocopy,z", "/srv:/b:rw,Z,rslave,cached", "/srv:/c:delegated"]
+    mounts = MOUNTS.parse(texts, "mounts")
+    base = {"read_only": False}
+    assert mounts == {
+        "/anon": {**base, "type": "volume"},
+        "/a": {**base, "type": "volume", "source": "vol", "no_copy": True, "selinux": "z"},
+        "/b": {**base, "type": "bind", "source": "/srv", "selinux": "Z", "propagation": "rslave"},
+        "/c": {**base, "type": "bind", "source": "/srv"},
+    }
+    assert encode_binds(mounts) == ["vol:/a:rw,z,nocopy", "/srv:/b:rw,Z,rslave"]
+    assert [mount["Target"] for mount in encode_mounts(mounts)] == ["/anon", "/c"]
+    labelled = {"target": "/d", "labels": {"a": 1}, "driver": "local", "driver_options": {"o": "password=x"}}
+    (mount,) = encode_mounts(MOUNTS.parse([labelled], "mounts"))
+    driver = {"Name": "local", "Options": {"o": "password=x"}}
+    assert mount["VolumeOptions"] == {"Labels": {"a": "1"}, "DriverConfig": driver}
+    assert MOUNTS.show(MOUNTS.parse([labelled], "mounts"))[0]["driver_options"] == {"o": "password=(hidden)"}
 
 
 def test_recorded_mounts_are_those_that_were_asked_for() -> None:
@@ -317,7 +365,8 @@ def test_recorded_mounts_are_those_that_were_asked_for() -> None:
 
 
 def test_recorded_networks_have_the_aliases_that_were_asked_for() -> None:
-    assert read_networks(inspected("full")) == {
+    found = read_networks(inspected("full"))
+    assert {name: {key: end[key] for key in end if key != "MacAddress"} for name, end in found.items()} == {
         "front": {},
         "back": {"ipv4_address": "172.31.241.7", "aliases": ("cache", "db")},
     }
@@ -335,7 +384,8 @@ def test_an_endpoint_keeps_its_address_when_an_alias_comes() -> None:
         )
     ]
     exact = NETWORKS.merge(want, have, True)
-    assert exact == {"back": {"ipv4_address": "172.31.241.7", "aliases": ("replica",)}}
+    mac = have["back"]["MacAddress"]
+    assert exact == {"back": {"ipv4_address": "172.31.241.7", "aliases": ("replica",), "MacAddress": mac}}
     none = NETWORKS.parse([{"name": "back", "aliases": []}, {"name": "front", "aliases": []}], "networks")
     (part,) = NETWORKS.parts(none, have, True)
     assert (part.key, part.after) == ("back", {"name": "back", "ipv4_address": "172.31.241.7", "aliases": []})

@@ -147,6 +147,13 @@ def test_a_limit_that_the_daemon_cannot_take_away_costs_a_new_container(name: st
     assert option.cost(option.kind.parse(EXAMPLES[name].value, name), have) == Disruption.LIVE
 
 
+def test_a_limit_of_swap_is_not_lifted_live() -> None:
+    option, limited = CONTAINERS["memory_swap"], container(inspected("plain", MemorySwap=128 * 1024**2))
+    assert isinstance(option, ContainerOption)
+    assert option.cost(option.kind.parse("unlimited", "memory_swap"), limited) == Disruption.RECREATE
+    assert option.cost(option.kind.parse("256MiB", "memory_swap"), limited) == Disruption.LIVE
+
+
 def test_the_example_fixture_is_described() -> None:
     data = inspected("full")
     assert {option.name for option in OPTIONS if option.read(data) is None} == set()
@@ -160,7 +167,7 @@ def test_the_example_fixture_is_described() -> None:
         ("command", "echo 'open", "cannot be split into words"),
         ("env", {"A=B": "1"}, "is not a usable key"),
         ("workdir", "data", "Write an absolute path"),
-        ("hostname", "under_score", "Write letters, digits, dots and dashes"),
+        ("hostname", "under score", "Write letters, digits, dots, dashes and underscores"),
         ("stop_signal", "TERM; rm", "is not a signal"),
         ("stop_timeout", -1, "from 0 to 86400"),
         ("healthcheck", {}, "says nothing"),
@@ -173,7 +180,7 @@ def test_the_example_fixture_is_described() -> None:
         ("ports", ["8000-8002:80-81"], "ranges of different lengths"),
         ("ports", ["300.1.1.1:80:80"], "no valid host address"),
         ("ports", ["80/icmp"], "is not a published port"),
-        ("mounts", ["/data"], "is not a mount"),
+        ("mounts", ["/data:"], "is not a mount"),
         ("mounts", ["data:/data:exec"], "is not a mount"),
         ("mounts", ["data:data"], "no absolute target path"),
         ("mounts", ["data:a/b"], "no absolute target path"),
@@ -181,7 +188,7 @@ def test_the_example_fixture_is_described() -> None:
         ("mounts", [{"type": "bind", "source": "srv", "target": "/srv"}], "no source that fits its type"),
         ("mounts", [{"type": "nfs", "source": "srv", "target": "/srv"}], "no source that fits its type"),
         ("mounts", [{"source": "/srv", "destination": "/srv"}], "is not a mount"),
-        ("mounts", [{"type": "tmpfs", "target": "/x", "mode": "999"}], "a mode that is not octal"),
+        ("mounts", [{"type": "tmpfs", "target": "/x", "mode": "999"}], "is not octal"),
         ("mounts", ["a-1:/data", "b-1:/data"], "given twice"),
         ("tmpfs", ["run"], "no absolute target path. Write /run, or"),
         ("tmpfs", ["/run:size=lots"], "'lots' is not a size"),

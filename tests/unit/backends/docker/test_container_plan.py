@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.model import Claim, Seen
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.model import Claim, Network, Seen
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.plan import (
     own_volumes,
     plan,
@@ -61,7 +61,7 @@ def test_a_creation_shows_what_was_asked_for() -> None:
 
 
 def test_a_creation_needs_an_image() -> None:
-    with pytest.raises(InvalidOption, match="image: None is needed to create"):
+    with pytest.raises(InvalidOption, match="image is needed to create"):
         plan(want("web"), seen())
 
 
@@ -72,7 +72,7 @@ def test_a_creation_needs_an_image() -> None:
         ("running", "present", []),
         ("running", "stopped", ["stop"]),
         ("running", "paused", ["pause"]),
-        ("restarting", "running", []),
+        ("restarting", "present", []),
         ("paused", "running", ["resume"]),
         ("paused", "stopped", ["stop"]),
         ("paused", "paused", []),
@@ -190,8 +190,138 @@ def test_a_namespace_is_shared_by_name_or_id() -> None:
     scene = seen(containers={"web": inspected("apart", PidMode="container:" + data["Id"]), "other": data})
     for name in ("other", data["Id"], data["Id"][:12]):
         assert plan(want("web", state="present", pid_mode=f"container:{name}"), scene) == []
-    (step,) = plan(want("web", state="present", pid_mode="container:web"), scene)
+    scene.ids["third"] = "3" * 64
+    (step,) = plan(want("web", state="present", pid_mode="container:third"), scene)
     assert step.action == "recreate"
+
+
+@pytest.mark.parametrize("option", ["network_mode", "pid_mode", "ipc_mode"])
+def test_a_container_whose_namespace_is_shared_is_there_and_runs(option: str) -> None:
+    scene = seen(containers={"other": inspected("full")})
+    wish = {"image": "base:1", option: "container:other"}
+    assert actions(plan(want("web", **wish), scene)) == ["create", "start state"]
+    with pytest.raises(InvalidOption, match="'nosuch' does not exist"):
+        plan(want("web", **{**wish, option: "container:nosuch"}), scene)
+    with pytest.raises(InvalidOption, match="'web' is the container itself"):
+        plan(want("web", **{**wish, option: "container:web"}), scene)
+    scene.at_rest = frozenset(["other"])
+    with pytest.raises(Refused, match=f"{option}: the container {scene.ids['other'][:12]} does not run"):
+        plan(want("web", **{**wish, option: f"container:{scene.ids['other'][:12]}"}), scene)
+    assert plan(want("web", **wish, state="stopped"), scene), "nothing is joined before the start"
+    scene.living = frozenset(["other", "made-beside-it"])
+    for name in ("other", "made-beside-it"):
+        assert plan(want("web", **{**wish, option: f"container:{name}"}), scene)
+
+
+@pytest.mark.parametrize(
+    ("options", "excluded"),
+    [
+        ({"hostname": "x"}, "hostname"),
+        ({"dns": ["192.0.2.1"], "extra_hosts": ["a:192.0.2.2"]}, "dns, extra_hosts"),
+        ({"ports": ["80"]}, "ports"),
+        ({"mac_address": "02:42:ac:11:00:02"}, "mac_address"),
+    ],
+)
+def test_what_goes_with_a_network_of_its_own(options: dict[str, Any], excluded: str) -> None:
+    scene = seen(containers={"other": inspected("full")})
+    with pytest.raises(Refused, match=f"network_mode: container:other excludes {excluded}"):
+        plan(want("web", image="base:1", network_mode="container:other", **options), scene)
+    assert plan(want("web", image="base:1", network_mode="none", **options), scene)
+
+
+def test_what_a_container_has_may_exclude_another_network_mode() -> None:
+    with pytest.raises(Refused, match="excludes hostname, ports, dns, extra_hosts"):
+        plan(
+            want("web", network_mode="container:other"),
+            seen(containers={"web": inspected("full"), "other": inspected("plain")}),
+        )
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "there"),
+    [
+        ("base:1", {}, False),
+        ("base:1", {"healthcheck": {"test": "true"}}, True),
+        ("base:1", {"healthcheck": {"interval": "1s"}}, False),
+        ("rich:1", {}, True),
+        ("rich:1", {"healthcheck": {"interval": "1s"}}, True),
+        ("rich:1", {"healthcheck": {"test": "NONE"}}, False),
+        ("kt-elsewhere:1", {}, True),
+    ],
+)
+def test_health_is_waited_for_where_there_is_a_check(image: str, options: dict[str, Any], there: bool) -> None:
+    scene = seen(
+        containers={"plain": inspected("plain"), "apart": inspected("apart")}, remote={"kt-elsewhere:1": DIGEST}
+    )
+    for name in ("new", "plain", "apart"):
+        wish = want(name, image=image, wait_for="healthy", **options)
+        if there:
+            plan(wish, scene)
+        else:
+            with pytest.raises(InvalidOption, match="wait_for: 'healthy' cannot come true, it has no health check"):
+                plan(wish, scene)
+
+
+@pytest.mark.parametrize(
+    ("field", "address", "why"),
+    [
+        ("ipv4_address", "10.9.8.7", "is not in the network, which has 172.31.241.0/24"),
+        ("ipv6_address", "2001:db8::7", "no subnet of IPv6"),
+        ("ipv4_address", "172.31.241.1", "is the network's gateway"),
+    ],
+)
+def test_an_address_is_of_its_network(field: str, address: str, why: str) -> None:
+    scene = seen(containers={"web": inspected("plain")})
+    scene.networks = {**(scene.networks or {}), "back": Network("b" * 64, ("172.31.241.0/24",), ("172.31.241.1",))}
+    for name in ("web", "new"):
+        with pytest.raises(InvalidOption, match=rf"networks\[back\].{field}: .*{why}"):
+            plan(want(name, image="base:1", networks=[{"name": "back", field: address}]), scene)
+    scene.networks["back"] = Network("b" * 64, managed=False)
+    assert plan(want("new", image="base:1", networks=[{"name": "back", field: address}]), scene)
+    with pytest.raises(InvalidOption, match="cannot be chosen in a network of the engine's own"):
+        plan(want("new", image="base:1", networks=[{"name": "bridge", field: address}]), scene)
+
+
+def test_an_address_that_somebody_has() -> None:
+    scene = seen(containers={"web": inspected("plain")}, addresses={("back", "172.31.241.9"): frozenset(["db"])})
+    for name in ("web", "new"):
+        wish = {"image": "base:1", "networks": [{"name": "back", "ipv4_address": "172.31.241.9"}]}
+        with pytest.raises(Refused, match=r"networks\[back\]: the guest db has the address 172.31.241.9"):
+            plan(want(name, **wish), scene)
+        scene.addresses["back", "172.31.241.9"] = frozenset([name])
+        assert plan(want(name, **wish), scene)
+        scene.addresses["back", "172.31.241.9"] = frozenset(["db"])
+    assert plan(want("new", **wish, state="stopped"), scene)
+
+
+def test_processors_that_are_not_there() -> None:
+    scene = seen(processors=2, online=(0, 1), nodes=(0,))
+    assert plan(want("new", image="base:1", cpus=2, cpuset_cpus="0-1", cpuset_mems="0"), scene)
+    for option, value, why in (
+        ("cpus", 2.5, "more than"),
+        ("cpuset_cpus", "1,7", "'7' is not there"),
+        ("cpuset_mems", "1", "'1'"),
+    ):
+        with pytest.raises(InvalidOption, match=f"{option}: .*{why}"):
+            plan(want("new", image="base:1", **{option: value}), scene)
+
+
+def test_a_guest_that_ends_again_and_again_does_not_run() -> None:
+    scene = seen(containers={"web": inspected("plain", status="restarting")})
+    with pytest.raises(BackendError, match="ends again and again, the last time with exit code 0"):
+        plan(want("web"), scene)
+    assert plan(want("web", state="present"), scene) == plan(want("web", wait_for="running"), scene) == []
+    assert actions(plan(want("web", memory="64MiB"), scene)) == ["set memory"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "since"), [("mac_address", "02:42:ac:11:00:02", 44), ("gw_priority", 5, 48)]
+)
+def test_what_an_engine_is_too_old_for(field: str, value: Any, since: int) -> None:
+    wish = want("new", image="base:1", networks=[{"name": "back", field: value}])
+    assert plan(wish, seen(api=(1, since)))
+    with pytest.raises(Refused, match=rf"networks: {field} needs an engine with API 1.{since} or later, .* 1\.41"):
+        plan(wish, seen(api=(1, 41)))
 
 
 # Images -----------------------------------------------------------------------------------------------------------
@@ -308,6 +438,16 @@ def test_an_old_container_without_a_successor_gets_its_name_back() -> None:
     steps = plan(want("web", state="present"), scene)
     assert actions(steps) == ["rename name", "clean leftover", "start state"]
     assert (steps[0].before, steps[0].after) == ("web.kraal-was-running", "web")
+
+
+def test_a_looping_guest_that_was_stopped_to_be_replaced_runs_on() -> None:
+    old = inspected("plain", status="exited")
+    scene = seen(containers={"web": old, "web.kraal-new-running": inspected("plain", status="created")})
+    wish = want("web", state="present", env={"A": "1"})
+    assert actions(plan(wish, scene)) == ["clean leftover", "recreate"]
+    assert plan(wish, scene)[1].after["state"] == "running"
+    assert actions(plan(want("web", state="present"), scene)) == ["clean leftover", "start state"]
+    assert actions(plan(want("web", state="absent"), scene)) == ["clean leftover", "remove"]
 
 
 def test_present_means_the_state_from_before_the_recreation() -> None:

@@ -163,10 +163,15 @@ def test_everything_else_stays_as_it_is() -> None:
     gone = set(before["HostConfig"]) - set(body["HostConfig"])
     assert gone <= {"ContainerIDFile", "MaskedPaths", "ReadonlyPaths"}
     assert sorted(mount["Target"] for mount in body["HostConfig"]["Mounts"]) == ["/data", "/scratch", "/srv"]
+    macs = {name: end["MacAddress"] for name, end in before["NetworkSettings"]["Networks"].items()}
+    addresses = {"IPAMConfig": {"IPv4Address": "172.31.241.7"}, "Aliases": ["cache", "db"]}
     assert body["NetworkingConfig"]["EndpointsConfig"] == {
-        "front": {},
-        "back": {"IPAMConfig": {"IPv4Address": "172.31.241.7"}, "Aliases": ["cache", "db"]},
+        "front": {"MacAddress": macs["front"]},
+        "back": {**addresses, "MacAddress": macs["back"]},
     }
+    # What is said for the whole container is not said for its first network as well.
+    first = replacement(before, mac_address="02:42:ac:1f:f0:0a")
+    assert (first["MacAddress"], first["NetworkingConfig"]["EndpointsConfig"]["front"]) == ("02:42:ac:1f:f0:0a", {})
 
 
 def test_no_time_for_a_stop_stays_so() -> None:
@@ -329,9 +334,10 @@ def test_of_a_health_check_only_what_is_the_containers_own_goes_to_another_image
 
 def test_what_else_the_engine_was_told_of_an_endpoint_goes_with_it() -> None:
     data = inspected("full")
-    told = {"Links": ["db:l"], "DriverOpts": {"a": "b"}, "GwPriority": 3}
-    data["NetworkSettings"]["Networks"]["back"].update(told)
-    end = {"IPAMConfig": {"IPv4Address": "172.31.241.7"}, "Aliases": ["cache", "db"], **told}
+    told = {"Links": ["db:l"], "DriverOpts": {"a": "b"}, "GwPriority": 3, "MacAddress": "02:42:ac:1f:f1:09"}
+    addresses = {"IPv4Address": "172.31.241.7", "LinkLocalIPs": ["169.254.3.4"]}
+    data["NetworkSettings"]["Networks"]["back"].update(told, IPAMConfig=addresses)
+    end = {"IPAMConfig": addresses, "Aliases": ["cache", "db"], **told}
     assert replacement(data, env={"A": "1"})["NetworkingConfig"]["EndpointsConfig"]["back"] == end
     scene = seen(containers={"web": data})
     wanted = want("web", networks=[{"name": "back", "ipv4_address": "172.31.241.8"}], purge=["networks"])
@@ -339,9 +345,24 @@ def test_what_else_the_engine_was_told_of_an_endpoint_goes_with_it() -> None:
     change = changes["networks[back]"]
     assert CONTAINERS["networks"].attach(change.value["back"]) == {
         **end,
-        "IPAMConfig": {"IPv4Address": "172.31.241.8"},
+        "IPAMConfig": {**addresses, "IPv4Address": "172.31.241.8"},
     }
-    assert set(change.parts[0].after) == {"name", "ipv4_address", "aliases"}
+    assert set(change.parts[0].after) == {"name", "ipv4_address", "aliases", "links", "driver_options", "gw_priority"}
+
+
+def test_a_mac_address_of_one_network_counts_where_it_is_asked_for() -> None:
+    data = inspected("full")
+    scene = seen(containers={"web": data})
+    end = data["NetworkSettings"]["Networks"]["back"]
+    same = want("web", networks=[{"name": "back", "mac_address": end["MacAddress"].upper()}])
+    assert container_plan.differences(same, scene, scene.containers["web"]) == []
+    other = want("web", networks=[{"name": "back", "mac_address": "02:42:ac:1f:f1:0b"}])
+    (change,) = container_plan.differences(other, scene, scene.containers["web"])
+    assert CONTAINERS["networks"].attach(change.value["back"])["MacAddress"] == "02:42:ac:1f:f1:0b"
+    assert (change.parts[0].before["mac_address"], change.parts[0].after["mac_address"]) == (
+        end["MacAddress"],
+        "02:42:ac:1f:f1:0b",
+    )
 
 
 def test_processors_that_were_limited_by_a_quota_are_limited_anew() -> None:
@@ -405,7 +426,10 @@ def test_swap_follows_the_memory_where_it_is_the_daemons_default() -> None:
     data = inspected("full", Memory=64 * MIB, MemorySwap=128 * MIB)
     assert update(data, memory="96MiB") == {"Memory": 96 * MIB, "MemorySwap": 192 * MIB}
     assert update(data, memory="96MiB", memory_swap="96MiB") == {"Memory": 96 * MIB, "MemorySwap": 96 * MIB}
-    assert update(inspected("full", Memory=64 * MIB, MemorySwap=-1), memory="96MiB") == {"Memory": 96 * MIB}
+    assert update(inspected("full", Memory=64 * MIB, MemorySwap=-1), memory="96MiB") == {
+        "Memory": 96 * MIB,
+        "MemorySwap": -1,
+    }
 
 
 def test_no_swap_of_ones_own_is_twice_the_memory() -> None:

@@ -79,6 +79,8 @@ SCENE = _scene()
 class Engine(Reader):
     """One that answers from a scene."""
 
+    api = (1, 41)
+
     def __init__(self, answers: Mapping[str, Any]) -> None:
         super().__init__({"docker_host": "tcp://192.0.2.1"})
         self.answers = answers

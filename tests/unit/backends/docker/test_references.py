@@ -60,11 +60,26 @@ SUFFIX = st.one_of(st.just(""), TAG.map(":{}".format), st.just("@" + DIGEST), TA
         (DIGEST, DIGEST),
         (DIGEST.removeprefix("sha256:"), DIGEST),
         ("sha256:0123456789ab", "sha256:0123456789ab"),
-        ("0123456789ab", "0123456789ab:latest"),
+        ("0123456789ab", "0123456789ab"),
+        ("0123456789ab:latest", "0123456789ab:latest"),
     ],
 )
 def test_names_that_are_understood(text: str, short: str) -> None:
     assert str(parse_reference(text)) == short
+
+
+def test_the_digits_of_an_id_are_an_id_where_they_are_no_name() -> None:
+    digits, tail = "5175e80e125c", "0" * 52
+    images = [{"Id": f"sha256:{digits}{tail}"}, {"Id": "sha256:" + "f" * 64, "RepoTags": []}]
+    index, reference = ImageIndex(images), parse_reference(digits)
+    assert (index.find(reference), index.by_id(reference)) == (f"sha256:{digits}{tail}", True)
+    assert not index.find(parse_reference(digits, "name")), "what an image is to be called is a name"
+    assert index.find(parse_reference("f" * 13)) == "sha256:" + "f" * 64
+    images[1]["RepoTags"] = [f"{digits}:latest"]
+    named = ImageIndex(images)
+    assert (named.find(reference), named.by_id(reference)) == ("sha256:" + "f" * 64, False)
+    two = ImageIndex([*images, {"Id": f"sha256:{digits}{'1' * 52}"}])
+    assert two.find(parse_reference(digits + "0")) and not two.find(parse_reference("5175e80e125d"))
 
 
 @pytest.mark.parametrize(

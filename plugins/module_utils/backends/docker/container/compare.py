@@ -17,8 +17,8 @@ from typing import Any
 from ....engine.compare import Sides
 from ....engine.spec import Spec
 from ..image.references import Reference
-from .kinds import clean_path, read_mounts
 from .model import Container, Seen
+from .mounts import clean_path, read_mounts
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ def case_of(want: Spec, seen: Seen, have: Container) -> Case:
 def to_pull(want: Spec, seen: Seen) -> str:
     """The digest of the image that will be pulled; empty where none will."""
     wanted: Reference | None = want.values.get("image")
-    digest = seen.remote.get(str(wanted)) if wanted and not wanted.id and want.steering.get("pull") != "never" else None
+    asked = wanted and not seen.images.by_id(wanted) and want.steering.get("pull") != "never"
+    digest = seen.remote.get(str(wanted)) if asked else None
     here = seen.images.find(wanted) if wanted else ""
     return digest if isinstance(digest, str) and digest not in (seen.images.digests(here) if here else ()) else ""
 
@@ -151,12 +152,23 @@ def network_mode(sides: Sides, case: Case) -> Sides:
 
 
 def networks(sides: Sides, case: Case) -> Sides:
-    """The host name is an alias by itself: where it is asked for, it is there."""
-    own, have = case.have.data["Config"].get("Hostname"), dict(sides.have)
-    for name, record in sides.want.items():
-        if own in record.get("aliases", ()) and name in have:
-            have[name] = {**have[name], "aliases": tuple(sorted({*have[name].get("aliases", ()), own}))}
-    return sides._replace(have=have)
+    """What there is of those that are asked for."""
+    found = {
+        name: _endpoint(sides.have[name], record, case) for name, record in sides.want.items() if name in sides.have
+    }
+    return sides._replace(have={**sides.have, **found})
+
+
+def _endpoint(have: Mapping[str, Any], want: Mapping[str, Any], case: Case) -> dict[str, Any]:
+    """The host name is an alias by itself: where it is asked for, it is there. A MAC address counts where one is asked
+    for; the engine has one for each.
+    """
+    found, own = dict(have), case.have.data["Config"].get("Hostname")
+    if own in want.get("aliases", ()):
+        found["aliases"] = tuple(sorted({*have.get("aliases", ()), own}))
+    if "mac_address" in want and have.get("MacAddress"):
+        found["mac_address"] = have["MacAddress"].lower()
+    return found
 
 
 def log_options(sides: Sides, case: Case) -> Sides:

@@ -53,6 +53,18 @@ class Claim:
         )
 
 
+@dataclass(frozen=True)
+class Network:
+    """A network that containers can be connected to."""
+
+    id: str
+    subnets: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
+    #: Whether the engine has it by itself, and whether it gives the addresses there.
+    predefined: bool = False
+    managed: bool = True
+
+
 @dataclass
 class Seen:
     """One look at an engine."""
@@ -69,10 +81,21 @@ class Seen:
     faults: dict[str, BackendError] = field(default_factory=dict)
     #: What their registries say of images that may have to be pulled, by name: a digest, or why there is none.
     remote: dict[str, str | BackendError] = field(default_factory=dict)
-    #: The ids of all networks, by name.
-    networks: dict[str, str] | None = None
+    #: All networks, by name.
+    networks: dict[str, Network] | None = None
     #: The ids of all containers, by name: others than those that are spoken of may be joined.
     ids: dict[str, str] = field(default_factory=dict)
+    #: Those of them that do not run.
+    at_rest: frozenset[str] = frozenset()
+    #: The guests that shall be there after this task.
+    living: frozenset[str] = frozenset()
+    #: The engine's API, and the processors and memory nodes of its host, as far as somebody asks for them.
+    api: tuple[int, ...] = (99,)
+    processors: int = 0
+    online: tuple[int, ...] = ()
+    nodes: tuple[int, ...] = ()
+    #: The guests that have an address in a network, or will have it.
+    addresses: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
     claims: list[Claim] = field(default_factory=list)
     #: The names of the containers that use a volume.
     volume_users: dict[str, set[str]] = field(default_factory=dict)
@@ -81,6 +104,29 @@ class Seen:
 
     #: What the engine has kept in another store, where one of these guests is to be created.
     other: OtherStore = field(default_factory=OtherStore)
+
+    def name_of(self, container: str) -> str:
+        """What a container is called that is named, or spoken of by how its id begins; empty where there is none."""
+        if container in self.ids:
+            return container
+        return next((name for name, key in self.ids.items() if container and key.startswith(container)), "")
+
+    def known(self, container: str) -> bool:
+        """Whether a container is there, or will be."""
+        return container in self.living or bool(self.name_of(container))
+
+    def stopped(self, container: str) -> bool:
+        """Whether a container is there that does not run, and that this task does not speak of."""
+        name = self.name_of(container)
+        return name in self.at_rest and name not in self.living
+
+    def successor(self, name: str) -> tuple[str, str]:
+        """The container that was made to take this one's place, and the state that this one had before it was stopped
+        for that, where the new one's name says it. Empty where there is none.
+        """
+        states = ("", "running", "stopped", "paused")
+        keys = {f"{name}.kraal-new{state and '-' + state}": state for state in states}
+        return next(((key, state) for key, state in keys.items() if key in self.containers), ("", ""))
 
     def replaced(self, name: str) -> tuple[str, Container] | None:
         """The container that a re-creation of this name put aside and did not get to remove, with its name."""

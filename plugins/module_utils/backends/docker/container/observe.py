@@ -13,35 +13,38 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 from ....engine.action import PowerState
 from ....engine.addresses import address_of
-from ....engine.errors import BackendError
-from ....engine.kinds import as_read
+from ....engine.errors import BackendError, InvalidOption
+from ....engine.kinds import Foreign, as_read
 from ....engine.reading import Unread, as_list, as_mapping, as_number, as_text, as_texts, as_word, each_apart, listed
 from ....engine.result import Address, Guest
 from ....engine.spec import Spec
-from ....engine.units import format_cpus, format_size
+from ....engine.units import format_cpus, format_size, parse_cpuset
 from ....host.sockets import listening_ports
 from ..image.references import ImageIndex, Reference, parse_reference
 from ..image.registry import Login, remote_digest
 from ..other_store import other_store
 from .kinds import read_cpus
-from .model import Claim, Container, Seen
+from .model import Claim, Container, Network, Seen
 
 if TYPE_CHECKING:
     # The discovery looks at containers without the SDK, which costs more to load than all the rest.
     from ..client import Engine
     from ..reader import Reader
 
-#: The names of a container on its way to replace another, and of the replaced one, which remembers how it was.
+#: The names of a container on its way to replace another, and of the replaced one, which remembers how it was. The new
+#: one remembers it as well where the old one had to be stopped before it could be renamed.
 NEW = ".kraal-new"
 #: A volume that holds nothing: until a guest's storage is gone, its label names the rest, which no container names any
 #: more.
 STORAGE = ".kraal-storage"
 REMOVES = "kraal.virt.removes"
 OLD = re.compile(r"(?P<name>.+)\.kraal-was-(?P<state>running|stopped|paused)")
+SUCCESSOR = re.compile(r"(?P<name>.+)\.kraal-new(-(?P<state>running|stopped|paused))?")
 
 
 #: The engine's words for them.
@@ -74,7 +77,8 @@ class Summary:
     #: Protocol, address and number of its ports on the host.
     ports: tuple[tuple[str, str, int], ...]
     mounts: tuple[Mapping[str, Any], ...]
-    networks: tuple[str, ...]
+    #: The addresses that it has in its networks now.
+    networks: Mapping[str, tuple[str, ...]]
 
     @property
     def volumes(self) -> list[str]:
@@ -125,8 +129,15 @@ def _summary(listed: Any) -> Summary:
         mounts=tuple(
             mount for mount in map(as_mapping, as_list(data.get("Mounts"))) if as_text(mount.get("Destination"))
         ),
-        networks=tuple(map(str, as_mapping(as_mapping(data.get("NetworkSettings")).get("Networks")))),
+        networks={
+            str(name): tuple(filter(None, (as_text(as_mapping(end).get(key)) for key in _ADDRESSES)))
+            for name, end in as_mapping(as_mapping(data.get("NetworkSettings")).get("Networks")).items()
+        },
     )
+
+
+#: Where the engine shows the addresses of a container in a network.
+_ADDRESSES = ("IPAddress", "GlobalIPv6Address")
 
 
 def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
@@ -141,8 +152,13 @@ def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
         names = {want.name for want in wants}
         mine = {name for name in summaries if name in names or owner_of(name) in names}
     inspected = engine.inspect_all("containers", [summaries[name].id for name in sorted(mine)])
-    seen = Seen(ids={name: summary.id for name, summary in summaries.items()}, nameless=len(answer) - len(summaries))
     living = [want for want in wants or () if want.state != "absent"]
+    seen = Seen(
+        ids={name: summary.id for name, summary in summaries.items()},
+        nameless=len(answer) - len(summaries),
+        at_rest=frozenset(name for name, summary in summaries.items() if summary.container.state == "stopped"),
+        living=frozenset(want.name for want in living),
+    )
     if living:
         seen.images = ImageIndex(listed(engine.get("/images/json"), "images"))
     if engine.local and any(want.name not in summaries for want in living):
@@ -162,15 +178,78 @@ def observe(engine: Engine | Reader, wants: Sequence[Spec] | None) -> Seen:
             seen.volume_users.setdefault(volume, set()).add(name)
     if wants is not None:
         seen.volumes_to_remove = _volumes_to_remove(engine, {want.name for want in wants})
-    if any("networks" in want.values for want in living):
-        networks = map(as_mapping, listed(engine.get("/networks"), "networks"))
-        seen.networks = {as_text(network.get("Name")): as_text(network.get("Id")) for network in networks}
+    if living:
+        _look_around(engine, living, seen, summaries)
     if any(want.state != "stopped" for want in living):
         leaving = {want.name for want in wants or () if want.state in ("absent", "stopped")}
         seen.claims = [claim for claim in _claims(engine, living, seen, summaries) if claim.holder not in leaving]
     for want in living:
         _ask_registry(engine, want, seen)
     return seen
+
+
+def _look_around(engine: Any, living: Sequence[Spec], seen: Seen, summaries: Mapping[str, Summary]) -> None:
+    """The networks, and what the engine and its host can do, as far as it is asked for."""
+    asked = {name for want in living for name in want.values}
+    seen.api = engine.api
+    if "networks" in asked:
+        networks = map(as_mapping, listed(engine.get("/networks"), "networks"))
+        seen.networks = {as_text(network.get("Name")): _network(network) for network in networks}
+        seen.addresses = _addresses(living, summaries)
+    if "cpus" in asked:
+        seen.processors = as_number(as_mapping(engine.get("/info")).get("NCPU"))
+    if engine.local and asked & {"cpuset_cpus", "cpuset_mems"}:
+        seen.online, seen.nodes = _online("cpu"), _online("node")
+
+
+def _online(kind: str) -> tuple[int, ...]:
+    """The processors (cpu) or memory nodes (node) of this host that are at work; none where the kernel does not say."""
+    try:
+        with open(f"/sys/devices/system/{kind}/online", encoding="ascii") as file:
+            return parse_cpuset(file.read().strip(), kind)
+    except (OSError, InvalidOption):
+        return ()
+
+
+def _network(data: Mapping[str, Any]) -> Network:
+    """A network as the engine lists it."""
+    ipam = as_mapping(data.get("IPAM"))
+    pools = list(map(as_mapping, as_list(ipam.get("Config"))))
+    subnets = [as_read(lambda text: str(ip_network(text, strict=False)), as_text(pool.get("Subnet"))) for pool in pools]
+    return Network(
+        as_text(data.get("Id")),
+        tuple(subnet for subnet in subnets if not isinstance(subnet, Foreign)),
+        tuple(as_text(pool.get("Gateway")).partition("/")[0] for pool in pools if pool.get("Gateway")),
+        as_text(data.get("Name")) in ("bridge", "host", "none"),
+        as_text(ipam.get("Driver")) == "default",
+    )
+
+
+def _addresses(living: Sequence[Spec], summaries: Mapping[str, Summary]) -> dict[tuple[str, str], frozenset[str]]:
+    """Who has which address, or will have it: of a guest of this task that names its networks, what it asks for."""
+    found: dict[tuple[str, str], frozenset[str]] = {}
+    asking = {want.name: want for want in living if "networks" in want.values}
+    has = [
+        (owner_of(name) or name, network, address)
+        for name, summary in summaries.items()
+        for network, addresses in summary.networks.items()
+        for address in addresses
+        if (owner_of(name) or name) not in asking
+    ]
+    wanted = [(name, *each) for name, want in asking.items() if want.state != "stopped" for each in addresses_of(want)]
+    for holder, network, address in [*has, *wanted]:
+        found[network, address] = found.get((network, address), frozenset()) | {holder}
+    return found
+
+
+def addresses_of(want: Spec) -> list[tuple[str, str]]:
+    """The addresses that a guest asks for, each with its network."""
+    return [
+        (name, record[field])
+        for name, record in (want.values.get("networks") or {}).items()
+        for field in ("ipv4_address", "ipv6_address")
+        if field in record
+    ]
 
 
 def _look(seen: Seen, summary: Summary, data: Any) -> None:
@@ -240,22 +319,20 @@ def _image_name(data: Mapping[str, Any], images: ImageIndex) -> str:
     name, key = str(data["Config"].get("Image") or ""), str(data["Image"])
     reference = as_read(parse_reference, name)
     # Another tool may have made it from the first few digits of an id.
-    return name if isinstance(reference, Reference) and images.find(reference) == key else key
+    return name if isinstance(reference, Reference) and not reference.digits and images.find(reference) == key else key
 
 
 def owner_of(name: str) -> str:
     """The guest that a container on its way belongs to, or nothing."""
-    match = OLD.fullmatch(name)
-    if match:
-        return match["name"]
-    return name[: -len(NEW)] if name.endswith(NEW) else ""
+    match = OLD.fullmatch(name) or SUCCESSOR.fullmatch(name)
+    return match["name"] if match else ""
 
 
 def _ask_registry(engine: Any, want: Spec, seen: Seen) -> None:
     """Ask only for what a pull could be needed for, and once for each image."""
     reference: Reference | None = want.values.get("image")
     policy = want.steering.get("pull")
-    if reference is None or reference.id or policy == "never" or str(reference) in seen.remote:
+    if reference is None or seen.images.by_id(reference) or policy == "never" or str(reference) in seen.remote:
         return
     if policy == "always" or not seen.images.find(reference):
         seen.remote[str(reference)] = remote_digest(engine, reference, Login.of(want.steering))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from ....engine.action import Disruption
@@ -21,6 +22,7 @@ from ....engine.kinds import (
     Integer,
     Kind,
     Members,
+    Part,
     Sequence,
     Size,
     Text,
@@ -34,36 +36,30 @@ from ....engine.units import parse_cpuset
 from ..image.references import Reference, parse_reference
 from . import compare, write
 from .compare import Case
+from .endpoints import NETWORKS, encode_endpoint, read_networks
 from .kinds import (
     DEVICES,
-    MOUNTS,
-    NETWORKS,
     ULIMITS,
     ExtraHosts,
     Healthcheck,
     Nameserver,
-    Ports,
     RestartPolicy,
-    Tmpfs,
-    clean_path,
-    encode_endpoint,
-    encode_mounts,
     encode_restart,
     parse_address,
     read_cpus,
     read_hosts,
-    read_mounts,
-    read_networks,
-    read_ports,
     read_restart,
-    read_tmpfs,
 )
 from .model import Container
+from .mounts import MOUNTS, Tmpfs, clean_path, encode_mounts, read_mounts, read_tmpfs
+from .ports import Ports, read_ports
 from .security import Capability, SecurityOptions, read_capabilities, read_security
 from .signals import Signal, signal_name
 from .write import Body, Heir
 
 RECREATE, LIVE = Disruption.RECREATE, Disruption.LIVE
+#: What goes with the network that is another container's.
+JOINED = ("container",)
 Inspect = Mapping[str, Any]
 _check = name_check(
     r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", "a container", "Use two or more letters, digits, dots, dashes and underscores"
@@ -92,6 +88,12 @@ class ContainerOption(Option):
     attach: Callable[[Any], dict[str, Any]] | None = None
     #: Whether this value takes a new container for all that.
     costly: Callable[[Any, Container], bool] = lambda value, have: False
+    #: The API version from which on an engine knows a field of it.
+    newer: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    #: Whether it may name another container, whose namespace is shared.
+    joins: bool = False
+    #: The network modes in which the engine takes none.
+    not_in: tuple[str, ...] = ()
 
     @property
     def limit(self) -> bool:
@@ -154,6 +156,12 @@ def _host(name: str, kind: Kind, key: str, *rest: Any, **more: Any) -> Container
 def _emptied(value: Any, _have: Container) -> bool:
     """The engine takes an empty value in an update for "leave it": to take such a limit away needs a new container."""
     return not value
+
+
+def _lifted(value: Any, have: Container) -> bool:
+    """In an update the engine writes down that there is no limit, and leaves the kernel's."""
+    limited = (have.data["HostConfig"].get("MemorySwap") or 0) > 0
+    return _emptied(value, have) or (value == write.UNLIMITED and limited)
 
 
 def pairs(lines: list[str] | None) -> dict[str, str]:
@@ -226,6 +234,25 @@ class _Limit(Integer):
         return super().parse(value, option) or -1
 
 
+class _Cpus(Cpus):
+    """What the kernel can give of processors: 1 of 100 ms at least."""
+
+    def parse(self, value: Any, option: str) -> Decimal:
+        cpus = super().parse(value, option)
+        if 0 < cpus < Decimal("0.01"):
+            raise InvalidOption(
+                option, value, "is less than the kernel gives", remedy="Write 0.01 or more, or 0 for all"
+            )
+        return cpus
+
+
+class _Unordered(Sequence):
+    """A list that is managed as a whole, whatever its order."""
+
+    def parts(self, want: Any, have: Any, exact: bool) -> list[Part]:
+        return [] if sorted(want) == sorted(have or ()) else super().parts(want, have, exact)
+
+
 class _Path(Text):
     def parse(self, value: Any, option: str) -> str:
         return clean_path(super().parse(value, option))
@@ -293,9 +320,13 @@ OPTIONS: tuple[ContainerOption, ...] = (
     ),
     _config(
         "hostname",
-        Text(pattern=r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", remedy="Write letters, digits, dots and dashes"),
+        Text(
+            pattern=r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?",
+            remedy="Write letters, digits, dots, dashes and underscores",
+        ),
         "Hostname",
         _text,
+        not_in=JOINED,
     ),
     _config("domainname", Text(), "Domainname", _text),
     _config("labels", Texts(), "Labels", lambda value: value or {}, sides=compare.labels, succeed=write.labels),
@@ -304,8 +335,10 @@ OPTIONS: tuple[ContainerOption, ...] = (
     _config("stop_signal", Signal(), "StopSignal", lambda value: as_read(signal_name, value or "SIGTERM")),
     _config("stop_timeout", Integer(0, 86400), "StopTimeout"),
     _config("healthcheck", Healthcheck(), "Healthcheck", succeed=write.healthcheck),
-    ContainerOption("mac_address", mac("02:42:ac:11:00:02"), _mac, RECREATE, ("Config", "MacAddress")),
-    _host("ports", Ports(), "PortBindings", decode=read_ports, write=write.ports),
+    ContainerOption(
+        "mac_address", mac("02:42:ac:11:00:02"), _mac, RECREATE, ("Config", "MacAddress"), not_in=("container", "host")
+    ),
+    _host("ports", Ports(), "PortBindings", decode=read_ports, write=write.ports, not_in=JOINED),
     ContainerOption(
         "mounts",
         MOUNTS,
@@ -314,6 +347,7 @@ OPTIONS: tuple[ContainerOption, ...] = (
         ("HostConfig", "Mounts"),
         encode_mounts,
         sides=compare.mounts,
+        write=write.all_mounts,
         succeed=write.mounts,
     ),
     _host(
@@ -323,7 +357,14 @@ OPTIONS: tuple[ContainerOption, ...] = (
         decode=read_tmpfs,
         encode=lambda value: {key: ",".join(words) for key, words in value.items()},
     ),
-    _host("network_mode", _NetworkMode(), "NetworkMode", decode=compare.network_of, sides=compare.network_mode),
+    _host(
+        "network_mode",
+        _NetworkMode(),
+        "NetworkMode",
+        decode=compare.network_of,
+        sides=compare.network_mode,
+        joins=True,
+    ),
     ContainerOption(
         "networks",
         NETWORKS,
@@ -332,11 +373,12 @@ OPTIONS: tuple[ContainerOption, ...] = (
         sides=compare.networks,
         write=write.networks,
         attach=encode_endpoint,
+        newer={"mac_address": (1, 44), "gw_priority": (1, 48)},
         costly=lambda value, have: compare.alone(have),
     ),
     ContainerOption(
         "cpus",
-        Cpus(),
+        _Cpus(),
         lambda data: read_cpus(data["HostConfig"]),
         LIVE,
         ("HostConfig", "NanoCpus"),
@@ -367,12 +409,12 @@ OPTIONS: tuple[ContainerOption, ...] = (
     _host("memory_reservation", SIZE, "MemoryReservation", LIVE, _number, costly=_emptied),
     _host(
         "memory_swap",
-        Size(unlimited=-1, least=SIX_MEBIBYTES),
+        Size(unlimited=write.UNLIMITED, least=SIX_MEBIBYTES),
         "MemorySwap",
         LIVE,
         _number,
         sides=compare.memory_swap,
-        costly=_emptied,
+        costly=_lifted,
     ),
     _host("pids_limit", _Limit(-1), "PidsLimit", LIVE, lambda value: value if value and value > 0 else -1),
     _host("blkio_weight", Integer(10, 1000), "BlkioWeight", LIVE, _number),
@@ -383,10 +425,11 @@ OPTIONS: tuple[ContainerOption, ...] = (
         "Dns",
         decode=lambda value: tuple(as_read(parse_address, each) for each in value or ()),
         encode=_list,
+        not_in=JOINED,
     ),
     _host("dns_search", Sequence(), "DnsSearch", decode=_words, encode=_list),
-    _host("dns_options", Sequence(), "DnsOptions", decode=_words, encode=_list),
-    _host("extra_hosts", ExtraHosts(), "ExtraHosts", decode=read_hosts, encode=ExtraHosts().show),
+    _host("dns_options", _Unordered(), "DnsOptions", decode=_words, encode=_list),
+    _host("extra_hosts", ExtraHosts(), "ExtraHosts", decode=read_hosts, encode=ExtraHosts().show, not_in=JOINED),
     _host("cap_add", Members(Capability()), "CapAdd", decode=read_capabilities, encode=_sorted),
     _host("cap_drop", Members(Capability()), "CapDrop", decode=read_capabilities, encode=_sorted),
     _host("devices", DEVICES, "Devices", decode=_devices, encode=_encode_devices),
@@ -413,9 +456,9 @@ OPTIONS: tuple[ContainerOption, ...] = (
     _host("read_only", Flag(), "ReadonlyRootfs", decode=bool),
     ContainerOption("security_opt", SecurityOptions(), read_security, RECREATE, write=write.security),
     _host("group_add", Members(), "GroupAdd", decode=_members, encode=_sorted),
-    _host("shm_size", Size(), "ShmSize", decode=_number),
-    _host("pid_mode", Text(), "PidMode", decode=_text, sides=compare.joined),
-    _host("ipc_mode", Text(), "IpcMode", decode=_text, sides=compare.joined),
+    _host("shm_size", Size(bare=1 << 20), "ShmSize", decode=_number),
+    _host("pid_mode", Text(), "PidMode", decode=_text, sides=compare.joined, joins=True),
+    _host("ipc_mode", Text(), "IpcMode", decode=_text, sides=compare.joined, joins=True),
     _host("cgroupns_mode", Text(choices=("host", "private")), "CgroupnsMode", decode=_text),
     _host("oom_score_adj", Integer(-1000, 1000), "OomScoreAdj", decode=_number),
 )
@@ -432,7 +475,7 @@ def option_of(change: Difference) -> ContainerOption:
 def check_name(name: str) -> None:
     """What the engine takes for a container's name, and the names that a re-creation uses on its way."""
     _check(name)
-    if re.search(r"\.kraal-(new|was-[a-z]+)$", name):
+    if re.search(r"\.kraal-(new(-[a-z]+)?|was-[a-z]+)$", name):
         why = "is kept for a container that is being replaced"
         raise InvalidOption("name", name, why, remedy="Choose another name")
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,11 +16,13 @@ from ....engine.errors import BackendError, InvalidOption, Refused
 from ....engine.plan import Step, creation, power, recreation, set_step
 from ....engine.spec import Spec
 from ..image.references import Reference
-from .compare import case_of, to_pull, without_networks
-from .kinds import read_mounts
+from . import target as container_body
+from .checks import check_body, check_start, check_surroundings, check_waits
+from .compare import case_of, to_pull
 from .limits import check_memory
-from .model import Claim, Container, Seen
-from .observe import NEW, STORAGE, claims_of, owner_of, state_of
+from .model import Container, Seen
+from .mounts import read_mounts
+from .observe import STORAGE, owner_of, state_of
 from .options import CONTAINERS, OPTIONS, option_of
 
 
@@ -40,7 +42,8 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
         # A run died that was to remove the guest and its storage; it is wanted again.
         steps.append(Step(want.name, Action.CLEAN, "leftover", want.name + STORAGE))
     found = differences(want, seen, have) if have is not None else []
-    before = have.state if aside is None and have is not None else "" if aside is None else aside[1].state
+    successor, stopped_from = seen.successor(want.name)
+    before = aside[1].state if aside is not None else stopped_from or (have.state if have is not None else "")
     if aside is not None and have is not None and _never_ran_and_differs(have, found):
         # A run died before the new container's first start, and what is wanted now is another one: back to the old one.
         steps.append(Step(want.name, Action.CLEAN, "leftover", want.name))
@@ -51,8 +54,8 @@ def plan(want: Spec, seen: Seen) -> list[Step]:
         steps.append(Step(want.name, Action.RENAME, "name", aside[0], want.name))
         have, replaced = aside[1], None
         found = differences(want, seen, have)
-    if want.name + NEW in seen.containers:
-        steps.append(Step(want.name, Action.CLEAN, "leftover", want.name + NEW))
+    if successor:
+        steps.append(Step(want.name, Action.CLEAN, "leftover", successor))
     steps += _pull(want, seen)
     if have is None:
         return [*steps, *_creation(want, seen)]
@@ -80,7 +83,7 @@ def _pull(want: Spec, seen: Seen) -> Iterator[Step]:
     if reference is None:
         return
     here = seen.images.find(reference)
-    if reference.id or want.steering.get("pull") == "never":
+    if seen.images.by_id(reference) or want.steering.get("pull") == "never":
         if not here:
             remedy = (
                 "Import, build or pull it first (docker_image)"
@@ -142,21 +145,28 @@ def _creation(want: Spec, seen: Seen) -> Iterator[Step]:
             remedy=f"To have it again, set {seen.other.switch}; to make a new one, remove that file's directory while "
             "the engine is stopped",
         )
-    _check_networks(want, seen)
+    check_surroundings(want, seen)
     check_memory(want, {})
+    body = container_body.creation(want)
+    check_body(want, body)
+    check_waits(want, seen, None, body)
     target = want.target("stopped")
     if target != "stopped":
-        _check_ports(want, seen, want.values.get("ports") or {})
+        check_start(want, seen)
     yield from creation(want.name, CONTAINERS.shown(want), target)
 
 
 def _changes(want: Spec, seen: Seen, have: Container, before: str, found: Sequence[Difference]) -> Iterator[Step]:
-    _check_networks(want, seen)
+    check_surroundings(want, seen)
     check_memory(want, have.data["HostConfig"])
     now, target = state_of(have.data), want.target(before)
     costly = any(_cost(each, have) == Disruption.RECREATE for each in found)
-    if target != "stopped" and (now == "stopped" or costly):
-        _check_ports(want, seen, want.values.get("ports") or {})
+    body = container_body.replacement(want, have, found) if costly else None
+    if body is not None:
+        check_body(want, body)
+    check_waits(want, seen, have, body)
+    if target != "stopped" and (now == "stopped" or found):
+        check_start(want, seen)
     if costly:
         yield recreation(want.name, found, now, target, have)
         return
@@ -171,7 +181,21 @@ def _changes(want: Spec, seen: Seen, have: Container, before: str, found: Sequen
             "state: it was made to be removed as soon as it stops (docker run --rm), and cannot be stopped and kept",
             remedy="Use state=absent to remove it, and then make it anew",
         )
+    if target == "running" and not found:
+        _check_loop(want, have)
     yield from power(want.name, now, target, have)
+
+
+def _check_loop(want: Spec, have: Container) -> None:
+    """One that its restart policy starts again and again is no guest that runs, unless it is waited for."""
+    state = have.data["State"]
+    if state["Status"] == "restarting" and want.state == "running" and not want.waits:
+        raise BackendError(
+            "it ends again and again, the last time with exit code {}, and is started by its restart_policy".format(
+                state.get("ExitCode")
+            ),
+            remedy="Correct its command, look at its log, or use state=present for a guest that may do so",
+        )
 
 
 def _connections(name: str, change: Difference) -> Iterator[Step]:
@@ -230,39 +254,3 @@ def own_volumes(name: str, seen: Seen, have: Container) -> list[str]:
 def _used_by(name: str, seen: Seen, volume: str) -> bool:
     """Whether nobody but this guest uses that volume."""
     return {owner_of(user) or user for user in seen.volume_users.get(volume, ())} <= {name}
-
-
-def _check_networks(want: Spec, seen: Seen) -> None:
-    for network in want.values.get("networks") or {}:
-        if seen.networks is None or network in seen.networks:
-            continue
-        name = next((name for name, key in seen.networks.items() if len(network) >= 12 and key.startswith(network)), "")
-        if name:
-            # What a container is connected to is known by name.
-            raise InvalidOption(f"networks[{network}]", network, "is an id", remedy=f"Write the name, which is {name}")
-        raise InvalidOption(
-            f"networks[{network}]",
-            network,
-            "does not exist",
-            remedy="Make it with docker_network first, or name another",
-        )
-    if want.values.get("networks") and without_networks(str(want.values.get("network_mode"))):
-        raise InvalidOption(
-            "network_mode",
-            want.values["network_mode"],
-            "cannot be combined with networks",
-            remedy="Set either networks or network_mode",
-        )
-
-
-def _check_ports(want: Spec, seen: Seen, ports: Mapping[str, Any]) -> None:
-    for mine in claims_of(want.name, ports):
-        other = next((claim for claim in seen.claims if claim.against(mine)), None)
-        if other is not None:
-            raise Refused(_in_the_way(mine, other), remedy="Choose another host port, or end what listens there")
-
-
-def _in_the_way(mine: Claim, other: Claim) -> str:
-    holder = f"the guest {other.holder}" if other.holder else "a program on this host"
-    where = f" on {mine.address}" if mine.address else ""
-    return f"ports: host port {mine.port}/{mine.protocol}{where} is in use by {holder}"

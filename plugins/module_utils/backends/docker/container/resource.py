@@ -12,23 +12,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ....engine.errors import BackendError
+from ....engine.action import Action
+from ....engine.errors import BackendError, KraalError
 from ....engine.plan import Step
+from ....engine.reading import as_mapping, as_texts
 from ....engine.resource import Guests
 from ....engine.result import Guest, foreseen
 from ....engine.secrets import secrets_in, without
 from ....engine.spec import Spec
-from ..client import Engine, NotThere
+from ..client import Engine, NotThere, parse_time
 from ..image.registry import Login, pull
 from . import plan as container_plan
 from . import target as container_body
 from .limits import not_kept
 from .model import Container, Seen
-from .observe import NEW, REMOVES, STORAGE, guest_of, labels_of, observe, own_labels, owner_of, state_of, summaries_of
+from .observe import (
+    NEW,
+    REMOVES,
+    STORAGE,
+    SUCCESSOR,
+    guest_of,
+    labels_of,
+    observe,
+    own_labels,
+    owner_of,
+    state_of,
+    summaries_of,
+)
 from .options import CONTAINERS, option_of, pairs
 
 #: How long a replaced container's successor is watched before the old one goes, unless the task waits for more.
 SETTLE_SECONDS = 0.5
+#: A container that ended by itself so many seconds after its last start is watched when it is started again. The engine
+#: itself takes 10 s for a start that counts (moby, restartmanager).
+BRIEF_SECONDS = 10.0
+#: How often the limits of a container are changed that ends again and again.
+UPDATE_ATTEMPTS = 5
 #: How long the list of the engine may take to know what the engine has answered already.
 LIST_SECONDS = 2.0
 
@@ -52,7 +71,8 @@ class Containers(Guests[Seen]):
     def labels(self, name: str, seen: Seen) -> Mapping[str, str]:
         """The labels of all that goes by this name."""
         aside = seen.replaced(name)
-        found = [aside[1] if aside else None, seen.containers.get(name + NEW), seen.containers.get(name)]
+        successor = seen.containers.get(seen.successor(name)[0])
+        found = [aside[1] if aside else None, successor, seen.containers.get(name)]
         return {key: value for each in found if each for key, value in labels_of(each).items()}
 
     def plan(self, want: Spec, seen: Seen) -> list[Step]:
@@ -119,11 +139,12 @@ class Containers(Guests[Seen]):
     def do_recreate(self, want: Spec, step: Step, seen: Seen) -> None:
         """The old container keeps its place until its successor is made, and is kept aside until that one runs."""
         name, have, aside = want.name, self._subject(want, step, seen), seen.replaced(want.name)
-        now, before = state_of(have.data), aside[1].state if aside else have.state
+        now = seen.successor(name)[1] or state_of(have.data)
+        before = aside[1].state if aside else seen.successor(name)[1] or have.state
         target = want.target(before)
         successor = self._make(want, name + NEW, container_body.replacement(want, have, step.changes))
         try:
-            self._rename(have, f"{name}.kraal-was-{before}")
+            self._put_aside(name, have, before, successor)
             if now != "stopped":
                 self._halt(have.id, now, have)
             self.engine.post(f"/containers/{successor}/rename", name=name)
@@ -133,43 +154,45 @@ class Containers(Guests[Seen]):
             if target == "paused":
                 self.engine.post(f"/containers/{successor}/pause")
         except BackendError as error:
-            error.add(self._put_back(name, have, now))
+            error.add(self._put_back(name, have, now, successor))
             raise
         self._delete(have.id, force="1")
 
-    def _rename(self, have: Container, name: str) -> None:
+    def _put_aside(self, name: str, have: Container, before: str, successor: str) -> None:
         """Rename one that is replaced.
 
         The engine does not rename one that waits for its restart policy to start it again; such a one is stopped
-        first, as it will be anyway.
+        first, as it will be anyway. Until it is renamed, its successor's name says what state it had.
         """
+        aside = f"{name}.kraal-was-{before}"
         try:
-            self.engine.post(f"/containers/{have.id}/rename", name=name)
+            self.engine.post(f"/containers/{have.id}/rename", name=aside)
         except BackendError:
             if not self.engine.get(f"/containers/{have.id}/json").get("RestartCount"):
                 raise
+            self.engine.post(f"/containers/{successor}/rename", name=f"{name}{NEW}-{before}")
             self._halt(have.id, "running", have)
-            self.engine.post(f"/containers/{have.id}/rename", name=name)
+            self.engine.post(f"/containers/{have.id}/rename", name=aside)
 
     def _settle(self, want: Spec, key: str) -> None:
         """Do not take a container that ends at once for one that runs."""
         # The stream of events ends by itself at `until`; a container that ends shows itself before.
-        for _event in self._events(key, SETTLE_SECONDS, ["die"]):
-            raise self._ended(key)
+        for event in self._events(key, SETTLE_SECONDS, ["die"]):
+            raise self._ended(key, exit_code(event))
         if want.wait_for != "none":
             self._wait(key, want.wait_for, want.timeout)
 
-    def _put_back(self, name: str, have: Container, state: str) -> str:
+    def _put_back(self, name: str, have: Container, state: str, successor: str = "") -> str:
         """Undo a re-creation: the successor goes, the old container gets its name and its power state back.
 
-        What was done, in words.
+        ``successor``: its id, where it may not have the name yet. What was done, in words.
         """
         try:
             kept = self.engine.get(f"/containers/{have.id}/json")
         except NotThere:
             # Made with docker run --rm, it went when it was stopped: what there is of the successor is all there is.
             return "the old container was made to remove itself when it stops, and could not be put back"
-        for other in (name + NEW, name):
+        for other in filter(None, (successor, name)):
             try:
                 found = self.engine.get(f"/containers/{other}/json")
             except NotThere:
@@ -187,9 +210,24 @@ class Containers(Guests[Seen]):
     def do_set(self, want: Spec, step: Step, seen: Seen) -> None:
         """Change limits, in one request."""
         have = self._subject(want, step, seen)
-        answer = self.engine.post(f"/containers/{have.id}/update", container_body.update(want, have, step.changes))
+        answer = self._update(have, container_body.update(want, have, step.changes))
         if answer.get("Warnings"):
             self._check_kept(want, have.id, answer["Warnings"])
+
+    def _update(self, have: Container, body: Mapping[str, Any]) -> Any:
+        """The engine's answer to a change of limits.
+
+        It refuses to change a container that it takes for running and that has just ended, as one does that its
+        restart policy starts again and again. When it has seen the end, it writes the change down for the next start.
+        """
+        for _attempt in range(UPDATE_ATTEMPTS - 1):
+            try:
+                return self.engine.post(f"/containers/{have.id}/update", body)
+            except BackendError:
+                if not self.engine.get(f"/containers/{have.id}/json").get("RestartCount"):
+                    raise
+            next(iter(self._events(have.id, SETTLE_SECONDS, ["die"])), None)
+        return self.engine.post(f"/containers/{have.id}/update", body)
 
     def _subject(self, want: Spec, step: Step, seen: Seen) -> Container:
         """The container that the step is about; of one that cannot be read, what the list says of it."""
@@ -224,25 +262,51 @@ class Containers(Guests[Seen]):
                     # Made a moment ago by this very plan: nothing is left of what cannot be started.
                     self._discard(want.name)
                 raise
-            self._check_runs(want.name)
+            self._check_runs(want.name, 0 if have is None else self._patience(have))
         except BackendError as error:
             if aside is not None and aside[1] is not have:
                 # This start was the last act of a re-creation that died: end it as that one would have.
                 error.add(self._put_back(want.name, aside[1], aside[1].state))
             raise
 
-    def _check_runs(self, name: str) -> None:
+    def _patience(self, have: Container) -> float:
+        """For how many seconds a container is watched after its start: longer than it ran the last time, if it ended
+        soon and by itself.
+
+        Any other one is looked at right after its start.
+        """
+        ran = seconds_of_last_run(have.data["State"])
+        if ran is None or ran > BRIEF_SECONDS:
+            return 0
+        told_to_end = self._events(have.id, 0, ["kill"], since=parse_time(have.data["State"]["StartedAt"]))
+        return 0 if next(iter(told_to_end), None) else 2 * ran + SETTLE_SECONDS
+
+    def _check_runs(self, name: str, seconds: float = 0) -> None:
+        """That it runs, and goes on running for so long."""
         data = self.engine.get(f"/containers/{name}/json")
         if state_of(data) == "stopped" or data["State"].get("Restarting"):
-            raise self._ended(name)
+            raise self._ended(name, data["State"].get("ExitCode"))
+        if seconds:
+            # Not its end of before, which may have been a moment ago.
+            began = parse_time(data["State"]["StartedAt"])
+            for event in self._events(data["Id"], seconds, ["die"], began):
+                raise self._ended(name, exit_code(event))
 
-    def _ended(self, name: str) -> BackendError:
-        """The error for a container that does not go on running."""
+    def not_kept(self, want: Spec, rest: Sequence[Step]) -> KraalError:
+        """A container that was started and does not run any more has ended by itself."""
+        if all(step.action in (Action.START, Action.PAUSE) for step in rest):
+            return self._ended(want.name)
+        return super().not_kept(want, rest)
+
+    def _ended(self, name: str, code: int | None = None) -> BackendError:
+        """The error for a container that does not go on running. ``code``: its exit code, where that is known; one that
+        was started again shows none.
+        """
         state = self.engine.get(f"/containers/{name}/json")["State"]
         why = " ({})".format(state["Error"]) if state.get("Error") else ""
         return BackendError(
             "it ended right after its start with exit code {}{}{}".format(
-                state.get("ExitCode"), why, self._last_words(name)
+                state.get("ExitCode") if code is None else code, why, self._last_words(name)
             ),
             remedy="Correct its command, or use state=present for a guest that ends by itself",
         )
@@ -320,7 +384,7 @@ class Containers(Guests[Seen]):
     def do_clean(self, want: Spec, step: Step, _seen: Seen) -> None:
         if str(step.before).endswith(STORAGE):
             self.engine.delete(f"/volumes/{step.before}")
-        elif str(step.before).endswith(NEW) or step.before == want.name:
+        elif SUCCESSOR.fullmatch(str(step.before)) or step.before == want.name:
             self._discard(str(step.before))
         else:
             self._delete(str(step.before), force="1")
@@ -330,13 +394,15 @@ class Containers(Guests[Seen]):
 
     # Waiting: on the engine's events, which it ends at the deadline by itself.
 
-    def _events(self, key: str, seconds: float, kinds: Sequence[str]) -> Any:
-        """The events of one container, from a moment ago: by its id, since names are matched by how they begin."""
+    def _events(self, key: str, seconds: float, kinds: Sequence[str], since: float | None = None) -> Any:
+        """The events of one container, from a moment ago or from ``since`` (seconds since the epoch): by its id, since
+        names are matched by how they begin.
+        """
         now = self.engine.time()
         filters = {"type": ["container"], "container": [key], "event": list(kinds)}
         return self.engine.stream(
             self.engine.client.events,
-            since="%.3f" % (now - 1),
+            since="%.3f" % (now - 1 if since is None else since),
             until="%.3f" % (now + seconds),
             decode=True,
             filters=filters,
@@ -351,12 +417,27 @@ class Containers(Guests[Seen]):
             if fulfils(data, condition):
                 return
             if event.get("Action") == "die" and state_of(data) == "stopped":
-                raise self._ended(name)
+                raise self._ended(name, exit_code(event))
         if not fulfils(self.engine.get(f"/containers/{name}/json"), condition):
             raise BackendError(
                 "it was not %s within %d seconds%s" % (CONDITIONS[condition], seconds, self._last_words(name)),
                 remedy="Allow a longer timeout, or look at what the guest does",
             )
+
+
+def exit_code(event: Mapping[str, Any]) -> int | None:
+    """With which exit code a container has ended, as the engine tells it."""
+    text = as_texts(as_mapping(event.get("Actor")).get("Attributes")).get("exitCode", "")
+    return int(text) if text.isdigit() else None
+
+
+def seconds_of_last_run(state: Mapping[str, Any]) -> float | None:
+    """How long an inspected container ran that does not run now; None where it never has, or the engine does not say."""
+    try:
+        began, ended = (parse_time(str(state[key])) for key in ("StartedAt", "FinishedAt"))
+    except (KeyError, BackendError, ValueError, OverflowError):
+        return None
+    return ended - began if ended - began >= 0 and began > 0 else None
 
 
 #: What a guest was not when the wait was over.

@@ -16,10 +16,11 @@ from typing import Any
 from ....engine.compare import Difference
 from ....engine.spec import Spec
 from .compare import network_ids, network_of, without_networks
-from .kinds import clean_path, encode_endpoint, encode_mounts, read_mounts, read_networks
+from .endpoints import encode_endpoint, read_networks
 from .model import Container
+from .mounts import bind_target, clean_path, encode_mounts, read_mounts
 from .options import OPTIONS, option_of
-from .write import Body, Heir, bind_target
+from .write import Body, Heir
 
 #: What a container has of its own, beside what is kept in HostConfig; the rest of Config comes from its image or the
 #: engine.
@@ -123,6 +124,11 @@ def update(want: Spec, have: Container, changes: Sequence[Difference]) -> dict[s
 
 
 def _flat(body: Body) -> dict[str, Any]:
+    main = body.networks.get(network_of(body.host.get("NetworkMode")))
+    if main and body.config.get("MacAddress"):
+        # It is said for the whole container.
+        main = {key: value for key, value in main.items() if key != "MacAddress"}
+        body.networks[network_of(body.host.get("NetworkMode"))] = main
     return {
         **body.config,
         "HostConfig": body.host,

@@ -17,8 +17,9 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from .compare import default_swap
-from .kinds import clean_path, encode_mounts, encode_ports, read_mounts
 from .model import Container
+from .mounts import bind_target, clean_path, encode_binds, encode_mounts, read_mounts
+from .ports import encode_ports
 from .security import write_security
 
 
@@ -59,6 +60,8 @@ def ports(body: Body, value: Mapping[str, Any]) -> None:
     body.host["PortBindings"] = encode_ports(value)
 
 
+#: The engine's word for no limit of memory and swap.
+UNLIMITED = -1
 #: The other way to limit processors, beside which the engine takes no NanoCpus.
 QUOTA = ("CpuQuota", "CpuPeriod")
 
@@ -71,6 +74,13 @@ def cpus(body: Body, value: Decimal) -> None:
 def networks(body: Body, value: Mapping[str, Any]) -> None:
     """They are connected when the container is made."""
     body.networks = dict(value)
+
+
+def all_mounts(body: Body, value: Mapping[str, Any]) -> None:
+    """In the two lists that the engine has."""
+    body.host["Mounts"], binds = encode_mounts(value), encode_binds(value)
+    if binds:
+        body.host["Binds"] = binds
 
 
 def security(body: Body, value: frozenset[str]) -> None:
@@ -156,7 +166,7 @@ def mounts(body: Body, heir: Heir) -> Any:
             different[target] = {key: value for key, value in record.items() if key != "propagation"}
     kept = (targets & set(heir.change) if heir.exact else targets) - set(different)
     body.host["Mounts"] = [mount for mount in declared if mount["Target"] in kept] + encode_mounts(different)
-    body.host["Binds"] = [bind for bind in binds if bind_target(bind) in kept] or None
+    body.host["Binds"] = [bind for bind in binds if bind_target(bind) in kept] + encode_binds(different) or None
     return None
 
 
@@ -167,17 +177,15 @@ def propagations(host: Mapping[str, Any]) -> frozenset[str]:
     return frozenset([*(clean_path(mount["Target"]) for mount in mounts), *map(bind_target, binds)])
 
 
-def bind_target(bind: str) -> str:
-    """Where a bind of the command line's form leads to."""
-    return clean_path(bind.split(":")[1])
-
-
 # Into an update of a container as it runs.
 
 
 def swap_beside(body: dict[str, Any], have: Container, chosen: frozenset[str]) -> None:
     """Memory may not grow beyond memory and swap together; what was not asked for stays the engine's default, twice
-    the memory.
+    the memory. No limit at all is less than any memory to the engine, unless it is told again.
     """
-    if "MemorySwap" not in chosen and default_swap(have.data["HostConfig"]):
+    now = have.data["HostConfig"]
+    if now.get("MemorySwap") == UNLIMITED:
+        body.setdefault("MemorySwap", UNLIMITED)
+    elif "MemorySwap" not in chosen and default_swap(now):
         body["MemorySwap"] = 2 * body["Memory"]

@@ -23,6 +23,8 @@ _HOST = re.compile(
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _ID = re.compile(r"sha256:[0-9a-f]{12,64}|[0-9a-f]{64}", re.ASCII)
+#: How an id is shown in a list, which may be a name as well.
+_DIGITS = re.compile(r"[0-9a-f]{12,63}", re.ASCII)
 
 REMEDY = "Write an image like debian:12, registry.example:5000/team/app:1.2, a name with @sha256:..., or an image's id"
 
@@ -35,15 +37,23 @@ class Reference:
     tag: str = ""
     digest: str = ""
     id: str = ""
+    #: The same as the digits that an id begins with, where it can be read so: what no image is called is one.
+    digits: str = ""
 
     def __str__(self) -> str:
-        if self.id:
-            return self.id
+        return self.id or self.digits or self.name
+
+    @property
+    def name(self) -> str:
+        """With its tag or digest, as the daemon lists it."""
         return f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag}"
 
 
 def parse_reference(text: str, option: str = "image") -> Reference:
-    """The image that a user named. Raises InvalidOption for what no daemon would take."""
+    """The image that a user named. Raises InvalidOption for what no daemon would take.
+
+    What an image is called, or is to be called (the option ``name``), is no id.
+    """
     if _ID.fullmatch(text):
         return Reference(id=text if text.startswith("sha256:") else "sha256:" + text)
     name, _at, digest = text.partition("@")
@@ -60,7 +70,8 @@ def parse_reference(text: str, option: str = "image") -> Reference:
         # The daemon lists images of its default registry without its name, official ones without library/ too.
         domain, path = "", path[len("library/") :] if path.startswith("library/") else path
     repository = f"{domain}/{path}" if domain else path
-    return Reference(repository, "" if digest else tag or "latest", digest)
+    digits = text if option != "name" and _DIGITS.fullmatch(text) else ""
+    return Reference(repository, "" if digest else tag or "latest", digest, digits=digits)
 
 
 def short_name(name: str) -> str:
@@ -85,11 +96,17 @@ class ImageIndex:
         self._names: dict[str, str] = {short_name(name): key for key in self.summaries for name in self.names(key)}
 
     def find(self, reference: Reference) -> str:
-        """The id of that image, or nothing."""
-        if reference.id:
-            found = [key for key in self.summaries if key.startswith(reference.id)]
-            return found[0] if len(found) == 1 else ""
-        return self._names.get(str(reference), "")
+        """The id of that image, or nothing. As for the daemon, a name comes before the digits of an id."""
+        named = "" if reference.id else self._names.get(reference.name, "")
+        start = reference.id or (reference.digits and "sha256:" + reference.digits)
+        if named or not start:
+            return named
+        found = [key for key in self.summaries if key.startswith(start)]
+        return found[0] if len(found) == 1 else ""
+
+    def by_id(self, reference: Reference) -> bool:
+        """Whether a reference names an image by its id, so that no registry can be asked for it."""
+        return bool(reference.id or (reference.digits and reference.name not in self._names and self.find(reference)))
 
     def digests(self, key: str) -> set[str]:
         """The digests under which an image was pulled."""

@@ -48,7 +48,7 @@ def remote_digest(engine: Engine, reference: Reference, login: Login) -> str | B
     An error is returned, not raised.
     """
     try:
-        found = engine.ask(engine.client.inspect_distribution, str(reference), auth_config=login.as_auth())
+        found = engine.ask(engine.client.inspect_distribution, reference.name, auth_config=login.as_auth())
     except BackendError as error:
         return error
     digest = as_text(as_mapping(as_mapping(found).get("Descriptor")).get("digest"))

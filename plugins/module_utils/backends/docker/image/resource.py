@@ -204,9 +204,7 @@ class Images(Resource[Seen]):
         if source == "tag":
             other = seen.images.find(parse_reference(want.steering["tag"], "tag"))
             if not other:
-                raise InvalidOption(
-                    "tag", want.steering["tag"], "does not exist on this host", remedy="Pull, build or import it first"
-                )
+                raise _nothing_to_tag(want)
             return [] if other == here else [Step(want.name, Action.TAG, "content", here[:19] or None, other[:19])]
         content = str(want.values["content"])
         alike = seen.made_from(content)
@@ -388,6 +386,16 @@ class Images(Resource[Seen]):
         elif "content" in want.values:
             fresh["labels"] = {LABEL: want.values["content"]} if steps[-1].action != Action.LOAD else {}
         return fresh
+
+
+def _nothing_to_tag(want: Spec) -> InvalidOption:
+    """Other tools call a part of the name what is here the image that gets one more name."""
+    tag = str(want.steering["tag"])
+    remedy = "Pull, build or import it first"
+    if not re.search("[/:@]", tag):
+        named = parse_reference(want.name, "name").repository
+        remedy += f". It is the image to give the name to: with the tag {tag}, the name is {named}:{tag}"
+    return InvalidOption("tag", tag, "does not exist on this host", remedy=remedy)
 
 
 def left_of(tags: Sequence[str], names: Sequence[str], reference: Reference) -> list[str]:

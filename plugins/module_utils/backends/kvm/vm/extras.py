@@ -14,6 +14,7 @@ from typing import Any
 
 from ....engine.errors import InvalidOption
 from ....engine.kinds import Entries, Flag, Integer, Text, as_read
+from ....engine.units import unquoted
 from .devices import add, devices, remove
 from .fields import PATH, DeviceSet, Field, parse_fields, read_fields, word, write_fields
 from .xml import ET, Element, get, put
@@ -197,6 +198,16 @@ _MDEV = re.compile(r"mdev:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _KEPT_DEVICE = re.compile(r"(usb|scsi|scsi_host|storage|misc|net):\S+")
 
 
+def _device_remedy(text: str) -> str:
+    """What to do about what is no device; it may have been one before YAML read it as a number of minutes."""
+    whole, _dot, function = text.partition(".")
+    address = unquoted(whole, 2)
+    if not address or address[0] > 99 or function not in tuple("01234567"):
+        return "Write pci:0000:03:00.0, usb:046d:c52b (vendor and product) or mdev:UUID"
+    bus, slot = address
+    return f'YAML reads it as a number where it is not quoted: write "pci:0000:{bus:02d}:{slot:02d}.{function}"'
+
+
 class HostDevices(Entries):
     """Devices of the host, written as one word each: pci:0000:03:00.0, usb:046d:c52b, mdev:UUID."""
 
@@ -218,12 +229,7 @@ class HostDevices(Entries):
             if pci:
                 text = "pci:{}:{}:{}.{}".format(pci[1] or "0000", pci[2], pci[3], pci[4])
             elif not any(each.fullmatch(text) for each in (_USB, _MDEV, _KEPT_DEVICE)):
-                raise InvalidOption(
-                    option,
-                    entry,
-                    "is not a device of a host",
-                    remedy="Write pci:0000:03:00.0, usb:046d:c52b (vendor and product) or mdev:UUID",
-                )
+                raise InvalidOption(option, entry, "is not a device of a host", remedy=_device_remedy(text))
             found[text] = text
         return found
 
