@@ -34,7 +34,8 @@ def _network_change(before: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pool_change(before: Mapping[str, Any]) -> dict[str, Any]:
-    return {"path": "/kt-elsewhere"} if before["type"] == "dir" else {}
+    # That of a group of LVM is not a task's to say.
+    return {"path": "/kt-elsewhere"} if before["type"] not in ("logical", "zfs") and before["path"] else {}
 
 
 #: By kind: the tag, what virsh puts before its commands, the table, what a task changes beside the autostart, and the

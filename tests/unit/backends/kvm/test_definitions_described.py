@@ -36,6 +36,12 @@ DEFINITIONS: dict[str, tuple[Any, str]] = {
         """<pool type='logical'><name>kt</name><source><device path='/dev/b'/><name>kt</name><format type='lvm2'/></source>
         <target><path>/dev/kt</path></target></pool>""",
     ),
+    "pool of an adapter by its card": (
+        Pools,
+        """<pool type='scsi'><name>kt</name><source><adapter type='scsi_host'><parentaddr unique_id='1'>
+        <address domain='0x0000' bus='0x00' slot='0x1f' function='0x2'/></parentaddr></adapter></source>
+        <target><path>/dev/disk/by-path</path></target></pool>""",
+    ),
     "pool of ZFS": (
         Pools,
         "<pool type='zfs'><name>kt</name><source><name>tank</name></source><target><path>/dev/zvol/tank</path></target></pool>",
@@ -80,6 +86,7 @@ def test_what_is_described_changes_nothing(about: str) -> None:
     [
         ("open network with a device", {"forward_dev": "eth1"}),
         ("network on interfaces of the host", {"mtu": 1400}),
+        ("pool of LVM", {"path": "/kt-elsewhere"}),
         ("pool of Ceph", {"devices": ["/dev/b"]}),
         ("pool of a directory", {"source_name": "kt"}),
     ],

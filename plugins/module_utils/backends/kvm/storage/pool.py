@@ -212,9 +212,21 @@ def _check_options(want: Spec, seen: Seen, have: Definition | None) -> None:
     if form is not None and form not in FORMATS.get(str(kind), ()):
         known = ", ".join(FORMATS[str(kind)])
         raise InvalidOption("format", form, f"is none with type={kind}", remedy=f"Write one of: {known}")
+    _check_group(want, have)
     for name, other in seen.defined.items():
         path = want.values.get("path") if kind not in SHARED else None
         if name != want.name and path and path == text_of(other.config, "target/path"):
             raise InvalidOption(
                 "path", path, f"is the path of the pool {name}", remedy="Use that pool, or choose another path"
             )
+
+
+def _check_group(want: Spec, have: Definition | None) -> None:
+    """Libvirt (9.0) writes down where LVM shows the volumes of a group, whatever it is told."""
+    kind = want.values.get("type") or (have.config.get("type") if have else None)
+    known = text_of(have.config, "source/name") if have else None
+    place = "/dev/{}".format(want.values.get("source_name") or known or want.name)
+    if kind == "logical" and want.values.get("path") not in (None, place):
+        raise InvalidOption(
+            "path", want.values["path"], f"is not {place}, where LVM shows this group", remedy="Leave it out"
+        )

@@ -156,7 +156,8 @@ def _adapter(definition: Element) -> dict[str, str] | None:
     adapter = definition.find("source/adapter")
     if adapter is None:
         return None
-    return {key: adapter.attrib[key] for key in ("name", "parent", "wwnn", "wwpn") if key in adapter.attrib}
+    # One that is found by the place of its card has no name here.
+    return {key: adapter.attrib[key] for key in ("name", "parent", "wwnn", "wwpn") if key in adapter.attrib} or None
 
 
 def _port(definition: Element) -> int | None:
