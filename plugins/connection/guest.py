@@ -31,6 +31,9 @@ notes:
   - Over ssh, what the configuration says of ssh connections holds for the one to the host, such as C(timeout),
     C(host_key_checking) and C(ssh_args). Not so the user and the port, since a user that is set for the guests is none
     of the host's.
+  - Ansible writes the environment of a task (C(environment)) into the command. So while it runs, it is in the list of
+    processes of the host, not of the guest alone. Give secrets to a module's own options instead, which are sent as
+    its input where pipelining is on.
   - Becoming another user happens in the guest, with the become plugin that the task names. O(host_become) is for the
     host.
 options:

@@ -334,7 +334,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             group = self.inventory.groups.get(name)
             if group is None:
                 self.display.warning(
-                    f"host_groups: there is no group {name} in the inventory files that were read before this one."
+                    f"host_groups: there is no group {name} in the inventory files that were read before this one. Correct the "
+                    "name; or, as the files of a folder are read in the order of their names, give this file one that comes "
+                    "later, such as 20-guests.yml, or name the file of the hosts before it."
                 )
                 continue
             for host in group.get_hosts():

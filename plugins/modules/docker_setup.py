@@ -69,7 +69,8 @@ extends_documentation_fragment:
   - kraal.virt.attributes.actiongroup_kraal
 attributes:
   check_mode:
-    details: Nothing is proven. Whether an engine that cannot check a configuration takes it is only seen when it
+    details: For what is tried of the kernel, it may load its modules for veth, bridges and iptables. Nothing is
+      proven. Whether an engine that cannot check a configuration takes it is only seen when it
       starts.
   diff_mode:
     details: The changed keys, with secrets hidden.

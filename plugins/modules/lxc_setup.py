@@ -85,7 +85,8 @@ extends_documentation_fragment:
   - kraal.virt.attributes.actiongroup_kraal
 attributes:
   check_mode:
-    details: Nothing is proven.
+    details: For what is tried of the kernel, it may load its modules for veth, bridges and iptables. Nothing is
+      proven.
   diff_mode:
     details: The changed keys of the files.
 notes:

@@ -405,7 +405,7 @@ def test_hosts_of_a_group_are_asked_as_their_variables_say(source: Any, guests: 
     said = words(run.stderr)
     assert "away: no connection: ssh: connect to host 127.0.0.1 port 1: Connection refused" in said
     assert "odd: it is reached by community.docker.docker" in said
-    assert "host_groups: there is no group nobody" in said
+    assert "host_groups: there is no group nobody" in said and "such as 20-guests.yml" in said
 
 
 def test_an_endpoint_is_only_read(source: Any, guests: Guests, proxy: RecordingProxy) -> None:

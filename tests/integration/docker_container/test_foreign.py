@@ -51,6 +51,21 @@ def test_what_others_have_made_is_data(driver: Driver, odd: Driver) -> None:
     odd.do(image=..., state="absent")
 
 
+def test_a_network_of_any_name(driver: Driver, scratch: Scratch) -> None:
+    """The engine takes all letters, those of a request among them."""
+    names = [scratch(f"net{end}") for end in ("?b=c#d", "%41", "&a:b@c")]
+    for name in names:
+        driver.api.create_network(name, internal=True)
+    driver.do(networks=names[:2])
+    assert set(driver.inspect()["NetworkSettings"]["Networks"]) == set(names[:2])
+    done = driver.do(networks=names[1:], purge=["networks"])
+    assert [action.split()[0] for action in sorted(actions(done))] == ["attach", "detach"]
+    assert set(driver.inspect()["NetworkSettings"]["Networks"]) == set(names[1:])
+    for name in ("..", "."):
+        driver.refused("networks", "is not a network", networks=[name])
+    driver.do(image=..., state="absent")
+
+
 def test_odd_names_of_images(driver: Driver, proxy: RecordingProxy) -> None:
     """An image that was pulled by another kind of digest is no reason for any other image or container to fail."""
 

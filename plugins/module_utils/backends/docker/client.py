@@ -27,7 +27,7 @@ from ...engine.work import side_by_side
 from ...host.packages import install
 from ...host.socket_activation import check_awake
 from .quick_import import without_setuptools
-from .reader import TimedOut, asleep, one_of_many, place_of
+from .reader import TimedOut, asleep, one_of_many, place_of, segment
 from .written_calls import write_request
 
 DOCKER_IMPORT_ERROR: ImportError | None = None
@@ -161,7 +161,8 @@ class Engine:
 
         def inspect(name: str) -> Any:
             try:
-                return self.get(f"/{kind}/{name}/json" if kind != "networks" else f"/networks/{name}")
+                path = f"/{kind}/{segment(name)}"
+                return self.get(path if kind == "networks" else f"{path}/json")
             except NotThere:
                 return None
 

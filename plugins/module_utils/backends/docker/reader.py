@@ -101,6 +101,11 @@ def place_of(parameters: Mapping[str, Any]) -> str:
     return "%s://%s%s:%d%s" % (scheme, user, where, port, target.path.rstrip("/"))
 
 
+def segment(name: str) -> str:
+    """A name as a part of a path: the engine takes any letters in that of a network."""
+    return quote(name, safe="")
+
+
 def asleep(url: str) -> Callable[[Host], str]:
     """Finds the service that a connection to this engine would start."""
     target = urlsplit(url)
@@ -268,4 +273,4 @@ class Reader:
         return {name: data for name, data in zip(listed, found) if data is not None}
 
     def _inspect(self, kind: str, name: str) -> Any:
-        return self.get("/{}/{}/json".format(kind, quote(name, safe="")))
+        return self.get(f"/{kind}/{segment(name)}/json")

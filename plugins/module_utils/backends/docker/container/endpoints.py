@@ -71,7 +71,7 @@ def _read_network(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     if (
         not isinstance(fields, Mapping)
         or set(fields) - {"name", *_FIELDS}
-        or not re.fullmatch(r"[^\s/-][^\s/]*", str(fields.get("name") or ""))
+        or not re.fullmatch(r"(?!\.{1,2}$)[^\s/-][^\s/]*", str(fields.get("name") or ""))
     ):
         raise InvalidOption(option, entry, "is not a network", remedy=NETWORK_REMEDY)
     name = str(fields["name"])

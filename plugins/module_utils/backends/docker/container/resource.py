@@ -22,6 +22,7 @@ from ....engine.secrets import secrets_in, without
 from ....engine.spec import Spec
 from ..client import Engine, NotThere, parse_time
 from ..image.registry import Login, pull
+from ..reader import segment
 from . import plan as container_plan
 from . import target as container_body
 from .limits import not_kept
@@ -117,9 +118,11 @@ class Containers(Guests[Seen]):
             if made.get("Warnings"):
                 self._check_kept(want, made["Id"], made["Warnings"])
             for network, endpoint in others.items():
-                self.engine.post(f"/networks/{network}/connect", {"Container": made["Id"], "EndpointConfig": endpoint})
+                self.engine.post(
+                    f"/networks/{segment(network)}/connect", {"Container": made["Id"], "EndpointConfig": endpoint}
+                )
             for network in unwanted:
-                self.engine.post(f"/networks/{network}/disconnect", {"Container": made["Id"], "Force": False})
+                self.engine.post(f"/networks/{segment(network)}/disconnect", {"Container": made["Id"], "Force": False})
         except BackendError:
             self._discard(made["Id"])
             raise
@@ -239,12 +242,12 @@ class Containers(Guests[Seen]):
         (part,) = change.parts
         attach = option_of(change).attach
         endpoint = attach(change.value[part.key]) if attach else {}
-        self.engine.post(f"/networks/{part.key}/connect", {"Container": want.name, "EndpointConfig": endpoint})
+        self.engine.post(f"/networks/{segment(part.key)}/connect", {"Container": want.name, "EndpointConfig": endpoint})
 
     def do_detach(self, want: Spec, step: Step, _seen: Seen) -> None:
         """Disconnect it from one."""
         (part,) = step.changes[0].parts
-        self.engine.post(f"/networks/{part.key}/disconnect", {"Container": want.name, "Force": False})
+        self.engine.post(f"/networks/{segment(part.key)}/disconnect", {"Container": want.name, "Force": False})
 
     def do_reattach(self, want: Spec, step: Step, seen: Seen) -> None:
         # The engine has no call that changes an endpoint.
