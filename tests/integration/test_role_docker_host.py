@@ -448,14 +448,13 @@ def test_an_engine_from_elsewhere_is_used_as_it_is(hosts: Hosts) -> None:
             ("docker_volume", {"name": "kt-guest"}),
             ("fleet", {"guests": [{"name": "kt-guest", "backend": "docker", "image": "kt"}]}),
             ("fleet_resources", {"networks": [{"name": "kt-net"}]}),
+            ("guests_info", {"backends": ["docker"]}),
         ):
             failed(
                 run_on(hosts.lab, host, f"kraal.virt.{module}", args, check=True),
                 "docker.service is stopped, and a mere look would start it",
                 "systemctl start docker.service",
             )
-        (warning,) = run_on(hosts.lab, host, "kraal.virt.guests_info", {"backends": ["docker"]})["warnings"]
-        assert "docker.service is stopped" in warning
         assert (
             hosts.lab.run(host, ["systemctl", "is-active", "docker.service"], check=False).stdout.strip() == "inactive"
         )
