@@ -460,6 +460,7 @@ def test_an_engine_from_elsewhere_is_used_as_it_is(hosts: Hosts) -> None:
         )
         started = run_on(hosts.lab, host, "kraal.virt.docker_volume", {"name": "kt-guest", "state": "absent"})
         assert not succeeded(started).changed and hosts.engine(host)
+        hosts.run(host, "systemctl", "stop", "docker.service")
     finally:
         hosts.run(host, *rename[:2], "s/^Package: docker-ce$/Package: docker.io/", rename[3])
     hosts.run(host, "systemctl", "disable", "docker.service")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.images.base_image impor
     request_of,
 )
 from ansible_collections.kraal.virt.plugins.module_utils.images.rootfs import checksum_of
-from tests.support.ansible_runner import Run, run_playbook
+from tests.support.ansible_runner import Run, run_playbook, run_tasks
 from tests.support.leftovers import Scratch
 from tests.support.module_process import module_process
 from tests.support.paths import SYSTEM_PYTHON
@@ -314,3 +315,32 @@ def test_no_disk_goes_while_libvirt_cannot_say_whose_it_is(tmp_path: Path) -> No
     (asked,) = run.of("Check that libvirt can say which guests disks are for")
     assert run.rc != 0 and asked.failed and "kvm" in asked.msg, run.output
     assert disk.exists()
+
+
+def test_the_host_keys_of_machines_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+    """Each machine has one under its UUID, which nobody asks for again."""
+    key, known = tmp_path / "key", tmp_path / "key.known_hosts"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    kind, text, _comment = Path(f"{key}.pub").read_text(encoding="utf-8").split()
+    gone, failed, other = (f"{number}1111111-1111-1111-1111-111111111111" for number in range(3))
+    known.write_text("".join(f"{name} {kind} {text}\n" for name in (gone, failed, other)), encoding="utf-8")
+    # On Debian, ssh writes them so.
+    subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(known)], check=True, capture_output=True)
+    plan = [
+        {"guest": "gone", "action": "remove", "before": {"state": "stopped", "image": "", "uuid": gone}},
+        {"guest": "failed", "action": "remove", "before": {"state": "stopped", "image": "", "uuid": failed}},
+        {"guest": "web", "action": "remove", "before": {"state": "stopped", "image": "debian:12"}},
+        {"guest": "other", "action": "set", "before": {"uuid": other}},
+    ]
+    results = [{"guest": name, "failed": name == "failed"} for name in ("gone", "failed", "web", "other")]
+    task = {
+        "ansible.builtin.include_role": {"name": "kraal.virt.fleet", "tasks_from": "forget"},
+        "vars": {"fleet_ssh_key": str(key), "fleet_result": {"plan": plan, "results": results}},
+    }
+    run = run_tasks([task], keep_going=False)
+    assert run.rc == 0 and run.changed == 1, run.output
+
+    def knows(name: str) -> bool:
+        return subprocess.run(["ssh-keygen", "-F", name, "-f", str(known)], capture_output=True).returncode == 0
+
+    assert [knows(name) for name in (gone, failed, other)] == [False, True, True]

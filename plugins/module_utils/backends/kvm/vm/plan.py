@@ -123,7 +123,8 @@ def _removal(want: Spec, seen: Seen, have: Domain) -> Iterator[Step]:
             Disruption.RESTART,
             subject=VolumesToRemove(tuple(volumes)),
         )
-    before: dict[str, Any] = {"state": "stopped", "image": guest_of(have).image}
+    # Nothing else says later whose host key it was.
+    before: dict[str, Any] = {"state": "stopped", "image": guest_of(have).image, "uuid": have.uuid}
     for target, job in have.jobs.items():
         raise busy(want.name, target, job)
     if want.steering.get("remove_storage"):
