@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ..engine.reading import as_mapping
 from .reader import Answer, Host
 from .socket_activation import libvirt_sleeper, sleeper
 
@@ -108,8 +109,8 @@ def _container_manager(daemon: str, client: str, sockets: tuple[str, ...]) -> Ca
         if answer.document is None:
             denied, version = None if answer.denied else False, _version(host, client)[0]
             return _finding(program or socket, version, denied, answer.error, answer.late)
-        environment = (answer.document.get("metadata") or {}).get("environment") or {}
-        trusted = (answer.document.get("metadata") or {}).get("auth") == "trusted"
+        metadata = as_mapping(answer.document.get("metadata"))
+        environment, trusted = as_mapping(metadata.get("environment")), metadata.get("auth") == "trusted"
         return _finding(
             program or socket,
             str(environment.get("server_version", "")),
