@@ -110,12 +110,28 @@ def unread_file(option: str, path: object, remedy: str) -> Iterator[None]:
 
 @contextmanager
 def taken_back(undo: Callable[[], object], left: str = "what there is of it could not be removed") -> Iterator[None]:
-    """What was begun inside is undone where that fails; ``left`` is how the error says that this failed too."""
+    """What was begun inside is undone where that fails; ``left`` is how the error says that this failed too.
+
+    Raises KraalError, and OSError where it was one and all is undone.
+    """
     try:
         yield
+    except (KraalError, OSError) as error:
+        problem = _problem_of(undo)
+        if not problem:
+            raise
+        if isinstance(error, KraalError):
+            error.add(f"{left}: {problem}")
+            raise
+        raise BackendError(f"{error}; {left}: {problem}") from error
+
+
+def _problem_of(undo: Callable[[], object]) -> str:
+    """Why it cannot be done; nothing where it was."""
+    try:
+        undo()
     except KraalError as error:
-        try:
-            undo()
-        except KraalError as other:
-            error.add(f"{left}: {other.message}")
-        raise
+        return error.message
+    except OSError as error:
+        return str(error)
+    return ""

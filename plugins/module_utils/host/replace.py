@@ -10,10 +10,11 @@ import os
 import shutil
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from ..engine import trace
-from ..engine.errors import os_errors
+from ..engine.errors import os_errors, taken_back
 
 
 def sync(path: Path) -> None:
@@ -33,7 +34,9 @@ def replace_file(path: Path, text: str, mode: int = 0o640, *, keep_old: bool = F
     Raises BackendError.
     """
     fresh = path.with_name(f".{path.name}.kraal-new")
-    with os_errors(f"{path} cannot be written", "Run as root (become), and look for space on its disk"):
+    # On a disk that is full, what was begun would keep it full.
+    undo = taken_back(partial(fresh.unlink, missing_ok=True))
+    with os_errors(f"{path} cannot be written", "Run as root (become), and look for space on its disk"), undo:
         with trace.call(lambda: f"write {path}"), fresh.open("w", encoding="utf-8", errors="surrogateescape") as file:
             # A new file's permissions are those that were asked for.
             with suppress(FileNotFoundError):

@@ -36,3 +36,10 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
 def test_a_loss_of_power_leaves_the_old_file_or_the_new_one(tmp_path: Path, moves: list[str]) -> None:
     replace_file(tmp_path / "config", "one\n")
     assert moves == ["sync .config.kraal-new", "move .config.kraal-new", f"sync {tmp_path.name}"]
+
+
+def test_what_was_begun_does_not_stay_on_a_disk_that_is_full(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    with pytest.raises(BackendError, match="cannot be written: Is a directory"):
+        replace_file(tmp_path / "file", "text")
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]

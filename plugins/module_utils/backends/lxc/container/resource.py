@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -35,6 +37,14 @@ from .observe import NEW, NOTE, OLD, REPLACING, Files, changes_of, observe, read
 from .old_keys import OLD as OLD_KEYS
 from .options import CONTAINERS
 from .target import config_after, limit_files, note_after
+
+_RUN_AGAIN = "Run again; what was begun is cleared up first"
+#: What helps against what the system says no to.
+_REMEDIES = {
+    errno.ENOSPC: "Free space on that file system, and run again",
+    errno.EDQUOT: "Free space on that file system, or raise the quota, and run again",
+    errno.EROFS: "Mount that file system for writing, and run again",
+}
 
 
 class Containers(Guests[Seen]):
@@ -107,7 +117,7 @@ class Containers(Guests[Seen]):
             super().apply(want, step, seen)
         except OSError as error:
             raise BackendError(
-                f"{step.action} failed: {error}", remedy="Run again; what was begun is cleared up first"
+                f"{step.action} failed: {error}", remedy=_REMEDIES.get(error.errno or 0, _RUN_AGAIN)
             ) from error
 
     def wait_for(self, want: Spec) -> None:
@@ -195,7 +205,9 @@ class Containers(Guests[Seen]):
 
     def _start(self, name: str) -> None:
         log = self._place(name) / (f"{name}.log")
-        before = log.stat().st_size if log.exists() else 0
+        # Where there is no log, lxc-start says no more than that.
+        with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640), "ab") as file:
+            before = file.tell()
         done = run(["lxc-start", "-P", self.lxc.path, "-n", name, "-d", "-o", str(log), "-l", "ERROR"], seconds=300)
         if done.returncode:
             with log.open(encoding="utf-8", errors="replace") as file:
@@ -205,7 +217,7 @@ class Containers(Guests[Seen]):
                     for line in file.read().splitlines()
                     if "lxc_start.c" not in line and "lxccontainer.c" not in line
                 ]
-            why = message_of("\n".join(lines)) or message_of(done.stderr)
+            why = message_of("\n".join(lines)) or message_of(done.stderr) or "exit code %d" % done.returncode
             remedy = f"Correct its options; its log is {log}"
             if cgroups.look().version == 1 and self.lxc.objection(f"{OLD_KEYS}cpu.shares = 1024\n"):
                 remedy = NEEDS_VERSION_2
@@ -225,12 +237,15 @@ class Containers(Guests[Seen]):
                 break
             except BackendError:
                 # A monitor that is busy with what a program asked of it that died since is taken for one that is gone.
-                if run(["lxc-info", "-P", self.lxc.path, "-n", want.name, "-sH"]).stdout.strip() == "STOPPED":
+                if self._is_stopped(want.name):
                     break
                 if last:
                     raise
         # One that had to be killed may still be on its way, and what is not gone cannot be started.
         self._tool("wait", want.name, "-s", "STOPPED", "-t", "60", seconds=70)
+
+    def _is_stopped(self, name: str) -> bool:
+        return run(["lxc-info", "-P", self.lxc.path, "-n", name, "-sH"]).stdout.strip() == "STOPPED"
 
     def do_restart(self, want: Spec, _step: Step, seen: Seen) -> None:
         now = seen.containers[want.name].state
@@ -256,15 +271,16 @@ class Containers(Guests[Seen]):
         place, found = self._place(want.name), step.changes
         root, image = place / "rootfs", want.values["image"]
         idmap = want.values.get("idmap", have.config.values.get("lxc.idmap", ()))
-        write_note(place, {**have.note, REPLACING: image.checksum})
-        (place / NEW).mkdir(mode=0o755)
-        unpack(image, place / NEW, idmap)
-        if have.runs:
-            self._stop(want, have.state)
-        root.rename(place / OLD)
-        (place / NEW).rename(root)
         note = {**note_after(found, have), "image": {"path": image.path, "checksum": image.checksum}}
-        self._write(have, config_after(found, have), note)
+        with taken_back(lambda: self._as_before(have), "it could not be brought back to what it was"):
+            write_note(place, {**have.note, REPLACING: image.checksum})
+            (place / NEW).mkdir(mode=0o755)
+            unpack(image, place / NEW, idmap)
+            if have.runs:
+                self._stop(want, have.state)
+            root.rename(place / OLD)
+            (place / NEW).rename(root)
+            self._write(have, config_after(found, have), note)
         remove_tree(place / OLD)
         target = want.target(have.state)
         # What was done until here stays: another image is there now, whether it can be started or not.
@@ -272,6 +288,14 @@ class Containers(Guests[Seen]):
             self._start(want.name)
         if target == "paused":
             self._tool("freeze", want.name)
+
+    def _as_before(self, have: Container) -> None:
+        """Undo a re-creation that has failed: a disk that is full has room again, and what ran runs again."""
+        self._put_back(have)
+        if have.runs and self._is_stopped(have.name):
+            self._start(have.name)
+            if have.state == "paused":
+                self._tool("freeze", have.name)
 
     def _put_back(self, have: Container) -> None:
         """Clear up after a re-creation that died: the old root file system comes back, unless the new one was there
