@@ -46,6 +46,9 @@ SENT_WITH_COMMAND = 16 * 1024
 #: What comes back passes through libvirt's protocol, where a string has 4 MiB at most, and an agent that says more than
 #: 10 MiB is cut off by libvirt.
 READ_PIECE = 1024 * 1024
+#: So much of what a command says is taken, its errors included: how much there is, is the guest's own word, and all of
+#: it is kept in the host's memory.
+LONGEST = 256 * 1024 * 1024
 
 STATES = ("in no state", "running", "running", "paused", "shutting down", "shut off", "crashed", "suspended")
 CALLS = (
@@ -134,11 +137,17 @@ def pieces(data: bytes, size: int) -> list[bytes]:
 
 def measured(text: bytes) -> tuple[int, int, int, str, bytes]:
     """The first line of what _RUN says, which is the command's code, the length of its output, that of its errors,
-    and their place; and the rest.
+    and their place; and the rest. Raises Failed for more than is taken.
     """
     line, _newline, rest = text.partition(b"\n")
-    code, out, err, place = line.decode().split(" ", 3)
-    return int(code), int(out), int(err), place, rest
+    code, *sizes, place = line.decode().split(" ", 3)
+    out, err = map(int, sizes)
+    if min(out, err) < 0 or out + err > LONGEST:
+        raise Failed(
+            "what the command has said is %s bytes, and no more than %d are taken. Let it write to a file in the guest, and fetch that."
+            % (out + err, LONGEST)
+        )
+    return int(code), out, err, place, rest
 
 
 class Agent:
@@ -227,7 +236,7 @@ class Agent:
         self.ask("guest-file-close", handle=handle)
 
     def read(self, path: str, size: int) -> bytes:
-        """The first bytes of a file."""
+        """The first bytes of a file, and no more, whatever the guest sends."""
         handle, data = self.ask("guest-file-open", path=path, mode="r"), bytearray()
         while len(data) < size:
             piece = base64.b64decode(
@@ -240,7 +249,7 @@ class Agent:
                 )
             data += piece
         self.ask("guest-file-close", handle=handle)
-        return bytes(data)
+        return bytes(data[:size])
 
     def run(self, command: Sequence[str], environment: Sequence[str], data: bytes) -> tuple[int, bytes, bytes]:
         """Run any command: its code (128 and the number of a signal that ended it), its output, its errors."""

@@ -74,6 +74,24 @@ def test_long_output_stays_to_be_read(places: Path) -> None:
     assert (Path(place) / "out").stat().st_size == out
 
 
+@pytest.mark.parametrize("said", ["0 268435457 0 /tmp/a", "0 9 268435456 /tmp/a", "0 -1 5 /tmp/a"])
+def test_what_a_guest_says_does_not_fill_the_hosts_memory(said: str) -> None:
+    """How much there is, is the guest's own word."""
+    with pytest.raises(guest_agent.Failed, match="no more than 268435456 are taken"):
+        guest_agent.measured(f"{said}\n".encode())
+
+
+class Lavish(guest_agent.Agent):
+    """An agent that sends more than it is asked for."""
+
+    def ask(self, call: str, **arguments: Any) -> Any:
+        return {"guest-file-open": 1, "guest-file-read": {"buf-b64": base64.b64encode(b"x" * 100).decode()}}.get(call)
+
+
+def test_no_more_is_taken_than_was_asked_for() -> None:
+    assert Lavish(None, 1).read("/tmp/a", 7) == b"x" * 7
+
+
 def test_an_input_that_waits(places: Path) -> None:
     place = subprocess.run(
         ["/bin/sh", "-c", guest_agent._PREPARE, "sh", "kraal-kt"], capture_output=True, text=True, check=True
