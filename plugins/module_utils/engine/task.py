@@ -17,6 +17,7 @@ from .argument_values import check_values
 from .errors import KraalError
 from .peers import Peer, advice
 from .plan import diff_of
+from .printable import printable
 from .reconcile import Job, Outcome, reconcile
 from .resource import Resource
 from .secrets import HIDDEN, forms_of, hidden, hidden_steps, hide, secrets_in, secrets_of_steps
@@ -28,7 +29,8 @@ class KraalModule(AnsibleModule):  # type: ignore[misc]
     ``guests``.
 
     All answers leave through here: what is secret by its key or as a part of a text is hidden at its place, old values
-    included, and what is known to be secret is masked wherever else it stands.
+    included, and what is known to be secret is masked wherever else it stands. What daemons, tools and guests have said
+    is made fit for a terminal in messages and warnings.
 
     Arguments that are none here, and are some of a module that does the same elsewhere, are refused with what they are
     here.
@@ -84,7 +86,10 @@ class KraalModule(AnsibleModule):  # type: ignore[misc]
     def fail_json(self, msg: str, **answer: Any) -> None:
         meant = [each for each in advice(self._peers, self.argument_spec, self._given) if each]
         text = " ".join([str(msg).rstrip(".") + ".", *meant]) if meant else str(msg)
-        super().fail_json(hide(text), **self._shown(answer))
+        super().fail_json(printable(hide(text), keep="\n"), **self._shown(answer))
+
+    def warn(self, warning: str, *arguments: Any, **named: Any) -> None:
+        super().warn(printable(warning, keep="\n"), *arguments, **named)
 
 
 def plan_of(outcome: Outcome) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..engine.printable import printable
 from . import subnets
 from .reader import Files, Host
 
@@ -27,6 +28,8 @@ _LISTENS = {"tcp": "0A", "udp": "07"}
 
 
 def _obstacle(check: str, found: str, remedy: str) -> Obstacle:
+    # What programs, links and networks are called is anybody's word.
+    found = printable(found)
     return {"check": check, "found": found, "remedy": remedy, "text": f"{found[:1].upper() + found[1:]}. {remedy}."}
 
 

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Protocol
 from ..engine.action import Action, Disruption
 from ..engine.errors import BackendError, KraalError, Refused
 from ..engine.plan import Step, diff_of
+from ..engine.printable import printable
 from ..engine.reconcile import Job, Outcome, reconcile
 from ..engine.resource import Resource
 from ..engine.spec import Spec, Table
@@ -259,6 +260,11 @@ def run_setup(setup: type[Setup]) -> None:
     module.exit_json(**answer)
 
 
+def _told(texts: Sequence[str]) -> list[str]:
+    """Texts that a role shows, with what others have said in there."""
+    return [printable(each, keep="\n") for each in texts]
+
+
 def answer_of(outcome: Outcome, work: Setup) -> dict[str, Any]:
     """What the module returns, whatever became of it. Pure."""
     seen = work.seen
@@ -266,10 +272,10 @@ def answer_of(outcome: Outcome, work: Setup) -> dict[str, Any]:
         "changed": outcome.changed,
         "plan": plan_of(outcome),
         "diff": diff_of(outcome.steps, f"{outcome.backend} {outcome.name}"),
-        "faults": list(outcome.error.faults) if isinstance(outcome.error, InTheWay) else [],
+        "faults": _told(outcome.error.faults) if isinstance(outcome.error, InTheWay) else [],
     }
     if seen is not None:
         answer.update(missing_packages=list(seen.missing), manager=seen.manager, proven=work.proved or seen.proven)
-        answer["notes"] = list(seen.notes)
+        answer["notes"] = _told(seen.notes)
         answer["ansible_facts"] = {"kraal": dict(seen.facts)}
     return answer

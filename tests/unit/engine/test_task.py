@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Action, Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.identity import GuestId
 from ansible_collections.kraal.virt.plugins.module_utils.engine.plan import Step
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Outcome
-from ansible_collections.kraal.virt.plugins.module_utils.engine.task import plan_of, run_resource
+from ansible_collections.kraal.virt.plugins.module_utils.engine.task import KraalModule, plan_of, run_resource
 
 from .boxes import TABLE, Boxes
 
@@ -33,6 +34,23 @@ def test_nothing_is_said_of_what_could_not_be_looked_at(capsys: pytest.CaptureFi
         run_resource(TABLE, lambda _arguments: Boxes(unreachable=unreachable), {}, "box")
     answer = json.loads(capsys.readouterr().out)
     assert (answer.get("failed", False), "box" in answer) == (unreachable, not unreachable)
+
+
+def test_what_others_said_is_fit_for_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "\x1b]0;title\x07\x1b[31mred\u202e\nnext"
+    warned: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "warn", lambda _module, warning: warned.append(warning))
+    with patch_module_args({"name": "a"}), pytest.raises(SystemExit):
+        module = KraalModule(argument_spec={"name": {"type": "str"}})
+        module.warn(f"warning {said}")
+        module.fail_json(msg=f"message {said}")
+    answer = json.loads(capsys.readouterr().out)
+    (warning,) = warned
+    shown = "\\x1b]0;title\\x07\\x1b[31mred\\u202e\nnext"
+    assert answer["msg"] == f"message {shown}"
+    assert warning == f"warning {shown}"
 
 
 def test_no_secret_leaves_the_module(capsys: pytest.CaptureFixture[str]) -> None:

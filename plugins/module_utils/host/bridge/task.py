@@ -11,6 +11,7 @@ from typing import Any
 
 from ...engine.errors import InvalidOption, KraalError
 from ...engine.lock import locked
+from ...engine.printable import printable
 from ...engine.spec import Spec
 from ...engine.task import KraalModule
 from ..reader import Host
@@ -99,6 +100,8 @@ def _confirm(want: Spec, host: Host) -> dict[str, Any]:
     elif want.name in seen.links:
         answer["why"] = [f"{want.name} is still there"]
     answer["why"] += changes.checks(seen, change, want.steering["check_gateway"], want.steering["check_names"])
+    # What programs of the host said stands in there.
+    answer["why"] = [printable(each) for each in answer["why"]]
     if not answer["why"]:
         changes.confirm(change)
         answer.update(status="confirmed", bridge=describe(want.name, observe(host)))
