@@ -36,7 +36,11 @@ options:
     description: File with the private key of O(tls_cert), in PEM form.
     type: path
   api_timeout:
-    description: How many seconds the engine may take to answer one request.
+    description:
+      - How many seconds the engine may take to answer one request.
+      - An engine that is silent for as long while it builds, imports, loads or pulls an image, or while a guest is
+        waited for, is asked whether it is alive. Where it does not answer that either, the task fails. One that answers
+        may go on in silence for an hour, or for this time where it is longer.
     type: int
     default: 60
 requirements:

@@ -447,7 +447,7 @@ extends_documentation_fragment:
   - kraal.virt.attributes.actiongroup_docker
 notes:
   - A container on its way to replace another is called C(NAME.kraal-new) or C(NAME.kraal-new-STATE), the one that it
-    replaces C(NAME.kraal-was-STATE). These names are taken.
+    replaces C(NAME.kraal-was-STATE), with its restart policy behind it, which is C(no) meanwhile. These names are taken.
   - Two tasks on one container, on the same host, wait for each other. A task that was killed holds up nobody.
   - A limit that the host's kernel does not know (C(blkio_weight) often) fails the task, where the engine itself would
     only warn.

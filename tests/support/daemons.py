@@ -100,6 +100,21 @@ class SecondDaemon:
     ) -> None:
         self._stop()
 
+    def restart(self) -> None:
+        """As a service manager does: its containers end with it."""
+        self._end()
+        self._start()
+
+    def freeze(self) -> None:
+        """It answers nobody any more, and is there all the same."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def _argv(self) -> list[str]:
         run = self.directory / "run"
         argv = [
@@ -162,6 +177,11 @@ class SecondDaemon:
         notify.unlink()
 
     def _stop(self) -> None:
+        self._end()
+        for point in _mounts_below(self.directory):
+            subprocess.run(["umount", point], check=True)
+
+    def _end(self) -> None:
         if self._process is not None:
             if self._process.poll() is None:
                 self._process.send_signal(signal.SIGTERM)
@@ -171,8 +191,6 @@ class SecondDaemon:
                 self._process.kill()
                 self._process.wait()
             self._process = None
-        for point in _mounts_below(self.directory):
-            subprocess.run(["umount", point], check=True)
 
 
 def _wait_for_ready(process: subprocess.Popen[bytes], ready: socket.socket, log: Path) -> None:

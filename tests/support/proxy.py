@@ -105,6 +105,8 @@ class RecordingProxy:
         self._how = Cut.BEFORE
         self._victim: int | None = None
         self._rewrites: list[tuple[re.Pattern[str], Callable[[Any], Any]]] = []
+        self._hangs_at: tuple[str, re.Pattern[str]] | None = None
+        self._hung = False
         self._steps = 0
         self._ended: set[int] = set()
         self._all_ended = asyncio.Event()
@@ -138,6 +140,12 @@ class RecordingProxy:
         in, and JSON, bytes or a status out.
         """
         self._rewrites.append((re.compile(route), change))
+
+    def hang(self, method: str, route: str) -> None:
+        """From the first request of that method and of a route that this pattern matches on, nothing that comes in gets
+        an answer, and the daemon none of it.
+        """
+        self._hangs_at = (method, re.compile(route))
 
     def fail_after(self, steps: int, how: Cut = Cut.BEFORE, victim: int | None = None) -> None:
         """Crash once the daemon has completed that many steps from now on; later steps never reach it. 0 crashes at the
@@ -228,6 +236,10 @@ class RecordingProxy:
 
     async def _admit(self, request: Recorded) -> None:
         """Number a step; one beyond the limit waits for the crash and dies in it."""
+        if self._hangs_at is not None and request.method == self._hangs_at[0]:
+            self._hung = self._hung or self._hangs_at[1].fullmatch(request.route) is not None
+        if self._hung:
+            await asyncio.Event().wait()
         if not request.is_step:
             return
         self._steps += 1

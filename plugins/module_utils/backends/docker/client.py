@@ -11,19 +11,24 @@ streams; the bodies are the Engine API's own, which the SDK's methods do not all
 from __future__ import annotations
 
 import json
+import math
 import os
+import queue
 import re
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent import futures
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from ansible.module_utils.basic import env_fallback, missing_required_lib
 
 from ...engine import trace
 from ...engine.errors import BackendError, KraalError, NotInstalled, Unreachable, Unreadable
-from ...engine.work import side_by_side
+from ...engine.work import in_background, side_by_side
 from ...host.packages import install
 from ...host.socket_activation import check_awake
 from .quick_import import without_setuptools
@@ -45,6 +50,10 @@ T = TypeVar("T")
 #: How many requests run at a time: the daemon answers an inspection in about a millisecond, Python needs more for
 #: asking.
 WIDTH = 8
+#: So many seconds the engine may work in silence, as long as it answers other questions: at a step of a build, say. A
+#: longer api_timeout counts instead.
+SILENCE = 3600
+_END = object()
 
 #: Ansible's declaration of how a module reaches the engine.
 CONNECTION: dict[str, Any] = {
@@ -88,19 +97,11 @@ class Engine:
         timeout: float | None = None,
     ) -> Any:
         """One request; the decoded answer, or None where there is none. Raises NotThere and BackendError."""
+        seconds = self.client.timeout if timeout is None else timeout
         try:
-            answer = self.client.request(
-                method,
-                self.base + path,
-                json=body,
-                params=query,
-                timeout=self.client.timeout if timeout is None else timeout,
-            )
+            answer = self.client.request(method, self.base + path, json=body, params=query, timeout=seconds)
         except requests.exceptions.RequestException as error:
-            kind = TimedOut if isinstance(error, requests.exceptions.Timeout) else Unreachable
-            raise kind(
-                f"the engine at {self.url} did not answer: {error}", remedy="Look at its log, and run again"
-            ) from error
+            raise self._unanswered(error, seconds) from error
         if answer.status_code >= 400:
             raise refusal(answer.status_code, message_of(answer))
         if not answer.content or not answer.headers.get("Content-Type", "").startswith("application/json"):
@@ -125,33 +126,35 @@ class Engine:
         except NotThere:
             return
 
-    def time(self) -> float:
-        """What the engine's clock shows: deadlines of its event streams are its own."""
-        if self.local:
+    def time(self, *, asked: bool = False) -> float:
+        """What the engine's clock shows: deadlines of its event streams are its own.
+
+        ``asked``: by asking it in any case. Behind a socket of this host there may be a machine with another clock.
+        """
+        if self.local and not asked:
             return time.time()
         return parse_time(str(self.get("/info")["SystemTime"]))
 
+    def _unanswered(self, error: Exception, seconds: float) -> Unreachable:
+        """The error for an answer that did not come."""
+        if timed_out(error):
+            return late(self.url, seconds)
+        return Unreachable(f"the engine at {self.url} did not answer: {error}", remedy="Look at its log, and run again")
+
     def upload(self, path: str, file: Any, **query: Any) -> list[str]:
         """Send a file; what the engine says of it. Its progress is read for the error that it may end with."""
-        told: list[str] = []
-        with self._translated():
-            answer = self.client.request(
-                "POST",
-                self.base + path,
-                data=file,
-                params=query,
-                headers={"Content-Type": "application/x-tar"},
-                timeout=None,
-                stream=True,
-            )
-            if answer.status_code >= 400:
-                raise refusal(answer.status_code, message_of(answer))
-            for line in answer.iter_lines():
-                said = json.loads(line) if line.startswith(b"{") else {}
-                if said.get("error"):
-                    raise refusal(500, str(said["error"]))
-                told += str(said.get("stream") or "").splitlines()
-        return told
+        said = self.stream(self._upload, path=path, file=file, query=query)
+        return [text for line in said for text in str(line.get("stream") or "").splitlines()]
+
+    def _upload(self, path: str, file: Any, query: Mapping[str, Any]) -> Iterator[Any]:
+        headers = {"Content-Type": "application/x-tar"}
+        answer = self.client.request(
+            "POST", self.base + path, data=file, params=query, headers=headers, timeout=None, stream=True
+        )
+        if answer.status_code >= 400:
+            raise refusal(answer.status_code, message_of(answer))
+        for line in answer.iter_lines():
+            yield json.loads(line) if line.startswith(b"{") else {}
 
     def inspect_all(self, kind: str, names: Iterable[str]) -> dict[str, Any]:
         """Inspect many objects side by side (``kind`` is the API's plural); those that are gone meanwhile are left out.
@@ -178,13 +181,56 @@ class Engine:
         with self._translated():
             return function(*arguments, **named)
 
-    def stream(self, function: Callable[..., Iterable[Any]], **named: Any) -> Iterator[Any]:
-        """One of the SDK's streaming calls (pull, build, events), with its errors turned into ours."""
-        with self._translated():
-            for line in function(**named):
-                if isinstance(line, dict) and line.get("error"):
-                    raise refusal(500, str(line["error"]))
-                yield line
+    def stream(
+        self, function: Callable[..., Iterable[Any]], *, seconds: float | None = None, **named: Any
+    ) -> Iterator[Any]:
+        """What one of the SDK's streaming calls (pull, build, events) says, with its errors turned into ours.
+
+        ``seconds``: it ends after so many, whether the engine ends it or not. Raises TimedOut for an engine that hangs.
+        """
+        heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+        def listen() -> None:
+            with self._translated():
+                for line in function(**named):
+                    heard.put(line)
+
+        # The SDK gives these calls no time limit, and the engine may well work in silence.
+        in_background(listen, (KraalError, OSError, ValueError)).add_done_callback(
+            lambda answer: heard.put((_END, answer))
+        )
+        for line in self._while_alive(heard, seconds):
+            if isinstance(line, tuple) and line[0] is _END:
+                line[1].result()
+                return
+            if isinstance(line, dict) and line.get("error"):
+                raise refusal(500, str(line["error"]))
+            yield line
+
+    def _while_alive(self, heard: queue.SimpleQueue[Any], seconds: float | None) -> Iterator[Any]:
+        """What is heard. Where that is nothing for a while, the engine is asked something else: one that hangs does not
+        answer that either.
+        """
+        last = time.monotonic()
+        end = math.inf if seconds is None else last + seconds
+        while time.monotonic() < end:
+            try:
+                line = heard.get(timeout=min(self.client.timeout, max(end - time.monotonic(), 0)))
+            except queue.Empty:
+                self._check_alive(time.monotonic() - last)
+                continue
+            yield line
+            last = time.monotonic()
+
+    def _check_alive(self, silence: float) -> None:
+        """``silence``: for how many seconds nothing has been heard. Raises TimedOut for too many."""
+        if silence >= self.client.timeout:
+            self.get("/_ping")
+        if silence >= max(SILENCE, self.client.timeout):
+            raise TimedOut(
+                "the engine at %s has said nothing of this for %d seconds" % (self.url, silence),
+                remedy="Look at what it does, or raise api_timeout",
+            )
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -193,9 +239,26 @@ class Engine:
         except docker.errors.APIError as error:
             raise refusal(error.status_code or 500, error.explanation or str(error)) from error
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+            if timed_out(error):
+                raise late(self.url, self.client.timeout) from error
             raise BackendError(
                 f"the engine at {self.url} broke off: {error}", remedy="Look at its log, and run again"
             ) from error
+
+
+def timed_out(error: BaseException | None) -> bool:
+    """Whether the end of a time limit is at the bottom of an error: the SDK and requests wrap it in their own."""
+    while error is not None and not isinstance(error, (TimeoutError, socket.timeout, requests.exceptions.Timeout)):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def late(url: str, seconds: float) -> TimedOut:
+    """The error for an engine that has not answered in time."""
+    return TimedOut(
+        "the engine at %s did not answer within %d seconds" % (url, seconds),
+        remedy="See whether it hangs, in its log and by asking it yourself, and restart it; or raise api_timeout",
+    )
 
 
 def parse_time(text: str) -> float:
@@ -237,8 +300,10 @@ def refusal(status: int, message: str) -> BackendError:
     return (NotThere if status == 404 else BackendError)(f"the engine refused: {message}", remedy=remedy)
 
 
-def _unreachable(url: str, error: Exception) -> BackendError:
+def _unreachable(url: str, error: Exception, seconds: float) -> BackendError:
     """Why the engine could not be reached, from the error's text: the SDK wraps all of them in one class."""
+    if timed_out(error):
+        return late(url, seconds)
     text = str(error)
     if "Permission denied" in text or "PermissionError" in text:
         return BackendError(
@@ -256,11 +321,6 @@ def _unreachable(url: str, error: Exception) -> BackendError:
             f"no Docker engine answers at {url}",
             remedy="Install and start it (the role kraal.virt.docker_host does), or name the right docker_host",
         )
-    if "timed out" in text:
-        return TimedOut(
-            f"the Docker engine at {url} did not answer in time: {text}",
-            remedy="See whether the engine and the way to it are well, start it anew where it hangs, or raise api_timeout",
-        )
     if "paramiko" in text:
         # The SDK wants it for ssh:// even where, as here, the system's own ssh makes the connection.
         remedy = install("python:paramiko") + ", or paramiko with pip, for that Python"
@@ -277,12 +337,13 @@ def _unreachable(url: str, error: Exception) -> BackendError:
     )
 
 
-def _client_class(place: str) -> Any:
-    """The SDK's client, which ignores the environment's proxies and CA files.
+def _client_class(place: str, url: str) -> Any:
+    """The SDK's client, which ignores the environment's proxies and CA files, and keeps to its time limits over ssh.
 
     requests prefers REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE to the authority that the task names, and a proxy to the
     engine's own address.
     """
+    through_ssh = url.startswith("ssh://")
 
     class Client(docker.APIClient):  # type: ignore[misc, unused-ignore]
         """requests' constructor would set it, and the SDK's asks the engine for its version before anybody could set
@@ -293,12 +354,21 @@ def _client_class(place: str) -> Any:
 
         def request(self, method: str, url: str, *arguments: Any, **named: Any) -> Any:
             """What all requests pass through, the SDK's own (pull, build, events) as well."""
+            ask = partial(super().request, method, url, *arguments, **named)
             with trace.call(lambda: write_request(method, url, place=place, **named)) as call:
-                answer = super().request(method, url, *arguments, **named)
+                answer = _within(ask, named.get("timeout")) if through_ssh else ask()
                 call.status = str(answer.status_code)
             return answer
 
     return Client
+
+
+def _within(ask: Callable[[], Any], seconds: float | None) -> Any:
+    """The answer to a request through ssh, where the SDK reads from a pipe, which knows no time limit."""
+    try:
+        return in_background(ask, (Exception,)).result(seconds)
+    except futures.TimeoutError as error:
+        raise requests.exceptions.ReadTimeout("no answer came through ssh") from error
 
 
 def sdk_missing(error: ImportError) -> KraalError:
@@ -331,7 +401,7 @@ def connect(parameters: Mapping[str, Any]) -> Engine:
             tls = docker.tls.TLSConfig(client_cert=pair, ca_cert=files["tls_ca"], verify=True)
         elif url.startswith("https://"):
             tls = docker.tls.TLSConfig(verify=True)
-        client = _client_class(place)(
+        client = _client_class(place, url)(
             base_url=url,
             version="auto",
             timeout=parameters["api_timeout"],
@@ -340,5 +410,5 @@ def connect(parameters: Mapping[str, Any]) -> Engine:
             num_pools=WIDTH,
         )
     except (docker.errors.DockerException, requests.exceptions.RequestException, ValueError, OSError) as error:
-        raise _unreachable(url, error) from error
+        raise _unreachable(url, error, parameters["api_timeout"]) from error
     return Engine(client, url, place)

@@ -16,7 +16,8 @@ from ...engine.reading import Found
 
 def guests(parameters: Mapping[str, Any]) -> Found:
     """See Backend.guests()."""
-    from .container.observe import guest_of, known_of, observe, owner_of
+    from .container.aside import owner_of
+    from .container.observe import guest_of, known_of, observe
     from .reader import Reader
 
     reader = Reader(parameters)

@@ -14,13 +14,17 @@ import gc
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from ...engine import trace
 from ...engine.errors import BackendError, InvalidOption, NotInstalled, Unreachable
 from ...engine.secrets import hide
+from ...engine.work import in_background
 from ...host.packages import install, install_there
 from ...host.socket_activation import check_awake, libvirt_sleeper
 from .written_calls import write_call
@@ -96,8 +100,8 @@ class Host:
         self.local = not urlsplit(uri).hostname
         #: As libvirt counts: 9 * 1000000 + 0 * 1000 + 0 for 9.0.0. The daemon's, not the library's.
         self.version: int = self.ask(conn.getLibVersion)
-        #: The threads that wait for guests' agents, by the guests.
-        self._asking: dict[str, threading.Thread] = {}
+        #: The answers of guests' agents that are waited for, by the guests.
+        self._asking: dict[str, Future[Any]] = {}
         self._guard = threading.Lock()
 
     def ask(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -129,29 +133,19 @@ class Host:
         answer and stops keeps libvirt waiting as long as the guest runs, so such questions are few, and none is for a
         guest that has one already.
         """
-        answer: list[T | LibvirtError] = []
-
-        def asking() -> None:
-            try:
-                answer.append(self.ask(function, *arguments))
-            except LibvirtError as error:
-                answer.append(error)
-
         name = domain.UUIDString()
         with self._guard:
-            self._asking = {each: thread for each, thread in self._asking.items() if thread.is_alive()}
+            self._asking = {each: answer for each, answer in self._asking.items() if not answer.done()}
             if name in self._asking or len(self._asking) >= OPEN_QUESTIONS:
                 raise LibvirtError("guest agents that do not answer are asked already", code=code("AGENT_UNRESPONSIVE"))
-            thread = self._asking[name] = threading.Thread(target=asking, daemon=True)
-            thread.start()
-        thread.join(AGENT_SECONDS)
-        if not answer:
+            answer = in_background(partial(self.ask, function, *arguments))
+            self._asking[name] = answer
+        try:
+            return answer.result(AGENT_SECONDS)
+        except FutureTimeout as error:
             raise LibvirtError(
                 "the guest agent did not answer within %d seconds" % AGENT_SECONDS, code=code("AGENT_UNRESPONSIVE")
-            )
-        if isinstance(answer[0], LibvirtError):
-            raise answer[0]
-        return answer[0]
+            ) from error
 
     def close(self) -> None:
         """Let go of the connection; the end of the process does the same."""
@@ -358,26 +352,20 @@ def _open(uri: str, seconds: int) -> Any:
     """Libvirt knows no time limit for a connection, so a thread waits for it; one that waits in vain ends with the
     process.
     """
-    answer: list[Any] = []
 
-    def opening() -> None:
-        try:
-            with trace.call(lambda: f"libvirt.open({hide(uri)})"):
-                answer.append(libvirt.open(uri))
-        except libvirt.libvirtError as error:
-            answer.append(error)
+    def opening() -> Any:
+        with trace.call(lambda: f"libvirt.open({hide(uri)})"):
+            return libvirt.open(uri)
 
-    thread = threading.Thread(target=opening, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not answer:
+    try:
+        return in_background(opening, (libvirt.libvirtError,)).result(seconds)
+    except FutureTimeout as error:
         raise BackendError(
             "libvirt at %s did not answer within %d seconds" % (uri, seconds),
             remedy="See whether the daemon and the way to it are well, or raise connect_timeout",
-        )
-    if isinstance(answer[0], libvirt.libvirtError):
-        raise _unreachable(uri, answer[0]) from answer[0]
-    return answer[0]
+        ) from error
+    except libvirt.libvirtError as error:
+        raise _unreachable(uri, error) from error
 
 
 def connect(parameters: Mapping[str, Any]) -> Host:

@@ -11,8 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.aside import as_before, state_aside
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.model import Container, Network, Seen
-from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.observe import OLD, state_of
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.observe import state_of
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.options import CONTAINERS
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.image.references import ImageIndex
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
@@ -57,10 +58,8 @@ def inspected(name: str, status: str = "", **changes: Any) -> dict[str, Any]:
 
 def container(data: dict[str, Any], name: str = "") -> Container:
     """An inspected container, as it is observed under this name."""
-    match = OLD.fullmatch(name)
-    return Container(
-        copy.deepcopy(data), load("image-configs").get(data["Image"], {}), match["state"] if match else state_of(data)
-    )
+    state = state_aside(name) or state_of(data)
+    return Container(as_before(name, copy.deepcopy(data)), load("image-configs").get(data["Image"], {}), state)
 
 
 def seen(**more: Any) -> Seen:

@@ -32,7 +32,7 @@ class BusyEngine:
     client: Any = field(default_factory=lambda: SimpleNamespace(events=None))
     asked: list[str] = field(default_factory=list)
 
-    def time(self) -> float:
+    def time(self, *, asked: bool = False) -> float:
         return 100.0
 
     def stream(self, _function: Any, **_named: Any) -> Iterator[dict[str, str]]:

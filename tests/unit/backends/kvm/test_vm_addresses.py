@@ -83,7 +83,7 @@ def test_an_agent_that_hangs_is_not_waited_for_and_not_asked_twice(host: Host) -
     assert hanging.asked == 1
     assert addresses(host, Agent("192.0.2.8", name="other")) == ["192.0.2.8"]
     hanging.let_go.set()
-    host._asking["kt"].join(30)
+    host._asking["kt"].result(30)
     assert addresses(host, hanging) == ["192.0.2.7"]
 
 

@@ -14,6 +14,7 @@ from ....engine.errors import BackendError
 from ....engine.reading import Unread
 from ..image.references import ImageIndex
 from ..other_store import OtherStore
+from .aside import aside_of
 
 
 @dataclass(frozen=True)
@@ -130,5 +131,5 @@ class Seen:
 
     def replaced(self, name: str) -> tuple[str, Container] | None:
         """The container that a re-creation of this name put aside and did not get to remove, with its name."""
-        keys = [f"{name}.kraal-was-{state}" for state in ("running", "stopped", "paused")]
-        return next(((key, self.containers[key]) for key in keys if key in self.containers), None)
+        key = aside_of(name, self.containers)
+        return (key, self.containers[key]) if key else None

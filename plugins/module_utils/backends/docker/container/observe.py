@@ -10,7 +10,6 @@ Reads only.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -28,6 +27,7 @@ from ....host.sockets import listening_ports
 from ..image.references import ImageIndex, Reference, parse_reference
 from ..image.registry import Login, remote_digest
 from ..other_store import other_store
+from .aside import as_before, owner_of, state_aside
 from .kinds import read_cpus
 from .model import Claim, Container, Network, Seen
 
@@ -36,17 +36,10 @@ if TYPE_CHECKING:
     from ..client import Engine
     from ..reader import Reader
 
-#: The names of a container on its way to replace another, and of the replaced one, which remembers how it was. The new
-#: one remembers it as well where the old one had to be stopped before it could be renamed.
-NEW = ".kraal-new"
 #: A volume that holds nothing: until a guest's storage is gone, its label names the rest, which no container names any
 #: more.
 STORAGE = ".kraal-storage"
 REMOVES = "kraal.virt.removes"
-OLD = re.compile(r"(?P<name>.+)\.kraal-was-(?P<state>running|stopped|paused)")
-SUCCESSOR = re.compile(r"(?P<name>.+)\.kraal-new(-(?P<state>running|stopped|paused))?")
-
-
 #: The engine's words for them.
 _STATES = {
     **dict.fromkeys(("running", "restarting"), PowerState.RUNNING),
@@ -97,8 +90,7 @@ class Summary:
             "HostConfig": {},
             "Mounts": list(self.mounts),
         }
-        match = OLD.fullmatch(self.name)
-        return Container(data, {}, match["state"] if match else state_of(data), self.image_id)
+        return Container(data, {}, state_aside(self.name) or state_of(data), self.image_id)
 
 
 def summaries_of(engine: Engine | Reader) -> list[Summary]:
@@ -267,9 +259,10 @@ def _look(seen: Seen, summary: Summary, data: Any) -> None:
             raise ValueError(f"{name!r} is not a valid name")
         if data["Image"] in seen.faults:
             raise seen.faults[data["Image"]]
-        match = OLD.fullmatch(name)
-        state = match["state"] if match else state_of(data)
-        found = Container(data, seen.configs.get(data["Image"], {}), state, _image_name(data, seen.images))
+        state = state_aside(name) or state_of(data)
+        found = Container(
+            as_before(name, data), seen.configs.get(data["Image"], {}), state, _image_name(data, seen.images)
+        )
         guest_of(found)
         seen.containers[name] = found
     for name, each in unread.items():
@@ -320,12 +313,6 @@ def _image_name(data: Mapping[str, Any], images: ImageIndex) -> str:
     reference = as_read(parse_reference, name)
     # Another tool may have made it from the first few digits of an id.
     return name if isinstance(reference, Reference) and not reference.digits and images.find(reference) == key else key
-
-
-def owner_of(name: str) -> str:
-    """The guest that a container on its way belongs to, or nothing."""
-    match = OLD.fullmatch(name) or SUCCESSOR.fullmatch(name)
-    return match["name"] if match else ""
 
 
 def _ask_registry(engine: Any, want: Spec, seen: Seen) -> None:

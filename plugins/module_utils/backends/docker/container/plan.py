@@ -17,12 +17,13 @@ from ....engine.plan import Step, creation, power, recreation, set_step
 from ....engine.spec import Spec
 from ..image.references import Reference
 from . import target as container_body
+from .aside import owner_of
 from .checks import check_body, check_start, check_surroundings, check_waits
 from .compare import case_of, to_pull
 from .limits import check_memory
 from .model import Container, Seen
 from .mounts import read_mounts
-from .observe import STORAGE, owner_of, state_of
+from .observe import STORAGE, state_of
 from .options import CONTAINERS, OPTIONS, option_of
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ....engine.action import Action
-from ....engine.errors import BackendError, KraalError
+from ....engine.errors import BackendError, KraalError, Unreachable
 from ....engine.plan import Step
 from ....engine.reading import as_mapping, as_texts
 from ....engine.resource import Guests
@@ -25,21 +25,11 @@ from ..image.registry import Login, pull
 from ..reader import segment
 from . import plan as container_plan
 from . import target as container_body
+from .aside import NEW, SUCCESSOR, name_aside, owner_of, policy_of
+from .kinds import encode_restart
 from .limits import not_kept
 from .model import Container, Seen
-from .observe import (
-    NEW,
-    REMOVES,
-    STORAGE,
-    SUCCESSOR,
-    guest_of,
-    labels_of,
-    observe,
-    own_labels,
-    owner_of,
-    state_of,
-    summaries_of,
-)
+from .observe import REMOVES, STORAGE, guest_of, labels_of, observe, own_labels, state_of, summaries_of
 from .options import CONTAINERS, option_of, pairs
 
 #: How long a replaced container's successor is watched before the old one goes, unless the task waits for more.
@@ -51,6 +41,8 @@ BRIEF_SECONDS = 10.0
 UPDATE_ATTEMPTS = 5
 #: How long the list of the engine may take to know what the engine has answered already.
 LIST_SECONDS = 2.0
+#: How much later than asked the engine may end its events.
+MARGIN = 1.0
 
 
 class Containers(Guests[Seen]):
@@ -157,9 +149,14 @@ class Containers(Guests[Seen]):
             if target == "paused":
                 self.engine.post(f"/containers/{successor}/pause")
         except BackendError as error:
-            error.add(self._put_back(name, have, now, successor))
+            self._put_back(error, name, have, now, successor)
             raise
         self._delete(have.id, force="1")
+
+    def _set_policy(self, have: Container, policy: str) -> None:
+        """Whether an old container may be started by the engine: see aside.py."""
+        if policy_of(have.data) != "no":
+            self._update(have, {"RestartPolicy": encode_restart(policy)})
 
     def _put_aside(self, name: str, have: Container, before: str, successor: str) -> None:
         """Rename one that is replaced.
@@ -167,7 +164,7 @@ class Containers(Guests[Seen]):
         The engine does not rename one that waits for its restart policy to start it again; such a one is stopped
         first, as it will be anyway. Until it is renamed, its successor's name says what state it had.
         """
-        aside = f"{name}.kraal-was-{before}"
+        aside = name_aside(name, before, have.data)
         try:
             self.engine.post(f"/containers/{have.id}/rename", name=aside)
         except BackendError:
@@ -176,6 +173,7 @@ class Containers(Guests[Seen]):
             self.engine.post(f"/containers/{successor}/rename", name=f"{name}{NEW}-{before}")
             self._halt(have.id, "running", have)
             self.engine.post(f"/containers/{have.id}/rename", name=aside)
+        self._set_policy(have, "no")
 
     def _settle(self, want: Spec, key: str) -> None:
         """Do not take a container that ends at once for one that runs."""
@@ -185,7 +183,14 @@ class Containers(Guests[Seen]):
         if want.wait_for != "none":
             self._wait(key, want.wait_for, want.timeout)
 
-    def _put_back(self, name: str, have: Container, state: str, successor: str = "") -> str:
+    def _put_back(self, error: BackendError, name: str, have: Container, state: str, successor: str = "") -> None:
+        """Undo a re-creation, and say so; one whose engine hangs meanwhile is for the next run to undo."""
+        try:
+            error.add(self._undo(name, have, state, successor))
+        except Unreachable:
+            error.add("the next run puts the old container back")
+
+    def _undo(self, name: str, have: Container, state: str, successor: str) -> str:
         """Undo a re-creation: the successor goes, the old container gets its name and its power state back.
 
         ``successor``: its id, where it may not have the name yet. What was done, in words.
@@ -202,6 +207,7 @@ class Containers(Guests[Seen]):
                 continue
             if found["Id"] != kept["Id"]:
                 self._discard(found["Id"])
+        self._set_policy(have, policy_of(have.data))
         if kept["Name"] != "/" + name:
             self.engine.post(f"/containers/{have.id}/rename", name=name)
         if state != "stopped" and state_of(kept) == "stopped":
@@ -269,7 +275,7 @@ class Containers(Guests[Seen]):
         except BackendError as error:
             if aside is not None and aside[1] is not have:
                 # This start was the last act of a re-creation that died: end it as that one would have.
-                error.add(self._put_back(want.name, aside[1], aside[1].state))
+                self._put_back(error, want.name, aside[1], aside[1].state)
             raise
 
     def _patience(self, have: Container) -> float:
@@ -392,24 +398,33 @@ class Containers(Guests[Seen]):
         else:
             self._delete(str(step.before), force="1")
 
-    def do_rename(self, want: Spec, step: Step, _seen: Seen) -> None:
+    def do_rename(self, want: Spec, step: Step, seen: Seen) -> None:
+        aside = seen.replaced(want.name)
+        if aside is not None:
+            self._set_policy(aside[1], policy_of(aside[1].data))
         self.engine.post(f"/containers/{step.before}/rename", name=want.name)
 
-    # Waiting: on the engine's events, which it ends at the deadline by itself.
+    # Waiting: on the engine's events.
 
-    def _events(self, key: str, seconds: float, kinds: Sequence[str], since: float | None = None) -> Any:
+    def _events(self, key: str, seconds: float, kinds: Sequence[str], since: float | None = None) -> Iterator[Any]:
         """The events of one container, from a moment ago or from ``since`` (seconds since the epoch): by its id, since
         names are matched by how they begin.
+
+        The engine ends them by its clock, which may be set meanwhile.
         """
-        now = self.engine.time()
         filters = {"type": ["container"], "container": [key], "event": list(kinds)}
-        return self.engine.stream(
-            self.engine.client.events,
-            since="%.3f" % (now - 1 if since is None else since),
-            until="%.3f" % (now + seconds),
-            decode=True,
-            filters=filters,
-        )
+        end, left, ended = time.monotonic() + seconds, seconds, False
+        while left > 0 or not ended:
+            now = self.engine.time(asked=ended)
+            yield from self.engine.stream(
+                self.engine.client.events,
+                seconds=left + MARGIN,
+                since="%.3f" % (now - 1 if since is None else since),
+                until="%.3f" % (now + left),
+                decode=True,
+                filters=filters,
+            )
+            left, ended = end - time.monotonic(), True
 
     def _wait(self, name: str, condition: str, seconds: int) -> None:
         data = self.engine.get(f"/containers/{name}/json")
