@@ -24,6 +24,11 @@ options:
     description: Return the guests of these names only.
     type: list
     elements: str
+  timeout:
+    description: How many seconds the backends may take, which are asked side by side. The guests of one that has not
+      answered by then are missing, and a warning says so.
+    type: int
+    default: 60
 extends_documentation_fragment:
   - kraal.virt.attributes.info
   - kraal.virt.attributes
@@ -90,10 +95,11 @@ trace: {returned: at C(-vvv), type: list, elements: dict,
 # What is imported is sent with the module.
 from ansible_collections.kraal.virt.plugins.module_utils.backends import every  # noqa: F401  # pylint: disable=unused-import
 from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import BACKENDS, NAMES
-from ansible_collections.kraal.virt.plugins.module_utils.discovery import discover
+from ansible_collections.kraal.virt.plugins.module_utils.discovery import TIMEOUT, discover
 from ansible_collections.kraal.virt.plugins.module_utils.engine.action import PowerState
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
 from ansible_collections.kraal.virt.plugins.module_utils.engine.task import KraalModule
+from ansible_collections.kraal.virt.plugins.module_utils.engine.work import end_children
 from ansible_collections.kraal.virt.plugins.module_utils.places import ARGUMENT, read_places
 
 
@@ -105,6 +111,7 @@ def main() -> None:
             "names": {"type": "list", "elements": "str"},
             "states": {"type": "list", "elements": "str", "choices": PowerState.words()},
             "places": ARGUMENT,
+            "timeout": {"type": "int", "default": TIMEOUT},
             **options,
         },
         supports_check_mode=True,
@@ -119,7 +126,8 @@ def main() -> None:
         module.keep_secret(secrets)
     asked = NAMES if wanted["backends"] is None else wanted["backends"]
     others = [(place.backend, place.connection) for place in places]
-    found = discover(asked, {key: wanted[key] for key in options}, others)
+    found = discover(asked, {key: wanted[key] for key in options}, others, wanted["timeout"])
+    end_children()
     if wanted["backends"] and found.errors:
         module.fail_json(msg="; ".join(map(str, found.errors)))
     answer = found.as_dict()

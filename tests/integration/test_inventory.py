@@ -469,8 +469,28 @@ def test_an_endpoint_that_does_not_answer_waits_no_longer_than_it_may(
             run = run_inventory(source(**config), "--list")
             took = time.monotonic() - begin
     assert set(hosts_of(run)) == {guests("web"), guests("db"), guests("evil")}
-    assert "deaf: the engine at tcp://127.0.0.1" in words(run.stderr)
+    assert "deaf: docker: the engine at tcp://127.0.0.1" in words(run.stderr)
     assert took < 50, took
+
+
+def test_daemons_that_hang_hide_no_others_guests(source: Any, guests: Guests, short_tmp: Path) -> None:
+    """Of a host and of an endpoint: all are asked at once, and who has not answered is named."""
+    deaf = str(short_tmp / "deaf")
+    engine, libvirt = f"unix://{deaf}", f"qemu+unix:///system?socket={deaf}"
+    config: dict[str, Any] = {"timeout": 15, "connect_timeout": 1}
+    config["places"] = [{"backend": "docker", "docker_host": engine}, {"backend": "kvm", "uri": libvirt}]
+    config["endpoints"] = [{"name": "endpoint", "docker_host": engine}]
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(deaf)
+        listening.listen(8)
+        run = run_inventory(source(**config), "--list")
+    assert set(hosts_of(run)) == {guests("web"), guests("db"), guests("evil")}
+    for where, who, seconds in (
+        ("localhost: docker", f"the Docker engine at {engine}", 12),
+        ("localhost: kvm", f"libvirt at {libvirt}", 12),
+        ("endpoint: docker", f"the Docker engine at {engine}", 16),
+    ):
+        assert "%s: %s did not answer within %d seconds" % (where, who, seconds) in words(run.stderr), run.stderr
 
 
 def test_an_engine_that_is_not_there_is_no_warning(tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ class Backend:
     name: str
     #: Whether its guests are machines with a kernel of their own, which are reached by ssh when they have an address.
     machines: bool
+    #: Who answers for its guests, in messages.
+    daemon: str
     #: Whether a text is an id that the backend gives to a guest of this name; takes the id and the name.
     is_id: Callable[[str, str], bool]
     #: The variables with which the connection plugin finds a guest on its host, beside its name; takes the result form.
@@ -55,6 +57,8 @@ class Backend:
     #: The connection options of an entry of the inventory's ``endpoints``, the required one first. Empty where it can
     #: only be asked on its host.
     endpoint: tuple[str, ...] = ()
+    #: The connection option that says where its guests are, in messages.
+    address: str = ""
     #: The options of its guests that say how one is removed.
     removal: tuple[str, ...] = ()
     #: The forms of a base image whose files its guests are made of.

@@ -8,11 +8,13 @@ from __future__ import annotations
 import ast
 import base64
 import json
+import os
 import shlex
 import subprocess
 import sys
 import zlib
 from importlib.util import resolve_name
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.registry impor
 from ansible_collections.kraal.virt.plugins.module_utils.discovery import MARK, payload
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
 from ansible_collections.kraal.virt.plugins.plugin_utils import hosts
+from tests.support.module_process import module_environment
 from tests.support.paths import SYSTEM_PYTHON
 
 
@@ -181,6 +184,54 @@ def test_each_backends_discovery_runs_isolated(name: str) -> None:
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     assert {guest["backend"] for guest in json.loads(line.removeprefix(MARK))["guests"]} <= {name}
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path) -> Path:
+    """LXC's first tool does not end, and has a program of its own that does not either, whose number is written
+    there.
+    """
+    (tmp_path / "bin").mkdir()
+    tool = tmp_path / "bin" / "lxc-config"
+    tool.write_text(f"#!/bin/sh\nsleep 600 &\necho $! > {tmp_path}/begun\nmv {tmp_path}/begun {tmp_path}/pid\nwait\n")
+    tool.chmod(0o755)
+    return tmp_path / "pid"
+
+
+def discovered(sleeper: Path, program: str, **environment: str) -> tuple[int, str]:
+    """The code of a discovery, and what it says; nothing that it has started runs any more."""
+    path = f"{sleeper.parent / 'bin'}:{os.environ['PATH']}"
+    done = subprocess.run(
+        [SYSTEM_PYTHON, "-"],
+        input=program,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "PATH": path, **environment},
+    )
+    process = Path("/proc", sleeper.read_text(encoding="ascii").strip())
+    # One that was killed may still have to be waited for by the first process.
+    assert not process.exists() or "(zombie)" in (process / "status").read_text(encoding="ascii")
+    return done.returncode, done.stdout
+
+
+def test_a_backend_that_does_not_answer_is_named_and_leaves_nothing_behind(sleeper: Path) -> None:
+    code, out = discovered(sleeper, payload(["lxc"], timeout=5))
+    answer = json.loads(out.removeprefix(MARK))
+    assert (code, answer["guests"]) == (0, [])
+    (warning,) = answer["warnings"]
+    assert warning.startswith("lxc: LXC of this host did not answer within 4 seconds. See whether it hangs"), warning
+
+
+def test_a_discovery_that_nobody_can_end_ends_itself(sleeper: Path) -> None:
+    """On another host, or as root, whoever has started it cannot."""
+    program = (
+        "from ansible_collections.kraal.virt.plugins.module_utils import discovery\n"
+        "discovery.SHARE = 100\n"
+        "discovery.main('[[\"lxc\"], {}, [], 3]')\n"
+    )
+    assert discovered(sleeper, program, PYTHONPATH=module_environment()["PYTHONPATH"]) == (1, "")
 
 
 def test_what_a_host_prints_besides_is_no_answer() -> None:

@@ -24,6 +24,8 @@ def _reach(guest: Mapping[str, Any]) -> dict[str, str]:
 BACKEND = Backend(
     name="docker",
     machines=False,
+    daemon="the Docker engine",
+    address="docker_host",
     is_id=_is_id,
     reach=_reach,
     endpoint=("docker_host", "tls_ca", "tls_cert", "tls_key"),

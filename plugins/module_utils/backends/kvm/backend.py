@@ -36,6 +36,8 @@ def _reach(guest: Mapping[str, Any]) -> dict[str, str]:
 BACKEND = Backend(
     name="kvm",
     machines=True,
+    daemon="libvirt",
+    address="uri",
     is_id=_is_id,
     reach=_reach,
     discovery={"address_sources": ADDRESS_SOURCES},

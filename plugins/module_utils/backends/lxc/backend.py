@@ -25,6 +25,8 @@ def _reach(guest: Mapping[str, Any]) -> dict[str, str]:
 BACKEND = Backend(
     name="lxc",
     machines=False,
+    daemon="LXC",
+    address="lxc_path",
     is_id=_is_id,
     reach=_reach,
     removal=("remove_storage", "stop_timeout", "timeout"),
