@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -16,113 +14,18 @@ from tests.support.libvirt_daemon import LibvirtDaemon
 from tests.support.libvirt_driver import LibvirtModule
 from tests.support.tables import assert_named, parametrize, ride, rounds
 
+from .network_rows import BASE, GUEST, MAC1, MAC2, NAME, OPEN, RANGES, ROWS, Row, every, get, shown
+
 SPREAD = True
 
-NAME = "kt-net"
-BASE = {"name": NAME, "subnets": ["198.18.1.1/24"]}
-#: For whatever is not about forwarding. Of any other network libvirt writes the rules of a firewall, which takes four
-#: fifths of its start and of its end.
-OPEN = {**BASE, "forward": "open"}
-MAC1, MAC2 = "52:54:00:00:00:01", "52:54:00:00:00:02"
-GUEST = """<domain type='qemu'><name>kt-guest</name><memory unit='MiB'>32</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='pc'>hvm</type></os>
-<devices><interface type='network'><source network='kt-net'/><model type='virtio'/></interface></devices></domain>"""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One option's way from its first value to its second; `look` reads what virsh shows, `seen` is what it reads
-    after each.
-    """
-
-    option: str
-    first: Any
-    second: Any
-    look: Callable[[ET.Element], Any]
-    seen: tuple[Any, Any]
-    live: bool = False
-    #: Other ways to write the second value.
-    same: tuple[Any, ...] = ()
-    extra: dict[str, Any] = field(default_factory=dict)
-    purge: bool = False
-    about: str = ""
-    #: Why the row needs a network of its own, and the options with which it shares none.
-    alone: str = ""
-    apart: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def id(self) -> str:
-        return f"{self.option} {self.about}".strip()
-
-
-def get(path: str, name: str) -> Callable[[ET.Element], Any]:
-    def look(tree: ET.Element) -> Any:
-        found = tree.find(path)
-        return None if found is None else found.get(name)
-
-    return look
-
-
-def every(path: str, *names: str) -> Callable[[ET.Element], Any]:
-    return lambda tree: sorted(" ".join(each.get(name, "") for name in names) for each in tree.findall(path))
-
-
-def dns(tree: ET.Element) -> Any:
-    return {
-        host.get("ip"): sorted(name.text or "" for name in host.findall("hostname"))
-        for host in tree.findall("dns/host")
-    }
-
-
-ISOLATED = {"forward_dev": "an isolated network has none"}
-
-ROWS = (
-    Row("forward", "nat", "route", get("forward", "mode"), ("nat", "route")),
-    Row("forward", "open", "isolated", get("forward", "mode"), ("open", None), about="isolated", apart=ISOLATED),
-    Row("forward", "isolated", "nat", get("forward", "mode"), (None, "nat"), about="no longer isolated", apart=ISOLATED),
-    Row("forward_dev", "lo", "ktdev0", get("forward", "dev"), ("lo", "ktdev0")),
-    Row("forward_dev", "lo", "", get("forward", "dev"), ("lo", None), about="any"),
-    Row("bridge", "ktbr1", "ktbr2", get("bridge", "name"), ("ktbr1", "ktbr2")),
-    Row("subnets", ["198.18.1.1/24"], ["198.18.2.1/24"], every("ip", "address", "prefix"), (["198.18.1.1 24"], ["198.18.2.1 24"]),
-        same=(["198.18.2.0/24"], [{"subnet": "198.18.2.0/24"}], [{"subnet": "198.18.2.0/24", "address": "198.18.2.1"}])),
-    Row("subnets", ["198.18.1.0/24"], ["198.18.1.254/24", "FD00:0:0:1::/64"], every("ip", "address", "prefix"),
-        (["198.18.1.1 24"], ["198.18.1.254 24", "fd00:0:0:1::1 64"]), about="address and IPv6", same=(["fd00:0:0:1::1/64"],)),
-    Row("dhcp_ranges", ["198.18.1.10-198.18.1.20"], ["198.18.1.30-198.18.1.40"], every("ip/dhcp/range", "start", "end"),
-        (["198.18.1.10 198.18.1.20"], ["198.18.1.10 198.18.1.20", "198.18.1.30 198.18.1.40"]), live=True, same=(["198.18.1.30 - 198.18.1.40"],)),
-    Row("dhcp_ranges", ["198.18.1.10-198.18.1.20"], ["198.18.1.10-198.18.1.40"], every("ip/dhcp/range", "start", "end"),
-        (["198.18.1.10 198.18.1.20"], ["198.18.1.10 198.18.1.40"]), live=True, purge=True, about="purge"),
-    Row("dhcp_hosts", [{"mac": MAC1, "address": "198.18.1.5", "name": "a"}],
-        [{"mac": MAC1.upper(), "address": "198.18.1.6"}, {"mac": MAC2, "address": "198.18.1.9"}],
-        every("ip/dhcp/host", "mac", "ip", "name"), ([f"{MAC1} 198.18.1.5 a"], [f"{MAC1} 198.18.1.6 a", f"{MAC2} 198.18.1.9 "]), live=True),
-    Row("dhcp_hosts", [{"mac": MAC1, "address": "198.18.1.5"}], [{"mac": MAC2, "address": "198.18.1.5"}], every("ip/dhcp/host", "mac", "ip"),
-        ([f"{MAC1} 198.18.1.5"], [f"{MAC2} 198.18.1.5"]), live=True, purge=True, about="purge"),
-    Row("dhcp_hosts",
-        [{"id": "0:1:0:1:18:aa:62:fe:0:16:3e:44:55:66", "address": "fd00::5", "name": "six"}],
-        [{"id": "0:1:0:1:18:aa:62:fe:0:16:3e:44:55:66", "address": "fd00::6"}],
-        every("ip/dhcp/host", "id", "ip", "name"),
-        (["0:1:0:1:18:aa:62:fe:0:16:3e:44:55:66 fd00::5 six"], ["0:1:0:1:18:aa:62:fe:0:16:3e:44:55:66 fd00::6 six"]), live=True,
-        extra={"subnets": ["198.18.1.1/24", "fd00::1/64"]}, about="IPv6"),
-    Row("dns_hosts", [{"address": "198.18.1.7", "names": ["web", "www"]}], [{"address": "198.18.1.7", "names": "web"},
-        {"address": "198.18.1.8", "names": ["b"]}],
-        dns, ({"198.18.1.7": ["web", "www"]}, {"198.18.1.7": ["web"], "198.18.1.8": ["b"]}), live=True),
-    Row("dns_txt", {"a": "1 2"}, {"a": 3, "b": "four"}, every("dns/txt", "name", "value"), (["a 1 2"], ["a 3", "b four"]), live=True),
-    Row("dns_txt", {"a": "1"}, {}, every("dns/txt", "name", "value"), (["a 1"], []), live=True, purge=True, about="purge"),
-    Row("dns", True, False, get("dns", "enable"), ("yes", "no")),
-    Row("domain", "one.example.org", "Two.example.org", get("domain", "name"), ("one.example.org", "two.example.org")),
-    Row("domain", "one.example.org", "", get("domain", "name"), ("one.example.org", None), about="none"),
-    Row("domain_local_only", True, False, get("domain", "localOnly"), ("yes", "no"), extra={"domain": "example.org"}),
-    Row("mtu", 1400, 9000, get("mtu", "size"), ("1400", "9000")),
-    Row("mtu", 1400, 0, get("mtu", "size"), ("1400", None), about="libvirt's own"),
-)  # fmt: skip
-
-
-def shown(daemon: LibvirtDaemon, *, inactive: bool = False) -> ET.Element:
-    return ET.fromstring(daemon.virsh("net-dumpxml", NAME, *(["--inactive"] if inactive else [])))
+#: What a network of no row can have has tests of its own.
+OTHERS = {"autostart", "bandwidth", "interfaces", "physical_function", "virtualport", "vlans"}
 
 
 def test_every_option_has_a_row() -> None:
     from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.network.options import NETWORK_OPTIONS
 
-    assert {option.name for option in NETWORK_OPTIONS} == {row.option for row in ROWS} | {"autostart"}
+    assert {option.name for option in NETWORK_OPTIONS} == {row.option for row in ROWS} | OTHERS
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -273,6 +176,23 @@ def test_what_has_no_option_stays(network: LibvirtModule, clean: LibvirtDaemon) 
     assert len(after.findall("ip/dhcp/host")) == 2
 
 
+def test_a_new_range_has_the_lease_of_the_others(network: LibvirtModule, clean: LibvirtDaemon) -> None:
+    network.change(**OPEN, **RANGES, dhcp_lease="3h")
+    added = network.change(name=NAME, dhcp_ranges=["198.18.1.30-198.18.1.40"], dhcp_lease="3h")
+    assert [step["disruption"] for step in added["plan"]] == ["live"]
+    assert added["network"]["pending_restart"] == [] and added["network"]["dhcp_lease"] == "3h"
+    look = every("ip/dhcp/range/lease", "expiry", "unit")
+    assert look(shown(clean)) == look(shown(clean, inactive=True)) == ["3 hours"] * 2
+    # A range of its own lease is nobody's to change who does not name it.
+    clean.virsh("net-destroy", NAME)
+    tree = ET.tostring(shown(clean, inactive=True), encoding="unicode").replace('expiry="3"', 'expiry="5"', 1)
+    clean.define("net-", tree)
+    assert network.check(name=NAME, state="present")["network"]["dhcp_lease"] is None
+    network.again(name=NAME, state="present", dhcp_ranges=["198.18.1.30-198.18.1.40"])
+    network.change(name=NAME, state="present", dhcp_lease="4h")
+    assert look(shown(clean)) == ["4 hours"] * 2
+
+
 def test_sides_that_differ_are_brought_together(network: LibvirtModule, clean: LibvirtDaemon) -> None:
     """An entry that only one side has, from somebody's --live or --config."""
     network.change(**OPEN, dhcp_ranges=["198.18.1.10-198.18.1.20"])
@@ -332,24 +252,6 @@ def test_another_length_of_a_subnet_keeps_what_fits(network: LibvirtModule, clea
     assert [each.get("expiry") for each in shown(clean, inactive=not live).iter("lease")] == ["5", "7"]
 
 
-def test_interfaces_of_the_host_need_no_bridge(network: LibvirtModule, clean: LibvirtDaemon) -> None:
-    for mode in ("bridge", "vepa"):
-        clean.define(
-            "net-", f"<network><name>kt-net</name><forward mode='{mode}'><interface dev='kt9'/></forward></network>"
-        )
-        network.again(name=NAME, state="present")
-        network.change(name=NAME, state="present", autostart=True)
-        network.refused("dhcp_ranges", name=NAME, state="present", dhcp_ranges=["198.18.1.10-198.18.1.20"])
-        assert [each.get("dev") for each in shown(clean).iter("interface")] == ["kt9"]
-        if mode == "vepa":
-            network.refused("bridge", "is needed", name=NAME, state="present", forward="bridge")
-        else:
-            network.again(name=NAME, state="present", forward="bridge")
-        network.change(name=NAME, state="present", forward="bridge", bridge="ktbr9")
-        assert shown(clean).find("forward/interface") is None
-        network.change(name=NAME, state="absent")
-
-
 def test_no_names_for_a_dns_that_is_off(network: LibvirtModule, clean: LibvirtDaemon) -> None:
     network.change(**OPEN, dns=False)
     network.refused("dns_hosts", "off", name=NAME, dns_hosts=[{"address": "198.18.1.5", "names": ["a"]}])
@@ -357,12 +259,12 @@ def test_no_names_for_a_dns_that_is_off(network: LibvirtModule, clean: LibvirtDa
     network.refused("dns_txt", "off", name=NAME, dns=False)
     network.change(name=NAME, dns=False, dns_txt={}, purge=["dns_txt"], disruption="restart")
     network.change(name=NAME, state="absent")
-    srv = "<dns><srv service='s' protocol='tcp' domain='d' target='t' port='1'/></dns>"
+    other = "<dns forwardPlainNames='no'><forwarder addr='198.18.9.53'/></dns>"
     clean.define(
         "net-",
-        f"<network><name>kt-net</name><bridge name='ktbr1'/>{srv}<ip address='198.18.1.1' prefix='24'/></network>",
+        f"<network><name>kt-net</name><bridge name='ktbr1'/>{other}<ip address='198.18.1.1' prefix='24'/></network>",
     )
-    network.refused("dns", "<srv>", name=NAME, state="present", dns=False)
+    network.refused("dns_forwarders", "off", name=NAME, state="present", dns=False)
 
 
 def test_a_transient_network_is_written_down(network: LibvirtModule, clean: LibvirtDaemon) -> None:
@@ -373,26 +275,6 @@ def test_a_transient_network_is_written_down(network: LibvirtModule, clean: Libv
         clean.virsh("net-create", str(file))
         network.change(name=NAME, state=state)
         network.run(name=NAME, state="absent")
-
-
-def test_a_bridge_of_the_host(network: LibvirtModule, clean: LibvirtDaemon) -> None:
-    clean.inside("ip", "link", "add", "ktbr9", "type", "bridge")
-    try:
-        made = network.change(name=NAME, forward="bridge", bridge="ktbr9")
-        assert (made["network"]["forward"], made["network"]["bridge"], made["network"]["subnets"]) == (
-            "bridge",
-            "ktbr9",
-            [],
-        )
-        network.change(name=NAME, state="absent")
-        assert "ktbr9" in clean.inside("ip", "link")
-        # A network of libvirt's own becomes one of the host's bridge.
-        network.change(**BASE, dhcp_ranges=["198.18.1.10-198.18.1.20"])
-        network.change(name=NAME, forward="bridge", bridge="ktbr9", disruption="restart")
-        assert shown(clean).find("ip") is None
-    finally:
-        clean.virsh("net-destroy", NAME, check=False)
-        clean.inside("ip", "link", "del", "ktbr9")
 
 
 def test_guests_keep_their_network(network: LibvirtModule, clean: LibvirtDaemon) -> None:
@@ -553,6 +435,40 @@ def test_runs_at_once(network: LibvirtModule, clean: LibvirtDaemon) -> None:
         (["domain_local_only", "needs a domain"], {"domain_local_only": True}),
         (["domain_local_only", "needs a domain"], {"domain_local_only": True, "domain": ""}),
         (["mtu", "68"], {"mtu": 10}),
+        (["dns_srv", "protocol"], {"dns_srv": [{"service": "a", "protocol": "sctp", "target": "b", "port": 1}]}),
+        (["dns_srv", "port"], {"dns_srv": [{"service": "a", "protocol": "tcp", "target": "b", "port": 70000}]}),
+        (
+            ["dns_srv", "off"],
+            {"dns": False, "dns_srv": [{"service": "a", "protocol": "tcp", "target": "b", "port": 1}]},
+        ),
+        (["dns_forwarders", "no address"], {"dns_forwarders": ["dns.example.org"]}),
+        (["dnsmasq_options", "one line"], {"dnsmasq_options": ["a\nb"]}),
+        (["dhcp_lease", "2 minutes"], {**RANGES, "dhcp_lease": "60s"}),
+        (["dhcp_lease", "dhcp_ranges"], {"dhcp_lease": "12h"}),
+        (["tftp_root", "absolute"], {"tftp_root": "srv"}),
+        (["tftp_root", "IPv4"], {"subnets": ["fd00::1/64"], "tftp_root": "/srv"}),
+        (["boot_file", "dhcp_ranges"], {"boot_file": "pxelinux.0"}),
+        (["boot_server", "boot_file"], {**RANGES, "boot_server": "198.18.1.9"}),
+        (["boot_server", "IPv4"], {**RANGES, "boot_file": "a", "boot_server": "<x/>"}),
+        (["nat_addresses", "IPv4"], {"nat_addresses": "fd00::1-fd00::5"}),
+        (["nat_ports", "1024-65535"], {"nat_ports": "2000-1024"}),
+        (["nat_ports", "means nothing"], {"forward": "open", "nat_ports": "1024-2000"}),
+        (["nat_ipv6", "means nothing"], {"forward": "route", "nat_ipv6": True}),
+        (
+            ["routes", "none of the network's subnets"],
+            {"routes": [{"subnet": "198.18.9.0/24", "gateway": "198.18.8.1"}]},
+        ),
+        (["routes", "has host bits set"], {"routes": [{"subnet": "198.18.9.1/24", "gateway": "198.18.1.9"}]}),
+        (["routes", "above 0"], {"routes": [{"subnet": "198.18.9.0/24", "gateway": "198.18.1.9", "metric": 0}]}),
+        (
+            ["routes"],
+            {
+                "forward": "bridge",
+                "bridge": "b0",
+                "subnets": None,
+                "routes": [{"subnet": "198.18.9.0/24", "gateway": "198.18.1.9"}],
+            },
+        ),
         (["uri"], {"uri": "nowhere"}),
         (["forward"], {"forward": "magic"}),
     ],

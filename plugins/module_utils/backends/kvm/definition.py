@@ -46,6 +46,8 @@ class DefinitionOption(Option):
 
     #: Takes the definition, and the canonical value.
     write: Callable[[Element, Any], None] | None = None
+    #: As write, once the entries are there.
+    finish: Callable[[Element, Any], None] | None = None
     #: What libvirt changes of it while the thing is active, entry by entry.
     pieces: Pieces | None = None
     #: Whether the kernel and DHCP have it of an active network, so that entries of others wait for the restart with it.
@@ -95,6 +97,8 @@ class Seen:
     faults: dict[str, KraalError] = field(default_factory=dict)
     #: The types that libvirt can have here; empty where it was not asked, or does not say.
     types: frozenset[str] = frozenset()
+    #: Libvirt's version, 9000000 for 9.0.0, where somebody has to know it.
+    version: int = 0
     #: The guests of which nobody can say what they use.
     unread: dict[str, KraalError] = field(default_factory=dict)
 

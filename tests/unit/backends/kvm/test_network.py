@@ -30,6 +30,8 @@ DUID = "0:1:0:1:18:aa:62:fe:0:16:3e:44:55:66"
 LAB = {
     "forward": "nat",
     "forward_dev": "lo",
+    "interfaces": [],
+    "physical_function": "",
     "bridge": "labbr0",
     "subnets": [
         {"subnet": "198.18.1.0/24", "address": "198.18.1.1"},
@@ -43,10 +45,27 @@ LAB = {
     "dns_hosts": [{"address": "198.18.1.7", "names": ["web", "www"]}],
     "dns_txt": {"a": "b c"},
     "dns": True,
+    "dns_srv": [{"service": "s", "protocol": "tcp", "domain": "d", "target": "t", "port": 1}],
+    "dns_forwarders": [{"address": "192.0.2.53"}],
+    "dnsmasq_options": [],
+    "tftp_root": "",
+    "boot_file": "pxe",
+    "boot_server": "",
+    "nat_addresses": "",
+    "nat_ports": "2000-3000",
+    "nat_ipv6": False,
+    "routes": [],
+    "bandwidth": {},
+    "vlans": [],
+    "virtualport": {},
+    "portgroups": [],
     "domain": "lab.example.org",
     "domain_local_only": True,
     "mtu": 1400,
 }
+
+
+SRV = {"service": "s", "protocol": "tcp", "target": "t", "port": 1}
 
 
 def want(**args: Any) -> Spec:
@@ -64,13 +83,16 @@ def plan(seen: Seen, **args: Any) -> list[tuple[str, str, str]]:
     return [(step.action, step.key, step.disruption.label) for step in resource.plan(want(**args), seen)]
 
 
+def shown(view: View) -> dict[str, Any]:
+    return {
+        option.name: option.kind.shown(option.read(view)) for option in NETWORK_OPTIONS if option.name != "autostart"
+    }
+
+
 @pytest.mark.parametrize("name", ["network", "network-live"])
 def test_readings(name: str) -> None:
     view = View(recorded(name), False)
-    read = {
-        option.name: option.kind.shown(option.read(view)) for option in NETWORK_OPTIONS if option.name != "autostart"
-    }
-    assert read == LAB
+    assert shown(view) == {**LAB, "dhcp_lease": None}
 
 
 class Lingering:
@@ -124,9 +146,7 @@ def test_what_it_has_already_is_no_change() -> None:
 def test_a_new_definition_is_read_as_it_was_written() -> None:
     tree = defined("lab", dict(want(**LAB).values), None)
     view = View(tree, False)
-    assert {
-        option.name: option.kind.shown(option.read(view)) for option in NETWORK_OPTIONS if option.name != "autostart"
-    } == LAB
+    assert shown(view) == {**LAB, "dhcp_lease": "default"}
 
 
 def test_a_definition_keeps_what_has_no_option() -> None:
@@ -217,6 +237,12 @@ M1, M2 = "52:54:00:aa:00:01", "52:54:00:aa:00:02"
             True,
         ),
         ("dns_txt", {"a": "1"}, {"b": "1"}, True),
+        # What a service does not say, libvirt takes any for.
+        ("dns_srv", {"a": SRV}, {"b": {**SRV, "target": "u"}}, True),
+        ("dns_srv", {"a": SRV}, {"b": {**SRV, "port": 2}}, False),
+        ("dns_srv", {"a": SRV}, {"b": {"service": "s", "protocol": "tcp"}}, False),
+        ("dns_srv", {"a": SRV}, {"b": {"service": "s", "protocol": "udp"}}, True),
+        ("dns_srv", {"b": {"service": "s", "protocol": "tcp"}}, {"a": SRV}, True),
     ],
 )
 def test_what_libvirt_can_tell_apart(option: str, have: dict[str, Any], want: dict[str, Any], apart: bool) -> None:

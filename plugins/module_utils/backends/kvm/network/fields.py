@@ -19,11 +19,13 @@ from ..names import LINK
 from ..xml import Element, attribute
 
 ISOLATED = "isolated"
-#: Libvirt's forward modes that have a bridge of their own, no forwarding among them, and the one that uses a bridge of
-#: the host's.
-FORWARDS = ("nat", "route", "open", ISOLATED, "bridge")
 #: The modes without a bridge of libvirt's own: what it does for its own bridges does not go with them.
 OF_THE_HOST = ("bridge", "private", "vepa", "passthrough", "hostdev")
+#: Libvirt's forward modes that have a bridge of their own, no forwarding among them, and those that use what the host
+#: has.
+FORWARDS = ("nat", "route", "open", ISOLATED, *OF_THE_HOST)
+#: The modes that can take the functions of a device.
+OF_FUNCTIONS = ("passthrough", "hostdev")
 _SUBNET = "Write the host's own address in it, like 192.168.100.1/24, a subnet like 192.168.100.0/24, or a mapping with subnet and address"
 _RANGE = "Write the first and the last address, like 192.168.100.10-192.168.100.99"
 _HOST = "Write a mapping with mac (for IPv6, id) and address, and with name if wanted"
@@ -38,14 +40,15 @@ def address_of(value: Any, option: str, shown: Any, remedy: str) -> str:
         raise InvalidOption(option, shown, f"has no address there ({error})", remedy=remedy) from error
 
 
-def _fields(entry: Any, option: str, known: tuple[str, ...], remedy: str) -> dict[str, Any]:
+def fields_of(entry: Any, option: str, known: tuple[str, ...], remedy: str) -> dict[str, Any]:
+    """The fields of an entry that are set, of those that are known. Raises InvalidOption."""
     if not isinstance(entry, Mapping) or set(entry) - set(known):
         raise InvalidOption(option, entry, "is not understood", remedy=remedy)
     return {key: entry[key] for key in known if entry.get(key) is not None}
 
 
 def _read_subnet(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
-    fields = {"subnet": entry} if isinstance(entry, str) else _fields(entry, option, ("subnet", "address"), _SUBNET)
+    fields = {"subnet": entry} if isinstance(entry, str) else fields_of(entry, option, ("subnet", "address"), _SUBNET)
     try:
         interface = ipaddress.ip_interface(str(fields.get("subnet")))
     except ValueError as error:
@@ -81,7 +84,7 @@ class Range(Text):
 
 
 def read_dhcp_host(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
-    fields = _fields(entry, option, ("mac", "id", "address", "name"), _HOST)
+    fields = fields_of(entry, option, ("mac", "id", "address", "name"), _HOST)
     check_quoted(fields.get("mac", ""), f"{option}.mac")
     key = str(fields.pop("mac", "")).lower()
     if key and not is_mac(key):
@@ -109,7 +112,7 @@ def write_dhcp_host(key: str, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_dns_host(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
-    fields = _fields(entry, option, ("address", "names"), _ENTRY)
+    fields = fields_of(entry, option, ("address", "names"), _ENTRY)
     names = fields.get("names")
     names = [names] if isinstance(names, str) else names
     if not isinstance(names, list) or not names or "address" not in fields:
@@ -123,6 +126,7 @@ HOSTNAME = Text(pattern=_HOST_NAME, remedy="Write a host's name, like web1 or we
 
 #: Nothing stands for none.
 DOMAIN = Text(pattern=f"({_HOST_NAME})?", remedy="Write a domain, like lab.example.org, or nothing for none", fold=True)
+FUNCTION = Text(pattern=f"({LINK})?", remedy="Write the name of a link of the host, or nothing for none")
 FORWARD_DEV = Text(pattern=f"({LINK})?", remedy="Write the name of a link of the host, or nothing for any")
 
 SUBNETS = _Subnets(_read_subnet, lambda subnet, record: {"subnet": subnet, **record})
@@ -201,6 +205,13 @@ def read_dns_txt(definition: Element) -> dict[str, str]:
 def read_forward(definition: Element) -> str:
     """The mode; a definition without <forward> is isolated."""
     return ISOLATED if definition.find("forward") is None else attribute(definition, "forward", "mode") or "nat"
+
+
+def read_interfaces(definition: Element) -> frozenset[str]:
+    """The interfaces of the host that guests are put on; those that are functions of a device are libvirt's to find."""
+    if read_forward(definition) not in OF_THE_HOST or definition.find("forward/pf") is not None:
+        return frozenset()
+    return frozenset(each.get("dev", "") for each in definition.findall("forward/interface"))
 
 
 class Mtu(Integer):

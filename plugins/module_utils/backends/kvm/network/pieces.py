@@ -9,13 +9,16 @@ from __future__ import annotations
 import copy
 import ipaddress
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ....engine.errors import InvalidOption
 from ....engine.network_kinds import is_mac
 from ..xml import Element, child, make
-from .fields import dhcp_host_of, interface_of, range_of
+from .dhcp import DEFAULT, lease_element, read_lease
+from .dns import srv_key, srv_of
+from .fields import OF_THE_HOST, dhcp_host_of, interface_of, range_of, read_forward
+from .traffic import group_of, write_fields
 
 
 class Update(NamedTuple):
@@ -103,7 +106,7 @@ class Pieces(ABC):
 
     def rewrite(self, network: Element, value: Any) -> None:
         """Bring the elements to that value; those that stay the same keep what else they have in them."""
-        wanted, before = self.entries(value), {}
+        wanted, before, common = self.entries(value), {}, copy.deepcopy(network)
         for holder, each, key in self._found(network):
             if not key:
                 continue
@@ -114,15 +117,24 @@ class Pieces(ABC):
                 holder.remove(each)
         for key in sorted(wanted):
             number = self.place(network, key, wanted[key])
-            parent = child(network, "dns") if number < 0 else child(network.findall("ip")[number], "dhcp")
-            element = self._renewed(key, wanted[key], before.get(key))
+            parent = self.parent(network, number)
+            element = self._renewed(common, key, wanted[key], before.get(key))
             parent.insert(
                 len(parent.findall(element.tag)) if self.first else len(parent) - len(parent.findall("bootp")), element
             )
 
-    def _renewed(self, key: str, fields: Any, old: Element | None) -> Element:
-        """The element of an entry, with what the old one keeps."""
+    def parent(self, network: Element, number: int) -> Element:
+        """The element that has an entry in it, by its place."""
+        return child(network, "dns") if number < 0 else child(network.findall("ip")[number], "dhcp")
+
+    def common(self, network: Element) -> Sequence[Element]:
+        """What a new entry has in it because all others have it."""
+        return ()
+
+    def _renewed(self, network: Element, key: str, fields: Any, old: Element | None) -> Element:
+        """The element of an entry, with what the old one keeps, or a new one takes over."""
         element = self.element(key, fields)
+        element.extend(copy.deepcopy(each) for each in (self.common(network) if old is None else ()))
         element.extend(copy.deepcopy(old.findall(self.keeps)) if old is not None and self.keeps else ())
         return element
 
@@ -138,11 +150,11 @@ class Pieces(ABC):
         for holder, each in old:
             before = next((number for number, ip in enumerate(network.findall("ip")) if ip.find("dhcp") is holder), -1)
             if there and self.modifies and before == fresh:
-                return [Update("MODIFY", self.section, fresh, self._renewed(key, fields, each))]
+                return [Update("MODIFY", self.section, fresh, self._renewed(network, key, fields, each))]
             calls.append(Update("DELETE", self.section, before, each))
         if there:
             calls.append(
-                Update("ADD_LAST", self.section, fresh, self._renewed(key, fields, old[0][1] if old else None))
+                Update("ADD_LAST", self.section, fresh, self._renewed(network, key, fields, old[0][1] if old else None))
             )
         return calls
 
@@ -174,6 +186,10 @@ class DhcpRanges(Pieces):
 
     def same(self, element: Element, fields: Any) -> bool:
         return True
+
+    def common(self, network: Element) -> Sequence[Element]:
+        element = lease_element(read_lease(network) or DEFAULT)
+        return () if element is None else (element,)
 
     def place(self, network: Element, key: str, fields: Any) -> int:
         first, _dash, last = key.partition("-")
@@ -258,3 +274,84 @@ class DnsTexts(Pieces):
 
     def same(self, element: Element, fields: Any) -> bool:
         return bool(element.get("value") == fields)
+
+
+class DnsServices(Pieces):
+    """Services in the network's DNS, by all that names one."""
+
+    section, tag, holders = "DNS_SRV", "srv", "dns"
+
+    def key(self, element: Element) -> str:
+        return srv_key(srv_of(element))
+
+    def element(self, key: str, fields: Any) -> Element:
+        return make("srv", fields)
+
+    def same(self, element: Element, fields: Any) -> bool:
+        return bool(srv_of(element) == fields)
+
+    def signs(self, key: str, fields: Any) -> Signs:
+        # What an entry does not say, libvirt takes any for.
+        service = (fields["service"], fields["protocol"])
+        target = [("target", *service, fields["target"])] if fields.get("target") else []
+        return frozenset([("any", *service), *target])
+
+    def asked(self, old: Signs, new: Signs) -> Signs:
+        return frozenset(sign for side in (old, new) for sign in side if sign[0] == "target" or len(side) == 1)
+
+
+class Interfaces(Pieces):
+    """Interfaces of the host that guests are put on; each is its own key."""
+
+    section, tag, holders = "FORWARD_INTERFACE", "interface", "forward"
+
+    def key(self, element: Element) -> str:
+        return element.get("dev", "")
+
+    def element(self, key: str, fields: Any) -> Element:
+        return make("interface", {"dev": key})
+
+    def same(self, element: Element, fields: Any) -> bool:
+        return True
+
+    def parent(self, network: Element, number: int) -> Element:
+        return child(network, "forward")
+
+    def rewrite(self, network: Element, value: Any) -> None:
+        if read_forward(network) not in OF_THE_HOST:
+            # There it is where packets go.
+            return
+        super().rewrite(network, value)
+        forward = child(network, "forward")
+        forward.attrib.pop("dev", None)
+        # Libvirt wants the first one there as well.
+        for each in forward.findall("interface")[:1]:
+            forward.set("dev", each.get("dev", ""))
+
+
+class PortGroups(Pieces):
+    """Groups of ports, by their name."""
+
+    section, tag, holders, modifies = "PORTGROUP", "portgroup", ".", True
+
+    def key(self, element: Element) -> str:
+        return element.get("name", "")
+
+    def element(self, key: str, fields: Any) -> Element:
+        group = make("portgroup", {"name": key})
+        write_fields(group, fields)
+        return group
+
+    def same(self, element: Element, fields: Any) -> bool:
+        have = group_of(element)
+        return all(have[key] == value for key, value in fields.items())
+
+    def parent(self, network: Element, number: int) -> Element:
+        return network
+
+    def _renewed(self, network: Element, key: str, fields: Any, old: Element | None) -> Element:
+        if old is None:
+            return self.element(key, fields)
+        group = copy.deepcopy(old)
+        write_fields(group, fields)
+        return group

@@ -11,19 +11,19 @@ restart.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ....engine.action import Action, Disruption
 from ....engine.compare import Difference, before_after, differences, key_of
-from ....engine.errors import InvalidOption, Refused
+from ....engine.errors import Refused
 from ....engine.plan import Step
 from ....engine.spec import Spec
 from ..definition import Definition, Definitions, Seen, View, observed, read_users, teller, written
-from ..xml import Element, attribute, serialize
-from .fields import ISOLATED, OF_THE_HOST, known_subnets, read_forward
-from .options import NETWORK_OPTIONS, NETWORKS_TABLE, PIECES, defined
+from ..xml import Element, serialize
+from .checks import check_options
+from .options import NETWORK_OPTIONS, NETWORKS_TABLE, PIECES, defined, merged_value
 
 LIVE, RESTART = Disruption.LIVE, Disruption.RESTART
 
@@ -41,6 +41,8 @@ class Networks(Definitions):
             seen,
             lambda guest: [source.get("network", "") for source in guest.findall("devices/interface/source")],
         )
+        if any({"vlans", "portgroups"} & {*want.values} for want in wants or ()):
+            seen.version = self.host.ask(self.host.conn.getLibVersion)
         return seen
 
     def _check(self, want: Spec, have: Definition | None, seen: Seen) -> None:
@@ -55,7 +57,7 @@ class Networks(Definitions):
             if have is not None and not want.steering.get("force"):
                 seen.doubt("it is not removed", "Look at these guests with virsh, or set force=true")
             return
-        _check_options(want, seen, have)
+        check_options(want, seen, have)
         # An entry that fits into none of the subnets is refused by this.
         self._merged(want, have)
         if want.state == "inactive" and have is not None and have.active:
@@ -120,7 +122,7 @@ class Networks(Definitions):
         keys = [part.key for step in steps for each in step.changes for part in each.parts]
         return all(
             piece.distinguishable(
-                piece.entries(self.table[name].read(view)), keys, piece.entries(_merged_value(want, name, view))
+                piece.entries(self.table[name].read(view)), keys, piece.entries(merged_value(want, name, view))
             )
             for view in (have.view(), have.view(live=True))
         )
@@ -151,7 +153,7 @@ class Networks(Definitions):
         sides = []
         for live in (False, True):
             view = have.view(live)
-            merged = piece.entries(_merged_value(want, name, view))
+            merged = piece.entries(merged_value(want, name, view))
             for key in given or sorted({*merged, *piece.entries(change.option.read(view))}):
                 sides.append((live, piece.updates(view.definition, key, merged.get(key), key in merged)))
         stored = [call for live, calls in sides if not live for call in calls]
@@ -177,7 +179,7 @@ class Networks(Definitions):
         What is changed while the network is active is not written before.
         """
         values = {
-            option.name: want.values[option.name] if have is None else _merged_value(want, option.name, have.view())
+            option.name: want.values[option.name] if have is None else merged_value(want, option.name, have.view())
             for option in NETWORK_OPTIONS
             if option.name in want.values and (only is None or option.name in only)
         }
@@ -190,13 +192,6 @@ class Networks(Definitions):
     def _in_effect(self, want: Spec, steps: Sequence[Step], live: Element, config: Element) -> Element:
         pieces = {each.option.name for step in steps if step.disruption == LIVE for each in step.changes}
         return defined(want.name, {name: self.table[name].read(View(config, False)) for name in pieces}, live)
-
-
-def _merged_value(want: Spec, name: str, view: View) -> Any:
-    option = NETWORKS_TABLE[name]
-    if name not in want.values:
-        return option.read(view)
-    return option.kind.merge(want.values[name], option.read(view), name in want.purge)
 
 
 def _drop_lost(want: Spec, values: dict[str, Any], have: Definition) -> None:
@@ -235,113 +230,3 @@ def _pieces(want: Spec, name: str, stored: Difference | None, effect: Difference
         for part in each.parts
     ]
     return sorted(steps, key=lambda step: (step.after is not None, step.before is None, step.key))
-
-
-def _check_options(want: Spec, seen: Seen, have: Definition | None) -> None:
-    """Raises InvalidOption for what libvirt would refuse, or take and then not start, before anything is touched."""
-    values = {
-        option.name: _merged_value(want, option.name, have.view()) if have else want.values.get(option.name)
-        for option in NETWORK_OPTIONS
-    }
-    forward = values["forward"] or "nat"
-    if forward in OF_THE_HOST:
-        if not values["bridge"] and (have is None or read_forward(have.config) != forward):
-            raise InvalidOption("bridge", None, "is needed with forward=bridge", remedy="Name a bridge of the host")
-        for name in ("subnets", *PIECES, "domain", "domain_local_only", "forward_dev", "mtu"):
-            if want.values.get(name):
-                raise InvalidOption(
-                    name,
-                    want.name,
-                    "is not libvirt's to give on a bridge of the host"
-                    if forward == "bridge"
-                    else f"is not libvirt's to give with the forward mode {forward}",
-                    remedy=f"Leave it out with forward={forward}",
-                )
-    _check_dns(values, have)
-    if forward in (ISOLATED, "open") and want.values.get("forward_dev"):
-        raise InvalidOption(
-            "forward_dev", want.values["forward_dev"], f"means nothing with forward={forward}", remedy="Leave it out"
-        )
-    if (
-        forward in ("nat", "route", "open")
-        and not values["subnets"]
-        and (have is None or "forward" in want.values or "subnets" in want.values)
-    ):
-        raise InvalidOption(
-            "subnets",
-            want.values.get("subnets"),
-            f"is needed with forward={forward}",
-            remedy="Give the network a subnet",
-        )
-    if want.values.get("domain_local_only") and not values["domain"]:
-        raise InvalidOption("domain_local_only", True, "needs a domain", remedy="Set domain")
-    _check_addresses(want)
-    _check_rivals(want, seen, values, have)
-
-
-def _check_dns(values: Mapping[str, Any], have: Definition | None) -> None:
-    """Libvirt takes no names for a DNS that does not answer."""
-    if values["dns"] is not False:
-        return
-    for name in ("dns_hosts", "dns_txt"):
-        if values[name]:
-            raise InvalidOption(
-                name,
-                sorted(values[name]),
-                "is for a DNS that is off",
-                remedy=f"Set dns=true, or leave nothing in {name} (an empty value, with {name} in purge)",
-            )
-    others = {each.tag for each in (have.config.findall("dns/*") if have else ())} - {"host", "txt"}
-    if others:
-        raise InvalidOption(
-            "dns",
-            False,
-            "is not possible, as its DNS has {}".format(", ".join(f"<{tag}>" for tag in sorted(others))),
-            remedy="Take these out of the network first (virsh net-edit), or set dns=true",
-        )
-
-
-def _check_addresses(want: Spec) -> None:
-    taken: dict[str, str] = {}
-    for key, fields in (want.values.get("dhcp_hosts") or {}).items():
-        address = fields.get("address")
-        if address and taken.setdefault(address, key) != key:
-            raise InvalidOption(
-                "dhcp_hosts",
-                address,
-                f"is given to two hosts, {taken[address]} and {key}",
-                remedy="Give each an address of its own",
-            )
-
-
-def _check_rivals(want: Spec, seen: Seen, values: Mapping[str, Any], have: Definition | None) -> None:
-    """No two networks have one bridge, and no two active ones a subnet in common."""
-    active = want.state == "active" or (want.state == "present" and have is not None and have.active)
-    for name, other in seen.defined.items():
-        if name == want.name:
-            continue
-        tree = other.live if other.live is not None else other.config
-        bridge = want.values.get("bridge")
-        if (
-            bridge
-            and values["forward"] != "bridge"
-            and read_forward(tree) != "bridge"
-            and bridge == attribute(tree, "bridge", "name")
-        ):
-            raise InvalidOption("bridge", bridge, f"is the bridge of the network {name}", remedy="Choose another name")
-        if not active or not other.active:
-            continue
-        for taken in known_subnets(tree):
-            for subnet in _overlapping(taken, want.values.get("subnets") or ()):
-                raise InvalidOption(
-                    "subnets",
-                    subnet,
-                    f"overlaps with {taken} of the network {name}",
-                    remedy="Choose a subnet that is free",
-                )
-
-
-def _overlapping(taken: str, subnets: Iterable[str]) -> list[str]:
-    net: Any = ipaddress.ip_network(taken)
-    same = [each for each in subnets if ipaddress.ip_network(each).version == net.version]
-    return [each for each in same if ipaddress.ip_network(each).overlaps(net)]

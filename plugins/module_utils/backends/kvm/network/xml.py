@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..xml import Element, attribute, child, drop, make, yes
-from .fields import ISOLATED, interface_of
+from .dns import write_dnsmasq
+from .fields import ISOLATED, OF_FUNCTIONS, OF_THE_HOST, interface_of
 
 #: Of an entry of DHCP: a range's, and a host's.
 _ADDRESSES = ("start", "end", "ip")
@@ -23,19 +24,46 @@ def forward(network: Element, mode: str) -> None:
         drop(network, "forward")
         return
     forward = child(network, "forward")
-    if forward.get("mode") == mode:
+    old = forward.get("mode")
+    if old == mode:
         return
     forward.set("mode", mode)
     if mode != "nat":
         drop(forward, "nat")
-    if mode in ("open", "bridge"):
+    if mode in ("open", "hostdev") or (mode in OF_THE_HOST) is not (old in OF_THE_HOST):
+        # An interface of the host is where packets go, or where guests are.
         forward_dev(network, "")
-    if mode == "bridge":
-        # These are properties of a bridge that libvirt makes, which this one is not any more.
-        for tag in ("mac", "domain", "dns", "ip"):
-            drop(network, tag)
-        for key in ("stp", "delay"):
-            child(network, "bridge").attrib.pop(key, None)
+    if mode not in OF_FUNCTIONS:
+        drop(forward, "pf")
+    for tag in ("address", "driver"):
+        drop(forward, tag)
+    forward.attrib.pop("managed", None)
+    if mode == "hostdev":
+        # Libvirt takes the function from the host's driver, and gives it back.
+        forward.set("managed", yes(True))
+    if mode in OF_THE_HOST:
+        _leave_to_host(network, mode)
+
+
+def _leave_to_host(network: Element, mode: str) -> None:
+    """These are properties of a bridge that libvirt makes, which there is none of any more."""
+    for tag in ("mac", "domain", "dns", "ip", "route", "mtu"):
+        drop(network, tag)
+    write_dnsmasq(network, ())
+    for key in ("stp", "delay"):
+        child(network, "bridge").attrib.pop(key, None)
+    if mode != "bridge":
+        drop(network, "bridge")
+
+
+def physical_function(network: Element, device: str) -> None:
+    """The device whose functions guests get, in the place of what there was."""
+    drop(network, "forward/pf")
+    if device:
+        forward = child(network, "forward")
+        forward_dev(network, "")
+        drop(forward, "address")
+        forward.append(make("pf", {"dev": device}))
 
 
 def forward_dev(network: Element, device: str) -> None:
