@@ -45,13 +45,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption(
         "--libvirt",
-        choices=["bookworm", "trixie"],
+        choices=["bookworm", "trixie", "sid"],
         help="run all tests of libvirt with the one of a lab host of that release",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "on_debian_13: runs with the libvirt of a Debian 13 lab host")
+    config.addinivalue_line(
+        "markers", "on_debian_13: runs with the libvirt of a Debian 13 lab host, and with --all with that of sid too"
+    )
     config.addinivalue_line(
         "markers", "only_all(reason): runs with --all alone; the reason says what shows its promise in every run"
     )

@@ -36,7 +36,8 @@ MORE = (
     "swtpm",
     "swtpm-tools",
 )
-KINDS = {"trixie": ("libvirt-daemon-driver-storage-iscsi", "libvirt-daemon-driver-storage-logical", "virtiofsd")}
+_SINCE_13 = ("libvirt-daemon-driver-storage-iscsi", "libvirt-daemon-driver-storage-logical", "virtiofsd")
+KINDS = {"trixie": _SINCE_13, "sid": _SINCE_13}
 
 UNITS = ("libvirtd.service", "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket")
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from .driver import Driver
+from ansible_collections.kraal.virt.plugins.module_utils.backends.lxc.client import Lxc
+
+from .driver import Driver, actions, needs_limits
 
 HAND = """\
 # My container. Do not touch!
@@ -115,6 +117,7 @@ def test_the_file_is_replaced_in_one_step(driver: Driver) -> None:
     )
 
 
+@needs_limits
 def test_limits_are_written_for_the_groups_of_this_host(driver: Driver) -> None:
     version = 2 if Path("/sys/fs/cgroup/cgroup.controllers").exists() else 1
     driver.make(state="stopped", memory="64MiB", cpus=0.5)
@@ -130,3 +133,22 @@ def test_an_old_secret_is_not_shown(driver: Driver) -> None:
     for check in (True, False):
         result = driver.run(check=check, state="stopped", config={"lxc.environment": ["PLAIN=kt"]})
         assert result.changed and "DB_PASSWORD=" in result.stdout and "hush" not in result.stdout
+
+
+def test_keys_of_an_lxc_before_7_are_replaced(driver: Driver) -> None:
+    """A guest whose host was upgraded; and one that has run through the upgrade."""
+    if not Lxc().objection("lxc.cgroup.cpu.shares = 2\n"):
+        pytest.skip("this LXC takes keys of version 1 of control groups")
+    old = "lxc.cgroup.devices.deny = c 10:200 rwm\nlxc.cgroup.memory.swappiness = 10\n"
+    gone = {"config[lxc.cgroup.devices.deny]", "config[lxc.cgroup.memory.swappiness]"}
+    for state in ("stopped", "running"):
+        driver.make(state=state)
+        with driver.config.open("a", encoding="utf-8") as file:
+            file.write(old)
+        done = driver.do(hostname="kt-new", state="running" if state == "stopped" else "stopped")
+        assert actions(done) == ["set", "start state" if state == "stopped" else "stop state"]
+        assert gone <= set(done["plan"][0]["before"]) and not gone & set(done["plan"][0]["after"])
+        text = driver.config.read_text(encoding="utf-8")
+        assert "lxc.cgroup2.devices.deny = c 10:200 rwm\n" in text and "lxc.cgroup." not in text
+        driver.again(hostname="kt-new", state="running" if state == "stopped" else "stopped")
+        driver.make(state="absent")

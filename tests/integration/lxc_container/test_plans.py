@@ -15,7 +15,7 @@ import pytest
 from tests.support.lxc import KNOWN, limits, tree
 from tests.support.tables import Explored
 
-from .driver import Driver, actions, fill, needs_unprivileged
+from .driver import HAS_LIMITS, LIMITS, Driver, actions, fill, needs_unprivileged
 from .plans import PLANS, Plan
 
 SPREAD = True
@@ -34,6 +34,8 @@ def set_scene(driver: Driver, plan: Plan, words: Mapping[str, str]) -> None:
     """Bring about what is there before the plan, from whatever is there."""
     if "idmap" in plan.wanted:
         needs_unprivileged()
+    if not HAS_LIMITS and set(plan.wanted) <= {"state", *LIMITS}:
+        pytest.skip("no limit can be set here")
     driver.lab.clear()
     if "clone" in plan.wanted:
         driver.of("source").make(state="stopped")
@@ -67,7 +69,10 @@ def done_as_planned(plan: Plan, driver: Driver, wanted: Mapping[str, Any]) -> tu
     pid = driver.lab.pid(driver.name)
     done, moments, states = driver.do_noting(**wanted)
     assert tuple(actions(done)) == plan.actions
-    assert max((step["disruption"] for step in done["plan"]), key=ORDER.index) == plan.disruption
+    # Of a guest that runs, nothing but a limit changes live; what only pauses it has no limits.
+    live = plan.disruption == "live" and set(plan.wanted) & set(LIMITS)
+    disruption = "none" if live and not HAS_LIMITS else plan.disruption
+    assert max((step["disruption"] for step in done["plan"]), key=ORDER.index) == disruption
     if plan.before and not any(
         action.split()[0] in ("start", "stop", "restart", "recreate", "remove") for action in plan.actions
     ):

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from .driver import Driver
+from .driver import Driver, needs_limits
 
 NOT_HERE = "sha256:" + "0" * 64
 
@@ -125,7 +125,11 @@ WRONG: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...] = (
 NAMES = ("", "../x", "a/b", "-x", ".x", "a b", "a\nb", "a\0b", "$(id)", "a;b", "ä", "x" * 101, "..")
 
 
-@pytest.mark.parametrize(("args", "words"), [pytest.param(args, words, id=name) for name, args, words in WRONG])
+def wrong(name: str, args: Mapping[str, Any], words: tuple[str, ...]) -> Any:
+    return pytest.param(args, words, id=name, marks=[needs_limits] if "memory_swap" in args else [])
+
+
+@pytest.mark.parametrize(("args", "words"), [wrong(*each) for each in WRONG])
 def test_bad_input(args: Mapping[str, Any], words: tuple[str, ...], driver: Driver) -> None:
     driver.refused(*words, **args)
 
@@ -136,6 +140,7 @@ def test_bad_names(name: str, driver: Driver) -> None:
         driver.refused("name", name=name, state=state)
 
 
+@needs_limits
 def test_bad_input_for_a_container_that_is_there(driver: Driver) -> None:
     """The old configuration is kept to the byte, and the guest goes on."""
     driver.make(memory="64MiB")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -122,9 +123,20 @@ class Files:
     def __call__(self, path: str) -> list[str]:
         if path not in self._texts:
             place = Path(path)
-            files = sorted(place.glob("*.conf")) if place.is_dir() else [place]
-            self._texts[path] = [self._read(file) for file in files if file.is_file()]
+            found = self._of(place)
+            files = sorted(place.glob("*.conf")) if found == stat.S_IFDIR else [place]
+            self._texts[path] = [self._read(file) for file in files if self._of(file) == stat.S_IFREG]
         return self._texts[path]
+
+    @staticmethod
+    def _of(path: Path) -> int:
+        """What kind of file it is, 0 for none. OSError where that cannot be seen: from Python 3.14 on, is_file() of such
+        a path is false.
+        """
+        try:
+            return stat.S_IFMT(path.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
 
     def _read(self, file: Path) -> str:
         self.newest = max(self.newest, file.stat().st_mtime)
