@@ -43,7 +43,9 @@ def archive(path: Path, *images: tuple[str, list[str] | None], folder: str = "")
     """As an engine saves it: with the configuration at DIGEST.json, or at blobs/sha256/DIGEST."""
     names = {key: f"{folder}{key}" if folder else f"{key}.json" for key, _tags in images}
     manifest = [{"Config": names[key], "RepoTags": tags, "Layers": []} for key, tags in images]
-    files = {"manifest.json": manifest, **dict.fromkeys(names.values(), CONFIG)}
+    files: dict[str, Any] = {"manifest.json": manifest, **dict.fromkeys(names.values(), CONFIG)}
+    if folder:
+        files["index.json"] = {"manifests": [{"digest": FOUND["Id"]}, "odd", {}]}
     with tarfile.open(path, "w") as tar:
         for name, content in files.items():
             entry = tarfile.TarInfo(name)
@@ -59,6 +61,7 @@ def test_what_is_in_an_archive(tmp_path: Path, folder: str) -> None:
         ("sha256:" + KEY, ("app:1", "app:latest")),
         ("sha256:" + "b" * 64, ()),
     ]
+    assert [image.manifests[:1] for image in saved_images(path)] == [(FOUND["Id"],) if folder else ()] * 2
     assert saved_image(path, "docker.io/library/app").config == CONFIG
     with pytest.raises(InvalidOption, match="2 images, none called other: app:1, app:latest"):
         saved_image(path, "other")

@@ -182,14 +182,15 @@ class Images(Resource[Seen]):
                 }
 
     def _loaded(self, want: Spec, seen: Seen) -> str:
-        """The image on the host that the archive's is: by the digest of its configuration, or one of its names if it
-        has the same content. Empty where none is.
+        """The image on the host that the archive's is: by the digest of its configuration, or one of its names or
+        manifests if it has the same content. Empty where none is.
         """
         key = str(want.values["content"]).partition(" ")[2]
         if key in seen.images.summaries:
             return key
         saved = saved_image(str(want.steering["load"]["path"]), want.name)
         known = [seen.images.find(parse_reference(name, "load.path")) for name in (want.name, *saved.tags)]
+        known += [digest for digest in saved.manifests if digest in seen.images.summaries]
         found = self.engine.inspect_all("images", dict.fromkeys(filter(None, known)))
         return next((name for name, image in found.items() if saved.is_image(image)), "")
 

@@ -50,6 +50,8 @@ class Saved:
     key: str
     tags: tuple[str, ...]
     config: Mapping[str, Any]
+    #: The digests of all manifests in the archive, where it has any: one may be what an engine calls it.
+    manifests: tuple[str, ...] = ()
 
     def named(self, name: str) -> bool:
         """Whether that is one of its names."""
@@ -103,11 +105,14 @@ def saved_images(path: str) -> list[Saved]:
     check_tar(path, "load.path")
     try:
         with tarfile.open(path) as archive:
+            index = _json(archive, "index.json") if "index.json" in archive.getnames() else {}
+            manifests = tuple(as_text(as_mapping(each).get("digest")) for each in as_list(index.get("manifests")))
             return [
                 Saved(
                     "sha256:" + _stem(str(entry["Config"])),
                     tuple(str(tag) for tag in entry.get("RepoTags") or ()),
                     _json(archive, str(entry["Config"])),
+                    manifests,
                 )
                 for entry in _json(archive, "manifest.json")
             ]
