@@ -16,6 +16,10 @@ import pytest
 from tests.support import durations
 from tests.support.paths import COLLECTIONS, ROOT, SYSTEM_PYTHON
 
+# Each process of a run reads all tests. What pytest makes of them is kept, whatever the environment says, or that alone
+# takes each of them longer than many a file's tests.
+sys.dont_write_bytecode = False
+
 # Before anything imports ansible: its collection loader reads the configuration once, at import.
 os.environ["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
 sys.path.insert(0, str(COLLECTIONS))

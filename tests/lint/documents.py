@@ -9,7 +9,7 @@ import ast
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ansible.module_utils.common.yaml import yaml_load
 
 from tests.support.paths import ROOT
 
@@ -26,12 +26,12 @@ def text_of(path: Path, name: str) -> str:
 
 def options_of(path: Path) -> dict[str, dict[str, Any]]:
     """A plugin's options, with those of the collection's own fragments that it extends; what comes first wins."""
-    document = yaml.safe_load(text_of(path, "DOCUMENTATION")) or {}
+    document = yaml_load(text_of(path, "DOCUMENTATION")) or {}
     found: dict[str, dict[str, Any]] = document.get("options") or {}
     for fragment in document.get("extends_documentation_fragment", []):
         if fragment.startswith("kraal.virt."):
             file, _, name = fragment.removeprefix("kraal.virt.").partition(".")
             text = text_of(PLUGINS / "doc_fragments" / f"{file}.py", name.upper() or "DOCUMENTATION")
-            for option, said in (yaml.safe_load(text).get("options") or {}).items():
+            for option, said in (yaml_load(text).get("options") or {}).items():
                 found[option] = said | found.get(option, {})
     return found
