@@ -23,8 +23,10 @@ from . import warm_ansible_server
 #: How many wait for more at a time. Tests ask for few different environments.
 KEPT = 3
 
-#: What differs from run to run and is not read when Ansible is imported, or is read again by the server.
-PER_RUN = {"ANSIBLE_HOME", "ANSIBLE_REMOTE_TEMP", "KT_RESULTS_FILE", "PYTEST_CURRENT_TEST"}
+#: What Ansible and Python read of their environment when they are imported; and what of it the server reads again. All
+#: else a run has of its own.
+AT_IMPORT = ("ANSIBLE_", "HOME", "LANG", "LC_", "PYTHON")
+READ_AGAIN = {"ANSIBLE_HOME", "ANSIBLE_REMOTE_TEMP"}
 
 
 class WarmAnsible:
@@ -69,7 +71,7 @@ class WarmAnsible:
 
 
 def _key(env: Mapping[str, str], cwd: Path) -> object:
-    return cwd, {name: value for name, value in env.items() if name not in PER_RUN}
+    return cwd, {name: value for name, value in env.items() if name.startswith(AT_IMPORT) and name not in READ_AGAIN}
 
 
 #: Those that wait, the last used at the end. One that runs is in nobody's list.

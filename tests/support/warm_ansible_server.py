@@ -73,6 +73,8 @@ def become(directory: Path) -> str:
         os.close(opened)
     os.environ.clear()
     os.environ.update(run["env"])
+    # $TMPDIR may be another one.
+    tempfile.tempdir = None
     os.chdir(run["cwd"])
     sys.argv = run["argv"]
     for name, definition in constants.config.get_configuration_definitions().items():
