@@ -15,9 +15,10 @@ description:
   - Defines a virtual machine, changes it, brings it into a power state, or removes it.
   - Only what the task sets is managed. It is merged into the XML that libvirt keeps, so the UUID, the MAC and PCI
     addresses, the version of the machine, and devices and settings that this module knows nothing of stay as they are.
-  - Memory below its maximum, processors up to their maximum, disks, CDs and network interfaces change while the guest
-    runs. Every other change to a guest that runs is written into its configuration, and C(pending_restart) of RV(guest)
-    names it until the guest is restarted, by itself or by O(disruption=restart).
+  - Memory below its maximum, processors up to their maximum, disks, CDs, network interfaces, O(cpu_pinning), and what
+    becomes of the guest when it ends (O(on_reboot) and the like) change while the guest runs. Every other
+    change to a guest that runs is written into its configuration, and C(pending_restart) of RV(guest) names it until
+    the guest is restarted, by itself or by O(disruption=restart).
   - What waits for a restart is found out by comparing what runs with what is stored. So changes by other programs are
     seen too, and so is one that was made in an earlier run.
   - Options that contradict each other, or that name a pool, a volume, a network, a machine or a model of processor that
@@ -46,7 +47,15 @@ options:
     description: The UUID of a new guest. Libvirt's choice unless given. It cannot change.
     type: str
   description:
-    description: A text that tells what the guest is for.
+    description: A text that tells what the guest is for, of one line or several.
+    type: str
+  title:
+    description: A short text of one line that tells what the guest is. An empty text takes it away.
+    type: str
+  osinfo:
+    description: Which system is in the guest, in the words of libosinfo, like V(http://debian.org/debian/12). Programs
+      such as virt-manager show it. It is kept in the metadata of the guest and changes nothing else. An empty text
+      takes it away.
     type: str
   machine:
     description:
@@ -88,6 +97,13 @@ options:
       threads:
         description: The number of threads in a core.
         type: int
+  cpu_features:
+    description:
+      - Features of the processor by their names, like V(vmx), each V(require), V(disable), V(force), V(optional) or
+        V(forbid). V(true) stands for V(require), V(false) for V(disable).
+      - They are added to, or taken from, what the O(cpu) has. They stay when its C(mode) or C(model) changes.
+      - Needs a restart. Merged with what is there, unless O(purge) names it.
+    type: dict
   memory:
     description:
       - The memory, like V(2GiB), in whole MiB. Any other size is rounded up, as libvirt does. 1 GiB for a new guest, or
@@ -98,6 +114,64 @@ options:
   memory_max:
     description: How much memory the guest can be given while it runs, in whole MiB. As much as O(memory) for a new
       guest. Needs a restart.
+    type: str
+  numa_cells:
+    description:
+      - The NUMA cells of the guest by their numbers, from 0 on, each a mapping of C(cpus) (the guest's processors in
+        it, like V(0-1)), C(memory), C(memory_access) (V(shared) or V(private)) and C(discard).
+      - The cells hold all memory and all processors of the guest. So O(memory_max) is the sum of theirs, and any
+        other one is refused.
+      - Needs a restart. Merged with what is there, unless O(purge) names it.
+    type: dict
+  numatune:
+    description: From which NUMA nodes of the host the guest's memory comes. Needs a restart.
+    type: dict
+    suboptions:
+      mode:
+        description: V(strict), V(preferred), V(interleave) or V(restrictive).
+        type: str
+      nodeset:
+        description: The nodes of the host, like V(0-1).
+        type: str
+      placement:
+        description: V(static), by C(nodeset), or V(auto), by the advice of numad.
+        type: str
+  memory_backing:
+    description: What the guest's memory is made of on the host. Needs a restart.
+    type: dict
+    suboptions:
+      hugepages:
+        description: Whether it is large pages, V(true) or V(false), or the size of these, like V(2MiB). The host has
+          to have set aside enough of them.
+        type: str
+      locked:
+        description: Whether it stays in the host's memory. Libvirt wants a limit of memory beside it.
+        type: bool
+      nosharepages:
+        description: Whether the host does not merge its pages with equal ones of others.
+        type: bool
+      source:
+        description: V(anonymous), V(file) or V(memfd).
+        type: str
+      access:
+        description: V(shared) with processes of the host, as V(virtiofs) and V(vhostuser) need it, or V(private).
+        type: str
+      allocation:
+        description: Whether it is had at the start, V(immediate), or as it is used, V(ondemand).
+        type: str
+      discard:
+        description: Whether its content is thrown away as the guest ends.
+        type: bool
+  cpu_pinning:
+    description:
+      - On which processors of the host the threads of the guest run, a mapping of threads to sets like V(0-3,7). A
+        thread is the number of a processor of the guest, from 0 on, V(emulator), or V(iothread1) and so on.
+      - A thread of a guest that runs is moved at once. To let one go needs a restart.
+      - Merged with what is there, unless O(purge) names it.
+    type: dict
+  cpuset:
+    description: The processors of the host that the guest's run on where O(cpu_pinning) says nothing, like V(0-3,7).
+      Needs a restart.
     type: str
   firmware:
     description: How the guest starts. Needs a restart. A system that was installed with the one does not start with the
@@ -283,6 +357,319 @@ options:
       stats_period:
         description: How often the guest reports on its memory, in seconds. 0 for never.
         type: int
+  sound:
+    description:
+      - The sound cards, by their models V(ich9), V(ich7), V(ich6), V(ac97), V(es1370), V(sb16), V(pcspk), V(usb) or
+        V(virtio), or mappings with C(model) and C(audio) (the C(id) of one of O(audio)).
+      - Needs a restart. Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: raw
+  audio:
+    description:
+      - Where on the host the sound goes, V(spice), V(none), V(alsa), V(pulseaudio), V(pipewire), V(jack), V(oss),
+        V(sdl), V(dbus) or V(file), or mappings with C(type) and C(id) (1 unless given). Another C(type) takes away
+        what was said of the old one.
+      - Needs a restart. Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: raw
+  inputs:
+    description:
+      - Tablets, keyboards and mice, by these words in the singular, or mappings with C(type) and C(bus) (V(usb)
+        unless given, or V(virtio)). C(type) V(passthrough) and V(evdev) give the guest an input device of the host,
+        whose C(path) they have.
+      - The keyboard and mouse on PS/2 that a machine on x86 has anyway are none of them.
+      - Needs a restart. Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: raw
+  redirected_usb:
+    description: How many USB devices of who looks at the guest (over SPICE) can be redirected to it at once. Needs a
+      restart.
+    type: int
+  panic:
+    description: The device through which a guest tells that it crashed, for O(on_crash). Needs a restart.
+    type: dict
+    suboptions:
+      model:
+        description: V(isa), V(hyperv), V(pseries), V(s390), or V(none).
+        type: str
+  vsock:
+    description: Sockets between host and guest. Needs a restart.
+    type: dict
+    suboptions:
+      model:
+        description: V(virtio), or V(none).
+        type: str
+      cid:
+        description: The guest's number, 3 or more.
+        type: int
+      auto_cid:
+        description: Whether libvirt chooses the number at each start.
+        type: bool
+  iommu:
+    description: The IOMMU that the guest sees. Needs a restart.
+    type: dict
+    suboptions:
+      model:
+        description: V(intel), V(smmuv3), V(virtio), or V(none).
+        type: str
+      intremap:
+        description: Whether it remaps interrupts, which needs O(features.ioapic=qemu).
+        type: bool
+      caching_mode:
+        description: Whether devices of the host that the guest is given can be behind it.
+        type: bool
+      eim:
+        description: Whether more than 255 processors can be interrupted.
+        type: bool
+      iotlb:
+        description: Whether devices keep translations.
+        type: bool
+      aw_bits:
+        description: The width of addresses, 39 or 48.
+        type: int
+  smbios:
+    description: What the firmware tells the system in the guest of its machine. An empty text takes an entry away.
+      Needs a restart.
+    type: dict
+    suboptions:
+      mode:
+        description: V(sysinfo) shows what is said here, V(host) what the host's firmware says, V(emulate) QEMU's own.
+          V(sysinfo) unless given where another field is.
+        type: str
+      bios_vendor:
+        description: The vendor of the BIOS.
+        type: str
+      bios_version:
+        description: The version of the BIOS.
+        type: str
+      bios_date:
+        description: The date of the BIOS, like V(01/31/2026).
+        type: str
+      bios_release:
+        description: The release of the BIOS.
+        type: str
+      system_manufacturer:
+        description: The manufacturer of the system.
+        type: str
+      system_product:
+        description: The product of the system.
+        type: str
+      system_version:
+        description: The version of the system.
+        type: str
+      system_serial:
+        description: The serial of the system.
+        type: str
+      system_uuid:
+        description: The UUID of the system, which must be that of the guest.
+        type: str
+      system_sku:
+        description: The SKU of the system.
+        type: str
+      system_family:
+        description: The family of the system.
+        type: str
+      baseboard_manufacturer:
+        description: The manufacturer of the board.
+        type: str
+      baseboard_product:
+        description: The product of the board.
+        type: str
+      baseboard_version:
+        description: The version of the board.
+        type: str
+      baseboard_serial:
+        description: The serial of the board.
+        type: str
+      baseboard_asset:
+        description: The asset of the board.
+        type: str
+      baseboard_location:
+        description: The location of the board.
+        type: str
+      chassis_manufacturer:
+        description: The manufacturer of the chassis.
+        type: str
+      chassis_version:
+        description: The version of the chassis.
+        type: str
+      chassis_serial:
+        description: The serial of the chassis.
+        type: str
+      chassis_asset:
+        description: The asset of the chassis.
+        type: str
+      chassis_sku:
+        description: The SKU of the chassis.
+        type: str
+  iothreads:
+    description: How many threads of QEMU's own there are for disks. Needs a restart.
+    type: int
+  on_poweroff:
+    description: What becomes of a guest that shuts itself down. V(destroy) unless libvirt was told otherwise.
+    type: str
+    choices: [destroy, restart]
+  on_reboot:
+    description: What becomes of a guest that reboots itself. V(restart) unless libvirt was told otherwise. QEMU cannot
+      have V(destroy) here beside O(on_poweroff=restart).
+    type: str
+    choices: [destroy, restart]
+  on_crash:
+    description: What becomes of a guest that crashes and tells so, by O(panic) say. V(destroy) unless libvirt was told
+      otherwise. With V(preserve) what is left of it stays to be looked at, until it is stopped. With
+      V(coredump-destroy) and V(coredump-restart) its memory is written to a file of the host first.
+    type: str
+    choices: [destroy, restart, preserve, coredump-destroy, coredump-restart]
+  pm:
+    description: Whether the guest is shown that it can sleep. Needs a restart.
+    type: dict
+    suboptions:
+      suspend_to_mem:
+        description: Sleep in memory (S3).
+        type: bool
+      suspend_to_disk:
+        description: Sleep on disk (S4).
+        type: bool
+  clock:
+    description: What the clock of the guest's hardware shows. Needs a restart.
+    type: dict
+    suboptions:
+      offset:
+        description:
+          - V(utc), V(localtime) (the host's, which Windows wants), V(timezone), or V(variable), a clock that keeps what
+            the guest sets it to.
+          - With another one goes what was said of the old one.
+        type: str
+      timezone:
+        description: The zone, like V(Europe/Berlin), with O(clock.offset=timezone).
+        type: str
+      basis:
+        description: What O(clock.adjustment) is counted from, V(utc) or V(localtime), with O(clock.offset=variable).
+        type: str
+      adjustment:
+        description: Seconds from O(clock.basis), with O(clock.offset=variable). V(reset) with V(utc) and V(localtime).
+        type: str
+  timers:
+    description:
+      - The timers of the guest by their names, V(rtc), V(pit), V(hpet), V(tsc), V(kvmclock), V(hypervclock),
+        V(armvtimer) or V(platform), each a mapping of C(present), C(tickpolicy) (V(delay), V(catchup), V(merge) or
+        V(discard)), C(track) (V(boot), V(guest), V(wall) or V(realtime)), C(frequency) (in Hz) and C(mode) (V(auto),
+        V(native), V(emulate), V(paravirt) or V(smpsafe)). V(true) and V(false) alone stand for C(present).
+      - Needs a restart. Merged with what is there, unless O(purge) names it.
+    type: dict
+  features:
+    description: What the machine and the hypervisor show the guest, feature by feature. What is not named stays as it
+      is. Needs a restart.
+    type: dict
+    suboptions:
+      acpi:
+        description: ACPI, without which a guest sees no power button and nothing is plugged in as it runs. A new
+          guest has it.
+        type: bool
+      apic:
+        description: The interrupt controllers of its processors. A new guest on x86 has them.
+        type: bool
+      pae:
+        description: Physical address extension.
+        type: bool
+      hap:
+        description: Whether the processor's own paging of guests may be used.
+        type: bool
+      pmu:
+        description: The counters of the processor's performance.
+        type: bool
+      pvspinlock:
+        description: Spinlocks with the hypervisor's help.
+        type: bool
+      smm:
+        description: System management mode, which O(secure_boot) needs and switches on.
+        type: bool
+      vmcoreinfo:
+        description: Whether the guest tells where its kernel is, for dumps of its memory.
+        type: bool
+      vmport:
+        description: VMware's port.
+        type: bool
+      kvm_hidden:
+        description: Whether the guest is not shown that it runs on KVM, which drivers of graphics cards may mind.
+        type: bool
+      kvm_hint_dedicated:
+        description: Whether the guest is told that it has its processors for itself.
+        type: bool
+      kvm_poll_control:
+        description: Whether the guest says whether its idle processors are polled.
+        type: bool
+      kvm_pv_ipi:
+        description: Interrupts between processors with the hypervisor's help.
+        type: bool
+      ioapic:
+        description: Who has the IOAPIC, V(kvm) or V(qemu). O(iommu.intremap) needs V(qemu).
+        type: str
+      gic:
+        description: The version of the interrupt controller on ARM, V(2), V(3) or V(host).
+        type: str
+      msrs_unknown:
+        description: What becomes of a register that the hypervisor does not know, V(ignore) or V(fault).
+        type: str
+      hyperv_mode:
+        description: V(custom), which shows the enlightenments named here, or V(passthrough), which shows all that the
+          host has.
+        type: str
+      hyperv_relaxed:
+        description: Relaxed limits of time.
+        type: bool
+      hyperv_vapic:
+        description: The virtual APIC.
+        type: bool
+      hyperv_vpindex:
+        description: The numbers of virtual processors. Others build on it.
+        type: bool
+      hyperv_runtime:
+        description: The time that was spent on the guest's code.
+        type: bool
+      hyperv_synic:
+        description: The synthetic interrupt controller.
+        type: bool
+      hyperv_stimer:
+        description: The synthetic timers.
+        type: bool
+      hyperv_reset:
+        description: The hypervisor's reset.
+        type: bool
+      hyperv_frequencies:
+        description: The registers with the frequencies.
+        type: bool
+      hyperv_reenlightenment:
+        description: Whether the guest is told that it was moved to another host.
+        type: bool
+      hyperv_tlbflush:
+        description: Flushing the TLB with the hypervisor's help.
+        type: bool
+      hyperv_ipi:
+        description: Interrupts between processors with the hypervisor's help.
+        type: bool
+      hyperv_evmcs:
+        description: The enlightened VMCS, for guests in the guest.
+        type: bool
+      hyperv_avic:
+        description: AVIC and APICv beside O(features.hyperv_synic).
+        type: bool
+      hyperv_emsr_bitmap:
+        description: The enlightened bitmap of registers, for guests in the guest.
+        type: bool
+      hyperv_xmm_input:
+        description: Calls of the hypervisor through XMM registers.
+        type: bool
+      hyperv_stimer_direct:
+        description: Synthetic timers that interrupt directly.
+        type: bool
+      hyperv_spinlocks:
+        description: How often a spinlock is tried before the hypervisor is told, 4095 or more. 0 switches it off.
+        type: int
+      hyperv_vendor_id:
+        description: The vendor's name that the hypervisor shows, of at most 12 characters. An empty text switches it
+          off.
+        type: str
   autostart:
     description: Whether the guest starts when its host does.
     type: bool
@@ -384,7 +771,8 @@ options:
     type: bool
     default: false
   purge:
-    choices: [channels, disks, filesystems, graphics, host_devices, labels, networks]
+    choices: [audio, channels, cpu_features, cpu_pinning, disks, filesystems, graphics, host_devices, inputs, labels,
+      networks, numa_cells, sound, timers]
   disruption:
     default: live
   wait_for:

@@ -33,6 +33,8 @@ class Row:
     purge: bool = False
     #: What the change is while the guest runs: none, live, or restart. Empty: such a guest cannot run here.
     running: str = "restart"
+    #: Why it cannot be shown on a Debian 13 host of the lab; empty: it is.
+    not_on_debian_13: str = ""
     #: Why the row needs a guest of its own, and the options with which it shares none.
     alone: str = ""
     apart: Mapping[str, str] = field(default_factory=dict)

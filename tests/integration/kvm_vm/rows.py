@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from .network_rows import NETWORK_ROWS
 from .row import Row, disk, every, kib, labels, text, texts, watchdogs
+from .setting_rows import SETTING_ROWS
 
 MIB = 1024
 UUID = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
@@ -23,15 +24,17 @@ TPM = ("@model", "backend@type", "backend@version")
 
 FEATURES = "libvirt writes a firmware's features down, and what the row gives is told as xml"
 SCREEN = {"video": "with the first screen comes a card"}
+SPOKEN = dict.fromkeys(("clock", "features", "inputs", "iothreads", "timers"), "the row has it as xml")
 BOOT = dict.fromkeys(("disks", "networks"), "a device's own order and the order of kinds exclude each other")
 
 ROWS = (
     Row(
         "description",
         "first",
-        'a <second> & "more"',
+        'a <second> & "more"\n\tof it\n',
         text("description"),
-        ("first", 'a <second> & "more"'),
+        ("first", 'a <second> & "more"\n\tof it'),
+        same=('a <second> & "more"\r\n\tof it',),
         running="none",
     ),
     Row(
@@ -224,6 +227,7 @@ ROWS = (
         running="live",
     ),
     *NETWORK_ROWS,
+    *SETTING_ROWS,
     Row(
         "graphics",
         ["vnc"],
@@ -374,6 +378,7 @@ ROWS = (
             text("iothreads")(root),
         ),
         ((True, "localtime", None, [], "1"), (True, "utc", "no", [("usb",)], "2")),
+        apart=SPOKEN,
     ),
     Row(
         "xml",
@@ -392,6 +397,7 @@ ROWS = (
         every("sysinfo/system/entry", "@name", ""),
         ([("family", "a"), ("serial", "one")], [("family", "a"), ("serial", "two")]),
         about="by-name",
+        apart={"smbios": "the row has it as xml"},
     ),
     Row("type", "qemu", "auto", text("@type"), ("qemu", "qemu"), running=""),
     Row("uuid", UUID, UUID.upper(), text("uuid"), (UUID, UUID), running=""),

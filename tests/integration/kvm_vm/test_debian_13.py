@@ -106,7 +106,7 @@ RUNS = "as it runs the guest is created, changed and run again too, and with Deb
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A guest that cannot run here is off; any other has its options changed as it runs."""
     if metafunc.function is test_create_again_change_again:
-        parametrize(metafunc, guests.ROWS, only_all=lambda row: RUNS if row.running else "")
+        parametrize(metafunc, guests.rows_here(metafunc), only_all=lambda row: RUNS if row.running else "")
     elif metafunc.function is test_network_option:
         networks.pytest_generate_tests(metafunc)
     else:

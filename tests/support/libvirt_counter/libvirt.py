@@ -44,6 +44,7 @@ CHANGING = {
         "setMaxMemory attachDevice attachDeviceFlags detachDevice detachDeviceFlags detachDeviceAlias "
         "updateDeviceFlags blockResize managedSave managedSaveRemove save rename snapshotCreateXML revertToSnapshot "
         "setMemoryStatsPeriod setUserPassword setBlockIoTune setSchedulerParameters setSchedulerParametersFlags "
+        "setLifecycleAction pinVcpu pinVcpuFlags pinEmulator pinIOThread "
         "setMemoryParameters setNumaParameters blockCommit blockPull blockCopy"
     ),
     "virDomainSnapshot": "delete",

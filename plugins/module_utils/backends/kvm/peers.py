@@ -47,8 +47,20 @@ VM = (
             Other("vcpus_opts", "cpus_max cpu xml", "Its topology stands in cpu, what else it says in xml"),
             Other("memory", "memory", "Write a unit, like 2048MiB"),
             Other("memory_opts", "memory memory_max"),
-            Other("cpu", "cpu xml", "The mode and the model stand in cpu, what else it says in xml"),
-            Other("metadata", "description uuid xml", "What else it says stands in xml"),
+            Other(
+                "cpu",
+                "cpu cpu_features numa_cells xml",
+                "The mode, the model and the topology stand in cpu, what else it says in xml",
+            ),
+            Other("cputune", "cpu_pinning xml", "Its pins stand in cpu_pinning, what else it says in xml"),
+            Other("memorybacking", "memory_backing"),
+            Other("metadata", "title description osinfo uuid xml", "What else it says stands in xml"),
+            Other("osinfo", "osinfo", "Write libosinfo's id, like http://debian.org/debian/12"),
+            Other("clock", "clock timers", "Its timers stand in timers"),
+            Other("features", "features", "The fields are flat, like kvm_hidden and hyperv_relaxed"),
+            Other("events", "on_poweroff on_reboot on_crash"),
+            Other("sysinfo", "smbios", "The fields are flat, like system_serial"),
+            Other("iothreads_opts", "iothreads xml"),
             Other("disks", "disks", "A size has a unit, vol is pool and volume, and backing_store is backing"),
             Other("networks", "networks", "Each has one of network, bridge, macvtap or type: user"),
             Other("filesystems", "filesystems", "The field accessmode is access_mode, and readonly is read_only"),
@@ -76,6 +88,15 @@ VM = (
             Other("memballoon_devices", "memballoon"),
             Other("rng", "rng", "The field source is the host's device"),
             Other("rng_devices", "rng"),
+            Other("sound", "sound", "It is a list"),
+            Other("sound_devices", "sound"),
+            Other("audio", "audio", "It is a list"),
+            Other("audio_devices", "audio"),
+            Other("input input_devices", "inputs"),
+            Other("redirdev redirected_devices", "redirected_usb", "Write how many there are"),
+            Other("panic_devices", "panic"),
+            Other("vsock_devices", "vsock"),
+            Other("iommu_devices", "iommu"),
             Other("tpm_devices", "tpm"),
             Other("video_devices", "video"),
             Other("watchdog_devices", "watchdog"),
@@ -84,11 +105,8 @@ VM = (
             Other("transient destroy_on_exit", "", "A guest is always defined, and stays until state=absent"),
             Other("noreboot", "state", "Write state=stopped, or state=running and wait_for"),
             Other(
-                "arch audio audio_devices blkiotune clock controller controller_devices cputune events features idmap input "
-                "input_devices iommu iommu_devices iothreads iothreads_opts keywrap launch_security memorybacking memtune "
-                "numatune osinfo panic panic_devices parallel parallel_devices pm qemu_commandline redirdev "
-                "redirected_devices resource security shmem shmem_devices smartcard smartcard_devices sound sound_devices "
-                "sysinfo vsock vsock_devices",
+                "arch blkiotune controller controller_devices idmap keywrap launch_security memtune parallel "
+                "parallel_devices qemu_commandline resource security shmem shmem_devices smartcard smartcard_devices",
                 "xml",
                 _XML,
             ),

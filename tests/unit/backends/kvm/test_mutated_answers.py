@@ -45,7 +45,14 @@ OPTIONS: dict[str, Any] = {
     "disks": [{"target": "vda", "cache": "none"}], "graphics": [{"type": "vnc", "port": 5901}], "video": {"model": "vga"}, "console": True,
     "channels": ["org.kt"],
     "host_devices": ["pci:0000:03:00.0"], "filesystems": [{"source": "/srv", "target": "srv"}], "tpm": {"model": "tpm-crb"}, "watchdog": {"model": "i6300esb"},
-    "rng": {"model": "virtio"}, "memballoon": {"model": "virtio"}, "autostart": True, "labels": {"a": "b"}, "xml": "<domain><clock offset='utc'/></domain>",
+    "title": "x", "osinfo": "http://debian.org/debian/12", "on_poweroff": "restart", "on_reboot": "restart", "on_crash": "preserve",
+    "pm": {"suspend_to_mem": True}, "clock": {"offset": "variable", "adjustment": 1}, "timers": {"hpet": False}, "iothreads": 2,
+    "features": {"pae": True, "hyperv_spinlocks": 8191, "kvm_hidden": True}, "cpu_features": {"vmx": False}, "numatune": {"mode": "strict"},
+    "memory_backing": {"hugepages": "2MiB", "access": "shared"}, "cpu_pinning": {"0": "0-1", "emulator": "0"}, "cpuset": "0",
+    "sound": ["ich9"], "audio": ["none"], "inputs": ["tablet"], "redirected_usb": 2, "panic": {"model": "isa"}, "smbios": {"system_serial": "1"},
+    "vsock": {"model": "virtio", "cid": 5}, "iommu": {"model": "intel"},
+    "rng": {"model": "virtio"}, "memballoon": {"model": "virtio"}, "autostart": True, "labels": {"a": "b"},
+    "xml": "<domain><clock><timer name='pit'/></clock></domain>",
 }  # fmt: skip
 
 

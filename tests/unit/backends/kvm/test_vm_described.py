@@ -110,6 +110,42 @@ def test_what_is_described_changes_nothing(about: str) -> None:
     assert [step.key for step in planned(root, **{**options, "purge": [option]} if option in PURGED else options)] == []
 
 
+#: Settings of others, in words that tasks do not have among them.
+SETTINGS = """<domain type='kvm' xmlns:l='http://libosinfo.org/xmlns/libvirt/domain/1.0'><name>kt</name>
+<uuid>6ba7b810-9dad-41d1-80b4-00c04fd430c8</uuid><title>t</title><description>one
+two</description><metadata><l:libosinfo><l:os id='http://debian.org/debian/12'/></l:libosinfo></metadata>
+<memory unit='KiB'>262400</memory><vcpu placement='static' cpuset='0-1' current='2'>4</vcpu><iothreads>2</iothreads>
+<cputune><vcpupin vcpu='0' cpuset='0,2'/><emulatorpin cpuset='1'/><iothreadpin iothread='1' cpuset='1'/></cputune>
+<numatune><memory mode='hologram' nodeset='0'/></numatune><memoryBacking><hugepages><page size='1' unit='GiB'/></hugepages>
+<locked/><access mode='shared'/></memoryBacking><sysinfo type='smbios'><bios><entry name='vendor'>x</entry></bios>
+<oemStrings><entry>y</entry></oemStrings></sysinfo><os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type><smbios mode='host'/></os>
+<features><acpi/><apic eoi='on'/><hyperv mode='hologram'><spinlocks state='on' retries='8191'/><vendor_id state='off'/></hyperv>
+<kvm><hidden state='on'/></kvm><ioapic driver='qemu'/></features>
+<cpu mode='host-model'><feature name='vmx' policy='disable'/><numa><cell id='0' cpus='0-3' memory='262400' unit='KiB'/></numa></cpu>
+<clock offset='absolute' start='0'><timer name='rtc' tickpolicy='catchup'><catchup threshold='1'/></timer><timer name='hpet' present='no'/>
+</clock><on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>coredump-destroy</on_crash>
+<pm><suspend-to-mem enabled='no'/></pm><devices><sound model='ich9'><audio id='1'/></sound><audio id='1' type='hologram'/>
+<input type='tablet' bus='usb'/><input type='keyboard' bus='ps2'/><input type='passthrough' bus='virtio'><source evdev='/dev/x'/></input>
+<redirdev bus='usb' type='spicevmc'/><redirdev bus='usb' type='tcp'><source mode='connect' host='x' service='1'/></redirdev>
+<panic model='pvpanic'/><vsock model='virtio'><cid auto='yes'/></vsock><iommu model='intel'><driver intremap='on'/></iommu></devices></domain>"""
+
+
+def test_what_is_described_of_settings_changes_nothing() -> None:
+    root = parse(SETTINGS)
+    options = described(root)
+    assert planned(root, **options) == []
+    assert [step.key for step in planned(root, **options, purge=sorted(PURGED))] == []
+    told = {name: options[name] for name in ("clock", "timers", "numa_cells", "redirected_usb", "cpu_pinning", "panic")}
+    assert told == {
+        "clock": {},
+        "timers": {"rtc": {"tickpolicy": "catchup"}, "hpet": {"present": False}},
+        "numa_cells": {"0": {"cpus": "0-3", "memory": "262400KiB"}},
+        "redirected_usb": 1,
+        "cpu_pinning": {"0": "0,2", "emulator": "1", "iothread1": "1"},
+        "panic": {},
+    }
+
+
 PURGED = {option.name for option in OPTIONS if option.kind.merges}
 
 

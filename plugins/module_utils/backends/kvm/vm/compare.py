@@ -20,7 +20,7 @@ from .fields import DeviceSet
 from .model import NO_IMAGE, Change, Comparison, Domain, Edit, LiveChange, View, VmOption
 from .options import OPTIONS, VMS
 from .overlay import overlay_seen, overlay_values
-from .xml import Element, copied, drop, make, put
+from .xml import Element, copied, drop, drop_place, make, put
 
 #: By the option's name, and the entry's key; that is empty for an option without entries.
 Edits = Mapping[tuple[str, str], Edit]
@@ -174,7 +174,7 @@ def pending_after(want: Spec, have: Domain, found: Sequence[Change]) -> list[str
     if have.live is None:
         return []
     after = replace(have.stored, root=written(want, have.stored, cold(found)))
-    done = {each.key for each in found if each.hot and each.action != Action.RESIZE}
+    done = {each.key for each in found if each.option.tell or (each.hot and each.action != Action.RESIZE)}
     return [key for key in pending(after, have.live) if key not in done]
 
 
@@ -195,34 +195,33 @@ _PARTS = (
         "cputune",
         "numatune",
         "memoryBacking",
-        "iothreads",
         "sysinfo",
     ),
-    *(
-        "on_poweroff",
-        "on_reboot",
-        "on_crash",
-        "launchSecurity",
-        "keywrap",
-        "{http://libvirt.org/schemas/domain/qemu/1.0}commandline",
-    ),
+    *("launchSecurity", "keywrap", "{http://libvirt.org/schemas/domain/qemu/1.0}commandline"),
 )
 #: The places in these of which an option speaks.
 _SPOKEN = {
-    path: [each.place.partition("/")[2] for each in OPTIONS if each.place.startswith(path + "/")] for path in _PARTS
+    path: [
+        place[len(path) :].lstrip("/")
+        for each in OPTIONS
+        for place in each.places
+        if place.startswith((path + "/", path + "@"))
+    ]
+    for path in _PARTS
 }
 _DEVICES = ("input", "sound", "hub", "redirdev", "iommu", "panic", "smartcard", "memory", "vsock")
+_SPOKEN_DEVICES = [f"devices/{place}" for each in OPTIONS for place in each.devices]
 _GIVEN = ("address", "alias", "seclabel")
 
 
 def _without_options(element: Element | None, path: str) -> Element | None:
-    """A part without what an option speaks of; None where nothing else is in it."""
+    """A part without what options speak of; None where nothing else is in it."""
     if element is None or not _SPOKEN[path]:
         return element
     rest = copied(element)
     for place in _SPOKEN[path]:
-        put(rest, place, None)
-    return rest if len(rest) or rest.attrib else None
+        drop_place(rest, place)
+    return rest if len(rest) or rest.attrib or (rest.text or "").strip() else None
 
 
 def _other(stored: Element, live: Element) -> list[str]:
@@ -232,15 +231,19 @@ def _other(stored: Element, live: Element) -> list[str]:
     """
     found = []
     for path in _PARTS:
-        for part in (_without_options(each, path) for each in stored.findall(path)):
-            there = _without_options(live.find(path), path)
+        for number, each in enumerate(stored.findall(path)):
+            part = _without_options(each, path)
+            there = _without_options(next(iter(live.findall(path)[number:]), None), path)
             if part is None or (there is not None and canonical(part, _GIVEN) == canonical(there, _GIVEN)):
                 continue
             wished = overlay_values(part)
             if there is None or any(overlay_seen(part, there).get(key) != value for key, value in wished.items()):
                 found.append(path.rpartition("}")[2])
-    for tag in _DEVICES:
-        sides = [sorted(canonical(each, _GIVEN) for each in root.findall("devices/" + tag)) for root in (stored, live)]
-        if sides[0] != sides[1]:
-            found.append(tag)
+    found += [tag for tag in _DEVICES if _unspoken(stored, tag) != _unspoken(live, tag)]
     return found
+
+
+def _unspoken(root: Element, tag: str) -> list[Any]:
+    """The devices of which no option speaks."""
+    spoken = [each for place in _SPOKEN_DEVICES for each in root.findall(place)]
+    return sorted(canonical(each, _GIVEN) for each in root.findall("devices/" + tag) if each not in spoken)

@@ -18,6 +18,7 @@ from ....engine.errors import InvalidOption
 from ....engine.kinds import Entries, Flag, Foreign, Integer, Kind, Part, Records, Size, Text, as_read
 from ....engine.network_kinds import mac
 from ....engine.secrets import HIDDEN
+from ....engine.units import format_cpuset, parse_cpuset
 from .model import Edit, View
 from .xml import Element, drop, get, put, truth
 
@@ -41,6 +42,11 @@ class Field:
     #: Whether it can change while the guest runs.
     live: bool = False
     secret: bool = False
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """All places that it writes to."""
+        return (self.place,) if self.place else ()
 
     def read(self, element: Element) -> Any:
         """The canonical value in a device's element."""
@@ -158,6 +164,11 @@ def set_waits(live: Mapping[str, Any], stored: Mapping[str, Any], _view: View) -
     return [key for key in sorted(live) if key in stored and live[key] != stored[key]]
 
 
+def stored_waits(live: Mapping[str, Any], stored: Mapping[str, Any], _view: View) -> Iterable[str]:
+    """The fields that are stored and not in effect. What libvirt adds to a guest as it starts waits for nothing."""
+    return [key for key in sorted(stored) if live.get(key) != stored[key]]
+
+
 class FieldSet(Entries):
     """One mapping of fields, compared field by field: cpu, tpm, watchdog."""
 
@@ -183,6 +194,46 @@ class FieldSet(Entries):
 def never_kept(_key: str, _record: Any) -> bool:
     """For devices all of which can be made here."""
     return False
+
+
+class OneDevice(FieldSet):
+    """The fields of a device that a guest has one of, or none (model=none)."""
+
+    def __init__(self, name: str, fields: Sequence[Field]) -> None:
+        super().__init__(fields)
+        self.name = name
+
+    def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
+        """Raises InvalidOption for fields of a device that is not there and whose model nobody says."""
+        others = sorted(want.keys() - {"model"})
+        if others and want.get("model", (have or {}).get("model")) == "none":
+            raise InvalidOption(
+                f"{self.name}.{others[0]}",
+                want[others[0]],
+                "is of a device that is not there",
+                remedy="Write its model",
+            )
+        return super().parts(want, have, exact)
+
+
+class NamedSets(Entries):
+    """Mappings of fields by their names: the timers of a clock. ``short``: the field that yes or no alone stand for."""
+
+    def __init__(self, name: Text, fields: Sequence[Field], short: str = "") -> None:
+        self.name, self.fields, self.short = name, tuple(fields), short
+
+    def parse(self, value: Any, option: str) -> dict[str, Any]:
+        return {self.name.parse(key, option): self._entry(each, f"{option}[{key}]") for key, each in value.items()}
+
+    def _entry(self, given: Any, option: str) -> dict[str, Any]:
+        if self.short and not isinstance(given, Mapping):
+            given = {self.short: given}
+        if not isinstance(given, Mapping):
+            raise InvalidOption(option, given, "is not a mapping", remedy="Write the fields that it has")
+        return parse_fields(self.fields, given, option)
+
+    def show_entry(self, key: str, value: Any) -> Any:
+        return show_fields(self.fields, value)
 
 
 class DeviceSet(Records):
@@ -235,6 +286,24 @@ class Line(Text):
 
     def parse(self, value: Any, option: str) -> str:
         return super().parse(str(value).strip(), option)
+
+
+class CpuSet(Text):
+    """A set of processors or of nodes, as libvirt writes it: 0-3,7."""
+
+    def parse(self, value: Any, option: str) -> str:
+        numbers = parse_cpuset(value, option)
+        if not numbers:
+            raise InvalidOption(option, value, "names no processor", remedy="Write a list like 0-2,4")
+        return format_cpuset(numbers)
+
+
+class Lines(Text):
+    """A text of one line or several, where blanks around it are none of it."""
+
+    def parse(self, value: Any, option: str) -> str:
+        lines = re.split(r"\r\n|\r|\n", str(value).strip())
+        return "\n".join(super(Lines, self).parse(line, option) for line in lines)
 
 
 MAC = mac("52:54:00:12:34:56")

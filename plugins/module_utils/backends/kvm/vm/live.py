@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ....engine.errors import BackendError
+from ....engine.units import parse_cpuset
 from ..client import Host, LibvirtError
 from ..constants import constant
 from ..xml import NAMESPACE, serialize
@@ -21,6 +22,8 @@ from . import networks as nets
 from . import power as vm_power
 from . import volumes as vm_volumes
 from .model import Change, Domain, Live, LiveChange
+from .osinfo import NAMESPACE as LIBOSINFO
+from .osinfo import osinfo_note
 from .xml import Element, copied, get
 
 #: How long a running guest may take to follow a change that needs its help, in seconds.
@@ -34,6 +37,18 @@ def call(method: str, argument: Callable[[Any], Any] = lambda value: value) -> L
         host.ask(getattr(domain, method), argument(change.value), constant("DOMAIN_AFFECT_LIVE"))
 
     return live
+
+
+def pin(host: Host, domain: Any, change: LiveChange) -> None:
+    """Have a thread run on other processors of the host."""
+    cpus, affect = parse_cpuset(change.value[change.key]), constant("DOMAIN_AFFECT_LIVE")
+    place = tuple(number in cpus for number in range(cpus[-1] + 1))
+    if change.key == "emulator":
+        host.ask(domain.pinEmulator, place, affect)
+    elif change.key.startswith("iothread"):
+        host.ask(domain.pinIOThread, int(change.key[len("iothread") :]), place, affect)
+    else:
+        host.ask(domain.pinVcpuFlags, int(change.key), place, affect)
 
 
 def memory(host: Host, domain: Any, change: LiveChange) -> None:
@@ -124,21 +139,57 @@ def tell_autostart(host: Host, domain: Any, value: bool, _root: Element, _runnin
     host.ask(domain.setAutostart, int(value))
 
 
-def tell_description(host: Host, domain: Any, _value: str, root: Element, running: bool) -> None:
-    """The description of the guest that runs."""
+def tell_text(kind: str) -> Callable[[Any, Any, str, Element, bool], None]:
+    """The title or description of the guest that runs."""
+
+    def tell(host: Host, domain: Any, value: str, _root: Element, running: bool) -> None:
+        if running:
+            number = constant("DOMAIN_METADATA_" + kind)
+            host.ask(domain.setMetadata, number, value or None, None, None, constant("DOMAIN_AFFECT_LIVE"))
+
+    return tell
+
+
+#: QEMU cannot have on_poweroff=restart with on_reboot=destroy. By the event and its action: the other event, which is
+#: told first, and its place in the XML.
+_FIRST = {("POWEROFF", "restart"): ("REBOOT", "on_reboot"), ("REBOOT", "destroy"): ("POWEROFF", "on_poweroff")}
+
+
+def tell_end(event: str) -> Callable[[Any, Any, str, Element, bool], None]:
+    """What becomes of the guest that runs after that event."""
+
+    def tell(host: Host, domain: Any, value: str, root: Element, running: bool) -> None:
+        if not running:
+            return
+        other, place = _FIRST.get((event, value), ("", ""))
+        for each, action in ((other, get(root, place) if place else None), (event, value)):
+            if action:
+                kind, number = (
+                    constant(f"DOMAIN_LIFECYCLE_{name.replace('-', '_').upper()}")
+                    for name in (each, f"action-{action}")
+                )
+                host.ask(domain.setLifecycleAction, kind, number, constant("DOMAIN_AFFECT_LIVE"))
+
+    return tell
+
+
+def tell_osinfo(host: Host, domain: Any, _value: str, root: Element, running: bool) -> None:
+    """What libosinfo's metadata says of the guest that runs."""
     if running:
-        kind, affect = constant("DOMAIN_METADATA_DESCRIPTION"), constant("DOMAIN_AFFECT_LIVE")
-        host.ask(domain.setMetadata, kind, get(root, "description"), None, None, affect)
+        _tell_note(host, domain, osinfo_note(root), ("libosinfo", LIBOSINFO))
 
 
 def tell_labels(host: Host, domain: Any, _value: Any, root: Element, running: bool) -> None:
     """The labels of the guest that runs."""
     if running:
-        note = root.find(f"metadata/{{{NAMESPACE}}}guest")
-        # Libvirt puts the namespace in by itself.
-        text = serialize(_plain(note)) if note is not None else None
-        kind, affect = constant("DOMAIN_METADATA_ELEMENT"), constant("DOMAIN_AFFECT_LIVE")
-        host.ask(domain.setMetadata, kind, text, "kraal", NAMESPACE, affect)
+        _tell_note(host, domain, root.find(f"metadata/{{{NAMESPACE}}}guest"), ("kraal", NAMESPACE))
+
+
+def _tell_note(host: Host, domain: Any, note: Element | None, namespace: tuple[str, str]) -> None:
+    # Libvirt puts the namespace in by itself.
+    text = serialize(_plain(note)) if note is not None else None
+    kind, affect = constant("DOMAIN_METADATA_ELEMENT"), constant("DOMAIN_AFFECT_LIVE")
+    host.ask(domain.setMetadata, kind, text, *namespace, affect)
 
 
 def _plain(element: Element) -> Element:

@@ -272,8 +272,9 @@ class VmOption(Option):
     #: What libvirt is told when it is stored, beside the definition: takes libvirt, its domain, the wanted value, the
     #: tree, and whether the guest runs.
     tell: Callable[[Any, Any, Any, Element, bool], None] | None = None
-    #: Where it stands in the XML, for one that stands at one place.
-    place: str = ""
+    #: Where it stands in the XML, for one that stands at places of its own, and below <devices>.
+    places: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
 
     def seen(self, want: Spec, view: View) -> Any:
         """Its canonical value in a description, in the words of the task."""

@@ -10,21 +10,24 @@ Pure. What brings a change about is named here, and does so when it is called (l
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 from ....engine.action import Disruption
 from ....engine.errors import InvalidOption
-from ....engine.kinds import Entries, Flag, Integer, Kind, Part, Text, Texts
+from ....engine.kinds import Flag, Integer, Text, Texts
 from ....engine.spec import Spec, Table
 from ..backend import ADDRESS_SOURCES
+from . import clock, extras, inputs, live, numa, osinfo, processors, smbios, sound
 from . import devices as dev
-from . import extras, live
 from . import networks as nets
+from . import single_devices as singles
 from .chain import note_images
-from .fields import PATH, Field, FieldSet, Line, read_fields, set_waits, word, write_fields
-from .model import Edit, View, VmOption, Write, never
+from .features import FEATURES
+from .fields import CpuSet, Field, FieldSet, Line, Lines, read_fields
+from .lines import devices_of, fields_of, scalar, single
+from .memory_backing import MEMORY_BACKING
+from .model import Edit, View, VmOption, never
 from .overlay import lay_over, overlay_seen
 from .seed import CLOUD_INIT, read_seed, seed_path, seed_waits, write_seed
 from .settings import (
@@ -53,55 +56,10 @@ from .settings import (
     write_memory_max,
     write_secure,
 )
-from .xml import Element, drop, get, make, put, size_of
+from .xml import Element, get, size_of
 
 NONE, LIVE, RESTART, RECREATE = Disruption.NONE, Disruption.LIVE, Disruption.RESTART, Disruption.RECREATE
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+:@-]*", re.ASCII)
-
-
-def _scalar(
-    name: str, kind: Kind, place: str, absent: Any = None, change: Disruption = RESTART, **more: Any
-) -> VmOption:
-    """An option that stands at one place. ``more``: what else there is to say of it."""
-    part = Field(name, kind, place, absent)
-    return VmOption(
-        name,
-        kind,
-        lambda view: part.read(view.root),
-        change,
-        lambda root, _before, after: part.write(root, after),
-        place=place,
-        **more,
-    )
-
-
-def _single(name: str, tag: str, fields: Sequence[Field], absent: str = "none") -> VmOption:
-    """A device that a guest has one of, or none: model=none takes it away."""
-
-    def read(view: View) -> dict[str, Any]:
-        found = view.root.find("devices/" + tag)
-        return {"model": absent} if found is None else read_fields(fields, found)
-
-    def write(root: Element, before: Any, after: Any) -> None:
-        place = "devices/" + tag
-        if after.get("model") == "none":
-            drop(root, place)
-            if tag in ("memballoon", "video"):
-                # Without one of them, libvirt adds its own.
-                put(root, place + ("@model" if tag == "memballoon" else "/model@type"), "none")
-            return
-        if before.get("model") != after.get("model"):
-            drop(root, place)
-            before = {}
-        write_fields(fields, make(root, place), after, before)
-
-    return VmOption(name, FieldSet(fields), read, RESTART, write, set_waits)
-
-
-def _list(
-    name: str, kind: Entries, read: Callable[[Element], Any], write: Write, change: Disruption = RESTART, **more: Any
-) -> VmOption:
-    return VmOption(name, kind, lambda view: read(view.root), change, write, **more)
 
 
 def _read_disks(view: View) -> dict[str, Any]:
@@ -135,31 +93,12 @@ def _secure_seen(want: Spec, have: Any, view: View) -> Any:
     return None if want.values.get("firmware") == "uefi" and read_firmware(view) == "bios" else have
 
 
-TPM_FIELDS = (
-    Field("model", word("tpm-crb", "tpm-tis", "tpm-spapr", "none"), "@model"),
-    Field("type", word("emulator", "passthrough"), "backend@type"),
-    Field("version", word("1.2", "2.0"), "backend@version"),
-    Field("path", PATH, "backend/device@path"),
-)
-WATCHDOG_FIELDS = (
-    Field("model", word("i6300esb", "itco", "ib700", "diag288", "none"), "@model"),
-    Field("action", word("reset", "shutdown", "poweroff", "pause", "none", "dump", "inject-nmi"), "@action"),
-)
-RNG_FIELDS = (
-    Field("model", word("virtio", "none"), "@model"),
-    Field("source", PATH, "backend"),
-    Field("rate_bytes", Integer(0), "rate@bytes"),
-    Field("rate_period", Integer(1), "rate@period"),
-)
-BALLOON_FIELDS = (
-    Field("model", word("virtio", "none"), "@model"),
-    Field("autodeflate", Flag(), "@autodeflate", style="on"),
-    Field("stats_period", Integer(0), "stats@period", 0),
-)
-VIDEO_FIELDS = (
-    Field("model", word("virtio", "vga", "qxl", "bochs", "cirrus", "ramfb", "none"), "model@type"),
-    Field("heads", Integer(1, 16), "model@heads"),
-    Field("vram", Integer(1), "model@vram"),
+#: What becomes of a guest that ends or starts anew. QEMU has neither rename-restart nor, but for a crash, preserve.
+ENDS = ("destroy", "restart")
+CRASHES = (*ENDS, "preserve", "coredump-destroy", "coredump-restart")
+PM_FIELDS = (
+    Field("suspend_to_mem", Flag(), "pm/suspend-to-mem@enabled", style="yes"),
+    Field("suspend_to_disk", Flag(), "pm/suspend-to-disk@enabled", style="yes"),
 )
 UUID = Text(
     pattern=r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
@@ -170,91 +109,67 @@ MACHINE = Text(pattern=r"[A-Za-z0-9._-]+", remedy="Write a machine of QEMU's, li
 EMPTY_PATH = Text(pattern=r"(/[^\n]*)?", remedy="Write an absolute path on the host, or nothing")
 
 
-def _write_rng(option: VmOption) -> VmOption:
-    def write(root: Element, before: Any, after: Any) -> None:
-        option.write(root, before, after)
-        if after.get("model") != "none":
-            put(root, "devices/rng/backend@model", "random")
-            if not get(root, "devices/rng/backend"):
-                put(root, "devices/rng/backend", "/dev/urandom")
-
-    return replace(option, write=write)
-
-
-class Watchdog(FieldSet):
-    """Since 9.1 libvirt gives every guest with q35 the watchdog of that chipset, itco, which none can be without: it
-    is no other than none.
-    """
-
-    def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
-        if want.get("model") == "none" and (have or {}).get("model") == "itco":
-            return []
-        return super().parts(want, have, exact)
-
-
-def _is_itco(watchdog: Element) -> bool:
-    return watchdog.get("model") == "itco"
-
-
-def _beside_itco(option: VmOption) -> VmOption:
-    """The watchdog that was asked for has the chipset's beside it.
-
-    Libvirt wants one action of all of them, and gives that to the itco that it adds.
-    """
-
-    def read(view: View) -> dict[str, Any]:
-        found = sorted(view.root.findall("devices/watchdog"), key=_is_itco)
-        return read_fields(WATCHDOG_FIELDS, found[0]) if found else {"model": "none"}
-
-    def write(root: Element, before: Any, after: Any) -> None:
-        if before.get("model") != "itco":
-            for each in filter(_is_itco, root.findall("devices/watchdog")):
-                make(root, "devices").remove(each)
-        option.write(root, before, after)
-
-    return replace(option, kind=Watchdog(WATCHDOG_FIELDS), read=read, write=write)
-
-
-def _write_video(option: VmOption) -> VmOption:
-    def write(root: Element, before: Any, after: Any) -> None:
-        option.write(root, {}, after)
-
-    return replace(option, write=write)
-
-
 OPTIONS: tuple[VmOption, ...] = (
-    _scalar("type", Text(choices=("auto", "kvm", "qemu")), "@type"),
-    _scalar("uuid", UUID, "uuid", change=RECREATE),
-    _scalar("description", Line(), "description", "", NONE, waits=never, tell=live.tell_description),
+    scalar("type", Text(choices=("auto", "kvm", "qemu")), "@type"),
+    scalar("uuid", UUID, "uuid", change=RECREATE),
+    scalar("description", Lines(), "description", "", NONE, waits=never, tell=live.tell_text("DESCRIPTION")),
+    scalar("title", Line(), "title", "", NONE, waits=never, tell=live.tell_text("TITLE")),
+    VmOption("osinfo", osinfo.OSINFO, osinfo.read_osinfo, NONE, osinfo.write_osinfo, never, tell=live.tell_osinfo),
     VmOption("machine", MACHINE, lambda view: get(view.root, "os/type@machine"), RESTART, write_machine,
              recognise=_machine_seen),
     VmOption("cpus_max", Integer(1, 4096), read_cpus_max, RESTART, write_cpus_max),
     VmOption("cpus", Integer(1, 4096), read_cpus, LIVE, write_cpus, hot=_cpus_hot, live=live.call("setVcpusFlags")),
     VmOption("cpu", FieldSet(CPU_FIELDS), lambda view: read_fields(CPU_FIELDS, view.root), RESTART, write_cpu,
              cpu_waits),
+    devices_of("cpu_features", processors.CPU_FEATURES, processors.read_cpu_features, processors.write_cpu_features,
+               waits=processors.cpu_features_wait),
+    # The memory of a domain is what its cells hold: they come first.
+    devices_of("numa_cells", numa.NUMA_CELLS, numa.read_cells, numa.write_cells),
     VmOption("memory_max", Memory(), read_memory_max, RESTART, write_memory_max),
     VmOption("memory", Memory(), read_memory, LIVE, write_memory, memory_waits, hot=_memory_hot, live=live.memory,
              follows=True),
+    fields_of("numatune", numa.NUMATUNE),
+    fields_of("memory_backing", MEMORY_BACKING),
+    devices_of("cpu_pinning", processors.PINNING, processors.read_pinning, processors.write_pinning, LIVE,
+               places=processors.PIN_PLACES, hot=processors.pinning_hot, live=live.pin),
+    scalar("cpuset", CpuSet(), "vcpu@cpuset"),
     VmOption("firmware", Text(choices=("bios", "uefi")), read_firmware, RESTART, write_firmware),
     VmOption("secure_boot", Flag(), read_secure, RESTART, write_secure, recognise=_secure_seen),
-    _scalar("kernel", EMPTY_PATH, "os/kernel", ""),
-    _scalar("initrd", EMPTY_PATH, "os/initrd", ""),
-    _scalar("cmdline", Line(), "os/cmdline", ""),
+    scalar("kernel", EMPTY_PATH, "os/kernel", ""),
+    scalar("initrd", EMPTY_PATH, "os/initrd", ""),
+    scalar("cmdline", Line(), "os/cmdline", ""),
     VmOption("disks", dev.DISKS, _read_disks, LIVE, _write_disks, hot=dev.disk_hot, live=live.disk,
              grows=dev.disk_grows, grow=live.grow_disk, disk=lambda _value, key: key),
-    _list("networks", nets.NETWORKS, nets.read_networks, nets.write_networks, LIVE, hot=nets.network_hot,
+    devices_of("networks", nets.NETWORKS, nets.read_networks, nets.write_networks, LIVE, hot=nets.network_hot,
           live=live.network,
           recognise=lambda want, have, _view: nets.rekeyed(want.values["networks"], have)),
-    _list("graphics", extras.GRAPHICS, extras.read_graphics, extras.write_graphics),
-    _write_video(_single("video", "video", VIDEO_FIELDS)),
+    devices_of("graphics", extras.GRAPHICS, extras.read_graphics, extras.write_graphics),
+    singles.written_anew(single("video", "video", singles.VIDEO_FIELDS)),
     VmOption("console", Flag(), read_console, RESTART, write_console),
-    _list("channels", extras.CHANNELS, extras.read_channels, extras.write_channels),
-    _list("host_devices", extras.HostDevices(), extras.read_hostdevs, extras.write_hostdevs),
-    _list("filesystems", extras.FILESYSTEMS, extras.read_filesystems, extras.write_filesystems),
-    _single("tpm", "tpm", TPM_FIELDS),
-    _beside_itco(_single("watchdog", "watchdog", WATCHDOG_FIELDS)),
-    _write_rng(_single("rng", "rng", RNG_FIELDS)),
-    _single("memballoon", "memballoon", BALLOON_FIELDS),
+    devices_of("channels", extras.CHANNELS, extras.read_channels, extras.write_channels),
+    devices_of("host_devices", extras.HostDevices(), extras.read_hostdevs, extras.write_hostdevs),
+    devices_of("filesystems", extras.FILESYSTEMS, extras.read_filesystems, extras.write_filesystems),
+    single("tpm", "tpm", singles.TPM_FIELDS),
+    singles.beside_itco(single("watchdog", "watchdog", singles.WATCHDOG_FIELDS)),
+    singles.with_source(single("rng", "rng", singles.RNG_FIELDS)),
+    single("memballoon", "memballoon", singles.BALLOON_FIELDS),
+    devices_of("sound", sound.SOUND, sound.read_sound, sound.write_sound, devices=("sound",)),
+    devices_of("audio", sound.AUDIO, sound.read_audio, sound.write_audio),
+    devices_of("inputs", inputs.INPUTS, inputs.read_inputs, inputs.write_inputs, devices=("input",)),
+    VmOption("redirected_usb", Integer(0, 64), inputs.read_redirected, RESTART, inputs.write_redirected,
+             devices=(inputs.REDIRECTED,)),
+    single("panic", "panic", singles.PANIC_FIELDS),
+    single("vsock", "vsock", singles.VSOCK_FIELDS),
+    single("iommu", "iommu", singles.IOMMU_FIELDS),
+    VmOption("smbios", smbios.SMBIOS, smbios.read_smbios, RESTART, smbios.write_smbios, places=smbios.PLACES),
+    scalar("iothreads", Integer(0, 1024), "iothreads", 0),
+    scalar("on_poweroff", Text(choices=ENDS), "on_poweroff", change=NONE, tell=live.tell_end("POWEROFF")),
+    scalar("on_reboot", Text(choices=ENDS), "on_reboot", change=NONE, tell=live.tell_end("REBOOT")),
+    scalar("on_crash", Text(choices=CRASHES), "on_crash", change=NONE, tell=live.tell_end("CRASH")),
+    fields_of("pm", FieldSet(PM_FIELDS)),
+    fields_of("clock", clock.CLOCK, clock.write_clock, clock.clock_waits),
+    devices_of("timers", clock.TIMERS, clock.read_timers, clock.write_timers, places=("clock/timer",)),
+    fields_of("features", FEATURES),
     VmOption("autostart", Flag(), lambda view: view.autostart, NONE, waits=never, tell=live.tell_autostart),
     VmOption("labels", Texts(), lambda view: read_labels(view.root), NONE, write_labels, never, tell=live.tell_labels),
     VmOption("cloud_init", CLOUD_INIT, lambda view: read_seed(view.root, view.name), LIVE, write_seed, seed_waits,
@@ -284,6 +199,13 @@ def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         completed["disks"] = dev.named_disks(parameters["disks"])
     if parameters.get("secure_boot") and parameters.get("firmware") == "bios":
         raise InvalidOption("secure_boot", True, "requires firmware: uefi", remedy="Write firmware: uefi")
+    if (parameters.get("on_poweroff"), parameters.get("on_reboot")) == ("restart", "destroy"):
+        raise InvalidOption(
+            "on_reboot",
+            "destroy",
+            "is what QEMU cannot have beside on_poweroff: restart",
+            remedy="Change one of the two",
+        )
     for less, more in (("memory", "memory_max"), ("cpus", "cpus_max")):
         if parameters.get(less) is not None and parameters.get(more) is not None:
             kind = BY_NAME[less].kind

@@ -268,7 +268,7 @@ def write_cpu(root: Element, before: Any, after: Mapping[str, Any]) -> None:
         after["mode"] = "custom"
     if after.get("mode") not in (None, "custom") and after.get("mode") != before.get("mode"):
         for child in list(make(root, "cpu")):
-            if child.tag in ("model", "feature", "vendor"):
+            if child.tag in ("model", "vendor"):
                 make(root, "cpu").remove(child)
         make(root, "cpu").attrib.pop("match", None)
         after.pop("model", None)

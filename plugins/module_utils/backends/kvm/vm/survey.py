@@ -92,7 +92,7 @@ def _look_around(host: Host, seen: Seen, want: Spec) -> None:
     if wrong is not None:
         raise wrong
     seen.compared[want.name] = done = compare(want, full, seen, have)
-    if have.stored.root.find(CELLS) is not None if have else "xml" in full.values:
+    if have is None or have.stored.root.find(CELLS) is not None or {"numa_cells", "xml"} & full.values.keys():
         after = written(full, have.stored, cold(done.changes)) if have else creation(full, seen, "")
         check_cells(full, after, have.stored.root if have else None)
     if have is not None and about_disks:

@@ -18,6 +18,7 @@ from . import fields
 from .chain import images_given, same_disk, without_older
 from .compare import changes, edits, written
 from .model import MAKING, Comparison, Domain, Pool, Seen, View, VmOption
+from .numa import memory_of_cells
 from .options import BY_NAME, OPTIONS
 from .seed import Seed, read_seed, seed, seed_volume
 from .settings import OverlayValues, guest_note
@@ -124,7 +125,8 @@ def compare(given: Spec, full: Spec, seen: Seen, have: Domain | None) -> Compari
 
 def memory_of_new(want: Spec) -> int:
     """What a new guest has."""
-    return int(want.values.get("memory") or min(MEMORY, want.values.get("memory_max", MEMORY)))
+    usual = memory_of_cells(want.values.get("numa_cells", {})) or MEMORY
+    return int(want.values.get("memory") or min(usual, want.values.get("memory_max", usual)))
 
 
 def _completed(placed: Placed, seen: Seen, have: Domain | None) -> dict[str, Any]:

@@ -22,10 +22,12 @@ __all__ = [
     "Element",
     "copied",
     "drop",
+    "drop_place",
     "get",
     "make",
     "put",
     "put_size",
+    "size_in",
     "size_of",
     "truth",
 ]
@@ -96,6 +98,16 @@ def drop(element: Element, path: str) -> None:
         parent.remove(child)  # type: ignore[union-attr]
 
 
+def drop_place(element: Element, place: str) -> None:
+    """Remove what stands at a place, all elements of that path where it is one, and what nothing is left in."""
+    path, attribute = split(place)
+    if attribute:
+        put(element, place, None)
+    else:
+        drop(element, path)
+        put(element, path.rpartition("/")[0], None)
+
+
 def truth(text: str | None) -> bool:
     """Whether a word of libvirt's means yes."""
     return flag(text)
@@ -106,6 +118,13 @@ def size_of(element: Element | None) -> int | None:
     if element is None or not (element.text or "").strip().isdigit():
         return None
     return _size_of(element, "KiB")
+
+
+def size_in(element: Element, attribute: str) -> int | None:
+    """The same of a size in an attribute, with its unit beside it."""
+    sized = Element("size", {"unit": element.get("unit", "KiB")})
+    sized.text = element.get(attribute)
+    return size_of(sized)
 
 
 def put_size(root: Element, path: str, value: int) -> None:
