@@ -360,8 +360,7 @@ ansible_facts:
             default_routes: [{interface: br0, gateway: 192.0.2.1, family: ipv4, metric: 0}]
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
+from ansible_collections.kraal.virt.plugins.module_utils.engine.checked_module import CheckedModule
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.units import parse_size
 from ansible_collections.kraal.virt.plugins.module_utils.host.info import NAMES, gather
@@ -369,9 +368,12 @@ from ansible_collections.kraal.virt.plugins.module_utils.host.packages import kn
 from ansible_collections.kraal.virt.plugins.module_utils.host.reader import Host
 from ansible_collections.kraal.virt.plugins.module_utils.host.trials import TRIALS
 
+#: Seconds that a program or an engine may be given for its answer at most.
+LONGEST = 86400
+
 
 def main() -> None:
-    module = AnsibleModule(
+    module = CheckedModule(
         argument_spec={
             "backends": {"type": "list", "elements": "str", "choices": list(NAMES)},
             "trials": {"type": "list", "elements": "str", "choices": list(TRIALS), "default": []},
@@ -387,12 +389,15 @@ def main() -> None:
         supports_check_mode=True,
     )
     wanted = module.params["backends"]
-    if module.params["timeout"] <= 0:
+    if not 0 < module.params["timeout"] <= LONGEST:
         module.fail_json(
-            msg="timeout: {:g} is not a time to answer in. Give a number of seconds above 0.".format(
-                module.params["timeout"]
+            msg="timeout: {:g} is not a time to answer in. Give a number of seconds above 0, {} at most.".format(
+                module.params["timeout"], LONGEST
             )
         )
+    ports = [str(port) for port in module.params["ports"] if not 0 < port < 1 << 16]
+    if ports:
+        module.fail_json(msg="ports: {} is none. Give numbers from 1 to 65535.".format(", ".join(ports)))
     unknown = [need for need in module.params["needs"] if not known(need)]
     if unknown:
         module.fail_json(

@@ -20,6 +20,7 @@ from typing import IO, Any, cast
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.registry import BACKENDS, backend
+from ansible_collections.kraal.virt.plugins.module_utils.engine.argument_values import check_values
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import KraalError
 from ansible_collections.kraal.virt.plugins.module_utils.engine.printable import printable
 from ansible_collections.kraal.virt.plugins.module_utils.host.packages import install, known
@@ -107,7 +108,7 @@ def from_variables(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     host = _typed({"name": name, **host}, name)
     connection, method = host.pop("connection", None), host.pop("become_method", _SUDO[0])
     if connection is not None:
-        if connection not in _CONNECTIONS:
+        if not isinstance(connection, str) or connection not in _CONNECTIONS:
             raise KraalError(
                 f"it is reached by {connection}", remedy="Only local and ssh can be used to ask a host for its guests"
             )
@@ -118,13 +119,18 @@ def from_variables(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _typed(host: dict[str, Any], place: str) -> dict[str, Any]:
+    check_values({}, host)
     try:
         if "become" in host:
             host["become"] = boolean(host["become"])
         if "port" in host:
             host["port"] = int(host["port"])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise KraalError(f"{place}: {error}", remedy="Write a number for port, and true or false for become") from error
+    try:
+        shlex.split(str(host.get("ssh_args") or ""))
+    except ValueError as error:
+        raise KraalError(f"{place}: its arguments for ssh: {error}", remedy="Correct the quotation marks") from error
     return host
 
 

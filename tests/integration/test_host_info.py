@@ -212,6 +212,9 @@ def test_a_play_gets_facts() -> None:
     [
         ({"backends": ["vmware"]}, ["backends", "vmware"]),
         ({"timeout": 0}, ["timeout", "above 0"]),
+        ({"timeout": float("inf")}, ["timeout", "not a number that can be meant"]),
+        ({"ports": [53, 70000]}, ["ports: 70000 is none", "65535"]),
+        ({"users": ["kt\0"]}, ["users", "NUL"]),
         ({"trials": ["all"]}, ["trials", "all"]),
     ],
 )

@@ -10,13 +10,14 @@ import importlib
 import json
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
 import pytest
 import yaml
 
+from ansible_collections.kraal.virt.plugins.action.fleet import backends_of
 from ansible_collections.kraal.virt.plugins.module_utils import fleet
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.client import CONNECTION as DOCKER
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.options import CONTAINERS
@@ -42,6 +43,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
 from ansible_collections.kraal.virt.plugins.module_utils.host.bridge.shape import TABLE as BRIDGES
 from ansible_collections.kraal.virt.plugins.module_utils.host.ssh_key import KEYS
 from ansible_collections.kraal.virt.plugins.module_utils.images.base_image import BASE_IMAGES
+from ansible_collections.kraal.virt.plugins.plugin_utils import hosts
 
 from .mutations import of_json
 
@@ -174,3 +176,29 @@ def test_odd_options_of_a_fleet(option: str) -> None:
                     fleet_of(**{"guests": [], "name": "shop", option: odd})
             except KraalError as error:
                 assert str(error).encode()
+
+
+def read_host(entry: dict[str, Any]) -> None:
+    hosts.ssh_command(hosts.checked("hosts", entry, hosts.HOST, {"name"}), 10, True)
+
+
+def test_odd_hosts_of_an_inventory() -> None:
+    """As entries, as endpoints, and as variables of a host."""
+    ways: list[Callable[[Any], object]] = [
+        *(lambda odd, key=key: read_host({"name": "x", key: odd}) for key in hosts.HOST),
+        *(
+            lambda odd, key=key: hosts.endpoint({"name": "x", "docker_host": "tcp://192.0.2.1", key: odd})
+            for key in ("name", "backend", "docker_host", "tls_ca")
+        ),
+        *(
+            lambda odd, key=key: hosts.ssh_command(hosts.from_variables("x", {key: odd}), 10, True)
+            for key in hosts.VARIABLES.values()
+        ),
+        lambda odd: backends_of({"guests": [{"name": "web", "backend": "docker"}], "prune": odd}),
+        lambda odd: backends_of({"guests": odd, "defaults": odd}),
+    ]
+    for value in (*ODD, '"', "a 'b"):
+        for odd in (value, [value], {"a": value}, [{"name": value, "backend": value}]):
+            for way in ways:
+                with suppress(KraalError), limited():
+                    way(odd)

@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-
 from . import trace
-from .argument_values import check_values
+from .checked_module import CheckedModule
 from .errors import KraalError
 from .peers import Peer, advice
 from .plan import diff_of
@@ -24,8 +22,8 @@ from .secrets import HIDDEN, forms_of, hidden, hidden_steps, hide, secrets_in, s
 from .spec import ONLY_LOOKS, Table
 
 
-class KraalModule(AnsibleModule):  # type: ignore[misc]
-    """AnsibleModule that also keeps secrets which stand deeper than an argument of their own, in ``env`` or in
+class KraalModule(CheckedModule):
+    """A module that also keeps secrets which stand deeper than an argument of their own, in ``env`` or in
     ``guests``.
 
     All answers leave through here: what is secret by its key or as a part of a text is hidden at its place, old values
@@ -52,15 +50,6 @@ class KraalModule(AnsibleModule):  # type: ignore[misc]
     def keep_secret(self, secrets: Iterable[str]) -> None:
         """Mask these texts in all that is logged or returned, in whatever form it has them."""
         self.no_log_values.update(form for secret in secrets for form in forms_of(secret))
-
-    def _set_internal_properties(self, *arguments: Any, **named: Any) -> None:
-        # From here on the module can answer; what comes next is Ansible's own check of the arguments.
-        super()._set_internal_properties(*arguments, **named)
-        try:
-            check_values(self.argument_spec, self.params)
-        except KraalError as error:
-            name = self.params.get("name")
-            self.fail_json(msg=str(error.about(guest=name if isinstance(name, str) else "")))
 
     def __init__(self, *arguments: Any, peers: Sequence[Peer] = (), **named: Any) -> None:
         self._peers = peers

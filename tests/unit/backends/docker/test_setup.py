@@ -17,6 +17,7 @@ from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.setup i
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.setup import resource as setup
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.setup.config import configured, read
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.setup.engine import Engine, refusal
+from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption
 from ansible_collections.kraal.virt.plugins.module_utils.host.reader import Host, Said
 from tests.unit.host.test_setup import Programs
 
@@ -215,6 +216,11 @@ def test_a_host_that_can_carry_no_engine() -> None:
     assert setup.faults_of(facts(capable=False), {"daemon_options": {}}) == [], (
         "an engine that answers proves more than any trial"
     )
+
+
+def test_a_data_root_that_is_no_path() -> None:
+    with pytest.raises(InvalidOption, match=r"daemon_options\[data-root\]: \['/srv'\] is not a path"):
+        setup.DockerSetup({"daemon_options": {"data-root": ["/srv"]}, "socket": "/run/docker.sock"})
 
 
 def test_a_kernel_without_overlay() -> None:

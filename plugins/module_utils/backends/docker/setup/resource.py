@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
-from ....engine.errors import BackendError
+from ....engine.errors import BackendError, InvalidOption
 from ....host.info import gather
 from ....host.installed import packages
 from ....host.members import members
@@ -58,6 +58,9 @@ class DockerSetup(Setup):
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)
+        root = options["daemon_options"].get("data-root") or ""
+        if not isinstance(root, str):
+            raise InvalidOption("daemon_options[data-root]", root, "is not a path", remedy="Write an absolute path")
         self.host = Host(timeout=SECONDS, docker_socket=options["socket"])
         self.config_path = setup_config.CONFIG
 
