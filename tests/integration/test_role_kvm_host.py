@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.setup.resource import guest_xml
 from tests.integration.test_examples import check_return, examples
 from tests.lab.hosts import Lab, LabHost
 from tests.lab.images import HostImage
@@ -202,6 +203,18 @@ def test_the_second_run(host: Host) -> None:
     proof = host.role()
     assert proof.changed == 0 and proof.of("Set libvirt up")[1]["proven"], proof.output
     assert host.daemon() == before
+
+
+def test_what_a_killed_proof_has_left_goes(host: Host) -> None:
+    """Its guest, and the log of it; neither proves anything."""
+    name = "kraal-verify-0123456789ab"
+    host.lab.copy(host.host, {"/root/kt.xml": guest_xml(name, "qemu").encode()})
+    host.virsh("create", "/root/kt.xml")
+    foreseen = host.done(check=True)
+    assert keys(foreseen) == [("clean", f"leftover[{name}]")] and not foreseen["proven"]
+    assert host.done()["plan"] == foreseen["plan"]
+    assert host.virsh("list", "--all", "--name") == "" and not host.has(f"/var/log/libvirt/qemu/{name}.log")
+    assert not host.done().changed
 
 
 def test_another_address_for_the_network(host: Host) -> None:
