@@ -202,3 +202,11 @@ def test_odd_hosts_of_an_inventory() -> None:
             for way in ways:
                 with suppress(KraalError), limited():
                     way(odd)
+
+
+@pytest.mark.parametrize(("module", "option"), [("docker_container", "api_timeout"), ("kvm_vm", "connect_timeout")])
+@pytest.mark.parametrize("value", [2_000_001, "2000001", 2**62, "9" * 20, "9" * 5000, float("inf"), "1e7777"])
+def test_seconds_that_no_system_waits_for(module: str, option: str, value: Any) -> None:
+    with pytest.raises(KraalError, match=f"{option}: .* is not a number that can be meant. Write 2000000 at most"):
+        read(module, {"name": "web", option: value})
+    assert read(module, {"name": "web", option: 2_000_000})

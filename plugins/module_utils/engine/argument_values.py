@@ -15,6 +15,8 @@ from typing import Any
 
 from .errors import InvalidOption, KraalError
 
+#: Three weeks: poll(2) takes no more milliseconds than an int has.
+SECONDS = 2_000_000
 #: Powers of ten that no number of any option has.
 _GREAT = re.compile(r"[eE]\+?0*[0-9]{3,}\s*$")
 
@@ -62,15 +64,24 @@ def _check_text(text: str, option: str) -> None:
 
 
 def _check_number(kind: object, value: Any, option: str) -> None:
-    """An infinite number ends Ansible's check with an error of Python's, and a power of ten may keep it for ever."""
-    if kind not in ("int", "float") or isinstance(value, bool):
+    """An infinite number ends Ansible's check with an error of Python's, and a power of ten may keep it for ever. Of
+    seconds, the system waits for so many at most.
+    """
+    if kind not in ("int", "float"):
         return
-    great = (
-        not math.isfinite(value)
-        if isinstance(value, float)
-        else abs(value) > 1 << 64
-        if isinstance(value, int)
-        else isinstance(value, str) and _GREAT.search(value)
-    )
-    if great:
-        raise InvalidOption(option, value, "is not a number that can be meant", remedy="Write a smaller one")
+    most = SECONDS if option.endswith("timeout") else 1 << 64
+    if not -most <= _number(value) <= most:
+        remedy = f"Write {most} at most" if most == SECONDS else "Write a smaller one"
+        raise InvalidOption(option, value, "is not a number that can be meant", remedy=remedy)
+
+
+def _number(value: Any) -> float:
+    """What a number is, or one that is written as a text; 0 for all else, which is not to be judged here."""
+    if isinstance(value, (int, float)):
+        return value
+    text = value.strip() if isinstance(value, str) else ""
+    if _GREAT.search(text):
+        return math.inf
+    if re.fullmatch("[+-]?[0-9]+", text, re.ASCII):
+        return int(text) if len(text) < 30 else math.inf
+    return 0
