@@ -21,6 +21,14 @@ from .resource import Resource
 from .secrets import HIDDEN, forms_of, hidden, hidden_steps, hide, secrets_in, secrets_of_steps
 from .spec import ONLY_LOOKS, Table
 
+try:
+    from ansible.module_utils.secrets import register_secrets
+except ImportError:
+    # Core before 2.22 masks by itself what is in no_log_values, in answers and in the log. Since then a module registers
+    # what it knows, which core masks in the log and wherever the controller shows something, and leaves answers as they
+    # are.
+    register_secrets = None
+
 
 class KraalModule(CheckedModule):
     """A module that also keeps secrets which stand deeper than an argument of their own, in ``env`` or in
@@ -49,7 +57,10 @@ class KraalModule(CheckedModule):
 
     def keep_secret(self, secrets: Iterable[str]) -> None:
         """Mask these texts in all that is logged or returned, in whatever form it has them."""
-        self.no_log_values.update(form for secret in secrets for form in forms_of(secret))
+        forms = {form for secret in secrets for form in forms_of(secret)}
+        self.no_log_values.update(forms)
+        if register_secrets is not None:
+            register_secrets(forms)
 
     def __init__(self, *arguments: Any, peers: Sequence[Peer] = (), **named: Any) -> None:
         self._peers = peers
@@ -59,15 +70,27 @@ class KraalModule(CheckedModule):
 
     def _masked(self, text: str) -> str:
         # The longest first: of a secret that begins with another one, the rest would be left.
-        for secret in sorted(self.no_log_values, key=len, reverse=True):
+        for secret in sorted(filter(None, self.no_log_values), key=len, reverse=True):
             text = text.replace(secret, HIDDEN)
         return hide(text)
 
     def _shown(self, answer: dict[str, Any]) -> dict[str, Any]:
         # Ansible knows the options that are declared as secrets by themselves, but not how a message writes them.
-        self.keep_secret([*filter(None, self.no_log_values), *secrets_of_steps(answer.get("plan") or ())])
+        self.keep_secret(list(filter(None, self.no_log_values)))
+        # Old ones of a host are not the controller's to know, not even for masking them.
+        self.no_log_values.update(form for old in secrets_of_steps(answer.get("plan") or ()) for form in forms_of(old))
         shown = {key: hidden_steps(value) if key == "plan" else hidden(value) for key, value in answer.items()}
+        if register_secrets is not None:
+            shown = self._without_secrets(shown)
         return {**shown, "trace": self._trace.shown(self._masked)} if self._trace else shown
+
+    def _without_secrets(self, value: Any) -> Any:
+        """Plain data with what is known to be secret masked, wherever it stands."""
+        if isinstance(value, Mapping):
+            return {key: self._without_secrets(inner) for key, inner in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._without_secrets(inner) for inner in value]
+        return self._masked(value) if isinstance(value, str) else value
 
     def exit_json(self, **answer: Any) -> None:
         super().exit_json(**self._shown(answer))
@@ -75,10 +98,15 @@ class KraalModule(CheckedModule):
     def fail_json(self, msg: str, **answer: Any) -> None:
         meant = [each for each in advice(self._peers, self.argument_spec, self._given) if each]
         text = " ".join([str(msg).rstrip(".") + ".", *meant]) if meant else str(msg)
-        super().fail_json(printable(hide(text), keep="\n"), **self._shown(answer))
+        shown = self._shown(answer)
+        super().fail_json(printable(self._said(text), keep="\n"), **shown)
 
     def warn(self, warning: str, *arguments: Any, **named: Any) -> None:
-        super().warn(printable(warning, keep="\n"), *arguments, **named)
+        text = warning if register_secrets is None else self._masked(warning)
+        super().warn(printable(text, keep="\n"), *arguments, **named)
+
+    def _said(self, text: str) -> str:
+        return hide(text) if register_secrets is None else self._masked(text)
 
 
 def plan_of(outcome: Outcome) -> list[dict[str, Any]]:

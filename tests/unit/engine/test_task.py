@@ -53,6 +53,13 @@ def test_what_others_said_is_fit_for_a_terminal(
     assert warning == f"warning {shown}"
 
 
+def told(out: str) -> str:
+    """What a module says, without what core 2.22 and later have the controller mask: that is the task's own secrets."""
+    answer = json.loads(out)
+    assert "kt-hush-old" not in str(answer.pop("_ansible_new_secrets", []))
+    return json.dumps(answer)
+
+
 def test_no_secret_leaves_the_module(capsys: pytest.CaptureFixture[str]) -> None:
     """Neither an old one that the task never knew, nor a new one in the form in which a message quotes it."""
     boxes = Boxes(
@@ -67,7 +74,7 @@ def test_no_secret_leaves_the_module(capsys: pytest.CaptureFixture[str]) -> None
     }
     with patch_module_args({**given, "_ansible_check_mode": True}), pytest.raises(SystemExit):
         run_resource(TABLE, lambda _arguments: boxes, {}, "box")
-    out = capsys.readouterr().out
+    out = told(capsys.readouterr().out)
     answer = json.loads(out)
     assert "kt-hush" not in out
     assert [(step["key"], step["before"], step["after"]) for step in answer["plan"]] == [
@@ -79,6 +86,6 @@ def test_no_secret_leaves_the_module(capsys: pytest.CaptureFixture[str]) -> None
     boxes.words = "no: ['run', '--password', 'kt-hush-old'], kt-hush-new, it\\'s"
     with patch_module_args({**given, "tags": ["--token", "it's"]}), pytest.raises(SystemExit):
         run_resource(TABLE, lambda _arguments: boxes, {}, "box")
-    out = capsys.readouterr().out
+    out = told(capsys.readouterr().out)
     assert json.loads(out)["failed"] and "no: [" in json.loads(out)["msg"]
     assert "kt-hush" not in out and "it\\\\'s" not in out
