@@ -130,7 +130,7 @@ class Volumes(Resource[Seen]):
                     "pool", pool, "is not active, so what is in it cannot be seen", remedy="Start it first (kvm_pool)"
                 )
             # What is marked as incomplete bears the mark until it is gone.
-            return [*self._removal(want, have or half, seen), *rest]
+            return [*self._removal(want, half if have is None else have, seen), *rest]
         if want.steering.get("wipe"):
             raise InvalidOption("wipe", True, "requires state=absent", remedy="Leave it out")
         self._check(want, seen, have)

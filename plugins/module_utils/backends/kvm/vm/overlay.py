@@ -22,7 +22,7 @@ _ADDRESS = tuple(
 )
 #: What tells an element from its brothers of the same name, by that name or, where it has several meanings, with the
 #: parent's before it. What an element of an overlay does not say is not looked at. An element that is not here is
-#: found by its number. From libvirt's schema (domaincommon.rng and cputypes.rng of 9.0): all that it lets repeat.
+#: found by its number. From libvirt's schema (domaincommon.rng and cputypes.rng of 9.0 to 12.8): all that it lets repeat.
 IDENTITY: dict[str, tuple[str, ...]] = {
     # Devices.
     "disk": ("target@dev",),
@@ -58,6 +58,11 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "cookie": ("@name",),
     "slice": ("@type",),
     "source/host": ("@name", "@port", "@socket"),
+    "throttlegroup": ("group_name",),
+    "iothread/queue": ("@id",),
+    "statistic": ("@interval",),
+    "latency-histogram": ("@type",),
+    "latency-histogram/bin": ("@start",),
     # The system.
     "table": ("@type",),
     "feature": ("@name",),
@@ -83,6 +88,7 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "iothreadsched": ("@iothreads",),
     "cachetune": ("@vcpus",),
     "memorytune": ("@vcpus",),
+    "energytune": ("@vcpus",),
     "memorytune/node": ("@id",),
     "cachetune/cache": ("@id", "@level", "@type"),
     "monitor": ("@level", "@vcpus"),
@@ -98,7 +104,7 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "del": ("@capability",),
 }
 #: Elements whose order means something: those of an overlay are all that there shall be.
-LISTS = frozenset(["os/boot", "os/initarg", "oemStrings/entry", "redirfilter/usbdev"])
+LISTS = frozenset(["os/boot", "os/initarg", "oemStrings/entry", "redirfilter/usbdev", "throttlefilters/throttlefilter"])
 #: The same among those of others: they are looked for as they follow each other, and added together.
 RUNS = frozenset(["commandline/arg"])
 
