@@ -78,6 +78,12 @@ DEVICES = {
         [{"target": "tag", "driver": "virtiofs"}],
     ),
     "TPM of another kind": ("<tpm model='hologram'><backend type='external'/></tpm>", "tpm", {}),
+    "no balloon": ("<memballoon model='none'/>", "memballoon", {"model": "none", "stats_period": 0}),
+    "description of several lines": (
+        "</devices><description>one\n  two</description><devices>",
+        "description",
+        "one\n  two",
+    ),
     "video of another kind": ("<video><model type='vmvga' vram='9216' heads='1'/></video>", "video", {"heads": 1, "vram": 9216}),
 }  # fmt: skip
 

@@ -205,8 +205,9 @@ class OneDevice(FieldSet):
 
     def parts(self, want: Mapping[str, Any], have: Mapping[str, Any] | None, exact: bool) -> list[Part]:
         """Raises InvalidOption for fields of a device that is not there and whose model nobody says."""
-        others = sorted(want.keys() - {"model"})
-        if others and want.get("model", (have or {}).get("model")) == "none":
+        there = have or {}
+        others = sorted(key for key in want if key != "model" and (key not in there or want[key] != there[key]))
+        if others and want.get("model", there.get("model")) == "none":
             raise InvalidOption(
                 f"{self.name}.{others[0]}",
                 want[others[0]],
