@@ -129,6 +129,10 @@ options:
       start_period:
         description: How long failures do not count after the start, like V(1m30s).
         type: str
+      start_interval:
+        description: The time between two checks in that period, like V(1s). Known to engines with API 1.44 (Docker 25)
+          or later.
+        type: str
       retries:
         description: After how many failures in a row the container is not well.
         type: int
@@ -137,6 +141,18 @@ options:
       - The MAC address of the container's first network.
       - A change needs a re-creation.
     type: str
+  exposed_ports:
+    description:
+      - Ports that the container serves, as V(80), V(53/udp) or V(8000-8003), beside those of its image and those that
+        O(ports) publishes. This publishes none.
+      - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: str
+  publish_all_ports:
+    description:
+      - Publish all exposed ports, each on a host port of the engine's choice.
+      - A change needs a re-creation.
+    type: bool
   ports:
     description:
       - Ports to publish. V(8080:80) is port 8080 of the host for port 80 of the container, V(127.0.0.1:8080:80/udp) one
@@ -288,6 +304,38 @@ options:
       - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
     type: list
     elements: str
+  device_requests:
+    description:
+      - Devices that a driver of the engine brings, such as graphics cards. They are managed as a whole.
+      - A change needs a re-creation.
+    type: list
+    elements: dict
+    suboptions:
+      driver:
+        description: The driver, like V(nvidia). The engine finds one by the O(device_requests[].capabilities) unless
+          set.
+        type: str
+      count:
+        description: How many, V(-1) for all. It is all unless O(device_requests[].device_ids) names some.
+        type: int
+      device_ids:
+        description: Which ones, by their ids.
+        type: list
+        elements: str
+      capabilities:
+        description: Lists of words, of which the driver has to fulfil one. V([[gpu]]) unless set.
+        type: list
+        elements: raw
+      options:
+        description: Options for the driver.
+        type: dict
+  io_limits:
+    description:
+      - How fast it may read and write block devices. Each is a mapping with C(device) (a path on the host),
+        C(read_bps), C(write_bps) (sizes, for each second), C(read_iops) and C(write_iops). V(0) stands for no limit.
+      - A change needs a re-creation. Merged with what is there, unless O(purge) names it.
+    type: list
+    elements: raw
   device_cgroup_rules:
     description:
       - Rules for devices, as V(c 42:* rmw).
@@ -361,6 +409,38 @@ options:
       - The namespace for shared memory, such as V(private), V(shareable), V(host) or V(container:NAME).
       - A change needs a re-creation.
     type: str
+  uts_mode:
+    description:
+      - The namespace for the host name, V(host), or an empty text for one of its own. V(host) excludes O(hostname).
+      - A change needs a re-creation.
+    type: str
+  userns_mode:
+    description:
+      - The namespace for users, V(host) where the engine maps users to others (userns-remap), or an empty text for what
+        the engine does.
+      - A change needs a re-creation.
+    type: str
+  cgroup_parent:
+    description:
+      - The control group that the container's own is below, as a path, or as a slice where systemd manages them.
+      - A change needs a re-creation.
+    type: str
+  runtime:
+    description:
+      - The runtime, V(runc) or another one that the engine has.
+      - A change needs a re-creation.
+    type: str
+  memory_swappiness:
+    description:
+      - How readily its memory is moved to swap, from 0 to 100. Control groups of version 2 do not have it.
+      - A change needs a re-creation.
+    type: int
+  oom_kill_disable:
+    description:
+      - Let its processes wait rather than kill one of them when it has used up its O(memory). Control groups of version
+        2 do not have it.
+      - A change needs a re-creation.
+    type: bool
   cgroupns_mode:
     description:
       - The namespace for control groups.
@@ -379,8 +459,10 @@ options:
       - device_cgroup_rules
       - devices
       - env
+      - exposed_ports
       - extra_hosts
       - group_add
+      - io_limits
       - labels
       - log_options
       - mounts

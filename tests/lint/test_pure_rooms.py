@@ -39,12 +39,6 @@ OUTSIDE = {
 OF_PATHS = {"basename", "commonpath", "dirname", "isabs", "join", "normpath", "relpath", "split", "splitext"}
 #: Of these modules, the functions that ask the system.
 ASK = {"datetime": {"now", "today", "utcnow"}, "uuid": {"uuid1", "uuid4", "getnode"}}
-#: What is let pass, by file, with its reason.
-EXCEPTIONS = {
-    "backends/docker/container/options.py": [
-        ("open()", "a task's arguments are completed from the file env_file before they are understood")
-    ],
-}
 #: The rooms that plan, compare and write in every backend: these have to say that they are pure.
 ROOMS = (
     *("plan.py", "target.py", "compare.py", "storage.py", "model.py", "fields.py", "xml.py", "pieces.py"),
@@ -94,8 +88,7 @@ def outside(tree: ast.Module) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", pure(), ids=lambda path: str(path.relative_to(MODULE_UTILS)))
 def test_a_pure_room_only_computes(path: Path) -> None:
-    found = sorted(outside(ast.parse(path.read_text(encoding="utf-8"))))
-    assert found == [what for what, _reason in EXCEPTIONS.get(path.relative_to(MODULE_UTILS).as_posix(), ())]
+    assert sorted(outside(ast.parse(path.read_text(encoding="utf-8")))) == []
 
 
 def test_the_rooms_that_plan_are_pure() -> None:

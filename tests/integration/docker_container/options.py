@@ -9,6 +9,7 @@ change costs.
 
 from __future__ import annotations
 
+from .host_rows import HOST_ROWS
 from .limit_rows import LIMIT_ROWS
 from .mount_rows import MOUNT_ROWS
 from .row import (
@@ -19,6 +20,7 @@ from .row import (
     config,
     connected,
     devices,
+    exposed,
     host,
     mac,
     members,
@@ -150,6 +152,23 @@ ROWS = (
         mac,
         ("02:42:ac:11:ab:01", "02:42:ac:11:ab:02"),
         same=("02:42:AC:11:AB:02",),
+    ),
+    Row(
+        "exposed_ports",
+        ["7001"],
+        ["7002/UDP", "7003-7004"],
+        exposed,
+        (["7001/tcp"], ["7001/tcp", "7002/udp", "7003/tcp", "7004/tcp"]),
+        same=([7003], ["7004/tcp", "7002/udp"]),
+        purge=True,
+    ),
+    Row(
+        "publish_all_ports",
+        False,
+        True,
+        host("PublishAllPorts"),
+        (False, True),
+        apart=dict.fromkeys(("ports", "exposed_ports"), "all of these are published then"),
     ),
     Row(
         "ports",
@@ -381,6 +400,7 @@ ROWS = (
         same=(["2000"], [2000]),
         purge=True,
     ),
+    *HOST_ROWS,
     Row("shm_size", "32MiB", "48m", host("ShmSize"), (32 * MIB, 48 * MIB), same=("48MiB", 50331648)),
     Row("pid_mode", "", "host", host("PidMode"), ("", "host"), apart=HOSTS_PIDS),
     Row("ipc_mode", "private", "shareable", host("IpcMode"), ("private", "shareable")),

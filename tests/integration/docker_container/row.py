@@ -72,6 +72,11 @@ def bindings(data: Inspect) -> dict[str, list[tuple[str, str]]]:
     }
 
 
+def exposed(data: Inspect) -> list[str]:
+    """Those of the row; published ports are exposed as well."""
+    return sorted(port for port in data["Config"].get("ExposedPorts") or () if port.startswith("70"))
+
+
 def mounts(data: Inspect) -> list[tuple[str, str, bool]]:
     return sorted((mount["Type"], mount["Destination"], mount["RW"]) for mount in data["Mounts"])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -32,9 +33,11 @@ def words(driver: Driver, worker_id: str, tmp_path, request) -> Mapping[str, str
     profile = tmp_path / "seccomp.json"
     profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW"}), encoding="utf-8")
     ids, images = driver.images.ids, driver.images
+    disks = [str(path) for path in sorted(Path("/dev").iterdir()) if path.is_block_device()]
     found = {
         "one": images.one, "two": images.two, "one-id": ids[images.one], "two-id": ids[images.two], "two-hex": ids[images.two].partition(":")[2],
         "two-short": ids[images.two][:19], "two-digits": ids[images.two][7:19],
+        "disk": disks[0], "disk2": disks[1],
         "vol1": driver.scratch("vol1"), "vol2": driver.scratch("vol2"), "net1": driver.scratch("net1"),
         "net2": driver.scratch("net2"), "dir": str(tmp_path), "profile": str(profile), "port": str(2350 + number), "addr": f"10.213.{number}",
     }  # fmt: skip

@@ -42,6 +42,8 @@ EXAMPLES: dict[str, Example] = {
         (["53/UDP", "127.0.0.1:28001:8001/udp", "127.0.0.1:28080:80/tcp", "127.0.0.1:28000:8000/udp"],),
         ["127.0.0.1:28081:80"],
     ),
+    "exposed_ports": Example(["7001-7002", "7003/udp"], (["7003/UDP", 7002, "7001/tcp"],), ["7004"]),
+    "publish_all_ports": Example(True, (), False),
     "mounts": Example(
         ["volume-a:/data", "/srv:/srv:ro", {"type": "tmpfs", "target": "/scratch", "size": "1MiB", "mode": "1770"}],
         (
@@ -99,6 +101,18 @@ EXAMPLES: dict[str, Example] = {
     "group_add": Example(["2000", 1000], (["1000", "2000"],), ["3000"]),
     "shm_size": Example("32MiB", ("32m", 33554432), "64MiB"),
     "pid_mode": Example("host", (), ""),
+    "uts_mode": Example("host", (), ""),
+    "userns_mode": Example("host", (), ""),
+    "cgroup_parent": Example("/docker", (), "/"),
+    "runtime": Example("io.containerd.runc.v2", (), "runc"),
+    "memory_swappiness": Example(10, (), 20),
+    "oom_kill_disable": Example(True, (), False),
+    "device_requests": Example([{"device_ids": ["0"]}], ([{"device_ids": ["0"], "count": 0}],), [{"count": 1}]),
+    "io_limits": Example(
+        [{"device": "/dev/loop0", "read_bps": "1MiB"}],
+        ([{"device": "/dev/loop0", "read_bps": 1048576, "write_iops": 0}],),
+        [{"device": "/dev/loop0", "write_iops": 100}],
+    ),
     "ipc_mode": Example("shareable", (), "private"),
     "cgroupns_mode": Example("host", (), "private"),
     "oom_score_adj": Example(200, (), -100),
@@ -106,7 +120,7 @@ EXAMPLES: dict[str, Example] = {
 
 #: Options that are recorded from a container of their own: they exclude others, or not every machine can start what has
 #: them.
-APART = ("mac_address", "privileged", "pid_mode")
+APART = ("mac_address", "privileged", "pid_mode", "uts_mode", "device_requests")
 
 #: Options that the kernel of the recording machine did not support: the engine leaves them out with a warning.
 UNRECORDED = ("blkio_weight",)

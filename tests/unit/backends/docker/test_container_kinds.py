@@ -136,6 +136,10 @@ WRITTEN: dict[str, st.SearchStrategy[Any]] = {
         st.one_of(ports(), PORT.map("{}/tcp".format), PORT.map("{}/udp".format), PORT.map("8000-8010:{}".format)),
         max_size=4,
     ),
+    "exposed_ports": st.lists(
+        st.one_of(PORT, PORT.map("{}/udp".format), PORT.map(lambda port: f"{port}-{port + 2}/TCP")), max_size=3
+    ),
+    "publish_all_ports": st.booleans(),
     "mounts": unique(MOUNT, lambda entry: entry["target"] if isinstance(entry, dict) else entry.split(":")[1]),
     "tmpfs": st.lists(
         st.one_of(PATH, PATH.map("{}:size=64m,noexec".format), PATH.map("{}:noexec,size=50%".format)), max_size=3
@@ -167,6 +171,24 @@ WRITTEN: dict[str, st.SearchStrategy[Any]] = {
         st.builds("{}{}".format, PATH, st.sampled_from(["", ":/dev/a", ":/dev/b:r", ":/dev/c:mw"])),
         lambda entry: (entry + ":" + entry).split(":")[1],
     ),
+    "device_requests": st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "driver": NAME,
+                "device_ids": st.lists(NAME, max_size=2),
+                "capabilities": st.just([["gpu", "compute"]]),
+                "options": TEXTS,
+            },
+        ),
+        max_size=2,
+    ),
+    "io_limits": unique(
+        st.fixed_dictionaries(
+            {"device": PATH}, optional={"read_bps": SIZE, "write_bps": SIZE, "read_iops": PORT, "write_iops": PORT}
+        ),
+        lambda entry: entry["device"],
+    ),
     "device_cgroup_rules": st.lists(st.sampled_from(["c 1:3 r", "a *:* rwm"]), max_size=2),
     "sysctls": TEXTS,
     "ulimits": unique(
@@ -184,6 +206,12 @@ WRITTEN: dict[str, st.SearchStrategy[Any]] = {
     ),
     "group_add": st.lists(st.one_of(NAME, st.integers(0, 9999)), max_size=3),
     "shm_size": SIZE,
+    "uts_mode": st.sampled_from(["", "host"]),
+    "userns_mode": st.sampled_from(["", "host"]),
+    "cgroup_parent": PATH,
+    "runtime": st.sampled_from(["runc", "io.containerd.runc.v2"]),
+    "memory_swappiness": st.integers(0, 100),
+    "oom_kill_disable": st.booleans(),
     "pid_mode": st.sampled_from(["", "host", "container:web"]),
     "ipc_mode": st.sampled_from(["private", "shareable", "host", "none"]),
     "cgroupns_mode": st.sampled_from(["host", "private"]),

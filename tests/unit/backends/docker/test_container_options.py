@@ -12,10 +12,10 @@ import pytest
 
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container import plan as container_plan
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container import target as container_body
+from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.arguments import parse_env_file
 from ansible_collections.kraal.virt.plugins.module_utils.backends.docker.container.options import (
     CONTAINERS,
     ContainerOption,
-    parse_env_file,
 )
 from ansible_collections.kraal.virt.plugins.module_utils.engine.action import Disruption
 from ansible_collections.kraal.virt.plugins.module_utils.engine.errors import InvalidOption

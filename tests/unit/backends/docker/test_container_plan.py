@@ -218,7 +218,8 @@ def test_a_container_whose_namespace_is_shared_is_there_and_runs(option: str) ->
     [
         ({"hostname": "x"}, "hostname"),
         ({"dns": ["192.0.2.1"], "extra_hosts": ["a:192.0.2.2"]}, "dns, extra_hosts"),
-        ({"ports": ["80"]}, "ports"),
+        ({"ports": ["80"]}, "exposed_ports, ports"),
+        ({"publish_all_ports": True}, "publish_all_ports"),
         ({"mac_address": "02:42:ac:11:00:02"}, "mac_address"),
     ],
 )
@@ -230,7 +231,7 @@ def test_what_goes_with_a_network_of_its_own(options: dict[str, Any], excluded: 
 
 
 def test_what_a_container_has_may_exclude_another_network_mode() -> None:
-    with pytest.raises(Refused, match="excludes hostname, ports, dns, extra_hosts"):
+    with pytest.raises(Refused, match="excludes hostname, exposed_ports, publish_all_ports, ports, dns, extra_hosts"):
         plan(
             want("web", network_mode="container:other"),
             seen(containers={"web": inspected("full"), "other": inspected("plain")}),

@@ -52,7 +52,9 @@ def test_every_option_that_is_set_is_in_the_body() -> None:
     assert (host["NanoCpus"], host["Memory"], host["MemorySwap"], host["PidsLimit"]) == (500_000_000, 96 * MIB, -1, 100)
     assert (host["CpusetCpus"], host["RestartPolicy"]) == ("0-1", {"Name": "on-failure", "MaximumRetryCount": 3})
     assert host["PortBindings"]["80/tcp"] == [{"HostIp": "127.0.0.1", "HostPort": "28080"}]
-    assert sorted(body["ExposedPorts"]) == ["53/udp", "80/tcp", "8000/udp", "8001/udp"]
+    assert sorted(body["ExposedPorts"]) == [
+        *("53/udp", "7001/tcp", "7002/tcp", "7003/udp", "80/tcp", "8000/udp", "8001/udp")
+    ]
     assert body["Env"] == ["A=a=b c", "B=2"]
     assert body["NetworkingConfig"]["EndpointsConfig"] == {
         "front": {},
@@ -403,6 +405,25 @@ def test_an_entrypoint_that_was_taken_away_stays_away() -> None:
     image = {**have.image, "Entrypoint": ["/bin/init"]}
     body = container_body.replacement(want("web", user="root"), type(have)(have.data, image, have.state), [])
     assert body["Entrypoint"] == [""]
+
+
+def test_ports_are_exposed_beside_those_of_the_image_and_those_that_are_published() -> None:
+    data = inspected("full")
+    published = {"53/udp": {}, "80/tcp": {}, "8000/udp": {}, "8001/udp": {}}
+    own = {"7001/tcp": {}, "7002/tcp": {}, "7003/udp": {}}
+    assert replacement(data, exposed_ports=["9"])["ExposedPorts"] == {**published, **own, "9/tcp": {}}
+    only = replacement(data, exposed_ports=["9"], purge=["exposed_ports"])
+    assert only["ExposedPorts"] == {**published, "9/tcp": {}}
+    none = replacement(data, exposed_ports=["9"], ports=["5:6"], purge=["exposed_ports", "ports"])
+    assert none["ExposedPorts"] == {"6/tcp": {}, "9/tcp": {}}
+    scene = seen(containers={"web": inspected("plain")})
+    wish = want("web", exposed_ports=[], purge=["exposed_ports"])
+    assert container_plan.differences(wish, scene, scene.containers["web"]) == []
+    assert replacement(inspected("plain"), exposed_ports=["9"])["ExposedPorts"] == {"9/tcp": {}}
+
+
+def test_the_hosts_name_is_not_kept_where_the_guest_has_its_own_again() -> None:
+    assert "Hostname" not in replacement(inspected("apart"), uts_mode="")
 
 
 def test_a_container_is_never_changed_by_planning() -> None:

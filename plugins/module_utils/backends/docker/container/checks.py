@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from ....engine.units import format_cpuset
 from .compare import network_of, to_pull, without_networks
 from .model import Claim, Container, Seen
 from .observe import addresses_of, claims_of
-from .options import OPTIONS, ContainerOption
+from .options import HOSTS_UTS, OPTIONS, ContainerOption
 
 
 def check_surroundings(want: Spec, seen: Seen) -> None:
@@ -24,6 +25,7 @@ def check_surroundings(want: Spec, seen: Seen) -> None:
     _check_version(want, seen)
     _check_networks(want, seen)
     _check_processors(want, seen)
+    _check_runtime(want, seen)
     for option, name in _joined(want):
         if name == want.name or not seen.known(name):
             why = "is the container itself" if name == want.name else "does not exist"
@@ -107,6 +109,14 @@ def _check_processors(want: Spec, seen: Seen) -> None:
             )
 
 
+def _check_runtime(want: Spec, seen: Seen) -> None:
+    runtime = want.values.get("runtime")
+    # A runtime of containerd needs no entry in the engine's list.
+    if seen.runtimes and runtime and runtime not in seen.runtimes and not re.search("[./]", runtime):
+        has = ", ".join(sorted(seen.runtimes))
+        raise InvalidOption("runtime", runtime, "is not a runtime of this engine", remedy=f"It has: {has}")
+
+
 def _joined(want: Spec) -> Iterator[tuple[str, str]]:
     """The containers whose namespaces it shall share, by the option that says so."""
     for option in OPTIONS:
@@ -142,13 +152,15 @@ def _in_the_way(mine: Claim, other: Claim) -> str:
 def check_body(want: Spec, body: Mapping[str, Any]) -> None:
     """Whether a new container can have all of this in its network mode."""
     host = body["HostConfig"]
-    mode = network_of(host.get("NetworkMode")).partition(":")[0]
-    found = [option.name for option in OPTIONS if mode in option.not_in and _said(body, option)]
-    if found:
-        raise Refused(
-            "network_mode: {} excludes {}".format(host["NetworkMode"], ", ".join(found)),
-            remedy="Leave the one or the other out, and take away what the container has of it",
-        )
+    network = network_of(host.get("NetworkMode"))
+    uts = HOSTS_UTS if host.get("UTSMode") == "host" else ""
+    for mode, said in ((network.partition(":")[0], f"network_mode: {network}"), (uts, HOSTS_UTS)):
+        found = [option.name for option in OPTIONS if mode in option.not_in and _said(body, option)]
+        if found:
+            raise Refused(
+                "{} excludes {}".format(said, ", ".join(found)),
+                remedy="Leave the one or the other out, and take away what the container has of it",
+            )
 
 
 def _said(body: Mapping[str, Any], option: ContainerOption) -> bool:

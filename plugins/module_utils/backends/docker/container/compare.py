@@ -74,6 +74,16 @@ def labels(sides: Sides, case: Case) -> Sides:
     return sides._replace(want={**(case.image.get("Labels") or {}), **sides.want}) if sides.exact else sides
 
 
+def exposed(sides: Sides, case: Case) -> Sides:
+    """Ports that are complete are so beside those of the image and those that are published."""
+    if not sides.exact:
+        return sides
+    published = set(case.want.values.get("ports") or ())
+    if "ports" not in case.want.purge:
+        published |= set(case.have.data["HostConfig"].get("PortBindings") or ())
+    return sides._replace(want=frozenset({*sides.want, *published, *(case.image.get("ExposedPorts") or ())}))
+
+
 def mounts(sides: Sides, case: Case) -> Sides:
     """Mounts that are complete are so beside the nameless volumes that the image asks for."""
     if not sides.exact:

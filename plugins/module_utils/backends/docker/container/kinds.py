@@ -57,27 +57,6 @@ def read_cpus(host: Mapping[str, Any]) -> Decimal:
     return (Decimal(nano) / 10**9).normalize()
 
 
-def _read_device(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
-    parts = str(entry).split(":")
-    if (
-        not 1 <= len(parts) <= 3
-        or not all(part.startswith("/") for part in parts[:2])
-        or not re.fullmatch(r"[rwm]{1,3}", (parts + ["rwm"] * 3)[2])
-    ):
-        raise InvalidOption(
-            option, entry, "is not a device", remedy="Write /dev/fuse, /dev/sda:/dev/xvda or /dev/sda:/dev/xvda:r"
-        )
-    inside = parts[1] if len(parts) > 1 else parts[0]
-    yield inside, {"host": parts[0], "permissions": "".join(sorted(parts[2] if len(parts) > 2 else "rwm"))}
-
-
-DEVICES = Records(
-    _read_device,
-    lambda inside, record: "{}:{}:{}".format(record["host"], inside, record["permissions"]),
-    {"elements": "str"},
-)
-
-
 def _read_ulimit(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     match = re.fullmatch(r"([a-z]+)[=:](-1|[0-9]+)(?::(-1|[0-9]+))?", str(entry).strip(), re.ASCII)
     if match is None:
@@ -174,7 +153,12 @@ def _check_interval(value: object, option: str) -> int:
 class Healthcheck(Kind):
     """How the engine finds out whether the guest is well: durations in nanoseconds, as the API has them."""
 
-    _FIELDS = {"interval": "Interval", "timeout": "Timeout", "start_period": "StartPeriod"}
+    _FIELDS = {
+        "interval": "Interval",
+        "timeout": "Timeout",
+        "start_period": "StartPeriod",
+        "start_interval": "StartInterval",
+    }
     argument = {
         "type": "dict",
         "options": {
@@ -182,6 +166,7 @@ class Healthcheck(Kind):
             "interval": {"type": "str"},
             "timeout": {"type": "str"},
             "start_period": {"type": "str"},
+            "start_interval": {"type": "str"},
             "retries": {"type": "int"},
         },
     }
@@ -233,3 +218,9 @@ class Healthcheck(Kind):
         if "Retries" in value:
             shown["retries"] = value["Retries"]
         return shown
+
+
+def pairs(lines: list[str] | None) -> dict[str, str]:
+    """A list of KEY=value as a mapping."""
+    split = (line.partition("=") for line in lines or ())
+    return {key: value for key, _equals, value in split}

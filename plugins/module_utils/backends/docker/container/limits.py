@@ -41,5 +41,6 @@ def check_memory(want: Spec, host: Mapping[str, Any]) -> None:
 
 def not_kept(want: Spec, data: Mapping[str, Any]) -> list[str]:
     """The limits that were set, and that this new container does not have."""
-    wanted = [(want.values[option.name], option) for option in OPTIONS if option.limit and want.values.get(option.name)]
+    known = [option for option in OPTIONS if option.limit or option.warned]
+    wanted = [(want.values[option.name], option) for option in known if want.values.get(option.name)]
     return [option.name for value, option in wanted if option.kind.parts(value, option.read(data), False)]

@@ -93,6 +93,7 @@ class Seen:
     #: The engine's API, and the processors and memory nodes of its host, as far as somebody asks for them.
     api: tuple[int, ...] = (99,)
     processors: int = 0
+    runtimes: frozenset[str] = frozenset()
     online: tuple[int, ...] = ()
     nodes: tuple[int, ...] = ()
     #: The guests that have an address in a network, or will have it.

@@ -188,8 +188,10 @@ def _look_around(engine: Any, living: Sequence[Spec], seen: Seen, summaries: Map
         networks = map(as_mapping, listed(engine.get("/networks"), "networks"))
         seen.networks = {as_text(network.get("Name")): _network(network) for network in networks}
         seen.addresses = _addresses(living, summaries)
-    if "cpus" in asked:
-        seen.processors = as_number(as_mapping(engine.get("/info")).get("NCPU"))
+    if asked & {"cpus", "runtime"}:
+        info = as_mapping(engine.get("/info"))
+        seen.processors = as_number(info.get("NCPU"))
+        seen.runtimes = frozenset(map(str, as_mapping(info.get("Runtimes"))))
     if engine.local and asked & {"cpuset_cpus", "cpuset_mems"}:
         seen.online, seen.nodes = _online("cpu"), _online("node")
 

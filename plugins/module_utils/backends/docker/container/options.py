@@ -31,20 +31,30 @@ from ....engine.kinds import (
     as_read,
 )
 from ....engine.network_kinds import mac
-from ....engine.spec import READ_SECRETS, Option, Table, name_check
+from ....engine.spec import Option, Table, name_check
 from ....engine.units import parse_cpuset
 from ..image.references import Reference, parse_reference
 from . import compare, write
+from .arguments import complete
 from .compare import Case
 from .endpoints import NETWORKS, encode_endpoint, read_networks
-from .kinds import (
+from .hardware import (
     DEVICES,
+    DeviceRequests,
+    IoLimits,
+    encode_devices,
+    read_devices,
+    read_io,
+    read_requests,
+)
+from .kinds import (
     ULIMITS,
     ExtraHosts,
     Healthcheck,
     Nameserver,
     RestartPolicy,
     encode_restart,
+    pairs,
     parse_address,
     read_cpus,
     read_hosts,
@@ -52,7 +62,7 @@ from .kinds import (
 )
 from .model import Container
 from .mounts import MOUNTS, Tmpfs, clean_path, encode_mounts, read_mounts, read_tmpfs
-from .ports import Ports, read_ports
+from .ports import ExposedPorts, Ports, read_ports
 from .security import Capability, SecurityOptions, read_capabilities, read_security
 from .signals import Signal, signal_name
 from .write import Body, Heir
@@ -60,6 +70,8 @@ from .write import Body, Heir
 RECREATE, LIVE = Disruption.RECREATE, Disruption.LIVE
 #: What goes with the network that is another container's.
 JOINED = ("container",)
+#: Said of a container whose host name is the host's.
+HOSTS_UTS = "uts_mode: host"
 Inspect = Mapping[str, Any]
 _check = name_check(
     r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", "a container", "Use two or more letters, digits, dots, dashes and underscores"
@@ -92,6 +104,8 @@ class ContainerOption(Option):
     newer: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     #: Whether it may name another container, whose namespace is shared.
     joins: bool = False
+    #: Whether an engine only warns of it where the kernel does not know it, and leaves it out.
+    warned: bool = False
     #: The network modes in which the engine takes none.
     not_in: tuple[str, ...] = ()
 
@@ -164,12 +178,6 @@ def _lifted(value: Any, have: Container) -> bool:
     return _emptied(value, have) or (value == write.UNLIMITED and limited)
 
 
-def pairs(lines: list[str] | None) -> dict[str, str]:
-    """A list of KEY=value as a mapping."""
-    split = (line.partition("=") for line in lines or ())
-    return {key: value for key, _equals, value in split}
-
-
 def _lines(values: Mapping[str, str]) -> list[str]:
     return ["{}={}".format(*pair) for pair in sorted(values.items())]
 
@@ -200,23 +208,6 @@ def _sorted(value: Any) -> list[Any]:
 
 def _members(value: Any) -> frozenset[str]:
     return frozenset(value or ())
-
-
-def _devices(value: Any) -> dict[str, Any]:
-    return {
-        entry["PathInContainer"]: {
-            "host": entry["PathOnHost"],
-            "permissions": "".join(sorted(entry.get("CgroupPermissions") or "rwm")),
-        }
-        for entry in value or ()
-    }
-
-
-def _encode_devices(value: Mapping[str, Any]) -> list[dict[str, str]]:
-    return [
-        {"PathOnHost": record["host"], "PathInContainer": inside, "CgroupPermissions": record["permissions"]}
-        for inside, record in sorted(value.items())
-    ]
 
 
 def _ulimits(value: Any) -> dict[str, Any]:
@@ -284,6 +275,9 @@ def _unless_empty(key: str) -> Callable[[Body, Any], None]:
     return put
 
 
+#: A namespace that is the host's, or its own.
+_HOSTS = Text(pattern="(host)?", remedy="Write host, or an empty text for its own")
+
 OPTIONS: tuple[ContainerOption, ...] = (
     ContainerOption(
         "image",
@@ -326,7 +320,7 @@ OPTIONS: tuple[ContainerOption, ...] = (
         ),
         "Hostname",
         _text,
-        not_in=JOINED,
+        not_in=(*JOINED, HOSTS_UTS),
     ),
     _config("domainname", Text(), "Domainname", _text),
     _config("labels", Texts(), "Labels", lambda value: value or {}, sides=compare.labels, succeed=write.labels),
@@ -334,10 +328,27 @@ OPTIONS: tuple[ContainerOption, ...] = (
     _config("interactive", Flag(), "OpenStdin", bool),
     _config("stop_signal", Signal(), "StopSignal", lambda value: as_read(signal_name, value or "SIGTERM")),
     _config("stop_timeout", Integer(0, 86400), "StopTimeout"),
-    _config("healthcheck", Healthcheck(), "Healthcheck", succeed=write.healthcheck),
+    _config(
+        "healthcheck",
+        Healthcheck(),
+        "Healthcheck",
+        succeed=write.healthcheck,
+        newer={"start_interval": (1, 44)},
+    ),
     ContainerOption(
         "mac_address", mac("02:42:ac:11:00:02"), _mac, RECREATE, ("Config", "MacAddress"), not_in=("container", "host")
     ),
+    _config(
+        "exposed_ports",
+        ExposedPorts(),
+        "ExposedPorts",
+        _members,
+        sides=compare.exposed,
+        write=write.exposed,
+        succeed=write.still_exposed,
+        not_in=JOINED,
+    ),
+    _host("publish_all_ports", Flag(), "PublishAllPorts", decode=bool, not_in=JOINED),
     _host("ports", Ports(), "PortBindings", decode=read_ports, write=write.ports, not_in=JOINED),
     ContainerOption(
         "mounts",
@@ -432,7 +443,11 @@ OPTIONS: tuple[ContainerOption, ...] = (
     _host("extra_hosts", ExtraHosts(), "ExtraHosts", decode=read_hosts, encode=ExtraHosts().show, not_in=JOINED),
     _host("cap_add", Members(Capability()), "CapAdd", decode=read_capabilities, encode=_sorted),
     _host("cap_drop", Members(Capability()), "CapDrop", decode=read_capabilities, encode=_sorted),
-    _host("devices", DEVICES, "Devices", decode=_devices, encode=_encode_devices),
+    _host("devices", DEVICES, "Devices", decode=read_devices, encode=encode_devices),
+    _host("device_requests", DeviceRequests(), "DeviceRequests", decode=read_requests, encode=_list),
+    ContainerOption(
+        "io_limits", IoLimits(), lambda data: read_io(data["HostConfig"]), RECREATE, write=write.io_limits, warned=True
+    ),
     _host("device_cgroup_rules", Members(), "DeviceCgroupRules", decode=_members, encode=_sorted),
     _host("sysctls", Texts(), "Sysctls", decode=lambda value: value or {}),
     _host("ulimits", ULIMITS, "Ulimits", decode=_ulimits, encode=_encode_ulimits),
@@ -459,7 +474,23 @@ OPTIONS: tuple[ContainerOption, ...] = (
     _host("shm_size", Size(bare=1 << 20), "ShmSize", decode=_number),
     _host("pid_mode", Text(), "PidMode", decode=_text, sides=compare.joined, joins=True),
     _host("ipc_mode", Text(), "IpcMode", decode=_text, sides=compare.joined, joins=True),
+    _host("uts_mode", _HOSTS, "UTSMode", decode=_text),
+    _host("userns_mode", _HOSTS, "UsernsMode", decode=_text),
     _host("cgroupns_mode", Text(choices=("host", "private")), "CgroupnsMode", decode=_text),
+    _host(
+        "cgroup_parent",
+        Text(pattern=r"[^\s:]+", remedy="Write a path like /guests, or a slice of systemd"),
+        "CgroupParent",
+        decode=_text,
+    ),
+    _host(
+        "runtime",
+        Text(pattern=r"[A-Za-z0-9][A-Za-z0-9_./-]*", remedy="Write runc, or another runtime of the engine"),
+        "Runtime",
+        decode=_text,
+    ),
+    _host("memory_swappiness", Integer(0, 100), "MemorySwappiness", warned=True),
+    _host("oom_kill_disable", Flag(), "OomKillDisable", decode=bool, warned=True),
     _host("oom_score_adj", Integer(-1000, 1000), "OomScoreAdj", decode=_number),
 )
 
@@ -478,51 +509,6 @@ def check_name(name: str) -> None:
     if re.search(r"\.kraal-(new(-[a-z]+)?|was-[a-z]+)$", name):
         why = "is kept for a container that is being replaced"
         raise InvalidOption("name", name, why, remedy="Choose another name")
-
-
-def complete(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Add the variables of ``env_file`` to ``env`` (which wins), and read the profiles that ``security_opt`` names."""
-    completed = dict(parameters)
-    variables: dict[str, Any] = {}
-    for path in parameters.get("env_file") or ():
-        variables.update(parse_env_file(_read_file("env_file", path), path))
-    # Such a file is where secrets are kept, and not every one has a name that says so.
-    completed[READ_SECRETS] = [text for text in variables.values() if len(text) >= 8]
-    if variables or parameters.get("env") is not None:
-        completed["env"] = {**variables, **(parameters.get("env") or {})}
-    if parameters.get("security_opt"):
-        completed["security_opt"] = [_profile(str(word)) for word in parameters["security_opt"]]
-    return completed
-
-
-def _profile(word: str) -> str:
-    """The engine wants a seccomp profile's text where the command line takes its path."""
-    key, _separator, path = word.replace(":", "=", 1).partition("=")
-    return "seccomp={}".format(_read_file("security_opt", path)) if key == "seccomp" and path.startswith("/") else word
-
-
-def _read_file(option: str, path: str) -> str:
-    try:
-        # A byte order mark is no part of the text.
-        with open(path, encoding="utf-8-sig") as file:
-            return file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidOption(
-            option,
-            path,
-            f"cannot be read: {error}",
-            remedy="Name a text file that exists on the host where the task runs",
-        ) from error
-
-
-def parse_env_file(text: str, path: str) -> dict[str, str]:
-    """KEY=value on each line, as docker run --env-file reads it: no quotes, no expansion; # begins a comment line."""
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    for line in lines:
-        if "=" not in line:
-            # The line itself may hold a secret: it is not repeated.
-            raise InvalidOption("env_file", path, "has a line without =", remedy="Write KEY=value on each line")
-    return pairs([line.lstrip() for line in lines])
 
 
 CONTAINERS = Table(

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ....engine.errors import InvalidOption
-from ....engine.kinds import Entries
+from ....engine.kinds import Entries, Members
 from ....engine.units import unquoted
 
 _PORT = re.compile(
@@ -97,6 +97,22 @@ class Ports(Entries):
 
     def show(self, value: Mapping[str, Any]) -> list[str]:
         return [text for key in sorted(value) for text in self.show_entry(key, value[key])]
+
+
+_EXPOSED = re.compile(r"([0-9]+(?:-[0-9]+)?)(?:/(tcp|udp|sctp))?", re.ASCII | re.IGNORECASE)
+
+
+class ExposedPorts(Members):
+    """Ports that a container is said to serve, whether they are published or not: 80/tcp."""
+
+    def parse(self, value: Any, option: str) -> frozenset[str]:
+        found: set[str] = set()
+        for entry in value:
+            match = _EXPOSED.fullmatch(str(entry).strip())
+            if match is None:
+                raise InvalidOption(option, entry, "is not a port", remedy="Write 80, 53/udp or 8000-8003")
+            found.update(f"{port}/{(match[2] or 'tcp').lower()}" for port in _span(match[1], option, entry))
+        return frozenset(found)
 
 
 def read_ports(bindings: Mapping[str, Any] | None) -> dict[str, tuple[tuple[str, str], ...]]:

@@ -26,11 +26,11 @@ from ..reader import segment
 from . import plan as container_plan
 from . import target as container_body
 from .aside import NEW, SUCCESSOR, name_aside, owner_of, policy_of
-from .kinds import encode_restart
+from .kinds import encode_restart, pairs
 from .limits import not_kept
 from .model import Container, Seen
 from .observe import REMOVES, STORAGE, guest_of, labels_of, observe, own_labels, state_of, summaries_of
-from .options import CONTAINERS, option_of, pairs
+from .options import CONTAINERS, option_of
 
 #: How long a replaced container's successor is watched before the old one goes, unless the task waits for more.
 SETTLE_SECONDS = 0.5

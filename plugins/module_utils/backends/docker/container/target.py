@@ -173,7 +173,8 @@ def _carried_config(have: Container) -> dict[str, Any]:
     if own_command(have):
         kept["Cmd"] = config.get("Cmd") or []
     # In another container's network the name is that one's: it comes with the network, and is refused beside it.
-    borrowed = str(have.data["HostConfig"].get("NetworkMode")).startswith("container:")
+    host = have.data["HostConfig"]
+    borrowed = str(host.get("NetworkMode")).startswith("container:") or host.get("UTSMode") == "host"
     if config.get("Hostname") and not borrowed and not have.id.startswith(config["Hostname"]):
         kept["Hostname"] = config["Hostname"]
     if config.get("MacAddress"):

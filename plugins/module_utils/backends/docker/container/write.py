@@ -11,12 +11,13 @@ The options name these functions on their lines.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from .compare import default_swap
+from .hardware import encode_io
 from .model import Container
 from .mounts import bind_target, clean_path, encode_binds, encode_mounts, read_mounts
 from .ports import encode_ports
@@ -54,9 +55,19 @@ class Heir(NamedTuple):
 # Into a new container.
 
 
+def exposed(body: Body, value: Iterable[str]) -> None:
+    """Beside those that are published."""
+    body.config["ExposedPorts"] = {**(body.config.get("ExposedPorts") or {}), **{port: {} for port in value}}
+
+
+def io_limits(body: Body, value: Mapping[str, Mapping[str, int]]) -> None:
+    """The engine has a list for each kind of limit."""
+    body.host.update(encode_io(value))
+
+
 def ports(body: Body, value: Mapping[str, Any]) -> None:
     """What is published is exposed, too."""
-    body.config["ExposedPorts"] = {**(body.config.get("ExposedPorts") or {}), **{port: {} for port in value}}
+    exposed(body, value)
     body.host["PortBindings"] = encode_ports(value)
 
 
@@ -122,6 +133,14 @@ def healthcheck(body: Body, heir: Heir) -> Any:
     """Beside what the container had of its own, and not its image's."""
     alone = heir.wanted.get("Test") == ["NONE"]
     return heir.wanted if alone else {**(body.config.get("Healthcheck") or {}), **heir.wanted}
+
+
+def still_exposed(body: Body, heir: Heir) -> Any:
+    """All that are to be so, but for those that come with the image."""
+    if heir.change is None:
+        return None
+    body.config["ExposedPorts"] = {}
+    return heir.change - set(heir.have.image.get("ExposedPorts") or ())
 
 
 def own(key: str) -> Callable[[Body, Heir], Any]:
