@@ -8,8 +8,6 @@ stay.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,9 +112,11 @@ class BaseImageFiles(Resource[Seen]):
         if any(path.name in modes for modes in seen.open.values()):
             path.chmod(MODE)
             return
-        with tempfile.TemporaryDirectory(prefix=".link-", dir=self.directory) as work:
-            os.symlink(str(step.after), os.path.join(work, path.name))
-            os.replace(os.path.join(work, path.name), path)
+        # A run that was killed leaves no more than this, and the next one needs the name.
+        fresh = path.with_name(f".{path.name}.kraal-new")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(str(step.after))
+        fresh.replace(path)
 
     def describe(self, name: str, seen: Seen) -> Mapping[str, Any] | None:
         """The newest build of that name."""

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,12 +13,13 @@ import random
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from ....engine.errors import BackendError, os_errors
+from ....engine.lock import held
 from ....engine.spec import Spec
 from ....host.packages import install
 from ....host.replace import replace_file
@@ -167,15 +167,9 @@ class Maker:
             else:
                 (origin / SNAPSHOTS).unlink()
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """One at a time, of all threads and processes; the lock is the directory itself and goes with its holder."""
-        file = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(file)
+    def _locked(self) -> AbstractContextManager[None]:
+        """One at a time, of all threads and processes. Not a lock on the directory itself: any user may hold that."""
+        return held(f"lxc directory {os.path.realpath(self.root)}")
 
     def free_bases(self) -> None:
         """Remove the shared root file systems that no container stands on any more."""
