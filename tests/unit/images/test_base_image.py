@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from ansible_collections.kraal.virt.plugins.module_utils.engine.spec import Spec
 from ansible_collections.kraal.virt.plugins.module_utils.images import base_image
 from ansible_collections.kraal.virt.plugins.module_utils.images.base_image import BASE_IMAGES, BaseImages
+from ansible_collections.kraal.virt.plugins.module_utils.images.base_image_files import FILES, BaseImageFiles
 from ansible_collections.kraal.virt.plugins.module_utils.images.rootfs import is_left, workplace
 
 
@@ -72,3 +74,14 @@ def test_a_workplace_that_was_taken_away_before_it_was_held_is_made_again(
     monkeypatch.setattr(tempfile, "mkdtemp", make)
     with workplace(tmp_path, "debian") as work:
         assert work == made[1] and not is_left(work)
+
+
+def test_a_link_that_a_killed_run_has_begun_is_made_over(tmp_path: Path) -> None:
+    (tmp_path / ".debian.tar.kraal-new").symlink_to("old.tar")
+    given = {"path": str(tmp_path / "debian-1.tar"), "checksum": "sha256:1", "kernel": "", "initrd": ""}
+    want = FILES.read({"name": "debian", "state": "present", **given})
+    files = BaseImageFiles(str(tmp_path))
+    seen = files.observe([want])
+    (step,) = [each for each in files.plan(want, seen) if each.key == "links[debian.tar]"]
+    files.apply(want, step, seen)
+    assert [(path.name, os.readlink(path)) for path in tmp_path.iterdir()] == [("debian.tar", "debian-1.tar")]
