@@ -43,6 +43,12 @@ PORTS = {"ssh": 22, "tls": 16514, "tcp": 16509}
 #: A daemon that leaves so many questions for a sign of life unanswered, so many seconds apart, is given up.
 KEEPALIVE_SECONDS, KEEPALIVE_COUNT = 5, 6
 
+#: What libvirt has a guest's QEMU do, for whose answer it waits without end, and so many seconds that this may take.
+_BY_QEMU = frozenset((
+    "attachDeviceFlags", "detachDeviceFlags", "updateDeviceFlags", "blockResize", "setMemoryFlags", "setVcpusFlags",
+    "suspend", "resume", "shutdownFlags",
+))  # fmt: skip
+QEMU_SECONDS = 120
 #: How long an agent may take to answer: one that hangs shall not hold up the rest.
 AGENT_SECONDS = 3
 #: So many may hang at once before no other is asked: libvirt (max_client_requests) answers five questions of one
@@ -106,8 +112,24 @@ class Host:
 
     def ask(self, function: Callable[..., T], *arguments: Any) -> T:
         """One of libvirt's own calls (a bound method), its errors turned into ours: NotThere and LibvirtError."""
+        if getattr(function, "__name__", "") in _BY_QEMU:
+            return self.ask_qemu(QEMU_SECONDS, function, *arguments)
         with trace.call(lambda: write_call(function, arguments)), self.translated():
             return function(*arguments)
+
+    def ask_qemu(self, seconds: float, function: Callable[..., T], *arguments: Any) -> T:
+        """The same for a call for which libvirt asks a guest's QEMU, and waits without end. Raises LibvirtError where
+        it takes longer.
+        """
+        with trace.call(lambda: write_call(function, arguments)), self.translated():
+            try:
+                return in_background(partial(function, *arguments), (libvirt.libvirtError,)).result(seconds)
+            except FutureTimeout as error:
+                raise LibvirtError(
+                    "the guest's QEMU did not answer libvirt within %d seconds" % seconds,
+                    code=code("OPERATION_TIMEOUT"),
+                    remedy="Look at that process and at what the guest's disks are on; virsh destroy ends it",
+                ) from error
 
     def find(self, function: Callable[..., T], *arguments: Any) -> T | None:
         """The same for a look-up; None where there is nothing."""

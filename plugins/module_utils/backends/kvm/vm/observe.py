@@ -24,7 +24,7 @@ from ....engine.result import Guest
 from ....engine.spec import Spec
 from ....engine.units import format_size
 from ..backend import SOURCES
-from ..client import Host, LibvirtError, NotThere
+from ..client import Host, LibvirtError, NotThere, code
 from ..constants import constant
 from ..names import INCOMPLETE
 from ..storage.pool_work import there
@@ -58,11 +58,24 @@ def _sizes(stats: Mapping[str, Any]) -> dict[str, int]:
     return found
 
 
+#: So many seconds the sizes of all disks may take, without which a look is one all the same.
+SIZES_SECONDS = 20
+
+
 def bulk(host: Host) -> list[tuple[Any, Mapping[str, Any]]]:
-    """Every domain with what libvirt has at hand of it; nothing waits for a guest that is busy."""
-    kinds = constant("DOMAIN_STATS_STATE") | constant("DOMAIN_STATS_BLOCK")
-    flags = constant("CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT")
-    found: list[tuple[Any, Mapping[str, Any]]] = host.ask(host.conn.getAllDomainStats, kinds, flags)
+    """Every domain with what libvirt has at hand of it; nothing waits for a guest that is busy.
+
+    For the sizes of disks libvirt asks the QEMU of each. One that hangs keeps the first such question waiting, and the
+    next ones pass it over.
+    """
+    state, flags = constant("DOMAIN_STATS_STATE"), constant("CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT")
+    found: list[tuple[Any, Mapping[str, Any]]]
+    try:
+        found = host.ask_qemu(SIZES_SECONDS, host.conn.getAllDomainStats, state | constant("DOMAIN_STATS_BLOCK"), flags)
+    except LibvirtError as error:
+        if error.code != code("OPERATION_TIMEOUT"):
+            raise
+        found = host.ask(host.conn.getAllDomainStats, state, flags)
     return found
 
 
