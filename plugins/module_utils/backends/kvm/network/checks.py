@@ -206,16 +206,16 @@ def _check_traffic(want: Spec, forward: str, values: Mapping[str, Any], version:
     )
     for option, port in tagged.items():
         switched = forward == "bridge" and port.get("type") == OPENVSWITCH
-        if not switched and forward not in OF_FUNCTIONS and version < _BRIDGE_VLANS:
+        if not switched and forward not in OF_FUNCTIONS and not (bridged and version >= _BRIDGE_VLANS):
             raise InvalidOption(
                 option,
                 want.name,
-                "is not possible: this libvirt has VLANs for Open vSwitch and for functions of a device alone",
+                "is not possible: this libvirt has no VLANs there, but for Open vSwitch and for functions of a device",
                 remedy="Set virtualport to {type: openvswitch} if that is what the bridge is, or leave the VLANs out",
             )
 
 
-#: Since when libvirt tags on bridges of Linux.
+#: Since when libvirt tags on bridges of Linux: which of them is left to it, and told before anything is changed.
 _BRIDGE_VLANS = 11_000_000
 
 
