@@ -202,7 +202,11 @@ options:
       - A new disk is a volume of C(size) in a C(pool) (O(pool) unless given) named C(volume) (NAME-TARGET.qcow2 unless
         given), or a C(path). A volume that is there is used with what is in it, and grows to C(size). One that is not
         there is made, on top of C(backing) (a path, with its C(backing_format)) where that is given. Pools of the
-        network (rbd, gluster) have no paths on the host. A disk on one is written in O(xml).
+        network (rbd, gluster) have no paths on the host. A disk on one is written as a place on the network.
+      - A C(path) may be a place on the network, like V(rbd://ceph1:6789,ceph2/pool/image), V(iscsi://host/iqn.../0),
+        V(nbd://host/export), V(nbd+unix:///export?socket=/run/nbd.sock), V(gluster://host/volume/image) or
+        V(https://host/cd.iso). C(username) and C(secret) (the UUID of a secret of libvirt's, or what that is used for)
+        are for who asks. Nothing is made there, and its C(size) is its own.
       - Guests that share a new volume each name it with C(shareable) and the same C(size) and C(format); whichever
         comes first makes it. A new volume that another guest makes meanwhile is otherwise that guest's, and the task
         fails.
@@ -218,6 +222,9 @@ options:
         C(shareable) and C(boot_order) (1 is first, 0 takes it away) are what they are called.
         Libvirt has no C(boot_order) beside an order of kinds of devices (C(<boot dev=>)). That goes, and the plan names
         it.
+      - C(total_bytes_sec), C(read_bytes_sec) and C(write_bytes_sec), C(total_iops_sec), C(read_iops_sec) and
+        C(write_iops_sec) limit what is read and written, also of a guest that runs. 0 is no limit. C(iothread) is the
+        number of one of O(iothreads), 0 is none.
       - The C(format) is that of the image. It cannot change while the image stays, and another one than the pool knows
         of an image is refused, since the guest would write over what it does not see.
       - An image in the backing chain of the one that the disk has is no other image. A snapshot or a linked clone has
@@ -234,14 +241,23 @@ options:
       - The network interfaces, each a mapping, or the name of a libvirt network.
       - C(network) is a network of libvirt, C(bridge) a bridge of the host, C(macvtap) an interface of the host (with
         C(mode) V(bridge), V(vepa), V(private) or V(passthrough)), and C(type=user) needs nothing on the host.
+      - Others are written with C(type) and C(source). V(vhostuser) has the path of a socket (with C(mode) V(server), in
+        which QEMU makes it and waits at the start of the guest for who connects, or V(client)), V(vdpa) the path of a
+        device, V(hostdev) the PCI address of a device of the host, like V(0000:03:10.1), V(ethernet) the name of a tap
+        device, V(server), V(client), V(mcast) and V(udp) an address with a port, V(internal) a name.
       - An interface is found again by its C(mac) where the entry has one. A C(mac) that no interface has is that of a
         new one. To give an interface another C(mac), O(purge) the networks; the guest then has a new interface.
-      - Connected to something else, an interface loses the port group that it had, and keeps a name of the host's
-        device that was given to it.
+      - C(portgroup) is one of the network's. It stays when the interface is connected to another network. So does a
+        name of the host's device that was given to it.
+      - C(vlan) is the number of a VLAN, or a list of them, on what can have them (Open vSwitch, V(hostdev)), 0 takes
+        it away. C(virtualport) is V(openvswitch), V(midonet), V(802.1Qbg) or V(802.1Qbh), with C(interfaceid) and
+        C(profileid), V(none) takes it away.
+      - C(inbound_average), C(inbound_peak) (KiB a second) and C(inbound_burst) (KiB) limit what the guest is sent, and
+        C(outbound_average), C(outbound_peak) and C(outbound_burst) what it sends. 0 is no limit.
       - An entry without a C(mac) means the next interface that is connected to the same. A new one gets a C(mac) that
         stays the same.
-      - An interface of another kind of libvirt's, like C(type=vhostuser) or C(type=ethernet), is not made. It is found
-        again by its C(mac), which then suffices, and stays connected as it is.
+      - A C(mac) alone, or with the C(type), means the interface that has it, of whatever kind, and leaves it connected
+        as it is. One of a kind that has no name here is not made.
       - C(model) is V(virtio) unless given, C(filter) a network filter of libvirt, C(link) V(up) or V(down), C(mtu) and
         C(boot_order) are numbers.
       - Interfaces come and go while the guest runs, and the connection, the C(filter) and the C(link) change. The rest

@@ -5,7 +5,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .row import Row, every, nic
+
+IFACE = "09b11c53-8b5c-4eeb-8f00-d84eaa0aaa4f"
+#: On the host, behind a device of the host, and between emulators.
+OTHERS: list[dict[str, Any]] = [
+    {"type": "ethernet", "source": "kt-tap0"},
+    {"type": "hostdev", "source": "0000:7f:10.1"},
+    {"type": "mcast", "source": "230.0.0.1:5558"},
+    {"type": "vdpa", "source": "/dev/vhost-vdpa-0"},
+]
+KINDS = [
+    ("hostdev", None, None, None, None, "yes"),
+    ("mcast", "virtio", None, None, "5558", None),
+    ("vdpa", "virtio", "/dev/vhost-vdpa-0", None, None, None),
+]
 
 NETWORK_ROWS = (
     Row(
@@ -78,6 +94,67 @@ NETWORK_ROWS = (
         nic(0, "filterref@filter"),
         ((None,), ("clean-traffic",)),
         about="filter",
+        running="",
+    ),
+    Row(
+        "networks",
+        [{"network": "<net1>", "mac": "52:54:00:00:00:07", "portgroup": "kt-a"}],
+        [{"network": "<net2>", "mac": "52:54:00:00:00:07"}],
+        nic(0, "source@network", "source@portgroup"),
+        (("<net1>", "kt-a"), ("<net2>", "kt-a")),
+        about="portgroup-moves",
+        running="live",
+    ),
+    Row(
+        "networks",
+        [{"network": "<net1>", "portgroup": "kt-a"}],
+        [{"network": "<net1>", "portgroup": ""}],
+        nic(0, "source@portgroup"),
+        (("kt-a",), (None,)),
+        about="portgroup",
+    ),
+    Row(
+        "networks",
+        [{"network": "<net1>", "inbound_average": 1000}],
+        [{"network": "<net1>", "inbound_average": 2000, "inbound_peak": 4000, "outbound_average": 500}],
+        nic(0, "bandwidth/inbound@average", "bandwidth/inbound@peak", "bandwidth/outbound@average"),
+        (("1000", None, None), ("2000", "4000", "500")),
+        about="bandwidth",
+        # What limits it (tc's sfq and police) is not in each kernel.
+        running="",
+    ),
+    Row(
+        "networks",
+        [{"bridge": "br-kt", "vlan": 42, "virtualport": "openvswitch", "interfaceid": IFACE}],
+        [{"bridge": "br-kt", "vlan": [47, 42], "profileid": "kt"}],
+        lambda root: (
+            nic(0, "virtualport@type", "virtualport/parameters@interfaceid", "virtualport/parameters@profileid")(root),
+            every("devices/interface/vlan/tag", "@id")(root),
+        ),
+        ((("openvswitch", IFACE, None), [("42",)]), (("openvswitch", IFACE, "kt"), [("42",), ("47",)])),
+        about="vlan",
+        running="",
+    ),
+    Row(
+        "networks",
+        [{"type": "vhostuser", "source": "/run/kt.sock"}],
+        [{"type": "vhostuser", "source": "/run/kt.sock", "mode": "client"}],
+        nic(0, "@type", "source@type", "source@path", "source@mode"),
+        (("vhostuser", "unix", "/run/kt.sock", "server"), ("vhostuser", "unix", "/run/kt.sock", "client")),
+        extra={"memory_backing": {"source": "memfd", "access": "shared"}},
+        about="vhostuser",
+        running="",
+    ),
+    Row(
+        "networks",
+        OTHERS,
+        [{**OTHERS[0], "model": "e1000e"}, *OTHERS[1:]],
+        every("devices/interface", "@type", "model@type", "source@dev", "target@dev", "source@port", "@managed"),
+        (
+            [("ethernet", "virtio", None, "kt-tap0", None, None), *KINDS],
+            [("ethernet", "e1000e", None, "kt-tap0", None, None), *KINDS],
+        ),
+        about="other-kinds",
         running="",
     ),
 )

@@ -226,6 +226,48 @@ ROWS = (
         about="eject",
         running="live",
     ),
+    Row(
+        "disks",
+        [{**VDA, "read_bytes_sec": 1000000}],
+        [{**VDA, "read_bytes_sec": 0, "write_iops_sec": 100}],
+        disk("vda", "iotune/read_bytes_sec", "iotune/write_iops_sec"),
+        (("1000000", None), (None, "100")),
+        about="limits",
+        running="live",
+    ),
+    Row(
+        "disks",
+        [VDA],
+        [{**VDA, "iothread": 1}],
+        disk("vda", "driver@iothread"),
+        ((None,), ("1",)),
+        extra={"iothreads": 1},
+        about="iothread",
+    ),
+    Row(
+        "disks",
+        [{"target": "vdb", "path": "rbd://kt-ceph:6790,kt-more/pool/one", "username": "kt", "secret": UUID}],
+        [
+            {"target": "vdb", "path": "rbd://kt-ceph:6790/pool/two"},
+            {"target": "sdc", "device": "cdrom", "bus": "scsi", "path": "https://kt-host:8443/a.iso?b=c"},
+            {"target": "sdd", "bus": "scsi", "path": "nbd+unix:///export?socket=/run/kt.sock", "format": "raw"},
+        ],
+        every(
+            "devices/disk[@type='network']/source",
+            *("@protocol", "@name", "@query", "host@name", "host@port", "host@socket", "auth@username"),
+            "auth/secret@uuid",
+        ),
+        (
+            [("rbd", "pool/one", None, "kt-ceph", "6790", None, "kt", UUID)],
+            [
+                ("https", "a.iso", "b=c", "kt-host", "8443", None, None, None),
+                ("nbd", "export", None, None, None, "/run/kt.sock", None, None),
+                ("rbd", "pool/two", None, "kt-ceph", "6790", None, "kt", UUID),
+            ],
+        ),
+        about="on-the-network",
+        running="",
+    ),
     *NETWORK_ROWS,
     *SETTING_ROWS,
     Row(

@@ -282,3 +282,47 @@ def test_xml_adds_to_what_is_there_in_any_spelling(odd: Driver) -> None:
     odd.change(**{**off, "xml": more.replace("<vcpu cpuset='0,1'>2<", "<vcpu>4<")}, memory="4GiB", cpus=4)
     arguments = [each.get("value") for each in root.iter("{http://libvirt.org/schemas/domain/qemu/1.0}arg")]
     assert arguments == [text for name in "ab" for text in ("-fw_cfg", f"name=opt/{name},string=1")]
+
+
+def test_what_has_no_slot_waits_for_a_restart(odd: Driver) -> None:
+    """Libvirt gives a machine that it makes one spare port, and pc without ACPI is no place to plug anything in."""
+    for machine, hot in (("q35", ["attach networks[kt-net1]"]), ("pc", [])):
+        odd.host.define("", ODD.format(name=odd.name, devices="").replace("q35", machine))
+        odd.host.virsh("start", odd.name)
+        wanted: dict[str, Any] = {"state": "running", "memory": ..., "networks": ["kt-net1", "kt-net2"]}
+        done = odd.do(**wanted)
+        waits = [f"networks[{name}]" for name in wanted["networks"][len(hot) :]]
+        live = [step for step in done["plan"] if step["disruption"] == "live"]
+        assert [f"{step['action']} {step['key']}" for step in live] == hot
+        assert done["guest"]["pending_restart"] == waits
+        odd.again(**wanted)
+        assert odd.do(**wanted, disruption="restart")["guest"]["pending_restart"] == []
+        assert len(odd.xml(live=True).findall("devices/interface")) == 2
+        odd.clear()
+
+
+def test_the_order_of_processors_stays(odd: Driver) -> None:
+    states = "".join(
+        f"<vcpu id='{number}' enabled='{on}' hotpluggable='{hot}'{order}/>"
+        for number, on, hot, order in (
+            (0, "yes", "no", " order='1'"),
+            (1, "no", "yes", ""),
+            (2, "yes", "yes", " order='2'"),
+            (3, "no", "yes", ""),
+        )
+    )
+    text = ODD.format(name=odd.name, devices="").replace("<vcpu current='1'>2</vcpu>", "<vcpu current='2'>4</vcpu>")
+    odd.host.define("", text.replace("<os>", f"<vcpus>{states}</vcpus><os>"))
+    rest: dict[str, Any] = {"state": "present", "memory": ...}
+
+    def order() -> list[tuple[str | None, str | None]]:
+        return [(each.get("id"), each.get("order")) for each in odd.xml().iterfind("vcpus/vcpu[@enabled='yes']")]
+
+    odd.change(**rest, cpus=3)
+    assert order() == [("0", "1"), ("1", "3"), ("2", "2")]
+    odd.change(**rest, cpus=1)
+    assert order() == [("0", "1")]
+    odd.change(**rest, cpus=5)
+    assert [number for number, _order in order()] == ["0", "1", "2", "3", "4"]
+    odd.change(**rest, cpus_max=2)
+    assert [number for number, _order in order()] == ["0", "1"]

@@ -27,6 +27,11 @@ MAC = "<mac address='52:54:00:00:00:01'/>"
 DEVICES = {
     "disk on the network": (
         ("<disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='rbd' name='pool/image'><host name='x'/></source>"
+        "<target dev='vda' bus='virtio'/></disk>"), "disks",
+        [{"target": "vda", "bus": "virtio", "format": "raw", "path": "rbd://x/pool/image"}],
+    ),
+    "disk on a network unheard of": (
+        ("<disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='hologram' name='a'/>"
         "<target dev='vda' bus='virtio'/></disk>"), "disks", [{"target": "vda", "bus": "virtio", "format": "raw"}],
     ),
     "disk by a relative path": (
@@ -42,7 +47,7 @@ DEVICES = {
     ),
     "interface of a user's process": (
         f"<interface type='vhostuser'>{MAC}<source type='unix' path='/s' mode='client'/><model type='virtio'/></interface>", "networks",
-        [{"type": "vhostuser", "mac": "52:54:00:00:00:01", "model": "virtio"}],
+        [{"type": "vhostuser", "source": "/s", "mode": "client", "mac": "52:54:00:00:00:01", "model": "virtio"}],
     ),
     "two interfaces of a kind": (
         f"<interface type='ethernet'>{MAC}</interface><interface type='ethernet'>{MAC.replace('01', '02')}</interface>", "networks",

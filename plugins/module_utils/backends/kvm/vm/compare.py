@@ -20,6 +20,7 @@ from .fields import DeviceSet
 from .model import NO_IMAGE, Change, Comparison, Domain, Edit, LiveChange, View, VmOption
 from .options import OPTIONS, VMS
 from .overlay import overlay_seen, overlay_values
+from .slots import with_room
 from .xml import Element, copied, drop, drop_place, make, put
 
 #: By the option's name, and the entry's key; that is empty for an option without entries.
@@ -85,7 +86,7 @@ def changes(want: Spec, have: Domain) -> list[Change]:
     for option in OPTIONS:
         for entry in sorted({entry for name, entry in (*stored, *live) if name == option.name}):
             found += _changes_of(option, entry, stored.get((option.name, entry)), live.get((option.name, entry)), view)
-    return found
+    return found if view is None else list(with_room(found, view))
 
 
 def _changes_of(

@@ -16,10 +16,12 @@ from string import ascii_lowercase
 from typing import Any
 
 from ....engine.errors import InvalidOption, Refused
-from ....engine.kinds import Flag, Foreign, Text
+from ....engine.kinds import Flag, Foreign, Integer, Text
 from ....engine.units import format_size
 from .fields import ORDER, PATH, SIZE, DeviceSet, Field, Line, only_live, parse_fields, read_fields, word, write_fields
 from .model import Edit, View
+from .network_disks import URL, Auth, Secret, canonical_url, put_url, url_of
+from .slots import EXPRESS
 from .xml import ET, Element, get, make, put
 
 NAME = Text(pattern=r"[A-Za-z0-9][A-Za-z0-9_.+:@-]*", remedy="Use letters, digits, dots, dashes and underscores")
@@ -41,7 +43,29 @@ def remove(root: Element, element: Element) -> None:
     make(root, "devices").remove(element)
 
 
+class Place(Text):
+    """A path on the host, a place on the network, or nothing."""
+
+    def parse(self, value: Any, option: str) -> str:
+        text = canonical_url(super().parse(value, option))
+        if text and not text.startswith("/") and not URL.fullmatch(text):
+            raise InvalidOption(
+                option,
+                text,
+                "is not understood",
+                remedy="Write an absolute path, a place on the network like rbd://HOST/POOL/IMAGE, or nothing for an "
+                "empty drive",
+            )
+        return text
+
+
 DISK_REMEDY = "Write a mapping with target, and size, or path, or pool and volume; or the path of a disk"
+#: Limits of a disk; 0 is none. Libvirt's words for them, in its calls too.
+IOTUNE_FIELDS = tuple(
+    Field(f"{way}_{unit}_sec", Integer(0), f"iotune/{way}_{unit}_sec", 0, live=True)
+    for way in ("total", "read", "write")
+    for unit in ("bytes", "iops")
+)
 DISK_FIELDS = (
     Field("device", word("disk", "cdrom", "floppy"), "@device", "disk"),
     Field("bus", word("virtio", "sata", "scsi", "usb", "ide", "fdc"), "target@bus"),
@@ -60,13 +84,12 @@ DISK_FIELDS = (
         "serial",
         "",
     ),
+    Field("iothread", Integer(0, 1024), "driver@iothread", 0),
+    *IOTUNE_FIELDS,
+    Auth("username", Text(pattern=r"\S*", remedy="Write it without blanks"), "@username", ""),
+    Secret("secret", Text(pattern=r"\S+( \S+)*|"), "source/auth/secret@uuid", ""),
     # These are no place in the device: what they name is looked up.
-    Field(
-        "path",
-        Text(pattern=r"(/[^\n]*)?", remedy="Write an absolute path, or nothing for an empty drive"),
-        "",
-        live=True,
-    ),
+    Field("path", Place(), "", live=True),
     Field("pool", NAME, ""),
     Field(
         "volume",
@@ -149,8 +172,8 @@ def named_disks(entries: Any) -> list[Any]:
 
 
 def source_of(disk: Element) -> str:
-    """The path of a disk's content; POOL/VOLUME where the domain names a volume, and a name where it is on the
-    network; empty for an empty drive.
+    """The path of a disk's content; POOL/VOLUME where the domain names a volume, and its place (or else its name)
+    where it is on the network; empty for an empty drive.
     """
     source = disk.find("source")
     if source is None:
@@ -160,7 +183,7 @@ def source_of(disk: Element) -> str:
         return path
     if source.get("volume"):
         return "{}/{}".format(source.get("pool", ""), source.get("volume"))
-    return source.get("name", "")
+    return url_of(source)
 
 
 def read_disks(root: Element, sizes: Mapping[str, int], places: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -169,8 +192,8 @@ def read_disks(root: Element, sizes: Mapping[str, int], places: Mapping[str, str
     for disk in devices(root, "disk"):
         target = get(disk, "target@dev") or ""
         path = places.get(source_of(disk), source_of(disk))
-        # A name on the network, or a path from who knows where, is no path that a task could write.
-        path = path if path.startswith("/") or not path else Foreign(path)
+        # A name alone, or a path from who knows where, is no path that a task could write.
+        path = path if path.startswith("/") or not path or URL.fullmatch(path) else Foreign(path)
         record = {**read_fields(DISK_FIELDS, disk), "path": path}
         if target in sizes:
             record["size"] = sizes[target]
@@ -179,11 +202,21 @@ def read_disks(root: Element, sizes: Mapping[str, int], places: Mapping[str, str
 
 
 def disk_hot(edit: Edit, _live: View) -> bool:
-    """Disks come and go while the guest runs, and drives get other media."""
+    """Disks come and go while the guest runs, their limits change, and drives get other media."""
     if edit.before is None or edit.after is None:
         disk = edit.after if edit.before is None else edit.before
         return disk.get("bus") in _PLUGGED and disk.get("device", "disk") == "disk"
-    return edit.before.get("device") in _REMOVABLE and only_live(DISK_FIELDS, edit)
+    if only_live(IOTUNE_FIELDS, edit):
+        return True
+    return edit.before.get("device") in _REMOVABLE and only_live(
+        [each for each in DISK_FIELDS if each not in IOTUNE_FIELDS], edit
+    )
+
+
+def disk_slot(edit: Edit, live: View) -> str:
+    """The slot that a disk needs which comes, or the controller that it brings."""
+    bus = edit.after.get("bus") if edit.before is None else ""
+    return EXPRESS if bus == "virtio" or (bus == "scsi" and scsi_controller(live.root) is None) else ""
 
 
 def disk_grows(target: str, edit: Edit) -> bool:
@@ -207,14 +240,21 @@ def disk_of(root: Element, target: str) -> Element | None:
 
 
 def set_source(disk: Element, path: str) -> None:
-    """Another content; an empty path takes it out."""
+    """Another content; an empty path takes it out. Who asks for it on the network stays."""
+    auth = disk.find("source/auth")
     for tag in ("source", "backingStore"):
         for old in disk.findall(tag):
             disk.remove(old)
-    kind = "block" if path.startswith("/dev/") else "file"
+    source = Element("source")
+    on_network = put_url(source, path)
+    kind = "network" if on_network else "block" if path.startswith("/dev/") else "file"
     disk.set("type", kind)
     if path:
-        ET.SubElement(disk, "source", {"dev" if kind == "block" else "file": path})
+        disk.append(source)
+    if on_network:
+        source.extend([] if auth is None else [auth])
+    elif path:
+        source.set("dev" if kind == "block" else "file", path)
 
 
 def scsi_controller(root: Element) -> Element | None:

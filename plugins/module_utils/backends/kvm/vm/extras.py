@@ -17,7 +17,7 @@ from ....engine.kinds import Entries, Flag, Integer, Text, as_read
 from ....engine.units import unquoted
 from .devices import add, devices, remove
 from .fields import PATH, DeviceSet, Field, parse_fields, read_fields, word, write_fields
-from .xml import ET, Element, get, put
+from .xml import ET, Element, get, make, put
 
 GRAPHICS_FIELDS = (
     Field("port", Integer(-1, 65535), ""),
@@ -237,21 +237,32 @@ class HostDevices(Entries):
         return sorted(value)
 
 
-def _hostdev_key(element: Element) -> str:
-    def number(place: str) -> int:
-        text = get(element, place) or "0"
-        return int(text, 0) if _NUMBER.fullmatch(text) else 0
+def _number(element: Element, place: str) -> int:
+    text = get(element, place) or "0"
+    return int(text, 0) if _NUMBER.fullmatch(text) else 0
 
+
+def pci_of(element: Element) -> str:
+    """The address of a host's device that a guest is given: 0000:03:00.0."""
+    at = [_number(element, f"source/address@{part}") for part in ("domain", "bus", "slot", "function")]
+    return "{:04x}:{:02x}:{:02x}.{:x}".format(*at)
+
+
+def put_pci(element: Element, address: str) -> None:
+    """Give a device the address of a host's."""
+    parts = ("domain", "bus", "slot", "function")
+    at = {part: "0x" + number for part, number in zip(parts, re.split(r"[:.]", address))}
+    ET.SubElement(make(element, "source"), "address", {"type": "pci", **at} if element.tag == "interface" else at)
+
+
+def _hostdev_key(element: Element) -> str:
     kind = element.get("type", "")
     if kind == "pci":
-        at = "source/address@"
-        return "pci:{:04x}:{:02x}:{:02x}.{:x}".format(
-            *tuple(number(at + part) for part in ("domain", "bus", "slot", "function"))
-        )
+        return "pci:" + pci_of(element)
     if kind == "usb" and element.find("source/vendor") is not None:
-        return "usb:{:04x}:{:04x}".format(number("source/vendor@id"), number("source/product@id"))
+        return "usb:{:04x}:{:04x}".format(_number(element, "source/vendor@id"), _number(element, "source/product@id"))
     if kind == "usb":
-        return "usb:%d.%d" % (number("source/address@bus"), number("source/address@device"))
+        return "usb:%d.%d" % (_number(element, "source/address@bus"), _number(element, "source/address@device"))
     if kind == "mdev":
         return "mdev:{}".format(get(element, "source/address@uuid") or "")
     source = element.find("source")
@@ -287,9 +298,4 @@ def write_hostdevs(root: Element, before: Mapping[str, Any], after: Mapping[str,
             ET.SubElement(source, "address", {"uuid": rest})
         else:
             element.set("managed", "yes")
-            domain, bus, slot, function = re.split(r"[:.]", rest)
-            ET.SubElement(
-                source,
-                "address",
-                {"domain": "0x" + domain, "bus": "0x" + bus, "slot": "0x" + slot, "function": "0x" + function},
-            )
+            put_pci(element, rest)

@@ -21,6 +21,7 @@ from . import devices as dev
 from . import networks as nets
 from . import power as vm_power
 from . import volumes as vm_volumes
+from .fields import read_fields
 from .model import Change, Domain, Live, LiveChange
 from .osinfo import NAMESPACE as LIBOSINFO
 from .osinfo import osinfo_note
@@ -68,7 +69,7 @@ def memory(host: Host, domain: Any, change: LiveChange) -> None:
 
 
 def disk(host: Host, domain: Any, change: LiveChange) -> None:
-    """Plug a disk in or out, or change the medium in a drive."""
+    """Plug a disk in or out, change its limits, or the medium in a drive."""
     target, affect = change.key, constant("DOMAIN_AFFECT_LIVE")
     old, new = dev.disk_of(change.now, target), dev.disk_of(change.then, target)
     if new is None and old is not None:
@@ -79,6 +80,9 @@ def disk(host: Host, domain: Any, change: LiveChange) -> None:
         if controller is not None and dev.scsi_controller(change.now) is None:
             host.ask(domain.attachDeviceFlags, serialize(controller), affect)
         host.ask(domain.attachDeviceFlags, serialize(new), affect)
+    elif new is not None and dev.source_of(new) == dev.source_of(old):
+        limits = read_fields(dev.IOTUNE_FIELDS, new)
+        host.ask(domain.setBlockIoTune, target, limits, affect)
     elif new is not None:
         _update_disk(host, domain, new)
 

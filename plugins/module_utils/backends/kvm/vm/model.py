@@ -254,6 +254,8 @@ class VmOption(Option):
     live: Live | None = None
     #: Whether the guest can follow this one, given how it runs.
     hot: Callable[[Edit, View], bool] = lambda edit, view: True
+    #: What kind of a slot one needs to be plugged in (slots); empty for none.
+    slot: Callable[[Edit, View], str] = lambda edit, view: ""
     #: What is there, in the words of the task: takes the specification, what was read, and the view.
     recognise: Callable[[Spec, Any, View], Any] = lambda want, have, view: have
     #: Whether a guest that was told follows in its own time: what is stored was told, and waits for no restart while

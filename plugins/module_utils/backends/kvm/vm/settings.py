@@ -51,10 +51,42 @@ def write_cpus_max(root: Element, _before: Any, after: int) -> None:
 
 def fold_current(root: Element) -> None:
     """Libvirt leaves out what says the same as the maximum."""
-    # Which of them are online is not for us to say: libvirt counts them.
-    drop(root, "vcpus")
+    states = root.find("vcpus")
+    if states is not None:
+        _put_online(states, int(get(root, "vcpu@current") or get(root, "vcpu") or 1), int(get(root, "vcpu") or 1))
     if get(root, "vcpu@current") == get(root, "vcpu"):
         put(root, "vcpu@current", None)
+
+
+def _put_online(states: Element, online: int, most: int) -> None:
+    """Bring so many of the processors online whose states are written down, the lowest first; those that came last go
+    first.
+    """
+    there = {number_of(each, "id"): each for each in states}
+    for number in set(there) - set(range(most)):
+        states.remove(there.pop(number))
+    for number in sorted(set(range(most)) - set(there)):
+        there[number] = ET.SubElement(states, "vcpu", {"id": str(number), "enabled": "no", "hotpluggable": "yes"})
+    on = sorted(
+        (each for each in there.values() if each.get("enabled") == "yes"),
+        key=lambda each: (number_of(each, "order"), number_of(each, "id")),
+    )
+    off = [there[number] for number in sorted(there) if there[number] not in on]
+    for each in on[online:]:
+        each.set("enabled", "no")
+        each.set("hotpluggable", "yes")
+        each.attrib.pop("order", None)
+    last = max((number_of(each, "order") for each in on), default=0)
+    for place, each in enumerate(off[: max(online - len(on), 0)], 1):
+        each.set("enabled", "yes")
+        if last:
+            each.set("order", str(last + place))
+
+
+def number_of(element: Element, attribute: str) -> int:
+    """An attribute that is a number; 0 for none."""
+    text = element.get(attribute, "")
+    return int(text) if text.isdigit() else 0
 
 
 def read_memory(view: View) -> int | None:

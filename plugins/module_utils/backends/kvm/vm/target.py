@@ -235,7 +235,7 @@ def _pool(seen: Seen, name: str | None, target: str) -> Pool:
             f"disks[{target}].pool",
             pool.name,
             f"is a pool of the type {pool.kind}, whose volumes have no path on the host",
-            remedy="Write such a disk with the option xml, as libvirt documents <disk type='network'>",
+            remedy="Write the path of such a disk as a place on the network, like rbd://HOST/POOL/IMAGE",
         )
     return pool
 
