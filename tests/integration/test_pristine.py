@@ -88,6 +88,13 @@ ELSEWHERE = {
         "lxc",
         "Unprivileged containers",
     ): "a kernel mounts no sysfs for them on a host that is a container: lxc_container/test_ways.py",
+    **dict.fromkeys(
+        [
+            ("kvm_vm", "Disks and switches of the network"),
+            ("kvm_vm", "Windows, and what else wants a machine of its own kind"),
+        ],
+        "names Ceph, Open vSwitch, SPICE and large pages: the tables of kvm_vm",
+    ),
     ("kvm", "Where libvirt is"): "speaks of another machine: kvm/test_network.py goes over ssh",
 }
 

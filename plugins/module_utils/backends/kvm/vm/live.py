@@ -80,11 +80,11 @@ def disk(host: Host, domain: Any, change: LiveChange) -> None:
         if controller is not None and dev.scsi_controller(change.now) is None:
             host.ask(domain.attachDeviceFlags, serialize(controller), affect)
         host.ask(domain.attachDeviceFlags, serialize(new), affect)
-    elif new is not None and dev.source_of(new) == dev.source_of(old):
-        limits = read_fields(dev.IOTUNE_FIELDS, new)
-        host.ask(domain.setBlockIoTune, target, limits, affect)
-    elif new is not None:
-        _update_disk(host, domain, new)
+    elif new is not None and old is not None:
+        if dev.source_of(new) == dev.source_of(old):
+            host.ask(domain.setBlockIoTune, target, read_fields(dev.IOTUNE_FIELDS, new), affect)
+        else:
+            _update_disk(host, domain, new)
 
 
 def seed(host: Host, domain: Any, change: LiveChange) -> None:
