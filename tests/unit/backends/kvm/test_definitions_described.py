@@ -26,6 +26,16 @@ DEFINITIONS: dict[str, tuple[Any, str]] = {
         Networks,
         "<network><name>kt</name><forward mode='bridge' dev='eth0'><interface dev='eth0'/></forward></network>",
     ),
+    "network of Open vSwitch": (
+        Networks,
+        """<network><name>kt</name><forward mode='bridge'/><bridge name='b'/><virtualport type='openvswitch'/>
+        <portgroup name='g'><virtualport><parameters profileid='p'/></virtualport></portgroup></network>""",
+    ),
+    "network without a service": (
+        Networks,
+        """<network><name>kt</name><bridge name='b'/><dns><srv service='s' protocol='tcp' domain='d' target='.' port='1'/></dns>
+        <ip address='192.0.2.1' prefix='24'/></network>""",
+    ),
     "network that is routed and has no subnet": (
         Networks,
         "<network><name>kt</name><forward mode='route'/><bridge name='b'/></network>",

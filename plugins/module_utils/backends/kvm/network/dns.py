@@ -78,7 +78,8 @@ def read_srv(entry: Any, option: str) -> Iterable[tuple[str, Any]]:
     numbers = {key: str(fields[key]) for key in ("port", "priority", "weight") if key in fields}
     if not good or not all(re.fullmatch(r"[0-9]{1,5}", each) and int(each) < 65536 for each in numbers.values()):
         raise InvalidOption(option, entry, "is not understood", remedy=_SRV)
-    for key in {"domain", "target"} & set(fields):
+    # A target that is a dot says that there is no such service.
+    for key in [key for key in ("domain", "target") if fields.get(key, ".") != "."]:
         fields[key] = HOSTNAME.parse(fields[key], f"{option}.{key}")
     fields.update({key: int(each) for key, each in numbers.items()})
     yield srv_key(fields), fields

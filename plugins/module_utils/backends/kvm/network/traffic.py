@@ -130,10 +130,11 @@ class VirtualPort(Kind):
     def parse(self, value: Any, option: str) -> dict[str, str]:
         if not value:
             return {}
-        kind = str(value.get("type", "")) if isinstance(value, Mapping) else ""
-        if kind not in PARAMETERS:
+        kind = str(value.get("type") or "") if isinstance(value, Mapping) else "-"
+        if kind and kind not in PARAMETERS:
             raise InvalidOption(option, value, "has no such type", remedy=_PORT)
-        fields = fields_of(value, option, ("type", *PARAMETERS[kind]), _PORT)
+        # A group may leave the type to its network.
+        fields = fields_of(value, option, ("type", *(PARAMETERS[kind] if kind else _PARTS)), _PORT)
         return {key: _PARTS[key].parse(text, f"{option}.{key}") for key, text in fields.items()}
 
 
