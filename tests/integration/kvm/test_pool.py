@@ -336,5 +336,7 @@ def test_rivals_and_types(pool: LibvirtModule, clean: LibvirtDaemon) -> None:
     pool.change(**directory(clean, "two"))
     pool.refused("type", "dir", "logical", name=NAME, type="logical")
     # Disks and targets share a directory of the host's.
-    pool.change(name="kt-disk", state="present", **DISK)
-    pool.change(name="kt-iscsi", state="present", **{**ISCSI, "path": "/dev"})
+    shared = [each for each in (DISK, {**ISCSI, "path": "/dev"}) if each["type"] in types(clean)]
+    assert shared
+    for number, each in enumerate(shared):
+        pool.change(name=f"kt-shared-{number}", state="present", **each)
