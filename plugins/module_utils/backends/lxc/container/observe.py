@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -349,8 +350,24 @@ def _namespace(pid: int) -> str:
         return ""
 
 
+#: How the name of a group begins that a container is started with beside its configuration: see start_mark().
+STARTED = "kraal.started."
+
+
+def start_mark(config: Config) -> str:
+    """A name for all of a configuration that takes effect at the start. It is one group more of the container as it
+    runs, which its monitor knows, whatever clocks and files show later.
+    """
+    lines = "\n".join(f"{each.key}={each.value}" for each in config.entries if not _IDLE.fullmatch(each.key))
+    return STARTED + hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()[:16]
+
+
 def _changed(container: Container, files: Files) -> bool:
-    """Whether the configuration may be newer than the start."""
+    """Whether the configuration may be another one than at the start; by the clock where somebody else started it."""
+    groups = (started_with(container.path, container.name, ["lxc.group"]) or {}).get("lxc.group", ())
+    marks = [each for each in groups if each.startswith(STARTED)]
+    if marks:
+        return marks[-1] != start_mark(container.config)
     try:
         written = os.stat(os.path.join(container.path, container.name, "config")).st_mtime
         ticks = int(

@@ -33,7 +33,7 @@ from .describe import guest_of
 from .kinds import Image
 from .make import Maker, made_from, remove_tree, unpack, write_note
 from .model import Container, Seen
-from .observe import NEW, NOTE, OLD, REPLACING, Files, changes_of, observe, read_note
+from .observe import NEW, NOTE, OLD, REPLACING, Files, changes_of, observe, read_note, start_mark
 from .old_keys import OLD as OLD_KEYS
 from .options import CONTAINERS
 from .target import config_after, limit_files, note_after
@@ -208,7 +208,9 @@ class Containers(Guests[Seen]):
         # Where there is no log, lxc-start says no more than that.
         with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640), "ab") as file:
             before = file.tell()
-        done = run(["lxc-start", "-P", self.lxc.path, "-n", name, "-d", "-o", str(log), "-l", "ERROR"], seconds=300)
+        mark = start_mark(Config(read_file(self._place(name) / "config"), Files()))
+        words = ["-n", name, "-d", "-s", f"lxc.group={mark}", "-o", str(log), "-l", "ERROR"]
+        done = run(["lxc-start", "-P", self.lxc.path, *words], seconds=300)
         if done.returncode:
             with log.open(encoding="utf-8", errors="replace") as file:
                 file.seek(before)
