@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.ansible_runner import Result, run_module
 from tests.support.module_process import ModuleProcess, module_environment, module_process
-from tests.support.paths import SUPPORT
+from tests.support.paths import CACHE, SUPPORT
 from tests.support.stand_in import stand_in
 from tests.support.warm_module import WarmModule
 
@@ -88,11 +88,18 @@ def change(run: Callable[..., Result], **args: object) -> Result:
     return done
 
 
+#: The time that an earlier run has built the image below for, and what came of it.
+EARLIER = CACHE / "base_image.json"
+
+
 def test_a_real_one(tmp_path, directory, docker_api, scratch) -> None:
     """Built from this host's own package sources; the same request gives the same bytes, at whatever time, and a
     guest runs on it.
+
+    Those of an earlier run stand for a second build, unless there have been other packages or other sources since.
     """
-    epoch = int(time.time()) - 3 * 86400
+    earlier = json.loads(EARLIER.read_text(encoding="utf-8")) if EARLIER.exists() else {}
+    epoch = earlier.get("epoch", int(time.time()) - 3 * 86400)
     env = {"SOURCE_DATE_EPOCH": str(epoch)}
     args = {
         "name": "kt",
@@ -107,8 +114,12 @@ def test_a_real_one(tmp_path, directory, docker_api, scratch) -> None:
         directory=str(directory),
     )
     image = built["base_image"]
-    other = module_process(MODULE, {**args, "directory": str(tmp_path / "other")}, env=env)
-    assert other["base_image"]["checksum"] == image["checksum"], "the same packages, and nothing of this moment"
+    if earlier.get("checksum") != image["checksum"]:
+        other = module_process(MODULE, {**args, "directory": str(tmp_path / "other")}, env=env)
+        assert other["base_image"]["checksum"] == image["checksum"], "the same packages, and nothing of this moment"
+        fresh = tmp_path / "fresh.json"
+        fresh.write_text(json.dumps({"epoch": epoch, "checksum": image["checksum"]}), encoding="utf-8")
+        shutil.move(fresh, EARLIER)
     assert sorted(path.name for path in directory.iterdir()) == sorted(
         [Path(image["path"]).name, Path(image["path"]).stem + ".json"]
     )

@@ -23,6 +23,7 @@ from typing import Any
 from tests.lab.hosts import LabHost
 from tests.lab.hypervisor import Hypervisor
 from tests.support.ansible_runner import Run, run_tasks
+from tests.support.tiny_guest import CMDLINE
 
 WAITS = True
 
@@ -34,7 +35,7 @@ GUEST = {
     "memory": "128MiB",
     "kernel": "/srv/kt/vmlinuz",
     "initrd": "/srv/kt/initrd",
-    "cmdline": "console=ttyS0",
+    "cmdline": CMDLINE,
     "channels": ["org.qemu.guest_agent.0"],
     "wait_for": "agent",
     "timeout": 900,

@@ -22,7 +22,7 @@ from tests.lab.hosts import LASTING_LIBVIRTD, Lab, LabHost
 from tests.lab.images import HostImage
 from tests.support.ansible_runner import Run, run_playbook, run_tasks
 from tests.support.lxc import system_tar
-from tests.support.tiny_guest import TinyGuest
+from tests.support.tiny_guest import CMDLINE, TinyGuest
 
 #: The first in every run, all with --all.
 SUITES = ("bookworm", "trixie")
@@ -234,7 +234,7 @@ def test_guests_of_every_kind_sit_on_the_bridge(prepared: Prepared) -> None:
             "memory": "128MiB",
             "kernel": "/srv/vmlinuz",
             "initrd": "/srv/initrd",
-            "cmdline": "console=ttyS0",
+            "cmdline": CMDLINE,
             "networks": [{"bridge": BRIDGE}],
         },
     ]

@@ -35,6 +35,8 @@ MODULES = (
     "virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk", "failover", "net_failover", "virtio_net",
     "virtio_balloon", "virtio_console", "button", "evdev",
 )  # fmt: skip
+#: A console; and no words, tests and protections, of which each takes its time under emulation.
+CMDLINE = "console=ttyS0 quiet cryptomgr.notests mitigations=off no_timer_check nokaslr"
 #: Through the agent where one listens; through the power button, which busybox's acpid hears, where none does.
 INIT = """#!/bin/sh
 /bin/busybox --install -s /bin
@@ -87,6 +89,11 @@ class TinyGuest:
 
     kernel: Path
     initrd: Path
+
+    @property
+    def boot(self) -> dict[str, str]:
+        """The options of a guest that boots it."""
+        return {"kernel": str(self.kernel), "initrd": str(self.initrd), "cmdline": CMDLINE}
 
     @classmethod
     def build(cls) -> TinyGuest:

@@ -43,9 +43,8 @@ def guest(host: LibvirtDaemon, module: LibvirtModule) -> Iterator[Driver]:
     """A guest without a network, and beside it one that is off and two without an operating system, of which one has
     a channel for an agent.
     """
-    tiny = TinyGuest.build()
+    boot = TinyGuest.build().boot
     driver = Driver(host, module, NAME, {"type": "qemu"})
-    boot = {"kernel": str(tiny.kernel), "initrd": str(tiny.initrd), "cmdline": "console=ttyS0 quiet"}
     driver.make(**boot, channels=[AGENT], memory="256MiB", wait_for="agent", timeout=180)
     small = {"memory": "64MiB", "type": "qemu"}
     driver.of("kt-off").make(**small, state="stopped")

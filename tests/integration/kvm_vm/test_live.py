@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.libvirt_daemon import LibvirtDaemon
 from tests.support.libvirt_driver import LibvirtModule
-from tests.support.tiny_guest import TinyGuest, ask, boot_id
+from tests.support.tiny_guest import CMDLINE, TinyGuest, ask, boot_id
 
 from .driver import FORCE, Driver, actions
 
@@ -25,13 +25,7 @@ def tiny() -> TinyGuest:
 
 
 def options(tiny: TinyGuest) -> dict:
-    return {
-        "kernel": str(tiny.kernel),
-        "initrd": str(tiny.initrd),
-        "cmdline": "console=ttyS0 quiet",
-        "channels": [AGENT],
-        "memory": "256MiB",
-    }
+    return {**tiny.boot, "channels": [AGENT], "memory": "256MiB"}
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +221,7 @@ def test_stop_by_the_power_button_and_by_force(driver: Driver, tiny: TinyGuest, 
     given = {
         **options(tiny),
         "channels": [],
-        "cmdline": "console=ttyS0 quiet" + ("" if listens else " kt.deaf"),
+        "cmdline": CMDLINE + ("" if listens else " kt.deaf"),
         "networks": ["kt-net1"],
     }
     driver.make(**given, wait_for="address", timeout=120, address_sources=["lease"])
