@@ -89,6 +89,10 @@ def as_result(rc: int, stdout: str, stderr: str) -> Result:
     """What a module printed, read."""
     start = stdout.find("{")
     data: dict[str, Any] = json.loads(stdout[start:]) if start >= 0 else {}
+    if data.pop("_ansible_new_secrets", None):
+        # From core 2.22 on a module names the task's secrets to the controller, which masks them and keeps that to
+        # itself.
+        stdout = json.dumps(data)
     return Result(
         rc,
         bool(data.get("changed", False)),
