@@ -39,7 +39,7 @@ def test_a_place_is_a_backend_and_its_connection_options() -> None:
     [
         (
             {"docker_host": "unix:///b"},
-            r"places\[1\]: None is not a backend of this collection. Write one of: docker, kvm, lxc",
+            r"places\[1\] is not a backend of this collection. Write one of: docker, kvm, lxc",
         ),
         ({"backend": "lxc", "lxcpath": "/b"}, r"lxc places\[1\]: lxcpath: no such option. Did you mean lxc_path"),
         ({"backend": "docker", "memory": "1GiB"}, r"docker places\[1\]: memory: no such option"),
