@@ -77,6 +77,8 @@ def directory() -> str:
 def _open_directory() -> int:
     path = directory()
     with _explained(path, "directory"):
+        # A small container may have no /run yet.
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.mkdir(path, 0o700)
         opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

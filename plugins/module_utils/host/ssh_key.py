@@ -143,7 +143,8 @@ class Keys(Resource[Mapping[str, Seen]]):
 
     def do_remove(self, want: Spec, _step: Step, _seen: Mapping[str, Seen]) -> None:
         """Remove it, with all that stands beside it."""
-        for ending in ("", ".pub", ".known_hosts"):
+        # OpenSSH keeps the list of before, where a host has other keys than at first (UpdateHostKeys).
+        for ending in ("", ".pub", ".known_hosts", ".known_hosts.old"):
             _beside(Path(want.name), ending).unlink(missing_ok=True)
 
     def do_set(self, want: Spec, step: Step, _seen: Mapping[str, Seen]) -> None:

@@ -26,11 +26,14 @@ import json, sys
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm import client
 from ansible_collections.kraal.virt.plugins.module_utils.backends.kvm.vm.resource import Vms
 from ansible_collections.kraal.virt.plugins.module_utils.engine.reconcile import Job, reconcile
-asked, ask = [], client.Host.ask
+asked, ask, ask_qemu = [], client.Host.ask, client.Host.ask_qemu
 def counting(self, function, *arguments):
-    asked.append(function.__name__)
+    asked.extend([function.__name__] if function.__name__ not in client._BY_QEMU else [])
     return ask(self, function, *arguments)
-client.Host.ask = counting
+def counting_qemu(self, seconds, function, *arguments):
+    asked.append(function.__name__)
+    return ask_qemu(self, seconds, function, *arguments)
+client.Host.ask, client.Host.ask_qemu = counting, counting_qemu
 vms = Vms(client.connect({"uri": sys.argv[1]}))
 if sys.argv[3] == "discover":
     found = vms.observe(None).domains

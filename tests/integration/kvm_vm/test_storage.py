@@ -408,7 +408,7 @@ def test_a_volume_is_where_its_pool_says(tmp_path: Path) -> None:
     )
     assert "disks[vda].volume" in found[3] and "'kt-guest-vda' is not in the pool san" in found[3]
     for line in found[4:]:
-        assert "disks[vda].pool: 'ceph' is a pool of the type rbd" in line and "option xml" in line
+        assert "disks[vda].pool: 'ceph' is a pool of the type rbd" in line and "rbd://HOST/POOL/IMAGE" in line
 
 
 def formats(driver: Driver, target: str = "vda") -> tuple[str | None, str]:

@@ -76,6 +76,13 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path(lock.directory())
 
 
+def test_a_small_host_may_have_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "ROOTS", str(tmp_path / "run" / "locks"))
+    monkeypatch.setattr(lock, "OTHERS", str(tmp_path / "run" / "locks") + "-")
+    with lock.locked(["a"]):
+        assert Path(lock.directory(), lock.GUESTS).is_file()
+
+
 @pytest.fixture
 def holder(directory: Path) -> Iterator[Holder]:
     other = Holder(directory, "boxes box a")
@@ -210,9 +217,10 @@ def test_something_else_in_the_place_of_the_directory_is_told(directory: Path, t
 
 
 def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "directory", lambda: str(tmp_path / "none" / "locks"))
+    (tmp_path / "run").touch()
+    monkeypatch.setattr(lock, "directory", lambda: str(tmp_path / "run" / "locks"))
     for name in (lock.GUESTS, lock.COMMON):
-        with pytest.raises(KraalError, match="cannot be opened: No such file or directory"):
+        with pytest.raises(KraalError, match="cannot be opened: File exists"):
             take(name)
 
 

@@ -241,8 +241,10 @@ class Definitions(Resource[Seen]):
         return [*self._changes(want, have, seen, ends=want.state == "inactive"), *turn]
 
     def _changing(self, want: Spec, have: Definition | None) -> Spec:
-        """The specification without what is so already: nothing can be said against that."""
-        if have is None or want.state == "absent":
+        """The specification without what is so already: nothing can be said against that, unless it is to start with
+        it.
+        """
+        if have is None or want.state == "absent" or (want.state == "active" and not have.active):
             return want
         names = {each.option.name for each in differences(self.table, want, have.view())}
         return replace(want, values={name: value for name, value in want.values.items() if name in names})

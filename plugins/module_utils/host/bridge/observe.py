@@ -145,7 +145,7 @@ def _read_record(seen: Seen, name: str, path: str) -> None:
     """What is known of a bridge that was made here; its fault alone where that cannot be read."""
     try:
         record = Record.of(json.loads(seen.host.text(path) or "{}"))
-        if record.name != name or record.manager not in MANAGERS:
+        if record.name != name or record.manager not in MANAGERS.values():
             raise ValueError(f"it is of {record.name!r} by {record.manager!r}")
         if record.shape.link:
             check_link(record.shape.link.interface, "uplink")
