@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -133,9 +134,14 @@ class Driver:
 
 def wait_for_loop(driver: Driver) -> None:
     """Return when the guest has ended often enough that the engine waits for a while before it starts it again."""
-    events = driver.api.events(filters={"container": driver.name, "event": ["die"]}, since=0, decode=True)
+    # By its id: others before it had the name.
+    events = driver.api.events(filters={"container": driver.inspect()["Id"], "event": ["die"]}, since=0, decode=True)
     assert len(list(itertools.islice(events, 5))) == 5
-    assert driver.state() == "restarting"
+    # The event comes before the engine has written the state down.
+    deadline = time.monotonic() + 10
+    while (state := driver.state()) != "restarting" and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert state == "restarting"
 
 
 def actions(result: Result) -> list[str]:

@@ -402,7 +402,15 @@ class Containers(Guests[Seen]):
         aside = seen.replaced(want.name)
         if aside is not None:
             self._set_policy(aside[1], policy_of(aside[1].data))
-        self.engine.post(f"/containers/{step.before}/rename", name=want.name)
+        try:
+            self.engine.post(f"/containers/{step.before}/rename", name=want.name)
+        except BackendError:
+            # As in _put_aside(): it ends again and again.
+            if aside is None or not self.engine.get(f"/containers/{step.before}/json").get("RestartCount"):
+                raise
+            self._halt(str(step.before), "running", aside[1])
+            self.engine.post(f"/containers/{step.before}/rename", name=want.name)
+            self.engine.post(f"/containers/{want.name}/start")
 
     # Waiting: on the engine's events.
 
