@@ -7,6 +7,7 @@ becomes of the containers of a re-creation when the engine is started anew.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -44,6 +45,17 @@ def context(tmp_path: Path, base_image: str) -> str:
     (tmp_path / "context").mkdir()
     (tmp_path / "context" / "Dockerfile").write_text(f"FROM {base_image}\nRUN sleep 3\n", encoding="utf-8")
     return str(tmp_path / "context")
+
+
+def test_an_ssh_that_hangs_is_ended_with_the_module(tmp_path: Path) -> None:
+    """Its own end is not enough: Ansible reads what the module's children may still say."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text("#!/bin/sh\nsleep 60\n", encoding="utf-8")
+    ssh.chmod(0o755)
+    args = {"name": "kt-ssh", "docker_host": "ssh://nobody@192.0.2.1", "api_timeout": 2}
+    with ModuleProcess(CONTAINER, args, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}) as module:
+        said = module.start().result(LIMIT)
+    assert "ssh://nobody@192.0.2.1 did not answer within 2 seconds" in said.msg
 
 
 def test_an_engine_that_hangs_is_told_wherever_it_is_waited_for(

@@ -50,11 +50,23 @@ def in_background(function: Callable[[], T], errors: tuple[type[BaseException], 
     return answer
 
 
-def end_children() -> None:
-    """Kill the programs that this process has started and that still run, with all that they have started."""
-    for process in list(_children("self")):
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(process, signal.SIGKILL)
+def end_children(words: str = "") -> None:
+    """Kill the programs that this process has started and that still run, with all that they have started.
+
+    ``words``: only those with these arguments, one behind the other, in small letters.
+    """
+    for process in [each for each in _children("self") if words in _arguments(each)]:
+        for each in [*_children(str(process)), process]:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(each, signal.SIGKILL)
+
+
+def _arguments(process: int) -> str:
+    # Empty for one that has ended by itself.
+    with suppress(OSError):
+        octets = Path("/proc", str(process), "cmdline").read_bytes()
+        return octets.replace(b"\0", b" ").decode(errors="replace").lower()
+    return ""
 
 
 def _children(process: str) -> Iterator[int]:

@@ -23,12 +23,13 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import env_fallback, missing_required_lib
 
 from ...engine import trace
 from ...engine.errors import BackendError, KraalError, NotInstalled, Unreachable, Unreadable
-from ...engine.work import in_background, side_by_side
+from ...engine.work import end_children, in_background, side_by_side
 from ...host.packages import install
 from ...host.socket_activation import check_awake
 from .quick_import import without_setuptools
@@ -343,7 +344,9 @@ def _client_class(place: str, url: str) -> Any:
     requests prefers REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE to the authority that the task names, and a proxy to the
     engine's own address.
     """
-    through_ssh = url.startswith("ssh://")
+    target = urlsplit(url)
+    # What the SDK's ssh is started with for this engine, and for no other.
+    way = f"-- {target.hostname} docker system dial-stdio" if target.scheme == "ssh" else ""
 
     class Client(docker.APIClient):  # type: ignore[misc, unused-ignore]
         """requests' constructor would set it, and the SDK's asks the engine for its version before anybody could set
@@ -356,18 +359,20 @@ def _client_class(place: str, url: str) -> Any:
             """What all requests pass through, the SDK's own (pull, build, events) as well."""
             ask = partial(super().request, method, url, *arguments, **named)
             with trace.call(lambda: write_request(method, url, place=place, **named)) as call:
-                answer = _within(ask, named.get("timeout")) if through_ssh else ask()
+                answer = _within(ask, named.get("timeout"), way) if way else ask()
                 call.status = str(answer.status_code)
             return answer
 
     return Client
 
 
-def _within(ask: Callable[[], Any], seconds: float | None) -> Any:
+def _within(ask: Callable[[], Any], seconds: float | None, way: str) -> Any:
     """The answer to a request through ssh, where the SDK reads from a pipe, which knows no time limit."""
     try:
         return in_background(ask, (Exception,)).result(seconds)
     except futures.TimeoutError as error:
+        # It has this process's standard error, whose end Ansible waits for.
+        end_children(way)
         raise requests.exceptions.ReadTimeout("no answer came through ssh") from error
 
 

@@ -168,12 +168,16 @@ class Containers(Guests[Seen]):
         try:
             self.engine.post(f"/containers/{have.id}/rename", name=aside)
         except BackendError:
-            if not self.engine.get(f"/containers/{have.id}/json").get("RestartCount"):
+            if not self._was_restarted(have.id):
                 raise
             self.engine.post(f"/containers/{successor}/rename", name=f"{name}{NEW}-{before}")
             self._halt(have.id, "running", have)
             self.engine.post(f"/containers/{have.id}/rename", name=aside)
         self._set_policy(have, "no")
+
+    def _was_restarted(self, key: str) -> bool:
+        """Whether its restart policy has started it: the engine refuses much for one that has just ended."""
+        return bool(self.engine.get(f"/containers/{key}/json").get("RestartCount"))
 
     def _settle(self, want: Spec, key: str) -> None:
         """Do not take a container that ends at once for one that runs."""
@@ -233,7 +237,7 @@ class Containers(Guests[Seen]):
             try:
                 return self.engine.post(f"/containers/{have.id}/update", body)
             except BackendError:
-                if not self.engine.get(f"/containers/{have.id}/json").get("RestartCount"):
+                if not self._was_restarted(have.id):
                     raise
             next(iter(self._events(have.id, SETTLE_SECONDS, ["die"])), None)
         return self.engine.post(f"/containers/{have.id}/update", body)
@@ -406,7 +410,7 @@ class Containers(Guests[Seen]):
             self.engine.post(f"/containers/{step.before}/rename", name=want.name)
         except BackendError:
             # As in _put_aside(): it ends again and again.
-            if aside is None or not self.engine.get(f"/containers/{step.before}/json").get("RestartCount"):
+            if aside is None or not self._was_restarted(str(step.before)):
                 raise
             self._halt(str(step.before), "running", aside[1])
             self.engine.post(f"/containers/{step.before}/rename", name=want.name)
